@@ -1,0 +1,1 @@
+"""The science: numpy and scipy only; no files, no TOML, no clock, no environment."""

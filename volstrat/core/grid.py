@@ -1,0 +1,265 @@
+"""Voxel grids in DICOM patient coordinates (LPS, millimetres).
+
+A grid maps voxel indices ``(i, j, k)``, ``i`` fastest in memory, to millimetres:
+``x = affine @ (i, j, k, 1)``. Every reader converts to this once.
+Dense arrays that belong to a grid are indexed ``[i, j, k]`` and stored in Fortran order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.errors import GeometryError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+TIE_MM = 0.001
+"""Distances closer than this are equal (DESIGN, attribution): rounding never decides."""
+
+_MAX_SHEAR_COSINE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """How the voxels of one grid lie on the lattice of another.
+
+    ``index_other[axes[a]] = signs[a] * index_self[a] + offset[axes[a]]``: a signed permutation
+    and a whole-voxel shift. ``displacement_mm`` is the largest distance that a corner voxel is
+    off the other lattice.
+    """
+
+    axes: tuple[int, int, int]
+    signs: tuple[int, int, int]
+    offset: tuple[int, int, int]
+    displacement_mm: float
+
+    @property
+    def is_identity(self) -> bool:
+        """True where indices carry over unchanged."""
+        return self.axes == (0, 1, 2) and self.signs == (1, 1, 1) and self.offset == (0, 0, 0)
+
+    @property
+    def keeps_storage_order(self) -> bool:
+        """True where axes and their directions agree; only the offset may differ."""
+        return self.axes == (0, 1, 2) and self.signs == (1, 1, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VoxelGrid:
+    """A regular lattice of voxels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along i, j, k; ``i`` is the fastest axis in memory.
+    affine : array, (4, 4)
+        Maps indices to LPS millimetres (DICOM PS3.3 C.7.6.2.1.1).
+    frame_of_reference_uid : str or None
+        None where the format does not know one.
+    is_window : bool
+        True for sparse containers (SEG, RTSTRUCT, ``.seg.nrrd``) that store only part of the
+        lattice their image covers: outside the window a mask is zero, not unknown.
+
+    Raises
+    ------
+    GeometryError
+        If the affine is not finite, singular, or sheared by more than 1e-3 (cosine).
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    frame_of_reference_uid: str | None = None
+    is_window: bool = False
+    _inverse: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, dtype=np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            msg = f"The affine must be 4 x 4 finite numbers; got {affine.tolist()}."
+            raise GeometryError(msg)
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            msg = f"A grid needs three axes of at least one voxel; got shape {tuple(self.shape)}."
+            raise GeometryError(msg)
+        affine.flags.writeable = False
+        columns = affine[:3, :3]
+        lengths = np.sqrt((columns**2).sum(axis=0))
+        if lengths.min() <= 0:
+            msg = f"The voxel spacing is zero along an axis: {lengths.tolist()} mm."
+            raise GeometryError(msg)
+        cosines = (columns / lengths).T @ (columns / lengths)
+        shear = float(np.abs(cosines - np.eye(3)).max())
+        if shear > _MAX_SHEAR_COSINE:
+            msg = (
+                f"The grid is sheared: two axes meet at cosine {shear:.4f} "
+                f"(at most {_MAX_SHEAR_COSINE} is taken as square)."
+            )
+            raise GeometryError(msg, hint="Resample the image onto a rectangular grid first.")
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "affine", affine)
+        inverse = np.linalg.inv(affine)
+        inverse.flags.writeable = False
+        object.__setattr__(self, "_inverse", inverse)
+
+    @property
+    def inverse(self) -> NDArray[np.float64]:
+        """The map from LPS millimetres to (continuous) indices, (4, 4)."""
+        return self._inverse
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along i, j, k, in mm."""
+        lengths = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return (float(lengths[0]), float(lengths[1]), float(lengths[2]))
+
+    @property
+    def directions(self) -> NDArray[np.float64]:
+        """Unit vectors of the axes in LPS, one a column, (3, 3)."""
+        columns = self.affine[:3, :3]
+        unit: NDArray[np.float64] = columns / np.sqrt((columns**2).sum(axis=0))
+        return unit
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """``|det(affine)|`` in mm3."""
+        a, b, c = self.affine[:3, :3].T
+        return abs(float(np.dot(a, np.cross(b, c))))
+
+    @property
+    def size(self) -> int:
+        """How many voxels the grid has."""
+        ni, nj, nk = self.shape
+        return ni * nj * nk
+
+    @property
+    def axial_axis(self) -> int:
+        """The axis (0, 1, 2) whose planes lie closest to the patient's axial planes."""
+        return int(np.argmax(np.abs(self.directions[2]) + 1e-9 * np.arange(3)))
+
+    def unravel(self, linear: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Voxel indices (n, 3) of linear indices (n,), ``i`` fastest."""
+        ni, nj, _ = self.shape
+        row, i = np.divmod(linear, ni)
+        k, j = np.divmod(row, nj)
+        return np.stack([i, j, k], axis=-1)
+
+    def ravel(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Linear indices (n,) of voxel indices (n, 3)."""
+        ni, nj, _ = self.shape
+        linear: NDArray[np.int64] = indices[..., 0] + ni * (indices[..., 1] + nj * indices[..., 2])
+        return linear
+
+    def to_mm(self, indices: ArrayLike) -> NDArray[np.float64]:
+        """LPS millimetres (n, 3) of (continuous) voxel indices (n, 3)."""
+        points = np.asarray(indices, dtype=np.float64)
+        mm: NDArray[np.float64] = points @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return mm
+
+    def to_index(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Continuous voxel indices (n, 3) of LPS millimetres (n, 3)."""
+        points = np.asarray(points_mm, dtype=np.float64)
+        index: NDArray[np.float64] = points @ self._inverse[:3, :3].T + self._inverse[:3, 3]
+        return index
+
+    def corners_mm(self) -> NDArray[np.float64]:
+        """Centres of the eight corner voxels, (8, 3) in LPS mm."""
+        return self.to_mm(self._corner_indices())
+
+    def _corner_indices(self) -> NDArray[np.int64]:
+        ends = np.array(self.shape) - 1
+        bits = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
+        corners: NDArray[np.int64] = bits * ends
+        return corners
+
+    def voxel_at(self, continuous: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the voxel that holds each continuous index; -1 three times where none does.
+
+        A point within 0.001 mm of a face between two voxels belongs to the one on the higher side
+        in patient axes, so that mirrored storage gives the same answer; the outer faces include
+        that slack.
+
+        Parameters
+        ----------
+        continuous : array, (n, 3)
+            Continuous indices, as from `to_index`.
+
+        Returns
+        -------
+        array of int64, (n, 3)
+        """
+        slack = TIE_MM * np.sqrt((self._inverse[:3, :3] ** 2).sum(axis=1))
+        upward = _points_upward(self.directions)
+        # A face at m + 0.5: the voxel above it wins where the axis points upward, else the one below.
+        shifted = continuous + 0.5 + np.where(upward, slack, -slack)
+        voxel = np.where(upward, np.floor(shifted), np.ceil(shifted) - 1).astype(np.int64)
+        last = np.array(self.shape) - 1
+        inside = ((continuous >= -0.5 - slack) & (continuous <= last + 0.5 + slack)).all(axis=-1)
+        voxel = np.clip(voxel, 0, last)
+        voxel[~inside] = -1
+        return voxel
+
+    def placement_on(self, other: VoxelGrid, *, tolerance_mm: float) -> Placement | None:
+        """Say how this grid's voxels lie on the other's lattice, or None where they do not.
+
+        The comparison is the largest displacement of a corner voxel of either grid, in mm.
+        """
+        relative = other.inverse[:3, :3] @ self.affine[:3, :3]
+        rounded = np.rint(relative)
+        if not (np.abs(rounded).sum(axis=0) == 1).all() or not (np.abs(rounded).sum(axis=1) == 1).all():
+            return None
+        offset = np.rint(other.to_index(self.affine[:3, 3]))
+        mapped = self._corner_indices() @ rounded.T + offset
+        own = np.abs(self.to_mm(self._corner_indices()) - other.to_mm(mapped))
+        back = (other._corner_indices() - offset) @ rounded
+        theirs = np.abs(self.to_mm(back) - other.corners_mm())
+        displacement = float(
+            max(np.sqrt((own**2).sum(axis=1)).max(), np.sqrt((theirs**2).sum(axis=1)).max())
+        )
+        if displacement > tolerance_mm:
+            return None
+        axes = np.abs(rounded).argmax(axis=0)
+        signs = rounded[axes, range(3)]
+        return Placement(
+            axes=(int(axes[0]), int(axes[1]), int(axes[2])),
+            signs=(int(signs[0]), int(signs[1]), int(signs[2])),
+            offset=(int(offset[0]), int(offset[1]), int(offset[2])),
+            displacement_mm=displacement,
+        )
+
+    def corner_displacement_mm(self, other: VoxelGrid) -> float:
+        """Largest distance between corresponding corner voxels, whichever way axes are stored.
+
+        Of all ways to pair the two sets of eight corners axis by axis, the kindest one counts, so
+        that the figure is the physical misfit and not a difference in storage order.
+        """
+        mine = self.corners_mm().reshape(2, 2, 2, 3)
+        theirs = other.corners_mm().reshape(2, 2, 2, 3)
+        best = np.inf
+        for axes in permutations(range(3)):
+            turned = theirs.transpose(*axes, 3)
+            for flips in np.ndindex(2, 2, 2):
+                flipped = turned[:: 1 - 2 * flips[0], :: 1 - 2 * flips[1], :: 1 - 2 * flips[2]]
+                best = min(best, float(np.sqrt(((mine - flipped) ** 2).sum(axis=-1)).max()))
+        return best
+
+    def window(self, *, origin_index: tuple[int, int, int], shape: tuple[int, int, int]) -> VoxelGrid:
+        """Return the part of the lattice that starts at ``origin_index`` (may be negative)."""
+        affine = np.array(self.affine)
+        affine[:3, 3] = self.to_mm(np.array(origin_index))
+        return VoxelGrid(
+            shape=shape,
+            affine=affine,
+            frame_of_reference_uid=self.frame_of_reference_uid,
+            is_window=self.is_window,
+        )
+
+
+def _points_upward(directions: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """For each axis: does its index rise with the patient axis that it lies closest to?"""
+    leading = np.abs(directions).argmax(axis=0)
+    upward: NDArray[np.bool_] = directions[leading, range(3)] > 0
+    return upward

@@ -1,0 +1,127 @@
+"""Every error volstrat raises.
+
+Each error says in one sentence what is wrong and where, what was expected, and what to do next.
+``code`` is part of the record's contract; ``hint`` is the next step and may be empty.
+"""
+
+from __future__ import annotations
+
+
+class VolstratError(Exception):
+    """Base of all errors that volstrat raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        One sentence: which file or field, what was found, what was expected.
+    hint : str
+        The next step for the person who reads it; may be empty.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.hint))
+
+
+def _rebuild(kind: type[VolstratError], message: str, hint: str) -> VolstratError:
+    """Rebuild an error in another process (keyword arguments do not survive pickling)."""
+    return kind(message, hint=hint)
+
+
+class UsageError(VolstratError, ValueError):
+    """The command or the call itself cannot be carried out: nothing was found, or words are off."""
+
+    code = "usage"
+
+
+class CaseError(VolstratError, ValueError):
+    """The roles of a case cannot be settled: a file is missing, named twice or unknown."""
+
+    code = "case_invalid"
+
+
+class MissingRoleError(CaseError, LookupError):
+    """A role that the case needs is not there."""
+
+    code = "role_missing"
+
+
+class AmbiguousRoleError(CaseError):
+    """Two candidates play one role."""
+
+    code = "role_ambiguous"
+
+
+class InputFileError(VolstratError, OSError):
+    """A file is absent, empty, a directory, or cannot be opened."""
+
+    code = "file_unreadable"
+
+
+class FormatError(VolstratError, ValueError):
+    """A file is readable but not in a form that volstrat takes."""
+
+    code = "format_unsupported"
+
+
+class CorruptDataError(VolstratError, ValueError):
+    """A file is truncated, or its checksum or size does not fit its header."""
+
+    code = "data_corrupt"
+
+
+class GeometryError(VolstratError, ValueError):
+    """A grid is not usable: sheared, singular, self-contradictory or irregular."""
+
+    code = "geometry_invalid"
+
+
+class GridMismatchError(GeometryError):
+    """Two masks that must share a grid, or a frame of reference, do not."""
+
+    code = "grid_mismatch"
+
+
+class MaskValueError(VolstratError, ValueError):
+    """A mask holds a value that is no label: NaN, negative or not integral."""
+
+    code = "mask_value_invalid"
+
+
+class SegmentNotFoundError(VolstratError, LookupError):
+    """No segment, ROI or label matches what the case asks for."""
+
+    code = "segment_not_found"
+
+
+class LesionTableError(VolstratError, ValueError):
+    """A lesion table has a row, word, id or point that does not fit."""
+
+    code = "lesion_table_invalid"
+
+
+class ProtocolError(VolstratError, ValueError):
+    """A protocol file has an unknown key or an impossible value."""
+
+    code = "protocol_invalid"
+
+
+class SuvError(VolstratError, ValueError):
+    """PET units cannot become SUV; the message names the attribute."""
+
+    code = "suv_unavailable"
+
+
+class OutputError(VolstratError, OSError):
+    """A result cannot be written."""
+
+    code = "output_unwritable"

@@ -1,0 +1,1 @@
+"""Formats in and out. Nothing here measures or decides."""
