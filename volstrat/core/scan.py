@@ -1,8 +1,9 @@
 """From a stream of voxel bytes to label runs, without ever holding the volume.
 
 Work is proportional to the tumour, not to the volume: all-zero pieces are passed over with one
-memory comparison, and of the others only the eight-byte words that hold a non-zero byte are kept
-until there are enough of them to be turned into runs.
+memory comparison, and where little of a piece is non-zero only its eight-byte words that hold a
+non-zero byte are kept, until there are enough of them to be turned into runs. Values are compared
+as stored and only one value a run is ever decoded, so dtype and byte order cost nothing.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.core.runs import LabelRuns, _label_segments, _merged
+from volstrat.core.runs import LabelRuns
 from volstrat.errors import MaskValueError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Int64s = NDArray[np.int64]
+    Segments = tuple[Int64s, Int64s, Int64s]
 
 _WORD = 8
-_FLUSH_BYTES = 1 << 20
+_FLUSH_WORDS = 1 << 17
 _INTEGRAL_WITHIN = 1e-6
 _LARGEST_LABEL = 2**31 - 1
-_ZEROS = bytes(1 << 20)
+_ZEROS = bytes(1 << 18)
+_WORDS_PER_KEPT = 8  # a piece is sparse where at most one word in so many holds anything
 
 
 class RunScanner:
@@ -57,103 +60,123 @@ class RunScanner:
         where: str = "mask",
     ) -> None:
         self._dtype = np.dtype(dtype)
+        self._unit = np.dtype(f"u{self._dtype.itemsize}")
         self._slope, self._intercept, self._threshold = slope, intercept, threshold
         self._where = where
-        zero_counts = threshold is not None and intercept >= threshold
-        self._every_word_counts = intercept != 0 or zero_counts
+        self._zero_is_background = intercept == 0 if threshold is None else intercept < threshold
         self._carry = b""
-        self._fed = 0  # bytes turned into words so far
+        self._fed = 0  # bytes taken so far, always whole words until the end
         self._words: list[NDArray[np.uint64]] = []
         self._at: list[Int64s] = []
         self._kept = 0
-        self._parts: list[tuple[Int64s, Int64s, Int64s]] = []
+        self._parts: list[Segments] = []
 
     @property
     def bytes_fed(self) -> int:
-        """How many bytes have been fed, those not yet turned into words included."""
+        """How many bytes have been fed, those not yet taken included."""
         return self._fed + len(self._carry)
 
     def feed(self, piece: bytes | bytearray | memoryview) -> None:
         """Take the next bytes; their number need not be a multiple of anything."""
-        if self._carry:
-            piece = self._carry + bytes(piece)
-        whole = len(piece) - len(piece) % _WORD
         view = memoryview(piece)
+        if self._carry:
+            missing = _WORD - len(self._carry)
+            self._carry += bytes(view[:missing])
+            if len(self._carry) < _WORD:
+                return
+            self._take(memoryview(self._carry))
+            view = view[missing:]
+        whole = len(view) - len(view) % _WORD
         self._carry = bytes(view[whole:])
-        self._take(view[:whole])
+        for begin in range(0, whole, len(_ZEROS)):
+            self._take(view[begin : min(begin + len(_ZEROS), whole)])
 
     def finish(self) -> LabelRuns:
         """Return the runs of all that was fed."""
         if self._carry:
-            self._take(memoryview(self._carry + bytes(-len(self._carry) % _WORD)))
+            self._flush()
+            whole = len(self._carry) - len(self._carry) % self._unit.itemsize
+            if whole:
+                self._keep(*self._piece_segments(np.frombuffer(self._carry[:whole], self._unit)))
+            self._fed += len(self._carry)
             self._carry = b""
         self._flush()
         if not self._parts:
             return LabelRuns.empty()
         starts, stops, labels = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        touching = stops[:-1] == starts[1:]
-        if (touching & (labels[:-1] == labels[1:])).any():  # a run that two flushes cut in two
-            return _merged(starts, stops, labels)
-        return LabelRuns(starts, stops, labels)
+        self._parts = []
+        return LabelRuns(*_joined(starts, stops, labels))
 
     def _take(self, view: memoryview) -> None:
-        size = len(view)
-        first_word = self._fed // _WORD
-        self._fed += size
-        if not self._every_word_counts and size <= len(_ZEROS) and view == memoryview(_ZEROS)[:size]:
+        if self._zero_is_background and _ZEROS.startswith(view):
+            self._fed += len(view)
             return
-        words = np.frombuffer(view, dtype=np.uint64)
-        if self._every_word_counts:
-            at = np.arange(words.size, dtype=np.int64)
-        else:
-            at = np.flatnonzero(words != 0)
-            words = words[at]
-        if not at.size:
-            return
-        self._words.append(words.copy() if self._every_word_counts else words)
-        self._at.append(at + first_word)
-        self._kept += words.size * _WORD
-        if self._kept >= _FLUSH_BYTES:
-            self._flush()
+        if self._zero_is_background:
+            words = np.frombuffer(view, dtype=np.uint64)
+            at = (words != 0).nonzero()[0]
+            if at.size * _WORDS_PER_KEPT <= words.size:
+                self._words.append(words[at])
+                self._at.append(at + self._fed // _WORD)
+                self._kept += at.size
+                self._fed += len(view)
+                if self._kept >= _FLUSH_WORDS:
+                    self._flush()
+                return
+        self._flush()
+        self._keep(*self._piece_segments(np.frombuffer(view, dtype=self._unit)))
+        self._fed += len(view)
+
+    def _piece_segments(self, units: NDArray[np.generic]) -> tuple[Int64s, Int64s, NDArray[np.generic]]:
+        """Stretches of equal stored values in the piece that comes next: starts, stops, values."""
+        edges = np.flatnonzero(units[1:] != units[:-1])
+        edges += 1
+        first = np.concatenate(([0], edges))
+        last = np.concatenate((edges, [units.size]))
+        values = units[first]
+        if self._zero_is_background:
+            kept = np.flatnonzero(values)
+            first, last, values = first[kept], last[kept], values[kept]
+        base = self._fed // self._unit.itemsize
+        first += base
+        last += base
+        return first, last, values
 
     def _flush(self) -> None:
+        """Turn the words kept so far into runs."""
         if not self._words:
             return
         words, at = np.concatenate(self._words), np.concatenate(self._at)
         self._words, self._at, self._kept = [], [], 0
-        stored = words.view(self._dtype)
-        per_word = _WORD // self._dtype.itemsize
-        if self._dtype.kind in "ui" and self._dtype.itemsize == 1 and self._plain:
-            self._parts.append(self._byte_segments(stored, at))
-            return
-        labels = self._labels(stored)
-        positions = (at[:, None] * per_word + np.arange(per_word)).reshape(-1)
-        self._parts.append(_label_segments(labels, positions))
+        units = words.view(self._unit)
+        per_word = _WORD // self._unit.itemsize
+        changes = units[1:] != units[:-1]
+        gaps = np.flatnonzero(at[1:] != at[:-1] + 1)
+        changes[gaps * per_word + per_word - 1] = True
+        edges = np.flatnonzero(changes) + 1
+        first = np.concatenate(([0], edges))
+        last = np.concatenate((edges, [units.size])) - 1
+        kept = units[first] != 0
+        first, last = first[kept], last[kept]
+        starts = at[first // per_word] * per_word + first % per_word
+        stops = at[last // per_word] * per_word + last % per_word + 1
+        self._keep(starts, stops, units[first])
+
+    def _keep(self, starts: Int64s, stops: Int64s, units: NDArray[np.generic]) -> None:
+        labels = self._labels(units.view(self._dtype))
+        tumour = labels != 0
+        if not tumour.all():
+            starts, stops, labels = starts[tumour], stops[tumour], labels[tumour]
+        if starts.size:
+            self._parts.append(_joined(starts, stops, labels))
 
     @property
     def _plain(self) -> bool:
         return self._slope == 1 and self._intercept == 0 and self._threshold is None
 
-    def _byte_segments(self, stored: NDArray[np.generic], at: Int64s) -> tuple[Int64s, Int64s, Int64s]:
-        """Do the same for plain bytes, the common case, in an eighth of the memory traffic."""
-        if self._dtype.kind == "i":
-            self._refuse_negative(stored)
-        values = stored.view(np.uint8)
-        changes = values[1:] != values[:-1]
-        gaps = np.flatnonzero(at[1:] != at[:-1] + 1)
-        changes[gaps * _WORD + _WORD - 1] = True
-        first = np.concatenate(([0], np.flatnonzero(changes) + 1))
-        last = np.concatenate((first[1:], [values.size])) - 1
-        kept = values[first] != 0
-        first, last = first[kept], last[kept]
-        starts = at[first // _WORD] * _WORD + first % _WORD
-        stops = at[last // _WORD] * _WORD + last % _WORD + 1
-        return starts, stops, values[first].astype(np.int64)
-
     def _labels(self, stored: NDArray[np.generic]) -> Int64s:
         if self._plain and self._dtype.kind in "ui":
             self._refuse_negative(stored)
-            if stored.size and int(stored.max()) > _LARGEST_LABEL:  # type: ignore[arg-type]
+            if stored.size and int(stored.max()) > _LARGEST_LABEL:
                 msg = f"{self._where}: holds the label {stored.max()}, beyond {_LARGEST_LABEL}."
                 raise MaskValueError(msg, hint="Renumber the labels.")
             return stored.astype(np.int64)
@@ -177,6 +200,15 @@ class RunScanner:
         return rounded.astype(np.int64)
 
     def _refuse_negative(self, values: NDArray[np.generic]) -> None:
-        if values.size and values.min() < 0:  # type: ignore[operator]
+        if values.size and values.min() < 0:
             msg = f"{self._where}: holds the value {values.min()}; a mask value is a label, 0 or above."
             raise MaskValueError(msg, hint="Check that this file is a mask and not an image.")
+
+
+def _joined(starts: Int64s, stops: Int64s, labels: Int64s) -> Segments:
+    """Join sorted stretches of one label that touch: a run that two pieces cut in two."""
+    opens = (stops[:-1] != starts[1:]) | (labels[:-1] != labels[1:])
+    if opens.all():
+        return starts, stops, labels
+    first = np.concatenate(([True], opens))
+    return starts[first], stops[np.concatenate((opens, [True]))], labels[first]

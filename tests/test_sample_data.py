@@ -1,0 +1,129 @@
+"""Every sample subject gives what `sample_data/expected.json` says, through the installed program.
+
+`scripts/make_sample_data.py` works the counts out without volstrat; the verdicts are stated by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE_DATA = ROOT / "sample_data"
+EXPECTED: dict[str, dict[str, Any]] = json.loads((SAMPLE_DATA / "expected.json").read_text(encoding="utf-8"))
+EXIT_CODES = {"assigned": 0, "review": 3, "not_assessable": 3, "failed": 1}
+"""DESIGN section 6: 0 nothing to look at, 1 failed, 3 needs a person."""
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the program that stands beside the interpreter."""
+    program = Path(sys.executable).parent / "volstrat"
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def assert_holds(record: Any, wanted: Any, at: str) -> None:  # noqa: ANN401 - any JSON value
+    """Hold a record to every key that is expected of it; further keys are its own affair."""
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            assert key in record, f"{at}.{key} is absent"
+            assert_holds(record[key], value, f"{at}.{key}")
+    elif isinstance(wanted, float):
+        assert record == pytest.approx(wanted, rel=1e-6, abs=1e-9), at
+    else:
+        assert record == wanted, at
+
+
+def by_id(rows: list[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
+    """Return rows by their id; ids are unique."""
+    table = {row[key]: row for row in rows}
+    assert len(table) == len(rows)
+    return table
+
+
+@pytest.mark.parametrize("subject", EXPECTED)
+def test_sample_subject_gives_what_its_story_says(subject: str) -> None:
+    """Status, stratum, both predicates with their counts, volumes and lesions are as worked out."""
+    wanted = EXPECTED[subject]
+    done = run("case", SAMPLE_DATA / subject, "--json")
+    assert "Traceback" not in done.stderr
+    record = json.loads(done.stdout)
+    assert record["subject"] == subject
+    assert (record["status"], record["stratum"]) == (wanted["status"], wanted["stratum"])
+    assert done.returncode == EXIT_CODES[wanted["status"]]
+    if wanted["status"] == "failed":
+        assert wanted["error_names"] in record["error"]["message"]
+        assert (record["predicates"], record["volumes"], record["lesions"]) == (None, None, [])
+        return
+    assert record["error"] is None
+    assert_holds(record["predicates"], wanted["predicates"], "predicates")
+    assert_holds(record["volumes"], wanted["volumes"], "volumes")
+    lesions = by_id(record["lesions"], "lesion_id")
+    assert list(lesions) == list(wanted["lesions"])
+    assert_holds(lesions, wanted["lesions"], "lesions")
+    if "pet_only_regions" in wanted:
+        regions = by_id(record["pet_only_regions"], "lesion_id")
+        assert list(regions) == list(wanted["pet_only_regions"])
+        assert_holds(regions, wanted["pet_only_regions"], "pet_only_regions")
+
+
+@pytest.mark.parametrize("subject", [name for name, wanted in EXPECTED.items() if "findings" in wanted])
+def test_sample_subject_shows_the_findings_of_its_story(subject: str) -> None:
+    """Findings name what the story is about, and their severities fit the status."""
+    record = json.loads(run("case", SAMPLE_DATA / subject, "--json").stdout)
+    codes = {finding["code"] for finding in record["findings"]}
+    assert set(EXPECTED[subject]["findings"]) <= codes
+    severities = {finding["severity"] for finding in record["findings"]}
+    assert ("blocking" in severities) == (record["status"] == "not_assessable")
+    assert record["status"] != "assigned" or "review" not in severities
+
+
+def test_missing_pet_is_only_worth_a_note_where_stratum_1_holds() -> None:
+    """DESIGN section 6: missing PET with stratum 1 true is ``info``."""
+    record = json.loads(run("case", SAMPLE_DATA / "S06_no_pet_not_needed", "--json").stdout)
+    assert [f["severity"] for f in record["findings"] if f["code"] == "pet_missing"] == ["info"]
+
+
+def test_every_folder_has_an_expectation_and_a_story() -> None:
+    """A missing expectation, an orphan one, or a subject that the README does not tell, fails."""
+    folders = {path.name for path in SAMPLE_DATA.iterdir() if path.is_dir()}
+    assert folders == set(EXPECTED)
+    readme = (SAMPLE_DATA / "README.md").read_text(encoding="utf-8")
+    assert [name for name in folders if f"`{name}`" not in readme] == []
+
+
+def test_the_script_writes_the_same_bytes_every_time(tmp_path: Path) -> None:
+    """Two runs into two folders agree byte for byte, and with what is committed once unpacked."""
+    script = ROOT / "scripts" / "make_sample_data.py"
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        subprocess.run([sys.executable, script, folder], check=True, capture_output=True)
+    first, second = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in folders
+    )
+    assert first == second
+    subprocess.run([sys.executable, script, "--check"], check=True, capture_output=True)
+
+
+def test_the_check_sees_a_changed_a_missing_and_a_left_over_file(tmp_path: Path) -> None:
+    """`--check` is worth running: it exits 1 and names each of the three."""
+    script = ROOT / "scripts" / "make_sample_data.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True)
+    (tmp_path / "S01_stratum_1" / "tumour.nii.gz").unlink()
+    table = tmp_path / "S11_lesion_table" / "lesions.csv"
+    table.write_text(table.read_text().replace("ablatable", "resectable"))
+    (tmp_path / "stray.nrrd").write_bytes(b"")
+    done = subprocess.run(
+        [sys.executable, script, tmp_path, "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "missing: S01_stratum_1/tumour.nii.gz",
+        "left over: stray.nrrd",
+        "differs: S11_lesion_table/lesions.csv",
+    ]

@@ -1,0 +1,5 @@
+"""``python -m volstrat``."""
+
+from volstrat.cli import main
+
+main()

@@ -1,0 +1,366 @@
+"""One case: from its folder to its record."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from volstrat.core.alignment import align_masks, check_frame_of_reference, resample_nearest
+from volstrat.core.findings import Finding
+from volstrat.core.lesions import TumourEntry
+from volstrat.core.mask import Mask
+from volstrat.core.measure import Avid, CaseMasks, Measurements, measure_case
+from volstrat.core.runs import LabelRuns, VoxelRuns
+from volstrat.core.verdict import Verdict, reach_verdict
+from volstrat.errors import CaseError, FormatError, GridMismatchError, MissingRoleError
+from volstrat.io.discovery import find_sources
+from volstrat.io.lesion_table import read_bytes, read_lesion_table
+from volstrat.io.selection import select_labels
+from volstrat.io.volumes import MaskRead, read_grid, read_mask, volume_format
+from volstrat.record import CaseRecord, failure_record, success_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from volstrat.core.grid import VoxelGrid
+    from volstrat.core.marks import LesionRow
+    from volstrat.core.protocol import Protocol
+    from volstrat.io.case_file import CaseSources, RoleEntry
+    from volstrat.io.protocol_files import LoadedProtocol
+
+_SHARED_GRID = ("tumour", "resectable", "liver", "remnant")
+_READ_AT_ONCE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CaseInputs:
+    """A case as read: masks on their grids, lesion rows, and what reading them brought up.
+
+    Parameters
+    ----------
+    masks : CaseMasks
+    liver, remnant : VoxelRuns or None
+        On the tumour's grid.
+    findings : tuple of Finding
+    inputs : tuple of dict
+        What the record says of each file.
+    """
+
+    masks: CaseMasks
+    liver: VoxelRuns | None
+    remnant: VoxelRuns | None
+    findings: tuple[Finding, ...]
+    inputs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CaseResult:
+    """A case that was measured: its record and the objects behind it."""
+
+    sources: CaseSources
+    inputs: CaseInputs
+    measured: Measurements
+    verdict: Verdict
+    record: CaseRecord
+
+
+def run_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = None) -> CaseRecord:
+    """Measure and stratify one case folder; a case that fails gives a record that says why.
+
+    Parameters
+    ----------
+    folder : Path
+    protocol : LoadedProtocol
+    lesions : str or None
+        Lesion table to use instead of the case's own (see `find_sources`).
+    """
+    subject = folder.resolve().name or "case"
+    try:
+        sources = find_sources(folder, lesions=lesions)
+        subject = sources.subject
+        return assess_case(sources, protocol).record
+    except Exception as error:  # noqa: BLE001 - one failing case must never stop the others
+        return failure_record(subject=subject, error=error, protocol=protocol)
+
+
+def assess_case(sources: CaseSources, protocol: LoadedProtocol) -> CaseResult:
+    """Read, measure and stratify a case.
+
+    Raises
+    ------
+    VolstratError
+        If the inputs cannot be read or do not fit together.
+    """
+    inputs = read_inputs(sources, protocol.protocol)
+    measured = measure_case(inputs.masks, protocol.protocol)
+    verdict = reach_verdict(measured, protocol.protocol, findings=inputs.findings)
+    record = success_record(
+        subject=sources.subject, measured=measured, verdict=verdict, protocol=protocol, inputs=inputs.inputs
+    )
+    return CaseResult(sources=sources, inputs=inputs, measured=measured, verdict=verdict, record=record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _ReadEntry:
+    """A mask file as one role's entry."""
+
+    role: str
+    entry: RoleEntry
+    read: MaskRead
+
+    @property
+    def name(self) -> str:
+        return self.entry.path.name
+
+
+def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
+    """Read every file the rule needs and put the masks that share a grid onto it.
+
+    Raises
+    ------
+    VolstratError
+        If a file cannot be read, or the masks do not fit together.
+    """
+    read = _read_masks(sources)
+    findings = [finding for r in read for finding in r.read.findings]
+    read, resampled = _resample_where_allowed(read, protocol)
+    findings += resampled
+    shared = {_key(r, n): r for n, r in enumerate(read) if r.role in _SHARED_GRID}
+    base = next(iter(shared))
+    grid, aligned = align_masks(
+        {key: r.read.mask for key, r in shared.items()},
+        tolerance_mm=protocol.geometry_tolerance_mm,
+        base=base,
+    )
+    tumour = [
+        TumourEntry(mask=aligned[key], instances=r.entry.instances)
+        for key, r in shared.items()
+        if r.role == "tumour"
+    ]
+    _refuse_label_clash([r for r in shared.values() if r.role == "tumour"])
+    united = {
+        role: _union(aligned[key] for key, r in shared.items() if r.role == role)
+        for role in ("resectable", "liver", "remnant")
+        if role in sources.entries
+    }
+    if protocol.tumour_scope == "liver":
+        tumour, scoped = _in_liver(tumour, united.get("liver"), grid)
+        findings += scoped
+    avid, pet_field, pet_inputs, pet_findings = _read_pet(sources, read, grid, base, protocol)
+    rows, table_inputs = _read_table(sources)
+    return CaseInputs(
+        masks=CaseMasks(
+            grid=grid,
+            tumour=tumour,
+            resectable=united.get("resectable"),
+            avid=avid,
+            pet_field=pet_field,
+            rows=rows,
+        ),
+        liver=united.get("liver"),
+        remnant=united.get("remnant"),
+        findings=(*findings, *pet_findings),
+        inputs=(*(_mask_input(sources, r) for r in read), *pet_inputs, *table_inputs),
+    )
+
+
+def _key(read: _ReadEntry, n: int) -> str:
+    """Name a mask in messages: its file, and its role where another file has the same name."""
+    return read.name if n == 0 else f"{read.name} ({read.role})"
+
+
+def _read_masks(sources: CaseSources) -> list[_ReadEntry]:
+    """Read the masks side by side; decompression releases the interpreter lock."""
+    roles = ("tumour", "resectable", "liver", "remnant", "fdg_avid")
+    wanted = [(role, entry) for role in roles for entry in sources.entries.get(role, ())]
+    with ThreadPoolExecutor(max_workers=_READ_AT_ONCE) as pool:
+        reads = list(pool.map(lambda pair: read_entry(pair[1]), wanted))
+    return [
+        _ReadEntry(role=role, entry=entry, read=read)
+        for (role, entry), read in zip(wanted, reads, strict=True)
+    ]
+
+
+def read_entry(entry: RoleEntry) -> MaskRead:
+    """Read a mask file and keep the segments, ROIs or labels that its entry selects.
+
+    Raises
+    ------
+    VolstratError
+    """
+    path = entry.path
+    if volume_format(path) is None:
+        msg = f"{path.name}: no format that volstrat reads as a mask."
+        raise FormatError(msg, hint="Masks are NIfTI, NRRD or MetaImage files.")
+    read = read_mask(path, threshold=entry.threshold)
+    return replace(read, mask=select_labels(read.mask, entry.select, where=path.name))
+
+
+def _resample_where_allowed(
+    read: Sequence[_ReadEntry], protocol: Protocol
+) -> tuple[list[_ReadEntry], list[Finding]]:
+    """Resample masks whose entry allows it and whose grid is not the tumour's."""
+    own = read[0].read.mask.grid
+    done, findings = [], []
+    for r in read:
+        mask = r.read.mask
+        if r.entry.resample and not _same_grid(mask, own, protocol.geometry_tolerance_mm):
+            check_frame_of_reference(mask.grid, own, name=r.name, other=read[0].name)
+            moved = mask.grid.corner_displacement_mm(own)
+            before, mask = mask, resample_nearest(mask, own)
+            message = (
+                f"{r.name} was resampled onto the grid of {read[0].name} (nearest neighbour; grids {moved:.2f} mm "
+                f"apart): {_ml(before):.3f} ml became {_ml(mask):.3f} ml."
+            )
+            findings.append(Finding(code="resampled", severity="warning", message=message, where=r.role))
+            done.append(replace(r, read=replace(r.read, mask=mask)))
+        else:
+            done.append(r)
+    return done, findings
+
+
+def _same_grid(mask: Mask, own: VoxelGrid, tolerance_mm: float) -> bool:
+    if mask.grid.placement_on(own, tolerance_mm=tolerance_mm) is None:
+        return False
+    return mask.grid.is_window or own.is_window or sorted(mask.grid.shape) == sorted(own.shape)
+
+
+def _ml(mask: Mask) -> float:
+    return mask.voxels().count * mask.grid.voxel_volume_mm3 / 1000
+
+
+def _refuse_label_clash(tumour: Sequence[_ReadEntry]) -> None:
+    """Refuse one number for differently named segments of two files: they are different lesions."""
+    seen: dict[int, tuple[str, str]] = {}
+    for r in tumour:
+        if r.entry.instances == "components":
+            continue
+        for number, name in r.read.mask.names.items():
+            other = seen.setdefault(number, (name, r.name))
+            if other[0] != name:
+                msg = f"Segment {number} is {other[0]!r} in {other[1]} and {name!r} in {r.name}."
+                hint = 'Write `instances = "components"` in their entries, or renumber the segments.'
+                raise CaseError(msg, hint=hint)
+
+
+def _union(masks: Iterable[Mask]) -> VoxelRuns:
+    voxels = VoxelRuns.empty()
+    for mask in masks:
+        voxels = voxels.union(mask.voxels())
+    return voxels
+
+
+def _in_liver(
+    tumour: Sequence[TumourEntry], liver: VoxelRuns | None, grid: VoxelGrid
+) -> tuple[list[TumourEntry], list[Finding]]:
+    """Keep the tumour that lies in the liver, as the protocol's ``tumour_scope`` says."""
+    if liver is None:
+        msg = 'The protocol counts only tumour in the liver (tumour_scope = "liver"), but there is no liver mask.'
+        raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
+    kept, lost = [], VoxelRuns.empty()
+    for entry in tumour:
+        sets = [(n, entry.mask.runs.of(n)) for n in entry.mask.runs.values]
+        inside = LabelRuns.from_sets([(n, voxels.intersection(liver)) for n, voxels in sets])
+        kept.append(replace(entry, mask=Mask(grid=grid, runs=inside, names=entry.mask.names)))
+        lost = lost.union(entry.mask.voxels().difference(liver))
+    if not lost:
+        return kept, []
+    message = f"{lost.count * grid.voxel_volume_mm3 / 1000:.3f} ml of tumour outside the liver are left out."
+    return kept, [Finding(code="tumour_outside_liver", severity="warning", message=message, where="tumour")]
+
+
+def _read_pet(
+    sources: CaseSources, read: Sequence[_ReadEntry], grid: VoxelGrid, base: str, protocol: Protocol
+) -> tuple[Avid | None, VoxelGrid | None, list[dict[str, Any]], list[Finding]]:
+    """Avid voxels on their own grid, and the field that PET covers."""
+    findings: list[Finding] = []
+    avid = field = None
+    masks = {_key(r, n + 1): r.read.mask for n, r in enumerate(read) if r.role == "fdg_avid"}
+    entries = [r.entry for r in read if r.role == "fdg_avid"]
+    if masks:
+        first = next(iter(masks))
+        avid_grid, aligned = align_masks(masks, tolerance_mm=protocol.geometry_tolerance_mm, base=first)
+        avid = Avid(voxels=_union(aligned.values()), grid=avid_grid)
+        field = None if avid_grid.is_window else avid_grid
+        registered = any(entry.assume_registered for entry in entries)
+        findings += _check_registered(avid_grid, grid, name=first, base=base, assumed=registered)
+    pet = sources.only("pet")
+    if pet is None:
+        return avid, field, [], findings
+    field = read_grid(pet.path)
+    findings += _check_registered(field, grid, name=pet.path.name, base=base, assumed=pet.assume_registered)
+    entry = {
+        "role": "pet",
+        "path": _relative(sources, pet.path),
+        "format": volume_format(pet.path),
+        "sha256": hashlib.sha256(read_bytes(pet.path)).hexdigest(),
+        "grid": grid_entry(field),
+        "segments": [],
+    }
+    return avid, field, [entry], findings
+
+
+def _check_registered(
+    grid: VoxelGrid, own: VoxelGrid, *, name: str, base: str, assumed: bool
+) -> list[Finding]:
+    try:
+        check_frame_of_reference(grid, own, name=name, other=base)
+    except GridMismatchError as error:
+        if not assumed:
+            hint = "Register PET and CT first, or write `assume_registered = true` in its case.toml entry."
+            raise GridMismatchError(error.message, hint=hint) from error
+        message = f"{error.message} It is taken as registered, as case.toml says."
+        return [Finding(code="assumed_registered", severity="warning", message=message, where=name)]
+    return []
+
+
+def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[dict[str, Any]]]:
+    table = sources.only("lesions")
+    if table is None:
+        return (), []
+    data = read_bytes(table.path)
+    entry = {
+        "role": "lesions",
+        "path": _relative(sources, table.path),
+        "format": "csv",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "grid": None,
+        "segments": [],
+    }
+    return read_lesion_table(data, name=table.path.name), [entry]
+
+
+def _mask_input(sources: CaseSources, read: _ReadEntry) -> dict[str, Any]:
+    mask = read.read.mask
+    return {
+        "role": read.role,
+        "path": _relative(sources, read.entry.path),
+        "format": read.read.format,
+        "sha256": read.read.sha256,
+        "grid": grid_entry(mask.grid),
+        "segments": segment_list(mask),
+    }
+
+
+def segment_list(mask: Mask) -> list[dict[str, Any]]:
+    """List a mask's segments, ROIs or labels with their voxel counts."""
+    return [
+        {"number": n, "name": mask.names.get(n) or None, "voxels": mask.runs.of(n).count} for n in mask.labels
+    ]
+
+
+def grid_entry(grid: VoxelGrid) -> dict[str, Any]:
+    """Say what a grid is, as the record does."""
+    return {
+        "shape": list(grid.shape),
+        "spacing_mm": list(grid.spacing_mm),
+        "frame_of_reference_uid": grid.frame_of_reference_uid,
+    }
+
+
+def _relative(sources: CaseSources, path: Path) -> str:
+    return os.path.relpath(path, sources.folder).replace(os.sep, "/")

@@ -1,0 +1,172 @@
+"""The ``volstrat`` command and its subcommands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from volstrat import __version__
+from volstrat.errors import VolstratError
+
+if TYPE_CHECKING:
+    from volstrat.io.protocol_files import LoadedProtocol
+
+EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_OUT = click.Path(file_okay=False, path_type=Path)
+_protocol_option = click.option(
+    "--protocol",
+    "protocol_file",
+    type=click.Path(path_type=Path),
+    help="Protocol file (TOML); without it the packaged pantodon.toml.",
+)
+_lesions_option = click.option(
+    "--lesions",
+    metavar="NAME",
+    help="Lesion table to use: a file in the case folder, or R for lesions.R.csv.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="volstrat %(version)s")
+def cli() -> None:
+    """Measure tumour volumes and FDG-avid disease, and assign PANTODON strata.
+
+    Exit codes: 0 done, every case has a stratum and nothing to review; 1 a case failed, or a check
+    found a difference; 2 usage, or nothing found; 3 done, and a case needs a person. 1 wins over 3.
+    """
+
+
+def _load(protocol_file: Path | None) -> LoadedProtocol:
+    from volstrat.io.protocol_files import load_protocol
+
+    try:
+        return load_protocol(protocol_file)
+    except VolstratError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def exit_code(statuses: list[str]) -> int:
+    """Return the exit code that the cases' statuses amount to."""
+    if "failed" in statuses:
+        return EXIT_FAILED
+    return EXIT_PERSON if {"review", "not_assessable"} & set(statuses) else 0
+
+
+@cli.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print the case record as JSON.")
+@click.option("-o", "--out", type=_OUT, help="Also write OUT/SUBJECT/case.json.")
+@_protocol_option
+@_lesions_option
+def case(folder: Path, as_json: bool, out: Path | None, protocol_file: Path | None, lesions: str | None) -> None:
+    """Measure one case folder and assign its stratum."""
+    from volstrat.case import run_case
+    from volstrat.cli.tables import case_table
+    from volstrat.io.output import folder_name, write_atomically
+    from volstrat.record import record_bytes
+
+    record = run_case(folder, _load(protocol_file), lesions=lesions)
+    data = record_bytes(record)
+    if out is not None:
+        try:
+            write_atomically(out / folder_name(record["subject"]) / "case.json", data)
+        except VolstratError as error:
+            _fail(error)
+    if as_json:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        click.echo(case_table(record))
+    if record["error"] is not None:
+        click.echo(f"volstrat: {record['error']['message']} {record['error']['hint']}".rstrip(), err=True)
+    sys.exit(exit_code([record["status"]]))
+
+
+@cli.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_protocol_option
+@_lesions_option
+def inspect(folder: Path, as_json: bool, protocol_file: Path | None, lesions: str | None) -> None:
+    """Show what would be read from a case folder, and as what."""
+    from volstrat.cli.tables import inspection_table
+    from volstrat.inspection import inspect_case
+
+    try:
+        found = inspect_case(folder, _load(protocol_file), lesions=lesions)
+    except VolstratError as error:
+        _fail(error)
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else inspection_table(found))
+    if any(entry["error"] for entry in found["inputs"]):
+        sys.exit(EXIT_FAILED)
+
+
+@cli.group()
+def protocol() -> None:
+    """Show or check a protocol: the choices behind every verdict."""
+
+
+@protocol.command("show")
+@_protocol_option
+def protocol_show(protocol_file: Path | None) -> None:
+    """Print the protocol file with the reason for each choice."""
+    click.echo(_load(protocol_file).text, nl=False)
+
+
+@protocol.command("check")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def protocol_check(file: Path) -> None:
+    """Check a protocol file; exit 1 with one sentence where it does not hold."""
+    from volstrat.io.protocol_files import load_protocol
+
+    try:
+        loaded = load_protocol(file)
+    except VolstratError as error:
+        _fail(error)
+    click.echo(f"{file.name}: protocol {loaded.protocol.id} {loaded.protocol.version}, sha256 {loaded.sha256}.")
+
+
+@protocol.command("schema")
+def protocol_schema() -> None:
+    """Print the JSON Schema of a protocol file."""
+    from volstrat.core.protocol import protocol_schema as schema
+
+    click.echo(json.dumps(schema(), indent=2))
+
+
+@cli.command()
+@click.argument("root", type=_FOLDER)
+@click.option("-o", "--out", type=_OUT, required=True, help="Where cohort.csv and the records go.")
+@_protocol_option
+@_lesions_option
+def batch(root: Path, out: Path, protocol_file: Path | None, lesions: str | None) -> None:
+    """Measure every case below ROOT; one that fails never stops the rest."""
+    from volstrat.cohort import run_cohort
+
+    loaded = _load(protocol_file)
+
+    def say(record: dict[str, Any]) -> None:
+        told = record["stratum"] or (record["error"] or {}).get("message", "")
+        click.echo(f"{record['subject']}: {record['status']} {told}".rstrip(), err=True)
+
+    try:
+        statuses = run_cohort(root, out, loaded, lesions=lesions, each=say)
+    except VolstratError as error:
+        _fail(error)
+    if not statuses:
+        msg = f"{root}: no case folder in it."
+        raise click.UsageError(msg)
+    click.echo(f"{len(statuses)} cases; {out / 'cohort.csv'}")
+    sys.exit(exit_code(statuses))
+
+
+def _fail(error: VolstratError) -> None:
+    """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
+    click.echo(f"volstrat: {error}", err=True)
+    sys.exit(EXIT_USAGE if error.code == "usage" else EXIT_FAILED)

@@ -1,0 +1,140 @@
+"""Tables for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+WIDTH = 80
+_STRATA = {"stratum_1": "STRATUM 1", "stratum_2": "STRATUM 2", "ineligible": "INELIGIBLE", None: "NO STRATUM"}
+_STATUS = {
+    "assigned": "assigned",
+    "review": "a person must look at this case before the stratum is used",
+    "not_assessable": "not assessable",
+    "failed": "failed",
+}
+_HOLDS = {True: "yes", False: "no", None: "unknown"}
+_MOST_LESIONS = 60
+
+
+def case_table(record: dict[str, Any]) -> str:
+    """Render a case record for a person."""
+    lines = [f"{record['subject']}: {_STRATA[record['stratum']]} - {_STATUS[record['status']]}", ""]
+    if record["error"] is not None:
+        lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip(), "")
+        return "\n".join(lines)
+    lines += [*_predicates(record), "", *_volumes(record["volumes"]), ""]
+    if record["lesions"] or record["pet_only_regions"]:
+        lines += [*_lesions([*record["lesions"], *record["pet_only_regions"]]), ""]
+    lines += _findings(record["findings"])
+    lines += _wrapped("Research use. The multidisciplinary team decides.", "")
+    return "\n".join(lines)
+
+
+def _predicates(record: dict[str, Any]) -> list[str]:
+    lines = [f"{'Predicate':<28}{'resectable / all voxels':>26}{'share':>9}{'needs':>8}{'holds':>9}"]
+    for key, name in (("stratum_1", "1 debulking, tumour volume"), ("stratum_2", "2 all FDG-avid disease")):
+        p = record["predicates"][key]
+        counted = "-" if p["whole_voxels"] is None else f"{_range(p)} / {p['whole_voxels']} {p['unit']}"
+        lines.append(
+            f"{name:<28}{counted:>26}{_percent(p['percent']):>9}"
+            f"{_needs(p['threshold_percent']):>8}{_HOLDS[p['holds']]:>9}"
+        )
+    disease = record["predicates"]["stratum_2"]["avid_disease"].replace("_", " ")
+    return [*lines, f"FDG-avid disease: {disease}"]
+
+
+def _range(predicate: dict[str, Any]) -> str:
+    low, high = predicate["part_voxels"], predicate["part_voxels_upper"]
+    return str(low) if low == high else f"{low}..{high}"
+
+
+def _percent(value: float | None) -> str:
+    """Round for display, but never up to a threshold that was missed or down from one that was met."""
+    if value is None:
+        return "-"
+    for digits in (1, 2, 3, 4, 6):
+        shown = f"{value:.{digits}f}"
+        if float(shown) == value or abs(float(shown) - round(float(shown))) > 1e-12 or digits == 6:
+            return f"{shown} %"
+    return f"{value} %"
+
+
+def _needs(threshold: float) -> str:
+    return f"{threshold:g} %"
+
+
+def _volumes(volumes: dict[str, Any]) -> list[str]:
+    def ml(key: str) -> str:
+        value = volumes[key]
+        return "not assessed" if value is None else f"{value:.2f} ml"
+
+    def share(key: str) -> str:
+        value = volumes[key]
+        return "" if value is None else f" ({_percent(100 * value)})"
+
+    return [
+        f"Tumour, total      {ml('total_tumour_ml'):>14}   FDG-avid (PET)     {ml('fdg_avid_ml'):>14}",
+        f"  resectable       {ml('resectable_tumour_ml'):>14}     resectable       {ml('fdg_avid_resectable_ml'):>14}",
+        f"  residual         {ml('residual_tumour_ml'):>14}     on PET only      {ml('pet_only_ml'):>14}",
+        f"Avid share of the tumour volume: {share('fdg_avid_fraction').strip(' ()') or 'not assessed'}",
+    ]
+
+
+def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        f"{'Lesion':<7}{'ml':>8}{'axial mm':>10}{'longest':>9}  {'marking':<15}{'FDG':<13}{'at x, y, z mm (LPS)':>16}"
+    ]
+    for lesion in lesions[:_MOST_LESIONS]:
+        x, y, z = lesion["centroid_mm"]
+        marking = lesion["resectability"]
+        if marking == "partial" and lesion["resectable_fraction"] is not None:
+            marking += f" {100 * lesion['resectable_fraction']:.0f} %"
+        lines.append(
+            f"{lesion['lesion_id']:<7}{lesion['volume_ml']:>8.2f}{lesion['max_axial_diameter_mm']:>10.1f}"
+            f"{lesion['max_diameter_mm']:>9.1f}  {marking:<15}{lesion['fdg_avidity'].replace('_', ' '):<13}"
+            f"{f'{x:.0f}, {y:.0f}, {z:.0f}':>16}"
+        )
+    if len(lesions) > _MOST_LESIONS:
+        lines.append(f"... and {len(lesions) - _MOST_LESIONS} more (--json lists all)")
+    return lines
+
+
+def _findings(findings: list[dict[str, Any]]) -> list[str]:
+    if not findings:
+        return ["No findings.", ""]
+    lines = ["Findings"]
+    for finding in findings:
+        lines += _wrapped(f"[{finding['severity']}] {finding['message']} ({finding['code']})", "  ")
+    return [*lines, ""]
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+    )
+
+
+def inspection_table(found: dict[str, Any]) -> str:
+    """Render what `inspect_case` found for a person."""
+    lines = [f"{found['subject']}: roles from {found['told_by']}", ""]
+    for entry in found["inputs"]:
+        lines.append(f"{entry['role']:<12}{entry['path']}")
+        if entry["error"]:
+            lines += _wrapped(f"cannot be read: {entry['error']}", " " * 12)
+            continue
+        lines += _wrapped(_what(entry), " " * 12)
+        lines += [
+            f"{'':<12}{s['number']:>5}  {s['name'] or '-':<36.36}{s['voxels']:>12} voxels"
+            for s in entry["segments"]
+        ]
+    return "\n".join(lines)
+
+
+def _what(entry: dict[str, Any]) -> str:
+    if entry["grid"] is None:
+        return f"{entry['format']}, {entry.get('rows', 0)} rows"
+    shape = " x ".join(str(n) for n in entry["grid"]["shape"])
+    spacing = " x ".join(f"{n:.4g}" for n in entry["grid"]["spacing_mm"])
+    frame = entry["grid"]["frame_of_reference_uid"]
+    return f"{entry['format']}, {shape} voxels of {spacing} mm" + (f", frame of reference {frame}" if frame else "")

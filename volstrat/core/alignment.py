@@ -1,0 +1,139 @@
+"""Bring masks that must share a grid onto one grid, or say by how much they miss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.core.grid import VoxelGrid
+from volstrat.core.mask import Mask
+from volstrat.core.runs import LabelRuns, expand
+from volstrat.errors import GridMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VOXELS_AT_ONCE = 1 << 20
+
+
+def align_masks(
+    masks: Mapping[str, Mask], *, tolerance_mm: float, base: str
+) -> tuple[VoxelGrid, dict[str, Mask]]:
+    """Put masks onto one grid, that of ``base`` (wider where a sparse mask reaches beyond it).
+
+    Two grids are the same where they have the same shape, the same frame of reference if both know
+    one, and no corner voxel displaced by more than ``tolerance_mm``; the order in which axes are
+    stored does not matter. Sparse masks are windows of a lattice: the same lattice is enough.
+
+    Parameters
+    ----------
+    masks : mapping of name to Mask
+        The name (a file's, usually) is used in messages.
+    base : str
+        Which of them gives the grid.
+
+    Raises
+    ------
+    GridMismatchError
+        Naming both masks, what differs, and the displacement in mm.
+    """
+    own = masks[base].grid
+    low, high = np.zeros(3, dtype=np.int64), np.array(own.shape)
+    for name, mask in masks.items():
+        check_frame_of_reference(mask.grid, own, name=name, other=base)
+        placement = mask.grid.placement_on(own, tolerance_mm=tolerance_mm)
+        if placement is None:
+            raise _mismatch(mask.grid, own, name=name, base=base, tolerance_mm=tolerance_mm)
+        ends = np.zeros((2, 3), dtype=np.int64)
+        for axis in range(3):
+            to = placement.axes[axis]
+            ends[:, to] = placement.offset[to] + placement.signs[axis] * np.array([0, mask.grid.shape[axis] - 1])
+        first, past = ends.min(axis=0), ends.max(axis=0) + 1
+        fits = (first == 0).all() and (past == own.shape).all()
+        if not (fits or mask.grid.is_window or own.is_window):
+            raise _mismatch(mask.grid, own, name=name, base=base, tolerance_mm=tolerance_mm)
+        low, high = np.minimum(low, first), np.maximum(high, past)
+    grid = own
+    if (low < 0).any() or (high > own.shape).any():
+        shape = tuple(int(n) for n in high - low)
+        grid = own.window(origin_index=(int(low[0]), int(low[1]), int(low[2])), shape=shape)  # type: ignore[arg-type]
+    return grid, {name: mask.on_grid(grid, tolerance_mm=tolerance_mm) for name, mask in masks.items()}
+
+
+def check_frame_of_reference(grid: VoxelGrid, own: VoxelGrid, *, name: str, other: str) -> None:
+    """Refuse two grids whose frames of reference are known and differ.
+
+    Raises
+    ------
+    GridMismatchError
+    """
+    mine, theirs = grid.frame_of_reference_uid, own.frame_of_reference_uid
+    if mine is not None and theirs is not None and mine != theirs:
+        msg = f"{name}: its frame of reference ({mine}) is not that of {other} ({theirs})."
+        hint = "Masks of one case must be drawn on images of one examination, or be registered first."
+        raise GridMismatchError(msg, hint=hint)
+
+
+def _mismatch(
+    grid: VoxelGrid, own: VoxelGrid, *, name: str, base: str, tolerance_mm: float
+) -> GridMismatchError:
+    moved = grid.corner_displacement_mm(own)
+    differs = []
+    if sorted(grid.shape) != sorted(own.shape):
+        differs.append(f"shape {_by(grid.shape)} against {_by(own.shape)}")
+    mine, theirs = sorted(grid.spacing_mm), sorted(own.spacing_mm)
+    if any(abs(a - b) > 1e-4 for a, b in zip(mine, theirs, strict=True)):
+        differs.append(f"spacing {_by(grid.spacing_mm)} mm against {_by(own.spacing_mm)} mm")
+    what = f" ({'; '.join(differs)})" if differs else ""
+    msg = (
+        f"{name}: its grid is {moved:.2f} mm away from the grid of {base} "
+        f"(largest displacement of a corner voxel; tolerance {tolerance_mm:g} mm){what}."
+    )
+    hint = f"Draw it on the image of {base}, or write `resample = true` in its case.toml entry."
+    return GridMismatchError(msg, hint=hint)
+
+
+def _by(numbers: tuple[float, ...]) -> str:
+    return " x ".join(f"{n:g}" for n in numbers)
+
+
+def resample_nearest(mask: Mask, grid: VoxelGrid) -> Mask:
+    """Return the mask on another grid: each voxel takes the label at its centre.
+
+    Ties on a face between two voxels follow `VoxelGrid.voxel_at`.
+    """
+    labels = {label: mask.runs.of(label) for label in mask.runs.values}
+    found: dict[int, list[np.ndarray]] = {label: [] for label in labels}
+    low, high = _reach(mask, grid)
+    for k in range(low[2], high[2]):
+        rows = max(1, _VOXELS_AT_ONCE // max(1, high[0] - low[0]))
+        for j in range(low[1], high[1], rows):
+            box = np.meshgrid(
+                np.arange(low[0], high[0]), np.arange(j, min(j + rows, high[1])), [k], indexing="ij"
+            )
+            index = np.stack([axis.ravel(order="F") for axis in box], axis=-1)
+            at = mask.grid.voxel_at(mask.grid.to_index(grid.to_mm(index)))
+            linear = np.where(at[:, 0] < 0, -1, mask.grid.ravel(at))
+            for label, runs in labels.items():
+                found[label].append(grid.ravel(index[runs.contains(linear)]))
+    sets = [
+        (label, type(labels[label]).from_indices(np.concatenate(parts)))
+        for label, parts in found.items()
+        if parts
+    ]
+    return Mask(grid=grid, runs=LabelRuns.from_sets(sets), names=mask.names)
+
+
+def _reach(mask: Mask, grid: VoxelGrid) -> tuple[list[int], list[int]]:
+    """Box of ``grid`` voxels that the mask's voxels can reach, clipped to the grid."""
+    union = mask.runs.union()
+    if not union:
+        return [0, 0, 0], [0, 0, 0]
+    index = mask.grid.unravel(expand(union.starts, union.stops))
+    ends = np.stack([index.min(axis=0) - 1, index.max(axis=0) + 1])
+    corners = np.array([[ends[a, 0], ends[b, 1], ends[c, 2]] for a, b, c in np.ndindex(2, 2, 2)])
+    there = grid.to_index(mask.grid.to_mm(corners))
+    low = np.clip(np.floor(there.min(axis=0)).astype(int), 0, grid.shape)
+    high = np.clip(np.ceil(there.max(axis=0)).astype(int) + 1, 0, grid.shape)
+    return low.tolist(), high.tolist()

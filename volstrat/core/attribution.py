@@ -1,0 +1,435 @@
+"""Which lesion each FDG-avid voxel belongs to.
+
+Works on the avid mask's own voxels; nothing is resampled. Geometry comes first (`attribute`): for
+each avid voxel the lesions it may belong to. Markings come second (`resolve`), cheaply, so that
+a changed marking or avidity word needs no geometry again.
+
+Distances run between voxel centres. Those within 0.001 mm of the smallest are ties, settled by the
+worst marking and then the lower lesion id, and limits include that slack, so that neither rounding
+nor storage order decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.core.components import connected_components
+from volstrat.core.grid import TIE_MM
+from volstrat.core.lesions import falling_volume_rank, measure_runs
+from volstrat.core.marks import Marking
+from volstrat.core.projection import project
+from volstrat.core.runs import LabelRuns, expand, split_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from volstrat.core.grid import VoxelGrid
+    from volstrat.core.lesions import LesionMeasures, Lesions, MarkedLesions
+    from volstrat.core.runs import VoxelRuns
+
+    Int64s = NDArray[np.int64]
+    Float64s = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Attribution:
+    """The lesions that each avid voxel may belong to.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+        Of the avid mask.
+    voxels : array of int64, (n,)
+        Linear indices of the avid voxels, rising.
+    region : array of int64, (n,)
+        The 26-connected region of each, 0 to ``regions - 1``.
+    pet_only : array of int64, (regions,)
+        Rank of the region among the PET-only ones (0 is P1), or -1 where it belongs to CT tumour.
+    far : array of bool, (n,)
+        True where the nearest tumour voxel lies beyond twice the attribution distance.
+    row_voxel, row_lesion, row_marking : array of int64, (rows,)
+        Candidates: position in ``voxels``, lesion, and the worst `Marking` of the lesion's nearest
+        voxels (for lesions without one marking).
+    row_held : array of bool, (rows,)
+        True where the avid voxel holds a voxel centre of the lesion; an avid voxel belongs to every
+        lesion it holds, and a voxel that holds none to one of its candidates.
+    tumour_voxels, tumour_lesion, tumour_holder : array of int64, (m,)
+        Tumour voxels whose centres lie in avid voxels: linear index on the tumour grid, lesion, and
+        position in ``voxels``.
+    """
+
+    grid: VoxelGrid
+    voxels: Int64s
+    region: Int64s
+    pet_only: Int64s
+    far: Bools
+    row_voxel: Int64s
+    row_lesion: Int64s
+    row_marking: Int64s
+    row_held: Bools
+    tumour_voxels: Int64s
+    tumour_lesion: Int64s
+    tumour_holder: Int64s
+    pet_only_measures: LesionMeasures
+
+    @property
+    def pet_only_count(self) -> int:
+        """How many PET-only regions there are."""
+        return int((self.pet_only >= 0).sum())
+
+    def pet_only_region_at(self, point_mm: Sequence[float]) -> int:
+        """Rank of the PET-only region in whose voxel a point (LPS mm) lies; -1 for none."""
+        at = self.grid.voxel_at(self.grid.to_index(np.array([point_mm])))[0]
+        if at[0] < 0:
+            return -1
+        linear = int(self.grid.ravel(at))
+        position = int(np.searchsorted(self.voxels, linear))
+        if position >= self.voxels.size or self.voxels[position] != linear:
+            return -1
+        return int(self.pet_only[self.region[position]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resolved:
+    """What each avid voxel is marked, given markings and avidity words.
+
+    Parameters
+    ----------
+    marking : array of int64, (n,)
+        `Marking` of each avid voxel, the worst where it holds several lesions; -1 where a word
+        ``not_avid`` removed it.
+    lesion_voxels : array of int64, (lesions,)
+        Avid voxels that belong to each lesion; one that holds two lesions counts for both.
+    review_regions : tuple of (int, str)
+        Regions a person must look at, by their lowest lesion position, each with the reason.
+    """
+
+    marking: Int64s
+    lesion_voxels: Int64s
+    review_regions: tuple[tuple[int, str], ...]
+
+    def count(self, *markings: Marking) -> int:
+        """Count the avid voxels that carry one of these markings."""
+        return int(np.isin(self.marking, markings).sum())
+
+    @property
+    def whole(self) -> int:
+        """Avid voxels that were not removed."""
+        return int((self.marking >= 0).sum())
+
+
+def attribute(
+    lesions: Lesions, marked: MarkedLesions, *, avid: VoxelRuns, avid_grid: VoxelGrid, distance_mm: float
+) -> Attribution:
+    """Find the lesions that each avid voxel may belong to.
+
+    A 26-connected avid region with a voxel centre within ``distance_mm`` of a tumour voxel centre
+    belongs to CT tumour. Its voxels that hold tumour voxel centres belong to the lesions they hold;
+    the others go to the nearest of the lesions that the region holds, or, where it holds none, to
+    the nearest tumour voxel. The other regions are PET-only.
+
+    Parameters
+    ----------
+    lesions, marked : Lesions, MarkedLesions
+        On the tumour grid.
+    avid : VoxelRuns
+        On ``avid_grid``, in the tumour's frame of reference.
+    """
+    found = connected_components(avid, avid_grid, connectivity=26)
+    voxels = expand(found.starts, found.stops)
+    region = np.repeat(found.component, found.stops - found.starts)
+    centres = avid_grid.to_mm(avid_grid.unravel(voxels))
+    tumour = _Tumour(lesions.grid, marked)
+    holder, lesion, tumour_voxel = _holders(tumour, voxels, centres, avid_grid)
+    pairs = np.unique(holder * max(lesions.count, 1) + lesion)
+    held_voxel, held_lesion = np.divmod(pairs, max(lesions.count, 1))
+
+    holds = np.zeros(voxels.size, dtype=bool)
+    holds[held_voxel] = True
+    region_holds = np.zeros(found.count, dtype=bool)
+    region_holds[region[held_voxel]] = True
+    distance = _distances(tumour, centres, region, holds, region_holds, avid_grid, distance_mm)
+    near = np.zeros(found.count, dtype=bool)
+    near[region[distance <= distance_mm + TIE_MM]] = True
+
+    partial = np.array([m is None for m in marked.marking], dtype=bool)
+    rows = [_held_rows(tumour, centres, held_voxel, held_lesion, partial, near[region[held_voxel]])]
+    rows += _spill_rows(tumour, centres, region, holds, near, partial, (held_voxel, held_lesion))
+    lost = np.flatnonzero(near[region] & ~region_holds[region])
+    rows.append(_nearest_rows(tumour, centres, lost, None, reach=float(np.max(distance[lost], initial=0.0))))
+    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    pet_only, measures = _pet_only(avid_grid, found.starts, found.stops, found.component, near)
+    return Attribution(
+        grid=avid_grid,
+        voxels=voxels,
+        region=region,
+        pet_only=pet_only,
+        far=distance > 2 * distance_mm + TIE_MM,
+        row_voxel=columns[0],
+        row_lesion=columns[1],
+        row_marking=columns[2],
+        row_held=columns[3].astype(bool),
+        tumour_voxels=tumour_voxel,
+        tumour_lesion=lesion,
+        tumour_holder=holder,
+        pet_only_measures=measures,
+    )
+
+
+def resolve(
+    attribution: Attribution,
+    *,
+    marking: Sequence[Marking | None],
+    not_avid: Collection[int],
+    region_marking: Sequence[Marking],
+    dismissed: Collection[int],
+) -> Resolved:
+    """Give every avid voxel its marking.
+
+    Parameters
+    ----------
+    marking : sequence of Marking or None, one a lesion
+        None where the lesion has no one marking; then the nearest voxel's counts.
+    not_avid : collection of int
+        Lesions (positions) whose avid voxels are removed.
+    region_marking : sequence of Marking, one a PET-only region
+    dismissed : collection of int
+        PET-only regions (ranks) that are physiological.
+    """
+    a = attribution
+    words = np.array([-1 if m is None else m for m in marking], dtype=np.int64)
+    removed = np.zeros(words.size, dtype=bool)
+    removed[list(not_avid)] = True
+    row_marking = np.where(words[a.row_lesion] >= 0, words[a.row_lesion], a.row_marking)
+    # A voxel that holds no tumour belongs to one candidate: worst marking, then lower lesion.
+    order = np.lexsort((a.row_lesion, row_marking, a.row_voxel))
+    first = np.ones(order.size, dtype=bool)
+    first[1:] = a.row_voxel[order][1:] != a.row_voxel[order][:-1]
+    chosen = a.row_held.copy()
+    chosen[order[first]] = True
+    chosen &= ~removed[a.row_lesion]
+    voxel, lesion, mark = a.row_voxel[chosen], a.row_lesion[chosen], row_marking[chosen]
+    result = np.full(a.voxels.size, len(Marking), dtype=np.int64)
+    np.minimum.at(result, voxel, mark)
+    result[result == len(Marking)] = -1
+    rank = a.pet_only[a.region] if a.voxels.size else np.empty(0, np.int64)
+    alone = rank >= 0
+    region_words = np.array([-1 if n in dismissed else m for n, m in enumerate(region_marking)], dtype=np.int64)
+    result[alone] = region_words[rank[alone]]
+    return Resolved(
+        marking=result,
+        lesion_voxels=np.bincount(lesion, minlength=words.size).astype(np.int64),
+        review_regions=_review_regions(a, voxel, lesion, mark, words),
+    )
+
+
+def _review_regions(
+    a: Attribution, voxel: Int64s, lesion: Int64s, mark: Int64s, words: Int64s
+) -> tuple[tuple[int, str], ...]:
+    """Regions on differently marked tumour, on a partly marked lesion, or reaching too far."""
+    reviews = []
+    region = a.region[voxel] if voxel.size else voxel
+    lowest = np.full(a.pet_only.size, np.iinfo(np.int64).max)
+    np.minimum.at(lowest, region, lesion)
+    low = np.full(a.pet_only.size, len(Marking))
+    high = np.full(a.pet_only.size, -1)
+    np.minimum.at(low, region, mark)
+    np.maximum.at(high, region, mark)
+    partly = np.unique(region[words[lesion] < 0])
+    reach = np.unique(region[a.far[voxel]])
+    for regions, reason in (
+        (np.flatnonzero(low < high), "differently_marked"),
+        (partly, "partly_marked"),
+        (reach, "reaches_far"),
+    ):
+        reviews.extend((int(lowest[r]), reason) for r in regions)
+    return tuple(sorted(set(reviews)))
+
+
+class _Tumour:
+    """Tumour voxels with their lesions and markings, fetched box by box."""
+
+    def __init__(self, grid: VoxelGrid, marked: MarkedLesions) -> None:
+        order = np.argsort(marked.starts, kind="stable")
+        self.grid = grid
+        self.lesion = marked.lesion[order]
+        self.worst = marked.worst[order]
+        self.runs = LabelRuns(marked.starts[order], marked.stops[order], np.arange(1, order.size + 1))
+        ends = (grid.to_mm(grid.unravel(self.runs.starts)), grid.to_mm(grid.unravel(self.runs.stops - 1)))
+        self.low, self.high = np.minimum(*ends), np.maximum(*ends)
+
+    def in_box(self, low: Float64s, high: Float64s, lesions: Int64s | None) -> tuple[Float64s, Int64s, Int64s]:
+        """Centres (mm), lesions and markings of voxels whose runs meet a box (of some lesions only)."""
+        chosen = ((self.low <= high) & (self.high >= low)).all(axis=1)
+        if lesions is not None:
+            chosen &= np.isin(self.lesion, lesions)
+        run = np.flatnonzero(chosen)
+        starts, stops = self.runs.starts[run], self.runs.stops[run]
+        centres = self.grid.to_mm(self.grid.unravel(expand(starts, stops)))
+        return centres, np.repeat(self.lesion[run], stops - starts), np.repeat(self.worst[run], stops - starts)
+
+
+def _holders(
+    tumour: _Tumour, voxels: Int64s, centres: Float64s, avid_grid: VoxelGrid
+) -> tuple[Int64s, Int64s, Int64s]:
+    """Avid voxels that hold tumour voxel centres: position in ``voxels``, lesion, tumour voxel."""
+    none = np.empty(0, np.int64)
+    if not voxels.size or not tumour.lesion.size:
+        return none, none, none
+    margin = sum(avid_grid.spacing_mm)
+    near = ((tumour.low <= centres.max(axis=0) + margin) & (tumour.high >= centres.min(axis=0) - margin)).all(1)
+    runs = LabelRuns(tumour.runs.starts[near], tumour.runs.stops[near], tumour.runs.labels[near])
+    projected = project(runs, from_grid=tumour.grid, to_grid=avid_grid)
+    position = np.minimum(np.searchsorted(voxels, projected.holders), voxels.size - 1)
+    hit = voxels[position] == projected.holders
+    return position[hit], tumour.lesion[projected.labels[hit] - 1], projected.voxels[hit]
+
+
+def _distances(
+    tumour: _Tumour,
+    centres: Float64s,
+    region: Int64s,
+    holds: Bools,
+    region_holds: Bools,
+    avid_grid: VoxelGrid,
+    distance_mm: float,
+) -> Float64s:
+    """Distance of each avid voxel to the nearest tumour voxel, mm, exact where a limit is near.
+
+    A voxel that holds tumour is nearer than half its diagonal; one in reach of such a voxel is
+    bounded by it. Only what these bounds leave open is measured.
+    """
+    half_diagonal = float(np.linalg.norm(avid_grid.spacing_mm)) / 2 * 1.001
+    bound = np.where(holds, half_diagonal, np.inf)
+    spill = ~holds & region_holds[region]
+    if spill.any():
+        from scipy.spatial import cKDTree  # noqa: PLC0415 - half a second that most commands do not need
+
+        bound[spill] = cKDTree(centres[holds]).query(centres[spill])[0] + half_diagonal
+    region_bound = np.full(region_holds.size, np.inf)
+    np.minimum.at(region_bound, region, bound)
+    unsure = (bound > 2 * distance_mm) | (region_bound[region] > distance_mm)
+    reach = 2 * distance_mm + 2 * TIE_MM
+    for group in _groups(region, unsure):
+        low, high = centres[group].min(axis=0), centres[group].max(axis=0)
+        points = tumour.in_box(low - reach, high + reach, None)[0]
+        bound[group] = _nearest_distance(points, centres[group], reach)
+    return bound
+
+
+def _groups(region: Int64s, chosen: Bools) -> list[Int64s]:
+    """Positions of the chosen voxels, region by region."""
+    where = np.flatnonzero(chosen)
+    order = where[np.argsort(region[where], kind="stable")]
+    cuts = np.flatnonzero(np.diff(region[order])) + 1
+    return [group for group in np.split(order, cuts) if group.size]
+
+
+def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Float64s:
+    if not points.size:
+        return np.full(len(queries), np.inf)
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - see _distances
+
+    distance: Float64s = cKDTree(points).query(queries, distance_upper_bound=reach)[0]
+    return distance
+
+
+_Rows = tuple["Int64s", "Int64s", "Int64s", "Int64s"]
+
+
+def _held_rows(
+    tumour: _Tumour, centres: Float64s, voxel: Int64s, lesion: Int64s, partial: Bools, near: Bools
+) -> _Rows:
+    """Rows of avid voxels that hold tumour; on partly marked lesions the nearest voxel's marking."""
+    voxel, lesion = voxel[near], lesion[near]
+    marking = np.full(voxel.size, Marking.UNKNOWN, dtype=np.int64)
+    for part in np.unique(lesion[partial[lesion]]) if voxel.size else ():
+        mine = np.flatnonzero(lesion == part)
+        rows = _nearest_rows(tumour, centres, voxel[mine], np.array([part]), reach=None)
+        marking[mine] = rows[2][np.argsort(rows[0], kind="stable")]
+    return voxel, lesion, marking, np.ones(voxel.size, dtype=np.int64)
+
+
+def _spill_rows(
+    tumour: _Tumour,
+    centres: Float64s,
+    region: Int64s,
+    holds: Bools,
+    near: Bools,
+    partial: Bools,
+    held: tuple[Int64s, Int64s],
+) -> list[_Rows]:
+    """Rows of avid voxels that hold no tumour in regions that do: the nearest lesions held."""
+    rows: list[_Rows] = []
+    held_region = region[held[0]]
+    pairs = np.unique(held_region * (partial.size + 1) + held[1]) if held_region.size else held_region
+    owner, lesion = np.divmod(pairs, partial.size + 1)
+    has_lesions = np.zeros(near.size, dtype=bool)
+    has_lesions[owner] = True
+    for group in _groups(region, ~holds & (near & has_lesions)[region]):
+        candidates = lesion[owner == region[group[0]]]
+        if candidates.size == 1 and not partial[candidates[0]]:
+            only = np.full(group.size, candidates[0])
+            unknown = np.full(group.size, int(Marking.UNKNOWN))
+            rows.append((group, only, unknown, np.zeros(group.size, dtype=np.int64)))
+        else:
+            rows.append(_nearest_rows(tumour, centres, group, candidates, reach=None))
+    return rows
+
+
+def _nearest_rows(
+    tumour: _Tumour, centres: Float64s, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
+) -> _Rows:
+    """Rows of the lesions nearest to each avid voxel, ties included.
+
+    ``reach`` bounds the distance to the nearest voxel where that is known; it only saves work.
+    """
+    if not voxel.size:
+        none = np.empty(0, np.int64)
+        return none, none, none, none
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - see _distances
+
+    margin = np.inf if reach is None or not np.isfinite(reach) else reach + 2 * TIE_MM
+    queries = centres[voxel]
+    points, owner, worst = tumour.in_box(queries.min(axis=0) - margin, queries.max(axis=0) + margin, lesions)
+    tree = cKDTree(points)
+    count = min(_NEIGHBOURS, len(points))
+    distance, index = tree.query(queries, k=count)
+    distance, index = distance.reshape(-1, count), index.reshape(-1, count)
+    tie = distance <= distance[:, :1] + TIE_MM
+    crowded = tie[:, -1] & (count < len(points))
+    tie[crowded] = False
+    query, column = np.nonzero(tie)
+    found = index[query, column]
+    for n in np.flatnonzero(crowded).tolist():  # more ties than neighbours asked for
+        ball = np.array(tree.query_ball_point(queries[n], distance[n, 0] + TIE_MM), dtype=np.int64)
+        query, found = np.append(query, np.full(ball.size, n)), np.append(found, ball)
+    lesion_count = int(owner.max()) + 1
+    key, row = np.unique(query * lesion_count + owner[found], return_inverse=True)
+    marking = np.full(key.size, len(Marking), dtype=np.int64)
+    np.minimum.at(marking, row, worst[found])
+    position, lesion = np.divmod(key, lesion_count)
+    return voxel[position], lesion, marking, np.zeros(key.size, dtype=np.int64)
+
+
+def _pet_only(
+    grid: VoxelGrid, starts: Int64s, stops: Int64s, component: Int64s, near: Bools
+) -> tuple[Int64s, LesionMeasures]:
+    """Rank of each region among the PET-only ones (-1 for the others), and their measurements."""
+    alone = np.flatnonzero(~near)
+    position = np.full(near.size, -1, dtype=np.int64)
+    position[alone] = np.arange(alone.size)
+    mine = position[component] >= 0 if component.size else np.empty(0, bool)
+    first, last, owner = split_rows(starts[mine], stops[mine], grid.shape[0], position[component[mine]])
+    unsorted = measure_runs(grid, first, last, owner, alone.size)
+    rank = falling_volume_rank(unsorted.voxels, unsorted.centroid_mm)
+    position[alone] = rank
+    return position, measure_runs(grid, first, last, rank[owner] if owner.size else owner, alone.size)

@@ -1,0 +1,169 @@
+"""What "FDG-avid" means, as data: no guideline fixes it for neuroendocrine tumours (DESIGN section 2).
+
+A rule detects, then delineates. `AvidityRule` holds one rule; `Avidity` is a protocol's ``avidity`` table:
+the rule in force and the others that are tried beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from volstrat.errors import ProtocolError
+
+RuleName = Literal["mask", "fixed", "liver", "blood_pool", "background"]
+
+_REFERENCE_DEFAULTS: dict[str, tuple[float, float]] = {
+    "liver": (1.5, 2.0),
+    "blood_pool": (2.0, 2.0),
+    "background": (1.0, 2.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvidityRule:
+    """One rule for what counts as FDG-avid.
+
+    Parameters
+    ----------
+    rule : {"mask", "fixed", "liver", "blood_pool", "background"}
+        ``mask``: a reader drew it. The others search a SUV image inside CT tumour grown by ``margin_mm``:
+        ``fixed`` takes voxels of at least ``suv_threshold``; the rest detect lesion by lesion, where
+        SUVpeak (1 cm3) is at least ``multiplier`` x mean + ``sd_count`` x SD of a reference region:
+        ``liver`` (PERCIST 1.0, Wahl 2009: 1.5 and 2; 3 cm sphere in the healthy right lobe),
+        ``blood_pool`` (PERCIST 1.0 where the liver is diseased: 2.0 and 2; descending aorta),
+        ``background`` (1.0 and 2; a shell round the lesion: volstrat's own figures for what a reader of
+        a NETPET score, Chan 2017, judges by eye as above background).
+    metric : {"SUVbw", "SUL"}
+        What SUV means here. Only ``fixed`` depends on it: the others compare a lesion with a region of
+        the same image.
+    suv_threshold : float or None
+        Only for ``fixed``, and required there.
+    delineation : {"detector", "percent_of_max"}
+        Which voxels of a detected lesion are avid: those that reach the detector's threshold, or
+        ``percent_of_max`` of the lesion's maximum (41 and 50 are usual; overestimates at low contrast).
+    percent_of_max : float or None
+        Only for that delineation, and required there.
+    margin_mm : float
+        How far round CT tumour a rule searches: room for breathing and for PET's blur.
+    multiplier, sd_count : float or None
+        None: the rule's own figures, as above.
+    shell_mm : float
+        Thickness of the ``background`` shell, which begins where the margin ends.
+    small_lesion_mm : float
+        A lesion of smaller equivalent diameter that is not detected may be too small for PET to show.
+
+    Raises
+    ------
+    ProtocolError
+        If a value is impossible, missing, or given for a rule that does not use it.
+    """
+
+    rule: RuleName = "mask"
+    metric: Literal["SUVbw", "SUL"] = "SUVbw"
+    suv_threshold: float | None = None
+    delineation: Literal["detector", "percent_of_max"] = "detector"
+    percent_of_max: float | None = None
+    margin_mm: float = 5.0
+    multiplier: float | None = None
+    sd_count: float | None = None
+    shell_mm: float = 10.0
+    small_lesion_mm: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._check_word("rule", self.rule, ("mask", *_REFERENCE_DEFAULTS, "fixed"))
+        self._check_word("metric", self.metric, ("SUVbw", "SUL"))
+        self._check_word("delineation", self.delineation, ("detector", "percent_of_max"))
+        self._check_belongs("suv_threshold", to='rule = "fixed"', used=self.rule == "fixed", required=True)
+        by_percent = self.delineation == "percent_of_max"
+        belongs_to = 'delineation = "percent_of_max"'
+        self._check_belongs("percent_of_max", to=belongs_to, used=by_percent, required=True)
+        if by_percent and self.rule == "mask":
+            msg = 'delineation = "percent_of_max" only delineates; it needs a rule that detects, not "mask".'
+            raise ProtocolError(msg)
+        by_reference = self.rule in _REFERENCE_DEFAULTS
+        for name in ("multiplier", "sd_count"):
+            self._check_belongs(name, to="a rule with a reference region", used=by_reference, required=False)
+        self._check_number("suv_threshold", above=0.0)
+        self._check_number("percent_of_max", above=0.0, at_most=100.0)
+        self._check_number("multiplier", above=0.0)
+        self._check_number("sd_count", at_least=0.0)
+        self._check_number("margin_mm", at_least=0.0, at_most=100.0)
+        self._check_number("shell_mm", above=0.0, at_most=100.0)
+        self._check_number("small_lesion_mm", at_least=0.0)
+
+    @property
+    def needs_suv(self) -> bool:
+        """True where the rule reads a SUV image; ``mask`` does not."""
+        return self.rule != "mask"
+
+    @property
+    def reference_factors(self) -> tuple[float, float]:
+        """How many times the mean, and how many SD, of the reference region a lesion must reach.
+
+        Raises
+        ------
+        ProtocolError
+            If the rule has no reference region.
+        """
+        if self.rule not in _REFERENCE_DEFAULTS:
+            msg = f'rule = "{self.rule}" has no reference region.'
+            raise ProtocolError(msg)
+        multiplier, sd_count = _REFERENCE_DEFAULTS[self.rule]
+        return (
+            multiplier if self.multiplier is None else self.multiplier,
+            sd_count if self.sd_count is None else self.sd_count,
+        )
+
+    @property
+    def title(self) -> str:
+        """The rule in a few words, for findings and pages."""
+        if self.rule == "mask":
+            return "mask"
+        if self.rule == "fixed":
+            detects = f"fixed {self.metric} {self.suv_threshold:g}"
+        else:
+            multiplier, sd_count = self.reference_factors
+            detects = f"{self.rule} {multiplier:g} x mean + {sd_count:g} SD"
+        by_percent = self.delineation == "percent_of_max"
+        return f"{detects}, {self.percent_of_max:g} % of max" if by_percent else detects
+
+    @staticmethod
+    def _check_word(name: str, value: str, known: tuple[str, ...]) -> None:
+        if value not in known:
+            msg = f"{name} is {value!r}; it must be one of {', '.join(known)}."
+            raise ProtocolError(msg)
+
+    def _check_belongs(self, name: str, *, to: str, used: bool, required: bool) -> None:
+        given = getattr(self, name) is not None
+        if given and not used:
+            msg = f"{name} is given but belongs to {to}."
+            raise ProtocolError(msg)
+        if used and required and not given:
+            msg = f"{name} is missing; {to} needs it."
+            raise ProtocolError(msg)
+
+    def _check_number(
+        self, name: str, *, above: float = -math.inf, at_least: float = -math.inf, at_most: float = math.inf
+    ) -> None:
+        value = getattr(self, name)
+        if value is None or (above < value and at_least <= value <= at_most and math.isfinite(value)):
+            return
+        low = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
+        high = f" and at most {at_most:g}" if at_most < math.inf else ""
+        msg = f"{name} is {value}; it must be a number {low}{high}."
+        raise ProtocolError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Avidity(AvidityRule):
+    """The protocol's ``avidity`` table: the rule in force, and rules that are tried beside it.
+
+    Parameters
+    ----------
+    also_check : tuple of AvidityRule
+        Where one of these would give another stratum, a ``review`` finding says so.
+    """
+
+    also_check: tuple[AvidityRule, ...] = ()

@@ -1,0 +1,51 @@
+"""A statistic with its 95 % interval, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from volstrat.errors import UsageError
+
+CONFIDENCE = 0.95
+"""Of every interval."""
+
+UPPER_TAIL = 1 - (1 - CONFIDENCE) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A statistic with its 95 % interval.
+
+    Parameters
+    ----------
+    value : float or None
+        None where the statistic does not exist.
+    low, high : float or None
+        Ends of the 95 % interval; both None where there is none.
+    standard_error : float or None
+        Where the interval rests on one.
+    reason : str
+        Why value or interval are missing; empty where both are there.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    standard_error: float | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = (self.value, self.low, self.high, self.standard_error)
+        if any(x is not None and not math.isfinite(x) for x in numbers):
+            msg = f"A statistic must be a finite number or None; got {numbers}."
+            raise UsageError(msg)
+        complete = None not in (self.value, self.low, self.high)
+        if complete is bool(self.reason) or (self.low is None) is not (self.high is None):
+            msg = "A statistic has a value and an interval, or a reason why not."
+            raise UsageError(msg)
+
+    @classmethod
+    def missing(cls, reason: str) -> Estimate:
+        """Return a statistic that does not exist."""
+        return cls(value=None, reason=reason)

@@ -1,0 +1,221 @@
+"""From a case's masks and lesion rows to everything the rule needs, measured once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.core.attribution import attribute
+from volstrat.core.findings import Finding
+from volstrat.core.grid import TIE_MM
+from volstrat.core.lesions import find_lesions, mark_lesions, measure_lesions
+from volstrat.core.runs import VoxelRuns
+from volstrat.errors import LesionTableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from volstrat.core.attribution import Attribution
+    from volstrat.core.grid import VoxelGrid
+    from volstrat.core.lesions import LesionMeasures, Lesions, MarkedLesions, TumourEntry
+    from volstrat.core.marks import LesionRow
+    from volstrat.core.protocol import Protocol
+
+    Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Avid:
+    """FDG-avid voxels on their own grid; an empty set was read and is empty."""
+
+    voxels: VoxelRuns
+    grid: VoxelGrid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CaseMasks:
+    """What the rule is applied to.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+        Of tumour and resectable voxels.
+    tumour : sequence of TumourEntry
+    resectable : VoxelRuns or None
+    avid : Avid or None
+        None where no avid mask or rule was given: then avidity comes from the table alone.
+    pet_field : VoxelGrid or None
+        The field that PET covers: of the PET image, else of a dense avid mask.
+    rows : sequence of LesionRow
+    """
+
+    grid: VoxelGrid
+    tumour: Sequence[TumourEntry]
+    resectable: VoxelRuns | None = None
+    avid: Avid | None = None
+    pet_field: VoxelGrid | None = None
+    rows: Sequence[LesionRow] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measurements:
+    """All that is measured on a case; the rule needs nothing else.
+
+    Parameters
+    ----------
+    masks : CaseMasks
+    lesions, measures, marked : Lesions, LesionMeasures, MarkedLesions
+    attribution : Attribution or None
+        None where there is no avid mask.
+    covered : array of bool, (lesions,)
+        True where the PET field holds every voxel centre of the lesion; all False without a field.
+    rows : mapping of lesion or region id to LesionRow
+    findings : tuple of Finding
+    """
+
+    masks: CaseMasks
+    lesions: Lesions
+    measures: LesionMeasures
+    marked: MarkedLesions
+    attribution: Attribution | None
+    covered: Bools
+    rows: Mapping[str, LesionRow]
+    findings: tuple[Finding, ...]
+
+
+def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
+    """Measure a case.
+
+    Raises
+    ------
+    LesionTableError
+        If a row names a lesion or region that does not exist, twice, or at a point outside it.
+    """
+    lesions, findings = find_lesions(masks.tumour, masks.grid, protocol)
+    rows = _by_id(masks.rows)
+    table = {i: row.resectability for i, row in rows.items() if row.resectability is not None}
+    marked = mark_lesions(lesions, resectable=masks.resectable, table=table, protocol=protocol)
+    attribution = None
+    if masks.avid is not None:
+        attribution = attribute(
+            lesions,
+            marked,
+            avid=masks.avid.voxels,
+            avid_grid=masks.avid.grid,
+            distance_mm=protocol.attribution_distance_mm,
+        )
+    for row in rows.values():
+        _check_row(row, lesions, attribution)
+    return Measurements(
+        masks=masks,
+        lesions=lesions,
+        measures=measure_lesions(lesions),
+        marked=marked,
+        attribution=attribution,
+        covered=_covered(lesions, masks.pet_field),
+        rows=rows,
+        findings=(*findings, *_mark_findings(masks, lesions, marked, rows)),
+    )
+
+
+def _by_id(rows: Sequence[LesionRow]) -> dict[str, LesionRow]:
+    found: dict[str, LesionRow] = {}
+    for row in rows:
+        if row.lesion_id in found:
+            msg = f"{row.where}: {row.lesion_id} has a second row (the first: {found[row.lesion_id].where})."
+            raise LesionTableError(msg, hint="Keep one row a lesion.")
+        found[row.lesion_id] = row
+    return found
+
+
+def _check_row(row: LesionRow, lesions: Lesions, attribution: Attribution | None) -> None:
+    regions = tuple(f"P{n + 1}" for n in range(attribution.pet_only_count)) if attribution else ()
+    if row.lesion_id not in lesions.ids and row.lesion_id not in regions:
+        known = [*_shown(lesions.ids), *_shown(regions)]
+        msg = f"{row.where}: {row.lesion_id!r} does not exist in this case; there are {', '.join(known) or 'none'}."
+        raise LesionTableError(msg, hint="Correct the id, or remove the row.")
+    if row.point_mm is None:
+        return
+    if row.lesion_id in lesions.ids:
+        hit = _holds_point(lesions.of(lesions.ids.index(row.lesion_id)), lesions.grid, row.point_mm)
+    else:
+        assert attribution is not None  # noqa: S101 - a region id exists only with an avid mask
+        hit = _region_holds_point(attribution, regions.index(row.lesion_id), row.point_mm)
+    if not hit:
+        x, y, z = row.point_mm
+        msg = f"{row.where}: the point ({x:g}, {y:g}, {z:g}) mm (LPS) does not lie in {row.lesion_id}."
+        raise LesionTableError(msg, hint="The masks may have changed since the row was written; mark it again.")
+
+
+def _shown(ids: Sequence[str]) -> list[str]:
+    return list(ids) if len(ids) <= 8 else [*ids[:3], "...", ids[-1]]
+
+
+def _voxels_near(grid: VoxelGrid, point_mm: Sequence[float]) -> list[int]:
+    """Voxels that hold a point, those included whose face it lies on (within 0.001 mm)."""
+    index = grid.to_index(np.array(point_mm))
+    slack = TIE_MM * np.sqrt((grid.inverse[:3, :3] ** 2).sum(axis=1))
+    sides = [{int(np.floor(c + 0.5 - s)), int(np.floor(c + 0.5 + s))} for c, s in zip(index, slack, strict=True)]
+    inside = [v for v in product(*sides) if all(0 <= a < n for a, n in zip(v, grid.shape, strict=True))]
+    return [int(grid.ravel(np.array(v))) for v in inside]
+
+
+def _holds_point(voxels: VoxelRuns, grid: VoxelGrid, point_mm: Sequence[float]) -> bool:
+    near = _voxels_near(grid, point_mm)
+    return bool(near) and bool(voxels.contains(np.array(near)).any())
+
+
+def _region_holds_point(attribution: Attribution, rank: int, point_mm: Sequence[float]) -> bool:
+    mine = attribution.voxels[attribution.pet_only[attribution.region] == rank]
+    return any(linear in mine for linear in _voxels_near(attribution.grid, point_mm))
+
+
+def _covered(lesions: Lesions, field: VoxelGrid | None) -> Bools:
+    """Tell which lesions lie wholly inside the field; a run's ends decide, for the field is convex."""
+    covered = np.full(lesions.count, field is not None)
+    if field is not None:
+        for ends in (lesions.starts, lesions.stops - 1):
+            index = field.to_index(lesions.grid.to_mm(lesions.grid.unravel(ends)))
+            outside = field.voxel_at(index)[:, 0] < 0 if ends.size else np.empty(0, bool)
+            covered[lesions.lesion[outside]] = False
+    return covered
+
+
+def _mark_findings(
+    masks: CaseMasks, lesions: Lesions, marked: MarkedLesions, rows: Mapping[str, LesionRow]
+) -> list[Finding]:
+    findings = []
+    ml = masks.grid.voxel_volume_mm3 / 1000
+    if masks.resectable is not None:
+        outside = masks.resectable.difference(lesions.voxels()).count
+        if outside:
+            message = f"The resectable mask covers {outside * ml:.3f} ml outside tumour; that part is ignored."
+            findings.append(
+                Finding(
+                    code="resectable_outside_tumour", severity="info", message=message, where="resectable"
+                )
+            )
+        told = [i for i in lesions.ids if i in rows and rows[i].resectability is not None]
+        if told:
+            message = f"The lesion table's marking stands over the resectable mask for {', '.join(_shown(told))}."
+            findings.append(
+                Finding(code="table_over_mask", severity="info", message=message, where="lesions")
+            )
+    for n, lesion_id in enumerate(lesions.ids):
+        if marked.marking[n] is None:
+            share = 100 * marked.own_voxels[n] / marked.own_voxels[n].sum()
+            parts = ", ".join(
+                f"{share[m]:.1f} % {word}"
+                for m, word in enumerate(("unresectable", "unknown", "ablatable", "resectable"))
+                if share[m]
+            )
+            message = f"{lesion_id} has no one marking: {parts}."
+            findings.append(
+                Finding(code="partly_resectable_lesion", severity="warning", message=message, where=lesion_id)
+            )
+    return findings

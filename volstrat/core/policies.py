@@ -1,0 +1,110 @@
+"""Settings of the measurements that a protocol may change: plain data, checked where they are made.
+
+They are fields of the protocol; each function that measures takes the one it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from volstrat.errors import ProtocolError
+
+LiverState = Literal["normal", "chemotherapy", "fibrosis", "cirrhosis"]
+
+LARGEST_WCV_PERCENT = 60.0
+"""Beyond this the closed form of `volume_error` is no longer within its stated error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeErrorPolicy:
+    """How far a lesion's measured volume may be off, as a within-subject coefficient of variation.
+
+    The classes from 10 to 100 mm are those of the QIBA profile for CT tumour volume
+    (10.1148/QIBA/20220721), which come from lung lesions. It says nothing outside them. Below 10 mm
+    the error of 14.1 % at 10 mm is taken as one of the boundary in millimetres, which stays the same
+    while the lesion shrinks; a 5 mm lesion then has 14.1 x 10 / 5 = 28.2 %. Above 100 mm the last
+    class goes on.
+
+    Parameters
+    ----------
+    diameter_from_mm : tuple of float
+        Axial diameter at which each class begins, rising from 0; a class ends where the next begins.
+    wcv_percent : tuple of float
+        wCV of each class, above 0 and at most 60.
+    correlation : float
+        Correlation of the log errors of any two volumes of one subject, from 0 to 1.
+
+    Raises
+    ------
+    ProtocolError
+        If the classes do not rise from 0, or a number is outside its bounds.
+    """
+
+    diameter_from_mm: tuple[float, ...] = (0.0, 10.0, 35.0, 50.0, 100.0)
+    wcv_percent: tuple[float, ...] = (28.2, 14.1, 10.3, 8.5, 8.5)
+    correlation: float = 0.0
+
+    def __post_init__(self) -> None:
+        edges = self.diameter_from_mm
+        rising = all(a < b for a, b in zip(edges, edges[1:], strict=False))
+        if not edges or edges[0] != 0 or not rising or len(edges) != len(self.wcv_percent):
+            msg = (
+                f"volume_error.diameter_from_mm is {list(edges)} with {len(self.wcv_percent)} values of "
+                "wcv_percent; it must rise from 0 and have one value for each class."
+            )
+            raise ProtocolError(msg)
+        if not all(0 < wcv <= LARGEST_WCV_PERCENT for wcv in self.wcv_percent):
+            msg = (
+                f"volume_error.wcv_percent is {list(self.wcv_percent)}; each must be above 0 and at most "
+                f"{LARGEST_WCV_PERCENT:g}."
+            )
+            raise ProtocolError(msg)
+        if not 0 <= self.correlation <= 1:
+            msg = f"volume_error.correlation is {self.correlation}; it must lie between 0 and 1."
+            raise ProtocolError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemnantPolicy:
+    """How a liver remnant is standardised, and the least that should remain.
+
+    The limits are those of PMC6422720, Table 1: normal liver 25 % (Vauthey, Shoup; others 20 to
+    26.6), more than three months of chemotherapy 30 % (Shindoh), fibrosis or cirrhosis 40 % (Kubota,
+    Azoulay).
+
+    Parameters
+    ----------
+    body_surface : {"mosteller", "dubois"}
+    liver_volume : {"vauthey", "urata"}
+        Standard liver volume from body surface: Western (Vauthey 2002) or Japanese (Urata 1995) adults.
+    limit_normal_percent, limit_chemotherapy_percent, limit_fibrosis_percent, limit_cirrhosis_percent : float
+
+    Raises
+    ------
+    ProtocolError
+        If a limit is not between 0 and 100.
+    """
+
+    body_surface: Literal["mosteller", "dubois"] = "mosteller"
+    liver_volume: Literal["vauthey", "urata"] = "vauthey"
+    limit_normal_percent: float = 25.0
+    limit_chemotherapy_percent: float = 30.0
+    limit_fibrosis_percent: float = 40.0
+    limit_cirrhosis_percent: float = 40.0
+
+    def __post_init__(self) -> None:
+        for state, limit in self.limits_percent.items():
+            if not 0 < limit < 100:
+                msg = f"remnant.limit_{state}_percent is {limit}; it must lie between 0 and 100."
+                raise ProtocolError(msg)
+
+    @property
+    def limits_percent(self) -> dict[LiverState, float]:
+        """The limit of each state of the liver."""
+        return {
+            "normal": self.limit_normal_percent,
+            "chemotherapy": self.limit_chemotherapy_percent,
+            "fibrosis": self.limit_fibrosis_percent,
+            "cirrhosis": self.limit_cirrhosis_percent,
+        }

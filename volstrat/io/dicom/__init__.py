@@ -1,0 +1,1 @@
+"""DICOM in: folders, CT and PT series, segmentations, structure sets, SUV."""

@@ -1,0 +1,416 @@
+"""DICOM headers: only the attributes asked for, straight from the bytes (PS3.5, PS3.10).
+
+Whole folders are sorted from headers, so this is read for thousands of files. Elements that nobody
+asked for, patient identity among them, are stepped over and never decoded.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from volstrat.errors import CorruptDataError, FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+IMPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+DEFLATED_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+NATIVE_SYNTAXES: Final = frozenset(
+    {IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, DEFLATED_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN}
+)
+
+UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+PIXEL_DATA: Final = 0x7FE00010
+_FIRST_PIXEL_TAG: Final = 0x7FE00001  # offset tables and float pixel data also live in this group
+_PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
+_TRANSFER_SYNTAX: Final = 0x00020010
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_LONG_VRS: Final = frozenset(
+    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"]
+)
+# Contours and functional groups: megabytes that cost seconds to walk where their length is undefined.
+_BULKY_TAGS: Final = frozenset({0x30060039, 0x52009229, 0x52009230})
+_PREAMBLE: Final = 128
+_FIRST_READ: Final = 1 << 14
+_DEEPEST: Final = 32
+
+
+class NotDicomError(FormatError):
+    """A file does not start like DICOM."""
+
+    code = "not_dicom"
+
+
+class _BeyondBufferError(Exception):
+    """The header goes on past the bytes read so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelLayout:
+    """Where the pixel data of a file lies.
+
+    Parameters
+    ----------
+    tag : int
+        (7FE0,0010), or the tag of float pixel data.
+    offset : int
+        First byte of the value: in the file, or in the inflated data set of a deflated file.
+    length : int or None
+        None where the pixel data is encapsulated (compressed).
+    """
+
+    tag: int
+    offset: int
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Header:
+    """The attributes that were asked for, as stored bytes.
+
+    Parameters
+    ----------
+    transfer_syntax : str
+    elements : dict of int to bytes
+        Tag as ``0xGGGGEEEE``; padding is not removed. Absent and empty attributes read alike.
+    pixels : PixelLayout or None
+        None where the file ends, or reading stopped, before pixel data: it stops at contours or
+        functional groups of undefined length, unless those are asked for.
+    size : int
+        Bytes of the file.
+    """
+
+    transfer_syntax: str
+    elements: dict[int, bytes] = field(repr=False)
+    pixels: PixelLayout | None = None
+    size: int = 0
+
+    def text(self, tag: int) -> str:
+        """Return the value as text without padding; empty where absent."""
+        return self.elements.get(tag, b"").strip(b" \0").decode("latin-1")
+
+    def label(self, tag: int) -> str:
+        """Return free text (LO, SH, ST) in its character set; empty where absent."""
+        stored = self.elements.get(tag, b"").strip(b" \0")
+        if stored.isascii() and b"\x1b" not in stored:
+            return stored.decode("ascii")
+        return _decoded(stored, self.text(0x00080005))
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """Return the backslash-separated values; empty where absent."""
+        value = self.text(tag)
+        return tuple(part.strip(" \0") for part in value.split("\\")) if value else ()
+
+    def numbers(self, tag: int) -> tuple[float, ...]:
+        """Return the numbers of a DS or IS attribute; empty where absent.
+
+        Raises
+        ------
+        CorruptDataError
+            If a value is no number.
+        """
+        try:
+            return tuple([float(part.strip(b" \0")) for part in self.elements[tag].split(b"\\")])
+        except KeyError:
+            return ()
+        except ValueError as error:
+            value = self.text(tag)
+            if not value:
+                return ()
+            msg = f"Attribute ({tag >> 16:04X},{tag & 0xFFFF:04X}) holds {value!r}, which is no number."
+            raise CorruptDataError(msg) from error
+
+    def number(self, tag: int) -> float | None:
+        """Return the only (or first) number of a DS or IS attribute."""
+        values = self.numbers(tag)
+        return values[0] if values else None
+
+    def unsigned(self, tag: int) -> int | None:
+        """Return a US or UL value."""
+        value = self.elements.get(tag, b"")
+        if len(value) not in (2, 4):
+            return None
+        return int.from_bytes(value, "big" if self.is_big_endian else "little")
+
+    def doubles(self, tag: int) -> tuple[float, ...]:
+        """Return the values of an FD attribute."""
+        value = self.elements.get(tag, b"")
+        count = len(value) // 8
+        return struct.unpack(f"{'>' if self.is_big_endian else '<'}{count}d", value[: 8 * count])
+
+    def items(self, tag: int) -> list[Header]:
+        """Return the items of a sequence, all their attributes kept.
+
+        Raises
+        ------
+        CorruptDataError
+            If the sequence does not parse.
+        """
+        value = self.elements.get(tag)
+        if not value:
+            return []
+        reader = _Reader(value, transfer_syntax=self.transfer_syntax)
+        try:
+            return [
+                Header(transfer_syntax=self.transfer_syntax, elements=reader.item_elements(start, end))
+                for start, end in reader.items(0, len(value))
+            ]
+        except (_BeyondBufferError, struct.error, RecursionError) as error:
+            msg = f"Sequence ({tag >> 16:04X},{tag & 0xFFFF:04X}) is damaged."
+            raise CorruptDataError(msg) from error
+
+    @property
+    def is_big_endian(self) -> bool:
+        """True for the retired explicit VR big endian syntax."""
+        return self.transfer_syntax == EXPLICIT_BIG_ENDIAN
+
+
+def _decoded(stored: bytes, character_set: str) -> str:
+    from pydicom.charset import convert_encodings, decode_bytes
+
+    encodings = convert_encodings(character_set.split("\\"))
+    return decode_bytes(stored, encodings, set()).strip(" \0")
+
+
+class _Reader:
+    """Walks the elements of one data set held in a buffer."""
+
+    def __init__(self, buffer: bytes, *, transfer_syntax: str) -> None:
+        self.buffer = buffer
+        self.explicit = transfer_syntax != IMPLICIT_LITTLE_ENDIAN
+        order = ">" if transfer_syntax == EXPLICIT_BIG_ENDIAN else "<"
+        self._tag = struct.Struct(order + "HH").unpack_from
+        self._long = struct.Struct(order + "I").unpack_from
+        self._short_element = struct.Struct(order + "HH2sH").unpack_from
+        self._implicit_element = struct.Struct(order + "HHI").unpack_from
+
+    def element(self, at: int) -> tuple[int, bytes, int, int]:
+        """Return tag, VR (empty if implicit), start and length of the value of the element at a byte."""
+        if len(self.buffer) < at + 8:
+            raise _BeyondBufferError
+        if not self.explicit:
+            group, number, length = self._implicit_element(self.buffer, at)
+            return group << 16 | number, b"", at + 8, length
+        group, number, vr, length = self._short_element(self.buffer, at)
+        if group == 0xFFFE:
+            return group << 16 | number, b"", at + 8, self._long(self.buffer, at + 4)[0]
+        if vr in _LONG_VRS:
+            if len(self.buffer) < at + 12:
+                raise _BeyondBufferError
+            return group << 16 | number, vr, at + 12, self._long(self.buffer, at + 8)[0]
+        if not vr.isalpha():  # some writers leave an element implicit in an explicit data set
+            return group << 16 | number, b"", at + 8, self._long(self.buffer, at + 4)[0]
+        return group << 16 | number, vr, at + 8, length
+
+    def items(self, at: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield start and end of each item of a sequence's value."""
+        while at + 8 <= end:
+            tag, _, start, length = self.element(at)
+            if tag == _SEQUENCE_END:
+                return
+            if tag != _ITEM:
+                msg = f"A sequence holds ({tag >> 16:04X},{tag & 0xFFFF:04X}) where an item should start."
+                raise CorruptDataError(msg)
+            stop = start + length if length != UNDEFINED_LENGTH else self._end_of_item(start, 0)
+            yield start, stop
+            at = stop if length != UNDEFINED_LENGTH else stop + 8
+
+    def item_elements(self, at: int, end: int) -> dict[int, bytes]:
+        """Return all elements between two bytes."""
+        found: dict[int, bytes] = {}
+        while at < end:
+            tag, vr, start, length = self.element(at)
+            if tag in (_ITEM_END, _SEQUENCE_END):
+                break
+            at = self.end_of_value(start, length, vr, 0)
+            if at > end:
+                raise _BeyondBufferError
+            found[tag] = self.buffer[start:at]
+        return found
+
+    def end_of_value(self, start: int, length: int, vr: bytes, depth: int) -> int:
+        """Return the byte behind a value; behind the delimiter where its length is undefined."""
+        if length != UNDEFINED_LENGTH:
+            return start + length
+        if depth > _DEEPEST:
+            msg = f"Sequences are nested more than {_DEEPEST} deep."
+            raise CorruptDataError(msg)
+        # PS3.5 6.2.2: a UN of undefined length is encoded implicitly whatever the syntax.
+        was_explicit, self.explicit = self.explicit, self.explicit and vr != b"UN"
+        try:
+            at = start
+            while True:
+                tag, _, item_start, item_length = self.element(at)
+                if tag == _SEQUENCE_END:
+                    return item_start
+                if tag != _ITEM:
+                    msg = f"({tag >> 16:04X},{tag & 0xFFFF:04X}) stands where a sequence item should start."
+                    raise CorruptDataError(msg)
+                if item_length == UNDEFINED_LENGTH:
+                    at = self._end_of_item(item_start, depth) + 8
+                else:
+                    at = item_start + item_length
+        finally:
+            self.explicit = was_explicit
+
+    def _end_of_item(self, at: int, depth: int) -> int:
+        while True:
+            tag, vr, start, length = self.element(at)
+            if tag == _ITEM_END:
+                return at
+            at = self.end_of_value(start, length, vr, depth + 1)
+
+
+class HeaderReader:
+    """Reads the headers of many files of one kind.
+
+    Parameters
+    ----------
+    wanted : frozenset of int
+        Tags to keep; nothing else is decoded.
+    stop_at : int
+        Reading ends at the first tag at or beyond this one (pixel data at the latest).
+    """
+
+    def __init__(self, wanted: frozenset[int], *, stop_at: int = PIXEL_DATA) -> None:
+        self._wanted = wanted
+        self._stop_at = stop_at
+        self._first_read = _FIRST_READ
+        self._interned: dict[bytes, bytes] = {}
+
+    def read(self, path: Path | str) -> Header:
+        """Read one file's header.
+
+        Raises
+        ------
+        NotDicomError
+            If the file does not start like DICOM.
+        CorruptDataError
+            If it ends within its header or its pixel data, or is malformed.
+        """
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 -- called for thousands of files
+            size = os.fstat(file.fileno()).st_size
+            buffer = file.read(min(size, self._first_read))
+            while True:
+                try:
+                    return self._parse(buffer, size)
+                except (_BeyondBufferError, struct.error) as error:
+                    if len(buffer) >= size:
+                        msg = "ends within its header (truncated)"
+                        raise CorruptDataError(msg) from error
+                    more = max(4 * len(buffer), _FIRST_READ)
+                    self._first_read = min(more, 1 << 20)
+                    buffer += file.read(min(more, size) - len(buffer))
+
+    def _parse(self, buffer: bytes, size: int) -> Header:
+        syntax, at = _file_meta(buffer)
+        if syntax == DEFLATED_LITTLE_ENDIAN:
+            if len(buffer) < size:
+                raise _BeyondBufferError
+            buffer, at = inflated(buffer[at:]), 0
+            size = len(buffer)
+        reader = _Reader(buffer, transfer_syntax=syntax)
+        elements: dict[int, bytes] = {}
+        pixels: PixelLayout | None = None
+        wanted, keep, element = self._wanted, self._interned.setdefault, reader.element
+        last = min(self._stop_at, _FIRST_PIXEL_TAG)
+        while at < size:
+            tag, vr, start, length = element(at)
+            if tag >= last:
+                if tag >= self._stop_at and tag not in _PIXEL_TAGS:
+                    break
+                if tag in _PIXEL_TAGS:
+                    pixels = _pixel_layout(tag, start, length, size)
+                    break
+            if length == UNDEFINED_LENGTH and tag in _BULKY_TAGS and tag not in wanted:
+                break
+            at = start + length if length != UNDEFINED_LENGTH else reader.end_of_value(start, length, vr, 0)
+            if not tag:  # zero padding behind the data set
+                break
+            if at > size:
+                msg = f"ends within attribute ({tag >> 16:04X},{tag & 0xFFFF:04X}) (truncated)"
+                raise CorruptDataError(msg)
+            if tag in wanted:
+                if at > len(buffer):
+                    raise _BeyondBufferError
+                value = buffer[start:at]
+                elements[tag] = keep(value, value)
+        return Header(transfer_syntax=syntax, elements=elements, pixels=pixels, size=size)
+
+
+def _pixel_layout(tag: int, start: int, length: int, size: int) -> PixelLayout:
+    if length == UNDEFINED_LENGTH:
+        return PixelLayout(tag=tag, offset=start, length=None)
+    if start + length > size:
+        msg = f"ends within its pixel data: {size - start} of {length} bytes are there (truncated)"
+        raise CorruptDataError(msg)
+    return PixelLayout(tag=tag, offset=start, length=length)
+
+
+def inflated(deflated: bytes) -> bytes:
+    """Return the data set of a deflated file (PS3.5 A.5).
+
+    Raises
+    ------
+    CorruptDataError
+        If the stream is damaged or cut off.
+    """
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = stream.decompress(deflated)
+    except zlib.error as error:
+        msg = "holds a damaged deflated data set"
+        raise CorruptDataError(msg) from error
+    if not stream.eof:
+        msg = "ends within its deflated data set (truncated)"
+        raise CorruptDataError(msg)
+    return data
+
+
+def inflated_file(path: Path) -> bytes:
+    """Return the inflated data set of a deflated file, as `PixelLayout.offset` counts it."""
+    stored = path.read_bytes()
+    _, at = _file_meta(stored)
+    return inflated(stored[at:])
+
+
+def _file_meta(buffer: bytes) -> tuple[str, int]:
+    """Return the transfer syntax and where the data set starts."""
+    if buffer[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
+        at = _PREAMBLE + 4
+    elif buffer[:2] in (b"\x02\0", b"\x08\0") and len(buffer) >= 8 and buffer[3] == 0:
+        at = 0  # written without a preamble
+    else:
+        msg = "does not start like DICOM"
+        raise NotDicomError(msg)
+    meta = _Reader(buffer, transfer_syntax=EXPLICIT_LITTLE_ENDIAN)
+    syntax = ""
+    while buffer[at : at + 2] == b"\x02\0":
+        tag, vr, start, length = meta.element(at)
+        at = meta.end_of_value(start, length, vr, 0)
+        if at > len(buffer):
+            raise _BeyondBufferError
+        if tag == _TRANSFER_SYNTAX:
+            syntax = buffer[start:at].strip(b" \0").decode("latin-1")
+    if syntax == DEFLATED_LITTLE_ENDIAN:
+        return syntax, at
+    if len(buffer) < at + 8:
+        if not syntax:
+            msg = "does not start like DICOM"
+            raise NotDicomError(msg)
+        raise _BeyondBufferError
+    is_explicit = buffer[at + 4 : at + 6].isalpha() and buffer[at + 4 : at + 6].isupper()
+    if not syntax:
+        syntax = EXPLICIT_LITTLE_ENDIAN if is_explicit else IMPLICIT_LITTLE_ENDIAN
+    elif syntax == EXPLICIT_LITTLE_ENDIAN and not is_explicit:
+        syntax = IMPLICIT_LITTLE_ENDIAN  # the file meta information is wrong in some archives' exports
+    elif syntax == IMPLICIT_LITTLE_ENDIAN and is_explicit:
+        syntax = EXPLICIT_LITTLE_ENDIAN
+    return syntax, at

@@ -1,0 +1,170 @@
+"""Which files play which role in a folder without ``case.toml``, and which folders are cases."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError
+from volstrat.io.case_file import CaseSources, RoleEntry, parse_case_file
+from volstrat.io.lesion_table import read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CASE_FILE = "case.toml"
+_STEMS = {
+    "tumour": "tumour",
+    "tumor": "tumour",
+    "resectable": "resectable",
+    "fdg_avid": "fdg_avid",
+    "avid": "fdg_avid",
+    "pet": "pet",
+    "suv": "pet",
+    "ct": "ct",
+    "liver": "liver",
+    "remnant": "remnant",
+    "flr": "remnant",
+    "reference": "reference",
+    "lesions": "lesions",
+}
+_VOLUME_ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
+_FOLDER_ROLES = ("pet", "ct")
+
+
+def role_of(path: Path) -> str | None:
+    """Return the role that a file's or folder's name says, or None.
+
+    A lesion table is a ``.csv``; images are of a known ending; a folder may hold a CT or PET series.
+    """
+    name = path.name.lower()
+    if name == "lesions.csv":
+        return "lesions"
+    for ending in _VOLUME_ENDINGS:
+        if name.endswith(ending):
+            role = _STEMS.get(name[: -len(ending)])
+            return None if role == "lesions" else role
+    role = _STEMS.get(name)
+    return role if role in _FOLDER_ROLES and path.is_dir() else None
+
+
+def holds_case(folder: Path) -> bool:
+    """Tell whether a folder is a case by ``case.toml`` or by a file whose name says its role."""
+    with os.scandir(folder) as entries:
+        return any(e.name.lower() == CASE_FILE or role_of(Path(e.path)) is not None for e in entries)
+
+
+def find_sources(folder: Path, *, lesions: str | None = None) -> CaseSources:
+    """Settle which file plays which role in a case folder.
+
+    Parameters
+    ----------
+    folder : Path
+    lesions : str or None
+        Name of the lesion table to use instead of the case's own: a file name, or ``R`` for
+        ``lesions.R.csv``.
+
+    Raises
+    ------
+    InputFileError
+        If the folder or a file it needs cannot be read.
+    CaseError
+        If roles are missing, named twice or unknown.
+    """
+    if not folder.is_dir():
+        msg = f"{folder.name}: is not a folder; a case is a folder."
+        raise InputFileError(msg)
+    case_file = folder / CASE_FILE
+    sources = (
+        parse_case_file(read_bytes(case_file), folder=folder)
+        if case_file.exists()
+        else sources_by_name(folder)
+    )
+    if lesions is not None:
+        sources = _with_table(sources, lesions)
+    if "tumour" not in sources.entries:
+        raise _no_tumour(sources)
+    return sources
+
+
+def _with_table(sources: CaseSources, name: str) -> CaseSources:
+    file_name = name if name.lower().endswith(".csv") else f"lesions.{name}.csv"
+    entries = {**sources.entries, "lesions": (RoleEntry(path=sources.folder / file_name),)}
+    return CaseSources(
+        folder=sources.folder,
+        subject=sources.subject,
+        entries=entries,
+        patient=sources.patient,
+        told_by=sources.told_by,
+    )
+
+
+def sources_by_name(folder: Path) -> CaseSources:
+    """Settle roles by file stems."""
+    found: dict[str, list[Path]] = {}
+    try:
+        children = sorted(folder.iterdir())
+    except OSError as error:
+        msg = f"{folder.name}: the folder cannot be read ({error.strerror})."
+        raise InputFileError(msg) from error
+    for child in children:
+        role = role_of(child)
+        if role is not None:
+            found.setdefault(role, []).append(child)
+    for role, paths in found.items():
+        if len(paths) > 1:
+            names = ", ".join(p.name for p in paths)
+            msg = f"{folder.name}: {len(paths)} candidates for {role}: {names}."
+            hint = f'Keep one, or write case.toml with [inputs] {role} = "{paths[0].name}".'
+            raise AmbiguousRoleError(msg, hint=hint)
+    entries = {role: (RoleEntry(path=paths[0]),) for role, paths in found.items()}
+    return CaseSources(folder=folder, subject=folder.resolve().name, entries=entries)
+
+
+def _no_tumour(sources: CaseSources) -> MissingRoleError:
+    if sources.told_by == "case.toml":
+        msg = f"{CASE_FILE}: names no tumour mask."
+        return MissingRoleError(msg, hint='Write [inputs] tumour = "FILE".')
+    try:
+        there = sorted(p.name for p in sources.folder.iterdir())
+    except OSError:
+        there = []
+    shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
+    msg = f"{sources.folder.name}: no tumour mask; there is {shown or 'nothing'}."
+    hint = 'Name it tumour.nii.gz (or .nrrd, .mha), or write case.toml with [inputs] tumour = "FILE".'
+    return MissingRoleError(msg, hint=hint)
+
+
+def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]:
+    """Yield case folders below ``root``, in sorted order, as the walk meets them.
+
+    A case is the topmost folder that holds ``case.toml`` or a role file; a lowest folder that holds
+    neither is yielded too, so that it fails by name instead of being passed over.
+
+    Parameters
+    ----------
+    skip : Path or None
+        A folder that is never walked (the output).
+    """
+    skipped = None if skip is None else skip.resolve()
+    yield from _walk(root, skipped, frozenset())
+
+
+def _walk(folder: Path, skipped: Path | None, above: frozenset[Path]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real == skipped or real in above:  # the output, or a link that leads back up
+        return
+    try:
+        if holds_case(folder):
+            yield folder
+            return
+        children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    except OSError:  # unreadable: a case of its own, which fails with the reason
+        yield folder
+        return
+    if not children and above:
+        yield folder
+        return
+    for child in children:
+        yield from _walk(child, skipped, above | {real})

@@ -1,0 +1,64 @@
+"""Writing results: whole or not at all, under names that no subject can break."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from volstrat.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PLAIN = frozenset(" _-.~")
+_LONGEST_NAME_BYTES = 200
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that its name holds either the old bytes or all the new ones.
+
+    Raises
+    ------
+    OutputError
+        If the folder or file cannot be written; nothing half-written stays behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        msg = f"{path}: cannot be written ({error.strerror})."
+        raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
+
+
+def folder_name(subject: str) -> str:
+    """Return a folder name for a subject: itself where that is safe, else with escapes.
+
+    Letters, digits, spaces and ``_-.~`` stay; other characters become ``%XX`` (UTF-8 bytes), and so
+    do a leading dot and outer spaces, so that no two subjects share a folder and none leaves it.
+
+    >>> folder_name("S001")
+    'S001'
+    >>> folder_name("../S/1")
+    '%2E.%2FS%2F1'
+    """
+    name = "".join(c if c.isalnum() or c in _PLAIN else _escaped(c) for c in subject)
+    if name[:1] in {".", " "}:
+        name = _escaped(name[0]) + name[1:]
+    if name[-1:] in {".", " "} and name:
+        name = name[:-1] + _escaped(name[-1])
+    encoded = name.encode()
+    if len(encoded) > _LONGEST_NAME_BYTES:
+        mark = hashlib.sha256(subject.encode()).hexdigest()[:16]
+        name = encoded[: _LONGEST_NAME_BYTES - 17].decode(errors="ignore") + "~" + mark
+    return name
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,48 @@
+"""Protocol files: TOML in, `Protocol` out."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from volstrat.core.protocol import Protocol, protocol_from_mapping
+from volstrat.errors import ProtocolError
+from volstrat.io.lesion_table import read_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedProtocol:
+    """A protocol and the file it came from."""
+
+    protocol: Protocol
+    sha256: str
+    text: str
+
+
+def load_protocol(path: Path | None = None) -> LoadedProtocol:
+    """Load a protocol file, or the packaged ``pantodon.toml``.
+
+    Raises
+    ------
+    InputFileError, ProtocolError
+        If the file cannot be read, is no TOML, or has an unknown key or impossible value.
+    """
+    if path is None:
+        data, name = files("volstrat").joinpath("protocols/pantodon.toml").read_bytes(), "pantodon.toml"
+    else:
+        data, name = read_bytes(path), path.name
+    try:
+        text = data.decode("utf-8")
+        mapping = tomllib.loads(text, parse_float=Decimal)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{name}: is not valid TOML ({error})."
+        raise ProtocolError(msg) from error
+    protocol = protocol_from_mapping(mapping, where=name)
+    return LoadedProtocol(protocol=protocol, sha256=hashlib.sha256(data).hexdigest(), text=text)

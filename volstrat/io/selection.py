@@ -1,0 +1,68 @@
+"""Choose segments, ROIs or labels of a mask by name or number."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.core.mask import Mask
+from volstrat.core.runs import LabelRuns
+from volstrat.errors import SegmentNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: str) -> tuple[int, ...]:
+    """Return the numbers whose number or name fits a pattern.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        Every segment, ROI or label there is; the name is "" where the format has none.
+    patterns : sequence of str or int
+        Case-insensitive globs on names, or numbers (as whole numbers or as text).
+    where : str
+        The file, for the message.
+
+    Raises
+    ------
+    SegmentNotFoundError
+        If a pattern fits nothing; the message lists what is there.
+    """
+    chosen: set[int] = set()
+    for pattern in patterns:
+        text = str(pattern)
+        if isinstance(pattern, int) or (text.isdecimal() and not any(n == text for n in names.values())):
+            hits = {number for number in names if number == int(text)}
+        else:
+            hits = {n for n, name in names.items() if name and fnmatchcase(name.casefold(), text.casefold())}
+        if not hits:
+            msg = f"{where}: no segment, ROI or label fits {text!r}; there is {_listed(names)}."
+            raise SegmentNotFoundError(msg, hint="Name one of these, by name, glob or number.")
+        chosen |= hits
+    return tuple(sorted(chosen))
+
+
+def _listed(names: Mapping[int, str]) -> str:
+    shown = [f"{number} {name!r}" if name else str(number) for number, name in sorted(names.items())]
+    return ", ".join(shown[:20] + ([f"and {len(shown) - 20} more"] if len(shown) > 20 else [])) or "none"
+
+
+def select_labels(mask: Mask, patterns: Sequence[str | int], *, where: str) -> Mask:
+    """Return the mask with only the labels that fit; all of them where there are no patterns.
+
+    Raises
+    ------
+    SegmentNotFoundError
+        If a pattern fits nothing.
+    """
+    if not patterns:
+        return mask
+    names = {label: mask.names.get(label, "") for label in mask.labels}
+    chosen = matching(names, patterns, where=where)
+    kept = np.isin(mask.runs.labels, chosen)
+    runs = LabelRuns(mask.runs.starts[kept], mask.runs.stops[kept], mask.runs.labels[kept])
+    return Mask(grid=mask.grid, runs=runs, names={n: mask.names[n] for n in chosen if n in mask.names})

@@ -1,0 +1,425 @@
+"""Reading volume files once, front to back: opening, hashing and decompressing in small pieces.
+
+No volume is ever held whole. A `SourceFile` hands out a file's bytes and digests them on the way; a
+`Decoder` turns them into voxel bytes, at most as many as it is asked for, so that a file that
+expands without end costs no memory. Checksums (CRC-32 of each gzip member, Adler-32 of a zlib
+stream, CRC of bzip2 blocks) and stored sizes are verified by the decompressors.
+
+Why extra bytes are refused: a header that promises fewer bytes than the file holds is wrong about
+the volume (a missing slice, a second volume, another dtype), and no reader can tell which.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import TYPE_CHECKING, Literal, Protocol, Self
+
+import numpy as np
+from zlib_ng import zlib_ng
+
+from volstrat.errors import CorruptDataError, FormatError, InputFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from volstrat.io.layout import VolumeHeader
+
+Encoding = Literal["raw", "gzip", "raw or gzip", "zlib", "bzip2", "text"]
+
+PIECE_BYTES = 1 << 19
+_BLOCK_BYTES = 1 << 16
+_GZIP_MAGIC = b"\x1f\x8b"
+_LARGEST_DEFLATE_RATIO = 1040  # deflate cannot expand by more than 1032
+_LONGEST_NUMBER = 1000  # characters
+_WBITS = {"gzip": 31, "zlib": 47}  # 47: zlib, or gzip by its magic, as ITK writes either
+_RESAVE = "Export the file again from the program that wrote it."
+
+
+class Digest(Protocol):
+    """What a `SourceFile` feeds with every byte it reads, as `hashlib.sha256()` is."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+
+
+class SourceFile:
+    """A regular file, read once from front to back.
+
+    Parameters
+    ----------
+    path : Path
+    digest : Digest or None
+        Updated with every byte that is read from the file.
+    named_by : str
+        The header that names this file; shown where the file cannot be opened.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, empty, a directory or other special file, or cannot be read.
+    """
+
+    def __init__(self, path: Path, digest: Digest | None = None, *, named_by: str = "") -> None:
+        self.name = path.name
+        self._digest = digest
+        self._unread = b""
+        self._handle = _open_regular(path, f" (named by {named_by})" if named_by else "")
+        size = os.fstat(self._handle.fileno()).st_size
+        if size == 0:
+            self._handle.close()
+            msg = f"{self.name}: the file is empty."
+            raise InputFileError(msg, hint=_RESAVE)
+        self._left = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.close()
+
+    @property
+    def remaining_bytes(self) -> int:
+        """How many bytes have not been read yet, going by the size the file had when opened."""
+        return self._left + len(self._unread)
+
+    def read(self, limit: int) -> bytes:
+        """Return the next bytes, at most ``limit``; empty at the end of the file."""
+        if self._unread:
+            piece, self._unread = self._unread[:limit], self._unread[limit:]
+            return piece
+        try:
+            piece = self._handle.read(limit) or b""
+        except OSError as error:
+            msg = f"{self.name}: reading failed ({error.strerror})."
+            raise InputFileError(msg) from error
+        self._left -= len(piece)
+        if self._digest is not None:
+            self._digest.update(piece)
+        return piece
+
+    def unread(self, piece: bytes) -> None:
+        """Hand bytes back, to be read again; they are not digested twice."""
+        self._unread = piece + self._unread
+
+    def starts_with(self, magic: bytes) -> bool:
+        """Tell whether the next bytes are these, without taking them."""
+        head = self.read(len(magic))
+        self.unread(head)
+        return head == magic
+
+    def skip_lines(self, lines: int) -> None:
+        """Pass over as many lines.
+
+        Raises
+        ------
+        CorruptDataError
+            If the file has fewer.
+        """
+        left = lines
+        while left:
+            block = self.read(_BLOCK_BYTES)
+            if not block:
+                msg = f"{self.name}: ends within the {lines} lines that its header says to skip."
+                raise CorruptDataError(msg, hint=_RESAVE)
+            ends = block.count(b"\n")
+            if ends < left:
+                left -= ends
+                continue
+            at = 0
+            while left:
+                at = block.index(b"\n", at) + 1
+                left -= 1
+            self.unread(block[at:])
+
+
+def _open_regular(path: Path, named: str) -> io.FileIO:
+    """Open a regular file; a pipe or device would block for ever and is refused unopened."""
+    name = f"{path.name}{named}"
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            msg = f"{name}: is a directory; a file was expected."
+            raise InputFileError(msg)
+        if not stat.S_ISREG(mode):
+            msg = f"{name}: is not a regular file."
+            raise InputFileError(msg)
+        return io.FileIO(path)
+    except FileNotFoundError as error:
+        msg = f"{name}: there is no such file."
+        raise InputFileError(msg, hint="Check the name, and the letters' case.") from error
+    except InputFileError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        reason = getattr(error, "strerror", None) or str(error)
+        msg = f"{name}: cannot be opened ({reason})."
+        raise InputFileError(msg) from error
+
+
+class Decoder:
+    """Voxel bytes of a source, as they are stored; subclasses decompress them.
+
+    Parameters
+    ----------
+    source : SourceFile
+        Positioned where the data begin.
+    """
+
+    def __init__(self, source: SourceFile) -> None:
+        self._source = source
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return self._source.name
+
+    def read(self, limit: int) -> bytes:
+        """Return the next decoded bytes, at most ``limit``; empty at the end of the data."""
+        return self._source.read(limit)
+
+    def could_hold(self, size: int) -> bool:
+        """Tell whether so many bytes may follow, going by the size of the file."""
+        return size <= self._source.remaining_bytes
+
+    def read_exactly(self, size: int) -> bytes:
+        """Return the next ``size`` bytes, or fewer where the data end before."""
+        parts = []
+        while size:
+            part = self.read(min(size, PIECE_BYTES))
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def skip(self, size: int) -> None:
+        """Pass over as many decoded bytes.
+
+        Raises
+        ------
+        CorruptDataError
+            If the data end before.
+        """
+        while size > 0:
+            part = self.read(min(size, PIECE_BYTES))
+            if not part:
+                msg = (
+                    f"{self.name}: ends {size} bytes before the place where its header says the voxels begin."
+                )
+                raise CorruptDataError(msg, hint=_RESAVE)
+            size -= len(part)
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield exactly ``size`` bytes in pieces, and make sure that nothing follows them.
+
+        Raises
+        ------
+        CorruptDataError
+            If the data end before, go on after, or fail their checksum.
+        """
+        if not self.could_hold(size):
+            msg = (
+                f"{self.name}: is too short for its header, which promises {size} bytes of voxels "
+                "(truncated file)."
+            )
+            raise CorruptDataError(msg, hint=_RESAVE)
+        done = 0
+        while done < size:
+            # Back to whole words after a short piece: aligned pieces are scanned without a copy.
+            piece = self.read(min(PIECE_BYTES - done % 8, size - done))
+            if not piece:
+                msg = f"{self.name}: ends after {done} of the {size} voxel bytes its header promises."
+                raise CorruptDataError(msg, hint=_RESAVE)
+            done += len(piece)
+            yield piece
+        if self.read(1):
+            msg = f"{self.name}: holds more than the {size} voxel bytes its header promises."
+            raise CorruptDataError(msg, hint="Check its dimensions and type; it may hold a second volume.")
+
+
+class _InflateDecoder(Decoder):
+    """gzip (any number of members, zero padding after them) or zlib."""
+
+    def __init__(self, source: SourceFile, wbits: int) -> None:
+        super().__init__(source)
+        self._wbits = wbits
+        self._engine = zlib_ng.decompressobj(wbits=wbits)
+        self._pending = b""
+        self._between_members = False
+        self._ended = False
+
+    def could_hold(self, size: int) -> bool:
+        return (
+            size <= (self._source.remaining_bytes + len(self._pending)) * _LARGEST_DEFLATE_RATIO + PIECE_BYTES
+        )
+
+    def read(self, limit: int) -> bytes:
+        while not self._ended:
+            block = self._pending or self._source.read(_BLOCK_BYTES)
+            if self._between_members:
+                if not block:
+                    self._ended = True
+                    break
+                self._pending = block = block.lstrip(b"\0")
+                if not block:
+                    continue
+                self._engine, self._between_members = zlib_ng.decompressobj(wbits=self._wbits), False
+            piece = self._inflate(block, limit)
+            if self._engine.eof:
+                self._pending, self._between_members = self._engine.unused_data, True
+            else:
+                self._pending = self._engine.unconsumed_tail
+                if not block and not piece:
+                    msg = f"{self.name}: the compressed data break off before their end (truncated file)."
+                    raise CorruptDataError(msg, hint=_RESAVE)
+            if piece:
+                return piece
+        return b""
+
+    def _inflate(self, block: bytes, limit: int) -> bytes:
+        try:
+            piece: bytes = self._engine.decompress(block, limit)
+        except zlib_ng.error as error:  # type: ignore[misc]  # its stub declares an instance
+            reason = str(error).rpartition(": ")[2]
+            msg = f"{self.name}: the compressed data are damaged ({reason})."
+            raise CorruptDataError(msg, hint=_RESAVE) from error
+        return piece
+
+
+class _Bzip2Decoder(Decoder):
+    """bzip2, any number of streams."""
+
+    def __init__(self, source: SourceFile) -> None:
+        super().__init__(source)
+        from bz2 import BZ2Decompressor
+
+        self._new = BZ2Decompressor
+        self._engine = BZ2Decompressor()
+
+    def could_hold(self, size: int) -> bool:
+        return size >= 0  # bzip2 has no bound worth testing: 45 MB of zeros take 50 bytes
+
+    def read(self, limit: int) -> bytes:
+        while True:
+            block = b""
+            if self._engine.eof:
+                block = self._engine.unused_data or self._source.read(_BLOCK_BYTES)
+                if not block:
+                    return b""
+                self._engine = self._new()
+            elif self._engine.needs_input:
+                block = self._source.read(_BLOCK_BYTES)
+                if not block:
+                    msg = f"{self.name}: the compressed data break off before their end (truncated file)."
+                    raise CorruptDataError(msg, hint=_RESAVE)
+            try:
+                piece = self._engine.decompress(block, limit)
+            except (OSError, ValueError) as error:
+                msg = f"{self.name}: the compressed data are damaged ({error})."
+                raise CorruptDataError(msg, hint=_RESAVE) from error
+            if piece:
+                return piece
+
+
+class _TextDecoder(Decoder):
+    """Numbers written as text, one a voxel, apart by white space or commas."""
+
+    def __init__(self, source: SourceFile, dtype: np.dtype[np.generic]) -> None:
+        super().__init__(source)
+        self._dtype = dtype
+        self._word = b""
+        self._bytes = b""
+
+    def could_hold(self, size: int) -> bool:
+        values = size // self._dtype.itemsize  # of one character each, and one between two of them
+        return values * 2 - 1 <= self._source.remaining_bytes
+
+    def read(self, limit: int) -> bytes:
+        while not self._bytes:
+            block = self._source.read(_BLOCK_BYTES)
+            words = (self._word + block).replace(b",", b" ").split()
+            if not block and not words:
+                return b""
+            unfinished = block and not block[-1:].isspace()
+            self._word = words.pop() if unfinished and words else b""
+            if len(self._word) > _LONGEST_NUMBER:
+                msg = f"{self.name}: holds text where a number was expected."
+                raise CorruptDataError(msg, hint=_RESAVE)
+            self._bytes = self._encoded(words)
+        piece, self._bytes = self._bytes[:limit], self._bytes[limit:]
+        return piece
+
+    def _encoded(self, words: list[bytes]) -> bytes:
+        try:
+            values = np.array(words, dtype="S").astype(np.float64)
+            if self._dtype.kind == "f":
+                return values.astype(self._dtype).tobytes()
+            limits = np.iinfo(self._dtype)  # type: ignore[type-var]
+            if not ((values >= limits.min) & (values <= limits.max) & (values == np.rint(values))).all():
+                msg = f"{self.name}: holds a number that is no {self._dtype.name}."
+                raise CorruptDataError(msg, hint=_RESAVE)
+            return values.astype(self._dtype).tobytes()
+        except ValueError as error:
+            if isinstance(error, CorruptDataError):
+                raise
+            msg = f"{self.name}: holds text where a number was expected."
+            raise CorruptDataError(msg, hint=_RESAVE) from error
+
+
+def sniffed(source: SourceFile) -> Decoder:
+    """Return a decoder for gzip where the file begins as gzip, whatever its name, else for raw bytes."""
+    return _InflateDecoder(source, _WBITS["gzip"]) if source.starts_with(_GZIP_MAGIC) else Decoder(source)
+
+
+def decoder_for(source: SourceFile, encoding: Encoding, dtype: np.dtype[np.generic]) -> Decoder:
+    """Return the decoder for an encoding that a header names.
+
+    Raises
+    ------
+    CorruptDataError
+        If gzip is promised and the data do not begin as gzip.
+    """
+    if encoding == "raw":
+        return Decoder(source)
+    if encoding == "raw or gzip":
+        return sniffed(source)
+    if encoding == "bzip2":
+        return _Bzip2Decoder(source)
+    if encoding == "text":
+        return _TextDecoder(source, dtype)
+    if encoding == "gzip" and not source.starts_with(_GZIP_MAGIC):
+        msg = f"{source.name}: the voxels are not gzip, as the header says."
+        raise CorruptDataError(msg, hint=_RESAVE)
+    return _InflateDecoder(source, _WBITS[encoding])
+
+
+def start_of_voxels(source: SourceFile, header: VolumeHeader) -> Decoder:
+    """Return a decoder that stands where the voxels of a header begin.
+
+    Parameters
+    ----------
+    source : SourceFile
+        Positioned after the header, or at the beginning of a detached data file.
+    header : VolumeHeader
+        Its ``line_skip`` counts lines of the file, its ``byte_skip`` decoded bytes after those;
+        a ``byte_skip`` of -1: the voxels are the file's last bytes.
+
+    Raises
+    ------
+    CorruptDataError
+        If the file ends before.
+    FormatError
+        If the voxels are counted from the end of compressed data.
+    """
+    source.skip_lines(header.line_skip)
+    skip = header.byte_skip
+    if skip == -1:
+        if header.encoding != "raw":
+            msg = f"{header.name}: counts its {header.encoding} voxels from the file's end; raw was expected."
+            raise FormatError(msg, hint=_RESAVE)
+        skip = max(source.remaining_bytes - header.voxel_bytes_per_file, 0)
+    decoder = decoder_for(source, header.encoding, header.dtype)
+    decoder.skip(skip)
+    return decoder

@@ -1,0 +1,242 @@
+"""The case record: what other programs and people rely on (DESIGN section 6).
+
+Nothing in a record depends on the clock, the host or the order of files: the same inputs, protocol
+and version give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from functools import cache
+from importlib import metadata
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from volstrat import __version__
+from volstrat.core.marks import Marking
+from volstrat.errors import VolstratError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from volstrat.core.findings import Finding
+    from volstrat.core.lesions import LesionMeasures
+    from volstrat.core.measure import Measurements
+    from volstrat.core.protocol import Protocol
+    from volstrat.core.stratify import Predicate
+    from volstrat.core.verdict import Verdict
+    from volstrat.io.protocol_files import LoadedProtocol
+
+CaseRecord = dict[str, Any]
+"""A record as plain JSON values; `record_schema` says which."""
+
+SCHEMA_ID = "volstrat.case-record/1"
+_LIBRARIES = ("numpy", "scipy", "zlib-ng", "SimpleITK", "pydicom", "highdicom", "nibabel", "scikit-image")
+
+
+def success_record(  # noqa: PLR0913 - the parts of a record, each named
+    *,
+    subject: str,
+    measured: Measurements,
+    verdict: Verdict,
+    protocol: LoadedProtocol,
+    inputs: Sequence[Mapping[str, Any]],
+) -> CaseRecord:
+    """Build the record of a case that was read and measured, assessable or not."""
+    return {
+        "schema": SCHEMA_ID,
+        "subject": subject,
+        "status": verdict.status,
+        "stratum": verdict.stratum,
+        "predicates": {
+            "stratum_1": _predicate(verdict.assessment.stratum_1),
+            "stratum_2": _predicate(verdict.assessment.stratum_2),
+        },
+        "volumes": {
+            name: getattr(verdict.volumes, name)
+            for name in (
+                "total_tumour_ml",
+                "resectable_tumour_ml",
+                "residual_tumour_ml",
+                "resectable_fraction",
+                "fdg_avid_ml",
+                "fdg_avid_resectable_ml",
+                "fdg_avid_resectable_fraction",
+                "fdg_avid_fraction",
+                "pet_only_ml",
+            )
+        },
+        "lesions": _lesions(measured, verdict, protocol.protocol),
+        "pet_only_regions": _regions(measured, verdict, protocol.protocol),
+        "robustness": None,
+        "remnant": None,
+        "findings": [_finding(f) for f in verdict.findings],
+        "error": None,
+        "protocol": _protocol(protocol),
+        "inputs": list(inputs),
+        "environment": environment(),
+    }
+
+
+def failure_record(
+    *,
+    subject: str,
+    error: Exception,
+    protocol: LoadedProtocol,
+    inputs: Sequence[Mapping[str, Any]] = (),
+) -> CaseRecord:
+    """Build the record of a case whose inputs could not be read or do not fit together."""
+    if isinstance(error, VolstratError):
+        told = {"code": error.code, "message": error.message, "hint": error.hint}
+    else:
+        told = {
+            "code": "internal_error",
+            "message": f"volstrat itself failed: {type(error).__name__}: {error}",
+            "hint": "Please report this, with the case if it can be shared.",
+        }
+    return {
+        "schema": SCHEMA_ID,
+        "subject": subject,
+        "status": "failed",
+        "stratum": None,
+        "predicates": None,
+        "volumes": None,
+        "lesions": [],
+        "pet_only_regions": [],
+        "robustness": None,
+        "remnant": None,
+        "findings": [],
+        "error": told,
+        "protocol": _protocol(protocol),
+        "inputs": list(inputs),
+        "environment": environment(),
+    }
+
+
+def record_bytes(record: CaseRecord) -> bytes:
+    """Return the record as JSON text in UTF-8, keys in the contract's order, line feed at the end."""
+    return (json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def record_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) that every record meets."""
+    schema: dict[str, Any] = json.loads(files("volstrat").joinpath("schemas/case-record.json").read_bytes())
+    return schema
+
+
+@cache
+def _environment() -> tuple[tuple[str, str], ...]:
+    versions = []
+    for name in _LIBRARIES:
+        try:
+            versions.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(versions)
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions a record rests on; nothing of the host but its kind."""
+    return {
+        "volstrat": __version__,
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "libraries": dict(_environment()),
+    }
+
+
+def _protocol(loaded: LoadedProtocol) -> dict[str, str]:
+    return {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}
+
+
+def _finding(finding: Finding) -> dict[str, str]:
+    return {
+        "code": finding.code,
+        "severity": finding.severity,
+        "message": finding.message,
+        "where": finding.where,
+    }
+
+
+def _predicate(predicate: Predicate) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "holds": predicate.holds,
+        "part_voxels": predicate.part_voxels,
+        "part_voxels_upper": predicate.part_voxels_upper,
+        "whole_voxels": predicate.whole_voxels,
+        "unit": predicate.unit,
+        "percent": predicate.percent,
+        "threshold_percent": _number(predicate.threshold_percent),
+    }
+    if predicate.avid_disease is not None:
+        record["avid_disease"] = predicate.avid_disease
+    return record
+
+
+def _number(value: Any) -> int | float:  # noqa: ANN401 - Decimal in, the JSON number out
+    return int(value) if value == int(value) else float(value)
+
+
+def _shape_of(measures: LesionMeasures, n: int) -> dict[str, Any]:
+    return {
+        "voxels": int(measures.voxels[n]),
+        "volume_ml": float(measures.volume_ml[n]),
+        "centroid_mm": [float(x) for x in measures.centroid_mm[n]],
+        "bounding_box_mm": [[float(x) for x in corner] for corner in measures.box_mm[n]],
+        "max_diameter_mm": float(measures.max_diameter_mm[n]),
+        "max_axial_diameter_mm": float(measures.max_axial_diameter_mm[n]),
+    }
+
+
+_NO_UPTAKE = {"suv_max": None, "suv_mean": None, "suv_peak": None, "tlg_g": None}
+
+
+def _lesions(measured: Measurements, verdict: Verdict, protocol: Protocol) -> list[dict[str, Any]]:
+    assessment = verdict.assessment
+    attribution, resolved = measured.attribution, assessment.resolved
+    records = []
+    for n, lesion_id in enumerate(measured.lesions.ids):
+        voxels = measured.marked.worst_voxels[n]
+        sure = sum(int(voxels[m]) for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
+        marked = int(voxels.sum()) > int(voxels[Marking.UNKNOWN])
+        avid_ml = None
+        if attribution is not None and resolved is not None:
+            avid_ml = int(resolved.lesion_voxels[n]) * attribution.grid.voxel_volume_mm3 / 1000
+        records.append(
+            {
+                "lesion_id": lesion_id,
+                **_shape_of(measured.measures, n),
+                "resectability": measured.marked.word(n),
+                "resectable_fraction": sure / int(voxels.sum()) if marked else None,
+                "fdg_avidity": assessment.avidity[n],
+                "fdg_avid_ml": avid_ml,
+                **_NO_UPTAKE,
+            }
+        )
+    return records
+
+
+def _regions(measured: Measurements, verdict: Verdict, protocol: Protocol) -> list[dict[str, Any]]:
+    if measured.attribution is None:
+        return []
+    measures = measured.attribution.pet_only_measures
+    records = []
+    for n, marking in enumerate(verdict.assessment.region_marking):
+        dismissed = n in verdict.assessment.dismissed
+        known = marking is not Marking.UNKNOWN
+        records.append(
+            {
+                "lesion_id": f"P{n + 1}",
+                **_shape_of(measures, n),
+                "resectability": marking.word,
+                "resectable_fraction": float(marking.counts(ablation_counts=protocol.ablation_counts))
+                if known
+                else None,
+                "fdg_avidity": "not_avid" if dismissed else "avid",
+                "fdg_avid_ml": 0.0 if dismissed else float(measures.volume_ml[n]),
+                **_NO_UPTAKE,
+            }
+        )
+    return records
