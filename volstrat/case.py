@@ -83,7 +83,7 @@ def run_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = No
         sources = find_sources(folder, lesions=lesions)
         subject = sources.subject
         return assess_case(sources, protocol).record
-    except Exception as error:  # noqa: BLE001 - one failing case must never stop the others
+    except Exception as error:
         return failure_record(subject=subject, error=error, protocol=protocol)
 
 
@@ -213,8 +213,8 @@ def _resample_where_allowed(
             moved = mask.grid.corner_displacement_mm(own)
             before, mask = mask, resample_nearest(mask, own)
             message = (
-                f"{r.name} was resampled onto the grid of {read[0].name} (nearest neighbour; grids {moved:.2f} mm "
-                f"apart): {_ml(before):.3f} ml became {_ml(mask):.3f} ml."
+                f"{r.name} was resampled onto the grid of {read[0].name} (nearest neighbour; grids "
+                f"{moved:.2f} mm apart): {_ml(before):.3f} ml became {_ml(mask):.3f} ml."
             )
             findings.append(Finding(code="resampled", severity="warning", message=message, where=r.role))
             done.append(replace(r, read=replace(r.read, mask=mask)))
@@ -259,7 +259,7 @@ def _in_liver(
 ) -> tuple[list[TumourEntry], list[Finding]]:
     """Keep the tumour that lies in the liver, as the protocol's ``tumour_scope`` says."""
     if liver is None:
-        msg = 'The protocol counts only tumour in the liver (tumour_scope = "liver"), but there is no liver mask.'
+        msg = 'The protocol counts only tumour in the liver (tumour_scope = "liver"); there is no liver mask.'
         raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
     kept, lost = [], VoxelRuns.empty()
     for entry in tumour:
@@ -293,7 +293,7 @@ def _read_pet(
         return avid, field, [], findings
     field = read_grid(pet.path)
     findings += _check_registered(field, grid, name=pet.path.name, base=base, assumed=pet.assume_registered)
-    entry = {
+    entry: dict[str, Any] = {
         "role": "pet",
         "path": _relative(sources, pet.path),
         "format": volume_format(pet.path),
@@ -323,7 +323,7 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[dict[
     if table is None:
         return (), []
     data = read_bytes(table.path)
-    entry = {
+    entry: dict[str, Any] = {
         "role": "lesions",
         "path": _relative(sources, table.path),
         "format": "csv",

@@ -36,7 +36,7 @@ SCHEMA_ID = "volstrat.case-record/1"
 _LIBRARIES = ("numpy", "scipy", "zlib-ng", "SimpleITK", "pydicom", "highdicom", "nibabel", "scikit-image")
 
 
-def success_record(  # noqa: PLR0913 - the parts of a record, each named
+def success_record(
     *,
     subject: str,
     measured: Measurements,

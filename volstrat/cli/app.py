@@ -64,7 +64,9 @@ def exit_code(statuses: list[str]) -> int:
 @click.option("-o", "--out", type=_OUT, help="Also write OUT/SUBJECT/case.json.")
 @_protocol_option
 @_lesions_option
-def case(folder: Path, as_json: bool, out: Path | None, protocol_file: Path | None, lesions: str | None) -> None:
+def case(
+    folder: Path, as_json: bool, out: Path | None, protocol_file: Path | None, lesions: str | None
+) -> None:
     """Measure one case folder and assign its stratum."""
     from volstrat.case import run_case
     from volstrat.cli.tables import case_table
@@ -129,7 +131,9 @@ def protocol_check(file: Path) -> None:
         loaded = load_protocol(file)
     except VolstratError as error:
         _fail(error)
-    click.echo(f"{file.name}: protocol {loaded.protocol.id} {loaded.protocol.version}, sha256 {loaded.sha256}.")
+    click.echo(
+        f"{file.name}: protocol {loaded.protocol.id} {loaded.protocol.version}, sha256 {loaded.sha256}."
+    )
 
 
 @protocol.command("schema")

@@ -73,9 +73,10 @@ def _volumes(volumes: dict[str, Any]) -> list[str]:
         value = volumes[key]
         return "" if value is None else f" ({_percent(100 * value)})"
 
+    avid_resectable = ml("fdg_avid_resectable_ml")
     return [
         f"Tumour, total      {ml('total_tumour_ml'):>14}   FDG-avid (PET)     {ml('fdg_avid_ml'):>14}",
-        f"  resectable       {ml('resectable_tumour_ml'):>14}     resectable       {ml('fdg_avid_resectable_ml'):>14}",
+        f"  resectable       {ml('resectable_tumour_ml'):>14}     resectable       {avid_resectable:>14}",
         f"  residual         {ml('residual_tumour_ml'):>14}     on PET only      {ml('pet_only_ml'):>14}",
         f"Avid share of the tumour volume: {share('fdg_avid_fraction').strip(' ()') or 'not assessed'}",
     ]
@@ -83,7 +84,8 @@ def _volumes(volumes: dict[str, Any]) -> list[str]:
 
 def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
     lines = [
-        f"{'Lesion':<7}{'ml':>8}{'axial mm':>10}{'longest':>9}  {'marking':<15}{'FDG':<13}{'at x, y, z mm (LPS)':>16}"
+        f"{'Lesion':<7}{'ml':>8}{'axial mm':>10}{'longest':>9}  {'marking':<15}{'FDG':<13}"
+        f"{'x, y, z mm LPS':>16}"
     ]
     for lesion in lesions[:_MOST_LESIONS]:
         x, y, z = lesion["centroid_mm"]
@@ -137,4 +139,6 @@ def _what(entry: dict[str, Any]) -> str:
     shape = " x ".join(str(n) for n in entry["grid"]["shape"])
     spacing = " x ".join(f"{n:.4g}" for n in entry["grid"]["spacing_mm"])
     frame = entry["grid"]["frame_of_reference_uid"]
-    return f"{entry['format']}, {shape} voxels of {spacing} mm" + (f", frame of reference {frame}" if frame else "")
+    return f"{entry['format']}, {shape} voxels of {spacing} mm" + (
+        f", frame of reference {frame}" if frame else ""
+    )

@@ -48,7 +48,9 @@ def align_masks(
         ends = np.zeros((2, 3), dtype=np.int64)
         for axis in range(3):
             to = placement.axes[axis]
-            ends[:, to] = placement.offset[to] + placement.signs[axis] * np.array([0, mask.grid.shape[axis] - 1])
+            ends[:, to] = placement.offset[to] + placement.signs[axis] * np.array(
+                [0, mask.grid.shape[axis] - 1]
+            )
         first, past = ends.min(axis=0), ends.max(axis=0) + 1
         fits = (first == 0).all() and (past == own.shape).all()
         if not (fits or mask.grid.is_window or own.is_window):

@@ -21,7 +21,7 @@ from volstrat.core.grid import TIE_MM
 from volstrat.core.lesions import falling_volume_rank, measure_runs
 from volstrat.core.marks import Marking
 from volstrat.core.projection import project
-from volstrat.core.runs import LabelRuns, expand, split_rows
+from volstrat.core.runs import LabelRuns, expand, sorted_unique, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -145,32 +145,32 @@ def attribute(
     """
     found = connected_components(avid, avid_grid, connectivity=26)
     voxels = expand(found.starts, found.stops)
-    region = np.repeat(found.component, found.stops - found.starts)
     centres = avid_grid.to_mm(avid_grid.unravel(voxels))
     tumour = _Tumour(lesions.grid, marked)
     holder, lesion, tumour_voxel = _holders(tumour, voxels, centres, avid_grid)
-    pairs = np.unique(holder * max(lesions.count, 1) + lesion)
-    held_voxel, held_lesion = np.divmod(pairs, max(lesions.count, 1))
-
-    holds = np.zeros(voxels.size, dtype=bool)
-    holds[held_voxel] = True
-    region_holds = np.zeros(found.count, dtype=bool)
-    region_holds[region[held_voxel]] = True
-    distance = _distances(tumour, centres, region, holds, region_holds, avid_grid, distance_mm)
+    pet = _AvidVoxels(
+        grid=avid_grid,
+        centres=centres,
+        region=np.repeat(found.component, found.stops - found.starts),
+        regions=found.count,
+        held=_distinct_pairs(holder, lesion),
+    )
+    distance = _distances(tumour, pet, distance_mm)
     near = np.zeros(found.count, dtype=bool)
-    near[region[distance <= distance_mm + TIE_MM]] = True
-
+    near[pet.region[distance <= distance_mm + TIE_MM]] = True
     partial = np.array([m is None for m in marked.marking], dtype=bool)
-    rows = [_held_rows(tumour, centres, held_voxel, held_lesion, partial, near[region[held_voxel]])]
-    rows += _spill_rows(tumour, centres, region, holds, near, partial, (held_voxel, held_lesion))
-    lost = np.flatnonzero(near[region] & ~region_holds[region])
-    rows.append(_nearest_rows(tumour, centres, lost, None, reach=float(np.max(distance[lost], initial=0.0))))
+    lost = np.flatnonzero(near[pet.region] & ~pet.region_holds[pet.region])
+    rows = [
+        _held_rows(tumour, pet, near, partial),
+        *_spill_rows(tumour, pet, near, partial),
+        _nearest_rows(tumour, pet, lost, None, reach=float(np.max(distance[lost], initial=0.0))),
+    ]
     columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
     pet_only, measures = _pet_only(avid_grid, found.starts, found.stops, found.component, near)
     return Attribution(
         grid=avid_grid,
         voxels=voxels,
-        region=region,
+        region=pet.region,
         pet_only=pet_only,
         far=distance > 2 * distance_mm + TIE_MM,
         row_voxel=columns[0],
@@ -222,7 +222,9 @@ def resolve(
     result[result == len(Marking)] = -1
     rank = a.pet_only[a.region] if a.voxels.size else np.empty(0, np.int64)
     alone = rank >= 0
-    region_words = np.array([-1 if n in dismissed else m for n, m in enumerate(region_marking)], dtype=np.int64)
+    region_words = np.array(
+        [-1 if n in dismissed else m for n, m in enumerate(region_marking)], dtype=np.int64
+    )
     result[alone] = region_words[rank[alone]]
     return Resolved(
         marking=result,
@@ -235,7 +237,7 @@ def _review_regions(
     a: Attribution, voxel: Int64s, lesion: Int64s, mark: Int64s, words: Int64s
 ) -> tuple[tuple[int, str], ...]:
     """Regions on differently marked tumour, on a partly marked lesion, or reaching too far."""
-    reviews = []
+    reviews: list[tuple[int, str]] = []
     region = a.region[voxel] if voxel.size else voxel
     lowest = np.full(a.pet_only.size, np.iinfo(np.int64).max)
     np.minimum.at(lowest, region, lesion)
@@ -266,7 +268,9 @@ class _Tumour:
         ends = (grid.to_mm(grid.unravel(self.runs.starts)), grid.to_mm(grid.unravel(self.runs.stops - 1)))
         self.low, self.high = np.minimum(*ends), np.maximum(*ends)
 
-    def in_box(self, low: Float64s, high: Float64s, lesions: Int64s | None) -> tuple[Float64s, Int64s, Int64s]:
+    def in_box(
+        self, low: Float64s, high: Float64s, lesions: Int64s | None
+    ) -> tuple[Float64s, Int64s, Int64s]:
         """Centres (mm), lesions and markings of voxels whose runs meet a box (of some lesions only)."""
         chosen = ((self.low <= high) & (self.high >= low)).all(axis=1)
         if lesions is not None:
@@ -274,7 +278,11 @@ class _Tumour:
         run = np.flatnonzero(chosen)
         starts, stops = self.runs.starts[run], self.runs.stops[run]
         centres = self.grid.to_mm(self.grid.unravel(expand(starts, stops)))
-        return centres, np.repeat(self.lesion[run], stops - starts), np.repeat(self.worst[run], stops - starts)
+        return (
+            centres,
+            np.repeat(self.lesion[run], stops - starts),
+            np.repeat(self.worst[run], stops - starts),
+        )
 
 
 def _holders(
@@ -285,7 +293,9 @@ def _holders(
     if not voxels.size or not tumour.lesion.size:
         return none, none, none
     margin = sum(avid_grid.spacing_mm)
-    near = ((tumour.low <= centres.max(axis=0) + margin) & (tumour.high >= centres.min(axis=0) - margin)).all(1)
+    near = ((tumour.low <= centres.max(axis=0) + margin) & (tumour.high >= centres.min(axis=0) - margin)).all(
+        1
+    )
     runs = LabelRuns(tumour.runs.starts[near], tumour.runs.stops[near], tumour.runs.labels[near])
     projected = project(runs, from_grid=tumour.grid, to_grid=avid_grid)
     position = np.minimum(np.searchsorted(voxels, projected.holders), voxels.size - 1)
@@ -293,36 +303,58 @@ def _holders(
     return position[hit], tumour.lesion[projected.labels[hit] - 1], projected.voxels[hit]
 
 
-def _distances(
-    tumour: _Tumour,
-    centres: Float64s,
-    region: Int64s,
-    holds: Bools,
-    region_holds: Bools,
-    avid_grid: VoxelGrid,
-    distance_mm: float,
-) -> Float64s:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _AvidVoxels:
+    """Avid voxels: centres (mm), region, and the pairs (voxel, lesion) of those that hold tumour."""
+
+    grid: VoxelGrid
+    centres: Float64s
+    region: Int64s
+    regions: int
+    held: Int64s
+
+    @property
+    def holds(self) -> Bools:
+        flags = np.zeros(self.region.size, dtype=bool)
+        flags[self.held[:, 0]] = True
+        return flags
+
+    @property
+    def region_holds(self) -> Bools:
+        flags = np.zeros(self.regions, dtype=bool)
+        flags[self.region[self.held[:, 0]]] = True
+        return flags
+
+
+def _distances(tumour: _Tumour, pet: _AvidVoxels, distance_mm: float) -> Float64s:
     """Distance of each avid voxel to the nearest tumour voxel, mm, exact where a limit is near.
 
     A voxel that holds tumour is nearer than half its diagonal; one in reach of such a voxel is
     bounded by it. Only what these bounds leave open is measured.
     """
-    half_diagonal = float(np.linalg.norm(avid_grid.spacing_mm)) / 2 * 1.001
+    half_diagonal = float(np.linalg.norm(pet.grid.spacing_mm)) / 2 * 1.001
+    holds = pet.holds
     bound = np.where(holds, half_diagonal, np.inf)
-    spill = ~holds & region_holds[region]
+    spill = ~holds & pet.region_holds[pet.region]
     if spill.any():
-        from scipy.spatial import cKDTree  # noqa: PLC0415 - half a second that most commands do not need
+        from scipy.spatial import cKDTree
 
-        bound[spill] = cKDTree(centres[holds]).query(centres[spill])[0] + half_diagonal
-    region_bound = np.full(region_holds.size, np.inf)
-    np.minimum.at(region_bound, region, bound)
-    unsure = (bound > 2 * distance_mm) | (region_bound[region] > distance_mm)
+        bound[spill] = cKDTree(pet.centres[holds]).query(pet.centres[spill])[0] + half_diagonal
+    region_bound = np.full(pet.regions, np.inf)
+    np.minimum.at(region_bound, pet.region, bound)
+    unsure = (bound > 2 * distance_mm) | (region_bound[pet.region] > distance_mm)
     reach = 2 * distance_mm + 2 * TIE_MM
-    for group in _groups(region, unsure):
-        low, high = centres[group].min(axis=0), centres[group].max(axis=0)
+    for group in _groups(pet.region, unsure):
+        low, high = pet.centres[group].min(axis=0), pet.centres[group].max(axis=0)
         points = tumour.in_box(low - reach, high + reach, None)[0]
-        bound[group] = _nearest_distance(points, centres[group], reach)
+        bound[group] = _nearest_distance(points, pet.centres[group], reach)
     return bound
+
+
+def _distinct_pairs(first: Int64s, second: Int64s) -> Int64s:
+    """Each pair once, sorted, (n, 2)."""
+    span = int(second.max(initial=0)) + 1
+    return np.stack(np.divmod(sorted_unique(first * span + second), span), axis=-1)
 
 
 def _groups(region: Int64s, chosen: Bools) -> list[Int64s]:
@@ -336,7 +368,7 @@ def _groups(region: Int64s, chosen: Bools) -> list[Int64s]:
 def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Float64s:
     if not points.size:
         return np.full(len(queries), np.inf)
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - see _distances
+    from scipy.spatial import cKDTree
 
     distance: Float64s = cKDTree(points).query(queries, distance_upper_bound=reach)[0]
     return distance
@@ -345,48 +377,35 @@ def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Floa
 _Rows = tuple["Int64s", "Int64s", "Int64s", "Int64s"]
 
 
-def _held_rows(
-    tumour: _Tumour, centres: Float64s, voxel: Int64s, lesion: Int64s, partial: Bools, near: Bools
-) -> _Rows:
+def _held_rows(tumour: _Tumour, pet: _AvidVoxels, near: Bools, partial: Bools) -> _Rows:
     """Rows of avid voxels that hold tumour; on partly marked lesions the nearest voxel's marking."""
-    voxel, lesion = voxel[near], lesion[near]
+    voxel, lesion = pet.held[near[pet.region[pet.held[:, 0]]]].T
     marking = np.full(voxel.size, Marking.UNKNOWN, dtype=np.int64)
     for part in np.unique(lesion[partial[lesion]]) if voxel.size else ():
         mine = np.flatnonzero(lesion == part)
-        rows = _nearest_rows(tumour, centres, voxel[mine], np.array([part]), reach=None)
+        rows = _nearest_rows(tumour, pet, voxel[mine], np.array([part]), reach=None)
         marking[mine] = rows[2][np.argsort(rows[0], kind="stable")]
     return voxel, lesion, marking, np.ones(voxel.size, dtype=np.int64)
 
 
-def _spill_rows(
-    tumour: _Tumour,
-    centres: Float64s,
-    region: Int64s,
-    holds: Bools,
-    near: Bools,
-    partial: Bools,
-    held: tuple[Int64s, Int64s],
-) -> list[_Rows]:
+def _spill_rows(tumour: _Tumour, pet: _AvidVoxels, near: Bools, partial: Bools) -> list[_Rows]:
     """Rows of avid voxels that hold no tumour in regions that do: the nearest lesions held."""
     rows: list[_Rows] = []
-    held_region = region[held[0]]
-    pairs = np.unique(held_region * (partial.size + 1) + held[1]) if held_region.size else held_region
-    owner, lesion = np.divmod(pairs, partial.size + 1)
-    has_lesions = np.zeros(near.size, dtype=bool)
-    has_lesions[owner] = True
-    for group in _groups(region, ~holds & (near & has_lesions)[region]):
-        candidates = lesion[owner == region[group[0]]]
+    held_region = pet.region[pet.held[:, 0]]
+    owned = _distinct_pairs(held_region, pet.held[:, 1])
+    for group in _groups(pet.region, ~pet.holds & (near & pet.region_holds)[pet.region]):
+        candidates = owned[owned[:, 0] == pet.region[group[0]], 1]
         if candidates.size == 1 and not partial[candidates[0]]:
             only = np.full(group.size, candidates[0])
             unknown = np.full(group.size, int(Marking.UNKNOWN))
             rows.append((group, only, unknown, np.zeros(group.size, dtype=np.int64)))
         else:
-            rows.append(_nearest_rows(tumour, centres, group, candidates, reach=None))
+            rows.append(_nearest_rows(tumour, pet, group, candidates, reach=None))
     return rows
 
 
 def _nearest_rows(
-    tumour: _Tumour, centres: Float64s, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
+    tumour: _Tumour, pet: _AvidVoxels, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
 ) -> _Rows:
     """Rows of the lesions nearest to each avid voxel, ties included.
 
@@ -395,10 +414,10 @@ def _nearest_rows(
     if not voxel.size:
         none = np.empty(0, np.int64)
         return none, none, none, none
-    from scipy.spatial import cKDTree  # noqa: PLC0415 - see _distances
+    from scipy.spatial import cKDTree
 
     margin = np.inf if reach is None or not np.isfinite(reach) else reach + 2 * TIE_MM
-    queries = centres[voxel]
+    queries = pet.centres[voxel]
     points, owner, worst = tumour.in_box(queries.min(axis=0) - margin, queries.max(axis=0) + margin, lesions)
     tree = cKDTree(points)
     count = min(_NEIGHBOURS, len(points))

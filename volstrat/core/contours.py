@@ -44,6 +44,8 @@ class PlacedContours:
     u, v : array, (n,)
         Continuous in-plane indices of the points in a *canonical* order of the grid's axes: rising
         with the patient axes, the one closest to patient x first.
+    boxes : array, (m, 4)
+        Low and high ``u``, low and high ``v`` of each contour.
     slices : array of int64, (m,)
         Nearest slice of each contour, in the canonical direction; may lie beyond the grid.
     off_slice_mm : array, (m,)
@@ -59,6 +61,7 @@ class PlacedContours:
     offsets: Int64s
     u: Floats
     v: Floats
+    boxes: Floats
     slices: Int64s
     off_slice_mm: Floats
     tilt_mm: Floats
@@ -74,13 +77,6 @@ class PlacedContours:
     def on_slices(self) -> Bools:
         """Tell for each contour whether the grid has its slice."""
         return (self.slices >= 0) & (self.slices < self.canonical.shape[2])
-
-    @property
-    def boxes(self) -> Floats:
-        """Low and high u, low and high v of each contour, (m, 4)."""
-        at = self.offsets[:-1]
-        ends = [reduce.reduceat(x, at) for x in (self.u, self.v) for reduce in (np.minimum, np.maximum)]
-        return np.stack(ends, axis=-1)
 
     @property
     def reaches_out(self) -> Bools:
@@ -127,32 +123,47 @@ def place_contours(points_mm: Floats, offsets: Int64s, grid: VoxelGrid) -> Place
         Where each contour starts; at least one contour, none without points.
     grid : VoxelGrid
     """
-    index = grid.to_index(points_mm)
-    low = np.minimum.reduceat(index, offsets[:-1])
-    high = np.maximum.reduceat(index, offsets[:-1])
-    extent_mm = (high - low) * np.array(grid.spacing_mm)
-    normal = 2 - int(np.argmin(extent_mm.sum(axis=0)[::-1]))
-    canonical, placement = _canonical(grid, normal)
-    index = canonical.to_index(points_mm)
-    tie = _ON_MM / np.array(canonical.spacing_mm[:2])
-    nearest = np.rint(index[:, :2])
-    planar = np.where(np.abs(index[:, :2] - nearest) <= tie, nearest, index[:, :2])
-    w_low = np.minimum.reduceat(index[:, 2], offsets[:-1])
-    w_high = np.maximum.reduceat(index[:, 2], offsets[:-1])
-    middle = (w_low + w_high) / 2
-    spacing = canonical.spacing_mm[2]
-    # A contour half-way between two slices must not depend on rounding, nor on the storage direction.
-    slices = np.floor(middle + 0.5 + TIE_MM / spacing).astype(np.int64)
+    index = _indices(points_mm, grid)
+    low = np.minimum.reduceat(index, offsets[:-1], axis=1)
+    high = np.maximum.reduceat(index, offsets[:-1], axis=1)
+    extent_mm = (high - low).sum(axis=1) * np.array(grid.spacing_mm)
+    canonical, placement = _canonical(grid, normal=2 - int(np.argmin(extent_mm[::-1])))
+    spacing_mm = canonical.spacing_mm
+    for axis, sign in zip(placement.axes, placement.signs, strict=True):
+        if sign < 0:
+            last = grid.shape[axis] - 1
+            index[axis] = last - index[axis]
+            low[axis], high[axis] = last - high[axis], last - low[axis]
+    i, j, k = placement.axes
+    middle = (low[k] + high[k]) / 2
+    # Which slice a contour half-way between two is nearest to must not depend on rounding.
+    slices = np.floor(middle + 0.5 + TIE_MM / spacing_mm[2]).astype(np.int64)
     return PlacedContours(
         offsets=offsets,
-        u=np.ascontiguousarray(planar[:, 0]),
-        v=np.ascontiguousarray(planar[:, 1]),
+        u=_on_centres(index[i], spacing_mm[0]),
+        v=_on_centres(index[j], spacing_mm[1]),
+        boxes=np.stack([low[i], high[i], low[j], high[j]], axis=-1),
         slices=slices,
-        off_slice_mm=np.abs(middle - slices) * spacing,
-        tilt_mm=(w_high - w_low) * spacing,
+        off_slice_mm=np.abs(middle - slices) * spacing_mm[2],
+        tilt_mm=(high[k] - low[k]) * spacing_mm[2],
         canonical=canonical,
         placement=placement,
     )
+
+
+def _indices(points_mm: Floats, grid: VoxelGrid) -> Floats:
+    """Continuous indices as (3, n): like `VoxelGrid.to_index`, in the layout that is fast here."""
+    relative = np.ascontiguousarray(points_mm.T) - grid.affine[:3, 3:]
+    inverse = grid.inverse
+    return np.stack(
+        [row[0] * relative[0] + row[1] * relative[1] + row[2] * relative[2] for row in inverse[:3]]
+    )
+
+
+def _on_centres(index: Floats, spacing_mm: float) -> Floats:
+    """Put vertices on the line of centres that they lie on."""
+    nearest = np.rint(index)
+    return np.where(np.abs(index - nearest) <= _ON_MM / spacing_mm, nearest, index)
 
 
 def fill_contours(placed: PlacedContours, labels: Int64s) -> FilledContours:

@@ -8,6 +8,7 @@ pair by pair.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = 16
 _PAIRS_AT_ONCE = 2_000_000
+_DIRECTIONS = 8
 
 
 def longest_diameters_mm(
@@ -60,7 +62,9 @@ def longest_diameters_mm(
     elif axis == 1:
         planar = _thin(rows, group_axis=1, along_axis=2)
     else:
-        planar = _thin(_column_extremes(grid, starts, stops, lesion), group_axis=0, along_axis=2, height_axis=1)
+        planar = _thin(
+            _column_extremes(grid, starts, stops, lesion), group_axis=0, along_axis=2, height_axis=1
+        )
     return longest, _longest_in_planes(planar, axis, metric, count)
 
 
@@ -153,52 +157,56 @@ def _has_extent(index: Int64s, edge: Int64s) -> NDArray[np.bool_]:
 
 def _farthest(index: Int64s, metric: Float64s) -> float:
     """Longest distance within one set of points, mm."""
-    points = index.astype(np.float64)
-    centred = points - points.mean(axis=0)
-    radius = np.sqrt(np.einsum("na,ab,nb->n", centred, metric, centred))
-    end = int(radius.argmax())
-    best = 0.0
-    for _ in range(4):  # hop to the farthest point a few times: a good lower bound
-        gap = points - points[end]
-        reach = np.sqrt(np.einsum("na,ab,nb->n", gap, metric, gap))
-        end = int(reach.argmax())
-        best = max(best, float(reach[end]))
-    # No pair can beat the bound unless both ends are far enough from the centre.
-    points = points[radius + radius.max() >= best * (1 - 1e-12)]
-    step = max(1, _PAIRS_AT_ONCE // max(len(points), 1))
+    # In these coordinates distance is Euclidean, and all pairs are one matrix product.
+    points = (index - index[0]) @ np.linalg.cholesky(metric)
+    points -= points.mean(axis=0)
+    squared = (points**2).sum(axis=1)
+    ends, longest = (0, 0), -1.0
+    step = max(1, _PAIRS_AT_ONCE // len(points))
     for begin in range(0, len(points), step):
-        gap = points[begin : begin + step, None, :] - points[None, :, :]
-        squared = np.einsum("mna,ab,mnb->mn", gap, metric, gap, optimize=True)
-        best = max(best, float(np.sqrt(squared.max(initial=0.0))))
-    return best
+        gap = points[begin : begin + step] @ (-2 * points.T)
+        gap += squared
+        gap += squared[begin : begin + step, None]
+        at = int(gap.argmax())
+        if gap.flat[at] > longest:
+            longest = float(gap.flat[at])
+            ends = (begin + at // len(points), at % len(points))
+    apart = (index[ends[0]] - index[ends[1]]).astype(np.float64)
+    return float(np.sqrt(apart @ metric @ apart))
 
 
 def _longest_in_planes(points: Int64s, axis: int, metric: Float64s, count: int) -> Float64s:
-    """Longest distance between two points of one lesion in one plane, over its planes, mm."""
+    """Longest distance between two points of one lesion in one plane, over its planes, mm.
+
+    A plane's widths along eight directions bound its diameter within 2 %; only planes that may hold
+    their lesion's longest one are compared pair by pair.
+    """
     longest = np.zeros(count)
     plane = points[:, 1 + axis]
     order = np.lexsort((plane, points[:, 0]))
     points, plane = points[order], plane[order]
-    lesion, index = points[:, 0], points[:, 1:4].astype(np.float64)
+    lesion = points[:, 0]
+    flat = points[:, [1 + a for a in range(3) if a != axis]] @ np.linalg.cholesky(
+        np.delete(np.delete(metric, axis, axis=0), axis, axis=1)
+    )
     opens = np.concatenate(([True], (plane[1:] != plane[:-1]) | (lesion[1:] != lesion[:-1])))
     first = np.flatnonzero(opens)
-    if not first.size:
-        return longest
     owner = lesion[first]
     size = np.diff(np.concatenate((first, [lesion.size])))
-    extent = np.maximum.reduceat(index, first) - np.minimum.reduceat(index, first)
-    at_most = np.sqrt((extent**2 * np.diag(metric)).sum(axis=1)) * 1.01  # shear is below 1e-3
-    ends = index[first + size - 1] - index[first]
+    angles = np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS
+    along = flat @ np.stack((np.cos(angles), np.sin(angles)))
+    width = (np.maximum.reduceat(along, first) - np.minimum.reduceat(along, first)).max(axis=1)
     at_least = np.zeros(count)
-    np.maximum.at(at_least, owner, np.sqrt(np.einsum("na,ab,nb->n", ends, metric, ends)))
-    worth = np.flatnonzero(at_most >= at_least[owner])
+    np.maximum.at(at_least, owner, width)
+    at_most = width / np.cos(np.pi / (2 * _DIRECTIONS))
+    worth = np.flatnonzero(at_most >= at_least[owner] * (1 - 1e-9))
     for part in _portions(size[worth] ** 2):
         chosen = worth[part]
-        left = np.repeat(expand(first[chosen], first[chosen] + size[chosen]), np.repeat(size[chosen], size[chosen]))
+        per_point = np.repeat(size[chosen], size[chosen])
+        left = np.repeat(expand(first[chosen], first[chosen] + size[chosen]), per_point)
         begins = np.repeat(first[chosen], size[chosen])
-        right = expand(begins, begins + np.repeat(size[chosen], size[chosen]))
-        gap = index[left] - index[right]
-        np.maximum.at(longest, lesion[left], np.sqrt(((gap @ metric) * gap).sum(axis=1)))
+        gap = flat[left] - flat[expand(begins, begins + per_point)]
+        np.maximum.at(longest, lesion[left], np.hypot(gap[:, 0], gap[:, 1]))
     return longest
 
 
@@ -206,4 +214,4 @@ def _portions(cost: Int64s) -> list[slice]:
     """Consecutive portions of about equal, bounded cost."""
     bound = np.cumsum(cost) // _PAIRS_AT_ONCE
     cuts = [0, *(np.flatnonzero(np.diff(bound)) + 1).tolist(), cost.size]
-    return [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if a < b]
+    return [slice(a, b) for a, b in pairwise(cuts) if a < b]

@@ -118,7 +118,7 @@ class MarkedLesions:
     marking: tuple[Marking | None, ...]
 
     def word(self, lesion: int) -> str:
-        """The marking's word, or "partial"."""
+        """Return the marking's word, or "partial"."""
         marking = self.marking[lesion]
         return PARTIAL if marking is None else marking.word
 
@@ -159,8 +159,12 @@ def find_lesions(
     twice = covered_twice(lesions.starts, lesions.stops).count
     if twice:
         ml = twice * grid.voxel_volume_mm3 / 1000
-        message = f"{twice} voxels ({ml:.3f} ml) lie in more than one lesion; each counts once, worst marking."
-        findings.append(Finding(code="overlapping_lesions", severity="warning", message=message, where="tumour"))
+        message = (
+            f"{twice} voxels ({ml:.3f} ml) lie in more than one lesion; each counts once, worst marking."
+        )
+        findings.append(
+            Finding(code="overlapping_lesions", severity="warning", message=message, where="tumour")
+        )
     return lesions, tuple(findings)
 
 
@@ -170,7 +174,9 @@ def _labelled_parts(
     numbers = sorted(number for number, voxels in labelled.items() if voxels)
     for number in sorted(set(labelled) - set(numbers)):
         message = f"Label {number} of the tumour mask is named but has no voxel; it is no lesion."
-        findings.append(Finding(code="empty_segment", severity="warning", message=message, where=f"L{number}"))
+        findings.append(
+            Finding(code="empty_segment", severity="warning", message=message, where=f"L{number}")
+        )
     parts = []
     for position, number in enumerate(numbers):
         voxels = labelled[number]
@@ -205,7 +211,9 @@ def _pieces_of(parts: Sequence[tuple[Int64s, Int64s, Int64s]], grid: VoxelGrid) 
 
 def _component_rank(components: Components, grid: VoxelGrid) -> Int64s:
     """Rank of each component: falling volume, then position."""
-    voxels, centroid = _sizes(grid, components.starts, components.stops, components.component, components.count)
+    voxels, centroid = _sizes(
+        grid, components.starts, components.stops, components.component, components.count
+    )
     return falling_volume_rank(voxels, centroid)
 
 

@@ -137,19 +137,22 @@ def _check_row(row: LesionRow, lesions: Lesions, attribution: Attribution | None
     regions = tuple(f"P{n + 1}" for n in range(attribution.pet_only_count)) if attribution else ()
     if row.lesion_id not in lesions.ids and row.lesion_id not in regions:
         known = [*_shown(lesions.ids), *_shown(regions)]
-        msg = f"{row.where}: {row.lesion_id!r} does not exist in this case; there are {', '.join(known) or 'none'}."
+        there = ", ".join(known) or "none"
+        msg = f"{row.where}: {row.lesion_id!r} does not exist in this case; there are {there}."
         raise LesionTableError(msg, hint="Correct the id, or remove the row.")
     if row.point_mm is None:
         return
     if row.lesion_id in lesions.ids:
         hit = _holds_point(lesions.of(lesions.ids.index(row.lesion_id)), lesions.grid, row.point_mm)
     else:
-        assert attribution is not None  # noqa: S101 - a region id exists only with an avid mask
+        assert attribution is not None
         hit = _region_holds_point(attribution, regions.index(row.lesion_id), row.point_mm)
     if not hit:
         x, y, z = row.point_mm
         msg = f"{row.where}: the point ({x:g}, {y:g}, {z:g}) mm (LPS) does not lie in {row.lesion_id}."
-        raise LesionTableError(msg, hint="The masks may have changed since the row was written; mark it again.")
+        raise LesionTableError(
+            msg, hint="The masks may have changed since the row was written; mark it again."
+        )
 
 
 def _shown(ids: Sequence[str]) -> list[str]:
@@ -160,7 +163,9 @@ def _voxels_near(grid: VoxelGrid, point_mm: Sequence[float]) -> list[int]:
     """Voxels that hold a point, those included whose face it lies on (within 0.001 mm)."""
     index = grid.to_index(np.array(point_mm))
     slack = TIE_MM * np.sqrt((grid.inverse[:3, :3] ** 2).sum(axis=1))
-    sides = [{int(np.floor(c + 0.5 - s)), int(np.floor(c + 0.5 + s))} for c, s in zip(index, slack, strict=True)]
+    sides = [
+        {int(np.floor(c + 0.5 - s)), int(np.floor(c + 0.5 + s))} for c, s in zip(index, slack, strict=True)
+    ]
     inside = [v for v in product(*sides) if all(0 <= a < n for a, n in zip(v, grid.shape, strict=True))]
     return [int(grid.ravel(np.array(v))) for v in inside]
 
@@ -194,7 +199,9 @@ def _mark_findings(
     if masks.resectable is not None:
         outside = masks.resectable.difference(lesions.voxels()).count
         if outside:
-            message = f"The resectable mask covers {outside * ml:.3f} ml outside tumour; that part is ignored."
+            message = (
+                f"The resectable mask covers {outside * ml:.3f} ml outside tumour; that part is ignored."
+            )
             findings.append(
                 Finding(
                     code="resectable_outside_tumour", severity="info", message=message, where="resectable"
@@ -202,7 +209,9 @@ def _mark_findings(
             )
         told = [i for i in lesions.ids if i in rows and rows[i].resectability is not None]
         if told:
-            message = f"The lesion table's marking stands over the resectable mask for {', '.join(_shown(told))}."
+            message = (
+                f"The lesion table's marking stands over the resectable mask for {', '.join(_shown(told))}."
+            )
             findings.append(
                 Finding(code="table_over_mask", severity="info", message=message, where="lesions")
             )

@@ -40,7 +40,9 @@ class Review:
         known = ("avidity.also_check", "pet_only_in_total", "both_fit", "ablation_counts", "exclusion_b")
         for choice in self.open_choices:
             if choice not in known:
-                msg = f"review.open_choices: {choice!r} is not a choice that can be tried ({', '.join(known)})."
+                msg = (
+                    f"review.open_choices: {choice!r} is not a choice that can be tried ({', '.join(known)})."
+                )
                 raise ProtocolError(msg)
 
 
@@ -88,7 +90,9 @@ def _require_between(
 ) -> None:
     below = value <= low if open_low else value < low
     if below or (high is not None and value > high) or not _is_finite(value):
-        bounds = f"{'above' if open_low else 'at least'} {low}" + ("" if high is None else f" and at most {high}")
+        bounds = f"{'above' if open_low else 'at least'} {low}" + (
+            "" if high is None else f" and at most {high}"
+        )
         msg = f"{name} is {value}; it must be {bounds}."
         raise ProtocolError(msg)
 
@@ -106,7 +110,7 @@ def protocol_from_mapping(data: Mapping[str, object], *, where: str = "protocol"
         For an unknown key (named with its path), a wrong type or an impossible value.
     """
     built = _build(Protocol, data, path="", where=where)
-    assert isinstance(built, Protocol)  # noqa: S101 - for the type checker
+    assert isinstance(built, Protocol)
     return built
 
 
@@ -125,7 +129,7 @@ def _build(kind: type, data: Mapping[str, object], *, path: str, where: str) -> 
         raise ProtocolError(msg, hint=error.hint) from error
 
 
-def _convert(hint: object, value: object, path: str, where: str) -> object:  # noqa: PLR0911 - one return a type
+def _convert(hint: object, value: object, path: str, where: str) -> object:
     origin, arguments = get_origin(hint), get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, dict):
@@ -161,7 +165,13 @@ def _convert_plain(hint: object, value: object, path: str, where: str) -> object
         return value
     if hint is str and isinstance(value, str):
         return value
-    names = {Decimal: "a number", float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+    names = {
+        Decimal: "a number",
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "a text",
+    }
     raise _wrong(where, path, value, names[hint])  # type: ignore[index]
 
 
@@ -179,7 +189,7 @@ def protocol_schema() -> dict[str, object]:
     }
 
 
-def _schema_of(hint: object) -> dict[str, object]:  # noqa: PLR0911 - one return a type
+def _schema_of(hint: object) -> dict[str, object]:
     origin, arguments = get_origin(hint), get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = get_type_hints(hint)

@@ -144,7 +144,9 @@ class VoxelRuns:
         before = np.concatenate(([0], np.cumsum(self.stops - self.starts)))
         run = np.searchsorted(self.starts, points, side="left")
         # Whole runs that start below the point, less what the last of them reaches past it.
-        past = np.where(run > 0, np.maximum(self.stops[np.maximum(run, 1) - 1] - points, 0), 0) if self else 0
+        if not self:
+            return np.zeros(points.size, dtype=np.int64)
+        past = np.where(run > 0, np.maximum(self.stops[np.maximum(run, 1) - 1] - points, 0), 0)
         counted: Int64s = before[run] - past
         return counted
 
@@ -313,7 +315,8 @@ def expand(starts: Int64s, stops: Int64s) -> Int64s:
     lengths = stops - starts
     total = int(lengths.sum())
     ends = np.cumsum(lengths)
-    return np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    indices: Int64s = np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    return indices
 
 
 def split_rows(

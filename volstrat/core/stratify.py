@@ -152,7 +152,7 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
 
 
 def _regions(measured: Measurements) -> tuple[tuple[Marking, ...], frozenset[int]]:
-    """Markings of the PET-only regions (unknown until marked) and which are dismissed."""
+    """Return the PET-only regions' markings (unknown until marked) and which are dismissed."""
     if measured.attribution is None:
         return (), frozenset()
     rows: Mapping[str, LesionRow] = measured.rows
@@ -335,7 +335,9 @@ def _any_resectable(
     sure, most, _ = _split(tally.voxels, protocol)
     if sure or any(_certain(m, protocol) for m in tally.avid_without_voxels):
         return True, True, False
-    can_hold = bool(most) or any(_possible(m, protocol) for m in (*tally.avid_without_voxels, *tally.unassessed))
+    can_hold = bool(most) or any(
+        _possible(m, protocol) for m in (*tally.avid_without_voxels, *tally.unassessed)
+    )
     if can_hold or (not observed and tally.unassessed):
         return None, can_hold, True
     return False, False, True

@@ -10,6 +10,7 @@ from runs, without a dense volume or a distance map.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -132,13 +133,21 @@ def surfel_areas_mm2(spacing_mm: tuple[float, float, float]) -> Floats:
     """
     s = np.array(spacing_mm)
     faces = np.prod(s) / s
-    areas = np.zeros(256)
+    areas: Floats = np.sqrt(((_facet_normals() * faces) ** 2).sum(axis=-1)).sum(axis=-1)
+    return areas
+
+
+@cache
+def _facet_normals() -> Floats:
+    """Absolute facet normals for each code, zeros where it has fewer, (256, 4, 3)."""
+    normals = np.zeros((256, 4, 3))
     for code in range(1, _ALL_INSIDE):
         inside = [c for bit, c in enumerate(_CORNERS) if code >> bit & 1]
         smaller = inside if len(inside) <= 4 else [c for c in _CORNERS if c not in inside]
-        normals = [normal for piece in _pieces(smaller) for normal in _facets(piece)]
-        areas[code] = sum(float(np.sqrt(((np.array(n) * faces) ** 2).sum())) for n in normals)
-    return areas
+        facets = [normal for piece in _pieces(smaller) for normal in _facets(piece)]
+        normals[code, : len(facets)] = facets
+    normals.flags.writeable = False
+    return normals
 
 
 def _pieces(voxels: list[_Voxel]) -> list[list[_Voxel]]:
@@ -244,7 +253,8 @@ def _directed(start: Surface, end: Surface) -> DirectedDistances:
 
         spacing = np.array(start.spacing_mm)
         target, query = end.indices(), start.indices()[apart]
-        tree = cKDTree(target * spacing, balanced_tree=False)
+        # Splitting cells in half, without fitting boxes, is 3 to 15 times faster for points far away.
+        tree = cKDTree(target * spacing, leafsize=32, balanced_tree=False, compact_nodes=False)
         nearest = tree.query(query * spacing)[1]
         # Again from whole steps of the lattice, so that the place in the image does not round it.
         distances[apart] = np.sqrt((((target[nearest] - query) * spacing) ** 2).sum(axis=1))

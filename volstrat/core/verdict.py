@@ -9,6 +9,7 @@ import numpy as np
 
 from volstrat.core.findings import SEVERITIES, Finding, Severity
 from volstrat.core.marks import Marking
+from volstrat.core.runs import sorted_unique
 from volstrat.core.stratify import Assessment, Predicate, Stratum, assess
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ class Verdict:
     findings: tuple[Finding, ...]
 
 
-def reach_verdict(
-    measured: Measurements, protocol: Protocol, *, findings: Iterable[Finding] = ()
-) -> Verdict:
+def reach_verdict(measured: Measurements, protocol: Protocol, *, findings: Iterable[Finding] = ()) -> Verdict:
     """Apply the rule and say what a person should know.
 
     Parameters
@@ -101,8 +100,10 @@ def status_of(stratum: Stratum | None, findings: Iterable[Finding]) -> Status:
 
 
 def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings without repeats, gravest first, in an order that depends on nothing else."""
-    return tuple(sorted(set(findings), key=lambda f: (SEVERITIES.index(f.severity), f.code, f.where, f.message)))
+    """Drop repeats and sort, gravest first, in an order that depends on nothing else."""
+    return tuple(
+        sorted(set(findings), key=lambda f: (SEVERITIES.index(f.severity), f.code, f.where, f.message))
+    )
 
 
 def _volumes(measured: Measurements, assessment: Assessment, protocol: Protocol) -> Volumes:
@@ -111,7 +112,9 @@ def _volumes(measured: Measurements, assessment: Assessment, protocol: Protocol)
     sure = [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)]
     marked = sum(tally.volume_mm3) > tally.volume_mm3[Marking.UNKNOWN]
     resectable = float(sum(tally.volume_mm3[m] for m in sure)) / 1000 if marked else None
-    fraction = None if resectable is None else float(sum(tally.volume_mm3[m] for m in sure) / sum(tally.volume_mm3))
+    fraction = (
+        None if resectable is None else float(sum(tally.volume_mm3[m] for m in sure) / sum(tally.volume_mm3))
+    )
     avid = _AvidVolumes.of(measured, assessment, protocol)
     return Volumes(
         total_tumour_ml=total,
@@ -166,7 +169,7 @@ def avid_tumour_voxels(measured: Measurements, assessment: Assessment) -> int:
     kept = resolved.marking[attribution.tumour_holder] >= 0
     if called_off.size:
         kept &= ~called_off[attribution.tumour_lesion]
-    return int(np.unique(attribution.tumour_voxels[kept]).size)
+    return int(sorted_unique(attribution.tumour_voxels[kept]).size)
 
 
 def _grave(assessment: Assessment, otherwise: Severity = "review") -> Severity:
@@ -194,11 +197,13 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
             f"The avid mask does not say which field PET covered, so {', '.join(_shortened(unknown))} "
             "without avid voxels cannot be called not avid. Give the PET image as `pet`."
         )
-        findings.append(Finding(code="pet_field_unknown", severity=severity, message=message, where="fdg_avid"))
+        findings.append(
+            Finding(code="pet_field_unknown", severity=severity, message=message, where="fdg_avid")
+        )
     elif unknown:
         message = (
-            f"The PET field does not cover {', '.join(_shortened(unknown))} wholly and shows no avid voxel there: "
-            "avidity not assessed."
+            f"The PET field does not cover {', '.join(_shortened(unknown))} wholly and shows no avid "
+            "voxel there: avidity not assessed."
         )
         findings.append(Finding(code="pet_field_short", severity=severity, message=message, where="pet"))
     return findings
@@ -240,10 +245,16 @@ def _stratum_findings(measured: Measurements, assessment: Assessment, protocol: 
     elif assessment.stratum is None:
         findings.extend(_unknown_markings(measured, assessment, protocol))
     if first.holds and second.holds:
-        message = f"Both predicates hold; the protocol puts such a case into {protocol.both_fit.replace('_', ' ')}."
+        message = (
+            f"Both predicates hold; the protocol puts such a case into {protocol.both_fit.replace('_', ' ')}."
+        )
         findings.append(Finding(code="both_strata_hold", severity="info", message=message))
     ablatable = [
-        *(i for i, m in zip(measured.lesions.ids, measured.marked.marking, strict=True) if m is Marking.ABLATABLE),
+        *(
+            i
+            for i, m in zip(measured.lesions.ids, measured.marked.marking, strict=True)
+            if m is Marking.ABLATABLE
+        ),
         *(f"P{n + 1}" for n, m in enumerate(assessment.region_marking) if m is Marking.ABLATABLE),
     ]
     if ablatable:
@@ -255,7 +266,9 @@ def _stratum_findings(measured: Measurements, assessment: Assessment, protocol: 
 
 def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[Finding]:
     """Say which unmarked lesions stand between the case and a stratum."""
-    unmarked = [i for i, m in zip(measured.lesions.ids, measured.marked.marking, strict=True) if m is Marking.UNKNOWN]
+    unmarked = [
+        i for i, m in zip(measured.lesions.ids, measured.marked.marking, strict=True) if m is Marking.UNKNOWN
+    ]
     regions = [
         f"P{n + 1}"
         for n, m in enumerate(assessment.region_marking)

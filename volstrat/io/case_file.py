@@ -227,7 +227,7 @@ def _choice(
     if value is not None and value not in choices:
         msg = f"{name}: {where}.{key} is {value!r}; it must be {' or '.join(choices)}."
         raise CaseError(msg)
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _patient(table: object, name: str) -> Patient:

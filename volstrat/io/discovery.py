@@ -159,7 +159,9 @@ def _walk(folder: Path, skipped: Path | None, above: frozenset[Path]) -> Iterato
         if holds_case(folder):
             yield folder
             return
-        children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+        children = sorted(
+            child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
+        )
     except OSError:  # unreadable: a case of its own, which fails with the reason
         yield folder
         return

@@ -205,9 +205,7 @@ class Decoder:
         while size > 0:
             part = self.read(min(size, PIECE_BYTES))
             if not part:
-                msg = (
-                    f"{self.name}: ends {size} bytes before the place where its header says the voxels begin."
-                )
+                msg = f"{self.name}: ends {size} bytes before its voxels would begin."
                 raise CorruptDataError(msg, hint=_RESAVE)
             size -= len(part)
 

@@ -30,6 +30,7 @@ UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 PIXEL_DATA: Final = 0x7FE00010
 _FIRST_PIXEL_TAG: Final = 0x7FE00001  # offset tables and float pixel data also live in this group
 _PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
+_MEDIA_CLASS: Final = 0x00020002
 _TRANSFER_SYNTAX: Final = 0x00020010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS: Final = frozenset(
@@ -80,6 +81,8 @@ class Header:
     transfer_syntax : str
     elements : dict of int to bytes
         Tag as ``0xGGGGEEEE``; padding is not removed. Absent and empty attributes read alike.
+    media_class_uid : str
+        MediaStorageSOPClassUID of the file meta information; may be empty.
     pixels : PixelLayout or None
         None where the file ends, or reading stopped, before pixel data: it stops at contours or
         functional groups of undefined length, unless those are asked for.
@@ -89,6 +92,7 @@ class Header:
 
     transfer_syntax: str
     elements: dict[int, bytes] = field(repr=False)
+    media_class_uid: str = ""
     pixels: PixelLayout | None = None
     size: int = 0
 
@@ -310,7 +314,7 @@ class HeaderReader:
                     buffer += file.read(min(more, size) - len(buffer))
 
     def _parse(self, buffer: bytes, size: int) -> Header:
-        syntax, at = _file_meta(buffer)
+        syntax, media_class_uid, at = _file_meta(buffer)
         if syntax == DEFLATED_LITTLE_ENDIAN:
             if len(buffer) < size:
                 raise _BeyondBufferError
@@ -342,7 +346,13 @@ class HeaderReader:
                     raise _BeyondBufferError
                 value = buffer[start:at]
                 elements[tag] = keep(value, value)
-        return Header(transfer_syntax=syntax, elements=elements, pixels=pixels, size=size)
+        return Header(
+            transfer_syntax=syntax,
+            elements=elements,
+            media_class_uid=media_class_uid,
+            pixels=pixels,
+            size=size,
+        )
 
 
 def _pixel_layout(tag: int, start: int, length: int, size: int) -> PixelLayout:
@@ -377,13 +387,14 @@ def inflated(deflated: bytes) -> bytes:
 def inflated_file(path: Path) -> bytes:
     """Return the inflated data set of a deflated file, as `PixelLayout.offset` counts it."""
     stored = path.read_bytes()
-    _, at = _file_meta(stored)
+    _, _, at = _file_meta(stored)
     return inflated(stored[at:])
 
 
-def _file_meta(buffer: bytes) -> tuple[str, int]:
-    """Return the transfer syntax and where the data set starts."""
-    if buffer[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
+def _file_meta(buffer: bytes) -> tuple[str, str, int]:
+    """Return the transfer syntax, the media storage SOP class, and where the data set starts."""
+    is_marked = buffer[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+    if is_marked:
         at = _PREAMBLE + 4
     elif buffer[:2] in (b"\x02\0", b"\x08\0") and len(buffer) >= 8 and buffer[3] == 0:
         at = 0  # written without a preamble
@@ -391,7 +402,7 @@ def _file_meta(buffer: bytes) -> tuple[str, int]:
         msg = "does not start like DICOM"
         raise NotDicomError(msg)
     meta = _Reader(buffer, transfer_syntax=EXPLICIT_LITTLE_ENDIAN)
-    syntax = ""
+    syntax = media_class_uid = ""
     while buffer[at : at + 2] == b"\x02\0":
         tag, vr, start, length = meta.element(at)
         at = meta.end_of_value(start, length, vr, 0)
@@ -399,10 +410,12 @@ def _file_meta(buffer: bytes) -> tuple[str, int]:
             raise _BeyondBufferError
         if tag == _TRANSFER_SYNTAX:
             syntax = buffer[start:at].strip(b" \0").decode("latin-1")
+        elif tag == _MEDIA_CLASS:
+            media_class_uid = buffer[start:at].strip(b" \0").decode("latin-1")
     if syntax == DEFLATED_LITTLE_ENDIAN:
-        return syntax, at
+        return syntax, media_class_uid, at
     if len(buffer) < at + 8:
-        if not syntax:
+        if not is_marked:
             msg = "does not start like DICOM"
             raise NotDicomError(msg)
         raise _BeyondBufferError
@@ -413,4 +426,4 @@ def _file_meta(buffer: bytes) -> tuple[str, int]:
         syntax = IMPLICIT_LITTLE_ENDIAN  # the file meta information is wrong in some archives' exports
     elif syntax == IMPLICIT_LITTLE_ENDIAN and is_explicit:
         syntax = EXPLICIT_LITTLE_ENDIAN
-    return syntax, at
+    return syntax, media_class_uid, at

@@ -129,17 +129,21 @@ class _Sorter:
                 uid = header.text(TAGS["SeriesInstanceUID"]) or None
                 reason = error.message.rstrip(".")
                 self._broken.append(
-                    BrokenFile(path=Path(path), reason=f"is damaged: {reason}", series_instance_uid=uid)
+                    BrokenFile(path=Path(path), reason=reason, series_instance_uid=uid)
                 )
 
     def _sort(self, path: Path, header: Header) -> None:
-        sop_class, modality = header.text(TAGS["SOPClassUID"]), header.text(TAGS["Modality"])
+        sop_class = header.text(TAGS["SOPClassUID"]) or header.media_class_uid
+        modality = header.text(TAGS["Modality"])
         if sop_class in SEG_CLASSES:
             self._segmentations.append(_segmentation(path, header))
         elif sop_class == RTSTRUCT_CLASS:
             self._structure_sets.append(_structure_set(path, header))
-        elif sop_class == _DIRECTORY_CLASS or not (sop_class or modality):
+        elif sop_class == _DIRECTORY_CLASS:
             self._skipped.append(path)
+        elif not (sop_class or modality):
+            msg = "names no SOP class"
+            raise CorruptDataError(msg)
         elif _is_image(header, sop_class, modality):
             role = "CT" if sop_class in CT_CLASSES else "PT" if sop_class in PT_CLASSES else modality
             key = (header.text(TAGS["SeriesInstanceUID"]), role)
@@ -168,11 +172,19 @@ class _Sorter:
 def _is_image(header: Header, sop_class: str, modality: str) -> bool:
     """Tell a CT or PT image from a screenshot or dose sheet filed under the same modality."""
     if sop_class in CT_CLASSES or sop_class in PT_CLASSES:
+        if header.pixels is None and sop_class not in ENHANCED_CLASSES and not _reaches_image(header):
+            msg = "ends before its pixel data (truncated)"
+            raise CorruptDataError(msg)
         return True
     has_plane = header.elements.get(TAGS["ImageOrientationPatient"]) and header.elements.get(
         TAGS["ImagePositionPatient"]
     )
     return modality in ("CT", "PT") and bool(has_plane)
+
+
+def _reaches_image(header: Header) -> bool:
+    """Tell a header without pixels, of use for geometry and SUV, from a file cut off between two attributes."""
+    return TAGS["Rows"] in header.elements or TAGS["Units"] in header.elements
 
 
 def _image_file(path: Path, header: Header, sop_class: str) -> ImageFile:

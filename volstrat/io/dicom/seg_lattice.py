@@ -205,7 +205,8 @@ def _multiples(gaps: Floats, spacing: float) -> Int64s | None:
     numbers = np.zeros(gaps.size, np.int64)
     # From small to large gaps, the spacing bettered on the way: a stated spacing is rounded.
     fitted, covered, counted = spacing, 0.0, 0
-    for at in np.argsort(gaps, kind="stable"):
+    order = np.argsort(gaps, kind="stable")
+    for at in order[np.count_nonzero(gaps == 0) :]:
         number = int(np.rint(gaps[at] / fitted))
         if abs(gaps[at] - number * fitted) > 2 * _OFF_LATTICE_SHARE * spacing:
             return None

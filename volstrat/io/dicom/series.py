@@ -118,9 +118,8 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
         affine=affine,
         frame_of_reference_uid=first.frame_of_reference_uid,
     )
-    return SeriesGeometry(
-        grid=grid, frames=tuple(frames), findings=tuple(findings + _rescale_findings(series, frames))
-    )
+    findings += _rescale_findings(series, frames) + _thickness_findings(series, grid, name)
+    return SeriesGeometry(grid=grid, frames=tuple(frames), findings=tuple(findings))
 
 
 def _series_name(series: SeriesFiles) -> str:
