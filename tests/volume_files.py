@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,14 +65,14 @@ def nifti(  # every argument is a header field some test turns
     extension: bytes = b"",
 ) -> Path:
     """Write an uncompressed NIfTI file with nibabel, then overwrite header bytes by offset."""
-    import nibabel as nib
-
+    nib: Any = import_module("nibabel")  # without types
     header_of = {1: nib.Nifti1Header, 2: nib.Nifti2Header}[version]
     image_of = {1: nib.Nifti1Image, 2: nib.Nifti2Image}[version]
     ras = RAS_LPS @ affine_lps
     header = header_of(endianness=order)
-    header.set_data_dtype(values.dtype.newbyteorder(order))
-    image = image_of(values.astype(values.dtype.newbyteorder(order)), ras, header)
+    dtype = np.dtype(order + values.dtype.str[1:])
+    header.set_data_dtype(dtype)
+    image = image_of(values.astype(dtype), ras, header)
     image.set_sform(ras if "s" in forms else None, code=1 if "s" in forms else 0)
     image.set_qform(ras if "q" in forms else None, code=1 if "q" in forms else 0)
     image.header.set_xyzt_units("mm")

@@ -61,6 +61,12 @@ class AmbiguousRoleError(CaseError):
     code = "role_ambiguous"
 
 
+class DuplicateSubjectError(CaseError):
+    """Two cases of a cohort have one subject's name."""
+
+    code = "subject_duplicate"
+
+
 class InputFileError(VolstratError, OSError):
     """A file is absent, empty, a directory, or cannot be opened."""
 
@@ -119,6 +125,30 @@ class SuvError(VolstratError, ValueError):
     """PET units cannot become SUV; the message names the attribute."""
 
     code = "suv_unavailable"
+
+
+class InputChangedError(VolstratError, OSError):
+    """A file is not the same at the end of reading it as it was at the beginning."""
+
+    code = "input_changed"
+
+
+class WorkerLostError(VolstratError, RuntimeError):
+    """The process that read a case died of it."""
+
+    code = "worker_lost"
+
+
+class TimeLimitError(VolstratError, TimeoutError):
+    """A case took longer than a subject may take."""
+
+    code = "time_limit"
+
+
+class MemoryLimitError(VolstratError, MemoryError):
+    """A case needs more memory than a subject may take."""
+
+    code = "memory_limit"
 
 
 class OutputError(VolstratError, OSError):

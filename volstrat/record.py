@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
+from volstrat.core.lesion_uptake import measure_uptake
 from volstrat.core.marks import Marking
 from volstrat.errors import VolstratError
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from volstrat.core.measure import Measurements
     from volstrat.core.protocol import Protocol
     from volstrat.core.stratify import Predicate
+    from volstrat.core.uptake import LesionUptake
     from volstrat.core.verdict import Verdict
     from volstrat.io.protocol_files import LoadedProtocol
 
@@ -45,6 +47,7 @@ def success_record(
     inputs: Sequence[Mapping[str, Any]],
 ) -> CaseRecord:
     """Build the record of a case that was read and measured, assessable or not."""
+    lesion_uptake, region_uptake = measure_uptake(measured, verdict.assessment)
     return {
         "schema": SCHEMA_ID,
         "subject": subject,
@@ -68,8 +71,8 @@ def success_record(
                 "pet_only_ml",
             )
         },
-        "lesions": _lesions(measured, verdict, protocol.protocol),
-        "pet_only_regions": _regions(measured, verdict, protocol.protocol),
+        "lesions": _lesions(measured, verdict, protocol.protocol, lesion_uptake),
+        "pet_only_regions": _regions(measured, verdict, protocol.protocol, region_uptake),
         "robustness": None,
         "remnant": None,
         "findings": [_finding(f) for f in verdict.findings],
@@ -190,10 +193,14 @@ def _shape_of(measures: LesionMeasures, n: int) -> dict[str, Any]:
     }
 
 
-_NO_UPTAKE = {"suv_max": None, "suv_mean": None, "suv_peak": None, "tlg_g": None}
+def _uptake_of(uptake: LesionUptake | None) -> dict[str, Any]:
+    keys = ("suv_max", "suv_mean", "suv_peak", "tlg_g")
+    return {key: None if uptake is None else getattr(uptake, key) for key in keys}
 
 
-def _lesions(measured: Measurements, verdict: Verdict, protocol: Protocol) -> list[dict[str, Any]]:
+def _lesions(
+    measured: Measurements, verdict: Verdict, protocol: Protocol, uptake: Sequence[LesionUptake | None]
+) -> list[dict[str, Any]]:
     assessment = verdict.assessment
     attribution, resolved = measured.attribution, assessment.resolved
     records = []
@@ -212,13 +219,15 @@ def _lesions(measured: Measurements, verdict: Verdict, protocol: Protocol) -> li
                 "resectable_fraction": sure / int(voxels.sum()) if marked else None,
                 "fdg_avidity": assessment.avidity[n],
                 "fdg_avid_ml": avid_ml,
-                **_NO_UPTAKE,
+                **_uptake_of(uptake[n]),
             }
         )
     return records
 
 
-def _regions(measured: Measurements, verdict: Verdict, protocol: Protocol) -> list[dict[str, Any]]:
+def _regions(
+    measured: Measurements, verdict: Verdict, protocol: Protocol, uptake: Sequence[LesionUptake | None]
+) -> list[dict[str, Any]]:
     if measured.attribution is None:
         return []
     measures = measured.attribution.pet_only_measures
@@ -236,7 +245,7 @@ def _regions(measured: Measurements, verdict: Verdict, protocol: Protocol) -> li
                 else None,
                 "fdg_avidity": "not_avid" if dismissed else "avid",
                 "fdg_avid_ml": 0.0 if dismissed else float(measures.volume_ml[n]),
-                **_NO_UPTAKE,
+                **_uptake_of(uptake[n]),
             }
         )
     return records

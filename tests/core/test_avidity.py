@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from volstrat.core.avidity import AvidityInputs, AvidityResult, LesionDetection, evaluate_rules
 from volstrat.core.avidity_rules import Avidity, AvidityRule
@@ -224,6 +225,21 @@ def test_the_shell_leaves_other_lesions_out() -> None:
     result = _run(rule, _inputs(values, {1: LESION, 2: hot}))
     assert [x.detected for x in result.lesions] == [True, True]
     assert result.lesions[0].threshold == pytest.approx(2.0)
+
+
+def test_the_shell_goes_round_the_lesion_on_every_side() -> None:
+    """A thin second lesion does not hide what lies behind it from the first one's shell."""
+    thin, behind = np.s_[8:9, 4:9, 3:8], np.s_[9:12, 4:9, 3:8]
+    values = np.full(SHAPE, 1.0)
+    values[behind] = 5.0
+    inputs = _inputs(values, {1: LESION, 2: thin})
+    rule = AvidityRule(rule="background", margin_mm=0.0, shell_mm=9.5, sd_count=0.0)
+    result = _run(rule, inputs)
+    centres = CT.to_mm(CT.unravel(inputs.tumour.of(1).indices()))
+    distance = cdist(PET.to_mm(PET.unravel(np.arange(PET.size))), centres).min(axis=1)
+    shell = (distance.reshape(SHAPE, order="F") <= 9.5) & ~_box(LESION, thin)
+    assert (shell & _box(behind)).any()
+    assert result.lesions[0].threshold == pytest.approx(values[shell].mean())
 
 
 def test_a_lesion_without_a_background_is_not_assessed() -> None:

@@ -116,6 +116,14 @@ def test_the_best_overlap_is_settled_first() -> None:
     )
 
 
+def test_dice_and_not_the_number_of_common_voxels_says_which_overlap_is_best() -> None:
+    """A's lesion has 10 voxels: 5 in B's 2 of 20 (Dice 10/30), 4 in B's 1 of 4 (Dice 8/14)."""
+    found = _match("...............1111111111", "22222222222222222222.1111")
+    assert _partners(found) == [(1, 1, "overlap")]
+    assert found.pairs[0].dice == pytest.approx(8 / 14)
+    assert found.only_in_b == (2,)
+
+
 def test_a_small_overlap_is_enough_where_nothing_better_is_free() -> None:
     """One common voxel of four and four: Dice 2/8."""
     found = _match("1111...", "...1111")
@@ -132,11 +140,12 @@ def test_a_small_overlap_is_enough_where_nothing_better_is_free() -> None:
     ],
 )
 def test_without_overlap_centroids_within_the_distance_match(a: str, b: str, apart_mm: float) -> None:
-    """The distance counts itself; a hundredth of a millimetre less does not."""
+    """The distance counts itself and 0.001 mm more; a hundredth of a millimetre does not."""
     found = _match(a, b, within=apart_mm)
     assert _partners(found) == [(1, 1, "distance")]
     assert (found.pairs[0].dice, found.pairs[0].common_voxels) == (0.0, 0)
     assert found.pairs[0].centroid_distance_mm == pytest.approx(apart_mm)
+    assert _partners(_match(a, b, within=apart_mm - 0.0005)) == [(1, 1, "distance")]
     beyond = _match(a, b, within=apart_mm - 0.01)
     assert (beyond.pairs, beyond.only_in_a, beyond.only_in_b) == ((), (1,), (1,))
 
@@ -172,6 +181,19 @@ def test_lesions_of_one_reading_may_overlap() -> None:
     both = LabelRuns.from_sets([(1, one), (2, two)])
     found = match_lesions(both, both, grid, distance_mm=0)
     assert [(pair.a, pair.b, pair.dice) for pair in found.pairs] == [(1, 1, 1.0), (2, 2, 1.0)]
+
+
+def test_a_part_belongs_to_the_lesion_that_holds_most_of_it() -> None:
+    """B's 3 (voxels 8-11) lies wholly in A's 1 (8-21) and by half in A's 2 (0-9), the first along x."""
+    grid = VoxelGrid(shape=(24, 1, 1), affine=np.diag([2.0, 3.0, 5.0, 1.0]))
+    spans_a, spans_b = {1: (8, 22), 2: (0, 10)}, {1: (12, 22), 2: (0, 8), 3: (8, 12)}
+    a, b = (
+        LabelRuns.from_sets([(label, VoxelRuns.from_indices(range(*span))) for label, span in spans.items()])
+        for spans in (spans_a, spans_b)
+    )
+    found = match_lesions(a, b, grid, distance_mm=0)
+    assert _partners(found) == [(1, 1, "overlap"), (2, 2, "overlap")]
+    assert found.groups == (LesionGroup(kind="split", whole=1, parts=(1, 3)),)
 
 
 def test_no_lesions_match_nothing() -> None:

@@ -117,8 +117,8 @@ def test_a_hand_worked_margin_includes_its_limit() -> None:
 def test_a_step_in_the_surface_is_part_of_it() -> None:
     """Spacing 4 x 1 mm, columns of height 3 and 2: above the lower one the nearest voxel is right below."""
     # Lesion j 0..2 at i = 0 and j 0..1 at i = 1, 2. Margin 1.5 mm: one voxel up each column, none sideways
-    # (4 mm), so i = 0 reaches j = 3 and i = 1, 2 reach j = 2.
-    grid = _grid((4, 6, 1), (4.0, 1.0, 4.0), (0.0, 0.0, 0.0))
+    # (4 mm), so i = 0 reaches j = 3 and i = 1, 2 reach j = 2; alike in three slices.
+    grid = _grid((4, 6, 3), (4.0, 1.0, 4.0), (0.0, 0.0, 0.0))
     dense = np.zeros(grid.shape, np.int64)
     dense[0, 0:3], dense[1:3, 0:2] = 1, 1
     regions = lesion_regions(LabelRuns.from_dense(dense), ct_grid=grid, pet_grid=grid, margin_mm=1.5)

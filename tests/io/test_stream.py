@@ -9,6 +9,7 @@ import os
 import time
 import tracemalloc
 import zlib
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_compressed_data_come_out_whole(tmp_path: Path, encoding: Encoding) -> N
 def test_gzip_members_and_zero_padding_join(tmp_path: Path) -> None:
     """Several members, one of them empty, with zeros between and after them, are one stream."""
     cuts = (0, 1, 352, 4096, 4096, len(PAYLOAD))
-    members = [gzip.compress(PAYLOAD[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    members = [gzip.compress(PAYLOAD[a:b]) for a, b in pairwise(cuts)]
     assert decoded(tmp_path / "f", b"".join(members), "gzip") == PAYLOAD
     assert decoded(tmp_path / "f", b"".join(m + bytes(513) for m in members), "gzip") == PAYLOAD
     assert decoded(tmp_path / "f", b"".join(members) + bytes(200_000), "gzip") == PAYLOAD
@@ -76,7 +77,7 @@ def test_a_flipped_byte_is_refused(tmp_path: Path, encoding: Encoding, from_end:
     """Checksums and stored sizes are compared."""
     data = bytearray(COMPRESSED[encoding])
     data[-from_end] ^= 1
-    with pytest.raises(CorruptDataError, match="damaged|break off"):
+    with pytest.raises(CorruptDataError, match=r"damaged|break off"):
         decoded(tmp_path / "f", bytes(data), encoding)
 
 
@@ -107,7 +108,7 @@ def test_data_that_are_not_gzip_are_refused(tmp_path: Path) -> None:
 def test_another_size_than_promised_is_refused(tmp_path: Path, encoding: Encoding, off: int) -> None:
     """One byte too many or too few refuses the file."""
     data = COMPRESSED.get(encoding, PAYLOAD)
-    with pytest.raises(CorruptDataError, match="too short|ends after|holds more"):
+    with pytest.raises(CorruptDataError, match=r"too short|ends after|holds more"):
         decoded(tmp_path / "f", data, encoding, size=len(PAYLOAD) + off)
 
 
@@ -169,7 +170,9 @@ def test_text_becomes_numbers_across_blocks(tmp_path: Path) -> None:
         assert b"".join(decoder_for(source, "text", values.dtype).pieces(80_000)) == values.tobytes()
 
 
-@pytest.mark.parametrize("text", [b"1 2 x 4", b"1 2 300 4", b"1 2 3.5 4", b"1 2 -1 4", b"1 2 nan 4", b"1" * 5000])
+@pytest.mark.parametrize(
+    "text", [b"1 2 x 4", b"1 2 300 4", b"1 2 3.5 4", b"1 2 -1 4", b"1 2 nan 4", b"1" * 5000]
+)
 def test_text_that_is_no_number_of_the_type_is_refused(tmp_path: Path, text: bytes) -> None:
     """Words, and numbers beyond an unsigned byte, are damage."""
     with pytest.raises(CorruptDataError, match="f: "):

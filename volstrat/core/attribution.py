@@ -106,13 +106,17 @@ class Resolved:
     marking : array of int64, (n,)
         `Marking` of each avid voxel, the worst where it holds several lesions; -1 where a word
         ``not_avid`` removed it.
+    pair_voxel, pair_lesion : array of int64, (pairs,)
+        Which avid voxel (position) belongs to which lesion; one that holds two belongs to both.
     lesion_voxels : array of int64, (lesions,)
-        Avid voxels that belong to each lesion; one that holds two lesions counts for both.
+        Avid voxels that belong to each lesion.
     review_regions : tuple of (int, str)
         Regions a person must look at, by their lowest lesion position, each with the reason.
     """
 
     marking: Int64s
+    pair_voxel: Int64s
+    pair_lesion: Int64s
     lesion_voxels: Int64s
     review_regions: tuple[tuple[int, str], ...]
 
@@ -228,6 +232,8 @@ def resolve(
     result[alone] = region_words[rank[alone]]
     return Resolved(
         marking=result,
+        pair_voxel=voxel,
+        pair_lesion=lesion,
         lesion_voxels=np.bincount(lesion, minlength=words.size).astype(np.int64),
         review_regions=_review_regions(a, voxel, lesion, mark, words),
     )

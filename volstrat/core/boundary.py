@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
 
+_DECIMALS = 6
+"""Of a millilitre: far below what is meant, so that every platform gives the same bytes."""
 _PARALLEL = 1e-6
 """Normals that differ by less (1 - cosine) never meet."""
 
@@ -69,9 +71,9 @@ def boundary_shift(grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]
     if values.size and any(shifts_mm):
         faces = surface_faces(grid, parts)
         surface = _Surface.of(grid, faces)
-        for row, shift in zip(volumes, shifts_mm, strict=True):
-            row += np.bincount(faces.part, surface.swept_mm3(shift), minlength=values.size)
-    return np.maximum(volumes, 0.0) / 1000
+        for number, shift in enumerate(shifts_mm):
+            volumes[number] += np.bincount(faces.part, surface.swept_mm3(shift), minlength=values.size)
+    return np.round(np.maximum(volumes, 0.0) / 1000, _DECIMALS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

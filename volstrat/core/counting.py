@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.core.findings import Finding
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _FEW_VOXELS = 3000
 _CUT_OFF = 4.0
+_EXAMPLE_MM = 10.0
 SMALL_LESION_VOXELS = 10
 """Below this many voxels a lesion's volume is little more than its being there."""
 THICK_SLICE_MM = 3.0
@@ -65,6 +70,56 @@ def counting_error_percent(diameter_mm: float, spacing_mm: tuple[float, float, f
     few = volume / math.prod(spacing_mm) <= _FEW_VOXELS
     variance = _by_overlap(radius, spacing_mm) if few else _by_series(radius, spacing_mm)
     return 100 * math.sqrt(max(variance, 0.0)) / volume
+
+
+def small_lesions(voxels: Sequence[int]) -> list[int]:
+    """Return the positions of lesions below 10 voxels, rising."""
+    return [n for n, count in enumerate(voxels) if count < SMALL_LESION_VOXELS]
+
+
+def counting_findings(
+    lesion_ids: Sequence[str],
+    voxels: Sequence[int],
+    spacing_mm: tuple[float, float, float],
+    *,
+    changes_stratum: bool | None = None,
+) -> tuple[Finding, ...]:
+    """Say which lesions are too small to measure well, and that slices are thick.
+
+    Parameters
+    ----------
+    lesion_ids : sequence of str, (n,)
+    voxels : sequence of int, (n,)
+        Of each lesion.
+    spacing_mm : tuple of float
+    changes_stratum : bool, optional
+        Whether leaving the small lesions out would change the stratum; None where that was not tried.
+    """
+    findings = []
+    small = small_lesions(voxels)
+    if small:
+        named = ", ".join(lesion_ids[n] for n in small[:8]) + (", ..." if len(small) > 8 else "")
+        share = 100 * sum(voxels[n] for n in small) / sum(voxels)
+        effect = {
+            None: "",
+            True: " Leaving them out would change the stratum.",
+            False: " Leaving them out would not change the stratum.",
+        }[changes_stratum]
+        message = (
+            f"{len(small)} {'lesion has' if len(small) == 1 else 'lesions have'} fewer than "
+            f"{SMALL_LESION_VOXELS} voxels ({named}) and hold {share:.2g} % of the tumour.{effect}"
+        )
+        findings.append(
+            Finding(code="small_lesions", severity="review" if changes_stratum else "info", message=message)
+        )
+    if max(spacing_mm) > THICK_SLICE_MM:
+        error = counting_error_percent(_EXAMPLE_MM, spacing_mm)
+        message = (
+            f"Slices are {max(spacing_mm):.3g} mm apart, more than {THICK_SLICE_MM:g} mm: counting voxels alone "
+            f"puts the volume of a {_EXAMPLE_MM:g} mm lesion off by {error:.2g} % (one standard deviation)."
+        )
+        findings.append(Finding(code="thick_slices", severity="warning", message=message, where="tumour"))
+    return tuple(findings)
 
 
 def _by_overlap(radius: float, spacing: tuple[float, float, float]) -> float:

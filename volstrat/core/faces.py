@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _SMOOTHING = 0.8
 """Standard deviation of the Gaussian in units of the largest voxel edge (docs/method.md compares)."""
 _KERNEL_REACH = 3.0
-_BLOCK = 64
-_VOXELS_AT_ONCE = 1_000_000
+_BLOCK = 24
+_VOXELS_AT_ONCE = 150_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,8 +113,9 @@ def surface_faces(grid: VoxelGrid, parts: LabelRuns) -> Faces:
             found.append(_faces_in_boxes(rows, members[first : first + at_once], low, box, kernels))
     joined = [np.concatenate(column, axis=-1) for column in zip(*found, strict=True)]
     voxel, axis, outward, part, piece, normal = joined
-    span = np.array(grid.shape)
-    line = np.choose(axis, (voxel[1] + span[1] * voxel[2], voxel[0] + span[0] * voxel[2], voxel[0] + span[0] * voxel[1]))
+    ni, nj, _ = grid.shape
+    i, j, k = voxel
+    line = np.choose(axis, (j + nj * k, i + ni * k, i + ni * j))
     return Faces(voxel, axis, outward, line, part, piece, normal)
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.core.attribution import attribute
+from volstrat.core.avidity import AvidityInputs, evaluate_rules
 from volstrat.core.findings import Finding
 from volstrat.core.grid import TIE_MM
 from volstrat.core.lesions import find_lesions, mark_lesions, measure_lesions
-from volstrat.core.runs import VoxelRuns
+from volstrat.core.runs import LabelRuns, VoxelRuns
 from volstrat.errors import LesionTableError
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.core.attribution import Attribution
+    from volstrat.core.avidity_rules import AvidityRule
     from volstrat.core.grid import VoxelGrid
+    from volstrat.core.image import Image
     from volstrat.core.lesions import LesionMeasures, Lesions, MarkedLesions, TumourEntry
     from volstrat.core.marks import LesionRow
+    from volstrat.core.mask import Mask
     from volstrat.core.protocol import Protocol
 
     Bools = NDArray[np.bool_]
@@ -48,9 +52,15 @@ class CaseMasks:
     tumour : sequence of TumourEntry
     resectable : VoxelRuns or None
     avid : Avid or None
-        None where no avid mask or rule was given: then avidity comes from the table alone.
+        As a reader drew it; None where no avid mask was given.
     pet_field : VoxelGrid or None
         The field that PET covers: of the PET image, else of a dense avid mask.
+    suv : Image or None
+        SUVbw; None where there is no PET image or it cannot be had as SUV.
+    sul_factor : float or None
+        SUL over SUVbw.
+    reference, liver : Mask or None
+        Where an avidity rule finds its reference region.
     rows : sequence of LesionRow
     """
 
@@ -59,6 +69,10 @@ class CaseMasks:
     resectable: VoxelRuns | None = None
     avid: Avid | None = None
     pet_field: VoxelGrid | None = None
+    suv: Image | None = None
+    sul_factor: float | None = None
+    reference: Mask | None = None
+    liver: Mask | None = None
     rows: Sequence[LesionRow] = ()
 
 
@@ -71,9 +85,12 @@ class Measurements:
     masks : CaseMasks
     lesions, measures, marked : Lesions, LesionMeasures, MarkedLesions
     attribution : Attribution or None
-        None where there is no avid mask.
+        None where there is neither an avid mask nor a rule that could be carried out.
     covered : array of bool, (lesions,)
-        True where the PET field holds every voxel centre of the lesion; all False without a field.
+        True where the PET field holds every voxel centre of the lesion, and the rule, if one is in
+        force, could judge it; all False without a field.
+    alternatives : tuple of (AvidityRule, Attribution, covered)
+        The same two for each rule of the protocol's ``avidity.also_check`` that could be carried out.
     rows : mapping of lesion or region id to LesionRow
     findings : tuple of Finding
     """
@@ -84,6 +101,7 @@ class Measurements:
     marked: MarkedLesions
     attribution: Attribution | None
     covered: Bools
+    alternatives: tuple[tuple[AvidityRule, Attribution, Bools], ...]
     rows: Mapping[str, LesionRow]
     findings: tuple[Finding, ...]
 
@@ -100,27 +118,78 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
     rows = _by_id(masks.rows)
     table = {i: row.resectability for i, row in rows.items() if row.resectability is not None}
     marked = mark_lesions(lesions, resectable=masks.resectable, table=table, protocol=protocol)
-    attribution = None
-    if masks.avid is not None:
-        attribution = attribute(
+    covered = _covered(lesions, masks.pet_field)
+    told = _avid_by_rule(masks, lesions, covered, protocol)
+    attributions = [
+        None
+        if rule.avid is None
+        else attribute(
             lesions,
             marked,
-            avid=masks.avid.voxels,
-            avid_grid=masks.avid.grid,
+            avid=rule.avid.voxels,
+            avid_grid=rule.avid.grid,
             distance_mm=protocol.attribution_distance_mm,
         )
+        for rule in told
+    ]
     for row in rows.values():
-        _check_row(row, lesions, attribution)
+        _check_row(row, lesions, attributions[0])
     return Measurements(
         masks=masks,
         lesions=lesions,
         measures=measure_lesions(lesions),
         marked=marked,
-        attribution=attribution,
-        covered=_covered(lesions, masks.pet_field),
+        attribution=attributions[0],
+        covered=told[0].covered,
+        alternatives=tuple(
+            (rule.rule, found, rule.covered)
+            for rule, found in zip(told[1:], attributions[1:], strict=True)
+            if found is not None
+        ),
         rows=rows,
-        findings=(*findings, *_mark_findings(masks, lesions, marked, rows)),
+        findings=(*findings, *_mark_findings(masks, lesions, marked, rows), *told[0].findings),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _ByRule:
+    """What one avidity rule calls avid, and which lesions it could judge."""
+
+    rule: AvidityRule
+    avid: Avid | None
+    covered: Bools
+    findings: tuple[Finding, ...] = ()
+
+
+def _avid_by_rule(masks: CaseMasks, lesions: Lesions, covered: Bools, protocol: Protocol) -> list[_ByRule]:
+    """Carry out the protocol's rule and those it is checked against, in that order."""
+    rules: tuple[AvidityRule, ...] = (protocol.avidity, *protocol.avidity.also_check)
+    on_suv = [rule for rule in rules if rule.needs_suv] if masks.suv is not None else []
+    results = {}
+    if on_suv and masks.suv is not None:
+        inputs = AvidityInputs(
+            suv=masks.suv,
+            tumour=LabelRuns(lesions.starts, lesions.stops, lesions.lesion + 1),
+            ct_grid=lesions.grid,
+            lesion_ids={n + 1: lesion_id for n, lesion_id in enumerate(lesions.ids)},
+            sul_factor=masks.sul_factor,
+            reference=masks.reference,
+            liver=masks.liver,
+        )
+        results = dict(zip(on_suv, evaluate_rules(on_suv, inputs), strict=True))
+    told = []
+    for rule in rules:
+        if not rule.needs_suv:
+            told.append(_ByRule(rule=rule, avid=masks.avid, covered=covered))
+        elif rule not in results or masks.suv is None:
+            told.append(_ByRule(rule=rule, avid=None, covered=covered))
+        else:
+            result = results[rule]
+            judged = covered.copy()
+            judged[[x.label - 1 for x in result.lesions if x.detected is None]] = False
+            avid = None if result.avid is None else Avid(voxels=result.avid, grid=masks.suv.grid)
+            told.append(_ByRule(rule=rule, avid=avid, covered=judged, findings=result.findings))
+    return told
 
 
 def _by_id(rows: Sequence[LesionRow]) -> dict[str, LesionRow]:

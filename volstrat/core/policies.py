@@ -6,6 +6,7 @@ They are fields of the protocol; each function that measures takes the one it ne
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from volstrat.errors import ProtocolError
@@ -47,7 +48,7 @@ class VolumeErrorPolicy:
 
     def __post_init__(self) -> None:
         edges = self.diameter_from_mm
-        rising = all(a < b for a, b in zip(edges, edges[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(edges))
         if not edges or edges[0] != 0 or not rising or len(edges) != len(self.wcv_percent):
             msg = (
                 f"volume_error.diameter_from_mm is {list(edges)} with {len(self.wcv_percent)} values of "

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type_hints
 
+from volstrat.core.avidity_rules import Avidity
 from volstrat.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Protocol:
     attribution_distance_mm: float = 10.0
     whole_lesion_percent: Decimal = Decimal(95)
     geometry_tolerance_mm: float = 0.1
+    avidity: Avidity = field(default_factory=Avidity)
     review: Review = field(default_factory=Review)
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ class LiverBurden:
     Parameters
     ----------
     liver_ml : float
-        Of the liver mask together with nothing else, tumour in it included.
+        Of the liver mask as drawn, tumour in it included.
     tumour_ml, resectable_ml : float
         Tumour within the liver mask, and the part of it marked resectable.
     """
@@ -219,8 +219,8 @@ def _standard_liver(
         return None, []
     if not (WEIGHT_KG[0] <= weight_kg <= WEIGHT_KG[1] and HEIGHT_CM[0] <= height_cm <= HEIGHT_CM[1]):
         message = (
-            f"Weight {weight_kg:g} kg and height {height_cm:g} cm are not an adult's; the remnant was not set "
-            "against a standard liver. Give kilograms and centimetres."
+            f"Weight {weight_kg:g} kg and height {height_cm:g} cm are not an adult's; the remnant was not "
+            "set against a standard liver. Give kilograms and centimetres."
         )
         return None, [Finding(code="body_size_implausible", severity="warning", message=message)]
     surface = body_surface_m2(weight_kg, height_cm, formula=policy.body_surface)
@@ -236,7 +236,9 @@ def _liver_findings(remnant: VoxelRuns, liver: VoxelRuns, tumour: VoxelRuns, ml:
     outside = remnant.difference(liver).count
     if outside:
         message = f"{outside * ml:.1f} ml of the remnant lie outside the liver mask and were not counted."
-        found.append(Finding(code="remnant_outside_liver", severity="warning", message=message, where="remnant"))
+        found.append(
+            Finding(code="remnant_outside_liver", severity="warning", message=message, where="remnant")
+        )
     if tumour and not tumour.intersection(liver):
         message = "No tumour lies in the liver mask: none is there, or the mask was drawn without it."
         found.append(Finding(code="liver_without_tumour", severity="info", message=message, where="liver"))

@@ -83,7 +83,8 @@ def shortest_way(
     if need == 0:
         return []
     order = sorted(
-        (n for n, voxels in enumerate(remainder_voxels) if voxels > 0), key=lambda n: (-remainder_voxels[n], n)
+        (n for n, voxels in enumerate(remainder_voxels) if voxels > 0),
+        key=lambda n: (-remainder_voxels[n], n),
     )
     total = 0
     for count, position in enumerate(order, start=1):
@@ -164,12 +165,12 @@ class _Table:
         self.last = layer
 
     def layer(self, index: int) -> _Layer:
-        """What is reachable with the changes before ``index``."""
+        """Return what is reachable with the changes before ``index``."""
         start = index - index % self._stride
         if self._segment[0] != start:
             layers = [self._kept[start]]
             for change in self._changes[start : start + self._stride - 1]:
-                layers.append(self._after(layers[-1], change))  # noqa: PERF401 - each builds on the last
+                layers.append(self._after(layers[-1], change))
             self._segment = (start, layers)
         return self._segment[1][index - start]
 

@@ -183,8 +183,13 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
     undecided = assessment.stratum is None and assessment.stratum_2.holds is None
     stands_in_way = undecided and assessment.stratum_1.holds is not None
     severity = _grave(assessment, "blocking" if stands_in_way else "warning")
-    if measured.masks.avid is None:
-        message = "No FDG-avid mask and no avidity rule: avid disease is assessed from the lesion table alone"
+    if measured.attribution is None:
+        why = (
+            f'The avidity rule "{protocol.avidity.title}" could not be carried out'
+            if protocol.avidity.needs_suv
+            else "No FDG-avid mask and no avidity rule"
+        )
+        message = f"{why}: avid disease is assessed from the lesion table alone"
         if assessment.only_pet_only_open:
             message += "; only disease that PET alone would show stands between this case and a stratum"
         elif unknown:
@@ -192,6 +197,11 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
         message += ". This is not 'no avid disease'."
         return [Finding(code="pet_missing", severity=severity, message=message, where="fdg_avid")]
     findings = []
+    if protocol.avidity.needs_suv and measured.masks.avid is not None:
+        message = f'The avidity rule "{protocol.avidity.title}" is in force; the drawn avid mask is not used.'
+        findings.append(
+            Finding(code="avid_mask_not_used", severity="warning", message=message, where="fdg_avid")
+        )
     if unknown and measured.masks.pet_field is None:
         message = (
             f"The avid mask does not say which field PET covered, so {', '.join(_shortened(unknown))} "

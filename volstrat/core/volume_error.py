@@ -120,7 +120,8 @@ def resectable_fraction_interval(
     sigmas = [math.sqrt(math.log1p((wcv_percent(d, policy) / 100) ** 2)) for d in axial_diameter_mm]
     threshold = float(threshold_percent) / 100
     ends = [
-        _one_interval(volume_ml, part, sigmas, policy.correlation, threshold) for part in (resectable_ml, upper)
+        _one_interval(volume_ml, part, sigmas, policy.correlation, threshold)
+        for part in (resectable_ml, upper)
     ]
     return FractionInterval(
         lo=min(end[0] for end in ends),
@@ -132,7 +133,8 @@ def resectable_fraction_interval(
 
 def _check(volume: Sequence[float], part: Sequence[float], diameter: Sequence[float]) -> None:
     if not len(volume) == len(part) == len(diameter):
-        msg = f"Each lesion needs a volume, a part and a diameter; got {len(volume)}, {len(part)}, {len(diameter)}."
+        counts = f"{len(volume)}, {len(part)} and {len(diameter)}"
+        msg = f"Each lesion needs a volume, a part and a diameter; got {counts}."
         raise ValueError(msg)
     if not all(0 <= p <= v for v, p in zip(volume, part, strict=True)):
         msg = "The resectable part of a lesion must lie between 0 and the lesion's volume."
@@ -140,7 +142,11 @@ def _check(volume: Sequence[float], part: Sequence[float], diameter: Sequence[fl
 
 
 def _one_interval(
-    volume: Sequence[float], part: Sequence[float], sigmas: Sequence[float], correlation: float, threshold: float
+    volume: Sequence[float],
+    part: Sequence[float],
+    sigmas: Sequence[float],
+    correlation: float,
+    threshold: float,
 ) -> tuple[float, float, float]:
     rest = [v - p for v, p in zip(volume, part, strict=True)]
     resectable, unresectable = math.fsum(part), math.fsum(rest)
@@ -149,7 +155,11 @@ def _one_interval(
         return certain, certain, float(certain >= threshold)
     centre, spread = logit_moments(part, rest, sigmas, correlation=correlation)
     lo, hi = (_expit(centre + sign * _NORMAL_975 * spread) for sign in (-1, 1))
-    return round(lo, _DECIMALS), round(hi, _DECIMALS), round(_probability(centre, spread, threshold), _DECIMALS)
+    return (
+        round(lo, _DECIMALS),
+        round(hi, _DECIMALS),
+        round(_probability(centre, spread, threshold), _DECIMALS),
+    )
 
 
 def logit_moments(

@@ -50,6 +50,7 @@ _SYNONYMS = {
     "origin": "offset",
     "elementbyteordermsb": "binarydatabyteordermsb",
 }
+_LOCAL_DATA = re.compile(rb"(?im)^[ \t]*ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\r?\n")
 _UNIT_LENGTH_WITHIN = 1e-3
 
 
@@ -164,7 +165,8 @@ def _header_lines(name: str, source: SourceFile) -> list[str]:
     while local is None:
         block = source.read(_BLOCK_BYTES)
         head += block
-        local = re.search(rb"(?im)^[ \t]*ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\r?\n", head)
+        line = head.rfind(b"\n", 0, len(head) - len(block)) + 1  # the last one that may have been cut
+        local = _LOCAL_DATA.search(head, line)
         if not block:
             break
         if len(head) > _LARGEST_HEADER_BYTES:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from volstrat.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+STATE_FOLDER = ".volstrat"
+"""Where an output folder keeps its ledger and lock; a folder that holds one is an output, never a case."""
 
 _PLAIN = frozenset(" _-.~")
 _LONGEST_NAME_BYTES = 200
@@ -23,7 +28,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     OutputError
         If the folder or file cannot be written; nothing half-written stays behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
@@ -32,7 +37,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         msg = f"{path}: cannot be written ({error.strerror})."
         raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
 

@@ -419,11 +419,8 @@ def _file_meta(buffer: bytes) -> tuple[str, str, int]:
             msg = "does not start like DICOM"
             raise NotDicomError(msg)
         raise _BeyondBufferError
-    is_explicit = buffer[at + 4 : at + 6].isalpha() and buffer[at + 4 : at + 6].isupper()
-    if not syntax:
-        syntax = EXPLICIT_LITTLE_ENDIAN if is_explicit else IMPLICIT_LITTLE_ENDIAN
-    elif syntax == EXPLICIT_LITTLE_ENDIAN and not is_explicit:
-        syntax = IMPLICIT_LITTLE_ENDIAN  # the file meta information is wrong in some archives' exports
-    elif syntax == IMPLICIT_LITTLE_ENDIAN and is_explicit:
-        syntax = EXPLICIT_LITTLE_ENDIAN
+    if syntax in ("", EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN):
+        # What the data set shows stands: the file meta information of some archives' exports is wrong.
+        vr = buffer[at + 4 : at + 6]
+        syntax = EXPLICIT_LITTLE_ENDIAN if vr.isalpha() and vr.isupper() else IMPLICIT_LITTLE_ENDIAN
     return syntax, media_class_uid, at

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from volstrat.io.dicom.series import SeriesGeometry
     from volstrat.io.dicom.suv import SuvFactors
 
+_RLE: Final = "1.2.840.10008.1.2.5"
 _COPY_AGAIN: Final = "Copy the file again from its source."
 
 
@@ -251,9 +252,9 @@ def _native_bytes(frame: Frame, encoding: _Encoding, shape: tuple[int, ...]) -> 
 
 
 class _Decoder:
-    """Decodes compressed frames with SimpleITK, one by one, as stored values.
+    """Decodes compressed frames one by one, as stored values: RLE with pydicom, JPEG with SimpleITK.
 
-    Each frame's code stream is put into a file of its own that holds nothing else, so that no
+    For SimpleITK each frame's code stream is put into a file of its own that holds nothing else, so that no
     rescaling, no other frame and no patient data is involved.
     """
 
@@ -261,9 +262,16 @@ class _Decoder:
         self._streams: dict[Path, list[bytes]] = {}
 
     def decode(self, frame: Frame, encoding: _Encoding) -> NDArray[np.integer]:
+        stream = self._stream(frame)
+        if frame.file.header.transfer_syntax == _RLE:
+            stored = _rle_decoded(frame, encoding, stream)
+        else:
+            stored = self._jpeg_decoded(frame, encoding, stream)
+        return encoding.cleaned(_as_encoded(stored, encoding))
+
+    def _jpeg_decoded(self, frame: Frame, encoding: _Encoding, stream: bytes) -> NDArray[np.integer]:
         import SimpleITK as sitk
 
-        stream = self._stream(frame)
         with tempfile.TemporaryDirectory(prefix="volstrat-") as folder:
             path = Path(folder) / "frame.dcm"
             path.write_bytes(_single_frame(frame, encoding, stream))
@@ -273,7 +281,8 @@ class _Decoder:
                 syntax = frame.file.header.transfer_syntax
                 msg = f"{frame.name}: its pixels (transfer syntax {syntax}) do not decode."
                 raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
-        return encoding.cleaned(_as_encoded(sitk.GetArrayFromImage(image), encoding))
+        stored: NDArray[np.integer] = sitk.GetArrayFromImage(image)
+        return stored
 
     def _stream(self, frame: Frame) -> bytes:
         """Return the code stream of one frame."""
@@ -287,6 +296,31 @@ def _as_encoded(values: NDArray[np.integer], encoding: _Encoding) -> NDArray[np.
     """Undo a change of sign or width that the decoder made: the header says what values are."""
     kind = np.dtype(f"{'i' if encoding.is_signed else 'u'}{encoding.bits_allocated // 8}")
     return values.astype(kind, copy=False).reshape(-1)
+
+
+def _rle_decoded(frame: Frame, encoding: _Encoding, stream: bytes) -> NDArray[np.integer]:
+    """Decode one frame with pydicom: GDCM refuses valid small RLE frames."""
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import RLELossless
+
+    options: Any = {
+        "rows": frame.file.rows,
+        "columns": frame.file.columns,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": "MONOCHROME2",
+        "number_of_frames": 1,
+        "bits_allocated": encoding.bits_allocated,
+        "bits_stored": encoding.bits_stored,
+        "pixel_representation": int(encoding.is_signed),
+        "pixel_keyword": "PixelData",
+    }
+    try:
+        stored, _ = get_decoder(RLELossless).as_array(encapsulate([stream]), raw=True, **options)
+    except (ValueError, RuntimeError, IndexError) as error:
+        msg = f"{frame.name}: its pixels (RLE) do not decode."
+        raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
+    return np.asarray(stored)
 
 
 def _code_streams(frame: Frame) -> list[bytes]:

@@ -128,9 +128,7 @@ class _Sorter:
             except CorruptDataError as error:
                 uid = header.text(TAGS["SeriesInstanceUID"]) or None
                 reason = error.message.rstrip(".")
-                self._broken.append(
-                    BrokenFile(path=Path(path), reason=reason, series_instance_uid=uid)
-                )
+                self._broken.append(BrokenFile(path=Path(path), reason=reason, series_instance_uid=uid))
 
     def _sort(self, path: Path, header: Header) -> None:
         sop_class = header.text(TAGS["SOPClassUID"]) or header.media_class_uid
@@ -183,7 +181,7 @@ def _is_image(header: Header, sop_class: str, modality: str) -> bool:
 
 
 def _reaches_image(header: Header) -> bool:
-    """Tell a header without pixels, of use for geometry and SUV, from a file cut off between two attributes."""
+    """Tell a header without pixels, of use for geometry and SUV, from a file cut off early."""
     return TAGS["Rows"] in header.elements or TAGS["Units"] in header.elements
 
 

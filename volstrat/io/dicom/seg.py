@@ -232,7 +232,7 @@ def _read_header(path: Path) -> _Seg:
         msg = f"{where}: NumberOfFrames is {stated:g} but {frames.count} frames are described."
         raise CorruptDataError(msg, hint=_COPY_AGAIN)
     unknown = sorted({int(n) for n in frames.segments} - set(names))
-    if unknown:
+    if unknown and kind != "LABELMAP":
         msg = f"{where}: a frame belongs to segment {unknown[0]}, which SegmentSequence does not describe."
         raise CorruptDataError(msg, hint="Export the segmentation again.")
     return _Seg(

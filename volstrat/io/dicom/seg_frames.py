@@ -44,7 +44,7 @@ class SegFrames:
     ----------
     planes : FramePlanes
     segments : array of int64, (f,)
-        Segment number of each frame; in a LABELMAP the number of the first segment, whatever it holds.
+        Segment number of each frame; 0 throughout in a LABELMAP, whose frames hold all segments.
     """
 
     planes: FramePlanes
@@ -100,7 +100,7 @@ def seg_frames(
         if None in found:
             msg = f"{where}: frame {found.index(None) + 1} has no {keyword}: it has no place in the patient."
             raise GeometryError(msg, hint="A segmentation of CT or PET slices is needed.")
-    segments: list[int | None] = [only_segment or 0] * len(frames)
+    segments: list[int | None] = [0] * len(frames)
     if not is_labelmap:
         numbers = groups.decoded(
             _SEGMENT_IDENTIFICATION, lambda item: item.unsigned(_REFERENCED_SEGMENT_NUMBER)

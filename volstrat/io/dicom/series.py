@@ -320,7 +320,9 @@ def _thickness_findings(series: SeriesFiles, grid: VoxelGrid, name: str) -> list
     spacing = grid.spacing_mm[2]
     if series.modality != "CT" or spacing <= _THICK_MM:
         return []
-    message = f"{name}: slices are {spacing:g} mm thick; volumes of small lesions want {_THICK_MM:g} mm or less."
+    message = (
+        f"{name}: slices are {spacing:g} mm thick; volumes of small lesions want {_THICK_MM:g} mm or less."
+    )
     return [Finding(code="thick_slices", severity="info", message=message)]
 
 

@@ -360,7 +360,7 @@ def lean_mass_janmahasatian_kg(*, weight_kg: float, height_cm: float, sex: str) 
     """Return lean body mass in kg (Janmahasatian 2005).
 
     >>> round(lean_mass_janmahasatian_kg(weight_kg=71, height_cm=163, sex="M"), 3)
-    52.857
+    52.856
     """
     body_mass_index = weight_kg / (height_cm / 100) ** 2
     constant, slope = (6680.0, 216.0) if sex == "M" else (8780.0, 244.0)

@@ -131,9 +131,7 @@ class PetHeader:
                     msg = "RadiopharmaceuticalInformationSequence (0054,0016) differs within the series."
                     raise SuvError(msg, hint="Keep one acquisition in the folder.")
         if len(first) > 1:
-            msg = (
-                f"RadiopharmaceuticalInformationSequence (0054,0016) lists {len(first)} injections."
-            )
+            msg = f"RadiopharmaceuticalInformationSequence (0054,0016) lists {len(first)} injections."
             raise SuvError(msg, hint="SUV of a dual-tracer scan must be worked out at the source.")
         return first[0] if first else None
 

@@ -271,9 +271,7 @@ def _uptake_s(header: PetHeader, until: Moment, label: str, findings: list[Findi
     hours = f"{elapsed / 3600:.1f} h"
     if (moment.day is None or until.day is None) and elapsed > DAY_S / 2:
         hours = f"{(elapsed - DAY_S) / 3600:.1f} h (or {elapsed / 3600:.1f} h past midnight)"
-    msg = (
-        f"{name} {moment.clock} is {hours} before {label} {until.clock}; 0 to 4 h was expected."
-    )
+    msg = f"{name} {moment.clock} is {hours} before {label} {until.clock}; 0 to 4 h was expected."
     raise SuvError(msg, hint=_RESTORE)
 
 

@@ -1,0 +1,196 @@
+"""The audit trail: one JSON object a line, appended only, each chained by sha256 to the one before.
+
+An entry is ``{entry, recorded_at, event, detail, previous_sha256, sha256}``: ``entry`` counts from 1,
+``recorded_at`` is UTC, ``previous_sha256`` is the ``sha256`` of the entry before (64 zeros for the first),
+and ``sha256`` is that of the entry's own canonical JSON without the key ``sha256`` (keys sorted, no spaces,
+UTF-8). A chain cannot show that its tail was cut: whoever keeps a trail keeps its `TrailHead` elsewhere.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from volstrat.errors import CorruptDataError, InputFileError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+    from typing import BinaryIO
+
+NO_ENTRY = "0" * 64
+"""What the first entry gives as ``previous_sha256``."""
+
+_KEYS = {"entry", "recorded_at", "event", "detail", "previous_sha256", "sha256"}
+_TAIL_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailHead:
+    """How long a trail is and what its last entry hashes to."""
+
+    length: int = 0
+    last_sha256: str = NO_ENTRY
+
+
+def entry_sha256(entry: Mapping[str, Any]) -> str:
+    """Return the hash of an entry: of its canonical JSON without the key ``sha256``."""
+    kept = {key: value for key, value in entry.items() if key != "sha256"}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def append_entry(path: Path, *, event: str, detail: Mapping[str, Any], recorded_at: datetime) -> TrailHead:
+    """Append one entry and return the trail's new head.
+
+    The end of a line that was cut while it was written (a full disk, a lost machine) was never part of the
+    trail: it is taken off, and an entry of its own says so.
+
+    Parameters
+    ----------
+    path : Path
+        Made where it is not there.
+    event : str
+        What happened, e.g. "batch_started".
+    detail : Mapping
+        JSON values.
+    recorded_at : datetime
+        With a time zone.
+
+    Raises
+    ------
+    CorruptDataError
+        If the last entry is not one, so that nothing can be chained to it.
+    OutputError
+        If the trail cannot be written; what stood there before still stands.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            head, fragment = _head(stream, path.name)
+            if fragment:
+                stream.truncate(stream.seek(0, os.SEEK_END) - len(fragment))
+                told = {"bytes": len(fragment), "sha256": hashlib.sha256(fragment).hexdigest()}
+                head = _write(stream, head, "unfinished_entry_removed", told, recorded_at)
+            return _write(stream, head, event, detail, recorded_at)
+    except OSError as error:
+        msg = f"{path}: the audit trail cannot be written ({error.strerror})."
+        raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
+
+
+def _head(stream: BinaryIO, name: str) -> tuple[TrailHead, bytes]:
+    """Return the head by the last whole line, and what follows that line."""
+    size = stream.seek(0, os.SEEK_END)
+    back = min(size, _TAIL_BYTES)
+    while True:
+        stream.seek(size - back)
+        tail = stream.read(back)
+        lines = tail.split(b"\n")
+        if len(lines) > 2 or back == size:
+            break
+        back = min(size, back * 4)
+    fragment = lines.pop()
+    if not lines:
+        return TrailHead(), fragment
+    entry = _parsed(lines[-1])
+    if entry is None or entry["sha256"] != entry_sha256(entry):
+        msg = f"{name}: its last entry has been altered; nothing can be chained to it."
+        raise CorruptDataError(msg, hint="Keep the file aside; a new trail begins where none is found.")
+    return TrailHead(length=entry["entry"], last_sha256=entry["sha256"]), fragment
+
+
+def _write(
+    stream: BinaryIO, head: TrailHead, event: str, detail: Mapping[str, Any], recorded_at: datetime
+) -> TrailHead:
+    entry: dict[str, Any] = {
+        "entry": head.length + 1,
+        "recorded_at": recorded_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "event": event,
+        "detail": dict(detail),
+        "previous_sha256": head.last_sha256,
+    }
+    entry["sha256"] = entry_sha256(entry)
+    line = (json.dumps(entry, ensure_ascii=True, allow_nan=False) + "\n").encode()
+    end = stream.seek(0, os.SEEK_END)
+    try:
+        stream.write(line)
+        stream.flush()
+        os.fsync(stream.fileno())
+    except OSError:
+        os.ftruncate(stream.fileno(), end)
+        raise
+    return TrailHead(length=entry["entry"], last_sha256=entry["sha256"])
+
+
+def read_trail(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Yield a trail's entries in order; None for a line that is no entry.
+
+    Raises
+    ------
+    InputFileError
+        If there is no such file or it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            for line in stream:
+                yield _parsed(line.rstrip(b"\n")) if line.endswith(b"\n") else None
+    except OSError as error:
+        msg = f"{path.name}: cannot be read ({error.strerror})."
+        raise InputFileError(msg) from error
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(entry, dict) and set(entry) == _KEYS and isinstance(entry["entry"], int)
+    return entry if whole else None
+
+
+def check_trail(path: Path, *, expected: TrailHead | None = None) -> tuple[TrailHead, tuple[str, ...]]:
+    """Check every link of a trail.
+
+    Parameters
+    ----------
+    path : Path
+    expected : TrailHead or None
+        What was kept elsewhere, e.g. in ``run.json``; a trail may have grown since, never shrunk.
+
+    Returns
+    -------
+    TrailHead
+        By the last line.
+    tuple of str
+        One sentence for each fault; empty where the trail is whole.
+
+    Raises
+    ------
+    InputFileError
+    """
+    faults: list[str] = []
+    head = TrailHead()
+    for line, entry in enumerate(read_trail(path), start=1):
+        if entry is None:
+            faults.append(f"Line {line} is no entry.")
+            head = TrailHead(length=line, last_sha256="")
+            continue
+        if entry["entry"] != line:
+            faults.append(f"Line {line} holds entry {entry['entry']}: an entry was removed, added or moved.")
+        if entry["previous_sha256"] != head.last_sha256:
+            faults.append(f"Entry {entry['entry']} does not follow the one before it.")
+        if entry["sha256"] != entry_sha256(entry):
+            faults.append(f"Entry {entry['entry']} ({entry['event']}) has been altered.")
+        if expected is not None and line == expected.length and entry["sha256"] != expected.last_sha256:
+            faults.append(f"Entry {line} is not the one that was kept in mind.")
+        head = TrailHead(length=line, last_sha256=entry["sha256"])
+    if expected is not None and head.length < expected.length:
+        faults.append(f"The trail has {head.length} entries; it once had {expected.length}: its end was cut.")
+    return head, tuple(faults)

@@ -1,0 +1,54 @@
+"""One program at a time in an output folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from volstrat.errors import OutputError, UsageError
+from volstrat.io.output import STATE_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_TAKEN = (errno.EACCES, errno.EAGAIN)
+
+
+@contextmanager
+def output_lock(out: Path) -> Iterator[None]:
+    """Hold an output folder for this process; the lock ends with the process, however that dies.
+
+    Raises
+    ------
+    UsageError
+        If another process holds it.
+    OutputError
+        If the folder cannot be made or written.
+    """
+    path = out / STATE_FOLDER / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a+")
+    except OSError as error:
+        msg = f"{out}: cannot be written ({error.strerror})."
+        raise OutputError(msg, hint="Name another folder with -o, or check its permissions.") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                msg = f"{out}: its file system knows no locks ({error.strerror})."
+                raise OutputError(msg, hint="Name a folder on another disk with -o.") from error
+            stream.seek(0)
+            holder = stream.read(200).strip() or "another process"
+            msg = f"{out}: another run is going on in this folder ({holder})."
+            raise UsageError(msg, hint="Wait until it is done, or name another folder with -o.") from error
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        stream.flush()
+        yield
