@@ -15,11 +15,10 @@ from volstrat.core.mask import Mask
 from volstrat.core.measure import Avid, CaseMasks, Measurements, measure_case
 from volstrat.core.runs import LabelRuns, VoxelRuns
 from volstrat.core.verdict import Verdict, reach_verdict
-from volstrat.errors import CaseError, FormatError, GridMismatchError, MissingRoleError
+from volstrat.errors import CaseError, GridMismatchError, MissingRoleError
 from volstrat.io.discovery import find_sources
+from volstrat.io.entries import EntryReader, PetRead, pet_findings
 from volstrat.io.lesion_table import read_bytes, read_lesion_table
-from volstrat.io.selection import select_labels
-from volstrat.io.volumes import MaskRead, read_grid, read_mask, volume_format
 from volstrat.record import CaseRecord, failure_record, success_record
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from volstrat.core.protocol import Protocol
     from volstrat.io.case_file import CaseSources, RoleEntry
     from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.io.volumes import MaskRead
 
 _SHARED_GRID = ("tumour", "resectable", "liver", "remnant")
 _READ_AT_ONCE = 3
@@ -80,7 +80,7 @@ def run_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = No
     """
     subject = folder.resolve().name or "case"
     try:
-        sources = find_sources(folder, lesions=lesions)
+        sources = find_sources(folder, lesions=lesions, naming=protocol.protocol.naming)
         subject = sources.subject
         return assess_case(sources, protocol).record
     except Exception as error:
@@ -125,7 +125,8 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
     VolstratError
         If a file cannot be read, or the masks do not fit together.
     """
-    read = _read_masks(sources)
+    reader = EntryReader(sources)
+    read = _read_masks(sources, reader)
     findings = [finding for r in read for finding in r.read.findings]
     read, resampled = _resample_where_allowed(read, protocol)
     findings += resampled
@@ -150,22 +151,35 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
     if protocol.tumour_scope == "liver":
         tumour, scoped = _in_liver(tumour, united.get("liver"), grid)
         findings += scoped
-    avid, pet_field, pet_inputs, pet_findings = _read_pet(sources, read, grid, base, protocol)
+    avid, avid_findings = _avid_mask(read, grid, base, protocol)
+    pet, pet_inputs, found = _read_pet(sources, reader, grid, base, protocol)
     rows, table_inputs = _read_table(sources)
+    masks = {role: [r.read.mask for r in read if r.role == role] for role in ("reference", "liver")}
     return CaseInputs(
         masks=CaseMasks(
             grid=grid,
             tumour=tumour,
             resectable=united.get("resectable"),
             avid=avid,
-            pet_field=pet_field,
+            pet_field=_pet_field(pet, avid),
+            suv=None if pet is None else pet.suv,
+            sul_factor=None if pet is None else pet.sul_factor,
+            reference=masks["reference"][0] if masks["reference"] else None,
+            liver=masks["liver"][0] if masks["liver"] else None,
             rows=rows,
         ),
         liver=united.get("liver"),
         remnant=united.get("remnant"),
-        findings=(*findings, *pet_findings),
+        findings=(*findings, *avid_findings, *found),
         inputs=(*(_mask_input(sources, r) for r in read), *pet_inputs, *table_inputs),
     )
+
+
+def _pet_field(pet: PetRead | None, avid: Avid | None) -> VoxelGrid | None:
+    """Return the field that PET covers: of the PET image, else of a dense avid mask."""
+    if pet is not None:
+        return pet.grid
+    return avid.grid if avid is not None and not avid.grid.is_window else None
 
 
 def _key(read: _ReadEntry, n: int) -> str:
@@ -173,31 +187,18 @@ def _key(read: _ReadEntry, n: int) -> str:
     return read.name if n == 0 else f"{read.name} ({read.role})"
 
 
-def _read_masks(sources: CaseSources) -> list[_ReadEntry]:
+def _read_masks(sources: CaseSources, reader: EntryReader) -> list[_ReadEntry]:
     """Read the masks side by side; decompression releases the interpreter lock."""
-    roles = ("tumour", "resectable", "liver", "remnant", "fdg_avid")
+    roles = ("tumour", "resectable", "liver", "remnant", "fdg_avid", "reference")
     wanted = [(role, entry) for role in roles for entry in sources.entries.get(role, ())]
+    streamed = [pair for pair in wanted if not reader.reads_from_dicom(pair[1])]
     with ThreadPoolExecutor(max_workers=_READ_AT_ONCE) as pool:
-        reads = list(pool.map(lambda pair: read_entry(pair[1]), wanted))
+        early = dict(zip(map(id, streamed), pool.map(lambda pair: reader.mask(*pair), streamed), strict=True))
+    reads = [early[id(pair)] if id(pair) in early else reader.mask(*pair) for pair in wanted]
     return [
         _ReadEntry(role=role, entry=entry, read=read)
         for (role, entry), read in zip(wanted, reads, strict=True)
     ]
-
-
-def read_entry(entry: RoleEntry) -> MaskRead:
-    """Read a mask file and keep the segments, ROIs or labels that its entry selects.
-
-    Raises
-    ------
-    VolstratError
-    """
-    path = entry.path
-    if volume_format(path) is None:
-        msg = f"{path.name}: no format that volstrat reads as a mask."
-        raise FormatError(msg, hint="Masks are NIfTI, NRRD or MetaImage files.")
-    read = read_mask(path, threshold=entry.threshold)
-    return replace(read, mask=select_labels(read.mask, entry.select, where=path.name))
 
 
 def _resample_where_allowed(
@@ -273,35 +274,43 @@ def _in_liver(
     return kept, [Finding(code="tumour_outside_liver", severity="warning", message=message, where="tumour")]
 
 
+def _avid_mask(
+    read: Sequence[_ReadEntry], grid: VoxelGrid, base: str, protocol: Protocol
+) -> tuple[Avid | None, list[Finding]]:
+    """Unite the avid masks on their own grid, which must be in the tumour's frame of reference."""
+    entries = [r for r in read if r.role == "fdg_avid"]
+    if not entries:
+        return None, []
+    masks = {_key(r, n): r.read.mask for n, r in enumerate(entries)}
+    first = next(iter(masks))
+    avid_grid, aligned = align_masks(masks, tolerance_mm=protocol.geometry_tolerance_mm, base=first)
+    assumed = any(r.entry.assume_registered for r in entries)
+    findings = _check_registered(avid_grid, grid, name=first, base=base, assumed=assumed)
+    return Avid(voxels=_union(aligned.values()), grid=avid_grid), findings
+
+
 def _read_pet(
-    sources: CaseSources, read: Sequence[_ReadEntry], grid: VoxelGrid, base: str, protocol: Protocol
-) -> tuple[Avid | None, VoxelGrid | None, list[dict[str, Any]], list[Finding]]:
-    """Avid voxels on their own grid, and the field that PET covers."""
-    findings: list[Finding] = []
-    avid = field = None
-    masks = {_key(r, n + 1): r.read.mask for n, r in enumerate(read) if r.role == "fdg_avid"}
-    entries = [r.entry for r in read if r.role == "fdg_avid"]
-    if masks:
-        first = next(iter(masks))
-        avid_grid, aligned = align_masks(masks, tolerance_mm=protocol.geometry_tolerance_mm, base=first)
-        avid = Avid(voxels=_union(aligned.values()), grid=avid_grid)
-        field = None if avid_grid.is_window else avid_grid
-        registered = any(entry.assume_registered for entry in entries)
-        findings += _check_registered(avid_grid, grid, name=first, base=base, assumed=registered)
-    pet = sources.only("pet")
-    if pet is None:
-        return avid, field, [], findings
-    field = read_grid(pet.path)
-    findings += _check_registered(field, grid, name=pet.path.name, base=base, assumed=pet.assume_registered)
-    entry: dict[str, Any] = {
+    sources: CaseSources, reader: EntryReader, grid: VoxelGrid, base: str, protocol: Protocol
+) -> tuple[PetRead | None, list[dict[str, Any]], list[Finding]]:
+    entry = sources.only("pet")
+    if entry is None:
+        return None, [], []
+    pet = reader.pet(entry)
+    findings = list(pet_findings(pet, required=protocol.avidity.needs_suv))
+    findings += _check_registered(
+        pet.grid, grid, name=entry.path.name, base=base, assumed=entry.assume_registered
+    )
+    told: dict[str, Any] = {
         "role": "pet",
-        "path": _relative(sources, pet.path),
-        "format": volume_format(pet.path),
-        "sha256": hashlib.sha256(read_bytes(pet.path)).hexdigest(),
-        "grid": grid_entry(field),
+        "path": _relative(sources, entry.path),
+        "format": pet.format,
+        "sha256": pet.sha256,
+        "grid": grid_entry(pet.grid),
         "segments": [],
     }
-    return avid, field, [entry], findings
+    if pet.conversion is not None:
+        told["suv"] = pet.conversion
+    return pet, [told], findings
 
 
 def _check_registered(

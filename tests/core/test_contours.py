@@ -34,7 +34,8 @@ def _restored(grid: VoxelGrid, axes: tuple[int, ...], flips: tuple[int, ...]) ->
     affine = np.array(grid.affine)
     affine[:3, 3] = grid.to_mm(np.where(flips, shape - 1, 0))
     affine[:3, :3] = (grid.affine[:3, :3] * np.where(flips, -1, 1))[:, axes]
-    return VoxelGrid(shape=tuple(int(shape[a]) for a in axes), affine=affine)
+    i, j, k = (int(shape[axis]) for axis in axes)
+    return VoxelGrid(shape=(i, j, k), affine=affine)
 
 
 def _fill(
@@ -133,7 +134,7 @@ def test_storage_order_does_not_decide(polygons: list[Polygon], directions: np.n
         for flips in product((0, 1), repeat=3):
             stored = _restored(grid, axes, flips)
             dense = _dense(_fill(stored, contours)[1], stored)
-            turned = np.flip(expected, [a for a in range(3) if flips[a]]).transpose(axes)
+            turned = np.flip(expected, tuple(a for a in range(3) if flips[a])).transpose(axes)
             assert (dense == turned).all(), (axes, flips)
 
 
@@ -168,7 +169,7 @@ def test_abutting_contours_share_no_voxel_and_lose_none() -> None:
         _points((6, 8), (0, 8), (0, 3), middle),
     ]
     _, filled = _fill(grid, [_in_mm(grid, p, 1) for p in parts], [1, 2, 3, 4])
-    dense = sum(_dense(filled, grid, label).astype(int) for label in (1, 2, 3, 4))
+    dense = np.sum([_dense(filled, grid, label) for label in (1, 2, 3, 4)], axis=0)
     assert (dense[:, :, 1] == _oracle([whole])).all()
     assert dense.sum() == 10 * 8
 
@@ -194,7 +195,8 @@ def test_a_third_decimal_counts_as_written() -> None:
 def test_sphere_volume_is_that_of_its_polygons(diameter_mm: float) -> None:
     """Voxel count x voxel volume is within 0.5 % of the polygons' own areas x slice spacing."""
     spacing = (0.35, 0.35, 1.5)
-    shape = tuple(int(np.ceil((diameter_mm + 4) / s)) for s in spacing)
+    across, along = (int(np.ceil((diameter_mm + 4) / s)) for s in (spacing[0], spacing[2]))
+    shape = (across, across, along)
     centre = np.array(shape) * spacing / 2 + [0.11, 0.07, 0.23]
     grid = VoxelGrid(shape=shape, affine=np.diag([*spacing, 1.0]))
     contours, area_mm2 = [], 0.0

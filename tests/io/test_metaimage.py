@@ -129,9 +129,9 @@ def test_gzip_inside_compressed_data(tmp_path: Path) -> None:
         pytest.param({"ElementSpacing": ""}, FormatError, "lacks 'ElementSize'", id="no spacing"),
         pytest.param({"ElementSpacing": "1 2"}, FormatError, "3 numbers", id="2 spacings"),
         pytest.param(
-            {"ElementSpacing": "1 2 0"}, GeometryError, "m.mha: the voxel spacing is zero", id="spacing 0"
+            {"ElementSpacing": "1 2 0"}, GeometryError, "m.mha: the voxel spacing is 0 mm", id="spacing 0"
         ),
-        pytest.param({"Offset": "1 2 nan"}, GeometryError, "m.mha: the affine", id="NaN offset"),
+        pytest.param({"Offset": "1 2 nan"}, GeometryError, "m.mha: its affine holds nan", id="NaN offset"),
         pytest.param({"Offset": "1 2 x"}, FormatError, "3 numbers", id="words for offset"),
         pytest.param({"TransformMatrix": "2 0 0 0 1 0 0 0 1"}, GeometryError, "no rotation", id="scaling"),
         pytest.param({"TransformMatrix": "nan 0 0 0 1 0 0 0 1"}, GeometryError, "no rotation", id="NaN"),

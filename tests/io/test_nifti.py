@@ -122,7 +122,7 @@ def test_qform_and_sform_compare_far_from_the_origin(tmp_path: Path) -> None:
         pytest.param({QFORM: shorts(0, 0)}, GeometryError, "neither qform nor sform", id="no orientation"),
         pytest.param({SROW: floats(0.8, 0.1)}, GeometryError, r"m\.nii: the grid is sheared", id="shear"),
         pytest.param({SROW: floats(*[0] * 12)}, GeometryError, r"m\.nii: the voxel spacing", id="singular"),
-        pytest.param({SROW: floats(np.nan)}, GeometryError, r"m\.nii: the affine", id="NaN affine"),
+        pytest.param({SROW: floats(np.nan)}, GeometryError, r"m\.nii: its affine holds nan", id="NaN affine"),
         pytest.param({XYZT: b"\x05"}, FormatError, "unit of length has the code 5", id="unit"),
         pytest.param({DATATYPE: shorts(32)}, FormatError, "complex", id="complex"),
         pytest.param({DATATYPE: shorts(128)}, FormatError, "RGB", id="RGB"),

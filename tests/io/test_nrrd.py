@@ -88,7 +88,9 @@ def test_patient_spaces_become_lps(tmp_path: Path, space: str, signs: tuple[int,
         pytest.param({"space_directions": ""}, GeometryError, "no space directions", id="no directions"),
         pytest.param({"space_origin": ""}, GeometryError, "no space origin", id="no origin"),
         pytest.param({"space_origin": "(1,2)"}, FormatError, "three numbers", id="short origin"),
-        pytest.param({"space_origin": "(1,2,nan)"}, GeometryError, "m.nrrd: the affine", id="NaN origin"),
+        pytest.param(
+            {"space_origin": "(1,2,nan)"}, GeometryError, "m.nrrd: its affine holds nan", id="NaN origin"
+        ),
         pytest.param({"space_origin": "(1,2,x)"}, FormatError, "vectors of numbers", id="words"),
         pytest.param(
             {"space_directions": "(1,0,0) (0.1,1,0) (0,0,1)"},

@@ -109,6 +109,24 @@ def inspect(folder: Path, as_json: bool, protocol_file: Path | None, lesions: st
         sys.exit(EXIT_FAILED)
 
 
+@cli.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def suv(folder: Path, as_json: bool) -> None:
+    """Show what turns the PET series of a folder into SUV, and where each figure comes from."""
+    from volstrat.cli.tables import suv_table
+    from volstrat.io.entries import suv_report
+
+    try:
+        found = suv_report(folder)
+    except VolstratError as error:
+        _fail(error)
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else suv_table(found))
+    if found["error"] is not None:
+        click.echo(f"volstrat: {found['error']['message']} {found['error']['hint']}".rstrip(), err=True)
+        sys.exit(EXIT_FAILED)
+
+
 @cli.group()
 def protocol() -> None:
     """Show or check a protocol: the choices behind every verdict."""

@@ -142,3 +142,28 @@ def _what(entry: dict[str, Any]) -> str:
     return f"{entry['format']}, {shape} voxels of {spacing} mm" + (
         f", frame of reference {frame}" if frame else ""
     )
+
+
+def suv_table(found: dict[str, Any]) -> str:
+    """Render what turns a PET series into SUV for a person."""
+    lines = [
+        f"Units             {found['units'] or 'not said'}",
+        f"SUVbw factor      {_figure(found['suvbw_factor'])}",
+        f"SUL Janmahasatian {_figure(found['sul_janmahasatian_factor'])}",
+        f"SUL James         {_figure(found['sul_james_factor'])}",
+        f"Decay reference   {found['decay_reference'] or 'not said'}",
+        f"Uptake            {_minutes(found['uptake_minutes'])}",
+        "",
+        "Read from",
+        *(f"  {s['attribute']} {s['tag']}: {s['value']}"[:WIDTH] for s in found["sources"]),
+        "",
+    ]
+    return "\n".join([*lines, *_findings(found["findings"])]).rstrip()
+
+
+def _figure(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.9g}"
+
+
+def _minutes(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.1f} min"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.core.findings import Finding
+from volstrat.core.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,14 +109,14 @@ def counting_findings(
             f"{len(small)} {'lesion has' if len(small) == 1 else 'lesions have'} fewer than "
             f"{SMALL_LESION_VOXELS} voxels ({named}) and hold {share:.2g} % of the tumour.{effect}"
         )
-        findings.append(
-            Finding(code="small_lesions", severity="review" if changes_stratum else "info", message=message)
-        )
+        severity: Severity = "warning" if changes_stratum else "info"
+        findings.append(Finding(code="small_lesions", severity=severity, message=message))
     if max(spacing_mm) > THICK_SLICE_MM:
         error = counting_error_percent(_EXAMPLE_MM, spacing_mm)
         message = (
-            f"Slices are {max(spacing_mm):.3g} mm apart, more than {THICK_SLICE_MM:g} mm: counting voxels alone "
-            f"puts the volume of a {_EXAMPLE_MM:g} mm lesion off by {error:.2g} % (one standard deviation)."
+            f"Slices are {max(spacing_mm):.3g} mm apart, more than {THICK_SLICE_MM:g} mm: counting voxels "
+            f"alone puts the volume of a {_EXAMPLE_MM:g} mm lesion off by {error:.2g} % "
+            "(one standard deviation)."
         )
         findings.append(Finding(code="thick_slices", severity="warning", message=message, where="tumour"))
     return tuple(findings)

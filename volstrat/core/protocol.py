@@ -47,6 +47,17 @@ class Review:
                 raise ProtocolError(msg)
 
 
+NAMING: dict[str, tuple[str, ...]] = {
+    "fdg_avid": ("fdg*", "*fdg avid*", "*fdg-avid*", "avid*", "*pet avid*", "*pet-avid*", "*pet positi*"),
+    "resectable": ("resectable*", "can be resected*", "debulk*", "resektabel*", "resekterbar*"),
+    "remnant": ("flr*", "*remnant*", "*leverrest*"),
+    "reference": ("reference*", "referens*", "blood pool*", "blodpool*", "aorta*"),
+    "liver": ("liver", "lever", "whole liver", "hela levern", "liver parenchyma", "leverparenkym"),
+    "tumour": ("*tumour*", "*tumor*", "*tumör*", "*metasta*", "*lesion*", "*gtv*", "*primary*", "*primär*"),
+}
+"""Globs on segment labels and ROI names, English and Swedish; a name plays the first role it fits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
     """Every open choice of the rule and of how it is measured.
@@ -69,8 +80,13 @@ class Protocol:
     geometry_tolerance_mm: float = 0.1
     avidity: Avidity = field(default_factory=Avidity)
     review: Review = field(default_factory=Review)
+    naming: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(NAMING))
 
     def __post_init__(self) -> None:
+        unknown = sorted(set(self.naming) - set(NAMING))
+        if unknown:
+            msg = f"naming: unknown role {unknown[0]!r} ({', '.join(NAMING)})."
+            raise ProtocolError(msg)
         _require_between("minimum_voxels", self.minimum_voxels, low=1)
         _require_between("attribution_distance_mm", self.attribution_distance_mm, low=0)
         _require_between("geometry_tolerance_mm", self.geometry_tolerance_mm, low=0)

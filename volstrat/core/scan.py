@@ -180,9 +180,10 @@ class RunScanner:
                 msg = f"{self._where}: holds the label {stored.max()}, beyond {_LARGEST_LABEL}."
                 raise MaskValueError(msg, hint="Renumber the labels.")
             return stored.astype(np.int64)
-        values = stored.astype(np.float64)
-        if self._slope != 1 or self._intercept != 0:
-            values = values * self._slope + self._intercept
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+            values = stored.astype(np.float64)
+            if self._slope != 1 or self._intercept != 0:
+                values = values * self._slope + self._intercept
         if not np.isfinite(values).all():
             msg = f"{self._where}: holds NaN or infinite values; a mask value is a label, 0 or above."
             raise MaskValueError(msg, hint="Write the mask with whole numbers.")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
+    from volstrat.io.dicom.library import DicomLibrary
+
 MASK_ROLES = ("tumour", "resectable", "fdg_avid", "liver", "remnant", "reference")
 IMAGE_ROLES = ("pet", "ct")
 ROLES = ("tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference")
@@ -80,7 +82,8 @@ class Patient:
 class CaseSources:
     """Which files play which role in one case.
 
-    ``told_by`` says how the roles were found: "case.toml", "names", "dicom" or "manifest".
+    ``told_by`` says how the roles were found: "case.toml", "names", "dicom" or "manifest";
+    ``library`` keeps what scanning the folder's DICOM found, and does not travel between processes.
     """
 
     folder: Path
@@ -88,6 +91,7 @@ class CaseSources:
     entries: Mapping[str, tuple[RoleEntry, ...]]
     patient: Patient = field(default_factory=Patient)
     told_by: str = "names"
+    library: DicomLibrary | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", MappingProxyType(dict(self.entries)))

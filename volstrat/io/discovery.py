@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from volstrat.core.protocol import Protocol
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError
 from volstrat.io.case_file import CaseSources, RoleEntry, parse_case_file
+from volstrat.io.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.io.lesion_table import read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 CASE_FILE = "case.toml"
 _STEMS = {
@@ -55,7 +58,9 @@ def holds_case(folder: Path) -> bool:
         return any(e.name.lower() == CASE_FILE or role_of(Path(e.path)) is not None for e in entries)
 
 
-def find_sources(folder: Path, *, lesions: str | None = None) -> CaseSources:
+def find_sources(
+    folder: Path, *, lesions: str | None = None, naming: Mapping[str, Sequence[str]] | None = None
+) -> CaseSources:
     """Settle which file plays which role in a case folder.
 
     Parameters
@@ -64,6 +69,8 @@ def find_sources(folder: Path, *, lesions: str | None = None) -> CaseSources:
     lesions : str or None
         Name of the lesion table to use instead of the case's own: a file name, or ``R`` for
         ``lesions.R.csv``.
+    naming : mapping of role to globs, or None
+        The protocol's, on names of segments and ROIs in DICOM; None: the packaged protocol's.
 
     Raises
     ------
@@ -81,6 +88,8 @@ def find_sources(folder: Path, *, lesions: str | None = None) -> CaseSources:
         if case_file.exists()
         else sources_by_name(folder)
     )
+    if sources.told_by != "case.toml" and _may_hold_dicom(folder, sources):
+        sources = _with_dicom(sources, naming)
     if lesions is not None:
         sources = _with_table(sources, lesions)
     if "tumour" not in sources.entries:
@@ -91,13 +100,29 @@ def find_sources(folder: Path, *, lesions: str | None = None) -> CaseSources:
 def _with_table(sources: CaseSources, name: str) -> CaseSources:
     file_name = name if name.lower().endswith(".csv") else f"lesions.{name}.csv"
     entries = {**sources.entries, "lesions": (RoleEntry(path=sources.folder / file_name),)}
-    return CaseSources(
-        folder=sources.folder,
-        subject=sources.subject,
-        entries=entries,
-        patient=sources.patient,
-        told_by=sources.told_by,
-    )
+    return replace(sources, entries=entries)
+
+
+def _may_hold_dicom(folder: Path, sources: CaseSources) -> bool:
+    """Tell whether a folder has a subfolder or file, none of the roles' own, that may be DICOM."""
+    settled = {entry.path for entries in sources.entries.values() for entry in entries}
+    for child in sorted(folder.iterdir()):
+        if child in settled or child.name.startswith("."):
+            continue
+        if child.is_dir() or child.suffix.lower() == ".dcm" or looks_like_dicom(child):
+            return True
+    return False
+
+
+def _with_dicom(sources: CaseSources, naming: Mapping[str, Sequence[str]] | None) -> CaseSources:
+    from volstrat.io.dicom.library import DicomLibrary
+    from volstrat.io.dicom.roles import dicom_roles
+
+    library = DicomLibrary()
+    patterns = Protocol().naming if naming is None else naming
+    found = dicom_roles(sources.folder, library, patterns, settled=sources.entries)
+    told_by = "names" if "tumour" in sources.entries else "dicom"
+    return replace(sources, entries={**sources.entries, **found}, told_by=told_by, library=library)
 
 
 def sources_by_name(folder: Path) -> CaseSources:
@@ -139,8 +164,10 @@ def _no_tumour(sources: CaseSources) -> MissingRoleError:
 def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]:
     """Yield case folders below ``root``, in sorted order, as the walk meets them.
 
-    A case is the topmost folder that holds ``case.toml`` or a role file; a lowest folder that holds
-    neither is yielded too, so that it fails by name instead of being passed over.
+    A case is the topmost folder that holds ``case.toml`` or a role file; of DICOM without either, the
+    topmost below ``root`` whose files are tied together by study or frame of reference. A lowest
+    folder that holds nothing of this is yielded too, so that it fails by name instead of being
+    passed over.
 
     Parameters
     ----------
@@ -165,8 +192,17 @@ def _walk(folder: Path, skipped: Path | None, above: frozenset[Path]) -> Iterato
     except OSError:  # unreadable: a case of its own, which fails with the reason
         yield folder
         return
-    if not children and above:
+    if above and (not children or (not _roles_below(folder) and is_one_subject(folder))):
         yield folder
         return
     for child in children:
         yield from _walk(child, skipped, above | {real})
+
+
+def _roles_below(folder: Path) -> bool:
+    """Tell whether any folder below holds ``case.toml`` or a role file."""
+    return any(
+        name.lower() == CASE_FILE or role_of(Path(parent, name)) is not None
+        for parent, folders, names in os.walk(folder)
+        for name in (*names, *folders)
+    )

@@ -10,9 +10,10 @@ import numpy as np
 
 from volstrat.core.grid import VoxelGrid
 from volstrat.errors import FormatError, GeometryError
+from volstrat.io.stream import RESAVE
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from volstrat.core.findings import Finding
     from volstrat.io.stream import Encoding
@@ -35,6 +36,8 @@ MILLIMETRES_IN = {
 
 
 _MOST_FILES = 100_000
+_FARTHEST_MM = 1e7
+_SMALLEST_EDGE_MM = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +126,32 @@ def grid_of(
         If the affine is not finite, singular or sheared; the message begins with ``name``.
     """
     ni, nj, nk = shape
+    affine = plausible(name, np.asarray(affine_lps, dtype=np.float64))
     try:
-        return VoxelGrid(
-            shape=(ni, nj, nk), affine=np.asarray(affine_lps, dtype=np.float64), is_window=is_window
-        )
+        return VoxelGrid(shape=(ni, nj, nk), affine=affine, is_window=is_window)
     except GeometryError as error:
         msg = f"{name}: {error.message[0].lower()}{error.message[1:]}"
         raise GeometryError(msg, hint=error.hint) from error
+
+
+def plausible(name: str, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an affine in mm whose numbers can be a patient's.
+
+    Raises
+    ------
+    GeometryError
+        If it is not finite, reaches beyond 10 km, or has voxel edges below a nanometre.
+    """
+    if not (np.abs(affine) < _FARTHEST_MM).all():
+        msg = (
+            f"{name}: its affine holds {affine.ravel()[np.abs(affine).argmax()]:g}, which is no place in mm."
+        )
+        raise GeometryError(msg, hint=RESAVE)
+    edges = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    if not (edges > _SMALLEST_EDGE_MM).all():
+        msg = f"{name}: the voxel spacing is {edges.min():g} mm along an axis."
+        raise GeometryError(msg, hint=RESAVE)
+    return affine
 
 
 def single_volume_shape(name: str, sizes: tuple[int, ...]) -> tuple[int, int, int]:

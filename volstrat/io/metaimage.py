@@ -10,6 +10,7 @@ which the format defines; a finding says so.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -215,7 +216,7 @@ def _affine(header: _Header, dimensions: int) -> tuple[NDArray[np.float64], tupl
     if "Offset" not in missing:
         offset = header.numbers("Offset", dimensions)
     directions = rows[:3, :3].T
-    lengths = np.sqrt((directions**2).sum(axis=0))
+    lengths = np.array([math.hypot(*direction) for direction in directions.T])
     if not (np.abs(lengths - 1) <= _UNIT_LENGTH_WITHIN).all():
         rows_long = " ".join(f"{length:.6g}" for length in lengths)
         msg = f"{header.name}: its TransformMatrix is no rotation; its rows have the lengths {rows_long}."

@@ -26,8 +26,8 @@ import numpy as np
 
 from volstrat.core.findings import Finding
 from volstrat.errors import CorruptDataError, FormatError, GeometryError
-from volstrat.io.layout import VolumeHeader, grid_of, single_volume_shape
-from volstrat.io.stream import sniffed
+from volstrat.io.layout import VolumeHeader, grid_of, plausible, single_volume_shape
+from volstrat.io.stream import RESAVE, sniffed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +96,6 @@ _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _UNIT_NAMES = {1: "metres", 3: "microns"}
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LARGEST_OFFSET = 1 << 31
-_RESAVE = "Export the file again from the program that wrote it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ def _read_fields(name: str, decoder: Decoder) -> _Fields:
     raw = size_field + decoder.read_exactly(size - 4)
     if len(raw) < size:
         msg = f"{name}: ends within its header, after {len(raw)} of {size} bytes (truncated file)."
-        raise CorruptDataError(msg, hint=_RESAVE)
+        raise CorruptDataError(msg, hint=RESAVE)
     magic = raw[344:348] if size == _SIZE_1 else raw[4:12]
     if magic not in _SINGLE_FILE:
         is_analyze = size == _SIZE_1 and not magic.strip(b"\0")
@@ -191,7 +190,7 @@ def _voxel_offset(name: str, fields: _Fields) -> int:
         return least
     if not least <= offset <= _LARGEST_OFFSET or offset != int(offset):
         msg = f"{name}: its voxels would begin at byte {offset:g}; {least} is the least (damaged header)."
-        raise FormatError(msg, hint=_RESAVE)
+        raise FormatError(msg, hint=RESAVE)
     return int(offset)
 
 
@@ -224,7 +223,7 @@ def _scaling(name: str, fields: _Fields) -> tuple[float, float]:
         return 1.0, 0.0
     if not math.isfinite(intercept):
         msg = f"{name}: its values have the slope {slope:g} but no finite intercept ({intercept})."
-        raise FormatError(msg, hint=_RESAVE)
+        raise FormatError(msg, hint=RESAVE)
     return slope, intercept
 
 
@@ -233,25 +232,26 @@ def _grid(name: str, fields: _Fields) -> tuple[VoxelGrid, tuple[Finding, ...]]:
     count = fields.whole("dim")
     if not 1 <= count <= 7:
         msg = f"{name}: claims {count} dimensions; NIfTI has 1 to 7 (damaged header)."
-        raise FormatError(msg, hint=_RESAVE)
+        raise FormatError(msg, hint=RESAVE)
     sizes = [int(n) for n in fields.values["dim"][1 : count + 1]]
     sizes[3:] = [n or 1 for n in sizes[3:]]  # an unused axis is 1, and 0 where writers were careless
     shape = single_volume_shape(name, tuple(sizes))
     scale, findings = _millimetres(name, fields.whole("xyzt_units"))
     to_mm = np.diag([scale, scale, scale, 1.0])
     qform = to_mm @ _qform(name, fields) if fields.whole("qform_code") > 0 else None
-    sform = to_mm @ np.vstack((np.reshape(fields.values["srow"], (3, 4)), [0.0, 0.0, 0.0, 1.0]))
     if fields.whole("sform_code") <= 0:
         if qform is None:
             msg = f"{name}: has neither qform nor sform, so it does not say where left is."
             raise GeometryError(msg, hint="Convert it again from its DICOM series, orientation included.")
         chosen = qform
     else:
+        rows = np.reshape(fields.values["srow"], (3, 4))
+        sform = to_mm @ plausible(name, np.vstack((rows, [0.0, 0.0, 0.0, 1.0])))
         chosen = sform
         if qform is not None:
             _refuse_disagreement(name, shape, qform, sform)
         else:
-            findings += _pixdim_finding(name, np.array(fields.values["pixdim"][1:4]) * scale, sform)
+            findings += _pixdim_finding(name, np.array(fields.values["pixdim"][1:4]), scale, sform)
     return grid_of(name, shape, _RAS_TO_LPS @ chosen), findings
 
 
@@ -259,7 +259,7 @@ def _millimetres(name: str, xyzt_units: int) -> tuple[float, tuple[Finding, ...]
     code = xyzt_units & 7
     if code not in _MILLIMETRES:
         msg = f"{name}: its unit of length has the code {code}; millimetres, metres or microns were expected."
-        raise FormatError(msg, hint=_RESAVE)
+        raise FormatError(msg, hint=RESAVE)
     if code not in _UNIT_NAMES:
         return 1.0, ()
     finding = Finding(
@@ -276,10 +276,10 @@ def _qform(name: str, fields: _Fields) -> Affine:
     b, c, d = (float(v) for v in fields.values["quatern"])
     rest = 1.0 - (b * b + c * c + d * d)
     sizes = np.array(fields.values["pixdim"][1:4], dtype=np.float64)
-    if not rest > -1e-3 or not (sizes > 0).all():
+    if not rest > -1e-3 or not ((sizes > 0) & np.isfinite(sizes)).all():
         voxel = _millimetre_list(sizes)
         msg = f"{name}: its qform is unusable (quaternion {b:g} {c:g} {d:g}, voxel {voxel})."
-        raise GeometryError(msg, hint=_RESAVE)
+        raise GeometryError(msg, hint=RESAVE)
     if rest < 1e-7:  # half a turn: what is left of `a` is rounding (as nifti_quatern_to_mat44 has it)
         length = math.sqrt(b * b + c * c + d * d)
         a, b, c, d = 0.0, b / length, c / length, d / length
@@ -296,7 +296,7 @@ def _qform(name: str, fields: _Fields) -> Affine:
     affine = np.eye(4)
     affine[:3, :3] = rotation * sizes
     affine[:3, 3] = fields.values["qoffset"]
-    return affine
+    return plausible(name, affine)
 
 
 def _refuse_disagreement(name: str, shape: tuple[int, ...], qform: Affine, sform: Affine) -> None:
@@ -313,9 +313,12 @@ def _refuse_disagreement(name: str, shape: tuple[int, ...], qform: Affine, sform
         raise GeometryError(msg, hint="Find out which is right and write it to both.")
 
 
-def _pixdim_finding(name: str, sizes: NDArray[np.float64], sform: Affine) -> tuple[Finding, ...]:
+def _pixdim_finding(
+    name: str, pixdim: NDArray[np.float64], scale: float, sform: Affine
+) -> tuple[Finding, ...]:
     """Voxel sizes that contradict the sform: readers differ on which they take, so a person should know."""
     edges = np.sqrt((sform[:3, :3] ** 2).sum(axis=0))
+    sizes = np.clip(pixdim, -1e9, 1e9) * scale  # the clip only keeps nonsense from overflowing
     if (np.abs(sizes - edges) <= 1e-3 * edges).all():
         return ()
     return (

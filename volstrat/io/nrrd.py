@@ -24,6 +24,7 @@ from volstrat.io.layout import (
     beside,
     grid_of,
     numbered_names,
+    plausible,
     single_volume_shape,
 )
 from volstrat.io.stream import start_of_voxels
@@ -274,7 +275,7 @@ def _affine(header: _Header, spatial: tuple[int, ...]) -> NDArray[np.float64]:
     to_mm = _millimetres(header)
     signs = _SIGNS_TO_LPS[space]
     scale = np.diag([signs[0] * to_mm[0], signs[1] * to_mm[1], signs[2] * to_mm[2], 1.0])
-    scaled: NDArray[np.float64] = scale @ affine
+    scaled: NDArray[np.float64] = scale @ plausible(header.name, affine)
     return scaled
 
 

@@ -35,7 +35,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _LARGEST_DEFLATE_RATIO = 1040  # deflate cannot expand by more than 1032
 _LONGEST_NUMBER = 1000  # characters
 _WBITS = {"gzip": 31, "zlib": 47}  # 47: zlib, or gzip by its magic, as ITK writes either
-_RESAVE = "Export the file again from the program that wrote it."
+RESAVE = "Export the file again from the program that wrote it."
+"""The next step where a file itself is at fault."""
 
 
 class Digest(Protocol):
@@ -71,7 +72,7 @@ class SourceFile:
         if size == 0:
             self._handle.close()
             msg = f"{self.name}: the file is empty."
-            raise InputFileError(msg, hint=_RESAVE)
+            raise InputFileError(msg, hint=RESAVE)
         self._left = size
 
     def __enter__(self) -> Self:
@@ -123,7 +124,7 @@ class SourceFile:
             block = self.read(_BLOCK_BYTES)
             if not block:
                 msg = f"{self.name}: ends within the {lines} lines that its header says to skip."
-                raise CorruptDataError(msg, hint=_RESAVE)
+                raise CorruptDataError(msg, hint=RESAVE)
             ends = block.count(b"\n")
             if ends < left:
                 left -= ends
@@ -206,7 +207,7 @@ class Decoder:
             part = self.read(min(size, PIECE_BYTES))
             if not part:
                 msg = f"{self.name}: ends {size} bytes before its voxels would begin."
-                raise CorruptDataError(msg, hint=_RESAVE)
+                raise CorruptDataError(msg, hint=RESAVE)
             size -= len(part)
 
     def pieces(self, size: int) -> Iterator[bytes]:
@@ -222,14 +223,14 @@ class Decoder:
                 f"{self.name}: is too short for its header, which promises {size} bytes of voxels "
                 "(truncated file)."
             )
-            raise CorruptDataError(msg, hint=_RESAVE)
+            raise CorruptDataError(msg, hint=RESAVE)
         done = 0
         while done < size:
             # Back to whole words after a short piece: aligned pieces are scanned without a copy.
             piece = self.read(min(PIECE_BYTES - done % 8, size - done))
             if not piece:
                 msg = f"{self.name}: ends after {done} of the {size} voxel bytes its header promises."
-                raise CorruptDataError(msg, hint=_RESAVE)
+                raise CorruptDataError(msg, hint=RESAVE)
             done += len(piece)
             yield piece
         if self.read(1):
@@ -271,7 +272,7 @@ class _InflateDecoder(Decoder):
                 self._pending = self._engine.unconsumed_tail
                 if not block and not piece:
                     msg = f"{self.name}: the compressed data break off before their end (truncated file)."
-                    raise CorruptDataError(msg, hint=_RESAVE)
+                    raise CorruptDataError(msg, hint=RESAVE)
             if piece:
                 return piece
         return b""
@@ -282,7 +283,7 @@ class _InflateDecoder(Decoder):
         except zlib_ng.error as error:  # type: ignore[misc]  # its stub declares an instance
             reason = str(error).rpartition(": ")[2]
             msg = f"{self.name}: the compressed data are damaged ({reason})."
-            raise CorruptDataError(msg, hint=_RESAVE) from error
+            raise CorruptDataError(msg, hint=RESAVE) from error
         return piece
 
 
@@ -311,12 +312,12 @@ class _Bzip2Decoder(Decoder):
                 block = self._source.read(_BLOCK_BYTES)
                 if not block:
                     msg = f"{self.name}: the compressed data break off before their end (truncated file)."
-                    raise CorruptDataError(msg, hint=_RESAVE)
+                    raise CorruptDataError(msg, hint=RESAVE)
             try:
                 piece = self._engine.decompress(block, limit)
             except (OSError, ValueError) as error:
                 msg = f"{self.name}: the compressed data are damaged ({error})."
-                raise CorruptDataError(msg, hint=_RESAVE) from error
+                raise CorruptDataError(msg, hint=RESAVE) from error
             if piece:
                 return piece
 
@@ -344,7 +345,7 @@ class _TextDecoder(Decoder):
             self._word = words.pop() if unfinished and words else b""
             if len(self._word) > _LONGEST_NUMBER:
                 msg = f"{self.name}: holds text where a number was expected."
-                raise CorruptDataError(msg, hint=_RESAVE)
+                raise CorruptDataError(msg, hint=RESAVE)
             self._bytes = self._encoded(words)
         piece, self._bytes = self._bytes[:limit], self._bytes[limit:]
         return piece
@@ -357,13 +358,13 @@ class _TextDecoder(Decoder):
             limits = np.iinfo(self._dtype)  # type: ignore[type-var]
             if not ((values >= limits.min) & (values <= limits.max) & (values == np.rint(values))).all():
                 msg = f"{self.name}: holds a number that is no {self._dtype.name}."
-                raise CorruptDataError(msg, hint=_RESAVE)
+                raise CorruptDataError(msg, hint=RESAVE)
             return values.astype(self._dtype).tobytes()
         except ValueError as error:
             if isinstance(error, CorruptDataError):
                 raise
             msg = f"{self.name}: holds text where a number was expected."
-            raise CorruptDataError(msg, hint=_RESAVE) from error
+            raise CorruptDataError(msg, hint=RESAVE) from error
 
 
 def sniffed(source: SourceFile) -> Decoder:
@@ -389,7 +390,7 @@ def decoder_for(source: SourceFile, encoding: Encoding, dtype: np.dtype[np.gener
         return _TextDecoder(source, dtype)
     if encoding == "gzip" and not source.starts_with(_GZIP_MAGIC):
         msg = f"{source.name}: the voxels are not gzip, as the header says."
-        raise CorruptDataError(msg, hint=_RESAVE)
+        raise CorruptDataError(msg, hint=RESAVE)
     return _InflateDecoder(source, _WBITS[encoding])
 
 
@@ -416,7 +417,7 @@ def start_of_voxels(source: SourceFile, header: VolumeHeader) -> Decoder:
     if skip == -1:
         if header.encoding != "raw":
             msg = f"{header.name}: counts its {header.encoding} voxels from the file's end; raw was expected."
-            raise FormatError(msg, hint=_RESAVE)
+            raise FormatError(msg, hint=RESAVE)
         skip = max(source.remaining_bytes - header.voxel_bytes_per_file, 0)
     decoder = decoder_for(source, header.encoding, header.dtype)
     decoder.skip(skip)

@@ -202,6 +202,18 @@ def read_grid(path: Path) -> VoxelGrid:
         return header.grid
 
 
+def data_files(path: Path) -> tuple[Path, ...]:
+    """Read the header only and return the files that hold its voxels; none where they follow it.
+
+    Raises
+    ------
+    InputFileError, FormatError, CorruptDataError, GeometryError
+        As `read_mask`, for what a header can show.
+    """
+    with _opened(path, None) as (header, _):
+        return header.data_files
+
+
 def _format_of(path: Path, header: VolumeHeader) -> str:
     return "seg.nrrd" if header.is_segmentation else str(volume_format(path))
 
@@ -328,8 +340,9 @@ def _filled(header: VolumeHeader, pieces: Iterator[bytes]) -> NDArray[np.float32
         count = len(data) // header.dtype.itemsize
         carry = data[count * header.dtype.itemsize :]
         stored = np.frombuffer(data, dtype=header.dtype, count=count)
-        if scaled:
-            stored = stored.astype(np.float64) * header.slope + header.intercept
-        values[done : done + count] = stored
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and so it reads
+            if scaled:
+                stored = stored.astype(np.float64) * header.slope + header.intercept
+            values[done : done + count] = stored
         done += count
     return values

@@ -174,6 +174,70 @@ def test_truncated_files_are_listed_with_their_series(tmp_path: Path, kept: floa
     assert folder.findings()[-1].code == "dicom_file_unreadable"
 
 
+def test_no_cut_of_a_file_passes_for_the_whole(tmp_path: Path) -> None:
+    """Cut at every byte, also exactly between two attributes: listed as broken, or known to lack pixels."""
+    path = write_stack(tmp_path, count=1)[0]
+    content = path.read_bytes()
+    for kept in range(132, len(content)):
+        path.write_bytes(content[:kept])
+        folder = scan_dicom(tmp_path)
+        assert folder.skipped == ()
+        if not folder.broken:
+            assert folder.series[0].files[0].pixels is None
+
+
+def test_a_long_private_attribute_before_what_is_wanted_is_stepped_over(tmp_path: Path) -> None:
+    """Some scanners put hundreds of kilobytes in front of the geometry."""
+    for k in range(3):
+        dataset = image_dataset(pixels=np.ones((6, 4), dtype=np.int16), position_mm=(0, 0, 2.0 * k))
+        dataset.add_new(0x00190010, "LO", "SOMEONE")
+        dataset.add_new(0x00191001, "OB", bytes(300_000))
+        save(dataset, tmp_path / f"{k}")
+    (series,) = scan_dicom(tmp_path).series
+    assert series_geometry(series).grid.shape == (4, 6, 3)
+
+
+def test_a_sequence_under_an_unknown_vr_is_stepped_over(tmp_path: Path) -> None:
+    """UN of undefined length in an explicit file holds implicit elements (PS3.5 6.2.2)."""
+    path = write_stack(tmp_path, count=1)[0]
+    content = path.read_bytes()
+    at = content.index(b"\x20\x00\x32\x00DS")
+    # One item of undefined length with (0009,1001), implicit, of 0x4142 bytes, which read as the VR "BA".
+    item = b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + b"\x09\x00\x01\x10\x42\x41\x00\x00" + bytes(0x4142)
+    ends = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    unknown = b"\x20\x00\x31\x00UN\0\0\xff\xff\xff\xff" + item + ends
+    path.write_bytes(content[:at] + unknown + content[at:])
+    (series,) = scan_dicom(tmp_path).series
+    assert series.files[0].plane is not None
+    assert series.files[0].plane.position_mm == (-31.0, 17.5, -412.25)
+
+
+@pytest.mark.parametrize(
+    ("character_set", "stored"),
+    [
+        ("ISO_IR 100", "latin-1"),
+        ("ISO_IR 192", "utf-8"),
+        (None, "utf-8"),
+        (None, "latin-1"),
+        ("ISO_IR 144", "iso8859_5"),
+    ],
+)
+def test_names_are_decoded_by_their_character_set(
+    tmp_path: Path, character_set: str | None, stored: str
+) -> None:
+    """Swedish in Latin-1 and UTF-8, said or not; Cyrillic by way of pydicom."""
+    name = "Печень" if stored == "iso8859_5" else "Lever, höger"
+    dataset = image_dataset(pixels=np.ones((6, 4), dtype=np.int16), position_mm=(0, 0, 0))
+    if character_set:
+        dataset.SpecificCharacterSet = character_set
+    dataset.SeriesDescription = "X" * len(name.encode(stored))
+    path = save(dataset, tmp_path / "file")
+    filled = path.read_bytes()
+    path.write_bytes(filled.replace(b"X" * len(name.encode(stored)), name.encode(stored)))
+    (series,) = scan_dicom(tmp_path).series
+    assert series.description == name
+
+
 def test_a_broken_file_of_another_series_does_not_concern_this_one(tmp_path: Path) -> None:
     """Told apart by the UID that the header still holds."""
     write_stack(tmp_path, series_uid="1.2.3.4")

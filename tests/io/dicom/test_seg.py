@@ -74,7 +74,7 @@ def _sources(shape: tuple[int, ...], *, frame: str = FRAME) -> list[Dataset]:
     return slices
 
 
-def _segmentation(dense: NDArray[Any], kind: str = "BINARY", **options: object) -> Dataset:
+def _segmentation(dense: NDArray[Any], kind: str = "BINARY", *, syntax: str = EXPLICIT) -> Dataset:
     """Write ``dense`` [i, j, k] of labels, or [i, j, k, segment] of overlapping ones, with highdicom."""
     count = dense.shape[3] if dense.ndim == 4 else int(dense.max())
     described = [
@@ -100,7 +100,7 @@ def _segmentation(dense: NDArray[Any], kind: str = "BINARY", **options: object) 
         manufacturer_model_name="none",
         software_versions="1",
         device_serial_number="1",
-        **options,
+        transfer_syntax_uid=syntax,
     )
 
 
@@ -110,9 +110,9 @@ def _saved(seg: Dataset, folder: Path) -> Path:
     return path
 
 
-def _changed(folder: Path, dense: NDArray[Any], **options: object) -> Dataset:
+def _changed(folder: Path, dense: NDArray[Any], kind: str = "BINARY", *, syntax: str = EXPLICIT) -> Dataset:
     """Return a SEG of ``dense``, as a plain data set that a test may spoil."""
-    return pydicom.dcmread(_saved(_segmentation(dense, **options), folder))
+    return pydicom.dcmread(_saved(_segmentation(dense, kind, syntax=syntax), folder))
 
 
 def _reordered(seg: Dataset, order: NDArray[np.int64]) -> None:
@@ -376,7 +376,7 @@ def test_a_fractional_seg_needs_a_threshold(tmp_path: Path) -> None:
     """Shares 0.2, 0.5 and 0.8 of 255 (51, 127.5 -> 127 or 128, 204): refused without, cut with one."""
     dense = np.zeros((8, 5, 3, 1), np.float32)
     dense[1, 1, :, 0], dense[2, 1, :, 0], dense[3, 1, :, 0] = 0.2, 0.5, 0.8
-    path = _saved(_segmentation(dense, "FRACTIONAL", fractional_type="PROBABILITY"), tmp_path)
+    path = _saved(_segmentation(dense, "FRACTIONAL"), tmp_path)
     with pytest.raises(MaskValueError, match="FRACTIONAL") as caught:
         read_seg(path)
     assert "threshold" in caught.value.hint
@@ -485,7 +485,7 @@ def test_compressed_frames_give_the_same_voxels(tmp_path: Path, kind: str, synta
     """As highdicom writes them."""
     shape = (13, 11, 5)
     dense = _blobs(shape, 3)
-    mask, _ = read_seg(_saved(_segmentation(dense, kind, transfer_syntax_uid=syntax), tmp_path))
+    mask, _ = read_seg(_saved(_segmentation(dense, kind, syntax=syntax), tmp_path))
     for label in (1, 2, 3):
         assert (_dense(mask, shape, label) == (dense == label)).all()
 
@@ -527,7 +527,9 @@ def test_deflated_frames_give_the_same_voxels(tmp_path: Path) -> None:
     frames = []
     for frame in seg.pixel_array:
         deflate = zlib.compressobj(wbits=-15)
-        frames.append(deflate.compress(np.packbits(frame.ravel(), bitorder="little")) + deflate.flush())
+        frames.append(
+            deflate.compress(np.packbits(frame.ravel(), bitorder="little").tobytes()) + deflate.flush()
+        )
     _encapsulated(seg, frames, "1.2.840.10008.1.2.8.1")
     path = tmp_path / "deflated.dcm"
     seg.save_as(path, implicit_vr=False, little_endian=True, force_encoding=True)
@@ -546,7 +548,7 @@ def test_a_lossy_or_unknown_compression_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_compressed_frame_is_refused(tmp_path: Path) -> None:
     """One frame is missing; one does not decode."""
     dense = _blobs((8, 8, 3), 1)
-    seg = _changed(tmp_path, dense, kind="LABELMAP", transfer_syntax_uid=pydicom.uid.RLELossless)
+    seg = _changed(tmp_path, dense, kind="LABELMAP", syntax=pydicom.uid.RLELossless)
     frames = list(pydicom.encaps.generate_frames(seg.PixelData, number_of_frames=3))
     _encapsulated(seg, frames[:2], pydicom.uid.RLELossless)
     with pytest.raises(CorruptDataError, match="compressed"):
@@ -595,7 +597,10 @@ def test_segments_that_contradict_themselves_are_refused(tmp_path: Path) -> None
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     """A CT slice, a text and a missing file."""
     ct = _sources((4, 4, 1))[0]
-    ct.file_meta.MediaStorageSOPClassUID, ct.file_meta.MediaStorageSOPInstanceUID = ct.SOPClassUID, "1.2.3"
+    ct.file_meta.MediaStorageSOPClassUID, ct.file_meta.MediaStorageSOPInstanceUID = (
+        ct.SOPClassUID,
+        ct.SOPInstanceUID,
+    )
     ct.save_as(tmp_path / "ct.dcm", enforce_file_format=True)
     with pytest.raises(FormatError, match=r"ct\.dcm.*not a DICOM SEG"):
         read_seg(tmp_path / "ct.dcm")

@@ -476,6 +476,15 @@ def test_lean_factors_use_both_formulas(tmp_path: Path) -> None:
     assert factors.sul_james_factor == pytest.approx(factors.suvbw_factor * 56.52 / 70, rel=1e-9)
 
 
+def test_lean_factors_of_a_woman(tmp_path: Path) -> None:
+    """70 kg and 175 cm: constants of her own in both formulas."""
+    factors = factors_of(tmp_path, setting(PatientSex="F"))
+    assert factors.suvbw_factor is not None
+    # 648900 / (8780 + 244 x 160/7) = 4542300 / 100500 = 45.1970149 kg; 74.9 - 148 x 0.16 = 51.22 kg.
+    assert factors.sul_janmahasatian_factor == pytest.approx(factors.suvbw_factor * 45.1970149 / 70, rel=1e-8)
+    assert factors.sul_james_factor == pytest.approx(factors.suvbw_factor * 51.22 / 70, rel=1e-9)
+
+
 def test_james_is_refused_past_its_maximum(tmp_path: Path) -> None:
     """Men: 1.10 x 175^2 / 256 = 131.59 kg; beyond it lean mass would fall."""
     factors = factors_of(tmp_path, setting(PatientWeight="132"))
@@ -525,11 +534,11 @@ def test_fdg_by_any_name_is_no_finding(tmp_path: Path, name: str) -> None:
 
 
 def test_suv_image_is_values_times_factor(tmp_path: Path) -> None:
-    """100 Bq/ml and 101 Bq/ml."""
-    factors = factors_of(tmp_path)
+    """100 x 2 + 40 Bq/ml and 101 x 2 + 40 Bq/ml: the intercept is scaled too."""
+    factors = factors_of(tmp_path, setting(RescaleSlope="2", RescaleIntercept="40"))
     (series,) = scan_dicom(tmp_path).series
     values = read_suv(series, series_geometry(series), factors).values.astype(np.float64)
-    expected = np.array([100, 101]) * UNDECAYED * ONE_HOUR
+    expected = np.array([240, 242]) * UNDECAYED * ONE_HOUR
     np.testing.assert_allclose(values[3, 5], expected, rtol=1e-6)
 
 

@@ -32,11 +32,13 @@ _FIRST_PIXEL_TAG: Final = 0x7FE00001  # offset tables and float pixel data also 
 _PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
 _MEDIA_CLASS: Final = 0x00020002
 _TRANSFER_SYNTAX: Final = 0x00020010
+# Writers that leave the attribute out while using more than ASCII mostly mean UTF-8.
+_CHARACTER_SETS: Final = {"": "utf-8", "ISO_IR 100": "latin-1", "ISO_IR 192": "utf-8", "ISO_IR 6": "utf-8"}
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS: Final = frozenset(
     [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"]
 )
-# Contours and functional groups: megabytes that cost seconds to walk where their length is undefined.
+# Contours and functional groups: megabytes, and seconds to walk where their length is undefined.
 _BULKY_TAGS: Final = frozenset({0x30060039, 0x52009229, 0x52009230})
 _PREAMBLE: Final = 128
 _FIRST_READ: Final = 1 << 14
@@ -84,8 +86,8 @@ class Header:
     media_class_uid : str
         MediaStorageSOPClassUID of the file meta information; may be empty.
     pixels : PixelLayout or None
-        None where the file ends, or reading stopped, before pixel data: it stops at contours or
-        functional groups of undefined length, unless those are asked for.
+        None where the file ends, or reading stopped, before pixel data: it stops at contours and
+        at functional groups that are long, unless those are asked for.
     size : int
         Bytes of the file.
     """
@@ -177,10 +179,16 @@ class Header:
 
 
 def _decoded(stored: bytes, character_set: str) -> str:
-    from pydicom.charset import convert_encodings, decode_bytes
+    """Decode text by SpecificCharacterSet (PS3.3 C.12.1.1.2); the common ones without pydicom."""
+    encoding = _CHARACTER_SETS.get(character_set)
+    try:
+        if encoding is not None:
+            return stored.decode(encoding)
+        from pydicom.charset import convert_encodings, decode_bytes
 
-    encodings = convert_encodings(character_set.split("\\"))
-    return decode_bytes(stored, encodings, set()).strip(" \0")
+        return decode_bytes(stored, convert_encodings(character_set.split("\\")), set()).strip(" \0")
+    except (LookupError, UnicodeDecodeError):
+        return stored.decode("latin-1")
 
 
 class _Reader:
@@ -333,7 +341,11 @@ class HeaderReader:
                 if tag in _PIXEL_TAGS:
                     pixels = _pixel_layout(tag, start, length, size)
                     break
-            if length == UNDEFINED_LENGTH and tag in _BULKY_TAGS and tag not in wanted:
+            if (
+                tag in _BULKY_TAGS
+                and tag not in wanted
+                and (length == UNDEFINED_LENGTH or len(buffer) < start + length <= size)
+            ):
                 break
             at = start + length if length != UNDEFINED_LENGTH else reader.end_of_value(start, length, vr, 0)
             if not tag:  # zero padding behind the data set

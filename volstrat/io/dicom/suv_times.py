@@ -89,7 +89,7 @@ def _half_life_s(header: PetHeader, *, is_needed: bool) -> float:
     name = element_name("RadionuclideHalfLife")
     if half_life is None:
         if not is_needed:
-            return low
+            return low  # multiplies no elapsed time
         msg = f"{name} is missing."
         raise SuvError(msg, hint="SUV needs the half-life in seconds (F-18: 6586.2).")
     if not low <= half_life <= high:

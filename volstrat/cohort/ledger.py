@@ -1,0 +1,258 @@
+"""The ledger: one row a case, in SQLite, in the output folder.
+
+It says what this run has seen and done, and so which subjects are gone, which names come twice, and in which
+order the tables list them. What lets a subject be skipped lies beside its record (`volstrat.cohort.worker`),
+written by the process that wrote the record: losing the ledger, or the parent, loses no finished subject.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from volstrat.cohort.folders import fold, marked_name
+from volstrat.cohort.tasks import STATUSES
+from volstrat.errors import OutputError
+from volstrat.io.output import STATE_FOLDER, folder_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from volstrat.cohort.tasks import Receipt
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE cohort_case (
+    location      TEXT PRIMARY KEY,
+    subject       TEXT NOT NULL,
+    folded        TEXT NOT NULL,
+    folder        TEXT NOT NULL,
+    run           INTEGER NOT NULL,
+    done          INTEGER NOT NULL CHECK (done IN (0, 1)),
+    status        TEXT CHECK (status IN ('assigned', 'review', 'not_assessable', 'failed')),
+    stratum       TEXT,
+    inputs_sha256 TEXT,
+    record_sha256 TEXT
+) STRICT;
+CREATE INDEX case_subject ON cohort_case (run, subject);
+CREATE INDEX case_folded ON cohort_case (run, folded);
+CREATE TABLE run (number INTEGER PRIMARY KEY) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A subject as the tables take it up."""
+
+    subject: str
+    folder: str
+    record_sha256: str
+
+
+class Ledger:
+    """The ledger of one output folder, open for one run; the folder's lock is held meanwhile.
+
+    Parameters
+    ----------
+    out : Path
+    reserved : frozenset of str
+        Folded names that no subject's folder may have.
+    fresh : bool
+        Begin with an empty one.
+    """
+
+    def __init__(self, out: Path, *, reserved: frozenset[str], fresh: bool = False) -> None:
+        self._path = out / STATE_FOLDER / "ledger.sqlite"
+        self._reserved = reserved
+        with self._told():
+            if fresh:
+                for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-journal"):
+                    self._path.with_name(name).unlink(missing_ok=True)
+            self._db = sqlite3.connect(self._path, isolation_level=None)
+            self._open()
+        self.run = self._begin()
+
+    def _open(self) -> None:
+        # The lock already keeps others out; without shared memory, a WAL works on network disks too.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        elif version != _VERSION:
+            msg = f"{self._path}: was written by another version of volstrat (form {version})."
+            raise OutputError(msg, hint="Name another folder with -o, or start over with --fresh.")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what SQLite and the disk say into one sentence."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            msg = f"{self._path}: the run's ledger cannot be used ({error})."
+            hint = "Check the disk's space and permissions; --fresh starts over with a new one."
+            raise OutputError(msg, hint=hint) from error
+        except OSError as error:
+            msg = f"{self._path}: cannot be written ({error.strerror})."
+            raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
+
+    def _begin(self) -> int:
+        with self._told():
+            number = self._db.execute("INSERT INTO run DEFAULT VALUES RETURNING number").fetchone()[0]
+            self._db.execute("BEGIN")
+        return int(number)
+
+    def commit(self) -> None:
+        """Make what was noted outlast this process."""
+        with self._told():
+            self._db.execute("COMMIT")
+            self._db.execute("BEGIN")
+
+    def close(self) -> None:
+        """Commit and close."""
+        with self._told():
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+            self._db.close()
+
+    def abandon(self) -> None:
+        """Close without a word where something else has already gone wrong."""
+        self._db.close()
+
+    def offer(self, location: str, subject: str) -> str | None:
+        """Note that this run has met a case, and return the name of its folder in the output.
+
+        Returns
+        -------
+        str or None
+            None where this run has met another case of the subject: there will be no result for it.
+        """
+        plain = folder_name(subject)
+        folded = fold(plain)
+        with self._told():
+            met = self._db.execute(
+                "SELECT subject FROM cohort_case WHERE run = ? AND folded = ? AND location <> ?",
+                (self.run, folded, location),
+            ).fetchall()
+            before = self._db.execute(
+                "SELECT folder FROM cohort_case WHERE location = ? AND subject = ?", (location, subject)
+            ).fetchone()
+            twice = any(other == subject for (other,) in met)
+            if met or folded in self._reserved:
+                folder = plain if twice else marked_name(subject)
+            else:
+                folder = before[0] if before else plain
+            self._db.execute(
+                "INSERT INTO cohort_case (location, subject, folded, folder, run, done, status)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, iif(?6, 'failed', NULL))"
+                " ON CONFLICT (location) DO UPDATE SET subject = ?2, folded = ?3, folder = ?4, run = ?5,"
+                " done = ?6, status = iif(?6, 'failed', NULL), stratum = NULL, inputs_sha256 = NULL,"
+                " record_sha256 = NULL",
+                (location, subject, folded, folder, self.run, int(twice)),
+            )
+        return None if twice else folder
+
+    def note(self, receipt: Receipt) -> None:
+        """Note that a case is done."""
+        with self._told():
+            self._db.execute(
+                "UPDATE cohort_case SET done = 1, status = ?, stratum = ?, inputs_sha256 = ?,"
+                " record_sha256 = ? WHERE location = ?",
+                (
+                    receipt.status,
+                    receipt.stratum,
+                    receipt.inputs_sha256,
+                    receipt.record_sha256,
+                    receipt.location,
+                ),
+            )
+
+    def twice(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the subjects that several cases of this run are called, with those cases' locations."""
+        subjects = self._rows(
+            "SELECT subject FROM cohort_case WHERE run = ? GROUP BY subject HAVING count(*) > 1", self.run
+        )
+        for (subject,) in subjects:
+            found = self._rows(
+                "SELECT location FROM cohort_case WHERE run = ? AND subject = ? ORDER BY location",
+                self.run,
+                subject,
+            )
+            yield subject, tuple(location for (location,) in found)
+
+    def settle_twice(self, subject: str, folder: str, record_sha256: str) -> None:
+        """Note the one failed record of a subject that several cases are called."""
+        with self._told():
+            self._db.execute(
+                "UPDATE cohort_case SET folder = ?, done = 1, status = 'failed', stratum = NULL,"
+                " inputs_sha256 = NULL, record_sha256 = ? WHERE run = ? AND subject = ?",
+                (folder, record_sha256, self.run, subject),
+            )
+
+    def misplaced(self) -> list[tuple[str, str, str]]:
+        """Return subjects whose folder is not the one they should have: (subject, is, should be).
+
+        Marked folders are for names that others are taken for, and for reserved ones; for no other.
+        """
+        wrong = []
+        rows = self._rows(
+            "SELECT subject, min(folder), folded, (SELECT count(DISTINCT o.subject) FROM cohort_case o"
+            " WHERE o.run = c.run AND o.folded = c.folded) FROM cohort_case c WHERE run = ? GROUP BY subject"
+            " ORDER BY subject",
+            self.run,
+        )
+        for subject, folder, folded, sharing in rows:
+            marked = sharing > 1 or folded in self._reserved
+            wanted = marked_name(subject) if marked else folder_name(subject)
+            if folder != wanted:
+                wrong.append((subject, folder, wanted))
+        return wrong
+
+    def moved(self, subject: str, folder: str) -> None:
+        """Note that a subject's results lie in another folder now."""
+        with self._told():
+            self._db.execute(
+                "UPDATE cohort_case SET folder = ? WHERE run = ? AND subject = ?", (folder, self.run, subject)
+            )
+
+    def subjects(self) -> Iterator[Done]:
+        """Yield this run's subjects, once each, by name (code point order)."""
+        rows = self._rows(
+            "SELECT subject, min(folder), min(record_sha256) FROM cohort_case WHERE run = ? AND done = 1"
+            " GROUP BY subject ORDER BY subject",
+            self.run,
+        )
+        for subject, folder, record_sha256 in rows:
+            yield Done(subject=subject, folder=folder, record_sha256=record_sha256)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many subjects of this run have each status."""
+        rows = self._rows(
+            "SELECT status, count(DISTINCT subject) FROM cohort_case WHERE run = ? AND done = 1"
+            " GROUP BY status",
+            self.run,
+        )
+        found = dict(rows)
+        return {status: found.get(status, 0) for status in STATUSES}
+
+    def removed(self) -> tuple[str, ...]:
+        """Return the subjects that earlier runs had met and that this one has not."""
+        rows = self._rows(
+            "SELECT DISTINCT subject FROM cohort_case WHERE run < ?1 AND subject NOT IN"
+            " (SELECT subject FROM cohort_case WHERE run = ?1) ORDER BY subject",
+            self.run,
+        )
+        return tuple(subject for (subject,) in rows)
+
+    def forget_removed(self) -> None:
+        """Drop the rows of cases that this run has not met, once they have been reported."""
+        with self._told():
+            self._db.execute("DELETE FROM cohort_case WHERE run < ?", (self.run,))
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[str, ...]]:
+        with self._told():
+            yield from self._db.execute(query, values)

@@ -1,0 +1,258 @@
+"""Workers on this machine: processes that a subject may kill without harm to any other.
+
+Each worker is a pebble pool of one process, with one subject at a time: nothing is shared between workers that
+a dying one could leave locked, and whose death it was is never in doubt.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from volstrat.cohort.worker import do_task, fail_task
+from volstrat.errors import MemoryLimitError, OutputError, TimeLimitError, WorkerLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from volstrat.cohort.tasks import Limits, Receipt, Task, WorkerContext
+
+    TakeTask = Callable[[float], Task | None]
+    """Gives the next task, waiting so many seconds at most; None: none yet, or none any more."""
+
+_TURN_SECONDS = 0.2
+_MEMORY_SHARE = 0.9
+_MOST_STARTS_IN_VAIN = 5
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+_context: WorkerContext | None = None
+"""Set once in each worker process, by `_start_worker`."""
+
+
+def default_workers() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine_memory_bytes() -> int:
+    """Return how much memory there is: the machine's, or this control group's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            total = min(total, int(Path(path).read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue
+    return total
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, however that happens.
+
+    Parameters
+    ----------
+    parent : int
+        Process id of the parent, as it knows itself: it may have ended already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _start_worker(context: WorkerContext, memory_bytes: int, parent: int) -> None:
+    import resource
+
+    global _context  # noqa: PLW0603 - a worker process serves one run
+    die_with_parent(parent)
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    most = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    _context = context
+
+
+def _do_task(task: Task) -> Receipt:
+    assert _context is not None, "the worker was started by _start_worker"
+    return do_task(task, _context)
+
+
+class _Worker:
+    """One worker process and the subject it has."""
+
+    def __init__(self, context: WorkerContext, limits: Limits, memory_bytes: int) -> None:
+        self._start = (context, memory_bytes, os.getpid())
+        self._seconds = limits.seconds
+        self._pool: Any = None
+        self.task: Task | None = None
+        self.future: Future[Receipt] | None = None
+
+    def give(self, task: Task) -> None:
+        """Start a subject."""
+        from multiprocessing import get_context
+
+        from pebble import ProcessPool
+
+        if self._pool is None:
+            self._pool = ProcessPool(
+                max_workers=1, initializer=_start_worker, initargs=self._start, context=get_context("spawn")
+            )
+        self.task = task
+        self.future = self._pool.schedule(_do_task, args=(task,), timeout=self._seconds)
+
+    def take(self) -> tuple[Task, Receipt | BaseException]:
+        """Return the subject that is done, and its receipt or what ended it."""
+        task, future = self.task, self.future
+        assert task is not None
+        assert future is not None
+        self.task = self.future = None
+        error = future.exception()
+        if error is None:
+            return task, future.result()
+        self.stop()  # whatever it was, the next subject gets a new process
+        return task, error
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
+
+
+@dataclass(slots=True)
+class _Vain:
+    """How often in a row a worker was lost before any subject was done."""
+
+    losses: int = 0
+
+
+class LocalRunner:
+    """Does tasks on this machine.
+
+    Parameters
+    ----------
+    context : WorkerContext
+    workers : int
+    limits : Limits
+    """
+
+    def __init__(self, context: WorkerContext, *, workers: int, limits: Limits) -> None:
+        self._context = context
+        self._limits = limits
+        self._workers = workers
+        self._memory = limits.memory_bytes or int(machine_memory_bytes() * _MEMORY_SHARE)
+
+    def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
+        """Yield the receipt of each task as it is done; None now and then, so that the caller has a turn.
+
+        A subject that ends its worker, or goes beyond a limit, is tried once more when all others are
+        done, alone and with all of the memory; then it has failed.
+
+        Raises
+        ------
+        OutputError
+            If a record cannot be written.
+        WorkerLostError
+            If workers end before they do anything at all.
+        """
+        suspects: list[Task] = []
+        share = self._limits.memory_bytes or self._memory // self._workers
+        for done in self._run(take, ended, workers=self._workers, memory_bytes=share):
+            if done is None:
+                yield None
+            elif isinstance(done[1], BaseException):
+                suspects.append(done[0])
+            else:
+                yield done[1]
+        again = iter(suspects)
+        left = len(suspects)
+
+        def take_again(_: float) -> Task | None:
+            nonlocal left
+            left -= 1
+            return next(again, None)
+
+        alone = self._run(take_again, lambda: left <= 0, workers=1, memory_bytes=self._memory)
+        for done in alone:
+            if done is None:
+                yield None
+            elif isinstance(done[1], BaseException):
+                yield fail_task(done[0], self._reason(done[1]), self._context.protocol)
+            else:
+                yield done[1]
+
+    def _run(
+        self, take: TakeTask, ended: Callable[[], bool], *, workers: int, memory_bytes: int
+    ) -> Iterator[tuple[Task, Receipt | BaseException] | None]:
+        idle = [_Worker(self._context, self._limits, memory_bytes) for _ in range(workers)]
+        busy: list[_Worker] = []
+        vain = _Vain()
+        try:
+            while busy or not ended():
+                while idle and not ended():
+                    task = take(0.0 if busy else _TURN_SECONDS)
+                    if task is None:
+                        break
+                    worker = idle.pop()
+                    worker.give(task)
+                    busy.append(worker)
+                if busy:
+                    futures = [w.future for w in busy if w.future is not None]
+                    wait(futures, timeout=_TURN_SECONDS, return_when=FIRST_COMPLETED)
+                for worker in [w for w in busy if w.future is not None and w.future.done()]:
+                    busy.remove(worker)
+                    idle.append(worker)
+                    yield self._checked(worker.take(), vain)
+                yield None
+        finally:
+            for worker in (*busy, *idle):
+                worker.stop()
+
+    def _checked(
+        self, done: tuple[Task, Receipt | BaseException], vain: _Vain
+    ) -> tuple[Task, Receipt | BaseException]:
+        """Let what no other subject could escape end the run; else pass on."""
+        from concurrent.futures.process import BrokenProcessPool
+
+        error = done[1]
+        if isinstance(error, OutputError):
+            raise error
+        vain.losses = vain.losses + 1 if isinstance(error, BrokenProcessPool) else 0
+        if vain.losses >= _MOST_STARTS_IN_VAIN:
+            msg = f"Worker processes end before they do anything ({vain.losses} in a row)."
+            hint = "Is there enough memory? A script that calls run_cohort needs `if __name__ == '__main__':`."
+            raise WorkerLostError(msg, hint=hint)
+        return done
+
+    def _reason(self, error: BaseException) -> Exception:
+        """Say in one sentence what ended a subject twice."""
+        if isinstance(error, TimeoutError):
+            minutes = self._limits.seconds / 60
+            msg = f"It took longer than the limit of {minutes:g} minutes, alone too."
+            return TimeLimitError(msg, hint="Look at its files; --time-limit MINUTES allows longer.")
+        if isinstance(error, MemoryError):
+            msg = f"It needs more memory than the limit of {self._memory / 2**30:.3g} GiB, alone too."
+            return MemoryLimitError(msg, hint="Look at its files; --memory-limit GIB allows more.")
+        code = getattr(error, "exitcode", None)
+        if code is None and not isinstance(error, RuntimeError):
+            return error if isinstance(error, Exception) else RuntimeError(str(error))
+        msg = f"The process that read it ended twice without a word{_exit_words(code)}."
+        return WorkerLostError(msg, hint="Look at its files; please report this if they are sound.")
+
+
+def _exit_words(code: int | None) -> str:
+    if code is None:
+        return ""
+    if code >= 0:
+        return f" (exit code {code})"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f" ({name}{', often for want of memory' if -code == signal.SIGKILL else ''})"

@@ -1,0 +1,199 @@
+"""What goes to a worker and what comes back; which subjects belong to a shard."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from volstrat.case import assess_case
+from volstrat.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from volstrat.errors import VolstratError
+    from volstrat.io.case_file import CaseSources
+    from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.record import CaseRecord
+
+    Assess = Callable[[CaseSources, LoadedProtocol], CaseRecord]
+
+FINAL_STATUSES = ("assigned", "review", "not_assessable")
+"""A subject with one of these is not done again while its inputs, protocol and version stay the same."""
+
+STATUSES = (*FINAL_STATUSES, "failed")
+
+_ESCAPED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def assess(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+    """Measure and stratify one case: what a cohort does with each of its subjects."""
+    return assess_case(sources, protocol).record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One subject to do.
+
+    Parameters
+    ----------
+    location : str
+        Where the case lies below the root, or what the manifest calls it: its key in the ledger.
+    subject : str
+    folder : Path
+        The case folder, or the manifest's.
+    target : Path
+        The subject's folder in the output.
+    sources : CaseSources or None
+        What a manifest says; else the folder is searched.
+    problem : VolstratError or None
+        Why there is nothing to read: the subject fails with it.
+    """
+
+    location: str
+    subject: str
+    folder: Path
+    target: Path
+    sources: CaseSources | None = None
+    problem: VolstratError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the parent learns of a subject that is done; the record itself stays on disk.
+
+    ``inputs_sha256`` is empty where the inputs could not be read whole; ``skipped`` says that the record
+    of an earlier run stands.
+    """
+
+    location: str
+    subject: str
+    status: str
+    stratum: str | None
+    inputs_sha256: str
+    record_sha256: str
+    version: str
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    """What is the same for every subject of a run.
+
+    Parameters
+    ----------
+    protocol : LoadedProtocol
+    lesions : str or None
+        Lesion table to use instead of the cases' own.
+    fresh : bool
+        Do every subject, whatever an earlier run left.
+    assess : callable
+        From sources and protocol to a record.
+    """
+
+    protocol: LoadedProtocol
+    lesions: str | None = None
+    fresh: bool = False
+    assess: Assess = assess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one subject may take.
+
+    Parameters
+    ----------
+    seconds : float
+    memory_bytes : int or None
+        Of data (heap and private mappings); None: the machine's memory, shared among the workers.
+    """
+
+    seconds: float = 1800.0
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0 or (self.memory_bytes is not None and self.memory_bytes <= 0):
+            msg = "The limits of time and memory must be above 0."
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One of ``of`` equal parts of a cohort, counted from 1.
+
+    The subject's name decides, so that every case of one subject is in one shard, whoever lists them.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            msg = f"There is no shard {self.number} of {self.of}."
+            raise UsageError(msg, hint="Shards are counted from 1: --shard 1/8 to --shard 8/8.")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def holds(self, subject: str) -> bool:
+        """Tell whether a subject is of this shard."""
+        digest = hashlib.sha256(subject.encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
+
+
+def parse_shard(text: str) -> Shard:
+    """Parse ``k/n``.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> parse_shard("2/8")
+    Shard(number=2, of=8)
+    """
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+    if match is None:
+        msg = f"A shard is k/n, two whole numbers; {text!r} is not."
+        raise UsageError(msg, hint="For the second of eight write --shard 2/8.")
+    return Shard(number=int(match[1]), of=int(match[2]))
+
+
+def plain_text(text: str) -> str:
+    r"""Return text that every file can hold: bytes of a name that are not UTF-8 become ``\xXX``.
+
+    >>> plain_text("S\udcff1")
+    'S\\xff1'
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def one_line(text: str) -> str:
+    r"""Return text for one table cell: line breaks and control characters become escapes.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in _ESCAPED_CATEGORIES else c
+        for c in text
+    )
+
+
+def location_of(folder: Path, root: Path) -> str:
+    """Return a case's key in the ledger: its path below the root, unlike that of any other case."""
+    path = folder.relative_to(root).as_posix()
+    plain = plain_text(path)
+    if plain == path:
+        return path
+    return f"{plain} #{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"

@@ -1,0 +1,185 @@
+"""One subject, inside a worker: skip it or do it, write its record, hand back a receipt.
+
+Beside ``case.json`` stands ``.receipt.json``: what the record rests on and what its bytes hash to. A later run
+skips the subject only where all of that is still true; the record's own hash covers an edited or half-kept file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
+from volstrat.errors import InputChangedError, VolstratError
+from volstrat.io.discovery import find_sources
+from volstrat.io.fingerprint import Fingerprint, take_fingerprint
+from volstrat.io.output import write_atomically
+from volstrat.record import environment, failure_record, record_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from volstrat.cohort.tasks import Task, WorkerContext
+    from volstrat.io.case_file import CaseSources
+    from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.record import CaseRecord
+
+RECORD = "case.json"
+RECEIPT = ".receipt.json"
+_SCHEMA = "volstrat.receipt/1"
+_READS = 2
+
+
+@cache
+def version_sha256() -> str:
+    """Return the hash of what a record's numbers may depend on beside inputs and protocol: the versions."""
+    return hashlib.sha256(json.dumps(environment(), sort_keys=True).encode()).hexdigest()
+
+
+def do_task(task: Task, context: WorkerContext) -> Receipt:
+    """Do one subject, or skip it where an earlier run's record still holds.
+
+    Raises
+    ------
+    OutputError
+        If the record cannot be written: the run cannot go on.
+    MemoryError
+        If the subject needs more memory than it may take.
+    """
+    if task.problem is not None:
+        return fail_task(task, task.problem, context.protocol)
+    try:
+        for _ in range(_READS):
+            sources = _sources(task, context)
+            inputs = _fingerprint(sources)
+            if inputs is not None and not context.fresh:
+                standing = _standing_receipt(task, inputs, context.protocol)
+                if standing is not None:
+                    return standing
+            record = context.assess(sources, context.protocol)
+            changed = None if inputs is None else inputs.changed_file()
+            if changed is None:
+                return write_record(task, record, inputs_sha256="" if inputs is None else inputs.sha256)
+        msg = f"{changed.name}: changed while it was read."
+        error = InputChangedError(msg, hint="Wait until it has been copied, then run the batch again.")
+        return fail_task(task, error, context.protocol)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, VolstratError) and error.code == "output_unwritable":
+            raise
+        return fail_task(task, error, context.protocol)
+
+
+def _sources(task: Task, context: WorkerContext) -> CaseSources:
+    sources = task.sources or find_sources(task.folder, lesions=context.lesions)
+    return replace(sources, subject=task.subject)
+
+
+def _fingerprint(sources: CaseSources) -> Fingerprint | None:
+    """Hash the inputs; None where one cannot be read, which measuring will tell better."""
+    try:
+        return take_fingerprint(sources)
+    except VolstratError:
+        return None
+
+
+def fail_task(task: Task, error: Exception, protocol: LoadedProtocol) -> Receipt:
+    """Write the record of a subject that failed.
+
+    Raises
+    ------
+    OutputError
+    """
+    record = failure_record(subject=task.subject, error=error, protocol=protocol)
+    told = record["error"]
+    for key in ("message", "hint"):
+        for folder in (task.folder.absolute(), task.folder):
+            told[key] = told[key].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
+    return write_record(task, record, inputs_sha256="")
+
+
+def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Receipt:
+    """Write a subject's record, then the receipt that vouches for it.
+
+    Raises
+    ------
+    OutputError
+    """
+    _tidy(task.target)
+    data = record_bytes(_without_surrogates(record))
+    receipt = Receipt(
+        location=task.location,
+        subject=record["subject"],
+        status=record["status"],
+        stratum=record["stratum"],
+        inputs_sha256=inputs_sha256,
+        record_sha256=hashlib.sha256(data).hexdigest(),
+        version=record["environment"]["volstrat"],
+    )
+    write_atomically(task.target / RECORD, data)
+    written = {
+        "schema": _SCHEMA,
+        "subject": receipt.subject,
+        "status": receipt.status,
+        "stratum": receipt.stratum,
+        "inputs_sha256": receipt.inputs_sha256,
+        "protocol_sha256": record["protocol"]["sha256"],
+        "version_sha256": version_sha256(),
+        "record_sha256": receipt.record_sha256,
+    }
+    write_atomically(task.target / RECEIPT, (json.dumps(written, indent=1) + "\n").encode())
+    return receipt
+
+
+def _tidy(target: Path) -> None:
+    """Remove what a killed worker left unfinished; nothing else ends so."""
+    with suppress(OSError):
+        for name in target.glob(".*.part"):
+            name.unlink(missing_ok=True)
+
+
+def _standing_receipt(task: Task, inputs: Fingerprint, protocol: LoadedProtocol) -> Receipt | None:
+    """Return the receipt of an earlier run's record where everything it rests on is the same."""
+    try:
+        found = json.loads((task.target / RECEIPT).read_bytes())
+        record_sha256 = hashlib.sha256((task.target / RECORD).read_bytes()).hexdigest()
+    except (OSError, ValueError):
+        return None
+    wanted = {
+        "schema": _SCHEMA,
+        "subject": task.subject,
+        "inputs_sha256": inputs.sha256,
+        "protocol_sha256": protocol.sha256,
+        "version_sha256": version_sha256(),
+        "record_sha256": record_sha256,
+    }
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+        return None
+    if found.get("status") not in FINAL_STATUSES:
+        return None
+    return Receipt(
+        location=task.location,
+        subject=task.subject,
+        status=found["status"],
+        stratum=found.get("stratum"),
+        inputs_sha256=inputs.sha256,
+        record_sha256=record_sha256,
+        version=environment()["volstrat"],
+        skipped=True,
+    )
+
+
+def _without_surrogates(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a JSON value whose texts can be written as UTF-8: file names need not be."""
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, dict):
+        return {key: _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    return value

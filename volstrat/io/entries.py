@@ -1,0 +1,289 @@
+"""Read what a case's entries name, whatever the format."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from volstrat.core.findings import Finding
+from volstrat.errors import FormatError, InputFileError, SuvError, VolstratError
+from volstrat.io.selection import select_labels
+from volstrat.io.volumes import MaskRead, read_grid, read_image, read_mask, volume_format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from volstrat.core.grid import VoxelGrid
+    from volstrat.core.image import Image
+    from volstrat.io.case_file import CaseSources, RoleEntry
+    from volstrat.io.dicom.folder import SeriesFiles
+    from volstrat.io.dicom.library import DicomLibrary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PetRead:
+    """A PET image as read.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+        The field that PET covers.
+    suv : Image or None
+        SUVbw; None where the values cannot be had as SUV.
+    sul_factor : float or None
+        SUL (Janmahasatian) over SUVbw.
+    problem : SuvError or None
+        Why there is no SUV.
+    conversion : dict or None
+        What ``volstrat suv`` prints; None where the image is no DICOM.
+    """
+
+    grid: VoxelGrid
+    suv: Image | None
+    sul_factor: float | None
+    problem: SuvError | None
+    conversion: dict[str, object] | None
+    format: str
+    sha256: str
+    findings: tuple[Finding, ...]
+
+
+class EntryReader:
+    """Reads the entries of one case; its DICOM folders are scanned once."""
+
+    def __init__(self, sources: CaseSources) -> None:
+        self._sources = sources
+        self._library = sources.library
+
+    @property
+    def library(self) -> DicomLibrary:
+        """The case's DICOM; loading it is put off until a case needs it."""
+        if self._library is None:
+            from volstrat.io.dicom.library import DicomLibrary
+
+            self._library = DicomLibrary()
+        return self._library
+
+    def mask(self, role: str, entry: RoleEntry) -> MaskRead:
+        """Read a mask and keep the segments, ROIs or labels that its entry selects.
+
+        Raises
+        ------
+        VolstratError
+        """
+        path = entry.path
+        _require_file(path)
+        if volume_format(path) is not None:
+            read = read_mask(path, threshold=entry.threshold)
+        else:
+            read = self.library.read_mask(
+                path,
+                threshold=entry.threshold,
+                images=self._image_series(),
+                other_grid=self._image_grid(role),
+            )
+        return replace(read, mask=select_labels(read.mask, entry.select, where=path.name))
+
+    def reads_from_dicom(self, entry: RoleEntry) -> bool:
+        """Tell whether an entry is DICOM by its name."""
+        return volume_format(entry.path) is None
+
+    def grid(self, role: str, entry: RoleEntry) -> tuple[str, VoxelGrid]:
+        """Read an image's format and grid; no pixels.
+
+        Raises
+        ------
+        VolstratError
+        """
+        named = volume_format(entry.path)
+        if named is not None:
+            return named, read_grid(entry.path)
+        series = self.library.series(_existing(entry.path), role=role, uid=entry.series)
+        return f"dicom-{series.modality.lower()}", self.library.geometry(series).grid
+
+    def image(self, role: str, entry: RoleEntry) -> Image:
+        """Read an image's values: HU for CT; for PET the file's own unit (see `pet` for SUV).
+
+        Raises
+        ------
+        VolstratError
+        """
+        if volume_format(entry.path) is not None:
+            return read_image(entry.path).image
+        from volstrat.io.dicom.pixels import read_series
+
+        series = self.library.series(_existing(entry.path), role=role, uid=entry.series)
+        return read_series(series, self.library.geometry(series))
+
+    def pet(self, entry: RoleEntry) -> PetRead:
+        """Read the PET image, as SUV where that can be known.
+
+        Raises
+        ------
+        VolstratError
+            If the image cannot be read; that it cannot become SUV is ``problem``, no error.
+        """
+        if volume_format(entry.path) is not None:
+            return self._plain_pet(entry)
+        from volstrat.io.dicom.library import series_sha256
+        from volstrat.io.dicom.pixels import read_suv
+        from volstrat.io.dicom.suv import PatientFacts, suv_factors
+
+        series = self.library.series(_existing(entry.path), role="pet", uid=entry.series)
+        geometry = self.library.geometry(series)
+        told = self._sources.patient
+        patient = PatientFacts(weight_kg=told.weight_kg, height_cm=told.height_cm, sex=told.sex)
+        factors = suv_factors(series, patient=patient)
+        sul = factors.sul_janmahasatian_factor
+        known = sul is not None and factors.suvbw_factor
+        conversion = factors.as_json()
+        return PetRead(
+            grid=geometry.grid,
+            suv=None if factors.problem is not None else read_suv(series, geometry, factors),
+            sul_factor=sul / factors.suvbw_factor if known and sul and factors.suvbw_factor else None,
+            problem=factors.problem,
+            conversion={key: conversion[key] for key in conversion if key != "findings"},
+            format=f"dicom-{series.modality.lower()}",
+            sha256=series_sha256(series),
+            findings=(*geometry.findings, *factors.findings),
+        )
+
+    def _plain_pet(self, entry: RoleEntry) -> PetRead:
+        """Read a PET image that is no DICOM: SUV only where the entry or the file's stem says so."""
+        path = entry.path
+        named = volume_format(path)
+        assert named is not None
+        if entry.units == "SUVbw" or path.name.lower().split(".")[0] == "suv":
+            read = read_image(path)
+            return PetRead(
+                grid=read.image.grid,
+                suv=read.image,
+                sul_factor=self._sul_factor(),
+                problem=None,
+                conversion=None,
+                format=named,
+                sha256=read.sha256,
+                findings=read.findings,
+            )
+        problem = SuvError(
+            f"{path.name}: does not say that its values are SUV.",
+            hint='Name the file suv, or write `units = "SUVbw"` in its case.toml entry.',
+        )
+        return PetRead(
+            grid=read_grid(path),
+            suv=None,
+            sul_factor=None,
+            problem=problem,
+            conversion=None,
+            format=named,
+            sha256=file_sha256(path),
+            findings=(),
+        )
+
+    def _sul_factor(self) -> float | None:
+        """SUL over SUVbw is lean over total body mass; the case must state weight, height and sex."""
+        from volstrat.io.dicom.suv import lean_mass_janmahasatian_kg
+
+        patient = self._sources.patient
+        if patient.weight_kg is None or patient.height_cm is None or patient.sex is None:
+            return None
+        lean = lean_mass_janmahasatian_kg(
+            weight_kg=patient.weight_kg, height_cm=patient.height_cm, sex=patient.sex
+        )
+        return lean / patient.weight_kg
+
+    def _image_series(self) -> list[SeriesFiles]:
+        """Series that a SEG or RTSTRUCT of this case may be drawn on.
+
+        Those that the entries name; where ``case.toml`` does not speak, all of the case folder.
+        """
+        series: dict[str, SeriesFiles] = {}
+        for role in ("ct", "pet"):
+            entry = self._sources.only(role)
+            if entry is not None and self.reads_from_dicom(entry) and entry.path.exists():
+                found = self.library.folder(entry.path).series
+                series.update(
+                    {s.series_instance_uid: s for s in found if entry.series in (None, s.series_instance_uid)}
+                )
+        if self._sources.told_by not in ("case.toml", "manifest"):
+            for s in self.library.folder(self._sources.folder).series:
+                series.setdefault(s.series_instance_uid, s)
+        return list(series.values())
+
+    def _image_grid(self, role: str) -> VoxelGrid | None:
+        """Return the grid of the case's own image, for an RTSTRUCT that names no series that is there."""
+        entry = self._sources.only("pet" if role == "fdg_avid" else "ct")
+        if entry is None:
+            return None
+        try:
+            return self.grid("pet" if role == "fdg_avid" else "ct", entry)[1]
+        except VolstratError:
+            return None  # the error about the missing series says more
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes.
+
+    Raises
+    ------
+    InputFileError
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"{path.name}: cannot be read ({error.strerror})."
+        raise InputFileError(msg) from error
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        msg = f"{path.name}: no such file or folder."
+        raise InputFileError(msg, hint="Check the path in case.toml.")
+    return path
+
+
+def _require_file(path: Path) -> None:
+    if _existing(path).is_dir():
+        msg = f"{path.name}: is a directory where a file is expected."
+        raise InputFileError(msg, hint="Name the mask file itself.")
+    if volume_format(path) is None and path.suffix.lower() not in {".dcm", ".ima", ""}:
+        msg = f"{path.name}: no format that volstrat reads as a mask."
+        raise FormatError(msg, hint="Masks are NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT files.")
+
+
+def pet_findings(read: PetRead, *, required: bool) -> tuple[Finding, ...]:
+    """Return what reading the PET brought up; without SUV a rule cannot work, a description can do without.
+
+    Raises
+    ------
+    SuvError
+        If SUV is required and cannot be had.
+    """
+    if read.problem is None:
+        return read.findings
+    if required:
+        raise read.problem
+    message = f"No SUV values: {read.problem}"
+    return (*read.findings, Finding(code="suv_unavailable", severity="info", message=message, where="pet"))
+
+
+def suv_report(folder: Path) -> dict[str, Any]:
+    """Return what turns the PT series of a folder into SUV (the keys of ``volstrat suv --json``).
+
+    Raises
+    ------
+    VolstratError
+        If there is no PT series, or several.
+    """
+    from volstrat.io.dicom.library import DicomLibrary
+    from volstrat.io.dicom.suv import suv_factors
+
+    library = DicomLibrary()
+    factors = suv_factors(library.series(folder, role="pet", uid=None))
+    problem = factors.problem
+    told = (
+        None if problem is None else {"code": problem.code, "message": problem.message, "hint": problem.hint}
+    )
+    return {**factors.as_json(), "error": told}
