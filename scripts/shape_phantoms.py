@@ -127,6 +127,8 @@ def draw(grid: VoxelGrid, bodies: list[Placed]) -> LabelRuns:
         linear.append(grid.ravel(index[:, held].T))
         labels.append(np.full(int(held.sum()), body.label))
     voxel, first = np.unique(np.concatenate(linear), return_index=True)
+    if voxel.size == 0:
+        return LabelRuns.empty()
     label = np.concatenate(labels)[first]
     breaks = np.flatnonzero((np.diff(voxel) != 1) | (np.diff(label) != 0))
     start, stop = np.concatenate(([0], breaks + 1)), np.concatenate((breaks, [voxel.size - 1]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
+from importlib import import_module
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,12 @@ from volstrat.core.grid import VoxelGrid
 from volstrat.core.lesions import TumourEntry
 from volstrat.core.marks import LesionRow, Marking
 from volstrat.core.mask import Mask
-from volstrat.core.measure import Avid, CaseMasks, Measurements, measure_case
+from volstrat.core.measure import Avid, CaseMasks, measure_case
 from volstrat.core.protocol import Protocol, Thresholds
 from volstrat.core.runs import LabelRuns, VoxelRuns
-from volstrat.core.verdict import Verdict, avid_tumour_voxels, reach_verdict
+from volstrat.core.verdict import reach_verdict
+from volstrat.io.protocol_files import LoadedProtocol
+from volstrat.record import record_schema, success_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +30,9 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
     Affine = NDArray[np.float64]
+    Record = dict[str, Any]
     Rows = Mapping[str, tuple[str | None, str | None]]
 
-WORDS = ("unresectable", "unknown", "ablatable", "resectable")
 REGION_REVIEWS = {
     "differently": "avid_region_differently_marked",
     "partly": "avid_region_partly_marked",
@@ -92,83 +96,144 @@ def _decimal(value: Fraction) -> Decimal:
     return Decimal(value.numerator) / Decimal(value.denominator)
 
 
-def judge(case: OracleCase, **changes: Any) -> tuple[Measurements, Verdict]:  # noqa: ANN401 - any field
-    """Measure and judge a dense case."""
-    protocol = protocol_of(case, **changes)
-    measured = measure_case(masks_of(case), protocol)
-    return measured, reach_verdict(measured, protocol)
+def judge(case: OracleCase, **changes: Any) -> Record:  # noqa: ANN401 - any protocol field
+    """Return the record of a dense case; it meets the JSON Schema."""
+    return judge_masks(masks_of(case), protocol_of(case, **changes))
 
 
-def codes(verdict: Verdict, severity: str | None = None) -> list[str]:
+def judge_masks(masks: CaseMasks, protocol: Protocol) -> Record:
+    """Return the record of masks; it meets the JSON Schema."""
+    measured = measure_case(masks, protocol)
+    record = success_record(
+        subject="S001",
+        measured=measured,
+        verdict=reach_verdict(measured, protocol),
+        protocol=LoadedProtocol(protocol=protocol, sha256="0" * 64, text=""),
+        inputs=[],
+    )
+    _validator().validate(record)
+    return record
+
+
+@cache
+def _validator() -> Any:  # noqa: ANN401 - jsonschema has no types
+    return import_module("jsonschema").Draft202012Validator(record_schema())
+
+
+def codes(record: Record, severity: str | None = None) -> list[str]:
     """Return the codes of the findings, of one severity or of all."""
-    return [f.code for f in verdict.findings if severity in (None, f.severity)]
+    return [f["code"] for f in record["findings"] if severity in (None, f["severity"])]
 
 
-def seen(measured: Measurements, verdict: Verdict) -> dict[str, Any]:
-    """Return what volstrat says, in the oracle's words."""
-    first, second = verdict.assessment.stratum_1, verdict.assessment.stratum_2
-    ids = measured.lesions.ids
-    resolved, attribution = verdict.assessment.resolved, measured.attribution
+def avid_reviews(record: Record) -> list[str]:
+    """Return the codes of the reviews that an avid region on CT tumour calls for."""
+    return [code for code in codes(record, "review") if code in REGION_REVIEWS.values()]
+
+
+def counts(record: Record, predicate: str) -> tuple[bool | None, int | None, int | None, int | None]:
+    """Return holds, part, part (upper) and whole of a predicate."""
+    found = record["predicates"][predicate]
+    return found["holds"], found["part_voxels"], found["part_voxels_upper"], found["whole_voxels"]
+
+
+def seen(record: Record, case: OracleCase) -> dict[str, Any]:
+    """Return what a record says, in the oracle's words; volumes become the voxels they must be."""
+    lesions = {row["lesion_id"]: row for row in record["lesions"]}
+    volumes = record["volumes"]
+    total = record["predicates"]["stratum_1"]["whole_voxels"]
     return {
-        "stratum": verdict.stratum,
-        "stratum_1": (first.holds, first.part_voxels, first.part_voxels_upper, first.whole_voxels),
-        "stratum_2": (second.holds, second.part_voxels, second.part_voxels_upper, second.whole_voxels),
-        "disease": second.avid_disease,
-        "lesions": {i: measured.marked.word(n) for n, i in enumerate(ids)},
-        "counts": {
-            i: {word: int(measured.marked.worst_voxels[n][m]) for m, word in enumerate(WORDS)}
-            for n, i in enumerate(ids)
+        "stratum": record["stratum"],
+        "stratum_1": counts(record, "stratum_1"),
+        "stratum_2": counts(record, "stratum_2"),
+        "unit": record["predicates"]["stratum_2"]["unit"],
+        "disease": record["predicates"]["stratum_2"]["avid_disease"],
+        "lesions": {i: row["resectability"] for i, row in lesions.items()},
+        "voxels": {i: row["voxels"] for i, row in lesions.items()},
+        "fractions": {i: row["resectable_fraction"] for i, row in lesions.items()},
+        "avidity": {i: row["fdg_avidity"] for i, row in lesions.items()},
+        "avid_voxels": {i: _voxels(row["fdg_avid_ml"], case) for i, row in lesions.items()},
+        "avid_whole": _voxels(volumes["fdg_avid_ml"], case),
+        "avid_tumour_voxels": _whole(volumes["fdg_avid_fraction"], total),
+        "pet_only_voxels": _voxels(volumes["pet_only_ml"], case),
+        "pet_only": {
+            row["lesion_id"]: (row["voxels"], row["resectability"], row["fdg_avidity"])
+            for row in record["pet_only_regions"]
         },
-        "avidity": dict(zip(ids, verdict.assessment.avidity, strict=True)),
-        "avid_voxels": {}
-        if resolved is None
-        else {i: int(resolved.lesion_voxels[n]) for n, i in enumerate(ids)},
-        "avid_tumour_voxels": avid_tumour_voxels(measured, verdict.assessment),
-        "pet_only": {}
-        if attribution is None
-        else {
-            f"P{rank + 1}": sorted(
-                map(tuple, attribution.grid.unravel(attribution.voxels[_of(attribution, rank)]).tolist())
-            )
-            for rank in range(attribution.pet_only_count)
-        },
+        "places": [
+            [round(x, 6) + 0.0 for x in row["centroid_mm"]]
+            for row in (*record["lesions"], *record["pet_only_regions"])
+        ],
         "reviews": sorted(
-            (f.code, f.where) for f in verdict.findings if f.code in REGION_REVIEWS.values()
+            (f["code"], f["where"]) for f in record["findings"] if f["code"] in REGION_REVIEWS.values()
         ),
     }
 
 
-def _of(attribution: Any, rank: int) -> Bools:  # noqa: ANN401 - Attribution
-    chosen: Bools = attribution.pet_only[attribution.region] == rank
-    return chosen
+def _voxels(ml: float | None, case: OracleCase) -> int | None:
+    """Return how many avid voxels a volume is."""
+    if ml is None:
+        return None
+    assert case.avid_affine is not None
+    return _whole(ml * 1000 / abs(float(np.linalg.det(case.avid_affine[:3, :3]))), 1)
+
+
+def _whole(value: float | None, times: int) -> int | None:
+    if value is None:
+        return None
+    count = round(value * times)
+    assert abs(value * times - count) < 1e-6
+    return count
 
 
 def expected(oracle: Oracle) -> dict[str, Any]:
     """Return what the oracle says, in the form of `seen`."""
-    with_mask = oracle.case.avid is not None
+    case, ids = oracle.case, oracle.ids
+    with_mask = case.avid is not None
+    marked = {i: oracle.lesion_counts[i]["unknown"] < len(oracle.voxels[i]) for i in ids}
+    regions = {}
+    for name, voxels in oracle.pet_only.items():
+        word, call = case.table.get(name, (None, None))
+        regions[name] = (len(voxels), word or "unknown", call or "avid")
+    alone = sum(n for n, _, call in regions.values() if call == "avid")
+    places = [_centroid(case.affine, oracle.voxels[i]) for i in ids]
+    if case.avid_affine is not None:
+        places += [_centroid(case.avid_affine, voxels) for voxels in oracle.pet_only.values()]
     return {
         "stratum": oracle.stratum,
         "stratum_1": (oracle.stratum_1, oracle.lower, oracle.upper, oracle.total),
         "stratum_2": (oracle.stratum_2, oracle.avid_lower, oracle.avid_upper, oracle.avid_whole),
+        "unit": "pet" if with_mask else "tumour",
         "disease": oracle.disease,
         "lesions": oracle.lesion_word,
-        "counts": oracle.lesion_counts,
+        "voxels": {i: len(oracle.voxels[i]) for i in ids},
+        "fractions": {
+            i: sum(oracle.can_go(oracle.voxel_word[v]) for v in oracle.voxels[i]) / len(oracle.voxels[i])
+            if marked[i]
+            else None
+            for i in ids
+        },
         "avidity": oracle.avidity,
-        "avid_voxels": oracle.avid_voxels if with_mask else {},
-        "avid_tumour_voxels": oracle.avid_tumour_voxels,
-        "pet_only": {name: sorted(voxels) for name, voxels in oracle.pet_only.items()},
-        "reviews": sorted(
-            {(REGION_REVIEWS[reason], oracle.ids[where]) for reason, where in oracle.reviews}
-        ),
+        "avid_voxels": {i: oracle.avid_voxels[i] if with_mask else None for i in ids},
+        "avid_whole": oracle.avid_whole if with_mask else None,
+        "avid_tumour_voxels": oracle.avid_tumour_voxels if with_mask else None,
+        "pet_only_voxels": alone if with_mask else None,
+        "pet_only": regions,
+        "places": places,
+        "reviews": sorted({(REGION_REVIEWS[reason], ids[where]) for reason, where in oracle.reviews}),
     }
 
 
-def agreed(case: OracleCase) -> tuple[Oracle, Verdict]:
+def _centroid(affine: Affine, voxels: list[tuple[int, ...]]) -> list[float]:
+    centre = affine[:3, :3] @ np.mean(np.array(voxels, dtype=float), axis=0) + affine[:3, 3]
+    return [round(float(x), 6) + 0.0 for x in centre]
+
+
+def agreed(case: OracleCase) -> tuple[Oracle, Record]:
     """Judge a case twice and hold the two to each other; returns both."""
-    oracle = Oracle(case)
-    measured, verdict = judge(case)
-    assert seen(measured, verdict) == expected(oracle)
-    return oracle, verdict
+    oracle, record = Oracle(case), judge(case)
+    assert seen(record, case) == expected(oracle)
+    assert ("blocking" in [f["severity"] for f in record["findings"]]) == (oracle.stratum is None)
+    return oracle, record
 
 
 # --- random cases -------------------------------------------------------------------------------
@@ -221,7 +286,7 @@ def random_case(rng: np.random.Generator) -> OracleCase:
         field_affine=field_affine,
         distance_mm=float(rng.choice([0.5, 1.0, 2.0, 4.0])),
         whole_lesion_percent=Fraction(int(rng.choice([60, 75, 95]))),
-        stratum_1_percent=Fraction(int(rng.choice([30, 50, 70]))),
+        stratum_1_percent=Fraction(int(rng.choice([30, 50, 70, 90]))),
         ablation_counts=bool(rng.random() < 0.8),
     )
 
@@ -248,14 +313,16 @@ def _random_table(
     rng: np.random.Generator, lesions: Mapping[str, Bools]
 ) -> dict[str, tuple[str | None, str | None]]:
     table: dict[str, tuple[str | None, str | None]] = {}
-    sure = rng.random()
+    told, sure, decided = rng.random(), rng.random(), rng.random() < 0.4
     for name in lesions:
-        if rng.random() < 0.6:
-            word = rng.choice(["resectable", "ablatable", "unresectable", "unknown", ""])
-            if rng.random() < sure:
-                word = "resectable"
-            call = rng.choice(["", "", "avid", "not_avid"])
-            table[name] = (str(word) or None, str(call) or None)
+        word = str(rng.choice(["resectable", "ablatable", "unresectable", "unknown", ""]))
+        call = str(rng.choice(["", "", "avid", "not_avid"]))
+        if rng.random() < sure:
+            word = "resectable"
+        if decided and rng.random() < 0.5:  # what stratum 2 needs: what cannot go is cold
+            word, call = "unresectable", "not_avid"
+        if rng.random() < told or decided:
+            table[name] = (word or None, call or None)
     return table
 
 

@@ -8,11 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from volstrat.core.alignment import align_masks, check_frame_of_reference, resample_nearest
 from volstrat.core.findings import Finding
 from volstrat.core.lesions import TumourEntry
+from volstrat.core.marks import Marking
 from volstrat.core.mask import Mask
 from volstrat.core.measure import Avid, CaseMasks, Measurements, measure_case
+from volstrat.core.remnant import (
+    LiverBurden,
+    LiverRemnant,
+    measure_liver_burden,
+    measure_remnant,
+)
 from volstrat.core.runs import LabelRuns, VoxelRuns
 from volstrat.core.verdict import Verdict, reach_verdict
 from volstrat.errors import CaseError, GridMismatchError, MissingRoleError
@@ -45,6 +54,8 @@ class CaseInputs:
     masks : CaseMasks
     liver, remnant : VoxelRuns or None
         On the tumour's grid.
+    body_size : tuple of float or None
+        Weight (kg) and height (cm) as the PET header says.
     findings : tuple of Finding
     inputs : tuple of dict
         What the record says of each file.
@@ -53,6 +64,7 @@ class CaseInputs:
     masks: CaseMasks
     liver: VoxelRuns | None
     remnant: VoxelRuns | None
+    body_size: tuple[float | None, float | None]
     findings: tuple[Finding, ...]
     inputs: tuple[dict[str, Any], ...]
 
@@ -97,11 +109,49 @@ def assess_case(sources: CaseSources, protocol: LoadedProtocol) -> CaseResult:
     """
     inputs = read_inputs(sources, protocol.protocol)
     measured = measure_case(inputs.masks, protocol.protocol)
-    verdict = reach_verdict(measured, protocol.protocol, findings=inputs.findings)
+    remnant, liver, findings = _liver(sources, inputs, measured, protocol.protocol)
+    verdict = reach_verdict(measured, protocol.protocol, findings=(*inputs.findings, *findings))
     record = success_record(
-        subject=sources.subject, measured=measured, verdict=verdict, protocol=protocol, inputs=inputs.inputs
+        subject=sources.subject,
+        measured=measured,
+        verdict=verdict,
+        protocol=protocol,
+        inputs=inputs.inputs,
+        remnant=remnant,
+        liver=liver,
     )
     return CaseResult(sources=sources, inputs=inputs, measured=measured, verdict=verdict, record=record)
+
+
+def _liver(
+    sources: CaseSources, inputs: CaseInputs, measured: Measurements, protocol: Protocol
+) -> tuple[LiverRemnant | None, LiverBurden | None, tuple[Finding, ...]]:
+    """Measure the tumour in the liver, and the liver that would remain, where their masks are given."""
+    tumour = measured.lesions.voxels()
+    marked = measured.marked
+    sure = np.isin(marked.worst, [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)])
+    resectable = VoxelRuns.from_intervals(marked.starts[sure], marked.stops[sure])
+    size = measured.lesions.grid.voxel_volume_mm3
+    burden = remnant = None
+    findings: tuple[Finding, ...] = ()
+    if inputs.liver is not None:
+        burden = measure_liver_burden(
+            liver=inputs.liver, tumour=tumour, resectable=resectable, voxel_volume_mm3=size
+        )
+    if inputs.remnant is not None:
+        told, header = sources.patient, inputs.body_size
+        remnant, findings = measure_remnant(
+            remnant=inputs.remnant,
+            tumour=tumour,
+            resectable=resectable,
+            voxel_volume_mm3=size,
+            policy=protocol.remnant,
+            liver=inputs.liver,
+            weight_kg=told.weight_kg if told.weight_kg is not None else header[0],
+            height_cm=told.height_cm if told.height_cm is not None else header[1],
+            liver_state=told.liver_state,
+        )
+    return remnant, burden, findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -170,6 +220,7 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
         ),
         liver=united.get("liver"),
         remnant=united.get("remnant"),
+        body_size=(None, None) if pet is None else pet.body_size,
         findings=(*findings, *avid_findings, *found),
         inputs=(*(_mask_input(sources, r) for r in read), *pet_inputs, *table_inputs),
     )

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
+from volstrat.core.counting import counting_error_percent, equivalent_diameter_mm
 from volstrat.core.lesion_uptake import measure_uptake
 from volstrat.core.marks import Marking
 from volstrat.errors import VolstratError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from volstrat.core.lesions import LesionMeasures
     from volstrat.core.measure import Measurements
     from volstrat.core.protocol import Protocol
+    from volstrat.core.remnant import LiverBurden, LiverRemnant
+    from volstrat.core.robustness import Robustness
     from volstrat.core.stratify import Predicate
     from volstrat.core.uptake import LesionUptake
     from volstrat.core.verdict import Verdict
@@ -45,6 +48,8 @@ def success_record(
     verdict: Verdict,
     protocol: LoadedProtocol,
     inputs: Sequence[Mapping[str, Any]],
+    remnant: LiverRemnant | None = None,
+    liver: LiverBurden | None = None,
 ) -> CaseRecord:
     """Build the record of a case that was read and measured, assessable or not."""
     lesion_uptake, region_uptake = measure_uptake(measured, verdict.assessment)
@@ -73,8 +78,9 @@ def success_record(
         },
         "lesions": _lesions(measured, verdict, protocol.protocol, lesion_uptake),
         "pet_only_regions": _regions(measured, verdict, protocol.protocol, region_uptake),
-        "robustness": None,
-        "remnant": None,
+        "robustness": _robustness(verdict.robustness),
+        "remnant": _remnant(remnant),
+        "liver_burden": _liver_burden(liver),
         "findings": [_finding(f) for f in verdict.findings],
         "error": None,
         "protocol": _protocol(protocol),
@@ -110,6 +116,7 @@ def failure_record(
         "pet_only_regions": [],
         "robustness": None,
         "remnant": None,
+        "liver_burden": None,
         "findings": [],
         "error": told,
         "protocol": _protocol(protocol),
@@ -182,6 +189,42 @@ def _number(value: Any) -> int | float:  # noqa: ANN401 - Decimal in, the JSON n
     return int(value) if value == int(value) else float(value)
 
 
+def _robustness(robustness: Robustness) -> dict[str, Any]:
+    interval = robustness.interval
+    way = robustness.shortest_way
+    return {
+        "resectable_fraction_95": None if interval is None else [interval.lo, interval.hi],
+        "probability_stratum_1_holds": None if interval is None else interval.probability,
+        "boundary_shift": [
+            {"shift_mm": s.shift_mm, "resectable_fraction": s.resectable_fraction, "stratum": s.stratum}
+            for s in robustness.boundary_shift
+        ],
+        "flips": [{"lesion_id": f.lesion_id, "to": f.to, "stratum": f.stratum} for f in robustness.flips],
+        "margin_ml": robustness.margin_ml,
+        "shortest_way": None if way is None else list(way),
+        "stratum_2_obstacles": list(robustness.stratum_2_obstacles),
+    }
+
+
+def _remnant(remnant: LiverRemnant | None) -> dict[str, Any] | None:
+    if remnant is None:
+        return None
+    keys = ("flr_ml", "flr_percent", "sflr_percent", "limit_percent", "below_limit")
+    return {key: getattr(remnant, key) for key in keys}
+
+
+def _liver_burden(liver: LiverBurden | None) -> dict[str, Any] | None:
+    if liver is None:
+        return None
+    return {
+        "liver_ml": liver.liver_ml,
+        "tumour_ml": liver.tumour_ml,
+        "resectable_tumour_ml": liver.resectable_ml,
+        "resectable_fraction": liver.resectable_fraction,
+        "burden_percent": liver.burden_percent,
+    }
+
+
 def _shape_of(measures: LesionMeasures, n: int) -> dict[str, Any]:
     return {
         "voxels": int(measures.voxels[n]),
@@ -210,7 +253,7 @@ def _lesions(
         marked = int(voxels.sum()) > int(voxels[Marking.UNKNOWN])
         avid_ml = None
         if attribution is not None and resolved is not None:
-            avid_ml = int(resolved.lesion_voxels[n]) * attribution.grid.voxel_volume_mm3 / 1000
+            avid_ml = int(resolved.counts.lesion_voxels[n]) * attribution.grid.voxel_volume_mm3 / 1000
         records.append(
             {
                 "lesion_id": lesion_id,
@@ -220,6 +263,7 @@ def _lesions(
                 "fdg_avidity": assessment.avidity[n],
                 "fdg_avid_ml": avid_ml,
                 **_uptake_of(uptake[n]),
+                "counting_error_percent": verdict.robustness.counting_error_percent[n],
             }
         )
     return records
@@ -246,6 +290,10 @@ def _regions(
                 "fdg_avidity": "not_avid" if dismissed else "avid",
                 "fdg_avid_ml": 0.0 if dismissed else float(measures.volume_ml[n]),
                 **_uptake_of(uptake[n]),
+                "counting_error_percent": counting_error_percent(
+                    equivalent_diameter_mm(1000 * float(measures.volume_ml[n])),
+                    measured.attribution.grid.spacing_mm,
+                ),
             }
         )
     return records

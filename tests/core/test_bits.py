@@ -51,6 +51,16 @@ def test_a_run_over_many_pieces_is_one_run(monkeypatch: pytest.MonkeyPatch) -> N
     assert (starts.tolist(), stops.tolist()) == ([60], [300])
 
 
+def test_runs_in_words_with_zeros_between_them_stay_apart() -> None:
+    """The top bit of word 0 and the lowest of word 3, or of word 1: only the latter is one run."""
+    for other, runs in ((3, [[63, 64], [192, 193]]), (1, [[63, 65]])):
+        words = np.zeros(5, "<u8")
+        words[0], words[other] = 1 << 63, 1
+        scanner = BitScanner()
+        scanner.feed(words.tobytes())
+        assert np.stack(scanner.finish(), axis=-1).tolist() == runs
+
+
 def test_a_stream_without_ones_has_no_runs() -> None:
     """Nothing fed, and only zeros fed, give nothing."""
     assert BitScanner().finish()[0].size == 0

@@ -27,7 +27,7 @@ CONNECTIVITIES = (6, 18, 26)
 
 def labelled(dense: Bools, connectivity: int) -> tuple[NDArray[np.int64], int]:
     """Return our components as a dense label map from 1, and how many there are."""
-    grid = VoxelGrid(shape=dense.shape, affine=np.eye(4))  # type: ignore[arg-type]
+    grid = VoxelGrid(shape=dense.shape, affine=np.eye(4))
     found = connected_components(VoxelRuns.from_dense(dense), grid, connectivity=connectivity)
     assert (found.starts // dense.shape[0] == (found.stops - 1) // dense.shape[0]).all()
     labels = np.zeros(dense.size, dtype=np.int64)
@@ -36,7 +36,7 @@ def labelled(dense: Bools, connectivity: int) -> tuple[NDArray[np.int64], int]:
 
 
 def assert_as_others_find_them(dense: Bools) -> None:
-    """The same partition as cc3d's for 6, 18, 26; the same number as SimpleITK's for 6 and 26."""
+    """Hold ours to the same partition as cc3d's for 6, 18, 26; the same number as SimpleITK's for 6 and 26."""
     for connectivity in CONNECTIVITIES:
         mine, count = labelled(dense, connectivity)
         theirs, their_count = cc3d.connected_components(
@@ -125,14 +125,24 @@ MASKS = {
     "row end and start two planes on": voxels((6, 2, 4), (5, 1, 0), (0, 0, 2)),
     **{
         f"diagonal {step}": voxels((5, 5, 5), (2, 2, 2), (2 + step[0], 2 + step[1], 2 + step[2]))
-        for step in [(1, 1, 0), (1, -1, 0), (0, 1, 1), (0, -1, 1), (1, 1, 1), (-1, 1, 1), (1, -1, 1), (-1, -1, 1)]
+        for step in [
+            (1, 1, 0),
+            (1, -1, 0),
+            (0, 1, 1),
+            (0, -1, 1),
+            (1, 1, 1),
+            (-1, 1, 1),
+            (1, -1, 1),
+            (-1, -1, 1),
+        ]
     },
     **{
         f"knight's move {step}": voxels((5, 5, 5), (1, 1, 1), (1 + step[0], 1 + step[1], 1 + step[2]))
         for step in [(2, 0, 0), (0, 2, 0), (0, 0, 2), (2, 1, 1), (1, 2, 1), (1, 1, 2)]
     },
     **{
-        f"planes with {nj} rows": np.stack([np.eye(4, nj), np.zeros((4, nj)), np.eye(4, nj)[::-1]], axis=2) > 0
+        f"planes with {nj} rows": np.stack([np.eye(4, nj), np.zeros((4, nj)), np.eye(4, nj)[::-1]], axis=2)
+        > 0
         for nj in (1, 2, 3)
     },
 }

@@ -51,7 +51,7 @@ def all_pairs(affine: Float64s, dense: Bools, axial_axis: int) -> tuple[float, f
 
 def assert_as_all_pairs(affine: Float64s, lesions: list[Bools], axial_axis: int) -> None:
     """Compare; the axis that lies along the patient is given by the test."""
-    grid = VoxelGrid(shape=lesions[0].shape, affine=affine)  # type: ignore[arg-type]
+    grid = VoxelGrid(shape=lesions[0].shape, affine=affine)
     longest, axial = measured(grid, lesions)
     wanted = [all_pairs(affine, dense, axial_axis) for dense in lesions]
     assert longest == pytest.approx([pair[0] for pair in wanted], abs=1e-9)
@@ -62,7 +62,7 @@ def ball(shape: tuple[int, int, int], seed: int) -> Bools:
     """Return a random ellipsoid, cut by the volume's faces here and there."""
     rng = np.random.default_rng(seed)
     centre = rng.uniform(0, shape)
-    radii = rng.uniform(1, np.array(shape) / 1.5)
+    radii = rng.uniform(1, np.maximum(1.5, np.array(shape) / 1.5))
     offset = (np.moveaxis(np.indices(shape), 0, -1) - centre) / radii
     dense: Bools = (offset**2).sum(axis=-1) <= 1
     dense[tuple(np.minimum(centre.astype(int), np.array(shape) - 1))] = True
@@ -87,7 +87,7 @@ def test_every_storage_order_gives_what_all_pairs_give(order: Order) -> None:
     there = stored(lesions[0], affine, order)[1]
     assert_as_all_pairs(there, turned, axial_axis=order[0][2])
     plain = [all_pairs(affine, dense, 2) for dense in lesions]
-    grid = VoxelGrid(shape=turned[0].shape, affine=there)  # type: ignore[arg-type]
+    grid = VoxelGrid(shape=turned[0].shape, affine=there)
     longest, axial = measured(grid, turned)
     assert longest == pytest.approx([pair[0] for pair in plain])
     assert axial == pytest.approx([pair[1] for pair in plain])

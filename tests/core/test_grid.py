@@ -236,7 +236,7 @@ def test_a_point_belongs_to_one_voxel_however_it_is_stored(order: Order) -> None
 
 
 def test_the_higher_side_of_a_face_in_patient_axes_holds_it() -> None:
-    """i runs toward the patient's left (up in x), j the other way (down in y)."""
+    """Here i runs toward the patient's left (up in x), j the other way (down in y)."""
     mine = grid(np.diag([2.0, -3.0, 4.0, 1.0]))
     assert mine.voxel_at(np.array([[1.5, 1.5, 1.0]])).tolist() == [[2, 1, 1]]
     # Half a micrometre off the face is still on it; 2 micrometres are not.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from volstrat import __version__
+from volstrat.cli.cohort_commands import batch, merge
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
@@ -162,30 +163,8 @@ def protocol_schema() -> None:
     click.echo(json.dumps(schema(), indent=2))
 
 
-@cli.command()
-@click.argument("root", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="Where cohort.csv and the records go.")
-@_protocol_option
-@_lesions_option
-def batch(root: Path, out: Path, protocol_file: Path | None, lesions: str | None) -> None:
-    """Measure every case below ROOT; one that fails never stops the rest."""
-    from volstrat.cohort import run_cohort
-
-    loaded = _load(protocol_file)
-
-    def say(record: dict[str, Any]) -> None:
-        told = record["stratum"] or (record["error"] or {}).get("message", "")
-        click.echo(f"{record['subject']}: {record['status']} {told}".rstrip(), err=True)
-
-    try:
-        statuses = run_cohort(root, out, loaded, lesions=lesions, each=say)
-    except VolstratError as error:
-        _fail(error)
-    if not statuses:
-        msg = f"{root}: no case folder in it."
-        raise click.UsageError(msg)
-    click.echo(f"{len(statuses)} cases; {out / 'cohort.csv'}")
-    sys.exit(exit_code(statuses))
+cli.add_command(batch)
+cli.add_command(merge)
 
 
 def _fail(error: VolstratError) -> None:

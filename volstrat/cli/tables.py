@@ -19,7 +19,8 @@ _MOST_LESIONS = 60
 
 def case_table(record: dict[str, Any]) -> str:
     """Render a case record for a person."""
-    lines = [f"{record['subject']}: {_STRATA[record['stratum']]} - {_STATUS[record['status']]}", ""]
+    lines = _wrapped(f"{record['subject']}: {_STRATA[record['stratum']]} - {_STATUS[record['status']]}", "")
+    lines.append("")
     if record["error"] is not None:
         lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip(), "")
         return "\n".join(lines)
@@ -32,14 +33,14 @@ def case_table(record: dict[str, Any]) -> str:
 
 
 def _predicates(record: dict[str, Any]) -> list[str]:
-    lines = [f"{'Predicate':<28}{'resectable / all voxels':>26}{'share':>9}{'needs':>8}{'holds':>9}"]
+    lines = [f"{'Predicate':<27}{'resectable / all voxels':>24}{'share':>12}{'needs':>8}{'holds':>9}"]
     for key, name in (("stratum_1", "1 debulking, tumour volume"), ("stratum_2", "2 all FDG-avid disease")):
         p = record["predicates"][key]
         counted = "-" if p["whole_voxels"] is None else f"{_range(p)} / {p['whole_voxels']} {p['unit']}"
-        lines.append(
-            f"{name:<28}{counted:>26}{_percent(p['percent']):>9}"
-            f"{_needs(p['threshold_percent']):>8}{_HOLDS[p['holds']]:>9}"
-        )
+        needs = p["threshold_percent"]
+        rest = f"{_percent(p['percent'], needs):>12}{f'{needs:g} %':>8}{_HOLDS[p['holds']]:>9}"
+        row = f"{name:<27}{counted:>24}"
+        lines += [row + rest] if len(counted) <= 24 else [row, rest.rjust(WIDTH)]
     disease = record["predicates"]["stratum_2"]["avid_disease"].replace("_", " ")
     return [*lines, f"FDG-avid disease: {disease}"]
 
@@ -49,19 +50,17 @@ def _range(predicate: dict[str, Any]) -> str:
     return str(low) if low == high else f"{low}..{high}"
 
 
-def _percent(value: float | None) -> str:
-    """Round for display, but never up to a threshold that was missed or down from one that was met."""
+def _percent(value: float | None, threshold: float = 100) -> str:
+    """Round for display, but never onto or over a threshold, 0 or 100 that the value itself is not."""
     if value is None:
         return "-"
-    for digits in (1, 2, 3, 4, 6):
+    marks = (0.0, float(threshold), 100.0)
+    for digits in (1, 2, 3, 4):
         shown = f"{value:.{digits}f}"
-        if float(shown) == value or abs(float(shown) - round(float(shown))) > 1e-12 or digits == 6:
+        if all((float(shown) > m, float(shown) < m) == (value > m, value < m) for m in marks):
             return f"{shown} %"
-    return f"{value} %"
-
-
-def _needs(threshold: float) -> str:
-    return f"{threshold:g} %"
+    near = min(marks, key=lambda m: abs(m - value))
+    return f"{'<' if value < near else '>'}{near:g} %"
 
 
 def _volumes(volumes: dict[str, Any]) -> list[str]:
@@ -92,11 +91,15 @@ def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
         marking = lesion["resectability"]
         if marking == "partial" and lesion["resectable_fraction"] is not None:
             marking += f" {100 * lesion['resectable_fraction']:.0f} %"
-        lines.append(
+        row = (
             f"{lesion['lesion_id']:<7}{lesion['volume_ml']:>8.2f}{lesion['max_axial_diameter_mm']:>10.1f}"
             f"{lesion['max_diameter_mm']:>9.1f}  {marking:<15}{lesion['fdg_avidity'].replace('_', ' '):<13}"
-            f"{f'{x:.0f}, {y:.0f}, {z:.0f}':>16}"
         )
+        place = f"{x:.0f}, {y:.0f}, {z:.0f}"
+        if len(row) + len(place) <= WIDTH:
+            lines.append(row + place.rjust(WIDTH - len(row)))
+        else:
+            lines += [row.rstrip(), place.rjust(WIDTH)]
     if len(lesions) > _MOST_LESIONS:
         lines.append(f"... and {len(lesions) - _MOST_LESIONS} more (--json lists all)")
     return lines
@@ -111,23 +114,32 @@ def _findings(findings: list[dict[str, Any]]) -> list[str]:
     return [*lines, ""]
 
 
+def _printable(text: str) -> str:
+    """Replace what could steer a terminal: names come from files."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+
+
 def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(
-        text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+        _printable(text),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
     )
 
 
 def inspection_table(found: dict[str, Any]) -> str:
     """Render what `inspect_case` found for a person."""
-    lines = [f"{found['subject']}: roles from {found['told_by']}", ""]
+    lines = [*_wrapped(f"{found['subject']}: roles from {found['told_by']}", ""), ""]
     for entry in found["inputs"]:
-        lines.append(f"{entry['role']:<12}{entry['path']}")
+        lines += _wrapped(f"{entry['role']:<12}{entry['path']}", "")
         if entry["error"]:
             lines += _wrapped(f"cannot be read: {entry['error']}", " " * 12)
             continue
         lines += _wrapped(_what(entry), " " * 12)
         lines += [
-            f"{'':<12}{s['number']:>5}  {s['name'] or '-':<36.36}{s['voxels']:>12} voxels"
+            f"{'':<12}{s['number']:>5}  {_printable(s['name'] or '-'):<36.36}{s['voxels']:>12} voxels"
             for s in entry["segments"]
         ]
     return "\n".join(lines)
@@ -155,7 +167,7 @@ def suv_table(found: dict[str, Any]) -> str:
         f"Uptake            {_minutes(found['uptake_minutes'])}",
         "",
         "Read from",
-        *(f"  {s['attribute']} {s['tag']}: {s['value']}"[:WIDTH] for s in found["sources"]),
+        *(_printable(f"  {s['attribute']} {s['tag']}: {s['value']}")[:WIDTH] for s in found["sources"]),
         "",
     ]
     return "\n".join([*lines, *_findings(found["findings"])]).rstrip()

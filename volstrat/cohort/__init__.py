@@ -1,0 +1,10 @@
+"""Many cases: discovery, workers, resuming, tables, shards and clusters."""
+
+from __future__ import annotations
+
+from volstrat.cohort.merge import merge_cohorts
+from volstrat.cohort.progress import Progress
+from volstrat.cohort.run import CohortResult, run_cohort
+from volstrat.cohort.tasks import Limits, Shard, parse_shard
+
+__all__ = ["CohortResult", "Limits", "Progress", "Shard", "merge_cohorts", "parse_shard", "run_cohort"]

@@ -28,6 +28,7 @@ _UNITS = {
     "_mm": "mm",
     "_percent": "%",
     "_voxels": "voxels",
+    "_voxels_upper": "voxels",
     "_fraction": "1",
     "_g": "g",
     "_fraction_95": "1",

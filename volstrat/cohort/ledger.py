@@ -212,6 +212,13 @@ class Ledger:
                 wrong.append((subject, folder, wanted))
         return wrong
 
+    def folder_of(self, subject: str) -> str:
+        """Return the name of a subject's folder in this run."""
+        (row,) = self._rows(
+            "SELECT min(folder) FROM cohort_case WHERE run = ? AND subject = ?", self.run, subject
+        )
+        return row[0]
+
     def moved(self, subject: str, folder: str) -> None:
         """Note that a subject's results lie in another folder now."""
         with self._told():

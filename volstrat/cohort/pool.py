@@ -226,7 +226,9 @@ class LocalRunner:
         vain.losses = vain.losses + 1 if isinstance(error, BrokenProcessPool) else 0
         if vain.losses >= _MOST_STARTS_IN_VAIN:
             msg = f"Worker processes end before they do anything ({vain.losses} in a row)."
-            hint = "Is there enough memory? A script that calls run_cohort needs `if __name__ == '__main__':`."
+            hint = (
+                "Is there enough memory? A script that calls run_cohort needs `if __name__ == '__main__':`."
+            )
             raise WorkerLostError(msg, hint=hint)
         return done
 

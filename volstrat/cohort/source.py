@@ -52,17 +52,15 @@ def subject_of(folder: Path) -> str:
 
 
 def find_cases(source: Path, out: Path, *, shard: Shard | None) -> Iterator[FoundCase]:
-    """Yield the cases of a folder or manifest, of one shard where one is asked for.
+    """Return the cases of a folder or manifest as they are met, of one shard where one is asked for.
 
     Raises
     ------
     VolstratError
         If a manifest cannot be used.
     """
-    found = _listed(source) if source.is_file() else _walked(source, out)
-    for case in found:
-        if shard is None or shard.holds(case.subject):
-            yield case
+    found = _listed(Manifest(source)) if source.is_file() else _walked(source, out)
+    return (case for case in found if shard is None or shard.holds(case.subject))
 
 
 def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
@@ -70,12 +68,12 @@ def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
         yield FoundCase(location=location_of(folder, root), subject=subject_of(folder), folder=folder)
 
 
-def _listed(path: Path) -> Iterator[FoundCase]:
-    for row in Manifest(path).rows():
+def _listed(manifest: Manifest) -> Iterator[FoundCase]:
+    for row in manifest.rows():
         yield FoundCase(
             location=row.subject,
             subject=row.subject,
-            folder=path.parent,
+            folder=manifest.path.parent,
             sources=row.sources,
             problem=row.problem,
         )
@@ -124,7 +122,7 @@ class CaseStream:
                 if not self._put(case):
                     return
                 self.found += 1
-        except Exception as error:  # noqa: BLE001 - told to the thread that asks for the next case
+        except Exception as error:
             self._error = error
         self.all_found = True
         self._put(None)

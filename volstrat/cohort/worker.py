@@ -98,7 +98,7 @@ def fail_task(task: Task, error: Exception, protocol: LoadedProtocol) -> Receipt
     record = failure_record(subject=task.subject, error=error, protocol=protocol)
     told = record["error"]
     for key in ("message", "hint"):
-        for folder in (task.folder.absolute(), task.folder):
+        for folder in {task.folder.absolute(), task.folder.resolve()}:
             told[key] = told[key].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
     return write_record(task, record, inputs_sha256="")
 

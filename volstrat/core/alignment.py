@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +61,9 @@ def align_masks(
     if (low < 0).any() or (high > own.shape).any():
         shape = tuple(int(n) for n in high - low)
         grid = own.window(origin_index=(int(low[0]), int(low[1]), int(low[2])), shape=shape)  # type: ignore[arg-type]
+    for name, mask in masks.items():  # a misfit may only show over the union
+        if mask.grid.placement_on(grid, tolerance_mm=tolerance_mm) is None:
+            raise _mismatch(mask.grid, grid, name=name, base=base, tolerance_mm=tolerance_mm)
     return grid, {name: mask.on_grid(grid, tolerance_mm=tolerance_mm) for name, mask in masks.items()}
 
 
@@ -80,16 +84,19 @@ def check_frame_of_reference(grid: VoxelGrid, own: VoxelGrid, *, name: str, othe
 def _mismatch(
     grid: VoxelGrid, own: VoxelGrid, *, name: str, base: str, tolerance_mm: float
 ) -> GridMismatchError:
-    moved = grid.corner_displacement_mm(own)
+    # A window differs in shape by right: what counts is how far its voxels are off the lattice.
+    sparse = grid.is_window or own.is_window
+    loose = grid.placement_on(own, tolerance_mm=math.inf) if sparse else None
+    moved = grid.corner_displacement_mm(own) if loose is None else loose.displacement_mm
     differs = []
-    if sorted(grid.shape) != sorted(own.shape):
+    if not sparse and sorted(grid.shape) != sorted(own.shape):
         differs.append(f"shape {_by(grid.shape)} against {_by(own.shape)}")
     mine, theirs = sorted(grid.spacing_mm), sorted(own.spacing_mm)
     if any(abs(a - b) > 1e-4 for a, b in zip(mine, theirs, strict=True)):
         differs.append(f"spacing {_by(grid.spacing_mm)} mm against {_by(own.spacing_mm)} mm")
     what = f" ({'; '.join(differs)})" if differs else ""
     msg = (
-        f"{name}: its grid is {moved:.2f} mm away from the grid of {base} "
+        f"{name}: its grid is {moved:.2f} mm away from the {'lattice' if loose else 'grid'} of {base} "
         f"(largest displacement of a corner voxel; tolerance {tolerance_mm:g} mm){what}."
     )
     hint = f"Draw it on the image of {base}, or write `resample = true` in its case.toml entry."

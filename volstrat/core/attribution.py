@@ -11,7 +11,7 @@ nor storage order decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +47,8 @@ class Attribution:
     ----------
     grid : VoxelGrid
         Of the avid mask.
+    avid : VoxelRuns
+        The avid voxels as given.
     voxels : array of int64, (n,)
         Linear indices of the avid voxels, rising.
     region : array of int64, (n,)
@@ -67,6 +69,7 @@ class Attribution:
     """
 
     grid: VoxelGrid
+    avid: VoxelRuns
     voxels: Int64s
     region: Int64s
     pet_only: Int64s
@@ -79,6 +82,21 @@ class Attribution:
     tumour_lesion: Int64s
     tumour_holder: Int64s
     pet_only_measures: LesionMeasures
+
+    def around(self, lesion: int) -> Attribution:
+        """Return the part that a lesion has a share in: its candidate voxels, and theirs alone."""
+        mine = sorted_unique(self.row_voxel[self.row_lesion == lesion])
+        kept = np.isin(self.row_voxel, mine)
+        return replace(
+            self,
+            voxels=self.voxels[mine],
+            region=self.region[mine],
+            far=self.far[mine],
+            row_voxel=np.searchsorted(mine, self.row_voxel[kept]),
+            row_lesion=self.row_lesion[kept],
+            row_marking=self.row_marking[kept],
+            row_held=self.row_held[kept],
+        )
 
     @property
     def pet_only_count(self) -> int:
@@ -98,6 +116,31 @@ class Attribution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AvidCounts:
+    """What the rule counts of avid voxels.
+
+    Parameters
+    ----------
+    by_marking : array of int64, (4,)
+        Avid voxels by `Marking`, those that were removed left out.
+    lesion_voxels : array of int64, (lesions,)
+        Avid voxels that belong to each lesion; one that holds two counts for both.
+    """
+
+    by_marking: Int64s
+    lesion_voxels: Int64s
+
+    def count(self, *markings: Marking) -> int:
+        """Count the avid voxels that carry one of these markings."""
+        return int(self.by_marking[list(markings)].sum())
+
+    @property
+    def whole(self) -> int:
+        """Avid voxels that were not removed."""
+        return int(self.by_marking.sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resolved:
     """What each avid voxel is marked, given markings and avidity words.
 
@@ -106,28 +149,17 @@ class Resolved:
     marking : array of int64, (n,)
         `Marking` of each avid voxel, the worst where it holds several lesions; -1 where a word
         ``not_avid`` removed it.
-    pair_voxel, pair_lesion : array of int64, (pairs,)
-        Which avid voxel (position) belongs to which lesion; one that holds two belongs to both.
-    lesion_voxels : array of int64, (lesions,)
-        Avid voxels that belong to each lesion.
-    review_regions : tuple of (int, str)
-        Regions a person must look at, by their lowest lesion position, each with the reason.
+    pair_voxel, pair_lesion, pair_marking : array of int64, (pairs,)
+        Which avid voxel (position) belongs to which lesion, and the marking it takes from it; one that
+        holds two lesions belongs to both.
+    counts : AvidCounts
     """
 
     marking: Int64s
     pair_voxel: Int64s
     pair_lesion: Int64s
-    lesion_voxels: Int64s
-    review_regions: tuple[tuple[int, str], ...]
-
-    def count(self, *markings: Marking) -> int:
-        """Count the avid voxels that carry one of these markings."""
-        return int(np.isin(self.marking, markings).sum())
-
-    @property
-    def whole(self) -> int:
-        """Avid voxels that were not removed."""
-        return int((self.marking >= 0).sum())
+    pair_marking: Int64s
+    counts: AvidCounts
 
 
 def attribute(
@@ -173,6 +205,7 @@ def attribute(
     pet_only, measures = _pet_only(avid_grid, found.starts, found.stops, found.component, near)
     return Attribution(
         grid=avid_grid,
+        avid=avid,
         voxels=voxels,
         region=pet.region,
         pet_only=pet_only,
@@ -234,15 +267,24 @@ def resolve(
         marking=result,
         pair_voxel=voxel,
         pair_lesion=lesion,
-        lesion_voxels=np.bincount(lesion, minlength=words.size).astype(np.int64),
-        review_regions=_review_regions(a, voxel, lesion, mark, words),
+        pair_marking=mark,
+        counts=AvidCounts(
+            by_marking=np.bincount(result[result >= 0], minlength=len(Marking)).astype(np.int64),
+            lesion_voxels=np.bincount(lesion, minlength=words.size).astype(np.int64),
+        ),
     )
 
 
-def _review_regions(
-    a: Attribution, voxel: Int64s, lesion: Int64s, mark: Int64s, words: Int64s
+def review_regions(
+    attribution: Attribution, resolved: Resolved, *, marking: Sequence[Marking | None]
 ) -> tuple[tuple[int, str], ...]:
-    """Regions on differently marked tumour, on a partly marked lesion, or reaching too far."""
+    """List the regions that a person must look at, by their lowest lesion position, with the reason.
+
+    ``differently_marked``: on tumour of more than one marking; ``partly_marked``: on a lesion without
+    one marking; ``reaches_far``: beyond twice the attribution distance. Removed voxels do not count.
+    """
+    a, voxel, lesion, mark = attribution, resolved.pair_voxel, resolved.pair_lesion, resolved.pair_marking
+    words = np.array([-1 if m is None else m for m in marking], dtype=np.int64)
     reviews: list[tuple[int, str]] = []
     region = a.region[voxel] if voxel.size else voxel
     lowest = np.full(a.pet_only.size, np.iinfo(np.int64).max)

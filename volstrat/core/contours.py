@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.core.grid import TIE_MM, Placement, VoxelGrid, _points_upward
-from volstrat.core.runs import LabelRuns, VoxelRuns, _merged, expand
+from volstrat.core.runs import LabelRuns, _merged, expand
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 # Widened a little, so that a vertex written exactly 1e-6 mm off is on it whatever the rounding.
 _ON_MM = 1e-6 * (1 + 1e-3)
-_PAIRS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -180,20 +179,17 @@ def fill_contours(placed: PlacedContours, labels: Int64s) -> FilledContours:
     ni, nj, nk = placed.canonical.shape
     lines = _sorted_crossings(placed)
     contour = lines.line // nj
-    starts, stops = lines.column[0::2], lines.column[1::2]
-    owner, line = contour[0::2], lines.line[0::2]
     group, slice_of, label_of, sizes = _groups(placed.slices, labels)
     shared = sizes[group] > 1
-    crossing_pairs = _crossing_pairs(placed, group, shared, (owner, line * (ni + 1)), (starts, stops))
+    key = (group[contour] * nj + lines.line % nj) * (ni + 1) + lines.column
+    first, last, owner = key[0::2], key[1::2], contour[0::2]
+    with_others = shared[owner]
+    crossing_pairs = _crossing_pairs(first[with_others], last[with_others], owner[with_others])
 
     # Contours that share a slice with others of their label: even-odd over all of their crossings.
-    again = shared[contour]
-    key = (group[contour[again]] * nj + lines.line[again] % nj) * (ni + 1) + lines.column[again]
-    key.sort()
-    alone = ~shared[owner]
-    base = (group[owner[alone]] * nj + line[alone] % nj) * (ni + 1)
-    first = np.concatenate((base + starts[alone], key[0::2]))
-    last = np.concatenate((base + stops[alone], key[1::2]))
+    again = np.sort(key[shared[contour]])
+    first = np.concatenate((first[~with_others], again[0::2]))
+    last = np.concatenate((last[~with_others], again[1::2]))
     group_line, column = np.divmod(first, ni + 1)
     group_of, row = np.divmod(group_line, nj)
     k = slice_of[group_of]
@@ -262,54 +258,27 @@ def _self_overlaps(lines: _Crossings, contour: Int64s, contours: int) -> Int64s:
     return lost
 
 
-def _crossing_pairs(
-    placed: PlacedContours,
-    group: Int64s,
-    shared: Bools,
-    where: tuple[Int64s, Int64s],
-    intervals: tuple[Int64s, Int64s],
-) -> Int64s:
-    """Pairs of contours of one group that partly overlap, or hold the same voxels."""
-    members = np.flatnonzero(shared)
-    members = members[np.argsort(group[members], kind="stable")]
-    if not members.size:
-        return np.empty((0, 2), np.int64)
-    owner, line = where
-    nj, ni = placed.canonical.shape[1], placed.canonical.shape[0]
-    from_row = line - owner * nj * (ni + 1)
-    bounds = np.searchsorted(owner, np.arange(placed.slices.size + 1))
+def _crossing_pairs(first: Int64s, last: Int64s, owner: Int64s) -> Int64s:
+    """Pairs of contours that partly overlap, or hold the same voxels.
 
-    def voxels(contour: int) -> VoxelRuns:
-        mine = slice(bounds[contour], bounds[contour + 1])
-        base = from_row[mine]
-        return VoxelRuns.from_intervals(base + intervals[0][mine], base + intervals[1][mine])
-
-    crossing = []
-    for a, b in _box_pairs(placed.boxes, members, group):
-        one, two = voxels(int(a)), voxels(int(b))
-        common = int(one.counts_in(two.starts, two.stops).sum())
-        if common and (common < min(one.count, two.count) or one.same_as(two)):
-            crossing.append((a, b))
-    return np.array(crossing, np.int64).reshape(-1, 2)
-
-
-def _box_pairs(boxes: Floats, members: Int64s, group: Int64s) -> Int64s:
-    """Pairs of one group whose boxes overlap, (p, 2)."""
-    ends = np.searchsorted(group[members], group[members], side="right")
-    later = ends - np.arange(members.size) - 1
-    done = np.cumsum(later)
-    found = []
-    at = 0
-    while at < members.size:
-        upto = max(at + 1, int(np.searchsorted(done, (done[at - 1] if at else 0) + _PAIRS_AT_ONCE)))
-        a = members[np.repeat(np.arange(at, upto), later[at:upto])]
-        b = members[expand(np.arange(at, upto) + 1, ends[at:upto])]
-        one, two = boxes[a], boxes[b]
-        meet = (one[:, 0] < two[:, 1]) & (two[:, 0] < one[:, 1])
-        meet &= (one[:, 2] < two[:, 3]) & (two[:, 2] < one[:, 3])
-        found.append(np.stack([a[meet], b[meet]], axis=-1))
-        at = upto
-    return np.concatenate(found)
+    Intervals ``[first, last)`` lie on one line of voxels for all groups, so that only contours of
+    one group can overlap.
+    """
+    order = np.argsort(first, kind="stable")
+    order = order[first[order] < last[order]]
+    first, last, owner = first[order], last[order], owner[order]
+    # For each interval, those that start within it; equal starts are met once, the later one second.
+    after = np.arange(1, first.size + 1)
+    reach = np.maximum(np.searchsorted(first, last), after)
+    one = np.repeat(np.arange(first.size), reach - after)
+    two = expand(after, reach)
+    common = np.minimum(last[one], last[two]) - first[two]
+    pair = np.sort(np.stack([owner[one], owner[two]], axis=-1), axis=-1)
+    pairs, at = np.unique(pair, axis=0, return_inverse=True)
+    voxels = np.bincount(at.reshape(-1), weights=common, minlength=len(pairs))
+    held = np.bincount(owner, weights=last - first, minlength=int(pairs.max(initial=-1)) + 1)[pairs]
+    crossing: Int64s = pairs[(voxels < held.min(axis=1)) | (voxels == held.max(axis=1))]
+    return crossing
 
 
 def _canonical(grid: VoxelGrid, normal: int) -> tuple[VoxelGrid, Placement]:

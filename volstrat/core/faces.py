@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Float64s = NDArray[np.float64]
     Kernel = tuple[Float64s, Float64s]
 
-_SMOOTHING = 0.8
+_SMOOTHING = 0.9
 """Standard deviation of the Gaussian in units of the largest voxel edge (docs/method.md compares)."""
 _KERNEL_REACH = 3.0
 _BLOCK = 24

@@ -64,6 +64,11 @@ class Lesions:
         """How many lesions there are."""
         return len(self.ids)
 
+    @property
+    def overlapping(self) -> bool:
+        """True where a voxel lies in several lesions."""
+        return bool((self.starts[1:] < np.maximum.accumulate(self.stops)[:-1]).any())
+
     def voxels(self) -> VoxelRuns:
         """Return the voxels of all lesions, each once."""
         return VoxelRuns.from_intervals(self.starts, self.stops)
@@ -333,7 +338,7 @@ def mark_lesions(
     own = np.where(by_table[lesion] >= 0, by_table[lesion], by_mask)
     own_voxels = _tally(lesion, own, stops - starts, lesions.count)
     worst, total = own, own_voxels.sum(axis=0)
-    if (lesions.starts[1:] < np.maximum.accumulate(lesions.stops)[:-1]).any():
+    if lesions.overlapping:
         starts, stops, origin, worst, total = _worst_of_overlaps(starts, stops, own)
         lesion = lesion[origin]
     return MarkedLesions(

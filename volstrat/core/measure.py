@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,8 @@ class Measurements:
     alternatives : tuple of (AvidityRule, Attribution, covered)
         The same two for each rule of the protocol's ``avidity.also_check`` that could be carried out.
     rows : mapping of lesion or region id to LesionRow
-    findings : tuple of Finding
+    lesion_findings, mark_findings : tuple of Finding
+        What telling lesions and avid disease apart brought up, and what marking them did.
     """
 
     masks: CaseMasks
@@ -103,7 +104,8 @@ class Measurements:
     covered: Bools
     alternatives: tuple[tuple[AvidityRule, Attribution, Bools], ...]
     rows: Mapping[str, LesionRow]
-    findings: tuple[Finding, ...]
+    lesion_findings: tuple[Finding, ...]
+    mark_findings: tuple[Finding, ...]
 
 
 def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
@@ -115,40 +117,97 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
         If a row names a lesion or region that does not exist, twice, or at a point outside it.
     """
     lesions, findings = find_lesions(masks.tumour, masks.grid, protocol)
-    rows = _by_id(masks.rows)
-    table = {i: row.resectability for i, row in rows.items() if row.resectability is not None}
-    marked = mark_lesions(lesions, resectable=masks.resectable, table=table, protocol=protocol)
     covered = _covered(lesions, masks.pet_field)
     told = _avid_by_rule(masks, lesions, covered, protocol)
-    attributions = [
-        None
-        if rule.avid is None
-        else attribute(
-            lesions,
-            marked,
-            avid=rule.avid.voxels,
-            avid_grid=rule.avid.grid,
-            distance_mm=protocol.attribution_distance_mm,
-        )
-        for rule in told
-    ]
+    rows = _by_id(masks.rows)
+    marked = _mark(masks, lesions, rows, protocol)
+    found = _attributions(masks, lesions, marked, [rule.avid for rule in told], protocol)
     for row in rows.values():
-        _check_row(row, lesions, attributions[0])
+        _check_row(row, lesions, found[0])
     return Measurements(
         masks=masks,
         lesions=lesions,
         measures=measure_lesions(lesions),
         marked=marked,
-        attribution=attributions[0],
+        attribution=found[0],
         covered=told[0].covered,
         alternatives=tuple(
-            (rule.rule, found, rule.covered)
-            for rule, found in zip(told[1:], attributions[1:], strict=True)
-            if found is not None
+            (rule.rule, attribution, rule.covered)
+            for rule, attribution in zip(told[1:], found[1:], strict=True)
+            if attribution is not None
         ),
         rows=rows,
-        findings=(*findings, *_mark_findings(masks, lesions, marked, rows), *told[0].findings),
+        lesion_findings=(*findings, *told[0].findings),
+        mark_findings=tuple(_mark_findings(masks, lesions, marked, rows)),
     )
+
+
+def remark_case(measured: Measurements, rows: Mapping[str, LesionRow], protocol: Protocol) -> Measurements:
+    """Return the case with another lesion table; what was measured on images is kept.
+
+    Parameters
+    ----------
+    rows : mapping of lesion or region id to LesionRow
+        The whole table.
+
+    Raises
+    ------
+    LesionTableError
+        If a row names a lesion or region that does not exist, or a point outside it.
+    """
+    for lesion_id, row in rows.items():
+        if measured.rows.get(lesion_id) != row:
+            _check_row(row, measured.lesions, measured.attribution)
+    marked = _mark(measured.masks, measured.lesions, rows, protocol)
+    attribution, alternatives = measured.attribution, measured.alternatives
+    if measured.lesions.overlapping:  # a voxel's marking may have come from another lesion's row
+        known = (attribution, *(x[1] for x in alternatives))
+        avid = [None if a is None else Avid(voxels=a.avid, grid=a.grid) for a in known]
+        found = _attributions(measured.masks, measured.lesions, marked, avid, protocol)
+        attribution = found[0]
+        alternatives = tuple(
+            (rule, again, covered)
+            for (rule, _, covered), again in zip(alternatives, found[1:], strict=True)
+            if again is not None
+        )
+    return replace(
+        measured,
+        marked=marked,
+        attribution=attribution,
+        alternatives=alternatives,
+        rows=rows,
+        mark_findings=tuple(_mark_findings(measured.masks, measured.lesions, marked, rows)),
+    )
+
+
+def _mark(
+    masks: CaseMasks, lesions: Lesions, rows: Mapping[str, LesionRow], protocol: Protocol
+) -> MarkedLesions:
+    table = {i: row.resectability for i, row in rows.items() if row.resectability is not None}
+    return mark_lesions(lesions, resectable=masks.resectable, table=table, protocol=protocol)
+
+
+def _attributions(
+    masks: CaseMasks,
+    lesions: Lesions,
+    marked: MarkedLesions,
+    avid: Sequence[Avid | None],
+    protocol: Protocol,
+) -> list[Attribution | None]:
+    """Attribute each avid set.
+
+    Where lesions do not overlap, voxels carry the mask's marking even if the table has another for
+    the lesion: so the result serves any table.
+    """
+    if not lesions.overlapping:
+        marked = _mark(masks, lesions, {}, protocol)
+    distance = protocol.attribution_distance_mm
+    return [
+        None
+        if a is None
+        else attribute(lesions, marked, avid=a.voxels, avid_grid=a.grid, distance_mm=distance)
+        for a in avid
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type_hints
 
 from volstrat.core.avidity_rules import Avidity
+from volstrat.core.policies import RemnantPolicy, VolumeErrorPolicy
 from volstrat.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class Protocol:
     whole_lesion_percent: Decimal = Decimal(95)
     geometry_tolerance_mm: float = 0.1
     avidity: Avidity = field(default_factory=Avidity)
+    volume_error: VolumeErrorPolicy = field(default_factory=VolumeErrorPolicy)
+    boundary_shift_mm: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
+    remnant: RemnantPolicy = field(default_factory=RemnantPolicy)
     review: Review = field(default_factory=Review)
     naming: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(NAMING))
 

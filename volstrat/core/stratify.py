@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from volstrat.core.attribution import Resolved, resolve
+from volstrat.core.attribution import AvidCounts, Resolved, resolve
 from volstrat.core.marks import Marking
 from volstrat.core.protocol import reaches_percent
 from volstrat.core.runs import VoxelRuns
@@ -119,7 +119,7 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
     """Apply the rule to a measured case."""
     rows, ids = measured.rows, measured.lesions.ids
     table = tuple(rows[i].fdg_avidity if i in rows else None for i in ids)
-    region_marking, dismissed = _regions(measured)
+    region_marking, dismissed = table_regions(measured)
     resolved = None
     if measured.attribution is not None:
         resolved = resolve(
@@ -129,18 +129,27 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
             region_marking=region_marking,
             dismissed=dismissed,
         )
-    avidity = tuple(_avidity_of(n, word, measured, resolved) for n, word in enumerate(table))
+    return assess_counts(measured, resolved, None if resolved is None else resolved.counts, protocol)
+
+
+def assess_counts(
+    measured: Measurements, resolved: Resolved | None, counts: AvidCounts | None, protocol: Protocol
+) -> Assessment:
+    """Apply the rule where the avid voxels have been counted already."""
+    rows, ids = measured.rows, measured.lesions.ids
+    table = tuple(rows[i].fdg_avidity if i in rows else None for i in ids)
+    region_marking, dismissed = table_regions(measured)
+    avidity = tuple(_avidity_of(n, word, measured, counts) for n, word in enumerate(table))
     tally_1 = _tally_stratum_1(measured, region_marking, dismissed, protocol)
-    tally_2 = _tally_stratum_2(measured, avidity, resolved)
+    tally_2 = _tally_stratum_2(measured, avidity, counts)
     first = stratum_1_predicate(tally_1, protocol)
     second = stratum_2_predicate(tally_2, protocol)
-    with_pet_only = _leaves_pet_only_open(second, tally_2)
-    strata = _possible_strata(first, with_pet_only, protocol)
-    without = _possible_strata(first, second, protocol)
+    strata = possible_strata(first, second, tally_2, protocol)
+    without = _strata_of(first, second, protocol)
     return Assessment(
         stratum_1=first,
         stratum_2=second,
-        stratum=next(iter(strata)) if len(strata) == 1 else None,
+        stratum=only_stratum(strata),
         avidity=avidity,
         region_marking=region_marking,
         dismissed=dismissed,
@@ -151,7 +160,7 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
     )
 
 
-def _regions(measured: Measurements) -> tuple[tuple[Marking, ...], frozenset[int]]:
+def table_regions(measured: Measurements) -> tuple[tuple[Marking, ...], frozenset[int]]:
     """Return the PET-only regions' markings (unknown until marked) and which are dismissed."""
     if measured.attribution is None:
         return (), frozenset()
@@ -167,13 +176,13 @@ def _regions(measured: Measurements) -> tuple[tuple[Marking, ...], frozenset[int
 
 
 def _avidity_of(
-    lesion: int, table: Literal["avid", "not_avid"] | None, measured: Measurements, resolved: Resolved | None
+    lesion: int, table: Literal["avid", "not_avid"] | None, measured: Measurements, counts: AvidCounts | None
 ) -> FdgAvidity:
     if table is not None:
         return table
-    if resolved is None:
+    if counts is None:
         return "not_assessed"
-    if resolved.lesion_voxels[lesion]:
+    if counts.lesion_voxels[lesion]:
         return "avid"
     return "not_avid" if measured.covered[lesion] else "not_assessed"
 
@@ -200,27 +209,27 @@ def _tally_stratum_1(
 
 
 def _tally_stratum_2(
-    measured: Measurements, avidity: Sequence[FdgAvidity], resolved: Resolved | None
+    measured: Measurements, avidity: Sequence[FdgAvidity], counts: AvidCounts | None
 ) -> Stratum2Tally:
     marking = measured.marked.marking
     unassessed = tuple(m for m, a in zip(marking, avidity, strict=True) if a == "not_assessed")
-    if resolved is None:
+    if counts is None:
         voxels = _avid_tumour_voxels(measured, avidity)
         without: tuple[Marking | None, ...] = ()
     else:
-        voxels = tuple(resolved.count(m) for m in sorted(Marking))
+        voxels = tuple(int(n) for n in counts.by_marking)
         without = tuple(
             m
-            for m, a, n in zip(marking, avidity, resolved.lesion_voxels, strict=True)
+            for m, a, n in zip(marking, avidity, counts.lesion_voxels, strict=True)
             if a == "avid" and n == 0
         )
     return Stratum2Tally(
-        unit="tumour" if resolved is None else "pet",
+        unit="tumour" if counts is None else "pet",
         voxels=(voxels[0], voxels[1], voxels[2], voxels[3]),
         avid_without_voxels=without,
         unassessed=unassessed,
         empty_tumour=measured.lesions.count == 0,
-        pet_read=resolved is not None,
+        pet_read=counts is not None,
     )
 
 
@@ -350,14 +359,28 @@ def _leaves_pet_only_open(predicate: Predicate, tally: Stratum2Tally) -> Predica
     return replace(predicate, can_hold=True, can_fail=True)
 
 
-def _possible_strata(first: Predicate, second: Predicate, protocol: Protocol) -> set[Stratum]:
-    """Every stratum that some combination of the unknown markings and avidities gives."""
+def possible_strata(
+    first: Predicate, second: Predicate, tally: Stratum2Tally, protocol: Protocol
+) -> set[Stratum]:
+    """Return every stratum that some combination of the unknown markings and avidities gives.
+
+    One: that is the case's stratum. Several: the case is not assessable.
+    """
+    return _strata_of(first, _leaves_pet_only_open(second, tally), protocol)
+
+
+def _strata_of(first: Predicate, second: Predicate, protocol: Protocol) -> set[Stratum]:
     return {
         _stratum_of(a, b, protocol)
         for a in (True, False)
         for b in (True, False)
         if (first.can_hold if a else first.can_fail) and (second.can_hold if b else second.can_fail)
     }
+
+
+def only_stratum(strata: set[Stratum]) -> Stratum | None:
+    """Return the stratum where there is but one."""
+    return next(iter(strata)) if len(strata) == 1 else None
 
 
 def _stratum_of(first: bool, second: bool, protocol: Protocol) -> Stratum:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from volstrat.core.attribution import review_regions
 from volstrat.core.findings import SEVERITIES, Finding, Severity
 from volstrat.core.marks import Marking
+from volstrat.core.robustness import Robustness, measure_robustness
 from volstrat.core.runs import sorted_unique
 from volstrat.core.stratify import Assessment, Predicate, Stratum, assess
 
@@ -63,6 +65,7 @@ class Verdict:
     stratum: Stratum | None
     assessment: Assessment
     volumes: Volumes
+    robustness: Robustness
     findings: tuple[Finding, ...]
 
 
@@ -77,17 +80,21 @@ def reach_verdict(measured: Measurements, protocol: Protocol, *, findings: Itera
         What reading the inputs brought up; joined with the rule's own.
     """
     assessment = assess(measured, protocol)
+    robustness, doubts = measure_robustness(measured, assessment, protocol)
     own = [
-        *measured.findings,
+        *measured.lesion_findings,
+        *measured.mark_findings,
         *_pet_findings(measured, assessment, protocol),
         *_region_findings(measured, assessment, protocol),
         *_stratum_findings(measured, assessment, protocol),
+        *doubts,
     ]
     return Verdict(
         status=status_of(assessment.stratum, (*findings, *own)),
         stratum=assessment.stratum,
         assessment=assessment,
         volumes=_volumes(measured, assessment, protocol),
+        robustness=robustness,
         findings=sorted_findings((*findings, *own)),
     )
 
@@ -143,9 +150,11 @@ class _AvidVolumes:
         if attribution is None or resolved is None:
             return cls()
         ml = attribution.grid.voxel_volume_mm3 / 1000
-        whole = resolved.whole
-        sure = resolved.count(*(m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)))
-        marked = whole == 0 or resolved.count(Marking.UNKNOWN) < whole
+        whole = resolved.counts.whole
+        sure = resolved.counts.count(
+            *(m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
+        )
+        marked = whole == 0 or resolved.counts.count(Marking.UNKNOWN) < whole
         alone = (attribution.pet_only[attribution.region] >= 0) & (resolved.marking >= 0)
         tumour = int(measured.marked.total_voxels.sum())
         return cls(
@@ -224,7 +233,7 @@ def _region_findings(measured: Measurements, assessment: Assessment, protocol: P
     if attribution is None or resolved is None:
         return []
     findings = []
-    for lesion, reason in resolved.review_regions:
+    for lesion, reason in review_regions(attribution, resolved, marking=measured.marked.marking):
         code, text = _REGION_REVIEWS[reason]
         where = measured.lesions.ids[lesion]
         message = text.format(where=where, far=2 * protocol.attribution_distance_mm)

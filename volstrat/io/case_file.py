@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
+    from volstrat.core.policies import LiverState
     from volstrat.io.dicom.library import DicomLibrary
 
 MASK_ROLES = ("tumour", "resectable", "fdg_avid", "liver", "remnant", "reference")
@@ -75,7 +76,7 @@ class Patient:
     weight_kg: float | None = None
     height_cm: float | None = None
     sex: Literal["M", "F"] | None = None
-    liver_state: str = "normal"
+    liver_state: LiverState = "normal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,5 +254,5 @@ def _patient(table: object, name: str) -> Patient:
         weight_kg=measures.get("weight_kg"),
         height_cm=measures.get("height_cm"),
         sex=_choice(table, "sex", ("M", "F"), "patient", name),  # type: ignore[arg-type]
-        liver_state=state or "normal",
+        liver_state=state or "normal",  # type: ignore[arg-type]
     )

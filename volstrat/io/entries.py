@@ -12,6 +12,7 @@ from volstrat.io.selection import select_labels
 from volstrat.io.volumes import MaskRead, read_grid, read_image, read_mask, volume_format
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from volstrat.core.grid import VoxelGrid
@@ -37,6 +38,8 @@ class PetRead:
         Why there is no SUV.
     conversion : dict or None
         What ``volstrat suv`` prints; None where the image is no DICOM.
+    body_size : tuple of float or None
+        Weight (kg) and height (cm) from the header.
     """
 
     grid: VoxelGrid
@@ -44,6 +47,7 @@ class PetRead:
     sul_factor: float | None
     problem: SuvError | None
     conversion: dict[str, object] | None
+    body_size: tuple[float | None, float | None]
     format: str
     sha256: str
     findings: tuple[Finding, ...]
@@ -144,6 +148,7 @@ class EntryReader:
             sul_factor=sul / factors.suvbw_factor if known and sul and factors.suvbw_factor else None,
             problem=factors.problem,
             conversion={key: conversion[key] for key in conversion if key != "findings"},
+            body_size=_body_size({s.attribute: s.value for s in factors.sources}),
             format=f"dicom-{series.modality.lower()}",
             sha256=series_sha256(series),
             findings=(*geometry.findings, *factors.findings),
@@ -162,6 +167,7 @@ class EntryReader:
                 sul_factor=self._sul_factor(),
                 problem=None,
                 conversion=None,
+                body_size=(None, None),
                 format=named,
                 sha256=read.sha256,
                 findings=read.findings,
@@ -176,6 +182,7 @@ class EntryReader:
             sul_factor=None,
             problem=problem,
             conversion=None,
+            body_size=(None, None),
             format=named,
             sha256=file_sha256(path),
             findings=(),
@@ -222,6 +229,19 @@ class EntryReader:
             return None  # the error about the missing series says more
 
 
+def _body_size(header: Mapping[str, object]) -> tuple[float | None, float | None]:
+    """Weight (kg) and height (cm) among the attributes that SUV was worked out from."""
+
+    def number(keyword: str) -> float | None:
+        try:
+            return float(str(header[keyword]))
+        except (KeyError, ValueError):
+            return None
+
+    height_m = number("PatientSize")
+    return number("PatientWeight"), None if height_m is None else 100 * height_m
+
+
 def file_sha256(path: Path) -> str:
     """Hash a file's bytes.
 
@@ -254,19 +274,24 @@ def _require_file(path: Path) -> None:
 
 
 def pet_findings(read: PetRead, *, required: bool) -> tuple[Finding, ...]:
-    """Return what reading the PET brought up; without SUV a rule cannot work, a description can do without.
+    """Return what reading the PET brought up; a rule cannot do without SUV, a description can.
+
+    Where SUV is description, doubts about it call for no review.
 
     Raises
     ------
     SuvError
         If SUV is required and cannot be had.
     """
-    if read.problem is None:
-        return read.findings
-    if required:
+    if required and read.problem is not None:
         raise read.problem
+    doubts = read.findings
+    if not required:
+        doubts = tuple(replace(f, severity="warning") if f.severity == "review" else f for f in doubts)
+    if read.problem is None:
+        return doubts
     message = f"No SUV values: {read.problem}"
-    return (*read.findings, Finding(code="suv_unavailable", severity="info", message=message, where="pet"))
+    return (*doubts, Finding(code="suv_unavailable", severity="info", message=message, where="pet"))
 
 
 def suv_report(folder: Path) -> dict[str, Any]:

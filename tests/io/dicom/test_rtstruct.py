@@ -271,6 +271,35 @@ def test_tilted_contours_are_refused(tmp_path: Path) -> None:
         _read({(1, "GTV"): [_contour(SQUARE, 3), tilted, _contour(SQUARE, 5)]}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("rise_mm", "told"),
+    [
+        pytest.param(0.05, [], id="rounding"),
+        pytest.param(0.6, [("rtstruct_contour_off_slice", "warning")], id="a little"),
+    ],
+)
+def test_a_small_tilt_is_told(tmp_path: Path, rise_mm: float, told: list[tuple[str, str]]) -> None:
+    """Every point is within a quarter of the slice spacing (0.75 mm) of the slice: half the rise."""
+    mask, findings = _read({(1, "GTV"): [_tilted(0.0, rise_mm)]}, tmp_path)
+    assert _slices(mask)[4] == SQUARE_VOXELS
+    assert _told(findings) == told
+
+
+def test_tilt_and_distance_add_up(tmp_path: Path) -> None:
+    """0.6 mm off the slice and 0.6 mm of tilt: one end is 0.9 mm off, more than a quarter of 3 mm."""
+    with pytest.raises(GridMismatchError, match=r"up to 0\.90 mm off"):
+        _read({(1, "GTV"): [_tilted(0.3, 0.6)]}, tmp_path)
+
+
+def _tilted(low_mm: float, rise_mm: float) -> Dataset:
+    """Return the square from ``low_mm`` above slice 4 to ``rise_mm`` further up."""
+    contour = _contour(SQUARE, 4)
+    data = [float(x) for x in contour.ContourData]
+    data[2::3] = [data[2] + low_mm, data[2] + low_mm, data[2] + low_mm + rise_mm, data[2] + low_mm + rise_mm]
+    contour.ContourData = [f"{x:.3f}" for x in data]
+    return contour
+
+
 def test_contours_that_reach_outside_the_image_are_told(tmp_path: Path) -> None:
     """One beyond the last slice, one half beyond the first column."""
     beyond = tuple((u - 6.0, v) for u, v in SQUARE)  # columns -3 to 3: 4 of 7 are in the image

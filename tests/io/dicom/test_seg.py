@@ -188,6 +188,17 @@ def test_frames_may_come_in_any_order(tmp_path: Path, kind: str) -> None:
         assert (_dense(mask, shape, label) == (dense == label)).all()
 
 
+def test_bits_that_pad_the_last_byte_are_no_voxels(tmp_path: Path) -> None:
+    """3 frames of 7 x 5 pixels are 105 bits; the other 7 of the last byte and the odd byte are set."""
+    seg = _changed(tmp_path, np.ones((7, 5, 3), np.uint8))
+    seg.PixelData = bytes([255] * 14)
+    mask, _ = read_seg(_saved(seg, tmp_path))
+    assert mask.runs.union().count == 7 * 5 * 3
+    seg.PixelData = bytes(13) + b"\xfe"
+    mask, _ = read_seg(_saved(seg, tmp_path))
+    assert mask.runs.union().count == 0
+
+
 def test_the_window_covers_the_slab_of_frames_and_gaps_in_it(tmp_path: Path) -> None:
     """Slices 2, 3 and 6 of 9 hold tumour: five slices from 2 on, 2.5 mm apart."""
     shape = (6, 5, 9)
@@ -363,6 +374,16 @@ def test_references_are_told(tmp_path: Path) -> None:
     assert referenced_series_uids(path) == (SERIES,)
     assert {s.referenced_series_uids for s in list_segments(path)} == {(SERIES,)}
     assert {s.frame_of_reference_uid for s in list_segments(path)} == {FRAME}
+
+
+def test_references_to_another_study_are_told_too(tmp_path: Path) -> None:
+    """A series of another study is listed under that study."""
+    seg = _changed(tmp_path, _blobs((8, 8, 3), 1))
+    study, series = Dataset(), Dataset()
+    series.SeriesInstanceUID = "9.9.9"
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = "9.9", [series]
+    seg.StudiesContainingOtherReferencedInstancesSequence = [study]
+    assert referenced_series_uids(_saved(seg, tmp_path)) == (SERIES, "9.9.9")
 
 
 def test_a_missing_frame_of_reference_is_none(tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""The rule against its second opinion on random cases, and under changes that must not matter.
+
+`tests/oracle_rule.py` is the contract written a second time, dense and voxel by voxel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations, product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.oracle_rule import Oracle, OracleCase
+from tests.rule_cases import (
+    agreed,
+    judge,
+    judge_masks,
+    mark_pet_only,
+    masks_of,
+    protocol_of,
+    random_case,
+    seen,
+)
+from volstrat.core.lesions import TumourEntry
+from volstrat.core.mask import Mask
+from volstrat.core.runs import LabelRuns, VoxelRuns
+
+if TYPE_CHECKING:
+    from tests.rule_cases import Affine, Bools
+
+CASES_A_TEST = 60
+TURNS = [(order, flips) for order in permutations(range(3)) for flips in product((1, -1), repeat=3)]
+
+
+def marked_case(seed: int) -> OracleCase:
+    """Return a random case whose PET-only regions have rows as well."""
+    rng = np.random.default_rng(seed)
+    case = random_case(rng)
+    mark_pet_only(rng, case, list(Oracle(case).pet_only))
+    return case
+
+
+@pytest.mark.parametrize("batch", range(8))
+def test_strata_counts_and_reviews_equal_the_oracles(batch: int) -> None:
+    """Predicates, bounds, stratum, avidity, attribution and reviews agree on every random case."""
+    strata = set()
+    for seed in range(batch * CASES_A_TEST, (batch + 1) * CASES_A_TEST):
+        oracle, _ = agreed(marked_case(seed))
+        strata.add(oracle.stratum)
+    assert strata == {"stratum_1", "stratum_2", "ineligible", None}
+
+
+def stored(
+    affine: Affine, voxels: Bools, turn: tuple[tuple[int, ...], tuple[int, ...]]
+) -> tuple[Affine, Bools]:
+    """Store the same image with its axes in another order and direction."""
+    order, flips = turn
+    moved = affine.copy()
+    moved[:3, :3] = affine[:3, list(order)]
+    turned = voxels.transpose(order)
+    for axis, flip in enumerate(flips):
+        if flip < 0:
+            moved[:3, 3] += moved[:3, axis] * (turned.shape[axis] - 1)
+            moved[:3, axis] *= -1
+            turned = np.flip(turned, axis)
+    return moved, turned
+
+
+def restored(case: OracleCase, *, ct: int | None, pet: int | None) -> OracleCase:
+    """Return the case with the CT's masks, the PET's, or both stored another way."""
+    again = replace(case)
+    if ct is not None:
+        again.affine = stored(case.affine, next(iter(case.lesions.values())), TURNS[ct])[0]
+        again.lesions = {i: stored(case.affine, v, TURNS[ct])[1] for i, v in case.lesions.items()}
+        if case.resectable is not None:
+            again.resectable = stored(case.affine, case.resectable, TURNS[ct])[1]
+    if pet is not None and case.avid is not None and case.avid_affine is not None:
+        again.avid_affine, again.avid = stored(case.avid_affine, case.avid, TURNS[pet])
+        if case.field_affine is case.avid_affine:
+            again.field_affine = again.avid_affine
+            again.field_shape = again.avid.shape  # type: ignore[assignment] - three axes
+    return again
+
+
+def test_storage_order_of_either_grid_decides_nothing() -> None:
+    """All 48 ways to store each grid give the same counts, attribution, ids, reviews and stratum."""
+    rng = np.random.default_rng(7)
+    case_seed = 1000
+    for turn in range(len(TURNS)):
+        for ct, pet in ((turn, None), (None, turn), (turn, int(rng.integers(48)))):
+            case = marked_case(case_seed)
+            case_seed += 1
+            again = restored(case, ct=ct, pet=pet)
+            assert seen(judge(again), again) == seen(judge(case), case)
+
+
+def test_translation_decides_nothing() -> None:
+    """Moving the whole patient moves the centroids and nothing else."""
+    for seed in range(2000, 2040):
+        case = marked_case(seed)
+        again = replace(case, affine=_moved(case.affine))
+        again.avid_affine = None if case.avid_affine is None else _moved(case.avid_affine)
+        again.field_affine = None if case.field_affine is None else _moved(case.field_affine)
+        before, after = seen(judge(case), case), seen(judge(again), again)
+        for old, new in zip(before.pop("places"), after.pop("places"), strict=True):
+            assert np.array(new) - np.array(old) == pytest.approx([-137.0, 64.0, 512.0], abs=1e-5)
+        assert after == before
+
+
+def _moved(affine: Affine) -> Affine:
+    moved = affine.copy()
+    moved[:3, 3] += [-137.0, 64.0, 512.0]
+    return moved
+
+
+def test_empty_space_round_the_masks_decides_nothing() -> None:
+    """Padding both grids by background leaves all as it was (the field is given on its own)."""
+    for seed in range(3000, 3040):
+        case = marked_case(seed)
+        again = replace(
+            case, lesions={i: np.pad(v, ((1, 2), (3, 1), (0, 2))) for i, v in case.lesions.items()}
+        )
+        again.affine = case.affine.copy()
+        again.affine[:3, 3] -= case.affine[:3, :3] @ [1, 3, 0]
+        if case.resectable is not None:
+            again.resectable = np.pad(case.resectable, ((1, 2), (3, 1), (0, 2)))
+        if case.avid is not None and case.avid_affine is not None:
+            again.avid = np.pad(case.avid, ((2, 0), (1, 1), (0, 3)))
+            again.avid_affine = case.avid_affine.copy()
+            again.avid_affine[:3, 3] -= case.avid_affine[:3, :3] @ [2, 1, 0]
+        assert seen(judge(again), again) == seen(judge(case), case)
+
+
+def test_splitting_the_tumour_over_files_decides_nothing() -> None:
+    """Each lesion in a file of its own, in any order, and a lesion cut in two files: the same."""
+    rng = np.random.default_rng(11)
+    for seed in range(4000, 4040):
+        case = marked_case(seed)
+        masks = masks_of(case)
+        sets = []
+        for name, voxels in case.lesions.items():
+            half = voxels & (rng.random(voxels.shape) < 0.5)
+            sets += [(int(name[1:]), part) for part in (half, voxels & ~half) if part.any()]
+        rng.shuffle(sets)  # type: ignore[arg-type] - a list of pairs
+        entries = []
+        for number, part in sets:
+            runs = LabelRuns.from_sets([(number, VoxelRuns.from_dense(part))])
+            entries.append(TumourEntry(mask=Mask(grid=masks.grid, runs=runs), instances="labels"))
+        again = judge_masks(replace(masks, tumour=entries), protocol_of(case))
+        assert seen(again, case) == seen(judge(case), case)
+
+
+def test_numbering_of_lesions_decides_no_predicate() -> None:
+    """Turned round, the lesions' numbers change attribution of ties at most, never markings or strata."""
+    for seed in range(5000, 5060):
+        case = marked_case(seed)
+        names = {name: f"L{20 - int(name[1:])}" for name in case.lesions}
+        again = replace(case, lesions={names[i]: v for i, v in case.lesions.items()})
+        again.table = {names.get(i, i): row for i, row in case.table.items()}
+        before, after = judge(case), judge(again)
+        assert after["predicates"]["stratum_1"] == before["predicates"]["stratum_1"]
+        if not any(row[1] for row in case.table.values()):  # an avidity word goes with the lesion
+            assert after["predicates"] == before["predicates"]
+            assert after["stratum"] == before["stratum"]
+
+
+def test_adding_a_resectable_voxel_never_lowers_a_resectable_share() -> None:
+    """One more voxel in the resectable mask: neither lower bound falls, and stratum 1 is not lost."""
+    rng = np.random.default_rng(13)
+    tried = 0
+    for seed in range(6000, 6080):
+        case = marked_case(seed)
+        if case.resectable is None or case.resectable.all():
+            continue
+        more = case.resectable.copy()
+        more[tuple(rng.choice(np.argwhere(~more)))] = True
+        before, after = judge(case), judge(replace(case, resectable=more))
+        tried += 1
+        for predicate in ("stratum_1", "stratum_2"):
+            old, new = before["predicates"][predicate], after["predicates"][predicate]
+            assert new["part_voxels"] >= old["part_voxels"]
+            assert new["whole_voxels"] == old["whole_voxels"]
+        assert not (before["stratum"] == "stratum_1" and after["stratum"] != "stratum_1")
+    assert tried > 30
+
+
+def test_narrower_unknowns_never_contradict_an_earlier_stratum() -> None:
+    """A stratum that was assigned with markings unknown stays, whatever those turn out to be."""
+    rng = np.random.default_rng(17)
+    tried = 0
+    for seed in range(7000, 7120):
+        case = marked_case(seed)
+        before = judge(case)
+        open_rows = [
+            row["lesion_id"]
+            for row in (*before["lesions"], *before["pet_only_regions"])
+            if row["resectability"] == "unknown"
+        ]
+        if before["stratum"] is None or not open_rows:
+            continue
+        table = dict(case.table)
+        for name in open_rows:
+            table[name] = (str(rng.choice(["resectable", "unresectable"])), table.get(name, (None, None))[1])
+        tried += 1
+        assert judge(replace(case, table=table))["stratum"] == before["stratum"]
+    assert tried > 15

@@ -1,0 +1,154 @@
+"""``volstrat batch`` and ``volstrat merge``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from volstrat.errors import VolstratError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from volstrat.cohort import CohortResult, Progress
+
+EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
+
+_USAGE = {"usage", "protocol_invalid", "file_unreadable"}
+"""Codes of errors that come before any case is touched."""
+
+_OUT = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("source", metavar="ROOT|MANIFEST.csv", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", type=_OUT, required=True, help="Folder for tables, page and records.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors].")
+@click.option("--fresh", is_flag=True, help="Do every subject anew; without it, what stands is skipped.")
+@click.option("--shard", metavar="K/N", help="Do only the K-th of N parts; merge them afterwards.")
+@click.option(
+    "--protocol",
+    "protocol_file",
+    type=click.Path(path_type=Path),
+    help="Protocol file (TOML); without it the packaged pantodon.toml.",
+)
+@click.option(
+    "--lesions",
+    metavar="NAME",
+    help="Lesion table to use: a file in the case folder, or R for lesions.R.csv.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://host:8786, to work on.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="What one subject may take.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GIB",
+    help="What one subject may take [default: an equal share of the machine's memory].",
+)
+def batch(
+    source: Path,
+    out: Path,
+    workers: int | None,
+    fresh: bool,
+    shard: str | None,
+    protocol_file: Path | None,
+    lesions: str | None,
+    scheduler: str | None,
+    time_limit: float,
+    memory_limit: float | None,
+) -> None:
+    """Measure every case below ROOT, or every row of a manifest; one that fails never stops the rest.
+
+    Run the same command again after an interruption: what is done is skipped, and the tables come out
+    the same. A manifest is a CSV with the column `subject` and one column a role, paths relative to it.
+    """
+    from volstrat.cohort import Limits, parse_shard, run_cohort
+    from volstrat.io.protocol_files import load_protocol
+
+    with _told():
+        loaded = load_protocol(protocol_file)
+        limits = Limits(
+            seconds=time_limit * 60,
+            memory_bytes=None if memory_limit is None else int(memory_limit * 2**30),
+        )
+        with _shown() as show:
+            result = run_cohort(
+                source,
+                out,
+                loaded,
+                lesions=lesions,
+                workers=workers,
+                fresh=fresh,
+                shard=None if shard is None else parse_shard(shard),
+                scheduler=scheduler,
+                limits=limits,
+                on_progress=show,
+            )
+    _end(result, out)
+
+
+@click.command()
+@click.argument(
+    "shards", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("-o", "--out", type=_OUT, required=True, help="Folder for the merged cohort.")
+def merge(shards: tuple[Path, ...], out: Path) -> None:
+    """Merge the outputs of shards (or of whole cohorts) into one, as one run would have left it."""
+    from volstrat.cohort import merge_cohorts
+
+    with _told(), _shown() as show:
+        result = merge_cohorts(shards, out, on_progress=show)
+    _end(result, out)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say an error in one sentence and stop with the code of a failure or of wrong usage."""
+    try:
+        yield
+    except VolstratError as error:
+        click.echo(f"volstrat: {error}", err=True)
+        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
+    except KeyboardInterrupt:
+        click.echo("volstrat: stopped. What is done is kept; run the same command again to go on.", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[Progress], None]]:
+    from volstrat.cli.progress import bar, lines
+
+    with bar() if sys.stderr.isatty() else lines() as show:
+        yield show
+
+
+def _end(result: CohortResult, out: Path) -> None:
+    """Name what failed and what is gone, print the counts, and leave with the exit code they amount to."""
+    for subject, message in result.failures:
+        click.echo(f"{subject!r} failed: {message}", err=True)
+    more = result.counts["failed"] - len(result.failures)
+    if more > 0:
+        click.echo(f"... and {more} more failed; cohort.csv has them all.", err=True)
+    if result.removed:
+        named = ", ".join(map(repr, result.removed[:10])) + (", ..." if len(result.removed) > 10 else "")
+        click.echo(
+            f"{len(result.removed)} subjects of earlier runs are not there any more and left the tables: {named}",
+            err=True,
+        )
+    told = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in result.counts.items() if n)
+    skipped = f" ({result.skipped} unchanged since an earlier run)" if result.skipped else ""
+    click.echo(f"{result.subjects} subjects{skipped}: {told or 'none'}")
+    click.echo(f"{out / 'cohort.csv'}, {out / 'index.html'}")
+    person = result.counts["review"] + result.counts["not_assessable"]
+    sys.exit(EXIT_FAILED if result.counts["failed"] else EXIT_PERSON if person else 0)

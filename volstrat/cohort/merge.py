@@ -1,0 +1,211 @@
+"""Shards into one cohort: the same files as one run over all of it would have left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from volstrat.cohort.folders import marked_name
+from volstrat.cohort.progress import Progress
+from volstrat.cohort.run import CohortResult, finish, open_ledger
+from volstrat.cohort.run_file import RunFile, read_run_file
+from volstrat.cohort.tasks import Receipt
+from volstrat.cohort.worker import RECORD
+from volstrat.errors import OutputError, UsageError
+from volstrat.io.lock import output_lock
+from volstrat.io.output import folder_name, write_atomically
+from volstrat.io.protocol_files import LoadedProtocol, load_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from volstrat.cohort.ledger import Ledger
+
+_SUBJECTS_AT_ONCE = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One output to merge, and what its run said of itself."""
+
+    folder: Path
+    run: dict[str, Any]
+
+
+def merge_cohorts(
+    shards: Sequence[Path], out: Path, *, on_progress: Callable[[Progress], None] = lambda _: None
+) -> CohortResult:
+    """Merge the outputs of shards, or of whole cohorts, into one.
+
+    A subject of two outputs gets one failed row that names both, never a result.
+
+    Parameters
+    ----------
+    shards : sequence of Path
+        Finished outputs: all shards of one run, or whole cohorts.
+    out : Path
+        Another folder.
+    on_progress : callable
+        Called now and then.
+
+    Raises
+    ------
+    UsageError
+        If an output is unfinished or missing, was made by another protocol or version, or is ``out`` itself.
+    OutputError
+        If ``out`` cannot be written.
+    """
+    parts = [_part(folder, out) for folder in shards]
+    _check_alike(parts)
+    _check_complete(parts)
+    protocol = _protocol_of(parts[0])
+    told = {"input_root": None, "merged": [str(p.folder.resolve()) for p in parts], "shard": None}
+    with output_lock(out), open_ledger(out, out) as ledger:
+        run = RunFile(out, event="merge", told=told, protocol=protocol)
+        progress = Progress()
+        for part, name in zip(parts, _names(parts), strict=True):
+            for subject in _subjects(part.folder):
+                _take_over(part, name, subject, ledger, out)
+                progress.done += 1
+                progress.found = progress.done
+                on_progress(progress)
+            ledger.commit()
+        return finish(out, ledger, run, protocol, progress, on_progress)
+
+
+def _part(folder: Path, out: Path) -> _Part:
+    if folder.resolve() == out.resolve():
+        msg = f"{out}: is one of the outputs to merge."
+        raise UsageError(msg, hint="Name another folder with -o.")
+    run = read_run_file(folder)
+    if run is None:
+        msg = f"{folder}: is no output of volstrat batch; it has no readable run.json."
+        raise UsageError(msg)
+    if run.get("finished_at") is None or not (folder / "cohort.parquet").is_file():
+        msg = f"{folder}: its run has not come to its end."
+        raise UsageError(msg, hint="Run its batch again; what is done will be skipped.")
+    return _Part(folder=folder, run=run)
+
+
+def _check_alike(parts: Sequence[_Part]) -> None:
+    """Refuse outputs that were made by different rules or programs, and one that is named twice."""
+    first = parts[0]
+    for n, part in enumerate(parts[1:], start=1):
+        if part.folder.resolve() in {other.folder.resolve() for other in parts[:n]}:
+            msg = f"{part.folder}: is named twice."
+            raise UsageError(msg)
+        for what, one, other in (
+            ("protocol", first.run["protocol"], part.run["protocol"]),
+            (
+                "version of volstrat",
+                first.run["environment"]["volstrat"],
+                part.run["environment"]["volstrat"],
+            ),
+        ):
+            if one != other:
+                msg = f"{part.folder}: was made with another {what} than {first.folder}."
+                raise UsageError(msg, hint="Run one of them again, then merge.")
+
+
+def _check_complete(parts: Sequence[_Part]) -> None:
+    """Refuse shards of which one is missing, comes twice, or is of another partition."""
+    told = [part.run.get("shard") for part in parts]
+    if not any(told):
+        return
+    if not all(told):
+        whole = next(part.folder for part in parts if not part.run.get("shard"))
+        msg = f"{whole}: is a whole cohort; the others are shards."
+        raise UsageError(msg, hint="Merge shards with shards.")
+    pairs = [tuple(map(int, str(shard).split("/"))) for shard in told]
+    of = {n for _, n in pairs}
+    if len(of) != 1:
+        msg = f"The outputs are shards of different partitions: {', '.join(map(str, told))}."
+        raise UsageError(msg, hint="Merge the shards of one partition.")
+    (count,) = of
+    numbers = sorted(number for number, _ in pairs)
+    missing = [str(n) for n in range(1, count + 1) if n not in numbers]
+    if missing or len(numbers) != count:
+        wrong = f"shard {', '.join(missing)} of {count} is missing" if missing else "one shard comes twice"
+        msg = f"The outputs do not make a whole cohort: {wrong}."
+        raise UsageError(msg, hint="Name the output of each shard once.")
+
+
+def _protocol_of(part: _Part) -> LoadedProtocol:
+    """Return the protocol that the outputs were made with, as far as a failed record names it."""
+    told = part.run["protocol"]
+    packaged = load_protocol(None).protocol
+    protocol = replace(packaged, id=told["id"], version=told["version"])
+    return LoadedProtocol(protocol=protocol, sha256=told["sha256"], text="")
+
+
+def _names(parts: Sequence[_Part]) -> list[str]:
+    """Return what to call each output in the tables: its path below what all have in common."""
+    folders = [part.folder.resolve() for part in parts]
+    common = Path(os.path.commonpath(folders)) if len(folders) > 1 else folders[0].parent
+    return [folder.relative_to(common).as_posix() for folder in folders]
+
+
+def _subjects(folder: Path) -> Iterator[str]:
+    """Yield the subjects of an output, exactly as they are called: the CSV escapes line breaks."""
+    from pyarrow import ArrowException, parquet
+
+    path = folder / "cohort.parquet"
+    try:
+        with parquet.ParquetFile(path) as table:
+            for batch in table.iter_batches(batch_size=_SUBJECTS_AT_ONCE, columns=["subject"]):
+                yield from batch.column(0).to_pylist()
+    except (OSError, ArrowException) as error:
+        msg = f"{path}: cannot be read ({error})."
+        raise UsageError(msg, hint="Run its batch again.") from error
+
+
+def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) -> None:
+    """Copy a subject's folder and note what it holds."""
+    location = f"{name}: {subject}"
+    source, data = _record_of(part, subject)
+    folder = ledger.offer(location, subject)
+    if folder is None:
+        return
+    target = out / folder
+    try:
+        if (target / RECORD).exists():
+            shutil.rmtree(target)
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and not path.name.endswith(".part"):
+                write_atomically(target / path.relative_to(source), path.read_bytes())
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        msg = f"{source}: cannot be copied to {target} ({error.strerror})."
+        raise OutputError(msg, hint="Check the disk's space and the folders' permissions.") from error
+    record = json.loads(data)
+    ledger.note(
+        Receipt(
+            location=location,
+            subject=subject,
+            status=record["status"],
+            stratum=record["stratum"],
+            inputs_sha256="",
+            record_sha256=hashlib.sha256(data).hexdigest(),
+            version=record["environment"]["volstrat"],
+        )
+    )
+
+
+def _record_of(part: _Part, subject: str) -> tuple[Path, bytes]:
+    """Return a subject's folder in an output, and its record's bytes."""
+    for name in (marked_name(subject), folder_name(subject)):
+        folder = part.folder / name
+        try:
+            data = (folder / RECORD).read_bytes()
+            if json.loads(data)["subject"] == subject:
+                return folder, data
+        except (OSError, ValueError, KeyError):
+            continue
+    msg = f"{part.folder}: the record of {subject!r} is not there, or is no record."
+    raise UsageError(msg, hint="Run its batch again.")

@@ -1,0 +1,122 @@
+"""``run.json`` and the audit trail: when, where, by whom and with what a cohort was made."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from volstrat.io.audit import append_entry
+from volstrat.io.output import write_atomically
+from volstrat.record import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from volstrat.io.audit import TrailHead
+    from volstrat.io.protocol_files import LoadedProtocol
+
+RUN_FILE, TRAIL = "run.json", "audit.jsonl"
+_SCHEMA = "volstrat.run/1"
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def read_run_file(out: Path) -> dict[str, Any] | None:
+    """Return what the last run into a folder said of itself; None where there is nothing readable."""
+    try:
+        found = json.loads((out / RUN_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("schema") == _SCHEMA else None
+
+
+class RunFile:
+    """Tells the start and the end of one run, in ``run.json`` and as entries of the trail.
+
+    Parameters
+    ----------
+    out : Path
+    event : str
+        "batch" or "merge".
+    told : Mapping
+        What this kind of run says beside what all do.
+    protocol : LoadedProtocol or None
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
+
+    def __init__(
+        self, out: Path, *, event: str, told: Mapping[str, Any], protocol: LoadedProtocol | None
+    ) -> None:
+        self._out, self._event = out, event
+        self._started = now()
+        self._values: dict[str, Any] = {
+            "schema": _SCHEMA,
+            "event": event,
+            "command": sys.argv,
+            "user": _user(),
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "started_at": _text(self._started),
+            **told,
+            "protocol": None if protocol is None else _protocol(protocol),
+            "environment": environment(),
+        }
+        head = self._append(
+            f"{event}_started", {**self._values, "command": " ".join(sys.argv)}, self._started
+        )
+        self._write(head, finished_at=None, duration_seconds=None, subjects=None, status=None, files=None)
+
+    def finish(self, *, counts: Mapping[str, int], files: Mapping[str, str], **told: object) -> None:
+        """Tell the end of a run that came to its end.
+
+        Raises
+        ------
+        OutputError
+        """
+        ended = now()
+        result = {
+            "finished_at": _text(ended),
+            "duration_seconds": round((ended - self._started).total_seconds(), 3),
+            "subjects": sum(counts.values()),
+            "status": dict(counts),
+            **told,
+            "files": dict(files),
+        }
+        head = self._append(f"{self._event}_finished", result, ended)
+        self._write(head, **result)
+
+    def _append(self, event: str, detail: Mapping[str, Any], at: datetime) -> TrailHead:
+        return append_entry(self._out / TRAIL, event=event, detail=detail, recorded_at=at)
+
+    def _write(self, head: TrailHead, **result: object) -> None:
+        audit = {"length": head.length, "last_sha256": head.last_sha256}
+        text = json.dumps({**self._values, **result, "audit": audit}, indent=2)
+        write_atomically(self._out / RUN_FILE, (text + "\n").encode())
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _user() -> str | None:
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return None
+
+
+def _protocol(loaded: LoadedProtocol) -> dict[str, str]:
+    return {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}

@@ -1,0 +1,98 @@
+"""A table as CSV and Parquet at once, row by row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import BinaryIO
+
+_ROWS_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableColumn:
+    """A column's name, Arrow type and metadata: its unit and what it says."""
+
+    name: str
+    arrow_type: str
+    unit: str
+    description: str
+
+
+class TableWriter:
+    """Writes rows as CSV (UTF-8, comma, line feed) and Parquet; the same rows give the same bytes.
+
+    Parameters
+    ----------
+    csv_stream, parquet_stream : BinaryIO
+        Opened by the caller, who also closes them.
+    columns : sequence of TableColumn
+    cell : callable
+        Turns a value into the text of a CSV cell.
+    """
+
+    def __init__(
+        self,
+        csv_stream: BinaryIO,
+        parquet_stream: BinaryIO,
+        columns: Sequence[TableColumn],
+        *,
+        cell: Callable[[Any], str],
+    ) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        types = {"text": pa.string(), "boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
+        self._cell = cell
+        self._csv_stream = csv_stream
+        self._schema = pa.schema(
+            [
+                pa.field(
+                    column.name,
+                    types[column.arrow_type],
+                    metadata={
+                        key: text
+                        for key, text in (("unit", column.unit), ("description", column.description))
+                        if text
+                    },
+                )
+                for column in columns
+            ]
+        )
+        self._parquet = parquet.ParquetWriter(parquet_stream, self._schema, compression="zstd")
+        self._rows: list[Sequence[Any]] = []
+        self._write_csv([[column.name for column in columns]])
+
+    def write(self, row: Sequence[Any]) -> None:
+        """Add a row; values are of the columns' types or None."""
+        self._rows.append(row)
+        if len(self._rows) == _ROWS_AT_ONCE:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left; the streams stay open."""
+        self._flush()
+        self._parquet.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if not self._rows:
+            return
+        self._write_csv([[self._cell(value) for value in row] for row in self._rows])
+        arrays = [
+            pa.array(values, type=field.type)
+            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+        ]
+        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows = []
+
+    def _write_csv(self, rows: list[list[str]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._csv_stream.write(text.getvalue().encode())

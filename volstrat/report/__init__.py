@@ -1,0 +1,1 @@
+"""Pictures of a case, and the page that a meeting sees and the file keeps."""
