@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
     Affine = NDArray[np.float64]
-    Record = dict[str, Any]
     Rows = Mapping[str, tuple[str | None, str | None]]
+
+Record = dict[str, Any]
 
 REGION_REVIEWS = {
     "differently": "avid_region_differently_marked",
@@ -82,8 +83,9 @@ def masks_of(case: OracleCase, *, window: bool = False) -> CaseMasks:
 
 
 def protocol_of(case: OracleCase, **changes: Any) -> Protocol:  # noqa: ANN401 - any field
-    """Return the protocol of a dense case."""
+    """Return the protocol of a dense case; the rule's tests do without the boundary shift, for speed."""
     return Protocol(
+        boundary_shift_mm=(),
         thresholds=Thresholds(stratum_1_percent=_decimal(case.stratum_1_percent)),
         attribution_distance_mm=case.distance_mm,
         whole_lesion_percent=_decimal(case.whole_lesion_percent),

@@ -81,7 +81,9 @@ def test_what_of_the_remnant_lies_outside_the_liver_is_not_counted() -> None:
         pytest.param(RemnantPolicy(liver_volume="urata"), 1414.8, id="Mosteller, Urata: 706.2 x 2 + 2.4"),
         # DuBois 0.007184 x 80^0.425 x 180^0.725 = 0.007184 x 6.43892 x 43.1591 = 1.996421
         pytest.param(RemnantPolicy(body_surface="dubois"), 1735.614, id="DuBois, Vauthey"),
-        pytest.param(RemnantPolicy(body_surface="dubois", liver_volume="urata"), 1412.273, id="DuBois, Urata"),
+        pytest.param(
+            RemnantPolicy(body_surface="dubois", liver_volume="urata"), 1412.273, id="DuBois, Urata"
+        ),
     ],
 )
 def test_the_standardised_share_uses_the_formulas_of_the_policy(
@@ -146,6 +148,16 @@ def test_an_unknown_state_matters_only_between_the_limits(
         liver_state=None, tumour=VoxelRuns.empty(), remnant=VoxelRuns.from_intervals([0], [voxels])
     )
     assert (result.limit_percent, result.below_limit, found) == (None, below, codes)
+
+
+def test_with_an_unknown_state_the_lower_share_is_compared_too() -> None:
+    """45 % of the liver, above every limit, but 900 of 2211 ml, 40.7 %, or less of a larger standard."""
+    example: dict[str, Any] = {"tumour": VoxelRuns.empty(), "remnant": VoxelRuns.from_intervals([0], [450])}
+    enough, _ = remnant(liver_state=None, weight_kg=100, height_cm=202.5, **example)
+    assert (enough.flr_percent, enough.below_limit) == (45.0, False)
+    # sqrt(150 x 210 / 3600) = 2.958 m2, 2954 ml: 30.5 %, between the limits
+    open_, codes = remnant(liver_state=None, weight_kg=150, height_cm=210, **example)
+    assert (open_.below_limit, codes) == (None, ["liver_state_missing"])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from volstrat.core.shortest import margin_ml, shortest_way, voxels_needed
+from volstrat.core.shortest import shortest_way, voxels_needed
 
 SEVENTY = Decimal(70)
 
@@ -118,18 +118,3 @@ def test_three_hundred_lesions_take_milliseconds(spread: str) -> None:
     need = voxels_needed(0, sum(remainders), Decimal(50))
     largest_first = sorted(remainders, reverse=True)
     assert sum(largest_first[: len(way) - 1]) < need <= sum(remainders[n] for n in way)
-
-
-@pytest.mark.parametrize(
-    ("part", "whole", "percent", "margin"),
-    [
-        (704, 1000, "70", 0.004 * 0.64),  # 4 voxels of 0.64 mm3
-        (650, 1000, "70", -0.05 * 0.64),
-        (700, 1001, "70", -0.0007 * 0.64),  # the threshold is 700.7 voxels
-    ],
-)
-def test_the_margin_is_the_distance_to_the_threshold(
-    part: int, whole: int, percent: str, margin: float
-) -> None:
-    """Resectable millilitres less those that the threshold asks for."""
-    assert margin_ml(part, whole, Decimal(percent), 0.64) == pytest.approx(margin)

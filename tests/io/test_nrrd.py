@@ -366,6 +366,38 @@ def test_layers_overlap_and_keep_their_own_numbers(
     assert read.findings == ()
 
 
+@pytest.mark.parametrize("layers_last", [False, True])
+@pytest.mark.parametrize("named", ["uchar", "short"])
+def test_layers_larger_than_a_piece_stay_apart(tmp_path: Path, layers_last: bool, named: str) -> None:
+    """Three layers of 101 x 97 x 61 voxels: no piece ends between two voxels, or with a layer."""
+    shape = (101, 97, 61)
+    layers = [random_labels(seed, shape, 3) for seed in (1, 2, 3)]
+    layers[1][:, :, 20:50] = 0
+    stored = np.stack([layer.astype("u1" if named == "uchar" else "<i2") for layer in layers])
+    raw = stored.transpose(1, 2, 3, 0).tobytes(order="F") if layers_last else stored.tobytes(order="F")
+    turn = -1 if layers_last else 1
+    vectors = nrrd_header(SHAPE, AFFINE).decode().split("space directions: ")[1].split("\n")[0]
+    fields = {
+        "type": named,
+        "encoding": "gzip",
+        "dimension": "4",
+        "sizes": " ".join(["3", "101 97 61"][::turn]),
+        "space_directions": " ".join(["none", vectors][::turn]),
+        "kinds": " ".join(["list", "domain domain domain"][::turn]),
+    }
+    keys = "".join(
+        f"Segment{3 * layer + value}_{key}:={text}\n"
+        for layer in range(3)
+        for value in (1, 2, 3)
+        for key, text in (("Name", f"{layer} {value}"), ("LabelValue", value), ("Layer", layer))
+    )
+    read = read_mask(write(tmp_path / "m.seg.nrrd", gzip.compress(raw, 1), keys, **fields))
+    for layer in range(3):
+        for value in (1, 2, 3):
+            expected = np.flatnonzero(layers[layer].ravel(order="F") == value)
+            np.testing.assert_array_equal(read.mask.runs.of(3 * layer + value).indices(), expected)
+
+
 def test_distinct_label_values_are_the_numbers(tmp_path: Path) -> None:
     """Where no value is used twice, segments keep theirs, whatever their order; empty ones stay named."""
     values = np.where(LABELS == 2, 20, np.where(LABELS == 1, 5, 0)).astype(np.uint8)

@@ -22,6 +22,7 @@ _USAGE = {"usage", "protocol_invalid", "file_unreadable"}
 """Codes of errors that come before any case is touched."""
 
 _OUT = click.Path(path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
@@ -57,6 +58,7 @@ _OUT = click.Path(path_type=Path)
     help="What one subject may take [default: an equal share of the machine's memory].",
 )
 def batch(
+    *,
     source: Path,
     out: Path,
     workers: int | None,
@@ -99,9 +101,7 @@ def batch(
 
 
 @click.command()
-@click.argument(
-    "shards", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
-)
+@click.argument("shards", nargs=-1, required=True, type=_FOLDER)
 @click.option("-o", "--out", type=_OUT, required=True, help="Folder for the merged cohort.")
 def merge(shards: tuple[Path, ...], out: Path) -> None:
     """Merge the outputs of shards (or of whole cohorts) into one, as one run would have left it."""
@@ -143,7 +143,7 @@ def _end(result: CohortResult, out: Path) -> None:
     if result.removed:
         named = ", ".join(map(repr, result.removed[:10])) + (", ..." if len(result.removed) > 10 else "")
         click.echo(
-            f"{len(result.removed)} subjects of earlier runs are not there any more and left the tables: {named}",
+            f"{len(result.removed)} subjects of earlier runs are gone, and have left the tables: {named}",
             err=True,
         )
     told = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in result.counts.items() if n)

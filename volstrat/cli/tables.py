@@ -25,6 +25,7 @@ def case_table(record: dict[str, Any]) -> str:
         lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip(), "")
         return "\n".join(lines)
     lines += [*_predicates(record), "", *_volumes(record["volumes"]), ""]
+    lines += [*_certainty(record), ""]
     if record["lesions"] or record["pet_only_regions"]:
         lines += [*_lesions([*record["lesions"], *record["pet_only_regions"]]), ""]
     lines += _findings(record["findings"])
@@ -79,6 +80,69 @@ def _volumes(volumes: dict[str, Any]) -> list[str]:
         f"  residual         {ml('residual_tumour_ml'):>14}     on PET only      {ml('pet_only_ml'):>14}",
         f"Avid share of the tumour volume: {share('fdg_avid_fraction').strip(' ()') or 'not assessed'}",
     ]
+
+
+def _certainty(record: dict[str, Any]) -> list[str]:
+    """Say how far the case is from another stratum, and what would take it there."""
+    robustness = record["robustness"]
+    threshold = f"{record['predicates']['stratum_1']['threshold_percent']:g} %"
+    lines: list[str] = []
+    margin, interval = robustness["margin_ml"], robustness["resectable_fraction_95"]
+    if margin is not None and interval is not None:
+        side = "above" if margin >= 0 else "short of"
+        chance = robustness["probability_stratum_1_holds"]
+        odds = "" if chance is None else f"; stratum 1 holds with probability {chance:.2f}"
+        lines.append(
+            f"Margin: {abs(margin):.2f} ml {side} {threshold}. Volume error alone: "
+            f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} % (95 %){odds}."
+        )
+    shifts = [s for s in robustness["boundary_shift"] if s["resectable_fraction"] is not None]
+    if shifts:
+        told = ", ".join(f"{s['shift_mm']:+g} mm {100 * s['resectable_fraction']:.1f} %" for s in shifts)
+        lines.append(f"Every tumour boundary moved by {told}.")
+    way = robustness["shortest_way"]
+    if way:
+        lines.append(f"Shortest way to {threshold}: {', '.join(way)} would have to become resectable.")
+    obstacles = robustness["stratum_2_obstacles"]
+    if obstacles and record["stratum"] != "stratum_1":
+        lines.append(f"Between this case and stratum 2: {_ids(obstacles)}.")
+    lines += _flips(robustness["flips"])
+    if record["remnant"] is not None:
+        lines.append(_remnant(record["remnant"]))
+    return [part for line in lines for part in _wrapped(line, "")]
+
+
+def _flips(flips: list[dict[str, Any]]) -> list[str]:
+    """Group single changes that lead to one stratum."""
+    if not flips:
+        return ["No single lesion's marking or avidity would change the stratum."]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for flip in flips:
+        groups.setdefault((flip["stratum"], flip["to"]), []).append(flip["lesion_id"])
+    told = [
+        f"{_ids(ids)} {to.replace('_', ' ')}: {stratum.replace('_', ' ')}"
+        for (stratum, to), ids in groups.items()
+    ]
+    return [f"One change would do it: {'; '.join(told)}."]
+
+
+def _ids(ids: list[str], most: int = 8) -> str:
+    return ", ".join(ids) if len(ids) <= most else f"{', '.join(ids[:most])} and {len(ids) - most} more"
+
+
+def _remnant(remnant: dict[str, Any]) -> str:
+    shares = [
+        f"{remnant[key]:.1f} % of {name}"
+        for key, name in (("flr_percent", "the liver without tumour"), ("sflr_percent", "the standard liver"))
+        if remnant[key] is not None
+    ]
+    limit = "" if remnant["limit_percent"] is None else f" (limit {remnant['limit_percent']:g} %)"
+    return (
+        f"Liver remnant: {remnant['flr_ml']:.0f} ml"
+        + (f", {', '.join(shares)}" if shares else "")
+        + limit
+        + "."
+    )
 
 
 def _lesions(lesions: list[dict[str, Any]]) -> list[str]:

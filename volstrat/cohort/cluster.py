@@ -1,0 +1,151 @@
+"""Workers of a dask cluster: subjects in chunks, each chunk in a program of its own.
+
+The cluster only carries chunks and receipts. What a task's future says of itself decides nothing: a chunk
+counts as done when its receipts are here, and the records they vouch for are read back for the tables.
+A chunk that was lost is sent again, in smaller pieces; a subject that is lost alone too has failed.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from volstrat import __version__
+from volstrat.cohort.chunk import Chunk, run_chunk
+from volstrat.cohort.tasks import Receipt
+from volstrat.cohort.worker import fail_task
+from volstrat.errors import OutputError, UsageError, WorkerLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from volstrat.cohort.pool import TakeTask
+    from volstrat.cohort.tasks import Limits, Task, WorkerContext
+
+CHUNK = 32
+"""Subjects in one task of the cluster: starting its program costs as much as a few small subjects."""
+
+_AHEAD = 2
+_TRIES_ALONE = 3
+_TURN_SECONDS = 0.2
+_CONNECT_SECONDS = 20
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A chunk that is with the cluster."""
+
+    tasks: tuple[Task, ...]
+    tries: int
+    future: Any
+
+
+class ClusterRunner:
+    """Does tasks on the workers of a dask scheduler; see `LocalRunner`, which each chunk is done by.
+
+    Parameters
+    ----------
+    context : WorkerContext
+    scheduler : str
+        Address, e.g. ``tcp://host:8786``.
+    limits : Limits
+    chunk : int
+        Subjects in one task.
+    """
+
+    def __init__(self, context: WorkerContext, *, scheduler: str, limits: Limits, chunk: int = CHUNK) -> None:
+        self._context = context
+        self._scheduler = scheduler
+        self._limits = limits
+        self._chunk = chunk
+
+    def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
+        """Yield the receipt of each task as its chunk is done; None now and then.
+
+        Raises
+        ------
+        UsageError
+            If there is no such scheduler, or dask is not installed.
+        OutputError
+            If a worker cannot write the output.
+        WorkerLostError
+            If the scheduler is lost: what is done is kept, the same command goes on.
+        """
+        client = self._connect()
+        sent: list[_Sent] = []
+        again: list[tuple[tuple[Task, ...], int]] = []
+        try:
+            while sent or again or not ended():
+                self._check(client)
+                room = max(1, _AHEAD * sum(client.nthreads().values()))
+                while len(sent) < room:
+                    tasks, tries = again.pop() if again else (self._take(take, wait=not sent), 0)
+                    if not tasks:
+                        break
+                    sent.append(_Sent(tasks=tasks, tries=tries, future=self._send(client, tasks)))
+                for one in [s for s in sent if s.future.done()]:
+                    sent.remove(one)
+                    yield from self._answered(one, again)
+                yield None
+                if sent:
+                    time.sleep(_TURN_SECONDS)
+        finally:
+            client.close()
+
+    def _connect(self) -> Any:  # noqa: ANN401 - dask.distributed is an extra
+        try:
+            import distributed
+        except ImportError as error:
+            msg = "--scheduler needs dask.distributed, which is not installed."
+            raise UsageError(msg, hint="Install it: pip install 'volstrat[cluster]'.") from error
+        try:
+            connect: Any = distributed.Client
+            return connect(self._scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            msg = f"{self._scheduler}: no dask scheduler answers there."
+            raise UsageError(msg, hint="Start one with `dask scheduler`, and name it as it says.") from error
+
+    def _check(self, client: Any) -> None:  # noqa: ANN401
+        if client.status not in {"running", "connecting"}:
+            msg = f"{self._scheduler}: the scheduler is gone."
+            raise WorkerLostError(msg, hint="What is done is kept; run the same command again to go on.")
+
+    def _take(self, take: TakeTask, *, wait: bool) -> tuple[Task, ...]:
+        """Take a chunk of new tasks: fewer where no more have been found yet."""
+        tasks: list[Task] = []
+        while len(tasks) < self._chunk:
+            task = take(_TURN_SECONDS if wait and not tasks else 0.0)
+            if task is None:
+                break
+            tasks.append(task)
+        return tuple(tasks)
+
+    def _send(self, client: Any, tasks: tuple[Task, ...]) -> Any:  # noqa: ANN401
+        out = tasks[0].target.parent
+        chunk = Chunk(tasks=tasks, context=self._context, limits=self._limits, out=out)
+        return client.submit(run_chunk, pickle.dumps(chunk), pure=False)
+
+    def _answered(self, one: _Sent, again: list[tuple[tuple[Task, ...], int]]) -> Iterator[Receipt]:
+        """Yield the receipts of a chunk that came back; send again what did not."""
+        error = one.future.exception() if one.future.status != "cancelled" else None
+        if isinstance(error, OutputError):
+            raise error
+        answers = one.future.result() if one.future.status == "finished" else []
+        receipts = {answer["location"]: Receipt(**answer) for answer in answers}
+        missing = tuple(task for task in one.tasks if task.location not in receipts)
+        for receipt in receipts.values():
+            if receipt.version != __version__:
+                msg = f"A worker of the cluster has volstrat {receipt.version}; this is {__version__}."
+                raise UsageError(msg, hint="Install the same version everywhere.")
+            yield receipt
+        if len(missing) > 1:
+            half = len(missing) // 2
+            again += [(missing[:half], 0), (missing[half:], 0)]
+        elif missing and one.tries + 1 < _TRIES_ALONE:
+            again.append((missing, one.tries + 1))
+        elif missing:
+            msg = f"The cluster lost it {_TRIES_ALONE} times, alone too ({error or 'cancelled'})."
+            lost = WorkerLostError(msg, hint="Run the same command again; see the cluster's own log.")
+            yield fail_task(missing[0], lost, self._context.protocol)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.folders import fold, marked_name
 from volstrat.cohort.tasks import STATUSES
@@ -217,7 +217,7 @@ class Ledger:
         (row,) = self._rows(
             "SELECT min(folder) FROM cohort_case WHERE run = ? AND subject = ?", self.run, subject
         )
-        return row[0]
+        return str(row[0])
 
     def moved(self, subject: str, folder: str) -> None:
         """Note that a subject's results lie in another folder now."""
@@ -243,7 +243,7 @@ class Ledger:
             " GROUP BY status",
             self.run,
         )
-        found = dict(rows)
+        found: dict[str, int] = dict(rows)
         return {status: found.get(status, 0) for status in STATUSES}
 
     def removed(self) -> tuple[str, ...]:
@@ -260,6 +260,6 @@ class Ledger:
         with self._told():
             self._db.execute("DELETE FROM cohort_case WHERE run < ?", (self.run,))
 
-    def _rows(self, query: str, *values: object) -> Iterator[tuple[str, ...]]:
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         with self._told():
             yield from self._db.execute(query, values)

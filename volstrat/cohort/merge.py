@@ -75,7 +75,7 @@ def merge_cohorts(
                 progress.found = progress.done
                 on_progress(progress)
             ledger.commit()
-        return finish(out, ledger, run, protocol, progress, on_progress)
+        return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
 
 
 def _part(folder: Path, out: Path) -> _Part:
@@ -99,15 +99,8 @@ def _check_alike(parts: Sequence[_Part]) -> None:
         if part.folder.resolve() in {other.folder.resolve() for other in parts[:n]}:
             msg = f"{part.folder}: is named twice."
             raise UsageError(msg)
-        for what, one, other in (
-            ("protocol", first.run["protocol"], part.run["protocol"]),
-            (
-                "version of volstrat",
-                first.run["environment"]["volstrat"],
-                part.run["environment"]["volstrat"],
-            ),
-        ):
-            if one != other:
+        for what, key in (("protocol", "protocol"), ("program or libraries", "environment")):
+            if first.run[key] != part.run[key]:
                 msg = f"{part.folder}: was made with another {what} than {first.folder}."
                 raise UsageError(msg, hint="Run one of them again, then merge.")
 

@@ -1,7 +1,7 @@
 """Workers on this machine: processes that a subject may kill without harm to any other.
 
-Each worker is a pebble pool of one process, with one subject at a time: nothing is shared between workers that
-a dying one could leave locked, and whose death it was is never in doubt.
+Each worker is a pebble pool of one process, with one subject at a time: workers share nothing that a dying
+one could leave locked, and whose death it was is never in doubt.
 """
 
 from __future__ import annotations
@@ -226,9 +226,7 @@ class LocalRunner:
         vain.losses = vain.losses + 1 if isinstance(error, BrokenProcessPool) else 0
         if vain.losses >= _MOST_STARTS_IN_VAIN:
             msg = f"Worker processes end before they do anything ({vain.losses} in a row)."
-            hint = (
-                "Is there enough memory? A script that calls run_cohort needs `if __name__ == '__main__':`."
-            )
+            hint = "Is there enough memory? Does the calling script have `if __name__ == '__main__':`?"
             raise WorkerLostError(msg, hint=hint)
         return done
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,7 @@ def write_results(out: Path, ledger: Ledger, *, turn: Callable[[], None] = lambd
     OutputError
         If something cannot be written, or a record is no longer what its worker wrote.
     """
+    os.sync()  # the records, before anything is built on them
     summary = Summary()
     with StagedFiles(out) as files:
         streams = {name: files.open(name) for name in TABLES}

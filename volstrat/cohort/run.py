@@ -50,7 +50,7 @@ class CohortResult:
     skipped : int
         Subjects whose record of an earlier run stands.
     removed : tuple of str
-        Subjects of earlier runs that are not there any more: no longer in the tables, their folders untouched.
+        Subjects of earlier runs that are gone: no longer in the tables, their folders untouched.
     failures : tuple of (str, str)
         The first subjects that failed, with the reason.
     """
@@ -108,7 +108,7 @@ def run_cohort(
     limits : Limits or None
         What one subject may take.
     assess : callable
-        What is done with each case: a function of a module, from `CaseSources` and `LoadedProtocol` to a record.
+        What is done with each case: a module's function, from `CaseSources` and `LoadedProtocol` to a record.
     on_progress : callable
         Called several times a second with one `Progress`, kept up to date.
 
@@ -126,7 +126,6 @@ def run_cohort(
     if workers is not None and workers < 1:
         msg = f"{workers} workers can do nothing."
         raise UsageError(msg, hint="Give --workers 1 or more.")
-    cases = _some(find_cases(source, out, shard=shard), source, shard)
     context = WorkerContext(protocol=protocol, lesions=lesions, fresh=fresh, assess=assess)
     limits = limits or Limits()
     runner: Runner
@@ -136,7 +135,9 @@ def run_cohort(
     else:
         from volstrat.cohort.cluster import ClusterRunner
 
+        source, out = source.absolute(), out.absolute()  # the workers stand elsewhere
         runner = ClusterRunner(context, scheduler=scheduler, limits=limits)
+    cases = _some(find_cases(source, out, shard=shard), source, shard)
     told = {
         "input_root": str(source.resolve()),
         "lesions": lesions,
@@ -150,8 +151,10 @@ def run_cohort(
         with open_ledger(out, source, fresh=fresh) as ledger:
             run = RunFile(out, event="batch", told=told, protocol=protocol)
             progress = Progress()
-            _do_all(cases, runner, ledger, out, progress, on_progress)
-            return finish(out, ledger, run, protocol, progress, on_progress)
+            _do_all(
+                cases=cases, runner=runner, ledger=ledger, out=out, progress=progress, on_progress=on_progress
+            )
+            return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
 
 
 def _some(cases: Iterator[FoundCase], source: Path, shard: Shard | None) -> Iterator[FoundCase]:
@@ -192,6 +195,7 @@ def open_ledger(out: Path, source: Path, *, fresh: bool = False) -> Iterator[Led
 
 
 def _do_all(
+    *,
     cases: Iterator[FoundCase],
     runner: Runner,
     ledger: Ledger,
@@ -239,6 +243,7 @@ def finish(
     ledger: Ledger,
     run: RunFile,
     protocol: LoadedProtocol,
+    *,
     progress: Progress,
     on_progress: Callable[[Progress], None],
 ) -> CohortResult:
@@ -266,9 +271,7 @@ def _fail_twice(out: Path, ledger: Ledger, protocol: LoadedProtocol) -> None:
         named = ", ".join(map(repr, locations[:_MOST_NAMED]))
         more = f" and {len(locations) - _MOST_NAMED} more" if len(locations) > _MOST_NAMED else ""
         msg = f"{len(locations)} cases are called {subject!r}: {named}{more}."
-        error = DuplicateSubjectError(
-            msg, hint="Rename all but one, or write another `subject` in case.toml."
-        )
+        error = DuplicateSubjectError(msg, hint="Rename all but one, or set another `subject` in case.toml.")
         folder = ledger.folder_of(subject)
         task = Task(location=locations[0], subject=subject, folder=out, target=out / folder)
         ledger.settle_twice(subject, folder, fail_task(task, error, protocol).record_sha256)

@@ -75,9 +75,7 @@ class RunFile:
             "protocol": None if protocol is None else _protocol(protocol),
             "environment": environment(),
         }
-        head = self._append(
-            f"{event}_started", {**self._values, "command": " ".join(sys.argv)}, self._started
-        )
+        head = self._append(f"{event}_started", self._values, self._started)
         self._write(head, finished_at=None, duration_seconds=None, subjects=None, status=None, files=None)
 
     def finish(self, *, counts: Mapping[str, int], files: Mapping[str, str], **told: object) -> None:

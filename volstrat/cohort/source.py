@@ -1,4 +1,4 @@
-"""Where a cohort's cases come from: a folder that is walked, or a manifest; found while others are worked on."""
+"""Where a cohort's cases come from: a folder that is walked, or a manifest; found while others are done."""
 
 from __future__ import annotations
 

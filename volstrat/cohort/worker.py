@@ -1,7 +1,7 @@
 """One subject, inside a worker: skip it or do it, write its record, hand back a receipt.
 
-Beside ``case.json`` stands ``.receipt.json``: what the record rests on and what its bytes hash to. A later run
-skips the subject only where all of that is still true; the record's own hash covers an edited or half-kept file.
+Beside ``case.json`` stands ``.receipt.json``: what the record rests on and what its bytes hash to. A later
+run skips the subject only where all of that is still true, the record's own bytes included.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
     if task.problem is not None:
         return fail_task(task, task.problem, context.protocol)
     try:
+        name = ""
         for _ in range(_READS):
             sources = _sources(task, context)
             inputs = _fingerprint(sources)
@@ -61,10 +62,13 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
                 if standing is not None:
                     return standing
             record = context.assess(sources, context.protocol)
-            changed = None if inputs is None else inputs.changed_file()
+            if inputs is None:
+                return write_record(task, record, inputs_sha256="")
+            changed = inputs.changed_file()
             if changed is None:
-                return write_record(task, record, inputs_sha256="" if inputs is None else inputs.sha256)
-        msg = f"{changed.name}: changed while it was read."
+                return write_record(task, record, inputs_sha256=inputs.sha256)
+            name = changed.name
+        msg = f"{name}: changed while it was read."
         error = InputChangedError(msg, hint="Wait until it has been copied, then run the batch again.")
         return fail_task(task, error, context.protocol)
     except MemoryError:
@@ -121,7 +125,8 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
         record_sha256=hashlib.sha256(data).hexdigest(),
         version=record["environment"]["volstrat"],
     )
-    write_atomically(task.target / RECORD, data)
+    # The hash in the receipt tells a file that a power cut left short: waiting for the disk gains nothing.
+    write_atomically(task.target / RECORD, data, at_once=False)
     written = {
         "schema": _SCHEMA,
         "subject": receipt.subject,
@@ -132,7 +137,7 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
         "version_sha256": version_sha256(),
         "record_sha256": receipt.record_sha256,
     }
-    write_atomically(task.target / RECEIPT, (json.dumps(written, indent=1) + "\n").encode())
+    write_atomically(task.target / RECEIPT, (json.dumps(written) + "\n").encode(), at_once=False)
     return receipt
 
 

@@ -15,7 +15,13 @@ from volstrat.core.attribution import AvidCounts, resolve
 from volstrat.core.findings import Finding
 from volstrat.core.marks import LesionRow, Marking
 from volstrat.core.measure import remark_case
-from volstrat.core.stratify import assess, assess_counts, table_regions
+from volstrat.core.stratify import (
+    assess,
+    assess_counts,
+    stratum_1_predicate,
+    table_regions,
+    tally_stratum_1,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,8 +53,13 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
     A change that leaves the case without a stratum is none: it only says less.
     """
     found = []
+    overlapping = measured.lesions.overlapping
     for row, to in _changes(measured, assessment):
-        stratum = _stratum_with(measured, assessment, row, protocol)
+        if overlapping:
+            rows = {**measured.rows, row.lesion_id: row}
+            stratum = assess(remark_case(measured, rows, protocol), protocol).stratum
+        else:
+            stratum = _stratum_with(measured, assessment, row, protocol)
         if stratum is not None and stratum != assessment.stratum:
             found.append(Flip(lesion_id=row.lesion_id, to=to, stratum=stratum))
     return tuple(found)
@@ -77,19 +88,27 @@ def _changes(measured: Measurements, assessment: Assessment) -> Iterator[tuple[L
 def _stratum_with(
     measured: Measurements, assessment: Assessment, row: LesionRow, protocol: Protocol
 ) -> Stratum | None:
-    """Return the stratum with one row replaced."""
-    rows = {**measured.rows, row.lesion_id: row}
-    if measured.lesions.overlapping:
-        return assess(remark_case(measured, rows, protocol), protocol).stratum
-    changed = replace(measured, rows=rows)
+    """Return the stratum with one row replaced, where lesions do not overlap."""
+    changed = replace(measured, rows={**measured.rows, row.lesion_id: row})
     if row.lesion_id in measured.lesions.ids:
         lesion = measured.lesions.ids.index(row.lesion_id)
         if row.resectability is not None:
             changed = replace(changed, marked=_with_marking(measured.marked, lesion, row.resectability))
+        if _is_stratum_1(changed, protocol):
+            return "stratum_1"
         counts = _counts_around(changed, assessment, lesion)
     else:
         counts = _counts_of_region(changed, assessment, int(row.lesion_id[1:]) - 1)
     return assess_counts(changed, None, counts, protocol).stratum
+
+
+def _is_stratum_1(measured: Measurements, protocol: Protocol) -> bool:
+    """Tell whether stratum 1 holds for certain and is all that matters: avid disease need not be counted."""
+    if protocol.both_fit != "stratum_1" or not measured.lesions.count:
+        return False
+    region_marking, dismissed = table_regions(measured)
+    tally = tally_stratum_1(measured, region_marking, dismissed, protocol)
+    return stratum_1_predicate(tally, protocol).holds is True
 
 
 def _with_marking(marked: MarkedLesions, lesion: int, to: Marking) -> MarkedLesions:

@@ -107,7 +107,6 @@ class _Surface:
             t = np.minimum(shift, self.out_mm)
             return self.area_mm2 * t * (1 + bend * t * (1 + bend * t / 3))
         t = np.minimum(-shift, self.in_mm)
-        t = np.minimum(t, 1 / np.maximum(bend, _PARALLEL))  # a sphere is gone once its radius is used up
         return -self.area_mm2 * t * (1 - bend * t * (1 - bend * t / 3))
 
 

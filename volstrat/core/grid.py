@@ -76,6 +76,7 @@ class VoxelGrid:
     frame_of_reference_uid: str | None = None
     is_window: bool = False
     _inverse: NDArray[np.float64] = field(init=False, repr=False)
+    _volume_mm3: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64)
@@ -104,6 +105,9 @@ class VoxelGrid:
         inverse = np.linalg.inv(affine)
         inverse.flags.writeable = False
         object.__setattr__(self, "_inverse", inverse)
+        a, b, c = columns.T.tolist()
+        cross = (b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0])
+        object.__setattr__(self, "_volume_mm3", abs(a[0] * cross[0] + a[1] * cross[1] + a[2] * cross[2]))
 
     @property
     def inverse(self) -> NDArray[np.float64]:
@@ -126,8 +130,7 @@ class VoxelGrid:
     @property
     def voxel_volume_mm3(self) -> float:
         """``|det(affine)|`` in mm3."""
-        a, b, c = self.affine[:3, :3].T
-        return abs(float(np.dot(a, np.cross(b, c))))
+        return self._volume_mm3
 
     @property
     def size(self) -> int:

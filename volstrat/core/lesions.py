@@ -325,6 +325,23 @@ def mark_lesions(
         On the lesions' grid.
     table : mapping of lesion id to Marking
     """
+    return tally_markings(lesions, own_markings(lesions, resectable=resectable, table=table), protocol)
+
+
+def own_markings(
+    lesions: Lesions, *, resectable: VoxelRuns | None, table: Mapping[str, Marking]
+) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """Cut the lesions' runs so that each has one marking of its own lesion.
+
+    Parameters
+    ----------
+    resectable, table
+        As for `mark_lesions`.
+
+    Returns
+    -------
+    starts, stops, lesion, marking : array of int64, (n,)
+    """
     starts, stops, lesion = lesions.starts, lesions.stops, lesions.lesion
     by_table = np.array([table.get(i, -1) for i in lesions.ids], dtype=np.int64)
     if resectable is not None:
@@ -335,7 +352,22 @@ def mark_lesions(
         by_mask = np.where(inside, Marking.RESECTABLE, Marking.UNRESECTABLE).astype(np.int64)
     else:
         by_mask = np.full(starts.size, Marking.UNKNOWN, dtype=np.int64)
-    own = np.where(by_table[lesion] >= 0, by_table[lesion], by_mask)
+    return starts, stops, lesion, np.where(by_table[lesion] >= 0, by_table[lesion], by_mask)
+
+
+def tally_markings(
+    lesions: Lesions, pieces: tuple[Int64s, Int64s, Int64s, Int64s], protocol: Protocol
+) -> MarkedLesions:
+    """Count lesions' voxels by marking, and say what each lesion is marked as a whole.
+
+    Parameters
+    ----------
+    lesions : Lesions
+    pieces : tuple of arrays
+        Runs with their lesion and marking, as `own_markings` returns them.
+    protocol : Protocol
+    """
+    starts, stops, lesion, own = pieces
     own_voxels = _tally(lesion, own, stops - starts, lesions.count)
     worst, total = own, own_voxels.sum(axis=0)
     if lesions.overlapping:

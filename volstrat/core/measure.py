@@ -210,6 +210,29 @@ def _attributions(
     ]
 
 
+def avid_disease(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> tuple[Avid | None, Bools]:
+    """Return what is FDG-avid, by the drawn mask or the protocol's rule, and which lesions PET covers.
+
+    Parameters
+    ----------
+    masks : CaseMasks
+        Whose PET, avid mask and reference region count.
+    lesions : Lesions
+        On the grid of ``masks``; not necessarily of its own tumour masks.
+    protocol : Protocol
+
+    Returns
+    -------
+    Avid or None
+        None where there is no mask, or the rule could not be carried out.
+    array of bool, (lesions,)
+        As `Measurements.covered`.
+    """
+    alone = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
+    told = _avid_by_rule(masks, lesions, _covered(lesions, masks.pet_field), alone)[0]
+    return told.avid, told.covered
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _ByRule:
     """What one avidity rule calls avid, and which lesions it could judge."""

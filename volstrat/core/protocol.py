@@ -7,6 +7,7 @@ name keep the defaults here, which are those of the packaged ``pantodon.toml``.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -110,17 +111,14 @@ def reaches_percent(part: int, whole: int, percent: Decimal) -> bool:
 def _require_between(
     name: str, value: float | Decimal, *, low: float, high: float | None = None, open_low: bool = False
 ) -> None:
-    below = value <= low if open_low else value < low
-    if below or (high is not None and value > high) or not _is_finite(value):
+    finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    below = finite and (value <= low if open_low else value < low)
+    if not finite or below or (high is not None and value > high):
         bounds = f"{'above' if open_low else 'at least'} {low}" + (
             "" if high is None else f" and at most {high}"
         )
         msg = f"{name} is {value}; it must be {bounds}."
         raise ProtocolError(msg)
-
-
-def _is_finite(value: float | Decimal) -> bool:
-    return value == value and abs(value) != float("inf")  # noqa: PLR0124 - NaN differs from itself
 
 
 def protocol_from_mapping(data: Mapping[str, object], *, where: str = "protocol") -> Protocol:

@@ -36,20 +36,6 @@ def voxels_needed(part_voxels: int, whole_voxels: int, percent: Decimal) -> int:
     return max(least - part_voxels, 0)
 
 
-def margin_ml(part_voxels: int, whole_voxels: int, percent: Decimal, voxel_volume_mm3: float) -> float:
-    """Return the resectable volume minus the volume that the threshold asks for, in ml.
-
-    Examples
-    --------
-    >>> from decimal import Decimal
-    >>> margin_ml(650, 1000, Decimal(70), 2.0)
-    -0.1
-    """
-    numerator, denominator = percent.as_integer_ratio()
-    scaled = part_voxels * 100 * denominator - whole_voxels * numerator
-    return scaled / (100 * denominator) * voxel_volume_mm3 / 1000
-
-
 def shortest_way(
     remainder_voxels: Sequence[int], *, part_voxels: int, whole_voxels: int, percent: Decimal
 ) -> list[int] | None:

@@ -140,7 +140,7 @@ def assess_counts(
     table = tuple(rows[i].fdg_avidity if i in rows else None for i in ids)
     region_marking, dismissed = table_regions(measured)
     avidity = tuple(_avidity_of(n, word, measured, counts) for n, word in enumerate(table))
-    tally_1 = _tally_stratum_1(measured, region_marking, dismissed, protocol)
+    tally_1 = tally_stratum_1(measured, region_marking, dismissed, protocol)
     tally_2 = _tally_stratum_2(measured, avidity, counts)
     first = stratum_1_predicate(tally_1, protocol)
     second = stratum_2_predicate(tally_2, protocol)
@@ -187,9 +187,10 @@ def _avidity_of(
     return "not_avid" if measured.covered[lesion] else "not_assessed"
 
 
-def _tally_stratum_1(
+def tally_stratum_1(
     measured: Measurements, region_marking: Sequence[Marking], dismissed: frozenset[int], protocol: Protocol
 ) -> Stratum1Tally:
+    """Count the tumour by marking, with PET-only regions where the protocol counts them in the total."""
     voxels = [int(n) for n in measured.marked.total_voxels]
     size = Fraction(measured.lesions.grid.voxel_volume_mm3)
     volume = [n * size for n in voxels]

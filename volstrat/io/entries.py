@@ -83,10 +83,13 @@ class EntryReader:
         else:
             read = self.library.read_mask(
                 path,
+                select=entry.select,
                 threshold=entry.threshold,
                 images=self._image_series(),
                 other_grid=self._image_grid(role),
             )
+        if read.format == "dicom-rtstruct":  # only the wanted ROIs were read
+            return read
         return replace(read, mask=select_labels(read.mask, entry.select, where=path.name))
 
     def reads_from_dicom(self, entry: RoleEntry) -> bool:

@@ -1,7 +1,7 @@
 """What a case's inputs hash to: every byte of every file that its roles name.
 
 A subject is skipped on a later run only where this is the same. Sizes and times are not asked: a file put
-back by a copy program can carry both unchanged, and hashing runs at disk speed, far below what measuring costs.
+back by a copy program can carry both unchanged, and hashing costs a small part of what measuring does.
 """
 
 from __future__ import annotations

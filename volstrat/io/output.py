@@ -20,8 +20,16 @@ _PLAIN = frozenset(" _-.~")
 _LONGEST_NAME_BYTES = 200
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, at_once: bool = True) -> None:
     """Write a file so that its name holds either the old bytes or all the new ones.
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes
+    at_once : bool
+        Return only when the bytes are on the disk; else the system writes them when it likes, and whoever
+        reads them after a power cut must be able to tell.
 
     Raises
     ------
@@ -33,8 +41,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
             stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if at_once:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):

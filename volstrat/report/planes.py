@@ -168,12 +168,13 @@ class Plane:
 
     def cut(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return the slice of an array in patient order as (rows, columns), as the picture shows it."""
-        return self.flatten(np.take(values, self.index, axis=self.normal))
+        at: list[slice | int] = [slice(None)] * 3
+        at[self.normal] = self.index
+        return self.flatten(values[tuple(at)])
 
     def flatten(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
         """Turn an array over the two in-plane axes, in grid order, the way the picture shows it."""
-        turned = values.T if self.columns < self.rows else values
-        return turned if self.downward else turned[::-1]
+        return values.T if self.downward else values.T[::-1]
 
     def letters(self) -> tuple[str, str, str, str]:
         """Patient sides at the left, right, top and bottom of the picture."""

@@ -10,6 +10,7 @@ from volstrat.core.findings import Finding
 from volstrat.errors import AmbiguousRoleError, CaseError, FormatError, MissingRoleError
 from volstrat.io.dicom.folder import DicomFolder, SeriesFiles, StructureFile
 from volstrat.io.dicom.scan import scan_dicom, scan_files
+from volstrat.io.selection import matching
 from volstrat.io.volumes import MaskRead
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class DicomLibrary:
         self,
         path: Path,
         *,
+        select: Sequence[str | int],
         threshold: float | None,
         images: Sequence[SeriesFiles],
         other_grid: VoxelGrid | None,
@@ -90,6 +92,9 @@ class DicomLibrary:
 
         Parameters
         ----------
+        select : sequence of str or int
+            Names (globs) or numbers of the segments or ROIs wanted; empty takes all. ROIs that are not
+            wanted are not looked at.
         images : sequence of SeriesFiles
             Series on which it may be drawn; the one it references is used.
         other_grid : VoxelGrid or None
@@ -108,7 +113,9 @@ class DicomLibrary:
             if threshold is not None:
                 msg = f"{path.name}: is an RTSTRUCT; a threshold has no meaning for contours."
                 raise CaseError(msg, hint="Leave `threshold` out.")
-            return self._rtstruct(file, images, other_grid)
+            names = {s.number: s.name for s in file.structures}
+            rois = matching(names, select, where=path.name) if select else None
+            return self._rtstruct(file, rois, images, other_grid)
         msg = f"{path.name}: is neither a DICOM SEG nor an RTSTRUCT."
         raise FormatError(msg, hint="Masks are SEG, RTSTRUCT, NIfTI, NRRD or MetaImage files.")
 
@@ -123,7 +130,11 @@ class DicomLibrary:
         return MaskRead(mask=mask, format="dicom-seg", sha256=_sha256([file.path]), findings=findings)
 
     def _rtstruct(
-        self, file: StructureFile, images: Sequence[SeriesFiles], other_grid: VoxelGrid | None
+        self,
+        file: StructureFile,
+        rois: Sequence[int] | None,
+        images: Sequence[SeriesFiles],
+        other_grid: VoxelGrid | None,
     ) -> MaskRead:
         from volstrat.io.dicom.rtstruct import read_rtstruct, referenced_image_uids
 
@@ -144,7 +155,7 @@ class DicomLibrary:
         known = instances if instances & named else None
         if known is None and not findings:
             findings = (_images_renamed(file),)
-        mask, read = read_rtstruct(file.path, grid=grid, image_instance_uids=known)
+        mask, read = read_rtstruct(file.path, grid=grid, rois=rois, image_instance_uids=known)
         return MaskRead(
             mask=mask, format="dicom-rtstruct", sha256=_sha256([file.path]), findings=(*findings, *read)
         )

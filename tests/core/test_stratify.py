@@ -1,0 +1,565 @@
+"""Predicates and strata, counted in integers (DESIGN section 2, from "Counts decide" to "Order").
+
+Tumours are runs on one long row of voxels, so that ten thousand million of them cost nothing.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.rule_cases import Record, codes, counts, grid_of, judge_masks, rows_of
+from tests.rule_lines import along
+from volstrat.core.lesions import TumourEntry
+from volstrat.core.mask import Mask
+from volstrat.core.measure import Avid, CaseMasks
+from volstrat.core.protocol import Protocol, Thresholds
+from volstrat.core.runs import LabelRuns, VoxelRuns
+
+E10 = 10**10
+Lesion = tuple[int, str | None, str | None]
+"""Voxels, resectability word, avidity word."""
+
+
+def judged(
+    *lesions: Lesion,
+    avid: list[tuple[int, int]] | None = None,
+    regions: dict[str, tuple[str | None, str | None]] | None = None,
+    pet_field: bool = True,
+    pet_step_mm: float = 1.0,
+    **changes: Any,  # noqa: ANN401 - any protocol field
+) -> Record:
+    """Return the record of lesions in a row, 40 voxels apart; PET shares the voxels' centres.
+
+    ``avid`` are spans (first, last) in CT voxels; None: no avid mask.
+    """
+    starts, at = [], 0
+    for voxels, _, _ in lesions:
+        starts.append(at)
+        at += voxels + 40
+    grid = grid_of(along(0.5), (at + 200, 1, 1))
+    runs = LabelRuns.from_sets(
+        [
+            (n + 1, VoxelRuns.from_intervals([start], [start + lesion[0]]))
+            for n, (start, lesion) in enumerate(zip(starts, lesions, strict=True))
+            if lesion[0]
+        ]
+    )
+    table = {
+        f"L{n + 1}": (word, call)
+        for n, (voxels, word, call) in enumerate(lesions)
+        if voxels and (word or call)
+    }
+    pet = None
+    if avid is not None:
+        spans = np.array(avid, dtype=np.int64).reshape(-1, 2)
+        pet = Avid(voxels=VoxelRuns.from_intervals(spans[:, 0], spans[:, 1] + 1), grid=grid)
+    masks = CaseMasks(
+        grid=grid,
+        tumour=[TumourEntry(mask=Mask(grid=grid, runs=runs), instances="labels")],
+        avid=pet,
+        pet_field=grid if avid is not None and pet_field else None,
+        rows=rows_of(table | (regions or {})),
+    )
+    return judge_masks(masks, Protocol(boundary_shift_mm=(), **changes))
+
+
+def percent(first: str = "70", second: str = "100") -> Thresholds:
+    """Return thresholds."""
+    return Thresholds(stratum_1_percent=Decimal(first), stratum_2_percent=Decimal(second))
+
+
+# --- counts decide ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resectable", "total", "threshold", "holds"),
+    [
+        (699, 1000, "70", False),
+        (700, 1000, "70", True),
+        (701, 1000, "70", True),
+        (6999999999, E10, "70", False),  # displayed as 70.00 %, and yet below
+        (7000000000, E10, "70", True),
+        (999, 1000, "100", False),
+        (1000, 1000, "100", True),
+        (0, 1000, "70", False),
+        (666, 1000, "66.7", False),
+        (667, 1000, "66.7", True),
+        # 70 % of 2 x 10^9 + 1 is 1400000000.7: one voxel either side.
+        (1400000000, 2 * 10**9 + 1, "70", False),
+        (1400000001, 2 * 10**9 + 1, "70", True),
+    ],
+)
+def test_stratum_1_holds_from_exactly_its_threshold(
+    resectable: int, total: int, threshold: str, holds: bool
+) -> None:
+    """Resectable voxels x 100 >= tumour voxels x percent, one voxel either side, at any size."""
+    record = judged(
+        (resectable, "resectable", None),
+        (total - resectable, "unresectable", None),
+        thresholds=percent(threshold),
+    )
+    assert counts(record, "stratum_1") == (holds, resectable, resectable, total)
+    assert record["predicates"]["stratum_1"]["percent"] == pytest.approx(100 * resectable / total)
+    assert record["predicates"]["stratum_1"]["threshold_percent"] == float(threshold)
+    assert record["predicates"]["stratum_1"]["unit"] == "tumour"
+
+
+@pytest.mark.parametrize(
+    ("resectable", "whole", "threshold", "holds"),
+    [
+        (1000, 1000, "100", True),
+        (999, 1000, "100", False),
+        (999, 1000, "99.9", True),
+        (998, 1000, "99.9", False),
+    ],
+)
+def test_stratum_2_counts_avid_voxels(resectable: int, whole: int, threshold: str, holds: bool) -> None:
+    """All avid voxels must be resectable: 999 of 1000 is not 100 %."""
+    # L1 = voxels 0-1999, L2 = 2040-4039; the avid spans lie inside them.
+    spans = [(0, resectable - 1)] + ([(2040, 2040 + whole - resectable - 1)] if whole > resectable else [])
+    record = judged(
+        (2000, "resectable", None),
+        (2000, "unresectable", None),
+        avid=spans,
+        thresholds=percent("70", threshold),
+    )
+    assert counts(record, "stratum_2") == (holds, resectable, resectable, whole)
+    assert record["predicates"]["stratum_2"]["unit"] == "pet"
+    assert record["stratum"] == ("stratum_2" if holds else "ineligible")
+
+
+@pytest.mark.parametrize(
+    ("resectable", "holds"), [(E10 - 1, False), (E10, True)], ids=["one voxel short", "all"]
+)
+def test_stratum_2_by_the_table_alone_counts_tumour_voxels(resectable: int, holds: bool) -> None:
+    """Without an avid mask the unit is the tumour voxel, and one in ten thousand million decides."""
+    record = judged(
+        (resectable, "resectable", "avid"),
+        (E10 - resectable, "unresectable", "avid"),
+        (E10, "unresectable", "not_avid"),
+    )
+    assert counts(record, "stratum_2") == (holds, resectable, resectable, E10)
+    assert record["predicates"]["stratum_2"]["unit"] == "tumour"
+    assert record["stratum"] == ("stratum_2" if holds else "ineligible")
+
+
+def test_empty_tumour_leaves_both_predicates_unknown() -> None:
+    """0 of 0 is no share: neither 70 % nor "not 70 %"."""
+    for avid in (None, [], [(3, 5)]):
+        record = judged(avid=avid)
+        assert record["predicates"]["stratum_1"]["holds"] is None
+        assert record["predicates"]["stratum_2"]["holds"] is None
+        assert record["predicates"]["stratum_1"]["percent"] is None
+        assert (record["status"], record["stratum"]) == ("not_assessable", None)
+        assert "tumour_empty" in codes(record, "blocking")
+        assert record["volumes"]["total_tumour_ml"] == 0.0
+        assert record["volumes"]["resectable_fraction"] is None
+        # The disease is as counted.
+        disease = "not_assessed" if avid is None else "observed" if avid else "not_observed"
+        assert record["predicates"]["stratum_2"]["avid_disease"] == disease
+
+
+def test_no_avid_disease_is_zero_of_zero_and_false() -> None:
+    """An empty avid mask over a field that covers the tumour: not observed, so stratum 2 is false."""
+    record = judged((100, "resectable", None), (900, "unresectable", None), avid=[])
+    assert counts(record, "stratum_2") == (False, 0, 0, 0)
+    assert record["predicates"]["stratum_2"]["percent"] is None
+    assert record["predicates"]["stratum_2"]["avid_disease"] == "not_observed"
+    assert (record["status"], record["stratum"]) == ("assigned", "ineligible")
+
+
+# --- three values -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resectable", "unknown", "holds"),
+    [
+        (700, 300, True),  # what is unknown no longer matters
+        (699, 1, None),  # 699 to 700 of 1000
+        (699, 0, False),
+        (400, 300, None),  # 400 to 700
+        (400, 299, False),  # 400 to 699
+        (0, 1000, None),
+    ],
+)
+def test_unknown_markings_bound_stratum_1(resectable: int, unknown: int, holds: bool | None) -> None:
+    """Unknown is unresectable in the lower bound and resectable in the upper; both must agree."""
+    record = judged(
+        (resectable, "resectable", "not_avid"),
+        (unknown, "unknown", "not_avid"),
+        (1000 - resectable - unknown, "unresectable", "not_avid"),
+        avid=[],
+    )
+    assert counts(record, "stratum_1") == (holds, resectable, resectable + unknown, 1000)
+    expected = {True: "stratum_1", False: "ineligible", None: None}[holds]
+    assert record["stratum"] == expected
+    assert (record["status"] == "not_assessable") == (holds is None)
+    assert ("unknown_marking" in codes(record, "blocking")) == (holds is None)
+
+
+def test_lesion_without_any_marking_is_unknown() -> None:
+    """No mask and no row: unknown, not resectable and not unresectable."""
+    record = judged((10, None, None), avid=[])
+    assert record["lesions"][0]["resectability"] == "unknown"
+    assert counts(record, "stratum_1") == (None, 0, 10, 10)
+    # resectable_* is null where nothing is marked.
+    assert record["volumes"]["resectable_tumour_ml"] is None
+    assert record["volumes"]["residual_tumour_ml"] is None
+    assert record["volumes"]["resectable_fraction"] is None
+    assert record["lesions"][0]["resectable_fraction"] is None
+
+
+COLD = (900, "unresectable", "not_avid")
+"""Nine tenths of the tumour that cannot go and is not avid: stratum 1 is false."""
+
+
+@pytest.mark.parametrize(
+    ("lesions", "avid", "holds", "disease", "stratum"),
+    [
+        pytest.param(
+            ((100, "resectable", None), COLD),
+            [(0, 9)],
+            True,
+            "observed",
+            "stratum_2",
+            id="all avid resectable",
+        ),
+        pytest.param(
+            ((100, "ablatable", None), COLD), [(0, 9)], True, "observed", "stratum_2", id="ablatable counts"
+        ),
+        pytest.param(
+            ((100, "unresectable", None), COLD),
+            [(0, 9)],
+            False,
+            "observed",
+            "ineligible",
+            id="avid unresectable",
+        ),
+        pytest.param(((100, "unknown", None), COLD), [(0, 9)], None, "observed", None, id="avid unknown"),
+        pytest.param(
+            ((100, "resectable", "avid"), COLD),
+            [],
+            True,
+            "observed",
+            "stratum_2",
+            id="avid by the table, no voxels",
+        ),
+        pytest.param(
+            ((100, "unresectable", "avid"), COLD),
+            [],
+            False,
+            "observed",
+            "ineligible",
+            id="table avid, unresectable",
+        ),
+        pytest.param(((100, "unknown", "avid"), COLD), [], None, "observed", None, id="table avid, unknown"),
+        pytest.param(
+            ((100, "resectable", "not_avid"), COLD),
+            [(0, 9)],
+            False,
+            "not_observed",
+            "ineligible",
+            id="removed by the table",
+        ),
+        pytest.param(
+            ((100, "unknown", None), COLD), [], False, "not_observed", "ineligible", id="unmarked but cold"
+        ),
+        pytest.param(
+            ((50, "resectable", None), (50, "unresectable", None), COLD),
+            [(0, 9), (90, 99)],
+            False,
+            "observed",
+            "ineligible",
+            id="one of two avid lesions",
+        ),
+        pytest.param(
+            ((50, "unknown", None), (50, "unresectable", None), COLD),
+            [(0, 9), (90, 99)],
+            False,
+            "observed",
+            "ineligible",
+            id="the unknown one no longer matters",
+        ),
+    ],
+)
+def test_stratum_2_with_pet_over_all_tumour(
+    lesions: tuple[Lesion, ...],
+    avid: list[tuple[int, int]],
+    holds: bool | None,
+    disease: str,
+    stratum: str | None,
+) -> None:
+    """True: avid and all of it resectable. False: some of it is not, or none is there. Else unknown."""
+    record = judged(*lesions, avid=avid)
+    assert record["predicates"]["stratum_1"]["holds"] is False
+    found = record["predicates"]["stratum_2"]
+    assert (found["holds"], found["avid_disease"], record["stratum"]) == (holds, disease, stratum)
+
+
+def test_avid_by_the_table_without_voxels_is_zero_of_zero_and_follows_the_marking() -> None:
+    """Part = whole = 0, and `holds` is the lesion's marking."""
+    for word, holds in (
+        ("resectable", True),
+        ("ablatable", True),
+        ("unknown", None),
+        ("unresectable", False),
+    ):
+        assert counts(judged((100, word, "avid"), COLD, avid=[]), "stratum_2") == (holds, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("lesions", "avid", "holds", "disease", "stratum"),
+    [
+        # L1 has no avid voxel and PET does not say that it is cold.
+        pytest.param(
+            ((100, "resectable", None), COLD),
+            [],
+            None,
+            "not_assessed",
+            None,
+            id="avid or not: stratum 2 or ineligible",
+        ),
+        pytest.param(
+            ((100, "unresectable", None), COLD),
+            [],
+            None,
+            "not_assessed",
+            "ineligible",
+            id="either way ineligible",
+        ),
+        pytest.param(
+            ((50, "resectable", None), (50, "resectable", None), COLD),
+            [(0, 9)],
+            True,
+            "observed",
+            "stratum_2",
+            id="avid elsewhere, all resectable",
+        ),
+        pytest.param(
+            ((50, "resectable", None), (50, "unresectable", None), COLD),
+            [(0, 9)],
+            None,
+            "observed",
+            None,
+            id="avid elsewhere, this one unresectable",
+        ),
+        pytest.param(
+            ((50, "unresectable", None), (50, "resectable", None), COLD),
+            [(0, 9)],
+            False,
+            "observed",
+            "ineligible",
+            id="avid and unresectable decides",
+        ),
+    ],
+)
+def test_stratum_2_with_unknown_avidity(
+    lesions: tuple[Lesion, ...],
+    avid: list[tuple[int, int]],
+    holds: bool | None,
+    disease: str,
+    stratum: str | None,
+) -> None:
+    """An avid mask that does not say which field PET covered leaves lesions without voxels open."""
+    record = judged(*lesions, avid=avid, pet_field=False)
+    found = record["predicates"]["stratum_2"]
+    assert (found["holds"], found["avid_disease"], record["stratum"]) == (holds, disease, stratum)
+    assert ("pet_field_unknown" in codes(record, "blocking")) == (stratum is None)
+
+
+# --- missing PET --------------------------------------------------------------------------------
+
+
+def test_missing_pet_does_not_matter_where_stratum_1_is_true() -> None:
+    """Assigned to stratum 1; the finding is info."""
+    record = judged((950, "resectable", None), (50, "unresectable", None))  # far above 70 %
+    assert (record["status"], record["stratum"]) == ("assigned", "stratum_1")
+    assert "pet_missing" in codes(record, "info")
+    assert record["predicates"]["stratum_2"]["holds"] is None
+
+
+def test_missing_pet_is_never_no_avid_disease() -> None:
+    """Without PET and without words in the table nobody has looked: not assessed, not ineligible."""
+    record = judged((699, "resectable", None), (301, "unresectable", None))
+    found = record["predicates"]["stratum_2"]
+    assert (found["holds"], found["avid_disease"]) == (None, "not_assessed")
+    assert (record["status"], record["stratum"]) == ("not_assessable", None)
+    assert "pet_missing" in codes(record, "blocking")
+    volumes = record["volumes"]
+    keys = (
+        "fdg_avid_ml",
+        "fdg_avid_resectable_ml",
+        "fdg_avid_resectable_fraction",
+        "fdg_avid_fraction",
+        "pet_only_ml",
+    )
+    assert [volumes[key] for key in keys] == [None] * 5
+    assert [row["fdg_avid_ml"] for row in record["lesions"]] == [None, None]
+    assert [row["fdg_avidity"] for row in record["lesions"]] == ["not_assessed"] * 2
+
+
+def test_message_says_where_pet_only_disease_alone_stands_in_the_way() -> None:
+    """Nothing on CT can be resected, so avid or not it is ineligible - but for disease only PET shows."""
+    alone = judged((1000, "unresectable", None))
+    assert (alone["stratum"], alone["status"]) == (None, "not_assessable")
+    told = [f["message"] for f in alone["findings"] if f["code"] == "pet_missing"]
+    assert "only disease that PET alone would show" in told[0]
+    # Here L1's avidity is open as well, and the message names it instead.
+    other = judged((100, "resectable", None), (900, "unresectable", None))
+    told = [f["message"] for f in other["findings"] if f["code"] == "pet_missing"]
+    assert "only disease that PET alone would show" not in told[0]
+    assert "L1" in told[0]
+
+
+def test_unresectable_avid_disease_in_the_table_needs_no_pet() -> None:
+    """What the table calls avid and unresectable excludes from stratum 2, whatever PET would add."""
+    record = judged((100, "unresectable", "avid"), (900, "unresectable", None))
+    assert record["predicates"]["stratum_2"]["holds"] is False
+    assert record["stratum"] == "ineligible"
+
+
+# --- the protocol's alternatives ----------------------------------------------------------------
+
+
+def test_ablation_counts_false_makes_ablatable_unresectable_in_both_predicates() -> None:
+    """400 resectable and 300 ablatable of 1000: 70 % with ablation, 40 % without."""
+    lesions = ((400, "resectable", None), (300, "ablatable", None), (300, "unresectable", None))
+    avid = [(440, 449)]  # on the ablatable lesion
+    on = judged(*lesions, avid=avid)
+    off = judged(*lesions, avid=avid, ablation_counts=False)
+    assert counts(on, "stratum_1") == (True, 700, 700, 1000)
+    assert counts(on, "stratum_2") == (True, 10, 10, 10)
+    assert counts(off, "stratum_1") == (False, 400, 400, 1000)
+    assert counts(off, "stratum_2") == (False, 0, 0, 10)
+    assert (on["stratum"], off["stratum"]) == ("stratum_1", "ineligible")
+    assert off["lesions"][1]["resectability"] == "ablatable"
+    assert off["lesions"][1]["resectable_fraction"] == 0.0
+    assert off["volumes"]["resectable_fraction"] == 0.4
+    assert "ablation" in codes(on, "info")
+
+
+def test_both_fit_decides_where_both_predicates_hold() -> None:
+    """Stratum 1 by default, stratum 2 where the protocol says so; a finding tells."""
+    lesions = ((700, "resectable", None), (300, "unresectable", None))
+    first, second = (
+        judged(*lesions, avid=[(0, 9)], both_fit=choice) for choice in ("stratum_1", "stratum_2")
+    )
+    assert (first["stratum"], second["stratum"]) == ("stratum_1", "stratum_2")
+    assert "both_strata_hold" in codes(first, "info")
+    assert "both_strata_hold" in codes(second, "info")
+
+
+def test_both_fit_stratum_2_makes_an_open_stratum_2_matter() -> None:
+    """Stratum 1 holds, but where both would go to stratum 2 an unknown one leaves the case open."""
+    lesions = ((700, "resectable", None), (300, "unknown", None))
+    assert judged(*lesions, avid=[(740, 749)])["stratum"] == "stratum_1"
+    open_case = judged(*lesions, avid=[(740, 749)], both_fit="stratum_2")
+    assert (open_case["stratum"], open_case["status"]) == (None, "not_assessable")
+    assert codes(open_case, "blocking")
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [
+        (("resectable", "unresectable"), True),
+        (("unresectable", "unresectable"), False),
+        (("unknown", "unresectable"), None),
+        (("unknown", "resectable"), True),
+        (("ablatable", "unknown"), True),
+    ],
+)
+def test_exclusion_b_read_as_none_resectable(words: tuple[str, str], holds: bool | None) -> None:
+    """Under the other reading a subject is out only where none of the avid disease is resectable."""
+    record = judged(
+        (50, words[0], None),
+        (50, words[1], None),
+        COLD,
+        avid=[(0, 9), (90, 99)],
+        exclusion_b="none_resectable",
+    )
+    assert record["predicates"]["stratum_2"]["holds"] is holds
+    assert record["stratum"] == {True: "stratum_2", False: "ineligible", None: None}[holds]
+
+
+def test_exclusion_b_read_as_none_resectable_still_needs_avid_disease() -> None:
+    """Without avid disease stratum 2 is false under either reading."""
+    record = judged((100, "resectable", None), COLD, avid=[], exclusion_b="none_resectable")
+    assert record["predicates"]["stratum_2"]["holds"] is False
+
+
+# --- PET-only regions in the counts ---------------------------------------------------------------
+
+
+def test_pet_only_regions_count_in_stratum_2_and_not_in_the_total() -> None:
+    """An unresectable PET-only region turns 100 % into 50 %; the total tumour volume stays."""
+    # L1 = 0-99, COLD = 140-1039; 200 free voxels of 0.5 mm follow from 1080: P1 at 1180-1189 is 70 mm off.
+    lesions = ((100, "resectable", None), COLD)
+    record = judged(*lesions, avid=[(0, 9), (1180, 1189)], regions={"P1": ("unresectable", None)})
+    assert counts(record, "stratum_2") == (False, 10, 10, 20)
+    assert counts(record, "stratum_1") == (False, 100, 100, 1000)
+    marked = judged(*lesions, avid=[(0, 9), (1180, 1189)], regions={"P1": ("ablatable", None)})
+    assert counts(marked, "stratum_2") == (True, 20, 20, 20)
+    assert (marked["status"], marked["stratum"]) == ("assigned", "stratum_2")
+
+
+def test_unmarked_pet_only_region_is_unknown_and_reviewed_whatever_the_stratum() -> None:
+    """Open in stratum 2; in stratum 1 it changes nothing, and still a person must look."""
+    lesions = ((100, "resectable", None), COLD)
+    record = judged(*lesions, avid=[(0, 9), (1180, 1189)])
+    assert counts(record, "stratum_2") == (None, 10, 20, 20)
+    assert record["status"] == "not_assessable"
+    assert "pet_only_region" in codes(record, "review")
+    first = judged((1000, "resectable", None), avid=[(0, 9), (1180, 1189)])
+    assert (first["status"], first["stratum"]) == ("review", "stratum_1")
+    assert "pet_only_region" in codes(first, "review")
+    explicit = judged(*lesions, avid=[(0, 9), (1180, 1189)], regions={"P1": ("unknown", None)})
+    assert "pet_only_region" in codes(explicit, "review")
+
+
+def test_dismissed_region_leaves_every_count_and_stays_listed() -> None:
+    """`not_avid` calls it physiological: no voxel, no millilitre, no review."""
+    lesions = ((100, "resectable", None), COLD)
+    record = judged(*lesions, avid=[(0, 9), (1180, 1189)], regions={"P1": (None, "not_avid")})
+    assert counts(record, "stratum_2") == (True, 10, 10, 10)
+    assert (record["status"], record["stratum"]) == ("assigned", "stratum_2")
+    assert record["volumes"]["pet_only_ml"] == 0.0
+    # Ten voxels of 0.5 x 3.0 x 2.2 mm = 33 mm3.
+    assert record["volumes"]["fdg_avid_ml"] == pytest.approx(0.033)
+    (region,) = record["pet_only_regions"]
+    assert (region["lesion_id"], region["fdg_avidity"], region["fdg_avid_ml"]) == ("P1", "not_avid", 0.0)
+
+
+def test_only_dismissed_regions_leave_no_avid_disease() -> None:
+    """Everything avid was physiological and PET covered the tumour: not observed."""
+    record = judged((100, "resectable", None), COLD, avid=[(1180, 1189)], regions={"P1": (None, "not_avid")})
+    assert record["predicates"]["stratum_2"]["avid_disease"] == "not_observed"
+    assert record["stratum"] == "ineligible"
+
+
+@pytest.mark.parametrize(
+    ("word", "holds", "percents"),
+    [
+        ("resectable", True, 100 * 80 / 110),
+        ("unresectable", False, 100 * 70 / 110),
+        ("unknown", None, 100 * 70 / 110),
+    ],
+)
+def test_pet_only_in_total_is_worked_in_ml(word: str, holds: bool | None, percents: float) -> None:
+    """70 of 100 tumour voxels and a PET-only region of a tenth of their volume, by its marking."""
+    # L1 70 resectable, L2 30 unresectable: 70 %. P1 = 10 voxels: 80 of 110 (72.7 %) or 70 of 110 (63.6 %).
+    record = judged(
+        (70, "resectable", None),
+        (30, "unresectable", "not_avid"),
+        avid=[(300, 309)],
+        regions={"P1": (word, None)},
+        pet_only_in_total=True,
+    )
+    found = record["predicates"]["stratum_1"]
+    assert found["holds"] is holds
+    assert found["percent"] == pytest.approx(percents)
+    # (100 + 10) voxels x 0.5 x 3.0 x 2.2 mm3 = 363 mm3.
+    assert record["volumes"]["total_tumour_ml"] == pytest.approx(0.363)

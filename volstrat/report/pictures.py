@@ -1,0 +1,419 @@
+"""The one renderer: slices and projections of a case as pixels.
+
+`render_slice` draws a plane of the CT (else the PET, else the masks alone) with the PET blended in and
+the lesions outlined along their own voxels; `volstrat.report.projections` draws what lies behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.report.annotations import annotate, draw_label
+from volstrat.report.outlines import dashes, outlines
+from volstrat.report.planes import PatientView, Plane
+from volstrat.report.scene import AVID
+from volstrat.report.styles import AVID_COLOUR, DRAWN_FIRST, STYLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image as PilImage
+    from PIL.ImageDraw import ImageDraw
+
+    from volstrat.report.scene import Scene, Shape, Volume
+    from volstrat.report.styles import Colour, Style
+
+    Pixels = NDArray[np.uint8]
+    Float64s = NDArray[np.float64]
+
+WINDOWS: dict[str, tuple[float, float]] = {
+    "abdomen": (40, 400),
+    "liver": (60, 160),
+    "lung": (-600, 1500),
+    "bone": (400, 1800),
+}
+"""Centre and width, HU."""
+
+_PARALLEL_COSINE = 1 - 1e-6
+_MOST_NAMES = 14
+_BACKGROUND = 16
+_UNTOUCHED = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The part of a plane that a picture shows.
+
+    Parameters
+    ----------
+    width, height : int
+        Pixels.
+    left_mm, top_mm : float
+        Position on the plane of the picture's top left corner.
+    mm_per_pixel : float
+    """
+
+    width: int
+    height: int
+    left_mm: float
+    top_mm: float
+    mm_per_pixel: float
+
+    @classmethod
+    def whole(cls, plane: Plane, *, width: int, height: int) -> Frame:
+        """Return the frame that shows all of a plane, as large as fits."""
+        return cls.round(plane, (0.0, 0.0, *plane.size_mm), width=width, height=height)
+
+    @classmethod
+    def round(
+        cls, plane: Plane, box: tuple[float, float, float, float], *, width: int, height: int
+    ) -> Frame:
+        """Return the frame that shows a box ``(left, top, right, bottom)`` of a plane, mm."""
+        left, top, right, bottom = box
+        scale = max((right - left) / width, (bottom - top) / height)
+        return cls(
+            width=width,
+            height=height,
+            left_mm=(left + right - scale * width) / 2,
+            top_mm=(top + bottom - scale * height) / 2,
+            mm_per_pixel=scale,
+        )
+
+    def to_pixels(self, uv: Float64s) -> Float64s:
+        """Positions in the picture (..., 2) of positions on the plane."""
+        at: Float64s = (uv - (self.left_mm, self.top_mm)) / self.mm_per_pixel
+        return at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a picture is drawn.
+
+    Parameters
+    ----------
+    window : tuple of float
+        Centre and width of the CT window, HU.
+    suv_max : float
+        Top of the PET scale.
+    pet_opacity : float
+        0 hides the PET on the CT, 1 shows the hottest voxels alone.
+    markings : mapping of str to str
+        A word of `STYLES` for each shape.
+    selected : str
+        The shape to stress; "" for none.
+    show_lesions, show_avid : bool
+    annotated : bool
+        Side letters, scale bar, window and position.
+    """
+
+    window: tuple[float, float] = WINDOWS["abdomen"]
+    suv_max: float = 10.0
+    pet_opacity: float = 0.6
+    markings: Mapping[str, str] = field(default_factory=dict)
+    selected: str = ""
+    show_lesions: bool = True
+    show_avid: bool = True
+    annotated: bool = True
+
+
+def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
+    """Draw a slice.
+
+    Returns
+    -------
+    array of uint8, (height, width, 3)
+    """
+    from PIL import Image as Pil
+
+    grey = _ground(scene, plane, frame, look)
+    if scene.ct is not None and scene.pet is not None and look.pet_opacity > 0:
+        pixels = _blend(grey, _sample(scene.pet, plane, frame), look)
+    else:
+        pixels = np.repeat(grey[..., None], 3, axis=2)
+    picture = Pil.fromarray(pixels, mode=None)
+    _draw_shapes(picture, scene, plane, frame, look)
+    if look.annotated:
+        annotate(
+            picture,
+            letters=plane.letters(),
+            mm_per_pixel=frame.mm_per_pixel,
+            captions=(*_position(plane), *_windows(scene, look)),
+            scale=_shown_scale(scene, look),
+        )
+    return np.asarray(picture)
+
+
+def _ground(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
+    """Return the grey picture below everything: the CT, else the PET, black on white, else the field."""
+    if scene.ct is not None:
+        centre, width = look.window
+        low = centre - width / 2
+        return _grey(scene.ct, plane, frame, low, low + width)
+    if scene.pet is not None:
+        return _grey(scene.pet, plane, frame, look.suv_max, 0.0)
+    grey = np.full((frame.height, frame.width), _BACKGROUND, dtype=np.uint8)
+    columns, rows, _ = _visible(plane, frame)
+    grey[rows, columns] = _UNTOUCHED
+    return grey
+
+
+def _visible(plane: Plane, frame: Frame) -> tuple[slice, slice, tuple[float, float, float, float]]:
+    """Pixels of the frame that lie on the plane, and the box in voxels (columns, rows) below them."""
+    low = frame.to_pixels(np.zeros(2))
+    high = frame.to_pixels(np.array(plane.size_mm))
+    limits = (frame.width, frame.height)
+    first = [int(np.clip(np.ceil(low[a] - 1e-6), 0, limits[a])) for a in range(2)]
+    last = [int(np.clip(np.floor(high[a] + 1e-6), first[a], limits[a])) for a in range(2)]
+    spacing = (plane.grid.spacing_mm[plane.columns], plane.grid.spacing_mm[plane.rows])
+    shape = (plane.grid.shape[plane.columns], plane.grid.shape[plane.rows])
+    corner = (frame.left_mm, frame.top_mm)
+    box = [
+        float(np.clip((corner[a] + frame.mm_per_pixel * end) / spacing[a], 0, shape[a]))
+        for end_of in (first, last)
+        for a, end in enumerate(end_of)
+    ]
+    return slice(first[0], last[0]), slice(first[1], last[1]), (box[0], box[1], box[2], box[3])
+
+
+def _grey(volume: Volume, plane: Plane, frame: Frame, black: float, white: float) -> Pixels:
+    return into_frame(windowed(plane.cut(volume.values), black, white), plane, frame)
+
+
+def windowed(values: NDArray[np.generic], black: float, white: float) -> Pixels:
+    """Scale values to 8 bits between those that are drawn black and white."""
+    scaled = (values.astype(np.float32) - np.float32(black)) * np.float32(255 / (white - black))
+    np.clip(scaled, 0, 255, out=scaled)
+    return np.rint(scaled).astype(np.uint8)
+
+
+def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int = _BACKGROUND) -> Pixels:
+    """Lay a slice (a pixel a voxel) into the frame at its scale."""
+    from PIL import Image as Pil
+
+    columns, rows, box = _visible(plane, frame)
+    out = np.full((frame.height, frame.width), outside, dtype=np.uint8)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    if min(size) > 0 and box[0] < box[2] and box[1] < box[3]:
+        picture = Pil.fromarray(np.ascontiguousarray(flat))
+        out[rows, columns] = np.asarray(picture.resize(size, Pil.Resampling.BILINEAR, box=box))
+    return out
+
+
+def _sample(volume: Volume, plane: Plane, frame: Frame) -> NDArray[np.float32]:
+    """Interpolate an image on a plane of another grid (trilinear), a value a pixel; NaN outside its field."""
+    from PIL import Image as Pil
+
+    grid = volume.view.grid
+    step = max(1, int(min(grid.spacing_mm) / 2 / frame.mm_per_pixel))
+    columns = -(-frame.width // step)
+    rows = -(-frame.height // step)
+    u = frame.left_mm + (np.arange(columns) + 0.5) * step * frame.mm_per_pixel
+    v = frame.top_mm + (np.arange(rows) + 0.5) * step * frame.mm_per_pixel
+    origin, right, down = (grid.inverse[:3, :3] @ x for x in (plane.corner_mm, plane.right, plane.down))
+    origin = origin + grid.inverse[:3, 3]
+    index = [origin[a] + right[a] * u[None, :] + down[a] * v[:, None] for a in range(3)]
+    coarse = _trilinear(volume.values, index)
+    if step == 1:
+        return coarse[: frame.height, : frame.width]
+    inside = ~np.isnan(coarse)
+    size = (columns * step, rows * step)
+    values = np.where(inside, coarse, np.float32(0))
+    fine = np.array(Pil.fromarray(values).resize(size, Pil.Resampling.BILINEAR))
+    kept = np.asarray(Pil.fromarray(inside.astype(np.uint8)).resize(size, Pil.Resampling.NEAREST))
+    fine[kept == 0] = np.nan
+    return fine[: frame.height, : frame.width]
+
+
+def _trilinear(values: NDArray[np.generic], index: Sequence[Float64s]) -> NDArray[np.float32]:
+    shape = values.shape
+    inside = np.ones(index[0].shape, dtype=bool)
+    for a in range(3):
+        inside &= (index[a] >= -0.5) & (index[a] <= shape[a] - 0.5)
+    result = np.full(inside.shape, np.nan, dtype=np.float32)
+    if not inside.any():
+        return result
+    lower, share = [], []
+    for a in range(3):
+        at = np.clip(index[a][inside], 0, shape[a] - 1)
+        floor = np.minimum(at.astype(np.intp), max(shape[a] - 2, 0))
+        lower.append(floor)
+        share.append((at - floor).astype(np.float32))
+    total = np.zeros(lower[0].size, dtype=np.float32)
+    for corner in np.ndindex(2, 2, 2):
+        weight = np.ones(total.size, dtype=np.float32)
+        place = []
+        for a, bit in enumerate(corner):
+            weight *= share[a] if bit else 1 - share[a]
+            place.append(np.minimum(lower[a] + bit, shape[a] - 1))
+        total += weight * values[tuple(place)]
+    result[inside] = total
+    return result
+
+
+def hot_colours() -> NDArray[np.uint8]:
+    """Return the PET colour scale, (256, 3): black, red, yellow, white."""
+    level = np.linspace(0, 3, 256)
+    channels = [np.clip(level - start, 0, 1) for start in (0, 1, 2)]
+    return np.rint(255 * np.stack(channels, axis=1)).astype(np.uint8)
+
+
+def _blend(grey: Pixels, suv: NDArray[np.float32], look: Look) -> Pixels:
+    """Lay the PET over the CT: the hotter, the less the CT shines through."""
+    level = np.nan_to_num(suv * np.float32(255 / look.suv_max), nan=0.0)
+    step = np.clip(level, 0, 255).astype(np.uint8)
+    strength = look.pet_opacity * np.clip(np.arange(256) / 64, 0, 1)
+    added = np.rint(hot_colours() * strength[:, None]).astype(np.uint8)
+    kept = np.rint(255 * (1 - strength)).astype(np.uint16)
+    dimmed = ((grey.astype(np.uint16) * kept[step] + 127) // 255).astype(np.uint8)
+    result: Pixels = added[step]
+    result += np.minimum(dimmed[..., None], 255 - result)
+    return result
+
+
+def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, look: Look) -> None:
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(picture)
+    drawn = []
+    for shape, word in in_order(scene.shapes, look):
+        lattice = _cross_section(shape, plane)
+        if lattice is None:
+            continue
+        polygons = [frame.to_pixels(p) for p in lattice]
+        if shape.name == AVID:
+            _draw_lines(draw, polygons, colour=AVID_COLOUR, width=1)
+        else:
+            draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
+            drawn.append((shape.name, word, np.concatenate(polygons)))
+    for name, word, corners in drawn:
+        if len(drawn) <= _MOST_NAMES or name == look.selected:
+            x, y = float(corners[:, 0].max()) + 4, float(corners[:, 1].min()) - 4
+            draw_label(draw, picture.size, (x, y), name, STYLES[word], selected=name == look.selected)
+
+
+def in_order(shapes: Sequence[Shape], look: Look) -> list[tuple[Shape, str]]:
+    """Return shapes with their words in the order of drawing: what stands in the way on top, the selected last."""
+    told = [(s, look.markings.get(s.name, "unknown")) for s in shapes if _shown(s, look)]
+    return sorted(
+        told,
+        key=lambda pair: (
+            pair[0].name != AVID,
+            pair[0].name == look.selected,
+            DRAWN_FIRST.index(pair[1]),
+        ),
+    )
+
+
+def _shown(shape: Shape, look: Look) -> bool:
+    return look.show_avid if shape.name == AVID else look.show_lesions
+
+
+def _cross_section(shape: Shape, plane: Plane) -> list[Float64s] | None:
+    """Outlines (mm on the plane) of a shape where the plane cuts it, or None."""
+    corners = box_corners(shape.box_mm)
+    depth = plane.grid.to_index(corners)[:, plane.normal]
+    if not depth.min() - 0.5 <= plane.index <= depth.max() + 0.5:
+        return None
+    low, step, counts = lattice(shape, plane, plane.to_plane(corners))
+    u = low[0] + step[0] * np.arange(counts[0])
+    v = low[1] + step[1] * np.arange(counts[1])
+    points = plane.to_mm(np.stack(np.meshgrid(u, v), axis=-1))
+    at = shape.grid.voxel_at(shape.grid.to_index(points.reshape(-1, 3)))
+    inside = shape.voxels.contains(shape.grid.ravel(at)) & (at[:, 0] >= 0)
+    if not inside.any():
+        return None
+    return [
+        np.array(low) + (p - 0.5) * np.array(step) for p in outlines(inside.reshape(counts[1], counts[0]))
+    ]
+
+
+def box_corners(box: Float64s) -> Float64s:
+    """Return the eight corners of a box (2, 3)."""
+    bits = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
+    corners: Float64s = np.where(bits, box[1], box[0])
+    return corners
+
+
+def lattice(
+    shape: Shape, plane: Plane, around: Float64s, *, coarse: bool = False
+) -> tuple[tuple[float, float], tuple[float, float], tuple[int, int]]:
+    """Lay a net of points over a shape: its own voxel centres where both run parallel, else a fine one.
+
+    Parameters
+    ----------
+    around : array, (n, 2)
+        Positions on the plane that the net must hold.
+    coarse : bool
+        Where they do not run parallel, a net with at least one voxel centre in each mesh.
+
+    Returns
+    -------
+    low, step, counts : tuple of two
+        First point, distance (mm) and number of points, to the right and down.
+    """
+    own = PatientView.of(shape.grid).grid
+    cosines = np.abs((own.directions * plane.grid.directions).sum(axis=0))
+    axes = (plane.columns, plane.rows)
+    if (cosines > _PARALLEL_COSINE).all():
+        step = (own.spacing_mm[axes[0]], own.spacing_mm[axes[1]])
+        anchor = plane.to_plane(own.affine[:3, 3])
+    else:
+        mesh = max(own.spacing_mm) if coarse else min(own.spacing_mm) / 2
+        step = (mesh, mesh)
+        anchor = around.min(axis=0)
+    low, counts = [], []
+    for a in range(2):
+        first = np.floor((around[:, a].min() - anchor[a]) / step[a])
+        last = np.ceil((around[:, a].max() - anchor[a]) / step[a])
+        low.append(float(anchor[a] + first * step[a]))
+        counts.append(int(last - first) + 1)
+    return (low[0], low[1]), step, (counts[0], counts[1])
+
+
+def draw_outline(draw: ImageDraw, polygons: Sequence[Float64s], style: Style, *, selected: bool) -> None:
+    """Draw a shape's outline in its style on a dark rim (a white one where it is selected)."""
+    around = (255, 255, 255) if selected else (0, 0, 0)
+    width = 4 if style.double else 2
+    _draw_lines(draw, polygons, colour=around, width=width + (4 if selected else 2))
+    for polygon in polygons:
+        pieces = dashes(polygon, style.dash) if style.dash else [polygon]
+        _draw_lines(draw, pieces, colour=style.colour, width=width)
+    if style.double:
+        _draw_lines(draw, polygons, colour=(0, 0, 0), width=1)
+
+
+def _draw_lines(draw: ImageDraw, lines: Sequence[Float64s], *, colour: Colour, width: int) -> None:
+    for line in lines:
+        draw.line([tuple(p) for p in line.tolist()], fill=colour, width=width)
+
+
+def _position(plane: Plane) -> tuple[str, ...]:
+    along = plane.grid.to_mm(np.eye(3)[plane.normal] * plane.index)
+    lps = int(np.abs(plane.grid.directions[:, plane.normal]).argmax())
+    axis = "xyz"[lps]
+    return (f"{plane.name}  {axis} = {float(along[lps]):.1f} mm", f"{plane.index + 1} / {plane.count}")
+
+
+def _windows(scene: Scene, look: Look) -> tuple[str, ...]:
+    if scene.ct is not None:
+        return (f"CT  W {look.window[1]:g}  L {look.window[0]:g} HU",)
+    if scene.pet is not None:
+        return (f"PET {scene.pet.unit or '(no SUV)'} 0 to {look.suv_max:g}",)
+    return ("masks alone, no image",)
+
+
+def _shown_scale(scene: Scene, look: Look) -> tuple[NDArray[np.uint8], str, float] | None:
+    if scene.pet is None or (scene.ct is not None and look.pet_opacity == 0):
+        return None
+    return pet_scale(scene.pet.unit, look.suv_max, hot=scene.ct is not None)
+
+
+def pet_scale(unit: str, top: float, *, hot: bool) -> tuple[NDArray[np.uint8], str, float]:
+    """Return the PET's colours from low to high, its unit and its top: hot on a CT, else white to black."""
+    grey = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 3, axis=1)
+    return hot_colours() if hot else grey, unit or "PET", top

@@ -1,0 +1,55 @@
+"""Colours, lines and marks of the markings: told apart by hue, by line and by sign.
+
+The hues are those of Okabe and Ito (2008), lightened for a dark ground, which colour-blind people tell
+apart; on top of that each marking has a line of its own and a sign of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Colour = tuple[int, int, int]
+Sign = Literal["disc", "diamond", "cross", "question", "half", "ring"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How a marking is drawn.
+
+    Parameters
+    ----------
+    colour : tuple of int
+        RGB, on dark ground (pictures).
+    ink : str
+        The same hue as CSS, dark enough for white ground (4.5 to 1).
+    dash : tuple of float
+        Drawn, left out, ... in pixels; empty for an unbroken line.
+    double : bool
+        A double line.
+    sign : str
+        The sign beside the lesion's name.
+    """
+
+    colour: Colour
+    ink: str
+    dash: tuple[float, ...] = ()
+    double: bool = False
+    sign: Sign
+
+
+STYLES: dict[str, Style] = {
+    "resectable": Style(colour=(40, 200, 150), ink="#00704f", sign="disc"),
+    "ablatable": Style(colour=(110, 190, 255), ink="#0b62a4", dash=(9, 5), sign="diamond"),
+    "unresectable": Style(colour=(255, 120, 50), ink="#b03f00", double=True, sign="cross"),
+    "unknown": Style(colour=(250, 235, 80), ink="#766400", dash=(2, 4), sign="question"),
+    "partial": Style(colour=(215, 165, 255), ink="#7a3fae", dash=(12, 4, 2, 4), sign="half"),
+    "dismissed": Style(colour=(190, 190, 190), ink="#5c5c5c", dash=(2, 7), sign="ring"),
+}
+"""By marking; ``partial`` is a lesion without one marking, ``dismissed`` a region called physiological."""
+
+AVID_COLOUR: Colour = (255, 90, 200)
+"""Outline of all that is FDG-avid: a thin line, no sign."""
+
+DRAWN_FIRST = ("dismissed", "resectable", "ablatable", "partial", "unknown", "unresectable")
+"""Order of drawing: what stands in the way lies on top."""
