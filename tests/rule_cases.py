@@ -98,13 +98,13 @@ def _decimal(value: Fraction) -> Decimal:
     return Decimal(value.numerator) / Decimal(value.denominator)
 
 
-def judge(case: OracleCase, **changes: Any) -> Record:  # noqa: ANN401 - any protocol field
+def judge(case: OracleCase, *, schema: bool = True, **changes: Any) -> Record:  # noqa: ANN401 - protocol fields
     """Return the record of a dense case; it meets the JSON Schema."""
-    return judge_masks(masks_of(case), protocol_of(case, **changes))
+    return judge_masks(masks_of(case), protocol_of(case, **changes), schema=schema)
 
 
-def judge_masks(masks: CaseMasks, protocol: Protocol) -> Record:
-    """Return the record of masks; it meets the JSON Schema."""
+def judge_masks(masks: CaseMasks, protocol: Protocol, *, schema: bool = True) -> Record:
+    """Return the record of masks; it meets the JSON Schema (checking costs more than judging)."""
     measured = measure_case(masks, protocol)
     record = success_record(
         subject="S001",
@@ -113,7 +113,8 @@ def judge_masks(masks: CaseMasks, protocol: Protocol) -> Record:
         protocol=LoadedProtocol(protocol=protocol, sha256="0" * 64, text=""),
         inputs=[],
     )
-    _validator().validate(record)
+    if schema:
+        _validator().validate(record)
     return record
 
 
@@ -169,6 +170,11 @@ def seen(record: Record, case: OracleCase) -> dict[str, Any]:
             (f["code"], f["where"]) for f in record["findings"] if f["code"] in REGION_REVIEWS.values()
         ),
     }
+
+
+def facts(case: OracleCase) -> dict[str, Any]:
+    """Judge a case and return what its record says, in the oracle's words."""
+    return seen(judge(case, schema=False), case)
 
 
 def _voxels(ml: float | None, case: OracleCase) -> int | None:
@@ -230,9 +236,9 @@ def _centroid(affine: Affine, voxels: list[tuple[int, ...]]) -> list[float]:
     return [round(float(x), 6) + 0.0 for x in centre]
 
 
-def agreed(case: OracleCase) -> tuple[Oracle, Record]:
+def agreed(case: OracleCase, *, schema: bool = True) -> tuple[Oracle, Record]:
     """Judge a case twice and hold the two to each other; returns both."""
-    oracle, record = Oracle(case), judge(case)
+    oracle, record = Oracle(case), judge(case, schema=schema)
     assert seen(record, case) == expected(oracle)
     assert ("blocking" in [f["severity"] for f in record["findings"]]) == (oracle.stratum is None)
     return oracle, record

@@ -15,6 +15,7 @@ import pytest
 from tests.oracle_rule import Oracle, OracleCase
 from tests.rule_cases import (
     agreed,
+    facts,
     judge,
     judge_masks,
     mark_pet_only,
@@ -30,7 +31,7 @@ from volstrat.core.runs import LabelRuns, VoxelRuns
 if TYPE_CHECKING:
     from tests.rule_cases import Affine, Bools
 
-CASES_A_TEST = 60
+CASES_A_TEST = 50
 TURNS = [(order, flips) for order in permutations(range(3)) for flips in product((1, -1), repeat=3)]
 
 
@@ -42,12 +43,12 @@ def marked_case(seed: int) -> OracleCase:
     return case
 
 
-@pytest.mark.parametrize("batch", range(8))
+@pytest.mark.parametrize("batch", range(6))
 def test_strata_counts_and_reviews_equal_the_oracles(batch: int) -> None:
     """Predicates, bounds, stratum, avidity, attribution and reviews agree on every random case."""
     strata = set()
     for seed in range(batch * CASES_A_TEST, (batch + 1) * CASES_A_TEST):
-        oracle, _ = agreed(marked_case(seed))
+        oracle, _ = agreed(marked_case(seed), schema=seed % 10 == 0)
         strata.add(oracle.stratum)
     assert strata == {"stratum_1", "stratum_2", "ineligible", None}
 
@@ -86,24 +87,22 @@ def restored(case: OracleCase, *, ct: int | None, pet: int | None) -> OracleCase
 
 def test_storage_order_of_either_grid_decides_nothing() -> None:
     """All 48 ways to store each grid give the same counts, attribution, ids, reviews and stratum."""
-    rng = np.random.default_rng(7)
-    case_seed = 1000
+    other = np.random.default_rng(7).permutation(len(TURNS))
     for turn in range(len(TURNS)):
-        for ct, pet in ((turn, None), (None, turn), (turn, int(rng.integers(48)))):
-            case = marked_case(case_seed)
-            case_seed += 1
-            again = restored(case, ct=ct, pet=pet)
-            assert seen(judge(again), again) == seen(judge(case), case)
+        case = marked_case(1000 + turn)
+        again = restored(case, ct=turn, pet=int(other[turn]))
+        assert facts(again) == facts(case)
+        assert facts(restored(case, ct=None, pet=turn))["places"] == facts(case)["places"]
 
 
 def test_translation_decides_nothing() -> None:
     """Moving the whole patient moves the centroids and nothing else."""
-    for seed in range(2000, 2040):
+    for seed in range(2000, 2025):
         case = marked_case(seed)
         again = replace(case, affine=_moved(case.affine))
         again.avid_affine = None if case.avid_affine is None else _moved(case.avid_affine)
         again.field_affine = None if case.field_affine is None else _moved(case.field_affine)
-        before, after = seen(judge(case), case), seen(judge(again), again)
+        before, after = facts(case), facts(again)
         for old, new in zip(before.pop("places"), after.pop("places"), strict=True):
             assert np.array(new) - np.array(old) == pytest.approx([-137.0, 64.0, 512.0], abs=1e-5)
         assert after == before
@@ -117,7 +116,7 @@ def _moved(affine: Affine) -> Affine:
 
 def test_empty_space_round_the_masks_decides_nothing() -> None:
     """Padding both grids by background leaves all as it was (the field is given on its own)."""
-    for seed in range(3000, 3040):
+    for seed in range(3000, 3025):
         case = marked_case(seed)
         again = replace(
             case, lesions={i: np.pad(v, ((1, 2), (3, 1), (0, 2))) for i, v in case.lesions.items()}
@@ -130,13 +129,13 @@ def test_empty_space_round_the_masks_decides_nothing() -> None:
             again.avid = np.pad(case.avid, ((2, 0), (1, 1), (0, 3)))
             again.avid_affine = case.avid_affine.copy()
             again.avid_affine[:3, 3] -= case.avid_affine[:3, :3] @ [2, 1, 0]
-        assert seen(judge(again), again) == seen(judge(case), case)
+        assert facts(again) == facts(case)
 
 
 def test_splitting_the_tumour_over_files_decides_nothing() -> None:
     """Each lesion in a file of its own, in any order, and a lesion cut in two files: the same."""
     rng = np.random.default_rng(11)
-    for seed in range(4000, 4040):
+    for seed in range(4000, 4025):
         case = marked_case(seed)
         masks = masks_of(case)
         sets = []
@@ -148,18 +147,18 @@ def test_splitting_the_tumour_over_files_decides_nothing() -> None:
         for number, part in sets:
             runs = LabelRuns.from_sets([(number, VoxelRuns.from_dense(part))])
             entries.append(TumourEntry(mask=Mask(grid=masks.grid, runs=runs), instances="labels"))
-        again = judge_masks(replace(masks, tumour=entries), protocol_of(case))
-        assert seen(again, case) == seen(judge(case), case)
+        again = judge_masks(replace(masks, tumour=entries), protocol_of(case), schema=False)
+        assert seen(again, case) == facts(case)
 
 
 def test_numbering_of_lesions_decides_no_predicate() -> None:
     """Turned round, the lesions' numbers change attribution of ties at most, never markings or strata."""
-    for seed in range(5000, 5060):
+    for seed in range(5000, 5040):
         case = marked_case(seed)
         names = {name: f"L{20 - int(name[1:])}" for name in case.lesions}
         again = replace(case, lesions={names[i]: v for i, v in case.lesions.items()})
         again.table = {names.get(i, i): row for i, row in case.table.items()}
-        before, after = judge(case), judge(again)
+        before, after = judge(case, schema=False), judge(again, schema=False)
         assert after["predicates"]["stratum_1"] == before["predicates"]["stratum_1"]
         if not any(row[1] for row in case.table.values()):  # an avidity word goes with the lesion
             assert after["predicates"] == before["predicates"]
@@ -176,7 +175,8 @@ def test_adding_a_resectable_voxel_never_lowers_a_resectable_share() -> None:
             continue
         more = case.resectable.copy()
         more[tuple(rng.choice(np.argwhere(~more)))] = True
-        before, after = judge(case), judge(replace(case, resectable=more))
+        before = judge(case, schema=False)
+        after = judge(replace(case, resectable=more), schema=False)
         tried += 1
         for predicate in ("stratum_1", "stratum_2"):
             old, new = before["predicates"][predicate], after["predicates"][predicate]
@@ -192,7 +192,7 @@ def test_narrower_unknowns_never_contradict_an_earlier_stratum() -> None:
     tried = 0
     for seed in range(7000, 7120):
         case = marked_case(seed)
-        before = judge(case)
+        before = judge(case, schema=False)
         open_rows = [
             row["lesion_id"]
             for row in (*before["lesions"], *before["pet_only_regions"])
@@ -204,5 +204,5 @@ def test_narrower_unknowns_never_contradict_an_earlier_stratum() -> None:
         for name in open_rows:
             table[name] = (str(rng.choice(["resectable", "unresectable"])), table.get(name, (None, None))[1])
         tried += 1
-        assert judge(replace(case, table=table))["stratum"] == before["stratum"]
+        assert judge(replace(case, table=table), schema=False)["stratum"] == before["stratum"]
     assert tried > 15

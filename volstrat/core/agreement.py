@@ -4,10 +4,10 @@ The ingredients are *detection* (which lesions are there), *contour* (their voxe
 resected), *avidity* (PET, avid mask or rule, avidity words) and *protocol* (all of it but the avidity rule).
 `volstrat.core.hybrid` says what a reading with some ingredients of the other one is.
 
-An ingredient, or a set of them, *carries* the difference where it does so both ways: put into A it makes A's outcome
-B's, and put into B it makes B's outcome A's. The smallest such sets are reported; all ingredients together
-always do. The outcome compared is the stratum where that differs; else what the two predicates say; else the counts
-behind them.
+An ingredient, or a set of them, *carries* the difference where it does so both ways: put into A it makes
+A's outcome B's, and put into B it makes B's outcome A's. The smallest such sets are reported; all ingredients
+together always do. The outcome compared is the stratum where that differs; else what the two predicates say;
+else the counts behind them.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Reading:
     measured : Measurements
         Under ``protocol``.
     under_other : Measurements
-        Under the other reading's protocol, but with the avidity rule of this one; ``measured`` where nothing else
-        differs.
+        Under the other reading's protocol, but with the avidity rule of this one; ``measured`` where
+        nothing else differs.
     """
 
     protocol: Protocol
@@ -76,8 +76,8 @@ class Reading:
 class Outcome:
     """What the rule says of a reading or a hybrid.
 
-    ``counts`` are part, upper bound of part, and whole of both predicates, or their percentages where PET-only
-    volume counts into the total.
+    ``counts`` are part, upper bound of part, and whole of both predicates, or their percentages where
+    PET-only volume counts into the total.
     """
 
     stratum: Stratum | None
@@ -136,8 +136,8 @@ class Discordance:
     differing : tuple of str
         Ingredients that are not the same in both readings, whether it matters or not.
     carried_by : tuple of tuple of str
-        The smallest sets of ingredients that carry the difference both ways; usually one. At the level of counts,
-        where no single ingredient does: all that change a count.
+        The smallest sets of ingredients that carry the difference both ways; usually one. At the level of
+        counts, where no single ingredient does: all that change a count.
     swaps : tuple of Swap
         Of each differing ingredient.
     """
@@ -317,7 +317,8 @@ def _same_image(a: Image | None, b: Image | None) -> bool:
 def voxels_not_alike(a: Measurements, b: Measurements, *, protocols: tuple[Protocol, Protocol]) -> VoxelRuns:
     """Return the voxels that two readings do not count alike: what is at stake between them.
 
-    A voxel is counted alike where both call it resectable tumour, both call it other tumour, or both no tumour.
+    A voxel is counted alike where both call it resectable tumour, both call it other tumour, or both no
+    tumour.
     Overlapping lesions and unknown markings count as in the stratum 1 predicate.
     """
     sets = []

@@ -1,14 +1,14 @@
 """A reading put together from two: one reader's lesions, the other's contours, either's markings.
 
-Both readings are of one image, on one grid. Their lesions are matched (`volstrat.core.matching`); lesions that
-correspond, split and merged ones included, form a *cluster*. A hybrid takes
+Both readings are of one image, on one grid. Their lesions are matched (`volstrat.core.matching`); lesions
+that correspond, split and merged ones included, form a *cluster*. A hybrid takes
 
 - detection from one reading: which lesions without a counterpart are there at all;
 - contour from one reading: the voxels of every lesion that both saw;
-- marking from one reading: what can be resected. Where its contours are the other's, a lesion takes the marking
-  of its counterpart as a whole; where that has none (a partly resectable one), each voxel takes the marking of the
-  counterpart's nearest voxel. Lesions whose marking is the same word in both readings, or whose marking both
-  readings took from the same mask or row, differ by nothing but contour and keep their own;
+- marking from one reading: what can be resected. Where its contours are the other's, a lesion takes the
+  marking of its counterpart as a whole; where that has none (a partly resectable one), each voxel takes the
+  marking of the counterpart's nearest voxel. Lesions whose marking is the same word in both readings, or
+  whose marking both readings took from the same mask or row, differ by nothing but contour and keep their own;
 - avidity from one reading: PET, avid mask, rule, and the table's avidity words;
 - the protocol from one reading, but for its avidity rule.
 
@@ -231,7 +231,7 @@ class HybridMaker:
         return starts[order], stops[order], lesion[order], mark[order]
 
     def _transferred(self, pick: _Pick, position: int, marking: int) -> Pieces:
-        """Runs of a lesion with the marking that its counterparts have."""
+        """Return a lesion's runs with the marking that its counterparts have."""
         assert pick.cluster is not None
         partners = pick.cluster.members[marking]
         words = {self.readings[marking].marked.marking[n] for n in partners}
@@ -368,7 +368,7 @@ def _measures_of(rows: Sequence[tuple[LesionMeasures, int]]) -> LesionMeasures:
 
 
 def _nearest_marking(points: NDArray[np.float64], marking: Int64s, queries: NDArray[np.float64]) -> Int64s:
-    """Marking of the nearest point, the worst among ties (0.001 mm)."""
+    """Return the marking of the nearest point, the worst among ties (0.001 mm)."""
     from scipy.spatial import cKDTree
 
     count = min(_NEIGHBOURS, len(points))

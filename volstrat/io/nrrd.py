@@ -156,7 +156,7 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
     sizes = _sizes(header)
     spatial = _spatial_axes(header, len(sizes))
     segments = _segments(header)
-    is_segmentation = bool(segments) or ".seg." in name.lower()
+    is_segmentation = bool(segments) or name.lower().endswith((".seg.nrrd", ".seg.nhdr"))
     layers, layers_fastest = _layers(name, sizes, spatial, is_segmentation=is_segmentation)
     encoding = _encoding(header)
     shape = single_volume_shape(name, tuple(sizes[axis] for axis in spatial))

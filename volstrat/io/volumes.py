@@ -259,7 +259,7 @@ def _feed_interleaved(scanners: list[RunScanner], itemsize: int, pieces: Iterabl
     for piece in pieces:
         data = carry + piece if carry else piece
         points, rest = divmod(len(data), step)
-        carry = b""
+        carry = data[len(data) - rest :]
         values = np.frombuffer(data, dtype=f"u{itemsize}", count=points * layers).reshape(points, layers)
         if not values.any():
             nothing = bytes(points * itemsize)

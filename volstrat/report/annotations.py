@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import ImageFont
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
     from volstrat.report.styles import Colour, Style
 
@@ -36,6 +35,7 @@ def annotate(
     mm_per_pixel: float,
     captions: Sequence[str],
     scale: tuple[NDArray[np.uint8], str, float] | None = None,
+    light: bool = False,
 ) -> None:
     """Write on a picture, in place.
 
@@ -47,10 +47,10 @@ def annotate(
         Lines at the top left (all but the last) and at the bottom left (the last).
     scale : tuple or None
         Colours from low to high, unit and top value of a colour scale at the right.
+    light : bool
+        True where the ground is white: black letters, else white ones.
     """
-    from PIL import ImageDraw
-
-    draw = ImageDraw.Draw(picture)
+    inks = (_BLACK, _WHITE) if light else (_WHITE, _BLACK)
     width, height = picture.size
     text = max(_SMALLEST_TEXT, min(width, height) // 34)
     letter = max(_SMALLEST_LETTER, min(width, height) // 20)
@@ -59,37 +59,66 @@ def annotate(
     for word, at, anchor in (
         (left, (margin, height / 2), "lm"),
         (right, (width - margin, height / 2), "rm"),
-        (top, (width / 2, margin), "ma"),
-        (bottom, (width / 2, height - margin), "md"),
+        (top, (width / 2, margin), "mt"),
+        (bottom, (width / 2, height - margin), "mb"),
     ):
-        _write(draw, at, word, letter, anchor=anchor)
+        _write(picture, at, word, letter, anchor=anchor, fill=inks[0], rim=inks[1])
     for line, caption in enumerate(captions[:-1]):
-        _write(draw, (margin, margin + line * text * 1.3), caption, text, anchor="la")
-    _write(draw, (margin, height - margin), captions[-1], text, anchor="ld")
-    _draw_scale_bar(draw, (width, height), mm_per_pixel, text)
+        at = (margin, margin + line * text * 1.3)
+        _write(picture, at, caption, text, anchor="lt", fill=inks[0], rim=inks[1])
+    _write(picture, (margin, height - margin), captions[-1], text, anchor="lb", fill=inks[0], rim=inks[1])
+    _draw_scale_bar(picture, mm_per_pixel, text, inks)
     if scale is not None:
-        _draw_colour_scale(picture, draw, scale, text)
+        _draw_colour_scale(picture, scale, text, inks)
 
 
 def _write(
-    draw: ImageDraw, at: tuple[float, float], words: str, size: int, *, anchor: str, fill: Colour = _WHITE
+    picture: Image, at: tuple[float, float], words: str, size: int, *, anchor: str, fill: Colour, rim: Colour
 ) -> None:
-    edge = max(1, size // 9)
-    draw.text(at, words, fill=fill, font=_font(size), anchor=anchor, stroke_width=edge, stroke_fill=_BLACK)
+    """Write words with a rim; ``anchor`` says which point of them lies at ``at`` (l m r, t m b)."""
+    tile = _tile(words, size, fill, rim)
+    shift = {"l": 0.0, "t": 0.0, "m": 0.5, "r": 1.0, "b": 1.0}
+    x = round(at[0] - shift[anchor[0]] * tile.width)
+    y = round(at[1] - shift[anchor[1]] * tile.height)
+    picture.paste(tile, (x, y), tile)
 
 
-def _draw_scale_bar(draw: ImageDraw, size: tuple[int, int], mm_per_pixel: float, text: int) -> None:
+@lru_cache(maxsize=1024)
+def _tile(words: str, size: int, fill: Colour, rim: Colour) -> Image:
+    """Render words once: the same ones come back on every slice."""
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    font = _font(size)
+    edge = max(1, size // 8)
+    left, _, right, _ = font.getbbox(words, stroke_width=edge)
+    tile = Pil.new("RGBA", (max(1, round(right - left)), round(size * 1.1) + 2 * edge))
+    ImageDraw.Draw(tile).text(
+        (-left, tile.height - edge - size * 0.2),
+        words,
+        fill=fill,
+        font=font,
+        anchor="ls",
+        stroke_width=edge,
+        stroke_fill=rim,
+    )
+    return tile
+
+
+def _draw_scale_bar(picture: Image, mm_per_pixel: float, text: int, inks: tuple[Colour, Colour]) -> None:
     """Draw a bar of a round length, about a fifth of the picture, at the bottom right."""
-    length = bar_length_mm(mm_per_pixel * size[0])
-    pixels = length / mm_per_pixel
-    x1, y = size[0] - text, size[1] - text
-    x0 = x1 - pixels
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(picture)
+    length = bar_length_mm(mm_per_pixel * picture.width)
+    x1, y = picture.width - text, picture.height - text
+    x0 = x1 - length / mm_per_pixel
     tick = text // 3
-    for width, colour in ((5, _BLACK), (2, _WHITE)):
+    for width, colour in ((5, inks[1]), (2, inks[0])):
         for ends in (((x0, y), (x1, y)), ((x0, y - tick), (x0, y + tick)), ((x1, y - tick), (x1, y + tick))):
             draw.line(ends, fill=colour, width=width)
     told = f"{length / 10:g} cm" if length >= 10 else f"{length:g} mm"
-    _write(draw, ((x0 + x1) / 2, y - tick), told, text, anchor="md")
+    _write(picture, ((x0 + x1) / 2, y - tick), told, text, anchor="mb", fill=inks[0], rim=inks[1])
 
 
 def bar_length_mm(width_mm: float) -> float:
@@ -104,62 +133,58 @@ def bar_length_mm(width_mm: float) -> float:
 
 
 def _draw_colour_scale(
-    picture: Image, draw: ImageDraw, scale: tuple[NDArray[np.uint8], str, float], text: int
+    picture: Image, scale: tuple[NDArray[np.uint8], str, float], text: int, inks: tuple[Colour, Colour]
 ) -> None:
     from PIL import Image as Pil
+    from PIL import ImageDraw
 
     colours, unit, top = scale
-    width, height = picture.size
-    bar_width, bar_height = text * 2 // 3, height // 4
-    x, y = width - bar_width - text // 2, text * 5 // 2
+    bar_width, bar_height = text * 2 // 3, picture.height // 4
+    x, y = picture.width - bar_width - text // 2, text * 5 // 2
     strip = Pil.fromarray(np.ascontiguousarray(np.repeat(colours[::-1, None], bar_width, axis=1)))
-    draw.rectangle((x - 1, y - 1, x + bar_width, y + bar_height), outline=_WHITE)
+    ImageDraw.Draw(picture).rectangle((x - 1, y - 1, x + bar_width, y + bar_height), outline=inks[0])
     picture.paste(strip.resize((bar_width, bar_height)), (x, y))
-    _write(draw, (width - text // 2, y - text // 3), unit, text, anchor="rd")
+    at = (picture.width - text // 2, y - text // 3)
+    _write(picture, at, unit, text, anchor="rb", fill=inks[0], rim=inks[1])
     for share in (0.0, 0.5, 1.0):
-        at = (x - text // 3, y + bar_height * (1 - share))
-        _write(draw, at, f"{top * share:g}", text, anchor="rm")
+        told = f"{top * share:g}"
+        at = (x - text // 3, round(y + bar_height * (1 - share)))
+        _write(picture, at, told, text, anchor="rm", fill=inks[0], rim=inks[1])
 
 
 def draw_label(
-    draw: ImageDraw,
-    size: tuple[int, int],
-    at: tuple[float, float],
-    name: str,
-    style: Style,
-    *,
-    selected: bool,
+    picture: Image, at: tuple[float, float], name: str, style: Style, *, selected: bool
 ) -> None:
     """Write a lesion's name with the sign of its marking beside it, kept within the picture."""
-    text = max(_SMALLEST_TEXT + 1, min(size) // 32) + (2 if selected else 0)
-    box = draw.textbbox((0, 0), name, font=_font(text))
-    sign = text * 0.75
-    long = sign + 3 + box[2]
-    x = float(np.clip(at[0], 2, size[0] - long - 2))
-    y = float(np.clip(at[1], text, size[1] - 2))
-    draw_sign(draw, (x + sign / 2, y - text * 0.42), sign / 2, style)
-    _write(draw, (x + sign + 3, y), name, text, anchor="ls", fill=style.colour)
+    text = max(_SMALLEST_TEXT + 1, min(picture.size) // 32) + (2 if selected else 0)
+    rim = _BLACK
+    tile = _tile(name, text, style.colour, rim)
+    sign = text * 0.8
+    x = float(np.clip(at[0], 2, max(2, picture.width - sign - 3 - tile.width)))
+    y = float(np.clip(at[1], tile.height / 2, picture.height - tile.height / 2))
+    draw_sign(picture, (x + sign / 2, y), sign / 2, style)
+    _write(picture, (x + sign + 2, y), name, text, anchor="lm", fill=style.colour, rim=rim)
 
 
-def draw_sign(draw: ImageDraw, at: tuple[float, float], radius: float, style: Style) -> None:
+def draw_sign(picture: Image, at: tuple[float, float], radius: float, style: Style) -> None:
     """Draw the sign of a marking."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(picture)
     x, y = at
     r = radius
     box = (x - r, y - r, x + r, y + r)
     if style.sign == "disc":
         draw.ellipse(box, fill=style.colour, outline=_BLACK)
     elif style.sign == "diamond":
-        draw.polygon(
-            [(x, y - r - 1), (x + r + 1, y), (x, y + r + 1), (x - r - 1, y)],
-            fill=style.colour,
-            outline=_BLACK,
-        )
+        corners = [(x, y - r - 1), (x + r + 1, y), (x, y + r + 1), (x - r - 1, y)]
+        draw.polygon(corners, fill=style.colour, outline=_BLACK)
     elif style.sign == "cross":
         for width, colour in ((5, _BLACK), (3, style.colour)):
             draw.line((x - r, y - r, x + r, y + r), fill=colour, width=width)
             draw.line((x - r, y + r, x + r, y - r), fill=colour, width=width)
     elif style.sign == "question":
-        _write(draw, (x, y), "?", int(2.6 * r), anchor="mm", fill=style.colour)
+        _write(picture, (x, y), "?", round(2.6 * r), anchor="mm", fill=style.colour, rim=_BLACK)
     else:
         draw.ellipse(box, fill=_BLACK, outline=style.colour, width=2)
         if style.sign == "half":

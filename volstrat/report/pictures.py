@@ -144,6 +144,7 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
             mm_per_pixel=frame.mm_per_pixel,
             captions=(*_position(plane), *_windows(scene, look)),
             scale=_shown_scale(scene, look),
+            light=scene.ct is None and scene.pet is not None,
         )
     return np.asarray(picture)
 
@@ -181,7 +182,8 @@ def _visible(plane: Plane, frame: Frame) -> tuple[slice, slice, tuple[float, flo
 
 
 def _grey(volume: Volume, plane: Plane, frame: Frame, black: float, white: float) -> Pixels:
-    return into_frame(windowed(plane.cut(volume.values), black, white), plane, frame)
+    outside = _BACKGROUND if white > black else 255
+    return into_frame(windowed(plane.cut(volume.values), black, white), plane, frame, outside=outside)
 
 
 def windowed(values: NDArray[np.generic], black: float, white: float) -> Pixels:
@@ -191,7 +193,7 @@ def windowed(values: NDArray[np.generic], black: float, white: float) -> Pixels:
     return np.rint(scaled).astype(np.uint8)
 
 
-def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int = _BACKGROUND) -> Pixels:
+def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int) -> Pixels:
     """Lay a slice (a pixel a voxel) into the frame at its scale."""
     from PIL import Image as Pil
 
@@ -292,8 +294,8 @@ def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, lo
             drawn.append((shape.name, word, np.concatenate(polygons)))
     for name, word, corners in drawn:
         if len(drawn) <= _MOST_NAMES or name == look.selected:
-            x, y = float(corners[:, 0].max()) + 4, float(corners[:, 1].min()) - 4
-            draw_label(draw, picture.size, (x, y), name, STYLES[word], selected=name == look.selected)
+            x, y = corners[np.argmax(corners[:, 0] - corners[:, 1])].tolist()
+            draw_label(picture, (x + 5, y - 5), name, STYLES[word], selected=name == look.selected)
 
 
 def in_order(shapes: Sequence[Shape], look: Look) -> list[tuple[Shape, str]]:

@@ -97,6 +97,7 @@ class Projections:
                 mm_per_pixel=frame.mm_per_pixel,
                 captions=(name, kind, what),
                 scale=pet_scale(self._unit(), look.suv_max, hot=False) if of == "pet" else None,
+                light=True,
             )
         return np.asarray(picture)
 
