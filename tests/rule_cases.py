@@ -283,11 +283,16 @@ def random_case(rng: np.random.Generator) -> OracleCase:
         steps = rng.uniform(1.5, 4.0, 3)
         field_affine = _affine(_turn(rng, oblique=True), steps, np.zeros(3))
         field_affine[:3, 3] = centre - field_affine[:3, :3] @ np.array([2.0, 2.0, 2.0])
+    table = _random_table(rng, lesions)
+    ablation_counts = bool(rng.random() < 0.8)
+    if not ablation_counts:  # where unknown meets ablatable the word is "unknown", though it cannot go
+        resectable = _blob(rng, shape) if resectable is None else resectable
+        table = {i: ("unresectable" if w == "unknown" else w, call) for i, (w, call) in table.items()}
     return OracleCase(
         affine=affine,
         lesions=lesions,
         resectable=resectable,
-        table=_random_table(rng, lesions),
+        table=table,
         avid=avid,
         avid_affine=avid_affine,
         field_shape=field_shape,
@@ -295,7 +300,7 @@ def random_case(rng: np.random.Generator) -> OracleCase:
         distance_mm=float(rng.choice([0.5, 1.0, 2.0, 4.0])),
         whole_lesion_percent=Fraction(int(rng.choice([60, 75, 95]))),
         stratum_1_percent=Fraction(int(rng.choice([30, 50, 70, 90]))),
-        ablation_counts=bool(rng.random() < 0.8),
+        ablation_counts=ablation_counts,
     )
 
 

@@ -221,7 +221,7 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
         liver=united.get("liver"),
         remnant=united.get("remnant"),
         body_size=(None, None) if pet is None else pet.body_size,
-        findings=(*findings, *avid_findings, *found),
+        findings=(*findings, *avid_findings, *found, *reader.findings()),
         inputs=(*(_mask_input(sources, r) for r in read), *pet_inputs, *table_inputs),
     )
 

@@ -97,6 +97,12 @@ class GridMismatchError(GeometryError):
     code = "grid_mismatch"
 
 
+class DifferentImageError(GeometryError):
+    """Two readings that should be of one image are of two."""
+
+    code = "different_images"
+
+
 class MaskValueError(VolstratError, ValueError):
     """A mask holds a value that is no label: NaN, negative or not integral."""
 

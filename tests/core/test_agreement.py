@@ -276,8 +276,9 @@ def test_a_partly_resectable_lesion_lends_its_marking_voxel_by_voxel() -> None:
 
 
 def test_a_dismissed_pet_only_region_is_avidity_and_a_marked_one_is_marking() -> None:
-    """L3 is avid and not drawn on CT. A dismisses it, B does not, C says it can be resected."""
-    marks = {"resectable": filled(L2), "avid": filled(L2, L3)}
+    """An avid spot lies 24 mm above L2. A dismisses it, B calls it unresectable, C resectable."""
+    spot: Box = ((32, 38), (24, 29), (17, 20))
+    marks = {"resectable": filled(L2), "avid": filled(L2, spot)}
     a = reading(filled(L1, L2), rows=(row("P1", avidity="not_avid"),), **marks)
     b = reading(filled(L1, L2), rows=(row("P1", Marking.UNRESECTABLE),), **marks)
     c = reading(filled(L1, L2), rows=(row("P1", Marking.RESECTABLE),), **marks)

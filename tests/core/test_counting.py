@@ -69,7 +69,7 @@ def test_simulation_agrees(spacing: Spacing, diameter: float) -> None:
 @pytest.mark.parametrize("spacing", [THICK, THIN, PET, (0.98, 0.98, 3.0)])
 @pytest.mark.parametrize("radius", [9.7, 14.2, 17.5])
 def test_both_sums_are_one(spacing: Spacing, radius: float) -> None:
-    """The finite sum over the lattice and the cut-off series over its reciprocal differ by under 3 % of the error (6 % of its square)."""
+    """The finite sum and the cut-off series differ by under 3 % of the error (6 % of its square)."""
     assert _by_series(radius, spacing) == pytest.approx(_by_overlap(radius, spacing), rel=0.06)
 
 

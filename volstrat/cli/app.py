@@ -113,13 +113,14 @@ def inspect(folder: Path, as_json: bool, protocol_file: Path | None, lesions: st
 @cli.command()
 @click.argument("folder", type=_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def suv(folder: Path, as_json: bool) -> None:
+@click.option("--series", metavar="UID", help="Which PET series, where the folder holds several.")
+def suv(folder: Path, as_json: bool, series: str | None) -> None:
     """Show what turns the PET series of a folder into SUV, and where each figure comes from."""
     from volstrat.cli.tables import suv_table
     from volstrat.io.entries import suv_report
 
     try:
-        found = suv_report(folder)
+        found = suv_report(folder, series=series)
     except VolstratError as error:
         _fail(error)
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else suv_table(found))

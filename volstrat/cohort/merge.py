@@ -133,7 +133,7 @@ def _protocol_of(part: _Part) -> LoadedProtocol:
     told = part.run["protocol"]
     packaged = load_protocol(None).protocol
     protocol = replace(packaged, id=told["id"], version=told["version"])
-    return LoadedProtocol(protocol=protocol, sha256=told["sha256"], text="")
+    return LoadedProtocol(protocol=protocol, sha256=told["sha256"], text=told.get("text", ""))
 
 
 def _names(parts: Sequence[_Part]) -> list[str]:

@@ -71,6 +71,7 @@ def _start_worker(context: WorkerContext, memory_bytes: int, parent: int) -> Non
 
     global _context  # noqa: PLW0603 - a worker process serves one run
     die_with_parent(parent)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once and silently: every write is atomic
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     most = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

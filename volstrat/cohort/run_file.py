@@ -117,4 +117,6 @@ def _user() -> str | None:
 
 
 def _protocol(loaded: LoadedProtocol) -> dict[str, str]:
-    return {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}
+    """Say which protocol, with its whole text: a rerun years later needs it, and the trail guards it."""
+    told = {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}
+    return {**told, "text": loaded.text}

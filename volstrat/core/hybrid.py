@@ -289,12 +289,12 @@ class HybridMaker:
         told = [self._counterparts(attribution, reading) for reading in range(2)]
         rows = {}
         for rank in range(attribution.pet_only_count):
-            marked = told[marking][rank] or told[avidity][rank]
-            judged = told[avidity][rank]
-            if marked is not None or judged is not None:
+            marked, judged = told[marking][rank], told[avidity][rank]
+            words = [row.resectability for row in (marked, judged) if row is not None]
+            if words:
                 rows[f"P{rank + 1}"] = LesionRow(
                     lesion_id=f"P{rank + 1}",
-                    resectability=None if marked is None else marked.resectability,
+                    resectability=next((word for word in words if word is not None), None),
                     fdg_avidity=None if judged is None else judged.fdg_avidity,
                 )
         return rows

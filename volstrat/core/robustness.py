@@ -82,13 +82,14 @@ def measure_robustness(
     measured: Measurements, assessment: Assessment, protocol: Protocol
 ) -> tuple[Robustness, tuple[Finding, ...]]:
     """Measure how sure a verdict is, and say what a person should know of it."""
-    interval = _interval(measured, assessment, protocol)
+    parts, voxels = _parts(measured)
+    interval = _interval(voxels, measured, assessment, protocol)
     robustness = Robustness(
         interval=interval,
-        boundary_shift=_boundary_shift(measured, assessment, protocol),
+        boundary_shift=_boundary_shift(parts, measured, assessment, protocol),
         flips=find_flips(measured, assessment, protocol),
         margin_ml=_margin_ml(assessment, protocol),
-        shortest_way=_shortest_way(measured, assessment, protocol),
+        shortest_way=_shortest_way(voxels, measured, assessment, protocol),
         stratum_2_obstacles=_obstacles(measured, assessment, protocol),
         counting_error_percent=_counting_errors(measured),
     )
@@ -143,8 +144,9 @@ def _parts(measured: Measurements) -> tuple[LabelRuns, NDArray[np.int64]]:
     return LabelRuns.from_sets(sets), voxels
 
 
-def _interval(measured: Measurements, assessment: Assessment, protocol: Protocol) -> FractionInterval | None:
-    _, voxels = _parts(measured)
+def _interval(
+    voxels: NDArray[np.int64], measured: Measurements, assessment: Assessment, protocol: Protocol
+) -> FractionInterval | None:
     ml = measured.lesions.grid.voxel_volume_mm3 / 1000
     sure = voxels[:, _sure(protocol)].sum(axis=1)
     volume = (voxels.sum(axis=1) * ml).tolist()
@@ -170,14 +172,13 @@ def _interval(measured: Measurements, assessment: Assessment, protocol: Protocol
 
 
 def _boundary_shift(
-    measured: Measurements, assessment: Assessment, protocol: Protocol
+    parts: LabelRuns, measured: Measurements, assessment: Assessment, protocol: Protocol
 ) -> tuple[BoundaryShift, ...]:
     if not measured.lesions.count:
         return tuple(
             BoundaryShift(shift_mm=s, resectable_fraction=None, stratum=None)
             for s in protocol.boundary_shift_mm
         )
-    parts, _ = _parts(measured)
     volumes = boundary_shift(measured.lesions.grid, parts, protocol.boundary_shift_mm)
     marking = (np.array(parts.values) - 1) % 4
     shifted = []
@@ -211,12 +212,11 @@ def _margin_ml(assessment: Assessment, protocol: Protocol) -> float | None:
 
 
 def _shortest_way(
-    measured: Measurements, assessment: Assessment, protocol: Protocol
+    voxels: NDArray[np.int64], measured: Measurements, assessment: Assessment, protocol: Protocol
 ) -> tuple[str, ...] | None:
     """Return the fewest lesions; PET-only regions are no lesions to debulk, even where they are counted."""
     if not measured.lesions.count:
         return None
-    _, voxels = _parts(measured)
     sure = voxels[:, _sure(protocol)].sum(axis=1)
     first = assessment.stratum_1
     part, whole = first.part_voxels, first.whole_voxels

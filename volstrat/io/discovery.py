@@ -34,6 +34,7 @@ _STEMS = {
 }
 _VOLUME_ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 _FOLDER_ROLES = ("pet", "ct")
+_TRIED = 4
 
 
 def role_of(path: Path) -> str | None:
@@ -55,7 +56,23 @@ def role_of(path: Path) -> str | None:
 def holds_case(folder: Path) -> bool:
     """Tell whether a folder is a case by ``case.toml`` or by a file whose name says its role."""
     with os.scandir(folder) as entries:
-        return any(e.name.lower() == CASE_FILE or role_of(Path(e.path)) is not None for e in entries)
+        return any(_tells_case(Path(e.path)) for e in entries)
+
+
+def _tells_case(path: Path) -> bool:
+    return path.name.lower() == CASE_FILE or (role_of(path) is not None and not path.is_dir())
+
+
+def _holds_role_folder(folder: Path) -> bool:
+    """Tell whether a folder holds a ``ct`` or ``pet`` folder."""
+    with os.scandir(folder) as entries:
+        return any(e.is_dir() and role_of(Path(e.path)) is not None for e in entries)
+
+
+def _holds_dicom(folder: Path) -> bool:
+    """Tell whether a folder itself holds DICOM files; a DICOMDIR is none."""
+    names = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.upper() != "DICOMDIR")
+    return any(looks_like_dicom(path) for path in [p for p in names if p.is_file()][:_TRIED])
 
 
 def find_sources(
@@ -121,8 +138,12 @@ def _with_dicom(sources: CaseSources, naming: Mapping[str, Sequence[str]] | None
     library = DicomLibrary()
     patterns = Protocol().naming if naming is None else naming
     found = dicom_roles(sources.folder, library, patterns, settled=sources.entries)
-    told_by = "names" if "tumour" in sources.entries else "dicom"
-    return replace(sources, entries={**sources.entries, **found}, told_by=told_by, library=library)
+    if not found:
+        scan = library.folder(sources.folder)
+        if "tumour" in sources.entries or not (scan.series or scan.segmentations or scan.structure_sets):
+            return sources
+    entries = {**sources.entries, **found}
+    return replace(sources, entries=entries, told_by="dicom", library=library)
 
 
 def sources_by_name(folder: Path) -> CaseSources:
@@ -151,6 +172,10 @@ def _no_tumour(sources: CaseSources) -> MissingRoleError:
     if sources.told_by == "case.toml":
         msg = f"{CASE_FILE}: names no tumour mask."
         return MissingRoleError(msg, hint='Write [inputs] tumour = "FILE".')
+    if sources.library is not None:
+        from volstrat.io.dicom.roles import no_tumour
+
+        return no_tumour(sources.library.folder(sources.folder), subject=sources.folder.name)
     try:
         there = sorted(p.name for p in sources.folder.iterdir())
     except OSError:
@@ -165,9 +190,10 @@ def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]
     """Yield case folders below ``root``, in sorted order, as the walk meets them.
 
     A case is the topmost folder that holds ``case.toml`` or a role file; of DICOM without either, the
-    topmost below ``root`` whose files are tied together by study or frame of reference. A lowest
-    folder that holds nothing of this is yielded too, so that it fails by name instead of being
-    passed over.
+    topmost below ``root`` whose files are tied together by study or frame of reference, or that holds a
+    ``ct`` or ``pet`` folder. A lowest folder that holds nothing of this is yielded too, so that it fails by
+    name instead of being passed over. ``root`` itself is a case only where files or folders directly in it
+    say so.
 
     Parameters
     ----------
@@ -189,20 +215,28 @@ def _walk(folder: Path, skipped: Path | None, above: frozenset[Path]) -> Iterato
         children = sorted(
             child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
         )
+        is_case = _is_dicom_case(folder, children, is_root=not above)
     except OSError:  # unreadable: a case of its own, which fails with the reason
         yield folder
         return
-    if above and (not children or (not _roles_below(folder) and is_one_subject(folder))):
+    if is_case:
         yield folder
         return
     for child in children:
         yield from _walk(child, skipped, above | {real})
 
 
-def _roles_below(folder: Path) -> bool:
+def _is_dicom_case(folder: Path, children: Sequence[Path], *, is_root: bool) -> bool:
+    """Tell whether a folder without role files is one case: a lowest one, or DICOM tied together."""
+    if is_root:
+        return _holds_role_folder(folder) or (_holds_dicom(folder) and is_one_subject(folder))
+    if not children:
+        return True
+    if _role_files_below(folder):
+        return False
+    return is_one_subject(folder) or _holds_role_folder(folder)
+
+
+def _role_files_below(folder: Path) -> bool:
     """Tell whether any folder below holds ``case.toml`` or a role file."""
-    return any(
-        name.lower() == CASE_FILE or role_of(Path(parent, name)) is not None
-        for parent, folders, names in os.walk(folder)
-        for name in (*names, *folders)
-    )
+    return any(_tells_case(Path(parent, name)) for parent, _, names in os.walk(folder) for name in names)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from volstrat.core.findings import Finding
-from volstrat.errors import FormatError, InputFileError, SuvError, VolstratError
+from volstrat.errors import AmbiguousRoleError, FormatError, InputFileError, SuvError, VolstratError
+from volstrat.io.dicom.grouping import looks_like_dicom
 from volstrat.io.selection import select_labels
 from volstrat.io.volumes import MaskRead, read_grid, read_image, read_mask, volume_format
 
@@ -59,6 +60,7 @@ class EntryReader:
     def __init__(self, sources: CaseSources) -> None:
         self._sources = sources
         self._library = sources.library
+        self._told: set[str] = set()
 
     @property
     def library(self) -> DicomLibrary:
@@ -139,6 +141,7 @@ class EntryReader:
 
         series = self.library.series(_existing(entry.path), role="pet", uid=entry.series)
         geometry = self.library.geometry(series)
+        self._told.add(series.series_instance_uid)
         told = self._sources.patient
         patient = PatientFacts(weight_kg=told.weight_kg, height_cm=told.height_cm, sex=told.sex)
         factors = suv_factors(series, patient=patient)
@@ -202,6 +205,18 @@ class EntryReader:
             weight_kg=patient.weight_kg, height_cm=patient.height_cm, sex=patient.sex
         )
         return lean / patient.weight_kg
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what the case's folders of DICOM passed over, and what the grids of its series brought up.
+
+        What reading the PET brought up is `pet_findings`. That slices are thick is left to the case, which
+        says so of the tumour's grid.
+        """
+        if self._library is None:
+            return ()
+        known = {entry.path for entries in self._sources.entries.values() for entry in entries}
+        found = self._library.findings(known=known, told=self._told)
+        return tuple(finding for finding in found if finding.code != "thick_slices")
 
     def _image_series(self) -> list[SeriesFiles]:
         """Series that a SEG or RTSTRUCT of this case may be drawn on.
@@ -271,7 +286,8 @@ def _require_file(path: Path) -> None:
     if _existing(path).is_dir():
         msg = f"{path.name}: is a directory where a file is expected."
         raise InputFileError(msg, hint="Name the mask file itself.")
-    if volume_format(path) is None and path.suffix.lower() not in {".dcm", ".ima", ""}:
+    named = volume_format(path) is not None or path.suffix.lower() in {".dcm", ".ima", ""}
+    if not named and not looks_like_dicom(path):
         msg = f"{path.name}: no format that volstrat reads as a mask."
         raise FormatError(msg, hint="Masks are NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT files.")
 
@@ -297,19 +313,29 @@ def pet_findings(read: PetRead, *, required: bool) -> tuple[Finding, ...]:
     return (*doubts, Finding(code="suv_unavailable", severity="info", message=message, where="pet"))
 
 
-def suv_report(folder: Path) -> dict[str, Any]:
+def suv_report(folder: Path, *, series: str | None = None) -> dict[str, Any]:
     """Return what turns the PT series of a folder into SUV (the keys of ``volstrat suv --json``).
+
+    Parameters
+    ----------
+    folder : Path
+    series : str or None
+        Series Instance UID, where the folder holds several PT series.
 
     Raises
     ------
     VolstratError
-        If there is no PT series, or several.
+        If there is no PT series, or several and none is named.
     """
     from volstrat.io.dicom.library import DicomLibrary
     from volstrat.io.dicom.suv import suv_factors
 
     library = DicomLibrary()
-    factors = suv_factors(library.series(folder, role="pet", uid=None))
+    try:
+        chosen = library.series(folder, role="pet", uid=series)
+    except AmbiguousRoleError as error:
+        raise AmbiguousRoleError(error.message, hint="Choose one: --series UID.") from error
+    factors = suv_factors(chosen)
     problem = factors.problem
     told = (
         None if problem is None else {"code": problem.code, "message": problem.message, "hint": problem.hint}

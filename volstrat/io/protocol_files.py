@@ -38,6 +38,17 @@ def load_protocol(path: Path | None = None) -> LoadedProtocol:
         data, name = files("volstrat").joinpath("protocols/pantodon.toml").read_bytes(), "pantodon.toml"
     else:
         data, name = read_bytes(path), path.name
+    return parse_protocol(data, name=name)
+
+
+def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
+    """Parse a protocol file's bytes.
+
+    Raises
+    ------
+    ProtocolError
+        If it is no TOML, or has an unknown key or impossible value.
+    """
     try:
         text = data.decode("utf-8")
         mapping = tomllib.loads(text, parse_float=Decimal)

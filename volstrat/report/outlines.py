@@ -79,17 +79,11 @@ def dashes(polygon: Float64s, pattern: Sequence[float]) -> list[Float64s]:
     """
     step = np.sqrt((np.diff(polygon, axis=0) ** 2).sum(axis=1))
     along = np.concatenate(([0.0], np.cumsum(step)))
-    period = float(sum(pattern))
-    edges = np.concatenate(([0.0], np.cumsum(pattern)))
-    pieces = []
-    for turn in range(int(along[-1] // period) + 1):
-        for n in range(0, len(pattern), 2):
-            low = min(turn * period + edges[n], along[-1])
-            high = min(turn * period + edges[n + 1], along[-1])
-            if low < high:
-                inner = along[(along > low) & (along < high)]
-                at = np.concatenate(([low], inner, [high]))
-                pieces.append(
-                    np.stack([np.interp(at, along, polygon[:, 0]), np.interp(at, along, polygon[:, 1])], axis=1)
-                )
-    return pieces
+    turns = np.arange(int(along[-1] // sum(pattern)) + 1) * float(sum(pattern))
+    edges = np.concatenate(([0.0], np.cumsum(pattern)))[: len(pattern)]
+    ends = np.minimum((turns[:, None] + edges).ravel(), along[-1])
+    at = np.sort(np.concatenate((along, ends)))
+    points = np.stack([np.interp(at, along, polygon[:, 0]), np.interp(at, along, polygon[:, 1])], axis=1)
+    first = np.searchsorted(at, ends[::2], side="left")
+    last = np.searchsorted(at, np.append(ends, along[-1])[1::2], side="right")
+    return [points[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True) if at[a] < at[b - 1]]

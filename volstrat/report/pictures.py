@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
     from PIL.ImageDraw import ImageDraw
 
+    from volstrat.core.grid import VoxelGrid
     from volstrat.report.scene import Scene, Shape, Volume
     from volstrat.report.styles import Colour, Style
 
@@ -132,10 +134,9 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
 
     grey = _ground(scene, plane, frame, look)
     if scene.ct is not None and scene.pet is not None and look.pet_opacity > 0:
-        pixels = _blend(grey, _sample(scene.pet, plane, frame), look)
+        picture = _blend(grey, _sample(scene.pet, plane, frame), look)
     else:
-        pixels = np.repeat(grey[..., None], 3, axis=2)
-    picture = Pil.fromarray(pixels, mode=None)
+        picture = Pil.fromarray(grey).convert("RGB")
     _draw_shapes(picture, scene, plane, frame, look)
     if look.annotated:
         annotate(
@@ -207,7 +208,7 @@ def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int) -> Pix
 
 
 def _sample(volume: Volume, plane: Plane, frame: Frame) -> NDArray[np.float32]:
-    """Interpolate an image on a plane of another grid (trilinear), a value a pixel; NaN outside its field."""
+    """Interpolate an image on a plane of another grid (trilinear), a value a pixel; 0 outside its field."""
     from PIL import Image as Pil
 
     grid = volume.view.grid
@@ -216,19 +217,19 @@ def _sample(volume: Volume, plane: Plane, frame: Frame) -> NDArray[np.float32]:
     rows = -(-frame.height // step)
     u = frame.left_mm + (np.arange(columns) + 0.5) * step * frame.mm_per_pixel
     v = frame.top_mm + (np.arange(rows) + 0.5) * step * frame.mm_per_pixel
-    origin, right, down = (grid.inverse[:3, :3] @ x for x in (plane.corner_mm, plane.right, plane.down))
-    origin = origin + grid.inverse[:3, 3]
+    origin, right, down = _in_voxels(plane, grid)
     index = [origin[a] + right[a] * u[None, :] + down[a] * v[:, None] for a in range(3)]
     coarse = _trilinear(volume.values, index)
-    if step == 1:
-        return coarse[: frame.height, : frame.width]
-    inside = ~np.isnan(coarse)
-    size = (columns * step, rows * step)
-    values = np.where(inside, coarse, np.float32(0))
-    fine = np.array(Pil.fromarray(values).resize(size, Pil.Resampling.BILINEAR))
-    kept = np.asarray(Pil.fromarray(inside.astype(np.uint8)).resize(size, Pil.Resampling.NEAREST))
-    fine[kept == 0] = np.nan
-    return fine[: frame.height, : frame.width]
+    if step > 1:
+        size = (columns * step, rows * step)
+        coarse = np.asarray(Pil.fromarray(coarse).resize(size, Pil.Resampling.BILINEAR))
+    return coarse[: frame.height, : frame.width]
+
+
+def _in_voxels(plane: Plane, grid: VoxelGrid) -> tuple[Float64s, Float64s, Float64s]:
+    """Return a plane's corner and its steps to the right and down (1 mm each) as indices of a grid."""
+    turn = grid.inverse[:3, :3]
+    return grid.to_index(plane.corner_mm), turn @ plane.right, turn @ plane.down
 
 
 def _trilinear(values: NDArray[np.generic], index: Sequence[Float64s]) -> NDArray[np.float32]:
@@ -236,7 +237,7 @@ def _trilinear(values: NDArray[np.generic], index: Sequence[Float64s]) -> NDArra
     inside = np.ones(index[0].shape, dtype=bool)
     for a in range(3):
         inside &= (index[a] >= -0.5) & (index[a] <= shape[a] - 0.5)
-    result = np.full(inside.shape, np.nan, dtype=np.float32)
+    result = np.zeros(inside.shape, dtype=np.float32)
     if not inside.any():
         return result
     lower, share = [], []
@@ -264,17 +265,26 @@ def hot_colours() -> NDArray[np.uint8]:
     return np.rint(255 * np.stack(channels, axis=1)).astype(np.uint8)
 
 
-def _blend(grey: Pixels, suv: NDArray[np.float32], look: Look) -> Pixels:
+def _blend(grey: Pixels, suv: NDArray[np.float32], look: Look) -> PilImage:
     """Lay the PET over the CT: the hotter, the less the CT shines through."""
-    level = np.nan_to_num(suv * np.float32(255 / look.suv_max), nan=0.0)
-    step = np.clip(level, 0, 255).astype(np.uint8)
-    strength = look.pet_opacity * np.clip(np.arange(256) / 64, 0, 1)
-    added = np.rint(hot_colours() * strength[:, None]).astype(np.uint8)
-    kept = np.rint(255 * (1 - strength)).astype(np.uint16)
-    dimmed = ((grey.astype(np.uint16) * kept[step] + 127) // 255).astype(np.uint8)
-    result: Pixels = added[step]
-    result += np.minimum(dimmed[..., None], 255 - result)
-    return result
+    from PIL import Image as Pil
+
+    step = np.clip(suv * np.float32(255 / look.suv_max), 0, 255).astype(np.uint16)
+    height, width = grey.shape
+    mixed = np.take(_mixtures(look.pet_opacity), step * 256 + grey)
+    return Pil.frombuffer("RGBX", (width, height), mixed, "raw", "RGBX", 0, 1).convert("RGB")
+
+
+@lru_cache(maxsize=8)
+def _mixtures(opacity: float) -> NDArray[np.uint32]:
+    """Return the pixel of each PET level (256) over each grey (256), as red, green, blue and nothing."""
+    strength = opacity * np.clip(np.arange(256) / 64, 0, 1)
+    mixed = np.zeros((256, 256, 4), dtype=np.uint8)
+    mixed[..., :3] = np.rint(
+        hot_colours()[:, None] * strength[:, None, None]
+        + np.arange(256)[None, :, None] * (1 - strength)[:, None, None]
+    )
+    return mixed.view(np.uint32).reshape(-1)
 
 
 def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, look: Look) -> None:
@@ -292,6 +302,11 @@ def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, lo
         else:
             draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
             drawn.append((shape.name, word, np.concatenate(polygons)))
+    draw_names(picture, drawn, look)
+
+
+def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], look: Look) -> None:
+    """Write names and signs beside outlines: of all where there are few, else of the selected one."""
     for name, word, corners in drawn:
         if len(drawn) <= _MOST_NAMES or name == look.selected:
             x, y = corners[np.argmax(corners[:, 0] - corners[:, 1])].tolist()
@@ -324,8 +339,9 @@ def _cross_section(shape: Shape, plane: Plane) -> list[Float64s] | None:
     low, step, counts = lattice(shape, plane, plane.to_plane(corners))
     u = low[0] + step[0] * np.arange(counts[0])
     v = low[1] + step[1] * np.arange(counts[1])
-    points = plane.to_mm(np.stack(np.meshgrid(u, v), axis=-1))
-    at = shape.grid.voxel_at(shape.grid.to_index(points.reshape(-1, 3)))
+    origin, right, down = _in_voxels(plane, shape.grid)
+    index = origin + u[None, :, None] * right + v[:, None, None] * down
+    at = shape.grid.voxel_at(index.reshape(-1, 3))
     inside = shape.voxels.contains(shape.grid.ravel(at)) & (at[:, 0] >= 0)
     if not inside.any():
         return None

@@ -11,6 +11,7 @@ from volstrat.report.outlines import outlines
 from volstrat.report.pictures import (
     Frame,
     box_corners,
+    draw_names,
     draw_outline,
     in_order,
     into_frame,
@@ -24,6 +25,8 @@ from volstrat.report.styles import STYLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from PIL.Image import Image as PilImage
 
     from volstrat.report.pictures import Look
     from volstrat.report.planes import PlaneName
@@ -130,10 +133,11 @@ class Projections:
             self._flat[name] = flat.astype(np.float32)
         return self._flat[name]
 
-    def _draw_lesions(self, picture: object, name: PlaneName, frame: Frame, look: Look) -> None:
+    def _draw_lesions(self, picture: PilImage, name: PlaneName, frame: Frame, look: Look) -> None:
         from PIL import ImageDraw
 
-        draw = ImageDraw.Draw(picture, "RGBA")  # type: ignore[arg-type]
+        draw = ImageDraw.Draw(picture, "RGBA")
+        drawn = []
         for shape, word in in_order(self._scene.shapes, look):
             if shape.name == AVID:
                 continue
@@ -141,6 +145,8 @@ class Projections:
             for polygon in polygons:
                 draw.polygon([tuple(p) for p in polygon.tolist()], fill=(*STYLES[word].colour, _FILL_OPACITY))
             draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
+            drawn.append((shape.name, word, np.concatenate(polygons)))
+        draw_names(picture, drawn, look)
 
     def _shadow(self, name: PlaneName, shape: Shape) -> list[Float64s]:
         """Outlines (mm on the plane) of a shape's voxels seen along the normal."""

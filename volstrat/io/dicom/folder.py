@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from volstrat.core.findings import Finding
@@ -235,6 +235,27 @@ class DicomFolder:
             for broken in self.broken
             if broken.series_instance_uid == series.series_instance_uid
             or (broken.series_instance_uid is None and broken.path.parent in folders)
+        )
+
+    def below(self, path: Path) -> DicomFolder:
+        """Return what of it lies below a folder, as the scan met it; a series may be there in part."""
+
+        def inside(file: ImageFile | StructureFile | BrokenFile) -> bool:
+            return file.path.is_relative_to(path)
+
+        parts = [(series, tuple(file for file in series.files if inside(file))) for series in self.series]
+        return replace(
+            self,
+            root=path,
+            series=tuple(
+                series if len(files) == len(series.files) else replace(series, files=files)
+                for series, files in parts
+                if files
+            ),
+            segmentations=tuple(file for file in self.segmentations if inside(file)),
+            structure_sets=tuple(file for file in self.structure_sets if inside(file)),
+            skipped=tuple(one for one in self.skipped if one.is_relative_to(path)),
+            broken=tuple(file for file in self.broken if inside(file)),
         )
 
     def findings(self) -> tuple[Finding, ...]:

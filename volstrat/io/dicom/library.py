@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.core.findings import Finding
-from volstrat.errors import AmbiguousRoleError, CaseError, FormatError, MissingRoleError
+from volstrat.errors import (
+    AmbiguousRoleError,
+    CaseError,
+    FormatError,
+    GridMismatchError,
+    MissingRoleError,
+)
 from volstrat.io.dicom.folder import DicomFolder, SeriesFiles, StructureFile
 from volstrat.io.dicom.scan import scan_dicom, scan_files
 from volstrat.io.selection import matching
 from volstrat.io.volumes import MaskRead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from volstrat.core.grid import VoxelGrid
     from volstrat.io.dicom.series import SeriesGeometry
@@ -27,14 +34,43 @@ class DicomLibrary:
 
     def __init__(self) -> None:
         self._folders: dict[Path, DicomFolder] = {}
-        self._geometries: dict[str, SeriesGeometry] = {}
+        self._files: dict[Path, DicomFolder] = {}
+        self._geometries: dict[tuple[str, tuple[Path, ...]], SeriesGeometry] = {}
 
     def folder(self, path: Path) -> DicomFolder:
-        """Scan a folder, or one DICOM file."""
+        """Scan a folder, or one DICOM file; what an earlier scan has met is not read again."""
         key = path.resolve()
-        if key not in self._folders:
-            self._folders[key] = scan_dicom(path) if path.is_dir() else scan_files([path], root=path.parent)
+        if not path.is_dir():
+            if key not in self._files:
+                self._files[key] = scan_files([path], root=path.parent)
+            return self._files[key]
+        if key in self._folders:
+            return self._folders[key]
+        for scanned in self._folders.values():
+            if path.is_relative_to(scanned.root):
+                part = scanned.below(path)
+                if part.series or part.segmentations or part.structure_sets:
+                    return part
+        self._folders[key] = scan_dicom(path)
         return self._folders[key]
+
+    def findings(self, *, known: Collection[Path], told: Collection[str]) -> tuple[Finding, ...]:
+        """Return what scanning folders passed over, and what the series' grids brought up.
+
+        Parameters
+        ----------
+        known : collection of Path
+            Files that the case uses though they are no DICOM; they are not counted as passed over.
+        told : collection of str
+            Series Instance UIDs whose findings the caller has already.
+        """
+        found: list[Finding] = []
+        for folder in self._folders.values():
+            passed_over = tuple(path for path in folder.skipped if path not in known)
+            found += replace(folder, skipped=passed_over).findings()
+        for (uid, _), geometry in self._geometries.items():
+            found += geometry.findings if uid not in told else ()
+        return tuple(found)
 
     def geometry(self, series: SeriesFiles) -> SeriesGeometry:
         """Return a series' grid; refuses a series with an unreadable file beside it.
@@ -45,14 +81,13 @@ class DicomLibrary:
         """
         from volstrat.io.dicom.series import series_geometry
 
-        uid = series.series_instance_uid
-        if uid not in self._geometries:
-            for folder in self._folders.values():
-                if series in folder.series:
-                    for broken in folder.broken_files_of(series):
-                        raise broken.error()
-            self._geometries[uid] = series_geometry(series)
-        return self._geometries[uid]
+        key = (series.series_instance_uid, series.paths)
+        if key not in self._geometries:
+            for folder in (*self._folders.values(), *self._files.values()):
+                for broken in folder.broken_files_of(series):
+                    raise broken.error()
+            self._geometries[key] = series_geometry(series)
+        return self._geometries[key]
 
     def series(self, path: Path, *, role: str, uid: str | None) -> SeriesFiles:
         """Choose the series of a folder that plays the role ``ct`` or ``pet``.
@@ -66,14 +101,12 @@ class DicomLibrary:
         wanted = _MODALITY_OF[role]
         there = [s for s in folder.series if s.modality == wanted and not s.is_localizer]
         if uid is not None:
-            there = [s for s in folder.series if s.series_instance_uid == uid]
+            there = [s for s in folder.series if s.series_instance_uid == uid and s.modality == wanted]
         if not there:
             for broken in folder.broken:
                 raise broken.error()
             what = f"series {uid}" if uid else f"{wanted} series"
-            msg = (
-                f"{path.name}: no {what} for {role}; there is {_listed(folder.series) or 'no image series'}."
-            )
+            msg = f"{path.name}: no {what} for {role}; there is {listed(folder.series) or 'no image series'}."
             raise MissingRoleError(msg, hint=f"Name the folder of the {wanted} series as `{role}`.")
         if len(there) > 1:
             raise ambiguous_series(there, role=role, path=path.name)
@@ -126,6 +159,14 @@ class DicomLibrary:
         grid = None if referenced is None else self.geometry(referenced).grid
         mask, findings = read_seg(file.path, threshold=threshold, image_grid=grid)
         if images and referenced is None and file.referenced_series_uids:
+            frame = file.frame_of_reference_uid
+            if frame is None or all(s.frame_of_reference_uid != frame for s in images):
+                uids = ", ".join(file.referenced_series_uids)
+                msg = (
+                    f"{file.path.name}: the image series it references ({uids}) is not there, and the "
+                    "case's images are not in its frame of reference."
+                )
+                raise GridMismatchError(msg, hint="Give that series as `ct` (or `pet`).")
             findings = (*findings, _reference_absent(file))
         return MaskRead(mask=mask, format="dicom-seg", sha256=_sha256([file.path]), findings=findings)
 
@@ -199,13 +240,13 @@ def _reference_absent(file: StructureFile) -> Finding:
 
 def ambiguous_series(series: Sequence[SeriesFiles], *, role: str, path: str) -> AmbiguousRoleError:
     """Return the error for several series that could play one role."""
-    msg = f"{path}: {len(series)} series could be {role}: {_listed(series)}."
+    msg = f"{path}: {len(series)} series could be {role}: {listed(series)}."
     uid = series[0].series_instance_uid
     hint = f'Choose one in case.toml: {role} = {{ path = "{path}", series = "{uid}" }}.'
     return AmbiguousRoleError(msg, hint=hint)
 
 
-def _listed(series: Iterable[SeriesFiles]) -> str:
+def listed(series: Iterable[SeriesFiles]) -> str:
     """Describe series: what, when, how many slices, corrected or not, and the UID that names it."""
     shown = []
     for s in series:

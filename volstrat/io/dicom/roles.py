@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volstrat.errors import AmbiguousRoleError, CaseError
+from volstrat.errors import AmbiguousRoleError, CaseError, CorruptDataError, MissingRoleError
 from volstrat.io.case_file import RoleEntry
-from volstrat.io.dicom.library import DicomLibrary, ambiguous_series
+from volstrat.io.dicom.library import DicomLibrary, ambiguous_series, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from volstrat.io.dicom.folder import DicomFolder, SeriesFiles, StructureFile
 
@@ -27,7 +27,11 @@ _ON_PET = ("fdg_avid", "reference")
 
 
 def dicom_roles(
-    folder: Path, library: DicomLibrary, naming: Mapping[str, Sequence[str]], *, settled: Mapping[str, object]
+    folder: Path,
+    library: DicomLibrary,
+    naming: Mapping[str, Sequence[str]],
+    *,
+    settled: Mapping[str, tuple[RoleEntry, ...]],
 ) -> dict[str, tuple[RoleEntry, ...]]:
     """Find the roles that the DICOM below a folder plays.
 
@@ -37,8 +41,9 @@ def dicom_roles(
         The case folder.
     naming : mapping of role to globs
         On segment labels and ROI names, case-insensitive.
-    settled : mapping
-        Roles that file names have settled already; they are left alone.
+    settled : mapping of role to entries
+        Roles that file names have settled already. They are left alone, but for a folder called ``ct`` or
+        ``pet``, of which one series is chosen.
 
     Raises
     ------
@@ -46,10 +51,13 @@ def dicom_roles(
         If two files or series could play one role; lists them and the line to write.
     CaseError
         If the tumour is drawn on a series that is not there.
+    CorruptDataError
+        If a file cannot be read that may be one of the masks, or a mask is there twice.
     """
     scan = library.folder(folder)
+    _refuse_broken(scan)
     roles: dict[str, tuple[RoleEntry, ...]] = {}
-    drawn: dict[str, StructureFile] = {}
+    drawn = _settled_files(scan, settled)
     for role, candidates in _candidates(scan, naming).items():
         if role in settled:
             continue
@@ -59,13 +67,32 @@ def dicom_roles(
         drawn[role] = file
         roles[role] = (RoleEntry(path=file.path, select=names),)
     for role, modality, drawn_role in (("ct", "CT", "tumour"), ("pet", "PT", "fdg_avid")):
-        if role in settled:
+        named = settled[role][0].path if role in settled else None
+        if named is not None and not named.is_dir():
             continue
-        chosen = _series_for(scan, modality, drawn.get(drawn_role), role, folder)
+        where = scan if named is None else scan.below(named)
+        chosen = _series_for(scan, where, modality, drawn.get(drawn_role), role)
         if chosen is not None:
-            parent = os.path.commonpath([path.parent for path in chosen.paths])
-            roles[role] = (RoleEntry(path=type(folder)(parent), series=chosen.series_instance_uid),)
+            parent = Path(os.path.commonpath([path.parent for path in chosen.paths]))
+            roles[role] = (RoleEntry(path=parent, series=chosen.series_instance_uid),)
     return roles
+
+
+def _refuse_broken(scan: DicomFolder) -> None:
+    """Refuse an unreadable file that may be a mask: not one of a series whose other files can be read."""
+    known = {series.series_instance_uid for series in scan.series}
+    for broken in scan.broken:
+        if broken.series_instance_uid not in known:
+            raise broken.error()
+
+
+def _settled_files(
+    scan: DicomFolder, settled: Mapping[str, tuple[RoleEntry, ...]]
+) -> dict[str, StructureFile]:
+    """Return the SEG and RTSTRUCT files that play a role by their own names."""
+    by_path = {file.path: file for file in (*scan.segmentations, *scan.structure_sets)}
+    first = {role: entries[0].path for role, entries in settled.items()}
+    return {role: by_path[path] for role, path in first.items() if path in by_path}
 
 
 def _candidates(
@@ -101,35 +128,80 @@ def role_of_name(name: str, naming: Mapping[str, Sequence[str]]) -> str | None:
 
 def _two_files(
     role: str, candidates: Sequence[tuple[StructureFile, tuple[int, ...]]], folder: Path
-) -> AmbiguousRoleError:
+) -> AmbiguousRoleError | CorruptDataError:
+    where = [os.path.relpath(file.path, folder) for file, _ in candidates]
+    uids = [file.sop_instance_uid for file, _ in candidates]
+    for n, uid in enumerate(uids):
+        if uid and uid in uids[:n]:
+            msg = (
+                f"{folder.name}: {where[uids.index(uid)]} and {where[n]} are the same DICOM instance (equal "
+                "SOPInstanceUID)."
+            )
+            return CorruptDataError(msg, hint="Keep one of the two files.")
     shown = []
-    for file, numbers in candidates:
+    for (file, numbers), path in zip(candidates, where, strict=True):
         names = [s.name for s in file.structures if s.number in numbers]
-        shown.append(f"{os.path.relpath(file.path, folder)} ({', '.join(names[:4])})")
+        shown.append(f"{path} ({_some(names)})")
     msg = f"{folder.name}: {len(candidates)} candidates for {role}: {'; '.join(shown)}."
-    path = os.path.relpath(candidates[0][0].path, folder)
-    hint = f'Write case.toml with [inputs] {role} = "{path}", or a list of them.'
+    hint = f'Write case.toml with [inputs] {role} = "{where[0]}", or a list of them.'
     return AmbiguousRoleError(msg, hint=hint)
 
 
+def _some(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def _series_for(
-    scan: DicomFolder, modality: str, drawn: StructureFile | None, role: str, folder: Path
+    scan: DicomFolder, where: DicomFolder, modality: str, drawn: StructureFile | None, role: str
 ) -> SeriesFiles | None:
-    """Choose the series of a modality: the one that was drawn on, else the only one."""
-    there = [s for s in scan.series if s.modality == modality and not s.is_localizer]
+    """Choose the series of a modality: the one that was drawn on, else the only one in ``where``."""
+    everywhere = [s for s in scan.series if s.modality == modality and not s.is_localizer]
     if drawn is not None and drawn.referenced_series_uids:
         uids = drawn.referenced_series_uids
-        if any(s.series_instance_uid in uids and s.modality != modality for s in scan.series):
-            drawn = None  # drawn on the other modality: says nothing about this one
-        else:
-            referenced = [s for s in there if s.series_instance_uid in uids]
-            if len(referenced) == 1:
-                return referenced[0]
-            if not referenced and scan.series:
-                msg = (
-                    f"{drawn.path.name}: references series {', '.join(uids)}, which is not in {folder.name}."
-                )
-                raise CaseError(msg, hint="Add that series, or name the files in case.toml.")
+        if not any(s.series_instance_uid in uids and s.modality != modality for s in scan.series):
+            return _drawn_on(drawn, everywhere, scan)
+        # Drawn on the other modality: that says nothing about this one.
+    there = [s for s in where.series if s.modality == modality and not s.is_localizer]
     if len(there) > 1:
-        raise ambiguous_series(there, role=role, path=folder.name)
+        raise ambiguous_series(there, role=role, path=os.path.relpath(where.root, scan.root))
     return there[0] if there else None
+
+
+def _drawn_on(drawn: StructureFile, series: Sequence[SeriesFiles], scan: DicomFolder) -> SeriesFiles:
+    """Return the series that a file references; for an RTSTRUCT else the only one in its frame of reference.
+
+    Raises
+    ------
+    CaseError
+        If that series is not there.
+    """
+    uids, frame = drawn.referenced_series_uids, drawn.frame_of_reference_uid
+    found = [s for s in series if s.series_instance_uid in uids]
+    if not found and drawn in scan.structure_sets:  # contours are in patient coordinates
+        found = [s for s in series if frame is not None and s.frame_of_reference_uid == frame]
+    if len(found) == 1:
+        return found[0]
+    what = "which is not there" if not found else "and several series could be meant"
+    msg = (
+        f"{drawn.path.name}: references series {', '.join(uids)}, {what}; "
+        f"there is {listed(scan.series) or 'none'}."
+    )
+    raise CaseError(msg, hint="Add that series, or name the files in case.toml.")
+
+
+def no_tumour(scan: DicomFolder, *, subject: str) -> MissingRoleError:
+    """Return the error for DICOM in which nothing is called tumour: what is there, what to write."""
+    shown = [listed(scan.series)] if scan.series else []
+    files = [*scan.segmentations, *scan.structure_sets]
+    shown += [
+        f"{os.path.relpath(f.path, scan.root)} ({_some([s.name for s in f.structures], 12)})" for f in files
+    ]
+    there = "; ".join(shown) or "no DICOM image or mask"
+    msg = f"{subject}: no segment or ROI is called tumour; there is {there}."
+    if not files:
+        return MissingRoleError(msg, hint="Add a mask: SEG, RTSTRUCT, or tumour.nii.gz (.nrrd, .mha).")
+    path = os.path.relpath(files[0].path, scan.root)
+    names = [s.name for s in files[0].structures] or ["NAME"]
+    hint = f'Write case.toml with [inputs] tumour = {{ path = "{path}", segments = ["{names[0]}"] }}.'
+    return MissingRoleError(msg, hint=hint)

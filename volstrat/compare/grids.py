@@ -1,0 +1,174 @@
+"""Bring two readings onto one grid, and make sure that they are readings of one image."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.core.alignment import align_masks, resample_nearest
+from volstrat.core.findings import Finding
+from volstrat.core.mask import Mask
+from volstrat.core.measure import CaseMasks, measure_case
+from volstrat.core.runs import LabelRuns, VoxelRuns
+from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
+from volstrat.io.entries import EntryReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from volstrat.case import CaseResult
+    from volstrat.core.grid import VoxelGrid
+    from volstrat.core.lesions import TumourEntry
+    from volstrat.core.measure import Measurements
+    from volstrat.core.protocol import Protocol
+
+_IMAGES = ("ct", "pet")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OnOneGrid:
+    """Two measured readings on one grid.
+
+    Parameters
+    ----------
+    a, b : Measurements
+    moves : tuple of two callables
+        Bring any masks of that reading onto the common grid.
+    findings : tuple of Finding
+        What had to be done.
+    """
+
+    a: Measurements
+    b: Measurements
+    moves: tuple[Callable[[CaseMasks], CaseMasks], Callable[[CaseMasks], CaseMasks]]
+    findings: tuple[Finding, ...]
+
+
+def check_one_image(a: CaseResult, b: CaseResult) -> None:
+    """Refuse two readings whose images are known and are not the same.
+
+    Files with the same bytes are one image. Where bytes differ, grids and values are read and compared, for
+    a copy may be compressed anew.
+
+    Raises
+    ------
+    DifferentImageError
+        Naming the role and what differs.
+    """
+    for role in _IMAGES:
+        one, other = a.sources.only(role), b.sources.only(role)
+        if one is None or other is None or not (one.path.exists() and other.path.exists()):
+            continue
+        if one.path.samefile(other.path) or _content_sha256(one.path) == _content_sha256(other.path):
+            continue
+        try:
+            images = [EntryReader(r.sources).image(role, e) for r, e in ((a, one), (b, other))]
+        except VolstratError:
+            continue  # an image that cannot be read says nothing about whether both are one
+        shapes = [image.grid.shape for image in images]
+        apart = images[0].grid.corner_displacement_mm(images[1].grid)
+        if shapes[0] != shapes[1] or apart > 1e-3:
+            what = f"their grids lie {apart:.2f} mm apart"
+        elif not np.array_equal(images[0].values, images[1].values):
+            what = "their values differ"
+        else:
+            continue
+        msg = f"The readings were made on two different {role.upper()} images: {what}."
+        raise DifferentImageError(msg, hint="Have both readers read the same series.")
+
+
+def _content_sha256(path: Path) -> str:
+    """Hash what a file holds, or a folder's files whatever they are called."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    parts = sorted(_content_sha256(p) for p in path.rglob("*") if p.is_file())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def on_one_grid(
+    a: CaseResult,
+    b: CaseResult,
+    *,
+    names: tuple[str, str],
+    protocols: tuple[Protocol, Protocol],
+    resample: bool,
+) -> OnOneGrid:
+    """Bring two readings onto one grid, that of the first (wider where the second reaches beyond it).
+
+    Raises
+    ------
+    DifferentImageError
+        If their frames of reference are known and differ.
+    GridMismatchError
+        If their grids differ and ``resample`` is false.
+    """
+    grids = (a.inputs.masks.grid, b.inputs.masks.grid)
+    tolerance_mm = min(p.geometry_tolerance_mm for p in protocols)
+    uids = [grid.frame_of_reference_uid for grid in grids]
+    if None not in uids and uids[0] != uids[1]:
+        msg = f"The readings were drawn in two frames of reference: {uids[0]} and {uids[1]}."
+        raise DifferentImageError(msg, hint="Have both readers read the same examination.")
+    empty = [Mask(grid=grid, runs=LabelRuns.empty()) for grid in grids]
+    labels = [f"reading {name}" for name in names]
+    findings: tuple[Finding, ...] = ()
+    try:
+        common, _ = align_masks(
+            dict(zip(labels, empty, strict=True)), tolerance_mm=tolerance_mm, base=labels[0]
+        )
+    except GridMismatchError as error:
+        if not resample:
+            hint = "Draw both on one image, or resample the second reading with --resample."
+            raise GridMismatchError(error.message, hint=hint) from error
+        common = grids[0]
+        message = (
+            f"Reading {names[1]} was resampled onto the grid of reading {names[0]} (nearest neighbour): "
+            f"{error.message} Its own stratum and volumes are those of its own grid."
+        )
+        findings = (Finding(code="resampled", severity="warning", message=message, where=names[1]),)
+    moves = (_Mover(common, tolerance_mm, False), _Mover(common, tolerance_mm, bool(findings)))
+    measured = []
+    for result, protocol, move in zip((a, b), protocols, moves, strict=True):
+        moved = move(result.inputs.masks)
+        same = moved is result.inputs.masks
+        measured.append(result.measured if same else measure_case(_unpointed(moved), protocol))
+    return OnOneGrid(a=measured[0], b=measured[1], moves=moves, findings=findings)
+
+
+def _unpointed(masks: CaseMasks) -> CaseMasks:
+    """Return the masks with rows that name lesions by id alone: points were checked on the own grid."""
+    return replace(masks, rows=tuple(replace(row, point_mm=None) for row in masks.rows))
+
+
+class _Mover:
+    """Brings masks onto a grid: by whole voxels, or by nearest neighbour."""
+
+    def __init__(self, grid: VoxelGrid, tolerance_mm: float, resample: bool) -> None:
+        self._grid, self._tolerance_mm, self._resample = grid, tolerance_mm, resample
+
+    def __call__(self, masks: CaseMasks) -> CaseMasks:
+        own = masks.grid
+        if own.shape == self._grid.shape and np.array_equal(own.affine, self._grid.affine):
+            return masks
+        resectable = masks.resectable
+        return replace(
+            masks,
+            grid=self._grid,
+            tumour=tuple(self._entry(entry) for entry in masks.tumour),
+            resectable=None if resectable is None else self._voxels(resectable, own),
+        )
+
+    def _entry(self, entry: TumourEntry) -> TumourEntry:
+        return replace(entry, mask=self._mask(entry.mask))
+
+    def _voxels(self, voxels: VoxelRuns, own: VoxelGrid) -> VoxelRuns:
+        return self._mask(Mask(grid=own, runs=LabelRuns.from_sets([(1, voxels)]))).voxels()
+
+    def _mask(self, mask: Mask) -> Mask:
+        if self._resample:
+            return resample_nearest(mask, self._grid)
+        return mask.on_grid(self._grid, tolerance_mm=self._tolerance_mm)

@@ -1,0 +1,344 @@
+"""What is compared: cases, folders of cases, cohort outputs, manifests or bare masks, by subject."""
+
+from __future__ import annotations
+
+import json
+import string
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from volstrat.cohort.run_file import read_run_file
+from volstrat.cohort.source import find_cases, subject_of
+from volstrat.errors import ProtocolError, UsageError, VolstratError
+from volstrat.io.case_file import CaseSources, RoleEntry
+from volstrat.io.dicom.grouping import is_one_subject
+from volstrat.io.discovery import CASE_FILE, find_sources, holds_case, iter_case_folders
+from volstrat.io.output import STATE_FOLDER
+from volstrat.io.protocol_files import LoadedProtocol, load_protocol, parse_protocol
+from volstrat.io.volumes import volume_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from volstrat.record import CaseRecord
+
+Kind = Literal["case", "cases", "cohort_output", "records", "manifest", "masks"]
+FEWEST_READINGS = 2
+_RECORD = "case.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectReading:
+    """One subject as one reading has it.
+
+    Parameters
+    ----------
+    subject : str
+    folder : Path or None
+        Of the case; None where only a record is known.
+    sources : CaseSources or None
+        Where they are known without looking into the folder.
+    lesions : str or None
+        Lesion table to use instead of the case's own.
+    record : dict or None
+        What a cohort output has on the subject.
+    problem : VolstratError or None
+        Why there is nothing to read.
+    called : str or None
+        What this reading calls the subject, where that is something else.
+    """
+
+    subject: str
+    folder: Path | None
+    sources: CaseSources | None = None
+    lesions: str | None = None
+    record: CaseRecord | None = None
+    problem: VolstratError | None = None
+    called: str | None = None
+
+    def find(self, protocol: LoadedProtocol) -> CaseSources:
+        """Return which file plays which role.
+
+        Raises
+        ------
+        VolstratError
+        """
+        if self.problem is not None:
+            raise self.problem
+        if self.sources is not None:
+            return replace(self.sources, subject=self.subject)
+        if self.folder is None:
+            msg = f"{self.subject}: the files that its record was made from are not there."
+            raise UsageError(msg, hint="Compare the case folders instead, or put the input folder back.")
+        found = find_sources(self.folder, lesions=self.lesions, naming=protocol.protocol.naming)
+        return replace(found, subject=self.subject)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingSet:
+    """One reading of any number of subjects.
+
+    Parameters
+    ----------
+    name : str
+        A, B, C, ...
+    label : str
+        The last part of its path.
+    kind : str
+    protocol : LoadedProtocol
+    subjects : mapping of str to SubjectReading
+    protocol_known : bool
+        False where an output does not say by which protocol it was made, so that records alone are compared.
+    """
+
+    name: str
+    label: str
+    kind: Kind
+    protocol: LoadedProtocol
+    subjects: Mapping[str, SubjectReading]
+    protocol_known: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subjects", MappingProxyType(dict(self.subjects)))
+
+
+def open_readings(
+    paths: Sequence[Path], *, protocol: LoadedProtocol | None = None, lesions: Sequence[str] = ()
+) -> tuple[ReadingSet, ...]:
+    """Find the subjects of each reading.
+
+    Readings that are one case each are readings of one subject, whatever their folders are called, unless
+    two ``case.toml`` name different subjects.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        A case folder; a folder of cases at any depth; the output of ``volstrat batch`` or ``volstrat case``;
+        a manifest; a mask file; or a folder of mask files, each called like its subject.
+    protocol : LoadedProtocol or None
+        For all but cohort outputs, which have their own; the packaged one by default.
+    lesions : sequence of str
+        Lesion table to use instead of the cases' own: none, one for all, or one a reading.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two readings, or one is empty.
+    """
+    if len(paths) < FEWEST_READINGS:
+        msg = f"A comparison needs at least {FEWEST_READINGS} readings; there is {len(paths)}."
+        raise UsageError(msg, hint="Name a second reading of the same subjects.")
+    if len(paths) > len(string.ascii_uppercase):
+        msg = f"{len(paths)} readings are more than the {len(string.ascii_uppercase)} that can be compared."
+        raise UsageError(msg)
+    if len(lesions) > 1 and len(lesions) != len(paths):
+        msg = f"There are {len(paths)} readings and {len(lesions)} lesion tables (--lesions)."
+        raise UsageError(msg, hint="Give --lesions once for all readings, or once for each, in their order.")
+    tables: list[str | None] = [*lesions] * len(paths) if len(lesions) == 1 else [*lesions]
+    tables = tables or [None] * len(paths)
+    loaded = protocol or load_protocol(None)
+    found = [
+        _open(path, name, loaded, table)
+        for path, name, table in zip(paths, string.ascii_uppercase, tables, strict=False)
+    ]
+    return tuple(_of_one_subject(found))
+
+
+def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) -> ReadingSet:
+    if not path.exists():
+        msg = f"{path}: no such file or folder."
+        raise UsageError(msg)
+    kind: Kind
+    if path.is_dir():
+        run = read_run_file(path)
+        if run is not None:
+            return _cohort_output(path, name, run, protocol)
+        kind, subjects = _folder(path, lesions)
+    elif path.suffix.lower() == ".csv":
+        kind, subjects = "manifest", _from_cases(path, lesions)
+    else:
+        kind, subjects = "masks", [_bare_mask(path)]
+    by_subject: dict[str, SubjectReading] = {}
+    twice = set()
+    for reading in subjects:
+        if reading.subject in by_subject:
+            twice.add(reading.subject)
+        by_subject[reading.subject] = reading
+    if not by_subject:
+        msg = f"{path}: there is nothing in it to compare."
+        raise UsageError(msg, hint="Name a case, a folder of cases or masks, or an output of volstrat batch.")
+    for subject in twice:
+        msg = f"{path.name}: two cases are called {subject!r}."
+        by_subject[subject] = SubjectReading(subject=subject, folder=None, problem=UsageError(msg))
+    return ReadingSet(name=name, label=_label(path), kind=kind, protocol=protocol, subjects=by_subject)
+
+
+def _label(path: Path) -> str:
+    return path.resolve().name or "reading"
+
+
+def _folder(path: Path, lesions: str | None) -> tuple[Kind, list[SubjectReading]]:
+    if holds_case(path):
+        return "case", [SubjectReading(subject=subject_of(path), folder=path, lesions=lesions)]
+    records = list(_records(path))
+    if records:
+        return "records", records
+    masks = [p for p in sorted(path.iterdir()) if p.is_file() and volume_format(p) is not None]
+    if masks:
+        return "masks", [_bare_mask(mask) for mask in masks]
+    if not _has_case_below(path) and is_one_subject(path):
+        return "case", [SubjectReading(subject=subject_of(path), folder=path, lesions=lesions)]
+    return "cases", _from_cases(path, lesions)
+
+
+def _has_case_below(path: Path) -> bool:
+    """Tell whether a folder below is a case by its file names, or several folders below are cases."""
+    found = list(iter_case_folders(path))
+    return any(holds_case(folder) for folder in found)
+
+
+def _from_cases(source: Path, lesions: str | None) -> list[SubjectReading]:
+    return [
+        SubjectReading(
+            subject=case.subject,
+            folder=case.folder,
+            sources=case.sources,
+            lesions=lesions,
+            problem=case.problem,
+        )
+        for case in find_cases(source, source / STATE_FOLDER, shard=None)
+    ]
+
+
+def _bare_mask(path: Path) -> SubjectReading:
+    """Return a mask file as a case that has nothing but a tumour mask."""
+    subject = path.name
+    for ending in (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"):
+        if subject.lower().endswith(ending):
+            subject = subject[: -len(ending)]
+            break
+    sources = CaseSources(
+        folder=path.parent,
+        subject=subject,
+        entries={"tumour": (RoleEntry(path=path),)},
+        told_by="manifest",
+    )
+    return SubjectReading(subject=subject, folder=path.parent, sources=sources)
+
+
+def _records(out: Path) -> Iterator[SubjectReading]:
+    """Yield what the subjects' folders of an output hold: records without a way to their files."""
+    paths = [out / _RECORD] if (out / _RECORD).is_file() else sorted(out.glob(f"*/{_RECORD}"))
+    for path in paths:
+        try:
+            record = json.loads(path.read_bytes())
+            subject = str(record["subject"])
+        except (OSError, ValueError, KeyError, TypeError):
+            msg = f"{path.parent.name}/{path.name}: is no case record."
+            yield SubjectReading(subject=path.parent.name, folder=None, problem=UsageError(msg))
+            continue
+        yield SubjectReading(subject=subject, folder=None, record=record)
+
+
+def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]:
+    """Return the cases that an output was made from, as far as its input root is still there."""
+    if run.get("merged"):
+        found: dict[str, SubjectReading] = {}
+        for part in run["merged"]:
+            told = read_run_file(Path(part))
+            found.update({} if told is None else cohort_cases(Path(part), told))
+        return found
+    root = run.get("input_root")
+    if not root or not Path(root).exists():
+        return {}
+    return cases_below(Path(root), out, lesions=run.get("lesions"))
+
+
+def cases_below(root: Path, out: Path, *, lesions: str | None) -> dict[str, SubjectReading]:
+    """Return the cases of a folder or manifest by subject; a name that comes twice is left out."""
+    found: dict[str, SubjectReading] = {}
+    twice = set()
+    for case in find_cases(root, out, shard=None):
+        if case.subject in found:
+            twice.add(case.subject)
+        found[case.subject] = SubjectReading(
+            subject=case.subject,
+            folder=case.folder,
+            sources=case.sources,
+            lesions=lesions,
+            problem=case.problem,
+        )
+    return {subject: reading for subject, reading in found.items() if subject not in twice}
+
+
+def _cohort_output(path: Path, name: str, run: Mapping[str, Any], protocol: LoadedProtocol) -> ReadingSet:
+    told = run.get("protocol") or {}
+    known = protocol_of_run(run)
+    cases = cohort_cases(path, run) if known is not None else {}
+    subjects = {}
+    for reading in _records(path):
+        case = cases.get(reading.subject)
+        subjects[reading.subject] = (
+            reading if case is None else replace(case, record=reading.record, problem=reading.problem)
+        )
+    if not subjects:
+        msg = f"{path}: its run has left no record."
+        raise UsageError(msg, hint="Run its batch again.")
+    shown = known or replace(protocol, sha256=str(told.get("sha256", "")))
+    return ReadingSet(
+        name=name,
+        label=_label(path),
+        kind="cohort_output",
+        protocol=shown,
+        subjects=subjects,
+        protocol_known=known is not None,
+    )
+
+
+def protocol_of_run(run: Mapping[str, Any]) -> LoadedProtocol | None:
+    """Return the protocol of a run by the text it kept, or the packaged one if that is it; else None."""
+    told = run.get("protocol") or {}
+    packaged = load_protocol(None)
+    if told.get("sha256") == packaged.sha256:
+        return packaged
+    try:
+        loaded = parse_protocol(str(told.get("text") or "").encode(), name="run.json")
+    except ProtocolError:
+        return None
+    return loaded if loaded.sha256 == told.get("sha256") else None
+
+
+def _of_one_subject(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
+    """Give the readings one subject where each is a single case or mask."""
+    single = all(
+        len(r.subjects) == 1 and (r.kind == "case" or (r.kind == "masks" and len(r.subjects) == 1))
+        for r in readings
+    )
+    names = [next(iter(r.subjects)) for r in readings]
+    if not single or len(set(names)) == 1:
+        return list(readings)
+    told = {_stated_subject(next(iter(r.subjects.values()))) for r in readings} - {None}
+    if len(told) > 1:
+        return list(readings)
+    common = told.pop() if told else names[0]
+    assert common is not None
+    renamed = []
+    for r in readings:
+        (reading,) = r.subjects.values()
+        called = None if reading.subject == common else reading.subject
+        renamed.append(replace(r, subjects={common: replace(reading, subject=common, called=called)}))
+    return renamed
+
+
+def _stated_subject(reading: SubjectReading) -> str | None:
+    """Return the subject that a ``case.toml`` names outright."""
+    if reading.folder is None or reading.sources is not None:
+        return None
+    try:
+        stated = tomllib.loads((reading.folder / CASE_FILE).read_text(encoding="utf-8")).get("subject")
+    except (OSError, ValueError):
+        return None
+    return stated if isinstance(stated, str) else None
