@@ -6,41 +6,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from tests.oracle_rule import Oracle, OracleCase
-from tests.rule_cases import (
-    agreed,
-    facts,
-    judge,
-    judge_masks,
-    mark_pet_only,
-    masks_of,
-    protocol_of,
-    random_case,
-    seen,
-)
+from tests.rule_cases import agreed, facts, judge, judge_masks, masks_of, protocol_of, seen
+from tests.rule_random import TURNS, marked_case, restored
 from volstrat.core.lesions import TumourEntry
 from volstrat.core.mask import Mask
 from volstrat.core.runs import LabelRuns, VoxelRuns
 
 if TYPE_CHECKING:
-    from tests.rule_cases import Affine, Bools
+    from numpy.typing import NDArray
 
 CASES_A_TEST = 50
-TURNS = [(order, flips) for order in permutations(range(3)) for flips in product((1, -1), repeat=3)]
-
-
-def marked_case(seed: int) -> OracleCase:
-    """Return a random case whose PET-only regions have rows as well."""
-    rng = np.random.default_rng(seed)
-    case = random_case(rng)
-    mark_pet_only(rng, case, list(Oracle(case).pet_only))
-    return case
 
 
 @pytest.mark.parametrize("batch", range(6))
@@ -83,38 +64,6 @@ def single_changes(case: OracleCase) -> set[tuple[str, str, str]]:
     return changes
 
 
-def stored(
-    affine: Affine, voxels: Bools, turn: tuple[tuple[int, ...], tuple[int, ...]]
-) -> tuple[Affine, Bools]:
-    """Store the same image with its axes in another order and direction."""
-    order, flips = turn
-    moved = affine.copy()
-    moved[:3, :3] = affine[:3, list(order)]
-    turned = voxels.transpose(order)
-    for axis, flip in enumerate(flips):
-        if flip < 0:
-            moved[:3, 3] += moved[:3, axis] * (turned.shape[axis] - 1)
-            moved[:3, axis] *= -1
-            turned = np.flip(turned, axis)
-    return moved, turned
-
-
-def restored(case: OracleCase, *, ct: int | None, pet: int | None) -> OracleCase:
-    """Return the case with the CT's masks, the PET's, or both stored another way."""
-    again = replace(case)
-    if ct is not None:
-        again.affine = stored(case.affine, next(iter(case.lesions.values())), TURNS[ct])[0]
-        again.lesions = {i: stored(case.affine, v, TURNS[ct])[1] for i, v in case.lesions.items()}
-        if case.resectable is not None:
-            again.resectable = stored(case.affine, case.resectable, TURNS[ct])[1]
-    if pet is not None and case.avid is not None and case.avid_affine is not None:
-        again.avid_affine, again.avid = stored(case.avid_affine, case.avid, TURNS[pet])
-        if case.field_affine is case.avid_affine:
-            again.field_affine = again.avid_affine
-            again.field_shape = again.avid.shape  # type: ignore[assignment] - three axes
-    return again
-
-
 def test_storage_order_of_either_grid_decides_nothing() -> None:
     """All 48 ways to store each grid give the same counts, attribution, ids, reviews and stratum."""
     other = np.random.default_rng(7).permutation(len(TURNS))
@@ -138,7 +87,7 @@ def test_translation_decides_nothing() -> None:
         assert after == before
 
 
-def _moved(affine: Affine) -> Affine:
+def _moved(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     moved = affine.copy()
     moved[:3, 3] += [-137.0, 64.0, 512.0]
     return moved

@@ -52,7 +52,7 @@ def assert_same(runs: LabelRuns, labels: NDArray[np.int64]) -> None:
 @st.composite
 def stretches(draw: st.DrawFn) -> NDArray[np.int64]:
     """Labels in stretches: long empty ones, single voxels, labels side by side."""
-    parts = draw(st.lists(st.tuples(st.sampled_from([0, 0, 1, 2, 100]), st.integers(1, 60)), max_size=40))
+    parts = draw(st.lists(st.tuples(st.sampled_from([0, 0, 1, 2, 3, 100]), st.integers(1, 60)), max_size=40))
     return np.array([value for value, length in parts for _ in range(length)], dtype=np.int64)
 
 

@@ -373,8 +373,8 @@ def test_layers_larger_than_a_piece_stay_apart(tmp_path: Path, layers_last: bool
     shape = (101, 97, 61)
     layers = [random_labels(seed, shape, 3) for seed in (1, 2, 3)]
     layers[1][:, :, 20:50] = 0
-    for layer in layers:
-        layer[10:] = 0
+    for dense in layers:
+        dense[10:] = 0
     stored = np.stack([layer.astype("u1" if named == "uchar" else "<i2") for layer in layers])
     raw = stored.transpose(1, 2, 3, 0).tobytes(order="F") if layers_last else stored.tobytes(order="F")
     turn = -1 if layers_last else 1

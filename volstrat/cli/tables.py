@@ -15,6 +15,7 @@ _STATUS = {
 }
 _HOLDS = {True: "yes", False: "no", None: "unknown"}
 _MOST_LESIONS = 60
+_SCREEN_LINES = 40
 
 
 def case_table(record: dict[str, Any]) -> str:
@@ -183,41 +184,104 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
+def _wrapped(text: str, indent: str, *, hanging: int = 2) -> list[str]:
     return textwrap.wrap(
         _printable(text),
         WIDTH,
         initial_indent=indent,
-        subsequent_indent=indent + "  ",
+        subsequent_indent=indent + " " * hanging,
         break_on_hyphens=False,
     )
 
 
 def inspection_table(found: dict[str, Any]) -> str:
-    """Render what `inspect_case` found for a person."""
+    """Render what `inspect_case` found for a person, on one screen where that is possible."""
+    whole = _inspection_lines(found, most_segments=_MOST_LESIONS)
+    for most in (12, 6, 3):
+        if len(whole) <= _SCREEN_LINES:
+            break
+        whole = _inspection_lines(found, most_segments=most)
+    return "\n".join(whole)
+
+
+def _inspection_lines(found: dict[str, Any], *, most_segments: int) -> list[str]:
     lines = [*_wrapped(f"{found['subject']}: roles from {found['told_by']}", ""), ""]
+    frames: dict[str, str] = {}
     for entry in found["inputs"]:
-        lines += _wrapped(f"{entry['role']:<12}{entry['path']}", "")
+        lines += _wrapped(f"{entry['role']:<11} {entry['path']}", "", hanging=12)
         if entry["error"]:
             lines += _wrapped(f"cannot be read: {entry['error']}", " " * 12)
             continue
-        lines += _wrapped(_what(entry), " " * 12)
-        lines += [
-            f"{'':<12}{s['number']:>5}  {_printable(s['name'] or '-'):<36.36}{s['voxels']:>12} voxels"
-            for s in entry["segments"]
-        ]
-    return "\n".join(lines)
+        for line in _what(entry, frames):
+            lines += _wrapped(line, " " * 12)
+        lines += _segments(entry["segments"], most_segments)
+    if found["unused"]:
+        lines += ["", "Plays no role"]
+        for one in found["unused"]:
+            lines += _wrapped(_unused(one), "  ")
+    if frames:
+        lines += ["", "Frame of reference"]
+        lines += [f"  {name}  {uid}" for uid, name in frames.items()]
+    if found["findings"]:
+        lines += ["", *_findings(found["findings"])]
+    return lines[:-1] if lines[-1] == "" else lines
 
 
-def _what(entry: dict[str, Any]) -> str:
+def _segments(segments: list[dict[str, Any]], most: int) -> list[str]:
+    lines = [
+        f"{'':<12}{s['number']:>5}  {_printable(s['name'] or '-'):<36.36}{s['voxels']:>12} voxels"
+        for s in segments[:most]
+    ]
+    if len(segments) > most:
+        lines.append(f"{'':<12}... and {len(segments) - most} more (--json lists all)")
+    return lines
+
+
+def _what(entry: dict[str, Any], frames: dict[str, str]) -> list[str]:
+    """Describe an entry; frames of reference get a letter each, so that equal ones can be seen."""
     if entry["grid"] is None:
-        return f"{entry['format']}, {entry.get('rows', 0)} rows"
+        return [f"{entry['format']}, {entry.get('rows', 0)} rows"]
     shape = " x ".join(str(n) for n in entry["grid"]["shape"])
     spacing = " x ".join(f"{n:.4g}" for n in entry["grid"]["spacing_mm"])
     frame = entry["grid"]["frame_of_reference_uid"]
-    return f"{entry['format']}, {shape} voxels of {spacing} mm" + (
-        f", frame of reference {frame}" if frame else ""
-    )
+    about = [f"frame {frames.setdefault(frame, _letters(len(frames)))}"] if frame else []
+    if entry["series"] is not None:
+        about.append(_series(entry["series"]))
+    return [
+        f"{entry['format']}, {shape} voxels of {spacing} mm",
+        ", ".join(part for part in about if part),
+        "" if entry["suv"] is None else _suv(entry["suv"]),
+    ]
+
+
+def _letters(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number)
+
+
+def _series(series: dict[str, Any]) -> str:
+    parts = [repr(series["description"]) if series["description"] else "", series["date"] or ""]
+    if series["attenuation_corrected"] is False:
+        parts.append("not attenuation-corrected")
+    return ", ".join(part for part in parts if part)
+
+
+def _suv(suv: dict[str, Any]) -> str:
+    if suv["problem"] is not None:
+        return f"no SUV: {suv['problem']}"
+    factor = "by slice" if suv["suvbw_factor"] is None else f"= value x {suv['suvbw_factor']:.6g}"
+    uptake = "" if suv["uptake_minutes"] is None else f", uptake {suv['uptake_minutes']:.0f} min"
+    return f"SUVbw {factor} ({suv['units']}{uptake})"
+
+
+def _unused(one: dict[str, Any]) -> str:
+    parts = [one["kind"] if one["count"] == 1 else f"{one['count']} x {one['kind']}"]
+    if one["path"] is not None:
+        parts.append(one["path"])
+    if one["series"] is not None:
+        parts += [_series(one["series"]), f"{one['series']['slices']} slices"]
+    names = [s["name"] or str(s["number"]) for s in one["segments"]]
+    parts += names[:6] + ([f"and {len(names) - 6} more"] if len(names) > 6 else [])
+    return ", ".join(part for part in parts if part)
 
 
 def suv_table(found: dict[str, Any]) -> str:

@@ -29,8 +29,9 @@
 
   const columns = [
     ["subject", "Subject"], ["status", "Status"], ["stratum", "Stratum"],
-    ["total", "Tumour ml"], ["resectable", "Resectable ml"], ["percent", "Resectable %"],
-    ["avid", "FDG-avid ml"], ["avidPercent", "Avid resectable %"], ["lesions", "Lesions"], ["say", "To look at"],
+    ["percent", "Resectable % (95 %)"], ["say", "To look at"], ["total", "Tumour ml"],
+    ["resectable", "Resectable ml"], ["avid", "FDG-avid ml"], ["avidPercent", "Avid resectable %"],
+    ["lesions", "Lesions"],
   ];
   const numeric = new Set(["total", "resectable", "percent", "avid", "avidPercent", "lesions"]);
 

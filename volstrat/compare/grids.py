@@ -10,6 +10,7 @@ import numpy as np
 
 from volstrat.core.alignment import align_masks, resample_nearest
 from volstrat.core.findings import Finding
+from volstrat.core.lesions import TumourEntry
 from volstrat.core.mask import Mask
 from volstrat.core.measure import CaseMasks, measure_case
 from volstrat.core.runs import LabelRuns, VoxelRuns
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from volstrat.case import CaseResult
     from volstrat.core.grid import VoxelGrid
-    from volstrat.core.lesions import TumourEntry
+    from volstrat.core.lesions import Lesions
     from volstrat.core.measure import Measurements
     from volstrat.core.protocol import Protocol
 
@@ -130,7 +131,8 @@ def on_one_grid(
             f"{error.message} Its own stratum and volumes are those of its own grid."
         )
         findings = (Finding(code="resampled", severity="warning", message=message, where=names[1]),)
-    moves = (_Mover(common, tolerance_mm, False), _Mover(common, tolerance_mm, bool(findings)))
+    resampled = b.measured.lesions if findings else None
+    moves = (_Mover(common, tolerance_mm), _Mover(common, tolerance_mm, resampled=resampled))
     measured = []
     for result, protocol, move in zip((a, b), protocols, moves, strict=True):
         moved = move(result.inputs.masks)
@@ -145,30 +147,42 @@ def _unpointed(masks: CaseMasks) -> CaseMasks:
 
 
 class _Mover:
-    """Brings masks onto a grid: by whole voxels, or by nearest neighbour."""
+    """Brings masks onto a grid: by whole voxels or, given the lesions, by nearest neighbour.
 
-    def __init__(self, grid: VoxelGrid, tolerance_mm: float, resample: bool) -> None:
-        self._grid, self._tolerance_mm, self._resample = grid, tolerance_mm, resample
+    Lesions that are resampled keep their ids.
+    """
+
+    def __init__(self, grid: VoxelGrid, tolerance_mm: float, *, resampled: Lesions | None = None) -> None:
+        self._grid, self._tolerance_mm, self._resampled = grid, tolerance_mm, resampled
 
     def __call__(self, masks: CaseMasks) -> CaseMasks:
         own = masks.grid
         if own.shape == self._grid.shape and np.array_equal(own.affine, self._grid.affine):
             return masks
-        resectable = masks.resectable
+        resectable, rows = masks.resectable, masks.rows
+        tumour = tuple(replace(entry, mask=self._mask(entry.mask)) for entry in masks.tumour)
+        if self._resampled is not None:
+            tumour = (self._lesions(self._resampled),)
+            kept = {f"L{label}" for label in tumour[0].mask.runs.values}
+            rows = tuple(row for row in rows if row.lesion_id in kept or row.lesion_id.startswith("P"))
         return replace(
             masks,
             grid=self._grid,
-            tumour=tuple(self._entry(entry) for entry in masks.tumour),
+            tumour=tumour,
             resectable=None if resectable is None else self._voxels(resectable, own),
+            rows=rows,
         )
 
-    def _entry(self, entry: TumourEntry) -> TumourEntry:
-        return replace(entry, mask=self._mask(entry.mask))
+    def _lesions(self, lesions: Lesions) -> TumourEntry:
+        numbers = np.array([int(lesion_id[1:]) for lesion_id in lesions.ids], dtype=np.int64)
+        labels = numbers[lesions.lesion] if numbers.size else lesions.lesion
+        mask = Mask(grid=lesions.grid, runs=LabelRuns(lesions.starts, lesions.stops, labels))
+        return TumourEntry(mask=self._mask(mask), instances="labels")
 
     def _voxels(self, voxels: VoxelRuns, own: VoxelGrid) -> VoxelRuns:
         return self._mask(Mask(grid=own, runs=LabelRuns.from_sets([(1, voxels)]))).voxels()
 
     def _mask(self, mask: Mask) -> Mask:
-        if self._resample:
+        if self._resampled is not None:
             return resample_nearest(mask, self._grid)
         return mask.on_grid(self._grid, tolerance_mm=self._tolerance_mm)

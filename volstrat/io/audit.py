@@ -3,7 +3,7 @@
 An entry is ``{entry, recorded_at, event, detail, previous_sha256, sha256}``: ``entry`` counts from 1,
 ``recorded_at`` is UTC, ``previous_sha256`` is the ``sha256`` of the entry before (64 zeros for the first),
 and ``sha256`` is that of the entry's own canonical JSON without the key ``sha256`` (keys sorted, no spaces,
-UTF-8). A chain cannot show that its tail was cut: whoever keeps a trail keeps its `TrailHead` elsewhere.
+ASCII, other characters escaped). A chain cannot show that its tail was cut: whoever keeps a trail keeps its `TrailHead` elsewhere.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import stat
 from typing import TYPE_CHECKING
 
 from volstrat.core.marks import LesionRow, Marking
@@ -28,6 +29,7 @@ COLUMNS = (
 )
 """Columns of a lesion table; the first two are required."""
 
+_LARGEST_BYTES = 1 << 26
 _POINT = ("x_mm", "y_mm", "z_mm")
 
 
@@ -155,16 +157,25 @@ def read_bytes(path: Path) -> bytes:
     Raises
     ------
     InputFileError
-        If it is absent, a directory or unreadable.
+        If it is absent, no regular file, larger than any table or settings file, or unreadable.
     """
     try:
+        told = path.stat()  # first, because opening a pipe waits for somebody to write into it
+        if stat.S_ISDIR(told.st_mode):
+            msg = f"{path.name}: is a directory where a file is expected."
+            raise InputFileError(msg, hint="Name the file itself.")
+        if not stat.S_ISREG(told.st_mode):
+            msg = f"{path.name}: is not a regular file."
+            raise InputFileError(msg, hint="Copy it to a file.")
+        if told.st_size > _LARGEST_BYTES:
+            msg = f"{path.name}: has {told.st_size} bytes; at most {_LARGEST_BYTES} are taken as text to read."
+            raise InputFileError(msg, hint="Check that it is the file that is meant.")
         return path.read_bytes()
-    except IsADirectoryError as error:
-        msg = f"{path.name}: is a directory where a file is expected."
-        raise InputFileError(msg) from error
+    except InputFileError:
+        raise
     except FileNotFoundError as error:
         msg = f"{path.name}: no such file."
         raise InputFileError(msg, hint="Check the name and the folder.") from error
     except OSError as error:
         msg = f"{path.name}: cannot be read ({error.strerror})."
-        raise InputFileError(msg) from error
+        raise InputFileError(msg, hint="Check the file's permissions and the disk.") from error

@@ -52,8 +52,8 @@ def annotate(
     """
     inks = (_BLACK, _WHITE) if light else (_WHITE, _BLACK)
     width, height = picture.size
-    text = max(_SMALLEST_TEXT, min(width, height) // 34)
-    letter = max(_SMALLEST_LETTER, min(width, height) // 20)
+    text = max(_SMALLEST_TEXT, min(width, height) // 27)
+    letter = max(_SMALLEST_LETTER, min(width, height) // 17)
     left, right, top, bottom = letters
     margin = text // 2
     for word, at, anchor in (
@@ -156,7 +156,7 @@ def draw_label(
     picture: Image, at: tuple[float, float], name: str, style: Style, *, selected: bool
 ) -> None:
     """Write a lesion's name with the sign of its marking beside it, kept within the picture."""
-    text = max(_SMALLEST_TEXT + 1, min(picture.size) // 32) + (2 if selected else 0)
+    text = max(_SMALLEST_TEXT + 1, min(picture.size) // 26) + (2 if selected else 0)
     rim = _BLACK
     tile = _tile(name, text, style.colour, rim)
     sign = text * 0.8

@@ -1,0 +1,212 @@
+"""Timing for the benchmarks: rows of one table run in turn, medians, peak memory of a process of its own.
+
+Rows are interleaved: each round runs every row once, so that what else the machine does falls on all of
+them alike. Wall time is what a person waits; processor time is said beside it, since it shows who keeps
+several cores busy. Peak memory is that of a new process that does the row's work once, imports included.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SCRIPTS = Path(__file__).resolve().parent
+ROOT = SCRIPTS.parent
+_SLOW_SECONDS = 3.0
+_VERY_SLOW_SECONDS = 12.0
+# A process takes over its parent's peak when it starts, so a small one stands between.
+_LAUNCHER = """
+import json, os, sys, time
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+begin = time.perf_counter()
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, used = os.wait4(child, 0)
+seconds = time.perf_counter() - begin
+peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(json.dumps([seconds, used.ru_utime + used.ru_stime, peak, os.waitstatus_to_exitcode(status)]))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One way to do the work of a table.
+
+    Parameters
+    ----------
+    name : str
+        Also how a process of its own is asked for the row.
+    work : callable
+        Returns what it found, which must equal what the other rows of its ``answer`` found.
+    needs : tuple of str
+        Modules without which the row is left out, and said to be.
+    answer : str
+        Rows of one word must find the same; "" compares with nothing.
+    program : tuple of str
+        Where given, the row is a whole program: its arguments; ``work`` is not used.
+    accepts : tuple of int
+        Exit codes of the program that mean it did its work.
+    """
+
+    name: str
+    work: Callable[[], object] = lambda: None
+    needs: tuple[str, ...] = ()
+    answer: str = ""
+    program: tuple[str, ...] = ()
+    accepts: tuple[int, ...] = (0,)
+
+
+@dataclass(slots=True)
+class Timed:
+    """What was seen of one row: seconds of each run, and bytes at most."""
+
+    row: Row
+    seconds: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    peak_bytes: int | None = None
+    found: object = None
+    missing: str = ""
+
+    @property
+    def median(self) -> float:
+        """Median wall time, seconds."""
+        return statistics.median(self.seconds)
+
+
+Timings = dict[str, Timed]
+
+
+class BenchmarkError(RuntimeError):
+    """A row failed, or found something other than the rows it is compared with."""
+
+
+def run_rows(rows: Sequence[Row], *, runs: int, peak: Callable[[Row], Sequence[str]] | None) -> Timings:
+    """Run all rows, round by round; rows that take long run less often.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    runs : int
+        Rounds; a row that takes 3 s runs in three of them at most, one that takes 12 s in one.
+    peak : callable or None
+        Arguments of a process that does one row's work once.
+    """
+    timed = {row.name: Timed(row) for row in rows}
+    for seen in timed.values():
+        seen.missing = ", ".join(name for name in seen.row.needs if find_spec(name) is None)
+    present = [seen for seen in timed.values() if not seen.missing]
+    for number in range(runs):
+        for seen in present:
+            if number < _rounds(seen, runs):
+                _run_once(seen)
+        _said(f"round {number + 1} of {runs}")
+    for seen in present:
+        if not seen.row.program and peak is not None:
+            _said(f"peak memory: {seen.row.name}")
+            seen.peak_bytes = run_program(peak(seen.row))[2]
+    _said("")
+    _check_answers(present)
+    return timed
+
+
+def _rounds(seen: Timed, runs: int) -> int:
+    if not seen.seconds:
+        return runs
+    slowest = max(seen.seconds)
+    return min(runs, 1 if slowest > _VERY_SLOW_SECONDS else 3 if slowest > _SLOW_SECONDS else runs)
+
+
+def _run_once(seen: Timed) -> None:
+    if seen.row.program:
+        seconds, processor, peak, code = run_program(seen.row.program)
+        if code not in seen.row.accepts:
+            msg = f"{seen.row.name}: {' '.join(seen.row.program)} ended with exit code {code}"
+            raise BenchmarkError(msg)
+        seen.peak_bytes = max(seen.peak_bytes or 0, peak)
+    else:
+        gc.collect()
+        begin, used = time.perf_counter(), time.process_time()
+        seen.found = seen.row.work()
+        seconds, processor = time.perf_counter() - begin, time.process_time() - used
+        if not seen.row.answer:
+            seen.found = None
+    seen.seconds.append(seconds)
+    seen.processor.append(processor)
+
+
+def run_program(arguments: Sequence[str]) -> tuple[float, float, int, int]:
+    """Run a program; wall and processor seconds, peak bytes, exit code. What it prints is thrown away."""
+    launched = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, *arguments], capture_output=True, check=True, text=True
+    )
+    told: list[Any] = json.loads(launched.stdout)
+    if told[3] != 0 and launched.stderr:
+        sys.stderr.write(launched.stderr)
+    return told[0], told[1], told[2], told[3]
+
+
+def _check_answers(present: Sequence[Timed]) -> None:
+    found: dict[str, Timed] = {}
+    for seen in present:
+        if seen.row.answer:
+            first = found.setdefault(seen.row.answer, seen)
+            if seen.found != first.found:
+                msg = f"{seen.row.name} found {seen.found}, {first.row.name} found {first.found}"
+                raise BenchmarkError(msg)
+
+
+def _said(text: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
+
+
+def table(title: str, timings: Timings, *, base: str) -> None:
+    """Print a table; ratios are to the row ``base``."""
+    print(f"\n{title}")
+    width = max(len(name) for name in timings)
+    print(f"{'':{width}}  {'ms':>10}  {'cpu ms':>10}  {'ratio':>8}  {'peak MB':>8}  runs")
+    unit = timings[base].median if timings[base].seconds else float("nan")
+    for name, seen in timings.items():
+        if seen.missing:
+            print(f"{name:{width}}  not run: {seen.missing} is not installed")
+            continue
+        ms, cpu = 1000 * seen.median, 1000 * statistics.median(seen.processor)
+        peak = "" if seen.peak_bytes is None else f"{seen.peak_bytes / 1e6:.0f}"
+        print(
+            f"{name:{width}}  {ms:>10,.1f}  {cpu:>10,.1f}  {seen.median / unit:>8.2f}  {peak:>8}  "
+            f"{len(seen.seconds)}"
+        )
+
+
+def goal(text: str, value: float, limit: float) -> None:
+    """Print whether a goal is met: a value that must not lie above its limit."""
+    print(f"  {'met    ' if value <= limit else 'NOT MET'}  {text}: {value:.2f} (at most {limit:g})")
+
+
+def machine() -> str:
+    """Say what the numbers were taken on; no name of a host."""
+    import platform
+
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+        else:
+            model = platform.processor()
+    except OSError:
+        model = platform.processor()
+    load = ", ".join(f"{x:.2f}" for x in os.getloadavg())
+    return f"{model or platform.machine()}, {os.cpu_count()} cores; {platform.system()}; load {load}"

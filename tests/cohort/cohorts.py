@@ -1,0 +1,119 @@
+"""Small cohorts for tests, and what is done with their cases in place of measuring."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from make_cohort import subject_files
+from volstrat.cohort.folders import OWN_FILES
+from volstrat.cohort.tasks import assess
+from volstrat.cohort.worker import do_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from volstrat.cohort.pool import TakeTask
+    from volstrat.cohort.tasks import Limits, Receipt, WorkerContext
+    from volstrat.io.case_file import CaseSources
+    from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.record import CaseRecord
+
+STABLE_FILES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
+"""What must be the same to the byte, whoever made it, and however often it was interrupted."""
+
+
+def write_case(folder: Path, number: int = 0) -> Path:
+    """Write one small case."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in subject_files(number).items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """Return the bytes of everything that must not depend on how a run went."""
+    found = {name: (out / name).read_bytes() for name in STABLE_FILES}
+    return found | {path.relative_to(out).as_posix(): path.read_bytes() for path in out.glob("*/case.json")}
+
+
+class InlineRunner:
+    """Does tasks in this process: for tests of all but the workers."""
+
+    def __init__(self, context: WorkerContext, *, workers: int, limits: Limits) -> None:
+        del workers, limits
+        self.context = context
+        self.done: list[str] = []
+
+    def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
+        """Yield receipts as `LocalRunner` does."""
+        while not ended():
+            task = take(0.05)
+            if task is not None:
+                yield do_task(task, self.context)
+            yield None
+
+
+def segfault(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+    """Die of subject S00003."""
+    if sources.subject == "S00003":
+        ctypes.string_at(0)
+    return assess(sources, protocol)
+
+
+def misbehave(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+    """Die of one subject, sleep for ever over another, eat all memory over a third, be killed over a fourth."""
+    if sources.subject == "S00002":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if sources.subject == "S00004":
+        time.sleep(3600)
+    if sources.subject == "S00005":
+        eaten = [bytearray(b"\1" * 2**24)]
+        while True:
+            eaten.append(bytearray(eaten[0]))
+    if sources.subject == "S00007":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return assess(sources, protocol)
+
+
+def die_once(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+    """Die the first time a case is read: a file beside it remembers."""
+    mark = sources.folder / "died-here"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return assess(sources, protocol)
+
+
+def slowly(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+    """Take a tenth of a second more than needed."""
+    time.sleep(0.1)
+    return assess(sources, protocol)
+
+
+def touch_while_reading(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+    """Write to an input while it is being measured, every time."""
+    with sources.entries["tumour"][0].path.open("ab") as stream:
+        stream.write(b"")
+    os.utime(sources.entries["tumour"][0].path)
+    return assess(sources, protocol)
+
+
+def touch_once_while_reading(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+    """Write to an input while it is measured the first time, as a copy that just comes to its end."""
+    mark = sources.folder.parent / f"touched {sources.folder.name}"
+    if not mark.exists():
+        mark.touch()
+        return touch_while_reading(sources, protocol)
+    return assess(sources, protocol)
+
+
+def odd_name(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+    """Put a name that is not UTF-8 into a record, as file names may be."""
+    record: dict[str, Any] = assess(sources, protocol)
+    record["inputs"][0]["path"] = "tumour\udcff.nii.gz"
+    return record

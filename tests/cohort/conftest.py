@@ -1,0 +1,37 @@
+"""Cohorts and a fast way to run them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from make_cohort import make_cohort
+from tests.cohort.cohorts import InlineRunner
+from volstrat.cohort import CohortResult, run_cohort
+from volstrat.io.protocol_files import load_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    """Make a cohort of eight subjects."""
+    make_cohort(tmp_path / "in", 8)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CohortResult]:
+    """Return ``run_cohort`` with the packaged protocol, working in this process."""
+    monkeypatch.setattr("volstrat.cohort.run.LocalRunner", InlineRunner)
+    return partial(run_cohort, protocol=load_protocol(), workers=1)
+
+
+@pytest.fixture
+def run_apart() -> Callable[..., CohortResult]:
+    """Return ``run_cohort`` with the packaged protocol, with worker processes."""
+    return partial(run_cohort, protocol=load_protocol())

@@ -1,0 +1,150 @@
+"""What the protocol's choices change, and PET-only regions in the counts (DESIGN section 2)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rule_cases import codes, counts
+from tests.rule_rows import COLD, judged
+
+# --- the protocol's alternatives ----------------------------------------------------------------
+
+
+def test_ablation_counts_false_makes_ablatable_unresectable_in_both_predicates() -> None:
+    """400 resectable and 300 ablatable of 1000: 70 % with ablation, 40 % without."""
+    lesions = ((400, "resectable", None), (300, "ablatable", None), (300, "unresectable", None))
+    avid = [(440, 449)]  # on the ablatable lesion
+    on = judged(*lesions, avid=avid)
+    off = judged(*lesions, avid=avid, ablation_counts=False)
+    assert counts(on, "stratum_1") == (True, 700, 700, 1000)
+    assert counts(on, "stratum_2") == (True, 10, 10, 10)
+    assert counts(off, "stratum_1") == (False, 400, 400, 1000)
+    assert counts(off, "stratum_2") == (False, 0, 0, 10)
+    assert (on["stratum"], off["stratum"]) == ("stratum_1", "ineligible")
+    assert off["lesions"][1]["resectability"] == "ablatable"
+    assert off["lesions"][1]["resectable_fraction"] == 0.0
+    assert off["volumes"]["resectable_fraction"] == 0.4
+    assert "ablation" in codes(on, "info")
+
+
+def test_both_fit_decides_where_both_predicates_hold() -> None:
+    """Stratum 1 by default, stratum 2 where the protocol says so; a finding tells."""
+    lesions = ((700, "resectable", None), (300, "unresectable", None))
+    first, second = (
+        judged(*lesions, avid=[(0, 9)], both_fit=choice) for choice in ("stratum_1", "stratum_2")
+    )
+    assert (first["stratum"], second["stratum"]) == ("stratum_1", "stratum_2")
+    assert "both_strata_hold" in codes(first, "info")
+    assert "both_strata_hold" in codes(second, "info")
+
+
+def test_both_fit_stratum_2_makes_an_open_stratum_2_matter() -> None:
+    """Stratum 1 holds, but where both would go to stratum 2 an unknown one leaves the case open."""
+    lesions = ((700, "resectable", None), (300, "unknown", None))
+    assert judged(*lesions, avid=[(740, 749)])["stratum"] == "stratum_1"
+    open_case = judged(*lesions, avid=[(740, 749)], both_fit="stratum_2")
+    assert (open_case["stratum"], open_case["status"]) == (None, "not_assessable")
+    assert codes(open_case, "blocking")
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [
+        (("resectable", "unresectable"), True),
+        (("unresectable", "unresectable"), False),
+        (("unknown", "unresectable"), None),
+        (("unknown", "resectable"), True),
+        (("ablatable", "unknown"), True),
+    ],
+)
+def test_exclusion_b_read_as_none_resectable(words: tuple[str, str], holds: bool | None) -> None:
+    """Under the other reading a subject is out only where none of the avid disease is resectable."""
+    record = judged(
+        (50, words[0], None),
+        (50, words[1], None),
+        COLD,
+        avid=[(0, 9), (90, 99)],
+        exclusion_b="none_resectable",
+    )
+    assert record["predicates"]["stratum_2"]["holds"] is holds
+    assert record["stratum"] == {True: "stratum_2", False: "ineligible", None: None}[holds]
+
+
+def test_exclusion_b_read_as_none_resectable_still_needs_avid_disease() -> None:
+    """Without avid disease stratum 2 is false under either reading."""
+    record = judged((100, "resectable", None), COLD, avid=[], exclusion_b="none_resectable")
+    assert record["predicates"]["stratum_2"]["holds"] is False
+
+
+# --- PET-only regions in the counts ---------------------------------------------------------------
+
+
+def test_pet_only_regions_count_in_stratum_2_and_not_in_the_total() -> None:
+    """An unresectable PET-only region turns 100 % into 50 %; the total tumour volume stays."""
+    # L1 = 0-99, COLD = 140-1039; 200 free voxels of 0.5 mm follow from 1080: P1 at 1180-1189 is 70 mm off.
+    lesions = ((100, "resectable", None), COLD)
+    record = judged(*lesions, avid=[(0, 9), (1180, 1189)], regions={"P1": ("unresectable", None)})
+    assert counts(record, "stratum_2") == (False, 10, 10, 20)
+    assert counts(record, "stratum_1") == (False, 100, 100, 1000)
+    marked = judged(*lesions, avid=[(0, 9), (1180, 1189)], regions={"P1": ("ablatable", None)})
+    assert counts(marked, "stratum_2") == (True, 20, 20, 20)
+    assert (marked["status"], marked["stratum"]) == ("assigned", "stratum_2")
+
+
+def test_unmarked_pet_only_region_is_unknown_and_reviewed_whatever_the_stratum() -> None:
+    """Open in stratum 2; in stratum 1 it changes nothing, and still a person must look."""
+    lesions = ((100, "resectable", None), COLD)
+    record = judged(*lesions, avid=[(0, 9), (1180, 1189)])
+    assert counts(record, "stratum_2") == (None, 10, 20, 20)
+    assert record["status"] == "not_assessable"
+    assert "pet_only_region" in codes(record, "review")
+    first = judged((1000, "resectable", None), avid=[(0, 9), (1180, 1189)])
+    assert (first["status"], first["stratum"]) == ("review", "stratum_1")
+    assert "pet_only_region" in codes(first, "review")
+    explicit = judged(*lesions, avid=[(0, 9), (1180, 1189)], regions={"P1": ("unknown", None)})
+    assert "pet_only_region" in codes(explicit, "review")
+
+
+def test_dismissed_region_leaves_every_count_and_stays_listed() -> None:
+    """`not_avid` calls it physiological: no voxel, no millilitre, no review."""
+    lesions = ((100, "resectable", None), COLD)
+    record = judged(*lesions, avid=[(0, 9), (1180, 1189)], regions={"P1": (None, "not_avid")})
+    assert counts(record, "stratum_2") == (True, 10, 10, 10)
+    assert (record["status"], record["stratum"]) == ("assigned", "stratum_2")
+    assert record["volumes"]["pet_only_ml"] == 0.0
+    # Ten voxels of 0.5 x 3.0 x 2.2 mm = 33 mm3.
+    assert record["volumes"]["fdg_avid_ml"] == pytest.approx(0.033)
+    (region,) = record["pet_only_regions"]
+    assert (region["lesion_id"], region["fdg_avidity"], region["fdg_avid_ml"]) == ("P1", "not_avid", 0.0)
+
+
+def test_only_dismissed_regions_leave_no_avid_disease() -> None:
+    """Everything avid was physiological and PET covered the tumour: not observed."""
+    record = judged((100, "resectable", None), COLD, avid=[(1180, 1189)], regions={"P1": (None, "not_avid")})
+    assert record["predicates"]["stratum_2"]["avid_disease"] == "not_observed"
+    assert record["stratum"] == "ineligible"
+
+
+@pytest.mark.parametrize(
+    ("word", "holds", "percents"),
+    [
+        ("resectable", True, 100 * 80 / 110),
+        ("unresectable", False, 100 * 70 / 110),
+        ("unknown", None, 100 * 70 / 110),
+    ],
+)
+def test_pet_only_in_total_is_worked_in_ml(word: str, holds: bool | None, percents: float) -> None:
+    """70 of 100 tumour voxels and a PET-only region of a tenth of their volume, by its marking."""
+    # L1 70 resectable, L2 30 unresectable: 70 %. P1 = 10 voxels: 80 of 110 (72.7 %) or 70 of 110 (63.6 %).
+    record = judged(
+        (70, "resectable", None),
+        (30, "unresectable", "not_avid"),
+        avid=[(300, 309)],
+        regions={"P1": (word, None)},
+        pet_only_in_total=True,
+    )
+    found = record["predicates"]["stratum_1"]
+    assert found["holds"] is holds
+    assert found["percent"] == pytest.approx(percents)
+    # (100 + 10) voxels x 0.5 x 3.0 x 2.2 mm3 = 363 mm3.
+    assert record["volumes"]["total_tumour_ml"] == pytest.approx(0.363)

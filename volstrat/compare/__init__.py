@@ -1,0 +1,17 @@
+"""Two or more readings of the same subjects: do they agree, on what do they differ, who must decide."""
+
+from __future__ import annotations
+
+from volstrat.compare.consensus import ConsensusResult, write_consensus
+from volstrat.compare.output import agreement_schema
+from volstrat.compare.pair import Settings
+from volstrat.compare.run import ComparisonResult, compare_readings
+
+__all__ = [
+    "ComparisonResult",
+    "ConsensusResult",
+    "Settings",
+    "agreement_schema",
+    "compare_readings",
+    "write_consensus",
+]

@@ -1,0 +1,301 @@
+"""Two readings of one subject: voxels, surfaces, lesions, markings, and what carries a difference."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case import read_inputs
+from volstrat.compare.grids import check_one_image, on_one_grid
+from volstrat.core.agreement import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
+from volstrat.core.marks import Marking
+from volstrat.core.measure import measure_case
+from volstrat.core.overlap import compare_masks
+from volstrat.core.runs import VoxelRuns
+from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from volstrat.case import CaseResult
+    from volstrat.compare.grids import OnOneGrid
+    from volstrat.core.agreement import Discordance, Outcome
+    from volstrat.core.matching import LesionMatching
+    from volstrat.core.measure import Measurements
+    from volstrat.core.protocol import Protocol
+    from volstrat.io.protocol_files import LoadedProtocol
+
+_NO_PET = "Avid disease was read in one reading alone, or in neither."
+_PET_GRIDS = "The avid masks lie on different grids."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a comparison is made with.
+
+    Parameters
+    ----------
+    surface_tolerance_mm : float
+        For the surface Dice.
+    match_distance_mm : float
+        Lesions without overlap match where their centroids are no farther apart.
+    resample : bool
+        Resample a reading whose grid differs onto the first one's.
+    """
+
+    surface_tolerance_mm: float = 2.0
+    match_distance_mm: float = 10.0
+    resample: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadCase:
+    """A reading of a subject that was measured, and by which protocol."""
+
+    name: str
+    result: CaseResult
+    protocol: LoadedProtocol
+
+
+def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> dict[str, Any]:
+    """Compare two readings of one subject.
+
+    Returns
+    -------
+    dict
+        As in ``agreement.json``. Readings that cannot be compared have an outcome that says so, and a reason.
+    """
+    protocols = (a.protocol.protocol, b.protocol.protocol)
+    try:
+        check_one_image(a.result, b.result)
+        grids = on_one_grid(
+            a.result,
+            b.result,
+            names=(a.name, b.name),
+            protocols=protocols,
+            resample=settings.resample,
+        )
+    except DifferentImageError as error:
+        return not_compared(a.name, b.name, "different_images", str(error))
+    except GridMismatchError as error:
+        return not_compared(a.name, b.name, "different_grids", str(error))
+    pair = _readings(a, b, grids, settings)
+    if isinstance(pair, str):
+        discordance, why, matching = None, pair, _matching(grids, settings)
+    else:
+        discordance, why, matching = pair.discordance(), "", pair.matching
+    apart = voxels_not_alike(grids.a, grids.b, protocols=protocols)
+    voxel_ml = grids.a.lesions.grid.voxel_volume_mm3 / 1000
+    return {
+        "a": a.name,
+        "b": b.name,
+        "outcome": "compared",
+        "reason": "",
+        "tumour": _agreement(grids.a.lesions.voxels(), grids.b.lesions.voxels(), grids.a, settings),
+        "resectable": _agreement(
+            _resectable(grids.a, protocols[0]), _resectable(grids.b, protocols[1]), grids.a, settings
+        ),
+        "fdg_avid": _avid_agreement(grids, settings),
+        "lesions": _lesions(a, b, grids, matching, settings),
+        "detection": {
+            "matched": len(matching.pairs),
+            "only_a": len(matching.only_in_a),
+            "only_b": len(matching.only_in_b),
+            "split": sum(group.kind == "split" for group in matching.groups),
+            "merged": sum(group.kind == "merged" for group in matching.groups),
+            "f1": matching.detection_f1,
+        },
+        "not_alike_ml": apart.count * voxel_ml,
+        "discordance": None if discordance is None else _discordance(discordance),
+        "discordance_reason": why,
+        "findings": [asdict(finding) for finding in grids.findings],
+    }
+
+
+def not_compared(a: str, b: str, outcome: str, reason: str) -> dict[str, Any]:
+    """Return the form of a pair whose voxels could not be compared."""
+    return {
+        "a": a,
+        "b": b,
+        "outcome": outcome,
+        "reason": reason,
+        "tumour": None,
+        "resectable": None,
+        "fdg_avid": None,
+        "lesions": [],
+        "detection": None,
+        "not_alike_ml": None,
+        "discordance": None,
+        "discordance_reason": reason,
+        "findings": [],
+    }
+
+
+def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) -> TwoReadings | str:
+    """Return both readings under both protocols, or why that cannot be."""
+    own, sides = (a, b), []
+    for n, measured in enumerate((grids.a, grids.b)):
+        mine, other = own[n].protocol.protocol, own[1 - n].protocol.protocol
+        foreign = measured
+        if not same_rule(mine, other):
+            rule = replace(other, avidity=mine.avidity)
+            try:
+                masks = measured.masks
+                if (mine.tumour_scope, mine.geometry_tolerance_mm) != (
+                    other.tumour_scope,
+                    other.geometry_tolerance_mm,
+                ):
+                    masks = grids.moves[n](read_inputs(own[n].result.sources, rule).masks)
+                foreign = measure_case(masks, rule)
+            except VolstratError as error:
+                return f"Reading {own[n].name} cannot be measured by the protocol of the other: {error}"
+        sides.append(Reading(protocol=mine, measured=measured, under_other=foreign))
+    return TwoReadings(sides[0], sides[1], distance_mm=settings.match_distance_mm)
+
+
+def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
+    from volstrat.core.hybrid import match_readings
+
+    return match_readings(grids.a, grids.b, distance_mm=settings.match_distance_mm)
+
+
+def _resectable(measured: Measurements, protocol: Protocol) -> VoxelRuns:
+    marked = measured.marked
+    counted = [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)]
+    runs = [
+        VoxelRuns.from_intervals(marked.starts[marked.worst == m], marked.stops[marked.worst == m])
+        for m in counted
+    ]
+    voxels = VoxelRuns.empty()
+    for one in runs:
+        voxels = voxels.union(one)
+    return voxels
+
+
+def _agreement(a: VoxelRuns, b: VoxelRuns, measured: Measurements, settings: Settings) -> dict[str, Any]:
+    grid = measured.lesions.grid
+    return asdict(compare_masks(a, b, grid, tolerance_mm=settings.surface_tolerance_mm))
+
+
+def _avid_agreement(grids: OnOneGrid, settings: Settings) -> dict[str, Any]:
+    """Compare avid voxels on the PET grid; a drawn mask or the rule's, whichever is in force."""
+    found = [m.attribution for m in (grids.a, grids.b)]
+    if found[0] is None or found[1] is None:
+        return {"outcome": "not_compared", "reason": _NO_PET}
+    here, there = found[0].grid, found[1].grid
+    if here.shape != there.shape or here.corner_displacement_mm(there) > 1e-3:
+        return {"outcome": "not_compared", "reason": _PET_GRIDS}
+    return asdict(
+        compare_masks(found[0].avid, found[1].avid, here, tolerance_mm=settings.surface_tolerance_mm)
+    )
+
+
+_SURFACE = ("surface_dice", "hd95_mm", "mean_surface_distance_mm")
+
+
+def _lesions(
+    a: ReadCase, b: ReadCase, grids: OnOneGrid, matching: LesionMatching, settings: Settings
+) -> list[dict[str, Any]]:
+    """Put the lesions side by side: pairs, then what is part of another, then what one alone has."""
+    sides = (
+        _Side(a, grids.a),
+        _Side(b, grids.b),
+    )
+    rows = []
+    for pair in matching.pairs:
+        voxels = [side.measured.lesions.of(n - 1) for side, n in zip(sides, (pair.a, pair.b), strict=True)]
+        found = compare_masks(
+            voxels[0],
+            voxels[1],
+            grids.a.lesions.grid,
+            tolerance_mm=settings.surface_tolerance_mm,
+        )
+        rows.append(
+            {
+                **_row("matched", sides, pair.a - 1, pair.b - 1),
+                "matched_by": pair.matched_by,
+                "centroid_distance_mm": pair.centroid_distance_mm,
+                "dice": pair.dice,
+                "volume_difference_ml": found.volume_difference_ml,
+                **{key: getattr(found, key) for key in _SURFACE},
+            }
+        )
+    partner_a = {pair.a: pair.b for pair in matching.pairs}
+    partner_b = {pair.b: pair.a for pair in matching.pairs}
+    for group in matching.groups:
+        for part in group.parts:
+            if group.kind == "split" and partner_a.get(group.whole) != part:
+                row = _row("part", sides, None, part - 1)
+                rows.append({**row, "part_of": sides[0].ids[group.whole - 1]})
+            elif group.kind == "merged" and partner_b.get(group.whole) != part:
+                row = _row("part", sides, part - 1, None)
+                rows.append({**row, "part_of": sides[1].ids[group.whole - 1]})
+    rows += [_row("only_a", sides, n - 1, None) for n in matching.only_in_a]
+    rows += [_row("only_b", sides, None, n - 1) for n in matching.only_in_b]
+    return rows
+
+
+class _Side:
+    """One reading's lesions as its record has them."""
+
+    def __init__(self, case: ReadCase, measured: Measurements) -> None:
+        self.measured = measured
+        self.ids = measured.lesions.ids
+        self._records = {lesion["lesion_id"]: lesion for lesion in case.result.record["lesions"]}
+
+    def told(self, lesion: int | None) -> dict[str, Any] | None:
+        """Return id, volume, place, marking and avidity of a lesion."""
+        if lesion is None:
+            return None
+        record = self._records[self.ids[lesion]]
+        keys = (
+            "lesion_id",
+            "volume_ml",
+            "centroid_mm",
+            "resectability",
+            "resectable_fraction",
+            "fdg_avidity",
+        )
+        return {key: record[key] for key in keys}
+
+
+def _row(kind: str, sides: Sequence[_Side], a: int | None, b: int | None) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "a": sides[0].told(a),
+        "b": sides[1].told(b),
+        "part_of": None,
+        "matched_by": None,
+        "centroid_distance_mm": None,
+        "dice": None,
+        "volume_difference_ml": None,
+        **dict.fromkeys(_SURFACE),
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "stratum": outcome.stratum,
+        "stratum_1_holds": outcome.stratum_1_holds,
+        "stratum_2_holds": outcome.stratum_2_holds,
+        "stratum_1_percent": outcome.stratum_1_percent,
+        "stratum_2_percent": outcome.stratum_2_percent,
+    }
+
+
+def _discordance(found: Discordance) -> dict[str, Any]:
+    return {
+        "level": found.level,
+        "attributed_to": found.attributed_to,
+        "carried_by": [list(group) for group in found.carried_by],
+        "differing": list(found.differing),
+        "same": [i for i in INGREDIENTS if i not in found.differing],
+        "swaps": [
+            {
+                "ingredient": swap.ingredient,
+                "a_with_that_of_b": _outcome(swap.a_with_that_of_b),
+                "b_with_that_of_a": _outcome(swap.b_with_that_of_a),
+            }
+            for swap in found.swaps
+        ],
+    }

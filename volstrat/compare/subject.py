@@ -1,0 +1,199 @@
+"""One subject in all readings: its record in each, every two compared, and what is at stake."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case import assess_case
+from volstrat.compare.pair import ReadCase, compare_pair, not_compared
+from volstrat.core.agreement import INGREDIENTS, LEVELS
+from volstrat.core.findings import Finding
+from volstrat.errors import VolstratError
+from volstrat.record import failure_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from volstrat.compare.pair import Settings
+    from volstrat.compare.readings import ReadingSet
+    from volstrat.record import CaseRecord
+
+_STAKES = (
+    "trial_entry",
+    "which_stratum",
+    "no_stratum_in_one",
+    "not_comparable",
+    "predicates",
+    "review",
+    "voxels",
+    "none",
+)
+"""What is at stake between readings, gravest first; `stake_of` says what each is."""
+
+RANK = {stake: rank for rank, stake in enumerate(_STAKES)}
+
+
+def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Settings) -> dict[str, Any]:
+    """Compare what readings have of one subject.
+
+    Returns
+    -------
+    dict
+        A subject of ``agreement.json``. Nothing that one subject has wrong stops the others.
+    """
+    cases: dict[str, ReadCase] = {}
+    told, findings = [], []
+    for reading in readings:
+        case, entry, found = _read(subject, reading)
+        told.append(entry)
+        findings += found
+        if case is not None:
+            cases[reading.name] = case
+    by_name = {entry["reading"]: entry for entry in told}
+    findings += _names(subject, readings)
+    pairs = [
+        _pair(by_name[a.name], by_name[b.name], cases, settings, subject)
+        for a, b in combinations(readings, 2)
+    ]
+    return {
+        "subject": subject,
+        "outcome": _outcome(pairs),
+        "reason": next((pair["reason"] for pair in pairs if pair["outcome"] != "compared"), ""),
+        "stake": stake_of(told, pairs),
+        "attributed_to": _attributed_to(pairs),
+        "readings": told,
+        "pairs": pairs,
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def _read(subject: str, reading: ReadingSet) -> tuple[ReadCase | None, dict[str, Any], list[Finding]]:
+    """Measure a subject anew; where its files are not there its record speaks."""
+    found = reading.subjects.get(subject)
+    if found is None:
+        return None, _entry(reading, None, "absent"), []
+    if found.record is not None and found.folder is None and found.sources is None:
+        return None, _entry(reading, found.record, "record"), []
+    try:
+        result = assess_case(found.find(reading.protocol), reading.protocol)
+    except Exception as error:
+        record = failure_record(subject=subject, error=error, protocol=reading.protocol)
+        return None, _entry(reading, record, "measured"), _changed(reading, found.record, record)
+    case = ReadCase(name=reading.name, result=result, protocol=reading.protocol)
+    return case, _entry(reading, result.record, "measured"), _changed(reading, found.record, result.record)
+
+
+def _changed(reading: ReadingSet, before: CaseRecord | None, now: CaseRecord) -> list[Finding]:
+    """Say where an output's record is not what its files give now."""
+    keys = ("status", "stratum", "predicates", "volumes", "inputs")
+    if before is None or all(before.get(key) == now[key] for key in keys):
+        return []
+    message = (
+        f"Reading {reading.name}: the files no longer give the record that stands in the output; what they "
+        "give now is compared. `volstrat verify` says what changed."
+    )
+    return [Finding(code="record_outdated", severity="warning", message=message, where=reading.name)]
+
+
+def _names(subject: str, readings: Sequence[ReadingSet]) -> list[Finding]:
+    called = {
+        r.name: r.subjects[subject].called or subject
+        for r in readings
+        if subject in r.subjects and r.subjects[subject].called is not None
+    }
+    if not called:
+        return []
+    told = " and ".join(f"{name} calls it {other!r}" for name, other in called.items())
+    message = f"Taken as one subject, {subject!r}, as each reading is a single case: {told}."
+    return [Finding(code="subject_names_differ", severity="warning", message=message)]
+
+
+def _entry(reading: ReadingSet, record: CaseRecord | None, source: str) -> dict[str, Any]:
+    """Return what a reading's record says, as far as readings are compared by it."""
+    entry: dict[str, Any] = {"reading": reading.name, "source": source}
+    keys = ("status", "stratum", "predicates", "volumes", "error", "protocol")
+    entry |= {key: None if record is None else record[key] for key in keys}
+    return entry | {"lesions": None if record is None or record["error"] else len(record["lesions"])}
+
+
+def _pair(
+    a: dict[str, Any], b: dict[str, Any], cases: dict[str, ReadCase], settings: Settings, subject: str
+) -> dict[str, Any]:
+    names = (a["reading"], b["reading"])
+    for entry, other in ((a, b), (b, a)):
+        if entry["source"] == "absent":
+            where = "neither reading" if other["source"] == "absent" else f"reading {other['reading']} only"
+            return not_compared(*names, "only_in_one", f"{subject!r} is in {where}.")
+    for entry in (a, b):
+        if entry["error"] is not None:
+            told = f"Reading {entry['reading']} failed: {entry['error']['message']}"
+            return not_compared(*names, "failed", told)
+    for entry in (a, b):
+        if entry["source"] == "record":
+            told = f"The files behind reading {entry['reading']} are not there; its record alone is compared."
+            return not_compared(*names, "records_only", told)
+    try:
+        return compare_pair(cases[names[0]], cases[names[1]], settings)
+    except VolstratError as error:
+        return not_compared(*names, "failed", str(error))
+
+
+def _outcome(pairs: Sequence[dict[str, Any]]) -> str:
+    """Return the one outcome of all pairs, or "partly_compared"."""
+    outcomes = {pair["outcome"] for pair in pairs}
+    if len(outcomes) == 1:
+        return str(outcomes.pop())
+    return "partly_compared" if "compared" in outcomes else sorted(outcomes)[0]
+
+
+def _attributed_to(pairs: Sequence[dict[str, Any]]) -> str | None:
+    """Join the ingredients that carry the gravest level of difference between any two readings."""
+    for level in LEVELS:
+        found = [p["discordance"] for p in pairs if p["discordance"] and p["discordance"]["level"] == level]
+        named = {i for d in found for group in d["carried_by"] for i in group}
+        if named:
+            return "+".join(i for i in INGREDIENTS if i in named)
+    return None
+
+
+def stake_of(readings: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Say what hangs on who is right.
+
+    In falling order: whether the subject enters the trial (a stratum or ineligible); which stratum; whether
+    there is a stratum at all; readings that could not be compared; the same stratum though a predicate
+    differs; the same stratum where one reading calls for a review and the other does not; the same in all of
+    this, but not every voxel counted alike; nothing. Within each, the more millilitres not counted alike
+    come first.
+
+    Returns
+    -------
+    dict
+        ``kind``, ``rank`` (0 is gravest) and ``ml``, the largest volume that two readings do not count alike.
+    """
+    strata = {r["stratum"] for r in readings if r["source"] != "absent" and r["error"] is None}
+    given = strata - {None}
+    ml = max((p["not_alike_ml"] for p in pairs if p["not_alike_ml"] is not None), default=None)
+    predicates = {_holds(r) for r in readings if r["predicates"] is not None}
+    statuses = {r["status"] for r in readings if r["status"] is not None}
+    if "ineligible" in given and len(given) > 1:
+        kind = "trial_entry"
+    elif len(given) > 1:
+        kind = "which_stratum"
+    elif None in strata and given:
+        kind = "no_stratum_in_one"
+    elif any(p["outcome"] not in {"compared", "records_only"} for p in pairs):
+        kind = "not_comparable"
+    elif len(predicates) > 1:
+        kind = "predicates"
+    elif len(statuses) > 1:
+        kind = "review"
+    else:
+        kind = "voxels" if ml else "none"
+    return {"kind": kind, "rank": RANK[kind], "ml": ml}
+
+
+def _holds(reading: dict[str, Any]) -> tuple[bool | None, bool | None]:
+    predicates = reading["predicates"]
+    return predicates["stratum_1"]["holds"], predicates["stratum_2"]["holds"]
