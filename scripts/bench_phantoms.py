@@ -42,14 +42,14 @@ class Body:
     avid: bool
 
 
-def lesions(seed: int, *, count: int = LESIONS, voxels: int = _VOXELS) -> list[Body]:
-    """Return lesions that do not touch, scaled to fill about so many CT voxels."""
+def lesions(seed: int, *, shape: Shape = CT_SHAPE, count: int = LESIONS, voxels: int = _VOXELS) -> list[Body]:
+    """Return lesions that do not touch, scaled to fill about so many voxels of the CT's spacing."""
     rng = np.random.default_rng(seed)
     radius = np.clip(rng.lognormal(0.0, 0.45, count), 0.4, 3.0)
     aspect = rng.uniform(0.8, 1.25, (count, 3))
     volume = 4 / 3 * np.pi * (radius[:, None] * aspect).prod(axis=1)
     half = radius[:, None] * aspect * (voxels * np.prod(CT_SPACING_MM) / volume.sum()) ** (1 / 3)
-    room = np.array(CT_SHAPE) * CT_SPACING_MM / 2 - 40
+    room = np.array(shape) * CT_SPACING_MM / 2 - 40
     placed: list[NDArray[np.float64]] = []
     while len(placed) < count:
         centre = rng.uniform(-room, room)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,23 +94,29 @@ class BenchmarkError(RuntimeError):
 def run_rows(rows: Sequence[Row], *, runs: int, peak: Callable[[Row], Sequence[str]] | None) -> Timings:
     """Run all rows, round by round; rows that take long run less often.
 
+    The first run of a row in this process warms it up and is not counted, unless the row takes so long
+    that it does not matter.
+
     Parameters
     ----------
     rows : sequence of Row
     runs : int
-        Rounds; a row that takes 3 s runs in three of them at most, one that takes 12 s in one.
+        Rounds that count; a row that takes 3 s runs in three of them at most, one that takes 12 s in one.
     peak : callable or None
         Arguments of a process that does one row's work once.
     """
     timed = {row.name: Timed(row) for row in rows}
     for seen in timed.values():
-        seen.missing = ", ".join(name for name in seen.row.needs if find_spec(name) is None)
+        seen.missing = _missing(seen.row.needs)
     present = [seen for seen in timed.values() if not seen.missing]
-    for number in range(runs):
+    for number in range(runs + 1):
         for seen in present:
-            if number < _rounds(seen, runs):
+            _said(f"round {number} of {runs}: {seen.row.name}")
+            if number <= _rounds(seen, runs):
                 _run_once(seen)
-        _said(f"round {number + 1} of {runs}")
+    for seen in present:
+        if len(seen.seconds) > 1:
+            del seen.seconds[0], seen.processor[0]
     for seen in present:
         if not seen.row.program and peak is not None:
             _said(f"peak memory: {seen.row.name}")
@@ -120,11 +126,24 @@ def run_rows(rows: Sequence[Row], *, runs: int, peak: Callable[[Row], Sequence[s
     return timed
 
 
+def _missing(modules: Sequence[str]) -> str:
+    """Say which module stands in the way, and why; "" if none does."""
+    for name in modules:
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            return f"{error.name} is not installed"
+        except Exception as error:  # a package may be broken here in any way
+            return f"importing {name} fails ({type(error).__name__}: {error})"
+    return ""
+
+
 def _rounds(seen: Timed, runs: int) -> int:
+    """How many runs of a row count, going by those there were; 0: the first one stands."""
     if not seen.seconds:
         return runs
-    slowest = max(seen.seconds)
-    return min(runs, 1 if slowest > _VERY_SLOW_SECONDS else 3 if slowest > _SLOW_SECONDS else runs)
+    fastest = min(seen.seconds)
+    return min(runs, 0 if fastest > _VERY_SLOW_SECONDS else 3 if fastest > _SLOW_SECONDS else runs)
 
 
 def _run_once(seen: Timed) -> None:
@@ -180,7 +199,7 @@ def table(title: str, timings: Timings, *, base: str) -> None:
     unit = timings[base].median if timings[base].seconds else float("nan")
     for name, seen in timings.items():
         if seen.missing:
-            print(f"{name:{width}}  not run: {seen.missing} is not installed")
+            print(f"{name:{width}}  not run: {seen.missing}")
             continue
         ms, cpu = 1000 * seen.median, 1000 * statistics.median(seen.processor)
         peak = "" if seen.peak_bytes is None else f"{seen.peak_bytes / 1e6:.0f}"

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from sample_expectations import measured, must, verdict
+from sample_dicom import Study, ct_series, named, pt_series, segmentation, structure_set
+from sample_expectations import measured, must, suv_max, verdict
 from sample_files import content, metaimage, nifti, nrrd
 from sample_phantoms import MIRRORED, OBLIQUE, SAGITTAL, STRAIGHT, Box, Ellipsoid, Grid, Lesion, Phantom
 
@@ -48,6 +49,13 @@ PET_MIRRORED = Grid(
 )
 PET_SAGITTAL = Grid(
     shape=(26, 29, 34), spacing_mm=(4.0, 4.0, 3.0), axes=STRAIGHT, origin_mm=(-48.3, -103.7, 167.6)
+)
+# 70 x 60 x 55 mm, small enough for DICOM in a repository.
+CT_DICOM = Grid(
+    shape=(44, 40, 22), spacing_mm=(1.6, 1.5, 2.5), axes=OBLIQUE, origin_mm=(-61.37, -112.83, 871.19)
+)
+PET_DICOM = Grid(
+    shape=(26, 27, 28), spacing_mm=(4.0, 4.0, 3.0), axes=STRAIGHT, origin_mm=(-85.7, -140.3, 864.9)
 )
 
 
@@ -185,7 +193,10 @@ def ineligible_nothing_avid() -> Subject:
 
 
 def exactly_70_percent() -> Subject:
-    """L1 = 10 x 7 x 10 = 700 voxels goes, L2 = 10 x 3 x 10 = 300, hot, stays: 700 / 1000."""
+    """L1 = 10 x 7 x 10 = 700 voxels goes, L2 = 10 x 3 x 10 = 300, hot, stays: 700 / 1000.
+
+    Any error of volume is an error across the threshold, so a person must look.
+    """
     p = Phantom(
         ct=CT_MIRRORED,
         pet=PET_MIRRORED,
@@ -194,7 +205,10 @@ def exactly_70_percent() -> Subject:
             Lesion(shape=Box((38, 30, 12), (48, 33, 22)), marking="unresectable", spill_mm=3.0),
         ),
     )
-    expected = measured(p, verdict("stratum_1", stratum_2=False, avid_disease="observed"))
+    stated = verdict(
+        "stratum_1", status="review", stratum_2=False, avid_disease="observed", findings=("borderline",)
+    )
+    expected = measured(p, stated)
     must(expected["predicates"]["stratum_1"]["part_voxels"] == 700, "700 resectable voxels")
     must(expected["predicates"]["stratum_1"]["whole_voxels"] == 1000, "1000 tumour voxels")
     case_toml = """\
@@ -485,6 +499,58 @@ def broken_file() -> Subject:
     )
 
 
+def dicom_objects() -> Subject:
+    """CT, PT in Bq/ml, a SEG on the CT and an RTSTRUCT on the PT, as an archive exports them.
+
+    The SEG's "Resectable" is L2; the table adds that L3 can be ablated and that P1 is bowel. "Spleen" is
+    no role's name.
+    """
+    p = Phantom(
+        ct=CT_DICOM,
+        pet=PET_DICOM,
+        lesions=(
+            Lesion(shape=Ellipsoid((14.2, 13.1, 11.3), (16, 14, 15)), marking="unresectable"),
+            Lesion(shape=Ellipsoid((32.4, 27.8, 10.2), (11, 10, 12)), marking="resectable", spill_mm=3.0),
+            Lesion(shape=Ellipsoid((33.6, 8.3, 16.1), (8, 7, 7)), marking="ablatable", spill_mm=2.0, suv=4.0),
+        ),
+        pet_only=(
+            Lesion(shape=Ellipsoid((9.0, 35.0, 17.0), (7, 7, 7)), marking="not_avid", spill_mm=0.0, suv=5.0),
+        ),
+    )
+    labels = p.labels()
+    spleen = np.zeros(p.ct.shape, dtype=bool)
+    spleen[2:9, 30:38, 2:6] = True
+    hounsfield = np.where(labels > 0, 95, np.where(spleen, 120, 70))
+    expected = measured(
+        p, verdict("stratum_2", stratum_2=True, avid_disease="observed", findings=("ablation",))
+    )
+    for number, highest in suv_max(p).items():
+        expected["lesions"][f"L{number}"]["suv_max"] = highest
+    study = Study(number=15, name="S15_dicom")
+    ct = ct_series(study, hounsfield, p.ct.affine)
+    masks = {
+        "Liver metastasis 1": labels == 1,
+        "Liver metastasis 2": labels == 2,
+        "Primary tumour": labels == 3,
+        "Resectable": labels == 2,
+        "Spleen": spleen,
+    }
+    avid = structure_set(study, {"FDG avid disease": p.avid()}, p.pet_grid().affine)
+    table = "lesion_id,resectability,fdg_avidity,reason\nL3,ablatable,,1.5 cm\nP1,,not_avid,bowel\n"
+    return Subject(
+        name="S15_dicom",
+        story="DICOM alone: CT, PET in Bq/ml, SEG and RTSTRUCT, found by their headers",
+        files={
+            **named("DICOM/SE0001", reversed(ct)),  # from the head down
+            **named("DICOM/SE0002", pt_series(study, p.suv(), p.pet_grid().affine)),
+            **named("DICOM/SE0003", [segmentation(study, masks, ct)]),
+            **named("DICOM/SE0004", [avid]),
+            "lesions.csv": table.encode(),
+        },
+        expected=expected,
+    )
+
+
 SUBJECTS = (
     clear_stratum_1,
     stratum_2_with_spill,
@@ -500,6 +566,7 @@ SUBJECTS = (
     slicer_segments,
     pet_field_too_short,
     broken_file,
+    dicom_objects,
 )
 
 

@@ -115,6 +115,16 @@ def add_avid(phantom: Phantom, result: dict[str, Any]) -> None:
     }
 
 
+def suv_max(phantom: Phantom) -> dict[int, float]:
+    """Return the highest SUV of each hot lesion's avid region, by lesion number."""
+    suv, held = phantom.suv(), tumour_in_pet(phantom)
+    found: dict[int, float] = {}
+    for region in regions(phantom.avid()):
+        for number in {number for voxel in region for number in held.get(voxel, ())}:
+            found[number] = max(int(suv[voxel]) for voxel in region) / 16
+    return found
+
+
 def ml(voxels: int, grid: Grid) -> float:
     """Return a volume in ml, to six decimals."""
     return round(voxels * grid.voxel_ml, 6)

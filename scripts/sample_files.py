@@ -95,7 +95,14 @@ def metaimage(volume: Array, affine: Array) -> bytes:
 
 
 def content(name: str, data: bytes) -> bytes:
-    """Return a file's bytes with what is compressed laid open: another zlib may pack differently."""
+    """Return a file's bytes with what is compressed laid open: another zlib may pack differently.
+
+    Of DICOM it is what the elements say.
+    """
+    if data[128:132] == b"DICM":
+        from sample_dicom import dicom_content
+
+        return dicom_content(data)
     if name.endswith(".nrrd"):
         header, packed = data.split(b"\n\n", 1)
         return header + _unpacked(packed)

@@ -78,7 +78,7 @@ def voxel_holding(point: NDArray[np.float64], affine: Affine, shape: Voxel) -> V
 
 def points_upward(direction: NDArray[np.float64]) -> bool:
     """Tell whether a grid axis rises in the patient axis that it lies closest to."""
-    return bool(direction[int(np.argmax(np.abs(direction)))] > 0)
+    return bool(direction[int(np.argmax(np.round(np.abs(direction), 4)))] > 0)
 
 
 def regions_of(avid: Bools) -> list[list[Voxel]]:

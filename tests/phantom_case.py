@@ -1,10 +1,10 @@
 """One phantom case, written in any format and storage order, with its numbers worked out by hand.
 
 CT: 26 x 22 x 12 voxels of 0.8 x 0.7 x 2.5 mm, tilted and off-centre. Three cuboids of tumour:
-L1 8 x 6 x 4 = 192 voxels, L2 6 x 5 x 3 = 90, L3 3 x 3 x 3 = 27; 309 in all. Resectable: all of L1, and
-9 voxels (one slice) of L3: 201 of 309, 65.0 %; 40 further voxels lie outside tumour.
+L1 8 x 6 x 4 = 192 voxels, L2 6 x 5 x 3 = 90, L3 3 x 3 x 3 = 27; 309 in all. Resectable: all of L2, and
+9 voxels (one slice) of L3: 99 of 309, 32.0 %; 40 further voxels lie outside tumour.
 PET: 4.1 x 3.9 x 3.3 mm on a lattice of its own. Avid: the PET voxels that hold the centre of a voxel of
-L1, and one voxel far from all tumour.
+L2, and one voxel far from all tumour.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BOXES = {
     3: (slice(4, 7), slice(16, 19), slice(8, 11)),
 }
 COUNTS = {"L1": 192, "L2": 90, "L3": 27}
-RESECTABLE_VOXELS, TOTAL_VOXELS = 201, 309
+RESECTABLE_VOXELS, TOTAL_VOXELS = 99, 309
 VOXEL_ML = 0.8 * 0.7 * 2.5 / 1000
 PET_SPACING_MM = (4.1, 3.9, 3.3)
 
@@ -49,20 +49,20 @@ def labels() -> NDArray[np.uint8]:
 
 
 def resectable() -> NDArray[np.uint8]:
-    """Return all of L1, one slice of L3, and 40 voxels that are no tumour."""
-    dense = (labels() == 1).astype(np.uint8)
+    """Return all of L2, one slice of L3, and 40 voxels that are no tumour."""
+    dense: NDArray[np.uint8] = (labels() == 2).astype(np.uint8)
     dense[4:7, 16:19, 8] = 1
     dense[12:22, 20:22, 6:8] = 1
     return dense
 
 
 def pet() -> Volume:
-    """Return the avid mask on the PET lattice: 14 x 13 x 16 voxels round the CT's middle, turned by itself."""
+    """Return the avid mask on the PET lattice: 14 x 13 x 16 voxels round the CT's middle, turned."""
     shape = (14, 13, 16)
     affine = oblique(33, PET_SPACING_MM, tilt=0.2)
     middle = CT_AFFINE[:3, :3] @ (np.array(SHAPE) / 2) + CT_AFFINE[:3, 3]
     affine[:3, 3] = middle - affine[:3, :3] @ (np.array(shape) / 2)
-    centres = np.argwhere(labels() == 1) @ CT_AFFINE[:3, :3].T + CT_AFFINE[:3, 3]
+    centres = np.argwhere(labels() == 2) @ CT_AFFINE[:3, :3].T + CT_AFFINE[:3, 3]
     index = np.rint((centres - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T).astype(int)
     dense = np.zeros(shape, dtype=np.uint8)
     dense[tuple(index.T)] = 1

@@ -52,7 +52,7 @@ def rows_of(table: Rows) -> tuple[LesionRow, ...]:
         LesionRow(
             lesion_id=name,
             resectability=None if words[0] is None else Marking[words[0].upper()],
-            fdg_avidity=words[1],  # type: ignore[arg-type] - the two words or None
+            fdg_avidity=words[1],  # type: ignore[arg-type]  # the two words or None
             where=f"row {n + 2}",
         )
         for n, (name, words) in enumerate(table.items())

@@ -62,7 +62,7 @@ def random_case(rng: np.random.Generator) -> OracleCase:
         for _ in range(int(rng.integers(0, 4))):
             avid |= _blob(rng, avid_shape, most=3)
         if rng.random() < 0.6:
-            field_shape, field_affine = avid.shape, avid_affine
+            field_shape, field_affine = (avid.shape[0], avid.shape[1], avid.shape[2]), avid_affine
     if rng.random() < 0.4 and field_shape is None:
         field_shape = (5, 5, 5)
         steps = rng.uniform(1.5, 4.0, 3)
@@ -189,5 +189,5 @@ def restored(case: OracleCase, *, ct: int | None, pet: int | None) -> OracleCase
         again.avid_affine, again.avid = stored(case.avid_affine, case.avid, TURNS[pet])
         if case.field_affine is case.avid_affine:
             again.field_affine = again.avid_affine
-            again.field_shape = again.avid.shape  # type: ignore[assignment] - three axes
+            again.field_shape = again.avid.shape
     return again

@@ -23,7 +23,7 @@ def judged(
     avid: list[tuple[int, int]] | None = None,
     regions: dict[str, tuple[str | None, str | None]] | None = None,
     pet_field: bool = True,
-    pet_step_mm: float = 1.0,
+    schema: bool = True,
     **changes: Any,  # noqa: ANN401 - any protocol field
 ) -> Record:
     """Return the record of lesions in a row, 40 voxels apart; PET shares the voxels' centres.
@@ -58,7 +58,7 @@ def judged(
         pet_field=grid if avid is not None and pet_field else None,
         rows=rows_of(table | (regions or {})),
     )
-    return judge_masks(masks, Protocol(boundary_shift_mm=(), **changes))
+    return judge_masks(masks, Protocol(boundary_shift_mm=(), **changes), schema=schema)
 
 
 COLD = (900, "unresectable", "not_avid")

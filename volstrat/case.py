@@ -15,7 +15,7 @@ from volstrat.core.findings import Finding
 from volstrat.core.lesions import TumourEntry
 from volstrat.core.marks import Marking
 from volstrat.core.mask import Mask
-from volstrat.core.measure import Avid, CaseMasks, Measurements, measure_case
+from volstrat.core.measure import Avid, CaseMasks, Measurements, measure_case, remark_case
 from volstrat.core.remnant import (
     LiverBurden,
     LiverRemnant,
@@ -31,7 +31,7 @@ from volstrat.io.lesion_table import read_bytes, read_lesion_table
 from volstrat.record import CaseRecord, failure_record, success_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from volstrat.core.grid import VoxelGrid
@@ -108,7 +108,37 @@ def assess_case(sources: CaseSources, protocol: LoadedProtocol) -> CaseResult:
         If the inputs cannot be read or do not fit together.
     """
     inputs = read_inputs(sources, protocol.protocol)
-    measured = measure_case(inputs.masks, protocol.protocol)
+    return _concluded(sources, inputs, measure_case(inputs.masks, protocol.protocol), protocol)
+
+
+def reassess_case(
+    result: CaseResult, rows: Mapping[str, LesionRow], protocol: LoadedProtocol
+) -> CaseResult:
+    """Stratify a case again with another lesion table; no file is read, and no geometry measured, again.
+
+    The record's inputs stay those that were read.
+
+    Parameters
+    ----------
+    result : CaseResult
+    rows : mapping of lesion or region id to LesionRow
+        The whole table.
+    protocol : LoadedProtocol
+        The one that the result was made under.
+
+    Raises
+    ------
+    LesionTableError
+        If a row does not fit the case.
+    """
+    measured = remark_case(result.measured, rows, protocol.protocol)
+    return _concluded(result.sources, result.inputs, measured, protocol)
+
+
+def _concluded(
+    sources: CaseSources, inputs: CaseInputs, measured: Measurements, protocol: LoadedProtocol
+) -> CaseResult:
+    """Apply the rule to what was measured."""
     remnant, liver, findings = _liver(sources, inputs, measured, protocol.protocol)
     verdict = reach_verdict(measured, protocol.protocol, findings=(*inputs.findings, *findings))
     record = success_record(
@@ -401,9 +431,23 @@ def _mask_input(sources: CaseSources, read: _ReadEntry) -> dict[str, Any]:
         "path": _relative(sources, read.entry.path),
         "format": read.read.format,
         "sha256": read.read.sha256,
+        "voxels_sha256": voxels_sha256(mask),
         "grid": grid_entry(mask.grid),
         "segments": segment_list(mask),
     }
+
+
+def voxels_sha256(mask: Mask) -> str:
+    """Hash which voxels carry which label, whatever the file's header and compression.
+
+    With it a rerun tells a changed header from changed voxels.
+    """
+    digest = hashlib.sha256()
+    for label in mask.runs.values:
+        runs = mask.runs.of(label)
+        for numbers in (np.array([label, runs.starts.size]), runs.starts, runs.stops):
+            digest.update(numbers.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def segment_list(mask: Mask) -> list[dict[str, Any]]:
@@ -418,6 +462,8 @@ def grid_entry(grid: VoxelGrid) -> dict[str, Any]:
     return {
         "shape": list(grid.shape),
         "spacing_mm": list(grid.spacing_mm),
+        "origin_mm": [float(x) for x in grid.affine[:3, 3]],
+        "directions": [[float(x) for x in row] for row in grid.directions],
         "frame_of_reference_uid": grid.frame_of_reference_uid,
     }
 

@@ -66,7 +66,7 @@ def segfault(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
 
 
 def misbehave(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
-    """Die of one subject, sleep for ever over another, eat all memory over a third, be killed over a fourth."""
+    """Die of one subject, sleep over another, eat memory over a third, be killed over a fourth."""
     if sources.subject == "S00002":
         os.kill(os.getpid(), signal.SIGSEGV)
     if sources.subject == "S00004":

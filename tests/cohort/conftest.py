@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,8 +27,13 @@ def cohort(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CohortResult]:
     """Return ``run_cohort`` with the packaged protocol, working in this process."""
-    monkeypatch.setattr("volstrat.cohort.run.LocalRunner", InlineRunner)
-    return partial(run_cohort, protocol=load_protocol(), workers=1)
+
+    def inline(source: Path, out: Path, **options: Any) -> CohortResult:  # noqa: ANN401
+        with monkeypatch.context() as patch:
+            patch.setattr("volstrat.cohort.run.LocalRunner", InlineRunner)
+            return run_cohort(source, out, **{"protocol": load_protocol(), "workers": 1, **options})
+
+    return inline
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.cohort import CohortResult
+    from volstrat.cohort.tasks import Assess
 
     Run = Callable[..., CohortResult]
 
@@ -239,29 +240,34 @@ def test_a_case_that_is_wrong_fails_under_its_own_name(cohort: Path, tmp_path: P
 
 
 AWKWARD = (
-    "S1", "s1", "S 1", "'S1'", '"S1"', "S1,S2", "S\n1", "-S1", "=S1+1", "<b>S1</b>", "..S1", "\u00c51",
+    "S1", "s1", "S 1", "'S1'", '"S1"', "S1,S2", "S\n1", "-S1", "=S1+1", "<b>S1", "S..1", "\u00c51",
     "A\u030a1", "cohort.csv", "Index.HTML", "50%", "S1\u2028x", "%53", "run.json ", "S1.", "x" * 250,
 )  # fmt: skip
 
 
 def test_awkward_names(tmp_path: Path, run: Run) -> None:
     """Each has its own row, by code point order, and its own folder, even where case does not count."""
+    named = list(AWKWARD)
     for n, name in enumerate(AWKWARD):
         write_case(tmp_path / "in" / name, n)
+    for name in ("../S1", "/S1", "S/1", "S\\1", "S\r1", "S\t1", ".S1"):  # only case.toml can say these
+        case = write_case(tmp_path / "in" / f"case {len(name)} {name[-3:].encode().hex()}")
+        (case / "case.toml").write_text(f'subject = {json.dumps(name)}\n[inputs]\ntumour = "tumour.nii.gz"\n')
+        named.append(name)
     out = tmp_path / "out"
     run(tmp_path / "in", out)
     from pyarrow import parquet
 
-    assert parquet.read_table(out / "cohort.parquet")["subject"].to_pylist() == sorted(AWKWARD)
-    assert len(rows(out)) == len(AWKWARD)
-    assert len((out / "cohort.csv").read_bytes().splitlines()) == len(AWKWARD) + 1
+    assert parquet.read_table(out / "cohort.parquet")["subject"].to_pylist() == sorted(named)
+    assert len(rows(out)) == len(named)
+    assert len((out / "cohort.csv").read_bytes().splitlines()) == len(named) + 1
     records = {json.loads(path.read_bytes())["subject"]: path for path in out.glob("*/case.json")}
-    assert sorted(records) == sorted(AWKWARD)
+    assert sorted(records) == sorted(named)
     folders = [path.parent.name.casefold() for path in records.values()]
-    assert len(set(folders)) == len(AWKWARD)
+    assert len(set(folders)) == len(named)
     assert (out / "cohort.csv").is_file()
     before = results(out)
-    assert run(tmp_path / "in", out).skipped == len(AWKWARD)
+    assert run(tmp_path / "in", out).skipped == len(named)
     assert results(out) == before
 
 
@@ -326,16 +332,16 @@ def test_unreadable_places_and_circles_harm_nobody(cohort: Path, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("assess", "status"), [("touch_while_reading", "failed"), ("touch_once_while_reading", None)]
+    ("assess", "failing"), [(cohorts.touch_while_reading, 8), (cohorts.touch_once_while_reading, 0)]
 )
 def test_a_file_that_changes_while_it_is_read(
-    cohort: Path, tmp_path: Path, run: Run, assess: str, status: str | None
+    cohort: Path, tmp_path: Path, run: Run, assess: Assess, failing: int
 ) -> None:
     """It is read once more; where it goes on changing, the subject fails and says so."""
     out = tmp_path / "out"
-    run(cohort, out, assess=getattr(cohorts, assess))
+    run(cohort, out, assess=assess)
     failed = [row for row in rows(out) if row["status"] == "failed"]
-    assert len(failed) == (8 if status else 0)
+    assert len(failed) == failing
     assert {row["error.message"] for row in failed} <= {"tumour.nii.gz: changed while it was read."}
 
 

@@ -40,19 +40,21 @@ def test_resectable_mask_drawn_one_voxel_off_leaves_100_percent(shift: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("inside", "part", "word"),
+    ("span", "part", "word"),
     [
-        pytest.param(18, 4, "partial", id="18 of 20 is 90 %"),
-        pytest.param(19, 5, "resectable", id="19 of 20 is exactly 95 %"),
+        pytest.param((0, 17), 4, "partial", id="18 of 20 is 90 %"),
+        pytest.param((2, 19), 4, "partial", id="18 of 20 at the other end"),
+        pytest.param((0, 18), 5, "resectable", id="19 of 20 is exactly 95 %"),
+        pytest.param((1, 19), 5, "resectable", id="19 of 20 at the other end"),
     ],
 )
-def test_lesion_is_whole_from_exactly_95_percent(inside: int, part: int, word: str) -> None:
+def test_lesion_is_whole_from_exactly_95_percent(span: tuple[int, int], part: int, word: str) -> None:
     """Below 95 % an avid voxel takes the nearest tumour voxel's marking, from 95 % on the lesion's."""
     # Lesion CT 0-19, PET voxels 0-4 at u = 1.5, 5.5, 9.5, 13.5, 17.5. With CT 0-17 resectable, PET voxel 4
     # lies halfway between CT 17 (resectable) and 18 (not): a tie, worst marking. PET voxel 3 (13.5)
-    # lies between CT 13 and 14: resectable. So 4 of 5 at 90 %.
+    # lies between CT 13 and 14: resectable. So 4 of 5 at 90 %; at the other end PET voxel 0 (1.5) ties.
     case = line_case({"L1": cells(20, (0, 19))}, avid=cells(5, (0, 4)), avid_affine=PET_4_MM)
-    case.resectable = cells(20, (0, inside - 1))
+    case.resectable = cells(20, span)
     _, record = agreed(case)
     assert record["lesions"][0]["resectability"] == word
     assert counts(record, "stratum_2") == (part == 5, part, part, 5)
@@ -182,6 +184,15 @@ def test_region_that_reaches_beyond_twice_the_distance_is_a_review(
     assert record["stratum"] == "ineligible"  # the flag never replaces the verdict
 
 
+@pytest.mark.parametrize(
+    ("shift_mm", "reviewed"), [(0.0009, False), (0.0011, True)], ids=["within the slack", "beyond it"]
+)
+def test_reach_includes_its_slack(shift_mm: float, reviewed: bool) -> None:
+    """20 mm and a thousandth, from the nearest tumour voxel."""
+    case = line_case({"L1": cells(30, (0, 0))}, avid=cells(30, (9, 20)), avid_affine=along(first_mm=shift_mm))
+    assert (avid_reviews(agreed(case)[1]) == ["avid_region_reaches_far"]) == reviewed
+
+
 def test_reach_is_measured_in_mm_on_the_protocols_distance() -> None:
     """With 4 mm the review starts beyond 8 mm."""
     case = line_case({"L1": cells(30, (0, 0))}, avid=cells(30, (0, 8)), distance_mm=4.0)
@@ -245,6 +256,23 @@ def test_centre_on_a_face_belongs_to_the_higher_side_in_patient_axes(
     oracle, record = agreed(case)
     assert oracle.avid_tumour_voxels == held
     assert record["volumes"]["fdg_avid_fraction"] == float(held)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-7, -1e-7], ids=["exact", "rounded one way", "the other way"])
+@pytest.mark.parametrize("mirrored", [False, True], ids=["stored upward", "stored downward"])
+def test_last_digits_of_a_45_degree_header_do_not_decide_a_face(mirrored: bool, noise: float) -> None:
+    """Where an axis is as close to LPS x as to y, x says which side of a face is the higher one."""
+    # PET axis i runs along (1, -1, 0) / sqrt(2): up in x, down in y. PET centres at -1 and 1 mm along it, the
+    # tumour centre on the face at 0 lies in the voxel of higher x.
+    turn = np.array([[1.0, 1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 2**0.5]]) / 2**0.5
+    turn[0, 0] += noise
+    affine = np.eye(4)
+    affine[:3, :3] = turn * np.array([-2.0 if mirrored else 2.0, 3.0, 3.0])
+    affine[:3, 3] = turn[:, 0] * (1.0 if mirrored else -1.0)
+    avid = cells(2, (0, 0) if mirrored else (1, 1))
+    case = OracleCase(affine=np.eye(4), lesions={"L1": np.ones((1, 1, 1), dtype=bool)})
+    case.avid, case.avid_affine = avid, affine
+    assert agreed(case)[1]["volumes"]["fdg_avid_fraction"] == 1.0
 
 
 def test_regions_are_26_connected_whatever_the_protocols_connectivity() -> None:

@@ -39,7 +39,7 @@ def judged(
     """Return the record of label maps (values, instances) as the tumour role's entries."""
     grid = grid_of(OBLIQUE, entries[0][0].shape)
     tumour = [
-        TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_dense(labels)), instances=instances)  # type: ignore[arg-type] - two words
+        TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_dense(labels)), instances=instances)  # type: ignore[arg-type]  # two words
         for labels, instances in entries
     ]
     masks = CaseMasks(
@@ -158,7 +158,7 @@ def test_connectivity_is_the_protocols(other: tuple[int, int, int], connectivity
             grid = grid_of(OBLIQUE, labels.shape)
             mask = Mask(grid=grid, runs=LabelRuns.from_dense(labels))
             masks = CaseMasks(grid=grid, tumour=[TumourEntry(mask=mask)])
-            protocol = Protocol(boundary_shift_mm=(), connectivity=connectivity)  # type: ignore[arg-type] - 6, 18, 26
+            protocol = Protocol(boundary_shift_mm=(), connectivity=connectivity)  # type: ignore[arg-type]  # 6, 18, 26
             assert len(judge_masks(masks, protocol, schema=False)["lesions"]) == lesions
 
 
@@ -196,6 +196,19 @@ def test_nothing_left_above_the_minimum_is_an_empty_tumour() -> None:
     record = judged((row_labels((1, 0, 1)), None), minimum_voxels=3)
     assert (record["status"], record["lesions"]) == ("not_assessable", [])
     assert "tumour_empty" in codes(record, "blocking")
+
+
+def test_named_segment_without_voxels_is_no_lesion_but_a_finding() -> None:
+    """A missing segment is not an empty one: the reader named it and drew nothing."""
+    grid = grid_of(OBLIQUE, (1, 1, 40))
+    runs = LabelRuns.from_dense(row_labels((1, 0, 3), (1, 10, 10)))
+    mask = Mask(grid=grid, runs=runs, names={1: "Metastasis A", 2: "Metastasis B"})
+    masks = CaseMasks(grid=grid, tumour=[TumourEntry(mask=mask)])
+    record = judge_masks(masks, Protocol(boundary_shift_mm=()))
+    assert sizes(record) == {"L1": 5}  # two segments: a lesion each, in pieces or not
+    (told,) = [f for f in record["findings"] if f["code"] == "empty_segment"]
+    assert told["where"] == "L2"
+    assert "Metastasis" not in told["message"]  # labels may name a patient
 
 
 # --- overlap --------------------------------------------------------------------------------------

@@ -79,10 +79,10 @@ def test_packaged_protocol_is_the_default_and_names_every_choice_of_the_rule() -
 def test_contract_defaults() -> None:
     """The values that DESIGN section 2 fixes."""
     p = Protocol()
-    assert (p.thresholds.stratum_1_percent, p.thresholds.stratum_2_percent) == (70, 100)
+    assert (p.thresholds.stratum_1_percent, p.thresholds.stratum_2_percent) == (Decimal(70), Decimal(100))
     assert (p.both_fit, p.ablation_counts, p.exclusion_b) == ("stratum_1", True, "not_all_resectable")
     assert (p.tumour_scope, p.pet_only_in_total, p.connectivity) == ("all", False, 26)
-    assert (p.minimum_voxels, p.attribution_distance_mm, p.whole_lesion_percent) == (1, 10.0, 95)
+    assert (p.minimum_voxels, p.attribution_distance_mm, p.whole_lesion_percent) == (1, 10.0, Decimal(95))
     assert p.geometry_tolerance_mm == 0.1
     assert p.review.open_choices == ("avidity.also_check", "pet_only_in_total")
 
@@ -151,7 +151,7 @@ def test_wrong_field_is_refused_by_name(text: str, names: str) -> None:
 def test_threshold_of_exactly_100_percent_and_smallest_decimals_are_allowed() -> None:
     """Bounds are above 0 and up to 100."""
     found = from_toml("[thresholds]\nstratum_1_percent = 100\nstratum_2_percent = 0.01").thresholds
-    assert (found.stratum_1_percent, found.stratum_2_percent) == (100, Decimal("0.01"))
+    assert (found.stratum_1_percent, found.stratum_2_percent) == (Decimal(100), Decimal("0.01"))
 
 
 def test_schema_holds_the_packaged_protocol_and_refuses_unknown_keys() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rule_cases import codes, counts
+from tests.rule_cases import codes, counts, judge
+from tests.rule_lines import along, cells, line_case
+from tests.rule_random import restored
 from tests.rule_rows import COLD, judged
+from volstrat.core.protocol import Review
 
 # --- the protocol's alternatives ----------------------------------------------------------------
 
@@ -148,3 +151,103 @@ def test_pet_only_in_total_is_worked_in_ml(word: str, holds: bool | None, percen
     assert found["percent"] == pytest.approx(percents)
     # (100 + 10) voxels x 0.5 x 3.0 x 2.2 mm3 = 363 mm3.
     assert record["volumes"]["total_tumour_ml"] == pytest.approx(0.363)
+
+
+@pytest.mark.parametrize(("resectable", "holds"), [(60, False), (61, True)], ids=["one voxel short", "exact"])
+@pytest.mark.parametrize("step_mm", [3.0, 0.3, 0.7, 1.1])
+def test_pet_only_in_total_is_exact_at_the_threshold(step_mm: float, resectable: int, holds: bool) -> None:
+    """61 of 100 and ten PET-only voxels of three times the volume: 91 of 130 is 70 % exactly, and passes."""
+    # Voxels of step x 3.0 x 2.2 mm on an oblique grid, whose determinants are not exact in binary.
+    case = line_case(
+        {"L1": cells(100, (0, resectable - 1)), "L2": cells(100, (resectable, 99))},
+        avid=cells(10, (0, 9)),
+        avid_affine=along(3 * step_mm, first_mm=200 * step_mm),
+        table={"L1": ("resectable", None), "L2": ("unresectable", None), "P1": ("resectable", None)},
+        distance_mm=1.0,
+    )
+    case.affine = along(step_mm)
+    for turn in range(0, 48, 7):
+        again = restored(case, ct=turn, pet=47 - turn)
+        assert judge(again, pet_only_in_total=True)["predicates"]["stratum_1"]["holds"] is holds
+
+
+# --- choices that the protocol leaves open ------------------------------------------------------
+
+
+def test_open_choice_that_would_assign_another_stratum_is_a_review() -> None:
+    """70 of 100 is stratum 1; with an unresectable PET-only region in the total, 70 of 110 is not."""
+    lesions = ((70, "resectable", None), (30, "unresectable", "not_avid"))
+    # 11 PET-only voxels: 70 of 111 is 63.1 %. Avid and unresectable: stratum 2 fails, so ineligible.
+    record = judged(*lesions, avid=[(300, 310)], regions={"P1": ("unresectable", None)})
+    assert (record["status"], record["stratum"]) == ("review", "stratum_1")
+    (told,) = [f for f in record["findings"] if f["code"] == "open_choice"]
+    assert (told["severity"], told["where"]) == ("review", "pet_only_in_total")
+    assert "ineligible" in told["message"]
+
+
+def test_open_choice_that_changes_nothing_or_leaves_the_case_open_is_none() -> None:
+    """95 of 106 is stratum 1 as well, and not assessable is not another stratum."""
+    easy = ((95, "resectable", None), (5, "unresectable", "not_avid"))
+    record = judged(*easy, avid=[(300, 310)], regions={"P1": ("unresectable", None)})
+    assert "open_choice" not in codes(record)
+    lesions = ((70, "resectable", None), (30, "unresectable", "not_avid"))
+    assert "open_choice" not in codes(judged(*lesions, avid=[(300, 310)]))  # P1 unmarked: 70 to 81 of 111
+
+
+def test_choices_are_tried_only_where_the_protocol_lists_them() -> None:
+    """Ablation is not in question by default; listed, 40 % without it is another stratum."""
+    lesions = ((400, "resectable", None), (400, "ablatable", None), (200, "unresectable", "avid"))
+    assert "open_choice" not in codes(judged(*lesions, avid=[]))
+    record = judged(*lesions, avid=[], review=Review(open_choices=("ablation_counts",)))
+    (told,) = [f for f in record["findings"] if f["code"] == "open_choice"]
+    assert told["where"] == "ablation_counts"
+    record = judged(
+        (700, "resectable", None),
+        (300, "unresectable", None),
+        avid=[(0, 9)],
+        review=Review(open_choices=("both_fit",)),
+    )
+    assert "open_choice" in codes(record, "review")
+
+
+def test_pet_only_in_total_left_out_again_is_tried_as_well() -> None:
+    """The choice is open whichever way the protocol sets it."""
+    lesions = ((70, "resectable", None), (30, "unresectable", "not_avid"))
+    record = judged(
+        *lesions, avid=[(300, 310)], regions={"P1": ("unresectable", None)}, pet_only_in_total=True
+    )
+    assert record["stratum"] == "ineligible"
+    assert "open_choice" in codes(record, "review")
+
+
+def test_dismissed_region_is_no_part_of_the_total() -> None:
+    """Physiological uptake adds nothing, even where PET-only disease counts."""
+    lesions = ((70, "resectable", None), (30, "unresectable", "not_avid"))
+    record = judged(*lesions, avid=[(300, 310)], regions={"P1": (None, "not_avid")}, pet_only_in_total=True)
+    assert counts(record, "stratum_1") == (True, 70, 70, 100)
+    assert record["volumes"]["total_tumour_ml"] == pytest.approx(0.33)
+
+
+def test_borderline_interval_is_a_review_and_never_another_stratum() -> None:
+    """Exactly 70 % is stratum 1, and a person looks; 95 % is assigned without."""
+    close = judged((700, "resectable", None), (300, "unresectable", None))
+    assert (close["status"], close["stratum"]) == ("review", "stratum_1")
+    assert "borderline" in codes(close, "review")
+    clear = judged((950, "resectable", None), (50, "unresectable", None))
+    assert (clear["status"], clear["stratum"]) == ("assigned", "stratum_1")
+    assert "borderline" not in codes(clear)
+
+
+@pytest.mark.parametrize(("resectable", "ml"), [(700, 0.0), (699, -0.0033), (701, 0.0033), (0, -2.31)])
+def test_margin_is_resectable_ml_less_the_thresholds(resectable: int, ml: float) -> None:
+    """1000 voxels of 3.3 mm3: the threshold is at 2.31 ml."""
+    record = judged((resectable, "resectable", None), (1000 - resectable, "unresectable", None))
+    assert record["robustness"]["margin_ml"] == pytest.approx(ml, abs=1e-9)
+
+
+def test_shortest_way_is_empty_at_the_threshold_and_null_out_of_reach() -> None:
+    """At 70 % there is nothing to do; where L1 and L2 share all voxels with L3 nothing helps."""
+    assert judged((700, "resectable", None), (300, "unresectable", None))["robustness"]["shortest_way"] == []
+    record = judged((400, "resectable", None), (350, "unresectable", None), (250, "unresectable", None))
+    # 400 + 350 = 750 of 1000: L2 alone does; 400 + 250 = 650 does not.
+    assert record["robustness"]["shortest_way"] == ["L2"]

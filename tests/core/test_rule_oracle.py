@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +20,14 @@ from volstrat.core.mask import Mask
 from volstrat.core.runs import LabelRuns, VoxelRuns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-CASES_A_TEST = 50
+CASES_A_TEST = 30
 
 
-@pytest.mark.parametrize("batch", range(6))
+@pytest.mark.parametrize("batch", range(5))
 def test_strata_counts_and_reviews_equal_the_oracles(batch: int) -> None:
     """Predicates, bounds, stratum, avidity, attribution and reviews agree on every random case."""
     strata = set()
@@ -37,7 +40,7 @@ def test_strata_counts_and_reviews_equal_the_oracles(batch: int) -> None:
 def test_flips_are_every_single_change_that_the_oracle_finds() -> None:
     """Each marking and avidity word is tried for each lesion and region, alone, by judging anew."""
     found = set()
-    for seed in range(8000, 8030):
+    for seed in range(8000, 8015):
         case = marked_case(seed)
         flips = {tuple(flip.values()) for flip in judge(case, schema=False)["robustness"]["flips"]}
         assert flips == single_changes(case), seed
@@ -55,13 +58,42 @@ def single_changes(case: OracleCase) -> set[tuple[str, str, str]]:
         word, told = case.table.get(name, (None, None))
         if name in oracle.pet_only and told == "not_avid":
             continue  # dismissed: no longer part of the case
-        rows = {w: (w, told) for w in ("resectable", "ablatable", "unresectable") if w != words[name]}
+        rows: dict[str, tuple[str | None, str | None]] = {
+            w: (w, told) for w in ("resectable", "ablatable", "unresectable") if w != words[name]
+        }
         rows |= {c: (word, c) for c in ("avid", "not_avid") if c != call}
         for to, row in rows.items():
             stratum = Oracle(replace(case, table={**case.table, name: row})).stratum
             if stratum not in (None, oracle.stratum):
                 changes.add((name, to, stratum))
     return changes
+
+
+def test_shortest_way_is_the_fewest_lesions_that_would_do() -> None:
+    """Held against every subset of lesions made resectable: it reaches the threshold, none smaller does."""
+    lengths = set()
+    for seed in range(8100, 8130):
+        case = marked_case(seed)
+        way = judge(case, schema=False)["robustness"]["shortest_way"]
+        fewest = fewest_lesions(case)
+        assert (None if way is None else len(way)) == fewest, seed
+        assert way is None or reaches(case, way)
+        lengths.add(fewest)
+    assert lengths >= {0, 1, 2}
+
+
+def reaches(case: OracleCase, lesions: Iterable[str]) -> bool:
+    """Tell whether stratum 1 holds for certain once these lesions are resectable."""
+    more = {i: ("resectable", case.table.get(i, (None, None))[1]) for i in lesions}
+    return Oracle(replace(case, table={**case.table, **more})).stratum_1 is True
+
+
+def fewest_lesions(case: OracleCase) -> int | None:
+    """Try every subset of lesions, the small ones first."""
+    for count in range(len(case.lesions) + 1):
+        if any(reaches(case, chosen) for chosen in combinations(case.lesions, count)):
+            return count
+    return None
 
 
 def test_storage_order_of_either_grid_decides_nothing() -> None:
@@ -71,7 +103,6 @@ def test_storage_order_of_either_grid_decides_nothing() -> None:
         case = marked_case(1000 + turn)
         again = restored(case, ct=turn, pet=int(other[turn]))
         assert facts(again) == facts(case)
-        assert facts(restored(case, ct=None, pet=turn))["places"] == facts(case)["places"]
 
 
 def test_translation_decides_nothing() -> None:
@@ -121,7 +152,7 @@ def test_splitting_the_tumour_over_files_decides_nothing() -> None:
         for name, voxels in case.lesions.items():
             half = voxels & (rng.random(voxels.shape) < 0.5)
             sets += [(int(name[1:]), part) for part in (half, voxels & ~half) if part.any()]
-        rng.shuffle(sets)  # type: ignore[arg-type] - a list of pairs
+        rng.shuffle(sets)
         entries = []
         for number, part in sets:
             runs = LabelRuns.from_sets([(number, VoxelRuns.from_dense(part))])
@@ -132,7 +163,7 @@ def test_splitting_the_tumour_over_files_decides_nothing() -> None:
 
 def test_numbering_of_lesions_decides_no_predicate() -> None:
     """Turned round, the lesions' numbers change attribution of ties at most, never markings or strata."""
-    for seed in range(5000, 5040):
+    for seed in range(5000, 5025):
         case = marked_case(seed)
         names = {name: f"L{20 - int(name[1:])}" for name in case.lesions}
         again = replace(case, lesions={names[i]: v for i, v in case.lesions.items()})
@@ -148,7 +179,7 @@ def test_adding_a_resectable_voxel_never_lowers_a_resectable_share() -> None:
     """One more voxel in the resectable mask: neither lower bound falls, and stratum 1 is not lost."""
     rng = np.random.default_rng(13)
     tried = 0
-    for seed in range(6000, 6080):
+    for seed in range(6000, 6050):
         case = marked_case(seed)
         if case.resectable is None or case.resectable.all():
             continue
@@ -162,14 +193,14 @@ def test_adding_a_resectable_voxel_never_lowers_a_resectable_share() -> None:
             assert new["part_voxels"] >= old["part_voxels"]
             assert new["whole_voxels"] == old["whole_voxels"]
         assert not (before["stratum"] == "stratum_1" and after["stratum"] != "stratum_1")
-    assert tried > 30
+    assert tried > 15
 
 
 def test_narrower_unknowns_never_contradict_an_earlier_stratum() -> None:
     """A stratum that was assigned with markings unknown stays, whatever those turn out to be."""
     rng = np.random.default_rng(17)
     tried = 0
-    for seed in range(7000, 7120):
+    for seed in range(7000, 7070):
         case = marked_case(seed)
         before = judge(case, schema=False)
         open_rows = [
@@ -184,4 +215,4 @@ def test_narrower_unknowns_never_contradict_an_earlier_stratum() -> None:
             table[name] = (str(rng.choice(["resectable", "unresectable"])), table.get(name, (None, None))[1])
         tried += 1
         assert judge(replace(case, table=table), schema=False)["stratum"] == before["stratum"]
-    assert tried > 15
+    assert tried > 8

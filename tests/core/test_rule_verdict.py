@@ -181,7 +181,9 @@ def test_not_assessable_always_says_why() -> None:
     ):
         for both_fit, pet_only in product(("stratum_1", "stratum_2"), (False, True)):
             spans = avid if avid is None or not pet_only else [*avid, (1180, 1189)]
-            record = judged((100, first, call), COLD, avid=spans, pet_field=field, both_fit=both_fit)
+            record = judged(
+                (100, first, call), COLD, avid=spans, pet_field=field, both_fit=both_fit, schema=False
+            )
             assert (record["status"] == "not_assessable") == (record["stratum"] is None)
             assert bool(codes(record, "blocking")) == (record["stratum"] is None)
 

@@ -1,4 +1,10 @@
-"""The phantom case of `tests.phantom_case` as DICOM, and single DICOM files for cases built by hand.
+"""One phantom case as DICOM, with its numbers worked out by hand, and DICOM files for cases built by hand.
+
+CT: 26 x 22 x 12 voxels of 0.8 x 0.7 x 2.5 mm, tilted and off-centre. Three cuboids of tumour:
+L1 8 x 6 x 4 = 192 voxels, L2 6 x 5 x 3 = 90, L3 3 x 3 x 3 = 27; 309 in all. Resectable: all of L2, and
+9 voxels (one slice) of L3: 99 of 309, 32.0 %; 40 further voxels lie outside tumour.
+PET: 14 x 13 x 16 voxels of 4.1 x 3.9 x 3.3 mm, turned by itself. Avid: the PET voxels that hold the centre
+of a voxel of L2, and one voxel far from all tumour, P1, which the lesion table calls ablatable.
 
 PET is BQML with a slope of its own for each slice. A frame's stored value v stands for v x slope Bq/ml; the
 file says 70 kg and 300 MBq at 09:00, the series starts at 10:00, half-life 6600 s, values corrected to the
@@ -18,7 +24,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from tests.io.dicom.image_files import image_dataset, save
-from tests.phantom_case import CT_AFFINE, SHAPE, labels, pet, resectable
+from tests.lattices import oblique
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,9 +37,49 @@ if TYPE_CHECKING:
 
 STUDY, FRAME = "2.25.7", "2.25.9"
 CT_SERIES, PT_SERIES = "2.25.71", "2.25.72"
+SHAPE = (26, 22, 12)
+CT_AFFINE = oblique(21, tilt=0.3)
+BOXES = {
+    1: (slice(2, 10), slice(3, 9), slice(1, 5)),
+    2: (slice(16, 22), slice(12, 17), slice(2, 5)),
+    3: (slice(4, 7), slice(16, 19), slice(8, 11)),
+}
+L1, L2, L3 = 192, 90, 27
+RESECTABLE_VOXELS, TOTAL_VOXELS = 99, 309
+VOXEL_ML = 0.8 * 0.7 * 2.5 / 1000
 SUV_OF_BQML = 70_000.0 / (3e8 * 2 ** (-3600 / 6600))
 TABLE = "lesion_id,resectability\nP1,ablatable\n"
 """The avid voxel far from all tumour has been marked."""
+
+
+def labels() -> NDArray[np.uint8]:
+    """Return the lesions as a label map: 1, 2, 3 by falling volume, as their ids are."""
+    dense = np.zeros(SHAPE, dtype=np.uint8)
+    for number, box in BOXES.items():
+        dense[box] = number
+    return dense
+
+
+def resectable() -> NDArray[np.uint8]:
+    """Return all of L2, one slice of L3, and 40 voxels that are no tumour."""
+    dense: NDArray[np.uint8] = (labels() == 2).astype(np.uint8)
+    dense[4:7, 16:19, 8] = 1
+    dense[2:12, 20:22, 6:8] = 1
+    return dense
+
+
+def pet() -> tuple[NDArray[np.uint8], Affine]:
+    """Return the avid mask on the PET's lattice, which lies round the CT's middle."""
+    shape = (14, 13, 16)
+    affine = oblique(33, (4.1, 3.9, 3.3), tilt=0.2)
+    middle = CT_AFFINE[:3, :3] @ (np.array(SHAPE) / 2) + CT_AFFINE[:3, 3]
+    affine[:3, 3] = middle - affine[:3, :3] @ (np.array(shape) / 2)
+    centres = np.argwhere(labels() == 2) @ CT_AFFINE[:3, :3].T + CT_AFFINE[:3, 3]
+    index = np.rint((centres - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T).astype(int)
+    dense = np.zeros(shape, dtype=np.uint8)
+    dense[tuple(index.T)] = 1
+    dense[1, 1, 14] = 1
+    return dense, affine
 
 
 @dataclass(frozen=True, kw_only=True)

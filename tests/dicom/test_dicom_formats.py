@@ -10,10 +10,20 @@ import pytest
 
 from tests.dicom.dicom_case import (
     CT,
+    CT_AFFINE,
+    L1,
+    L2,
+    L3,
     PT,
+    RESECTABLE_VOXELS,
+    SHAPE,
     TABLE,
+    TOTAL_VOXELS,
+    VOXEL_ML,
     lesion_masks,
+    pet,
     pet_suv,
+    resectable,
     write_ct,
     write_dicom_case,
     write_pt,
@@ -21,17 +31,7 @@ from tests.dicom.dicom_case import (
     write_seg,
 )
 from tests.lattices import ORDERS, Order, stored
-from tests.phantom_case import (
-    CT_AFFINE,
-    RESECTABLE_VOXELS,
-    SHAPE,
-    TOTAL_VOXELS,
-    VOXEL_ML,
-    Form,
-    pet,
-    resectable,
-    write,
-)
+from tests.phantom_case import Form, write
 from volstrat.case import run_case
 from volstrat.io.protocol_files import LoadedProtocol, load_protocol
 
@@ -66,21 +66,22 @@ def counts(record: CaseRecord) -> dict[str, Any]:
 
 
 def assert_is_the_phantom(record: CaseRecord) -> None:
-    """Hold a record to `tests.phantom_case`: L1 192, L2 90, L3 27 voxels; 201 of 309 resectable; L1 avid."""
+    """Hold a record to `tests.dicom.dicom_case`: 99 of 309 voxels resectable; all avid disease is in L2."""
     found = counts(record)
-    avid = int(pet()[0].sum())  # L1's region, which can go, and P1, which the table calls ablatable
+    avid = int(pet()[0].sum())  # L2's region, which can go, and P1, which the table calls ablatable
+    assert record["status"] == "assigned"
     one, two = found["predicates"]["stratum_1"], found["predicates"]["stratum_2"]
     assert found["stratum"] == "stratum_2"
     assert (one["part_voxels"], one["whole_voxels"], one["holds"]) == (RESECTABLE_VOXELS, TOTAL_VOXELS, False)
     assert (two["part_voxels"], two["whole_voxels"], two["holds"]) == (avid, avid, True)
     assert [tuple(lesion.values()) for lesion in found["lesions"]] == [
-        ("L1", 192, "resectable", "avid"),
-        ("L2", 90, "unresectable", "not_avid"),
-        ("L3", 27, "partial", "not_avid"),
+        ("L1", L1, "unresectable", "not_avid"),
+        ("L2", L2, "resectable", "avid"),
+        ("L3", L3, "partial", "not_avid"),
     ]
     assert found["pet_only"] == [("P1", 1)]
     assert record["volumes"]["total_tumour_ml"] == pytest.approx(TOTAL_VOXELS * VOXEL_ML, rel=1e-6)
-    assert record["volumes"]["fdg_avid_fraction"] == 192 / TOTAL_VOXELS
+    assert record["volumes"]["fdg_avid_fraction"] == L2 / TOTAL_VOXELS
 
 
 @pytest.mark.parametrize("avid", ["seg", "rtstruct"])
@@ -92,8 +93,8 @@ def test_a_case_of_dicom_alone_gives_the_numbers_worked_out_by_hand(
     record = run_case(write_dicom_case(tmp_path / "S1", tumour=tumour, avid=avid), protocol())
     assert_is_the_phantom(record)
     suv = [(lesion["suv_max"], lesion["suv_mean"]) for lesion in record["lesions"]]
-    assert suv[0] == pytest.approx((6.0, 6.0), rel=1e-3)
-    assert suv[1] == pytest.approx((1.0, 1.0), rel=1e-3)
+    assert suv[1] == pytest.approx((6.0, 6.0), rel=1e-3)
+    assert suv[0] == pytest.approx((1.0, 1.0), rel=1e-3)
     told = {(entry["role"], entry["format"], entry["path"]) for entry in record["inputs"]}
     assert told >= {("tumour", f"dicom-{tumour}", "objects/a"), ("fdg_avid", f"dicom-{avid}", "objects/b")}
     assert ("pet", "dicom-pt", "series 2") in told
@@ -154,7 +155,7 @@ def write_outlined_case(folder: Path, kind: str) -> Path:
 def test_one_phantom_in_five_formats_gives_equal_counts(tmp_path: Path) -> None:
     """SEG, RTSTRUCT, NIfTI, NRRD and MetaImage agree with the polygon oracle, voxel for voxel."""
     first, second = (int(oracle(drawn).sum()) for drawn in outlines().values())
-    assert first > 2 * second > 100  # more than 2/3, less than 0.7 would not be sharp
+    assert min(first, second) > 50
     records = {
         kind: run_case(write_outlined_case(tmp_path / kind.strip("."), kind), protocol())
         for kind in ("seg", "rtstruct", ".nii.gz", ".nrrd", ".mha")
@@ -185,7 +186,7 @@ def test_tumour_as_seg_and_resectable_as_nifti_stored_in_any_order(tmp_path: Pat
     (folder / "lesions.csv").write_text(TABLE)
     record = run_case(folder, protocol())
     assert_is_the_phantom(record)
-    assert record["lesions"][0]["suv_max"] == pytest.approx(6.0, rel=1e-3)
+    assert record["lesions"][1]["suv_max"] == pytest.approx(6.0, rel=1e-3)
     assert [f["code"] for f in record["findings"] if f["code"] == "files_skipped"] == []  # all are used
 
 

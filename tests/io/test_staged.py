@@ -52,13 +52,15 @@ def test_nothing_appears_where_the_block_fails(tmp_path: Path, error: BaseExcept
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     """ENOSPC while writing: the error names the folder and the files."""
-    with (
-        pytest.raises(OutputError, match=r"a and b cannot be written \(No space left"),
-        StagedFiles(tmp_path) as files,
-    ):
-        files.open("a").write(b"new")
-        files.open("b")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write() -> None:
+        with StagedFiles(tmp_path) as files:
+            files.open("a").write(b"new")
+            files.open("b")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OutputError, match=r"a and b cannot be written \(No space left"):
+        write()
     assert names(tmp_path) == set()
 
 

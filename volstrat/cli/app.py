@@ -11,6 +11,10 @@ import click
 
 from volstrat import __version__
 from volstrat.cli.cohort_commands import batch, merge
+from volstrat.cli.compare_commands import compare, consensus
+from volstrat.cli.verify_commands import audit, lock, verify
+from volstrat.cli.report_commands import report
+from volstrat.cli.review_commands import review
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
@@ -166,6 +170,13 @@ def protocol_schema() -> None:
 
 cli.add_command(batch)
 cli.add_command(merge)
+cli.add_command(compare)
+cli.add_command(consensus)
+cli.add_command(verify)
+cli.add_command(audit)
+cli.add_command(lock)
+cli.add_command(report)
+cli.add_command(review)
 
 
 def _fail(error: VolstratError) -> None:

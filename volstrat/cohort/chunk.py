@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.pool import LocalRunner, die_with_parent
 from volstrat.cohort.tasks import Limits, Task, WorkerContext
-from volstrat.errors import OutputError, VolstratError, WorkerLostError
+from volstrat.errors import OutputError, UsageError, VolstratError, WorkerLostError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +40,10 @@ def run_chunk(pickled: bytes) -> list[dict[str, Any]]:
     ------
     OutputError
         If the output cannot be written from there.
+    UsageError
+        If volstrat does not run there.
     WorkerLostError
-        If the program ends without a word.
+        If the program is killed.
     """
     done = subprocess.run(
         [sys.executable, "-m", "volstrat.cohort.chunk", str(os.getpid())],
@@ -54,7 +56,10 @@ def run_chunk(pickled: bytes) -> list[dict[str, Any]]:
         told = json.loads(done.stdout)
     except ValueError:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        msg = f"A chunk of subjects ended with code {done.returncode}: {' '.join(tail) or 'no word'}."
+        if done.returncode > 0:  # no subject's doing: each has a process of its own
+            msg = f"The cluster's worker {os.uname().nodename} cannot run volstrat: {' '.join(tail)}"
+            raise UsageError(msg, hint="Install the same packages everywhere.") from None
+        msg = f"The program for a chunk of subjects was ended by signal {-done.returncode}."
         raise WorkerLostError(msg) from None
     if "error" in told:
         kind = OutputError if told["error"]["code"] == OutputError.code else WorkerLostError

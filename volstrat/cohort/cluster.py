@@ -8,6 +8,8 @@ A chunk that was lost is sent again, in smaller pieces; a subject that is lost a
 from __future__ import annotations
 
 import pickle
+import re
+import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,7 +69,7 @@ class ClusterRunner:
         Raises
         ------
         UsageError
-            If there is no such scheduler, or dask is not installed.
+            If there is no such scheduler, dask is not installed, or its workers cannot run volstrat.
         OutputError
             If a worker cannot write the output.
         WorkerLostError
@@ -100,12 +102,12 @@ class ClusterRunner:
         except ImportError as error:
             msg = "--scheduler needs dask.distributed, which is not installed."
             raise UsageError(msg, hint="Install it: pip install 'volstrat[cluster]'.") from error
+        _knock(self._scheduler)
         try:
             connect: Any = distributed.Client
             return connect(self._scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
-            msg = f"{self._scheduler}: no dask scheduler answers there."
-            raise UsageError(msg, hint="Start one with `dask scheduler`, and name it as it says.") from error
+            raise _unanswered(self._scheduler) from error
 
     def _check(self, client: Any) -> None:  # noqa: ANN401
         if client.status not in {"running", "connecting"}:
@@ -130,7 +132,7 @@ class ClusterRunner:
     def _answered(self, one: _Sent, again: list[tuple[tuple[Task, ...], int]]) -> Iterator[Receipt]:
         """Yield the receipts of a chunk that came back; send again what did not."""
         error = one.future.exception() if one.future.status != "cancelled" else None
-        if isinstance(error, OutputError):
+        if isinstance(error, OutputError | UsageError):
             raise error
         answers = one.future.result() if one.future.status == "finished" else []
         receipts = {answer["location"]: Receipt(**answer) for answer in answers}
@@ -149,3 +151,20 @@ class ClusterRunner:
             msg = f"The cluster lost it {_TRIES_ALONE} times, alone too ({error or 'cancelled'})."
             lost = WorkerLostError(msg, hint="Run the same command again; see the cluster's own log.")
             yield fail_task(missing[0], lost, self._context.protocol)
+
+
+def _knock(address: str) -> None:
+    """Find out whether anybody answers, before a client begins to try again and again."""
+    told = re.fullmatch(r"(?:tcp|tls)://\[?([^\]]+?)\]?:([0-9]{1,5})", address)
+    if told is None:
+        msg = f"{address}: is no address of a dask scheduler."
+        raise UsageError(msg, hint="Write it as the scheduler does, e.g. tcp://host:8786.")
+    try:
+        socket.create_connection((told[1], int(told[2])), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unanswered(address) from error
+
+
+def _unanswered(address: str) -> UsageError:
+    msg = f"{address}: no dask scheduler answers there."
+    return UsageError(msg, hint="Start one with `dask scheduler`, and name it as it says.")

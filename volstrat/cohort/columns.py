@@ -1,7 +1,8 @@
 """The columns of the cohort's tables, as the record's JSON Schema gives them.
 
 Every required scalar of the record is a column, named by its dotted key. Fixed lists of numbers become one
-column a number (``.lo``, ``.hi``; ``.x``, ``.y``, ``.z``), lists of texts one cell, other lists their count.
+column a number (``.lo``, ``.hi``; ``.x``, ``.y``, ``.z``), lists of texts one cell, other lists their count
+and the strata they name.
 Units follow from the names, as everywhere in volstrat.
 """
 
@@ -141,6 +142,10 @@ def _of(node: Node, schema: Node, place: _Place) -> Iterator[Column]:
             told = f"How many {place.names[-1].replace('_', ' ')} the record lists."
             get = _getter(place.path, _counted)
             yield _column(_Place(names=(*place.names, "count")), "integer", "", told, get)
+            if "stratum" in items.get("properties", {}):
+                told = f"Strata that its {place.names[-1].replace('_', ' ')} name, once each; none for null."
+                get = _getter(place.path, _strata)
+                yield _column(_Place(names=(*place.names, "stratum")), "text", "", told, get)
 
 
 def _column(place: _Place, kind: Kind, unit: str, description: str, value: Callable[[Node], Cell]) -> Column:
@@ -167,6 +172,10 @@ def _joined(values: list[str]) -> str:
 
 def _counted(values: list[Any]) -> int:
     return len(values)
+
+
+def _strata(values: list[Any]) -> str:
+    return _joined(sorted({value["stratum"] or "none" for value in values}))
 
 
 def _finding_codes(severity: str) -> Callable[[Node], Cell]:

@@ -38,7 +38,7 @@ CREATE TABLE cohort_case (
     record_sha256 TEXT
 ) STRICT;
 CREATE INDEX case_subject ON cohort_case (run, subject);
-CREATE INDEX case_folded ON cohort_case (run, folded);
+CREATE INDEX case_folded ON cohort_case (folded);
 CREATE TABLE run (number INTEGER PRIMARY KEY) STRICT;
 """
 
@@ -134,18 +134,15 @@ class Ledger:
         plain = folder_name(subject)
         folded = fold(plain)
         with self._told():
-            met = self._db.execute(
-                "SELECT subject FROM cohort_case WHERE run = ? AND folded = ? AND location <> ?",
-                (self.run, folded, location),
+            known = self._db.execute(
+                "SELECT subject, location, folder, run FROM cohort_case WHERE folded = ?", (folded,)
             ).fetchall()
-            before = self._db.execute(
-                "SELECT folder FROM cohort_case WHERE location = ? AND subject = ?", (location, subject)
-            ).fetchone()
-            twice = any(other == subject for (other,) in met)
-            if met or folded in self._reserved:
-                folder = plain if twice else marked_name(subject)
+            own = [row for row in known if row[0] == subject]
+            twice = any(row[1] != location and row[3] == self.run for row in own)
+            if folded in self._reserved or (len(known) > len(own) and not own):
+                folder = marked_name(subject)  # the plain one is taken, for now or for good
             else:
-                folder = before[0] if before else plain
+                folder = own[0][2] if own else plain
             self._db.execute(
                 "INSERT INTO cohort_case (location, subject, folded, folder, run, done, status)"
                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, iif(?6, 'failed', NULL))"

@@ -20,9 +20,10 @@ from volstrat.errors import OutputError, UsageError
 from volstrat.io.lock import output_lock
 from volstrat.io.output import folder_name, write_atomically
 from volstrat.io.protocol_files import LoadedProtocol, load_protocol
+from volstrat.io.seal import refuse_sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from volstrat.cohort.ledger import Ledger
 
@@ -60,6 +61,7 @@ def merge_cohorts(
     OutputError
         If ``out`` cannot be written.
     """
+    refuse_sealed(out)
     parts = [_part(folder, out) for folder in shards]
     _check_alike(parts)
     _check_complete(parts)
@@ -100,9 +102,14 @@ def _check_alike(parts: Sequence[_Part]) -> None:
             msg = f"{part.folder}: is named twice."
             raise UsageError(msg)
         for what, key in (("protocol", "protocol"), ("program or libraries", "environment")):
-            if first.run[key] != part.run[key]:
+            if _without_place(first.run[key]) != _without_place(part.run[key]):
                 msg = f"{part.folder}: was made with another {what} than {first.folder}."
                 raise UsageError(msg, hint="Run one of them again, then merge.")
+
+
+def _without_place(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run says of its protocol or program, but for where the protocol's file lay."""
+    return {key: value for key, value in told.items() if key != "source"}
 
 
 def _check_complete(parts: Sequence[_Part]) -> None:

@@ -105,18 +105,18 @@ def write_results(out: Path, ledger: Ledger, *, turn: Callable[[], None] = lambd
     summary = Summary()
     with StagedFiles(out) as files:
         streams = {name: files.open(name) for name in TABLES}
-        cohort = _writer(streams, "cohort", cohort_columns())
-        lesions = _writer(streams, "lesions", lesion_columns())
         page = IndexPage(files.open("index.html"))
-        for done, record in _records(out, ledger.subjects()):
-            cohort.write(cohort_row(record))
-            for row in lesion_rows(record):
-                lesions.write(row)
-            page.add(record, folder=done.folder)
-            summary.add(record)
-            turn()
-        cohort.close()
-        lesions.close()
+        with (
+            _writer(streams, "cohort", cohort_columns()) as cohort,
+            _writer(streams, "lesions", lesion_columns()) as lesions,
+        ):
+            for done, record in _records(out, ledger.subjects()):
+                cohort.write(cohort_row(record))
+                for row in lesion_rows(record):
+                    lesions.write(row)
+                page.add(record, folder=done.folder)
+                summary.add(record)
+                turn()
         page.close(summary.as_json())
         files.open("summary.json").write(_json(summary.as_json()))
     return summary

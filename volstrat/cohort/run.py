@@ -12,12 +12,13 @@ from volstrat.cohort.ledger import Ledger
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.progress import Progress
 from volstrat.cohort.results import file_hashes, write_results
-from volstrat.cohort.run_file import RunFile, read_run_file
+from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
 from volstrat.cohort.source import CaseStream, check_places, find_cases
 from volstrat.cohort.tasks import Limits, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task
 from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
 from volstrat.io.lock import output_lock
+from volstrat.io.seal import refuse_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,6 +121,7 @@ def run_cohort(
         If the output cannot be written.
     """
     check_places(source, out)
+    refuse_sealed(out)
     if source.is_file() and lesions is not None:
         msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
         raise UsageError(msg, hint="Write the tables' paths in its column `lesions`.")
@@ -260,7 +262,13 @@ def finish(
     ledger.commit()
     summary = write_results(out, ledger, turn=lambda: on_progress(progress))
     counts, removed = ledger.counts(), ledger.removed()
-    run.finish(counts=counts, files=file_hashes(out), skipped=progress.skipped, removed=list(removed))
+    run.finish(
+        counts=counts,
+        files=file_hashes(out),
+        records_sha256=records_sha256((done.subject, done.record_sha256) for done in ledger.subjects()),
+        skipped=progress.skipped,
+        removed=list(removed),
+    )
     ledger.forget_removed()
     return CohortResult(counts=counts, skipped=progress.skipped, removed=removed, failures=summary.failures)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ from volstrat.io.output import write_atomically
 from volstrat.record import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from volstrat.io.audit import TrailHead
@@ -38,6 +39,20 @@ def read_run_file(out: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("schema") == _SCHEMA else None
+
+
+def records_sha256(records: Iterable[tuple[str, str]]) -> str:
+    """Return one hash over all records, so that the trail vouches for each of them.
+
+    Parameters
+    ----------
+    records : iterable of (str, str)
+        Subjects with their records' hashes, in any order.
+    """
+    digest = hashlib.sha256()
+    for subject, sha256 in sorted(records):
+        digest.update(json.dumps([subject, sha256]).encode() + b"\n")
+    return digest.hexdigest()
 
 
 class RunFile:
@@ -106,6 +121,27 @@ class RunFile:
         write_atomically(self._out / RUN_FILE, (text + "\n").encode())
 
 
+def record_event(out: Path, event: str, detail: Mapping[str, Any]) -> TrailHead:
+    """Add an entry to an output's trail and keep the trail's new head in ``run.json``, where there is one.
+
+    The output's lock must be held: two programs at once would keep each other's head.
+
+    Raises
+    ------
+    CorruptDataError
+        If the trail's last entry has been altered.
+    OutputError
+        If the trail or ``run.json`` cannot be written.
+    """
+    told = {"user": _user(), "host": socket.gethostname(), "command": sys.argv, "environment": environment()}
+    head = append_entry(out / TRAIL, event=event, detail={**told, **detail}, recorded_at=now())
+    run = read_run_file(out)
+    if run is not None:
+        kept = {**run, "audit": {"length": head.length, "last_sha256": head.last_sha256}}
+        write_atomically(out / RUN_FILE, (json.dumps(kept, indent=2) + "\n").encode())
+    return head
+
+
 def _text(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -119,4 +155,4 @@ def _user() -> str | None:
 def _protocol(loaded: LoadedProtocol) -> dict[str, str]:
     """Say which protocol, with its whole text: a rerun years later needs it, and the trail guards it."""
     told = {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}
-    return {**told, "text": loaded.text}
+    return {**told, "source": loaded.source, "text": loaded.text}

@@ -185,9 +185,7 @@ def adjudication_item(subject: Mapping[str, Any]) -> dict[str, Any]:
         "subject": subject["subject"],
         "stake": subject["stake"]["kind"],
         "not_alike_ml": subject["stake"]["ml"],
-        "strata": {
-            r["reading"]: r["stratum"] for r in subject["readings"] if r["source"] != "absent"
-        },
+        "strata": {r["reading"]: r["stratum"] for r in subject["readings"] if r["source"] != "absent"},
         "attributed_to": subject["attributed_to"],
         "look_at": questions(subject),
     }
@@ -232,7 +230,9 @@ def _lesion_questions(lesion: Mapping[str, Any], a: str, b: str) -> list[tuple[f
     for key in ("resectability", "fdg_avidity"):
         if in_a[key] != in_b[key]:
             words = [_word(one, key) for one in (in_a, in_b)]
-            found.append((size, f"{name}: {words[0]} in {a}, {words[1]} in {b} ({_ml(in_a)}, {_place(in_a)})"))
+            found.append(
+                (size, f"{name}: {words[0]} in {a}, {words[1]} in {b} ({_ml(in_a)}, {_place(in_a)})")
+            )
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from volstrat.case import read_inputs
 from volstrat.compare.grids import check_one_image, on_one_grid
 from volstrat.core.agreement import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
@@ -92,8 +94,8 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> dict[str, Any]
         "outcome": "compared",
         "reason": "",
         "tumour": _agreement(grids.a.lesions.voxels(), grids.b.lesions.voxels(), grids.a, settings),
-        "resectable": _agreement(
-            _resectable(grids.a, protocols[0]), _resectable(grids.b, protocols[1]), grids.a, settings
+        "resectable": _overlap(
+            _resectable(grids.a, protocols[0]), _resectable(grids.b, protocols[1]), voxel_ml
         ),
         "fdg_avid": _avid_agreement(grids, settings),
         "lesions": _lesions(a, b, grids, matching, settings),
@@ -161,15 +163,22 @@ def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
 
 def _resectable(measured: Measurements, protocol: Protocol) -> VoxelRuns:
     marked = measured.marked
-    counted = [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)]
-    runs = [
-        VoxelRuns.from_intervals(marked.starts[marked.worst == m], marked.stops[marked.worst == m])
-        for m in counted
-    ]
-    voxels = VoxelRuns.empty()
-    for one in runs:
-        voxels = voxels.union(one)
-    return voxels
+    mine = np.isin(marked.worst, [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)])
+    return VoxelRuns.from_intervals(marked.starts[mine], marked.stops[mine])
+
+
+def _overlap(a: VoxelRuns, b: VoxelRuns, voxel_ml: float) -> dict[str, Any]:
+    """Compare what can be resected: a part of the tumour, so without surfaces of its own."""
+    in_a, in_b, in_both = a.count, b.count, a.intersection(b).count
+    return {
+        "a_voxels": in_a,
+        "b_voxels": in_b,
+        "both_voxels": in_both,
+        "a_volume_ml": in_a * voxel_ml,
+        "b_volume_ml": in_b * voxel_ml,
+        "volume_difference_ml": (in_b - in_a) * voxel_ml,
+        "dice": 2 * in_both / (in_a + in_b) if in_a + in_b else None,
+    }
 
 
 def _agreement(a: VoxelRuns, b: VoxelRuns, measured: Measurements, settings: Settings) -> dict[str, Any]:
@@ -181,10 +190,10 @@ def _avid_agreement(grids: OnOneGrid, settings: Settings) -> dict[str, Any]:
     """Compare avid voxels on the PET grid; a drawn mask or the rule's, whichever is in force."""
     found = [m.attribution for m in (grids.a, grids.b)]
     if found[0] is None or found[1] is None:
-        return {"outcome": "not_compared", "reason": _NO_PET}
+        return {"outcome": "not_compared", "reason": _NO_PET, "dice": None}
     here, there = found[0].grid, found[1].grid
     if here.shape != there.shape or here.corner_displacement_mm(there) > 1e-3:
-        return {"outcome": "not_compared", "reason": _PET_GRIDS}
+        return {"outcome": "not_compared", "reason": _PET_GRIDS, "dice": None}
     return asdict(
         compare_masks(found[0].avid, found[1].avid, here, tolerance_mm=settings.surface_tolerance_mm)
     )

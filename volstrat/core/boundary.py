@@ -76,6 +76,28 @@ def boundary_shift(grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]
     return np.round(np.maximum(volumes, 0.0) / 1000, _DECIMALS)
 
 
+class ShiftedVolumes:
+    """Remembers the last `boundary_shift` of a case.
+
+    Marking whole lesions otherwise only renames the parts; then no surface is looked for again.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[LabelRuns, Int64s, tuple[float, ...], Float64s] | None = None
+
+    def of(self, grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]) -> Float64s:
+        """Return what `boundary_shift` gives for parts of the one case that this belongs to."""
+        position = np.searchsorted(np.array(parts.values, dtype=np.int64), parts.labels)
+        if self._last is not None:
+            runs, place, shifts, volumes = self._last
+            same = np.array_equal(runs.starts, parts.starts) and np.array_equal(runs.stops, parts.stops)
+            if same and np.array_equal(place, position) and shifts == tuple(shifts_mm):
+                return volumes
+        volumes = boundary_shift(grid, parts, shifts_mm)
+        self._last = (parts, position, tuple(shifts_mm), volumes)
+        return volumes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Surface:
     """The pieces of surface that the faces stand for.

@@ -22,6 +22,7 @@ TIE_MM = 0.001
 """Distances closer than this are equal (DESIGN, attribution): rounding never decides."""
 
 _MAX_SHEAR_COSINE = 1e-3
+_SAME_COSINE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,9 @@ class VoxelGrid:
         object.__setattr__(self, "_inverse", inverse)
         a, b, c = columns.T.tolist()
         cross = (b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0])
-        object.__setattr__(self, "_volume_mm3", abs(a[0] * cross[0] + a[1] * cross[1] + a[2] * cross[2]))
+        volume = abs(a[0] * cross[0] + a[1] * cross[1] + a[2] * cross[2])
+        # Its last binary digits differ with the order in which axes are stored; twelve decimals do not.
+        object.__setattr__(self, "_volume_mm3", float(f"{volume:.12g}"))
 
     @property
     def inverse(self) -> NDArray[np.float64]:
@@ -270,7 +273,11 @@ def _transformed(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> ND
 
 
 def _points_upward(directions: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell for each axis whether its index rises with the patient axis that it lies closest to."""
-    leading = np.abs(directions).argmax(axis=0)
+    """Tell for each axis whether its index rises with the patient axis that it lies closest to.
+
+    Of two equally close ones the first: at 45 degrees the last digits of a header must not decide.
+    """
+    size = np.abs(directions)
+    leading = (size >= size.max(axis=0) - _SAME_COSINE).argmax(axis=0)
     upward: NDArray[np.bool_] = directions[leading, range(3)] > 0
     return upward

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from volstrat.core.attribution import attribute
 from volstrat.core.avidity import AvidityInputs, evaluate_rules
+from volstrat.core.boundary import ShiftedVolumes
 from volstrat.core.findings import Finding
 from volstrat.core.grid import TIE_MM
 from volstrat.core.lesions import find_lesions, mark_lesions, measure_lesions
@@ -94,6 +95,8 @@ class Measurements:
     rows : mapping of lesion or region id to LesionRow
     lesion_findings, mark_findings : tuple of Finding
         What telling lesions and avid disease apart brought up, and what marking them did.
+    shifted : ShiftedVolumes
+        Kept when the case is marked again.
     """
 
     masks: CaseMasks
@@ -106,6 +109,7 @@ class Measurements:
     rows: Mapping[str, LesionRow]
     lesion_findings: tuple[Finding, ...]
     mark_findings: tuple[Finding, ...]
+    shifted: ShiftedVolumes = field(default_factory=ShiftedVolumes)
 
 
 def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:

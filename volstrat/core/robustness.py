@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.core.alternatives import Flip, find_flips, open_choice_findings, stratum_without
-from volstrat.core.boundary import boundary_shift
 from volstrat.core.counting import (
     counting_error_percent,
     counting_findings,
@@ -25,6 +24,7 @@ from volstrat.core.runs import LabelRuns, VoxelRuns
 from volstrat.core.shortest import shortest_way
 from volstrat.core.stratify import (
     Stratum1Tally,
+    exact_mm3,
     only_stratum,
     possible_strata,
     stratum_1_predicate,
@@ -179,7 +179,7 @@ def _boundary_shift(
             BoundaryShift(shift_mm=s, resectable_fraction=None, stratum=None)
             for s in protocol.boundary_shift_mm
         )
-    volumes = boundary_shift(measured.lesions.grid, parts, protocol.boundary_shift_mm)
+    volumes = measured.shifted.of(measured.lesions.grid, parts, protocol.boundary_shift_mm)
     marking = (np.array(parts.values) - 1) % 4
     shifted = []
     for shift, row in zip(protocol.boundary_shift_mm, volumes, strict=True):
@@ -221,7 +221,7 @@ def _shortest_way(
     first = assessment.stratum_1
     part, whole = first.part_voxels, first.whole_voxels
     if part is None or whole is None:  # PET-only volume is part of the total: in tumour voxels, rounded up
-        size = Fraction(measured.lesions.grid.voxel_volume_mm3)
+        size = exact_mm3(measured.lesions.grid)
         mm3 = assessment.tally_1.volume_mm3
         whole = -(-sum(mm3) // size)
         part = int(sum(mm3[m] for m in _sure(protocol)) // size)

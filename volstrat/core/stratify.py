@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
+    from volstrat.core.grid import VoxelGrid
     from volstrat.core.marks import FdgAvidity, LesionRow
     from volstrat.core.measure import Measurements
     from volstrat.core.protocol import Protocol
@@ -187,16 +188,21 @@ def _avidity_of(
     return "not_avid" if measured.covered[lesion] else "not_assessed"
 
 
+def exact_mm3(grid: VoxelGrid) -> Fraction:
+    """Return a grid's voxel volume as the decimal it stands for, in mm3: exact in ratio."""
+    return Fraction(str(grid.voxel_volume_mm3))
+
+
 def tally_stratum_1(
     measured: Measurements, region_marking: Sequence[Marking], dismissed: frozenset[int], protocol: Protocol
 ) -> Stratum1Tally:
     """Count the tumour by marking, with PET-only regions where the protocol counts them in the total."""
     voxels = [int(n) for n in measured.marked.total_voxels]
-    size = Fraction(measured.lesions.grid.voxel_volume_mm3)
+    size = exact_mm3(measured.lesions.grid)
     volume = [n * size for n in voxels]
     added = False
     if protocol.pet_only_in_total and measured.attribution is not None:
-        pet_size = Fraction(measured.attribution.grid.voxel_volume_mm3)
+        pet_size = exact_mm3(measured.attribution.grid)
         sizes = measured.attribution.pet_only_measures.voxels
         for n, marking in enumerate(region_marking):
             if n not in dismissed:

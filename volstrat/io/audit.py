@@ -3,7 +3,8 @@
 An entry is ``{entry, recorded_at, event, detail, previous_sha256, sha256}``: ``entry`` counts from 1,
 ``recorded_at`` is UTC, ``previous_sha256`` is the ``sha256`` of the entry before (64 zeros for the first),
 and ``sha256`` is that of the entry's own canonical JSON without the key ``sha256`` (keys sorted, no spaces,
-ASCII, other characters escaped). A chain cannot show that its tail was cut: whoever keeps a trail keeps its `TrailHead` elsewhere.
+ASCII, other characters escaped). A chain cannot show that its tail was cut: whoever keeps a trail keeps its
+`TrailHead` elsewhere.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _write(
         "previous_sha256": head.last_sha256,
     }
     entry["sha256"] = entry_sha256(entry)
-    line = (json.dumps(entry, ensure_ascii=True, allow_nan=False) + "\n").encode()
+    line = json.dumps(entry, ensure_ascii=True, allow_nan=False).encode() + b"\n"
     end = stream.seek(0, os.SEEK_END)
     try:
         stream.write(line)
@@ -147,12 +148,20 @@ def read_trail(path: Path) -> Iterator[dict[str, Any] | None]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return the entry of a line, or None where the line is not, byte for byte, what is written for one."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     whole = isinstance(entry, dict) and set(entry) == _KEYS and isinstance(entry["entry"], int)
-    return entry if whole else None
+    return entry if whole and _line(entry) == line else None
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(entry, ensure_ascii=True, allow_nan=False).encode()
+    except ValueError:  # NaN, which Python reads though it is no JSON
+        return b""
 
 
 def check_trail(path: Path, *, expected: TrailHead | None = None) -> tuple[TrailHead, tuple[str, ...]]:

@@ -125,16 +125,16 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
         document = tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{name}: is not valid TOML ({error})."
-        raise CaseError(msg) from error
+        raise CaseError(msg, hint="Correct that line; texts stand in double quotes.") from error
     _refuse_unknown(document, ("subject", "inputs", "patient"), "", name)
     subject = document.get("subject", folder.resolve().name)
     if not isinstance(subject, str) or not subject.strip():
         msg = f"{name}: subject must be a text that is not empty."
-        raise CaseError(msg)
+        raise CaseError(msg, hint='Write subject = "S001", or leave it out: then the folder names it.')
     inputs = document.get("inputs", {})
     if not isinstance(inputs, dict):
         msg = f"{name}: inputs must be a table, [inputs]."
-        raise CaseError(msg)
+        raise CaseError(msg, hint='Write [inputs] on a line of its own, and below it tumour = "FILE".')
     _refuse_unknown(inputs, ROLES, "inputs.", name)
     entries = {role: _entries(role, value, folder, name) for role, value in inputs.items()}
     return CaseSources(
@@ -160,7 +160,7 @@ def _entries(role: str, value: object, folder: Path, name: str) -> tuple[RoleEnt
         raise CaseError(msg, hint="Remove the line, or name a file.")
     if len(items) > 1 and role not in MASK_ROLES:
         msg = f"{name}: inputs.{role} names {len(items)} files; this role takes one."
-        raise CaseError(msg)
+        raise CaseError(msg, hint="Keep the one that is meant.")
     return tuple(_entry(role, item, folder, name) for item in items)
 
 
@@ -169,22 +169,22 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
     table = {"path": value} if isinstance(value, str) else value
     if not isinstance(table, dict):
         msg = f"{name}: {where} must be a path, a table with `path`, or a list of these."
-        raise CaseError(msg)
+        raise CaseError(msg, hint=f'Write {role} = "FILE".')
     allowed = tuple(key for key, roles in _ENTRY_KEYS.items() if role in roles)
     _refuse_unknown(table, allowed, f"{where}.", name)
     path = table.get("path")
     if not isinstance(path, str) or not path:
         msg = f"{name}: {where} needs `path`, a text."
-        raise CaseError(msg)
+        raise CaseError(msg, hint=f'Write {role} = {{ path = "FILE", ... }}.')
     if "segments" in table and "rois" in table:
-        msg = f"{name}: {where} has both `segments` and `rois`; give the one that fits the file."
-        raise CaseError(msg)
+        msg = f"{name}: {where} has both `segments` and `rois`; it takes one of them."
+        raise CaseError(msg, hint="Keep `segments` for SEG, NRRD and label maps, `rois` for RTSTRUCT.")
     threshold = table.get("threshold")
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold)
     ):
         msg = f"{name}: {where}.threshold must be a number."
-        raise CaseError(msg)
+        raise CaseError(msg, hint="Write threshold = 0.5, without quotes.")
     return RoleEntry(
         path=folder / Path(path),
         select=_selection(table, where, name),
@@ -205,7 +205,7 @@ def _selection(table: Mapping[str, object], where: str, name: str) -> tuple[str 
     items = value if isinstance(value, list) else [value]
     if not items or not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
         msg = f"{name}: {where}.{key} must be a list of names or whole numbers, at least one."
-        raise CaseError(msg)
+        raise CaseError(msg, hint=f'Write {key} = ["Liver metastasis*", 3].')
     return tuple(items)
 
 
@@ -213,7 +213,7 @@ def _flag(table: Mapping[str, object], key: str, where: str, name: str) -> bool:
     value = table.get(key, False)
     if not isinstance(value, bool):
         msg = f"{name}: {where}.{key} must be true or false."
-        raise CaseError(msg)
+        raise CaseError(msg, hint=f"Write {key} = true, or leave it out.")
     return value
 
 
@@ -221,7 +221,7 @@ def _text(table: Mapping[str, object], key: str, where: str, name: str) -> str |
     value = table.get(key)
     if value is not None and not isinstance(value, str):
         msg = f"{name}: {where}.{key} must be a text."
-        raise CaseError(msg)
+        raise CaseError(msg, hint="Put it in double quotes.")
     return value
 
 
@@ -231,14 +231,14 @@ def _choice(
     value = table.get(key)
     if value is not None and value not in choices:
         msg = f"{name}: {where}.{key} is {value!r}; it must be {' or '.join(choices)}."
-        raise CaseError(msg)
+        raise CaseError(msg, hint=f'Write {key} = "{choices[0]}", or leave it out.')
     return value
 
 
 def _patient(table: object, name: str) -> Patient:
     if not isinstance(table, dict):
         msg = f"{name}: patient must be a table, [patient]."
-        raise CaseError(msg)
+        raise CaseError(msg, hint="Write [patient] on a line of its own, and below it weight_kg = 71.")
     _refuse_unknown(table, ("weight_kg", "height_cm", "sex", "liver_state"), "patient.", name)
     measures = {}
     for key, low, high in (("weight_kg", 2, 500), ("height_cm", 40, 260)):
@@ -247,7 +247,7 @@ def _patient(table: object, name: str) -> Patient:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             msg = f"{name}: patient.{key} is {value!r}; it must lie between {low} and {high}."
-            raise CaseError(msg)
+            raise CaseError(msg, hint=f"Correct it, or leave {key} out.")
         measures[key] = float(value)
     state = _choice(table, "liver_state", LIVER_STATES, "patient", name)
     return Patient(

@@ -12,6 +12,8 @@ from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError
 from volstrat.io.case_file import CaseSources, RoleEntry, parse_case_file
 from volstrat.io.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.io.lesion_table import read_bytes
+from volstrat.io.output import STATE_FOLDER
+from volstrat.io.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -208,6 +210,8 @@ def _walk(folder: Path, skipped: Path | None, above: frozenset[Path]) -> Iterato
     real = folder.resolve()
     if real == skipped or real in above:  # the output, or a link that leads back up
         return
+    if (folder / STATE_FOLDER).is_dir():  # the output of another run
+        return
     try:
         if holds_case(folder):
             yield folder
@@ -239,4 +243,4 @@ def _is_dicom_case(folder: Path, children: Sequence[Path], *, is_root: bool) -> 
 
 def _role_files_below(folder: Path) -> bool:
     """Tell whether any folder below holds ``case.toml`` or a role file."""
-    return any(_tells_case(Path(parent, name)) for parent, _, names in os.walk(folder) for name in names)
+    return any(_tells_case(parent / name) for parent, names in files_below(folder) for name in names)

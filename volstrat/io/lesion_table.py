@@ -61,7 +61,9 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
         return _parse(text, name)
     except csv.Error as error:
         msg = f"{name}: is not a readable CSV ({error})."
-        raise LesionTableError(msg) from error
+        raise LesionTableError(
+            msg, hint="Save the table as CSV UTF-8, cells with quotes in them quoted."
+        ) from error
 
 
 def _parse(text: str, name: str) -> tuple[LesionRow, ...]:
@@ -99,13 +101,13 @@ def _check_header(header: list[str], name: str) -> None:
     twice = sorted({column for column in header if header.count(column) > 1})
     if twice:
         msg = f"{name}: the column {', '.join(twice)} comes twice."
-        raise LesionTableError(msg)
+        raise LesionTableError(msg, hint="Keep one of them.")
 
 
 def _row(cells: Mapping[str, str], where: str) -> LesionRow:
     if not cells["lesion_id"]:
         msg = f"{where}: the lesion_id is empty."
-        raise LesionTableError(msg)
+        raise LesionTableError(msg, hint="Name the lesion (L1, P1, ...), or remove the row.")
     words = {marking.word: marking for marking in Marking}
     resectability = cells["resectability"]
     if resectability and resectability not in words:
@@ -133,7 +135,9 @@ def _row(cells: Mapping[str, str], where: str) -> LesionRow:
 
 
 def _case_hint(word: str, words: Mapping[str, object] | tuple[str, ...]) -> str:
-    return "Words are in lower case." if word.lower() in words else ""
+    if word.lower() in words:
+        return "Words are in lower case."
+    return "Write one of these words, or leave the cell empty."
 
 
 def _point(cells: Mapping[str, str], where: str) -> tuple[float, float, float] | None:
@@ -143,11 +147,11 @@ def _point(cells: Mapping[str, str], where: str) -> tuple[float, float, float] |
     try:
         x, y, z = (float(value) for value in told)
     except ValueError as error:
-        msg = f"{where}: x_mm, y_mm, z_mm are {', '.join(map(repr, told))}; give three numbers, or none."
-        raise LesionTableError(msg) from error
+        msg = f"{where}: x_mm, y_mm, z_mm are {', '.join(map(repr, told))}; three numbers were expected."
+        raise LesionTableError(msg, hint="Write all three in mm (LPS), or none.") from error
     if not all(map(math.isfinite, (x, y, z))):
         msg = f"{where}: x_mm, y_mm, z_mm must be finite numbers."
-        raise LesionTableError(msg)
+        raise LesionTableError(msg, hint="Write all three in mm (LPS), or none.")
     return x, y, z
 
 
@@ -161,21 +165,20 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         told = path.stat()  # first, because opening a pipe waits for somebody to write into it
-        if stat.S_ISDIR(told.st_mode):
-            msg = f"{path.name}: is a directory where a file is expected."
-            raise InputFileError(msg, hint="Name the file itself.")
-        if not stat.S_ISREG(told.st_mode):
-            msg = f"{path.name}: is not a regular file."
-            raise InputFileError(msg, hint="Copy it to a file.")
-        if told.st_size > _LARGEST_BYTES:
-            msg = f"{path.name}: has {told.st_size} bytes; at most {_LARGEST_BYTES} are taken as text to read."
-            raise InputFileError(msg, hint="Check that it is the file that is meant.")
-        return path.read_bytes()
-    except InputFileError:
-        raise
+        regular = stat.S_ISREG(told.st_mode)
+        data = path.read_bytes() if regular and told.st_size <= _LARGEST_BYTES else None
     except FileNotFoundError as error:
         msg = f"{path.name}: no such file."
         raise InputFileError(msg, hint="Check the name and the folder.") from error
     except OSError as error:
         msg = f"{path.name}: cannot be read ({error.strerror})."
         raise InputFileError(msg, hint="Check the file's permissions and the disk.") from error
+    if data is not None:
+        return data
+    if regular:
+        msg = f"{path.name}: has {told.st_size} bytes; a table or settings file has at most {_LARGEST_BYTES}."
+    elif stat.S_ISDIR(told.st_mode):
+        msg = f"{path.name}: is a directory where a file is expected."
+    else:
+        msg = f"{path.name}: is not a regular file."
+    raise InputFileError(msg, hint="Check that this is the file that is meant.")

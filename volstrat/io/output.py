@@ -70,7 +70,7 @@ def folder_name(subject: str) -> str:
         name = name[:-1] + _escaped(name[-1])
     encoded = name.encode()
     if len(encoded) > _LONGEST_NAME_BYTES:
-        mark = hashlib.sha256(subject.encode()).hexdigest()[:16]
+        mark = hashlib.sha256(subject.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         name = encoded[: _LONGEST_NAME_BYTES - 17].decode(errors="ignore") + "~" + mark
     return name
 

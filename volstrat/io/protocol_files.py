@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -17,13 +17,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PACKAGED = "packaged"
+"""The source of the protocol that comes with the program."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedProtocol:
-    """A protocol and the file it came from."""
+    """A protocol and the file it came from.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    sha256 : str
+        Of the file's bytes.
+    text : str
+    source : str
+        "packaged", the file's absolute path, or empty where it came from neither.
+    """
 
     protocol: Protocol
     sha256: str
     text: str
+    source: str = ""
 
 
 def load_protocol(path: Path | None = None) -> LoadedProtocol:
@@ -36,9 +51,8 @@ def load_protocol(path: Path | None = None) -> LoadedProtocol:
     """
     if path is None:
         data, name = files("volstrat").joinpath("protocols/pantodon.toml").read_bytes(), "pantodon.toml"
-    else:
-        data, name = read_bytes(path), path.name
-    return parse_protocol(data, name=name)
+        return replace(parse_protocol(data, name=name), source=PACKAGED)
+    return replace(parse_protocol(read_bytes(path), name=path.name), source=str(path.resolve()))
 
 
 def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
@@ -54,6 +68,8 @@ def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
         mapping = tomllib.loads(text, parse_float=Decimal)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{name}: is not valid TOML ({error})."
-        raise ProtocolError(msg) from error
+        raise ProtocolError(
+            msg, hint="Correct that line; `volstrat protocol show` prints a sound file."
+        ) from error
     protocol = protocol_from_mapping(mapping, where=name)
     return LoadedProtocol(protocol=protocol, sha256=hashlib.sha256(data).hexdigest(), text=text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import BinaryIO
+    from types import TracebackType
+    from typing import BinaryIO, Self
 
 _ROWS_AT_ONCE = 2000
 
@@ -26,6 +28,8 @@ class TableColumn:
 
 class TableWriter:
     """Writes rows as CSV (UTF-8, comma, line feed) and Parquet; the same rows give the same bytes.
+
+    A context manager: the tables are whole when its block ends well.
 
     Parameters
     ----------
@@ -74,10 +78,20 @@ class TableWriter:
         if len(self._rows) == _ROWS_AT_ONCE:
             self._flush()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Write what is left; the streams stay open."""
-        self._flush()
-        self._parquet.close()
+        if error is None:
+            self._flush()
+            self._parquet.close()
+        else:
+            with suppress(Exception):  # what went wrong first is what is told
+                self._parquet.close()
 
     def _flush(self) -> None:
         import pyarrow as pa

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from volstrat.report.styles import STYLES
-from volstrat.report.words import HOLDS, ml_text, percent_text
+from volstrat.report.words import HOLDS, ml_text, share_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,33 +36,36 @@ _PAINT = {
     "needs": f'fill="{_INK}" font-size="13" font-weight="700" font-family="{_FONT}"',
     **{word: f'fill="{style.ink}"' for word, style in STYLES.items()},
     "unresectable stroke": f'stroke="{STYLES["unresectable"].ink}" stroke-width="2.2" fill="none"',
+    "dismissed ring": f'stroke="{STYLES["dismissed"].ink}" stroke-width="1.5" fill="none"',
     "partial ring": f'stroke="{STYLES["partial"].ink}" stroke-width="1.5" fill="none"',
 }
 
 
-def predicate_bar(record: CaseRecord, key: str) -> str:
+def predicate_bar(record: CaseRecord, key: str, *, width: float = _BAR_WIDTH) -> str:
     """Draw a predicate as a bar from 0 to 100 %: certain, open, threshold, and the interval if there is one.
 
     Parameters
     ----------
     key : {"stratum_1", "stratum_2"}
+    width : float
+        Of the bar; letters keep their size.
     """
     p = record["predicates"][key]
     low, high = _shares(p)
     threshold = p["threshold_percent"]
     parts = [
-        f'<rect class="track" x="{_LEFT}" y="{_BAR_TOP}" width="{_BAR_WIDTH}" height="{_BAR_HEIGHT}"/>',
+        f'<rect class="track" x="{_LEFT}" y="{_BAR_TOP}" width="{width:g}" height="{_BAR_HEIGHT}"/>',
     ]
     if low is not None and high is not None:
-        parts += _span("certain", 0, low) + _span("open", low, high)
+        parts += _span("certain", 0, low, width) + _span("open", low, high, width)
     interval = (record["robustness"] or {}).get("resectable_fraction_95")
     if key == "stratum_1" and interval is not None:
-        a, b = (_at(100 * x) for x in interval)
+        a, b = (_at(100 * x, width) for x in interval)
         y = _BAR_TOP + _BAR_HEIGHT / 2
         parts.append(
             f'<path class="interval" d="M{a:.2f} {y - 7:.2f}v14M{a:.2f} {y:.2f}H{b:.2f}M{b:.2f} {y - 7:.2f}v14"/>'
         )
-    x = _at(threshold)
+    x = _at(threshold, width)
     parts.append(
         f'<path class="threshold" d="M{x:.2f} {_BAR_TOP - 7:.2f}V{_BAR_TOP + _BAR_HEIGHT + 7:.2f}"/>'
         f'<text class="needs" x="{x:.2f}" y="{_BAR_TOP - 12:.2f}" text-anchor="{_anchor(threshold)}">'
@@ -70,12 +73,12 @@ def predicate_bar(record: CaseRecord, key: str) -> str:
     )
     for tick in (0, 50, 100):
         parts.append(
-            f'<text class="tick" x="{_at(tick):.2f}" y="{_BAR_TOP + _BAR_HEIGHT + 20:.2f}" '
+            f'<text class="tick" x="{_at(tick, width):.2f}" y="{_BAR_TOP + _BAR_HEIGHT + 20:.2f}" '
             f'text-anchor="{_anchor(tick)}">{tick} %</text>'
         )
     name = "Resectable share of the tumour" if key == "stratum_1" else "Resectable share of avid disease"
-    label = f"{name}: {percent_text(p['percent'], threshold)}; stratum {key[-1]} {HOLDS[p['holds']]}"
-    return _svg(_BAR_WIDTH + 2 * _LEFT, _BAR_TOP + _BAR_HEIGHT + 26, label, parts)
+    label = f"{name}: {share_text(p)}; stratum {key[-1]} {HOLDS[p['holds']]}"
+    return _svg(width + 2 * _LEFT, _BAR_TOP + _BAR_HEIGHT + 26, label, parts)
 
 
 def _shares(predicate: dict[str, Any]) -> tuple[float | None, float | None]:
@@ -86,20 +89,20 @@ def _shares(predicate: dict[str, Any]) -> tuple[float | None, float | None]:
     return predicate["percent"], high
 
 
-def _at(percent: float) -> float:
-    return _LEFT + _BAR_WIDTH * percent / 100
+def _at(percent: float, width: float) -> float:
+    return _LEFT + width * percent / 100
 
 
 def _anchor(percent: float) -> str:
     return "start" if percent < 8 else "end" if percent > 92 else "middle"
 
 
-def _span(kind: str, low: float, high: float) -> list[str]:
+def _span(kind: str, low: float, high: float, width: float) -> list[str]:
     if high <= low:
         return []
     return [
-        f'<rect class="{kind}" x="{_at(low):.2f}" y="{_BAR_TOP}" '
-        f'width="{_at(high) - _at(low):.2f}" height="{_BAR_HEIGHT}"/>'
+        f'<rect class="{kind}" x="{_at(low, width):.2f}" y="{_BAR_TOP}" '
+        f'width="{_at(high, width) - _at(low, width):.2f}" height="{_BAR_HEIGHT}"/>'
     ]
 
 
@@ -168,7 +171,9 @@ def _round_up(value: float) -> float:
 
 def sign_path(word: str, x: float, y: float, r: float) -> str:
     """Draw the sign of a marking as SVG."""
-    if word in ("resectable", "dismissed"):
+    if word == "dismissed":
+        return f'<circle class="{word} ring" cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}"/>'
+    if word == "resectable":
         return f'<circle class="{word}" cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}"/>'
     if word == "ablatable":
         d = f"M{x:.2f} {y - r:.2f}l{r:.2f} {r:.2f}l{-r:.2f} {r:.2f}l{-r:.2f} {-r:.2f}z"
@@ -191,12 +196,12 @@ def sign_path(word: str, x: float, y: float, r: float) -> str:
 def sign(word: str) -> str:
     """Draw the sign of a marking as a small picture of its own."""
     drawn = _painted(sign_path(word, 6, 6, 4.5))
-    return f'<svg class="sign" viewBox="0 0 12 12" aria-hidden="true">{drawn}</svg>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" class="sign" viewBox="0 0 12 12" aria-hidden="true">{drawn}</svg>'
 
 
 def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label, quote=True)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label, quote=True)}">'
         f"{_painted(''.join(parts))}</svg>"
     )
 

@@ -17,10 +17,10 @@ from volstrat.report.words import (
     change_texts,
     margin_text,
     ml_text,
-    percent_text,
     predicate_text,
     protocol_choices,
     remnant_text,
+    share_text,
     shift_text,
 )
 
@@ -126,7 +126,7 @@ def _bar(record: CaseRecord, key: str) -> dict[str, Any]:
     predicate = record["predicates"][key]
     return {
         "title": _TITLES[key],
-        "share": percent_text(predicate["percent"], predicate["threshold_percent"]),
+        "share": share_text(predicate),
         "holds": HOLDS[predicate["holds"]],
         "svg": Markup(predicate_bar(record, key)),  # noqa: S704 - figures.py escapes what it writes
         "told": predicate_text(record, key),

@@ -17,7 +17,7 @@ from volstrat.report.annotations import annotate, draw_label
 from volstrat.report.outlines import dashes, outlines
 from volstrat.report.planes import PatientView, Plane
 from volstrat.report.scene import AVID
-from volstrat.report.styles import AVID_COLOUR, DRAWN_FIRST, STYLES
+from volstrat.report.styles import AVID_COLOUR, DRAWN_FIRST, STYLES, Colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from volstrat.core.grid import VoxelGrid
     from volstrat.report.scene import Scene, Shape, Volume
-    from volstrat.report.styles import Colour, Style
+    from volstrat.report.styles import Style
 
     Pixels = NDArray[np.uint8]
     Float64s = NDArray[np.float64]
@@ -45,6 +45,8 @@ _PARALLEL_COSINE = 1 - 1e-6
 _MOST_NAMES = 14
 _BACKGROUND = 16
 _UNTOUCHED = 24
+_BLACK: Colour = (0, 0, 0)
+_WHITE: Colour = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,15 +396,28 @@ def lattice(
 
 
 def draw_outline(draw: ImageDraw, polygons: Sequence[Float64s], style: Style, *, selected: bool) -> None:
-    """Draw a shape's outline in its style on a dark rim (a white one where it is selected)."""
-    around = (255, 255, 255) if selected else (0, 0, 0)
+    """Draw a shape's outline in its style on a dark rim, and white brackets round a selected one."""
     width = 4 if style.double else 2
-    _draw_lines(draw, polygons, colour=around, width=width + (4 if selected else 2))
+    _draw_lines(draw, polygons, colour=_BLACK, width=width + 2)
     for polygon in polygons:
         pieces = dashes(polygon, style.dash) if style.dash else [polygon]
         _draw_lines(draw, pieces, colour=style.colour, width=width)
     if style.double:
-        _draw_lines(draw, polygons, colour=(0, 0, 0), width=1)
+        _draw_lines(draw, polygons, colour=_BLACK, width=1)
+    if selected:
+        _draw_brackets(draw, np.concatenate(polygons))
+
+
+def _draw_brackets(draw: ImageDraw, corners: Float64s) -> None:
+    (x0, y0), (x1, y1) = corners.min(axis=0) - 8, corners.max(axis=0) + 8
+    arm = min(max((x1 - x0) / 5, 6.0), 18.0)
+    lines = [
+        np.array([(x, y + dy * arm), (x, y), (x + dx * arm, y)])
+        for x, dx in ((x0, 1), (x1, -1))
+        for y, dy in ((y0, 1), (y1, -1))
+    ]
+    for colour, width in ((_BLACK, 5), (_WHITE, 2)):
+        _draw_lines(draw, lines, colour=colour, width=width)
 
 
 def _draw_lines(draw: ImageDraw, lines: Sequence[Float64s], *, colour: Colour, width: int) -> None:

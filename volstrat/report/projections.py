@@ -58,16 +58,14 @@ class Projections:
         """Return the plane that is looked through."""
         return Plane(name=name, grid=self._grid, index=0)
 
-    def frame(self, name: PlaneName, *, width: int, height: int) -> Frame:
-        """Return the frame that shows the image's field and every lesion."""
+    def box(self, name: PlaneName) -> tuple[float, float, float, float]:
+        """Return what a projection shows, ``(left, top, right, bottom)`` in mm: the field and every lesion."""
         plane = self.plane(name)
         corners = [np.zeros((1, 2)), np.array([plane.size_mm])]
         corners += [plane.to_plane(box_corners(s.box_mm)) for s in self._scene.shapes if s.name != AVID]
         every = np.concatenate(corners)
         (left, top), (right, bottom) = every.min(axis=0), every.max(axis=0)
-        return Frame.round(
-            plane, (float(left), float(top), float(right), float(bottom)), width=width, height=height
-        )
+        return float(left), float(top), float(right), float(bottom)
 
     def render(
         self, name: PlaneName, *, of: Projected, width: int, height: int, look: Look
@@ -86,19 +84,19 @@ class Projections:
         """
         from PIL import Image as Pil
 
-        frame = self.frame(name, width=width, height=height)
+        frame = Frame.round(self.plane(name), self.box(name), width=width, height=height)
         grey = self._background(name, frame, look, of)
         picture = Pil.fromarray(np.repeat(grey[..., None], 3, axis=2))
         if of == "lesions" and look.show_lesions:
             self._draw_lesions(picture, name, frame, look)
         if look.annotated:
-            what = "lesions" if of == "lesions" else f"PET {self._unit() or '(no SUV)'} 0 to {look.suv_max:g}"
-            kind = "maximum intensity projection" if of == "pet" else "all lesions, projected"
+            what = f"PET {self._unit() or '(no SUV)'} 0 to {look.suv_max:g}"
+            told = (f"{name} MIP", what) if of == "pet" else (f"{name}, all lesions", "projection")
             annotate(
                 picture,
                 letters=self.plane(name).letters(),
                 mm_per_pixel=frame.mm_per_pixel,
-                captions=(name, kind, what),
+                captions=told,
                 scale=pet_scale(self._unit(), look.suv_max, hot=False) if of == "pet" else None,
                 light=True,
             )

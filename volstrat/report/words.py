@@ -43,6 +43,16 @@ def percent_text(percent: float | None, threshold: float | None = None) -> str:
     return f"{percent!r} %"
 
 
+def share_text(predicate: dict[str, Any]) -> str:
+    """Write a predicate's share, or its bounds where markings are unknown."""
+    threshold, whole = predicate["threshold_percent"], predicate["whole_voxels"]
+    low = percent_text(predicate["percent"], threshold)
+    if not whole or predicate["part_voxels"] == predicate["part_voxels_upper"]:
+        return low
+    high = percent_text(100 * predicate["part_voxels_upper"] / whole, threshold)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
 def ml_text(ml: float | None) -> str:
     """Write a volume.
 
@@ -152,11 +162,13 @@ def predicate_text(record: CaseRecord, key: str) -> str:
 def protocol_choices(protocol: Protocol) -> list[tuple[str, str]]:
     """Say the protocol's choices: a subject and a sentence each."""
     first, second = protocol.thresholds.stratum_1_percent, protocol.thresholds.stratum_2_percent
+    share = "all of it" if second == 100 else f"at least {second} % of it"
     exclusion = {
-        "not_all_resectable": f"at least {second} % of it can be resected or ablated",
+        "not_all_resectable": f"{share} can be resected or ablated",
         "none_resectable": "any of it can be resected or ablated",
     }
     scope = {"all": "all tumour, primary and nodes included", "liver": "tumour in the liver only"}
+    avid = "What a reader drew as avid" if protocol.avidity.rule == "mask" else protocol.avidity.title
     rules = [r.title for r in protocol.avidity.also_check]
     also = f" Also tried: {'; '.join(rules)}." if rules else ""
     counts = "counts" if protocol.ablation_counts else "does not count"
@@ -173,7 +185,7 @@ def protocol_choices(protocol: Protocol) -> list[tuple[str, str]]:
         ("Where both hold", f"The subject goes into {STRATA[protocol.both_fit].lower()}."),
         ("Ablation", f"What can be ablated {counts} as resectable."),
         ("Total", f"Counted is {scope[protocol.tumour_scope]}. PET-only regions {total} the total."),
-        ("FDG-avid", f"{_sentence(protocol.avidity.title)}{also}"),
+        ("FDG-avid", f"{_sentence(avid)}{also}"),
         (
             "Attribution",
             f"An avid region within {protocol.attribution_distance_mm:g} mm of tumour belongs to it; a lesion "

@@ -249,10 +249,13 @@ def test_a_broken_file_of_another_series_does_not_concern_this_one(tmp_path: Pat
     assert len(folder.broken_files_of(by_modality["PT"])) == 1
 
 
-def test_an_empty_file_is_no_dicom(tmp_path: Path) -> None:
-    """Skipped and counted."""
-    (tmp_path / "empty.dcm").write_bytes(b"")
-    assert len(scan_dicom(tmp_path).skipped) == 1
+def test_an_empty_file_is_no_dicom_unless_it_is_called_so(tmp_path: Path) -> None:
+    """Skipped and counted; what is called DICOM and holds nothing is a copy that broke off."""
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "cut.dcm").write_bytes(b"")
+    folder = scan_dicom(tmp_path)
+    assert [path.name for path in folder.skipped] == ["empty"]
+    assert [file.path.name for file in folder.broken] == ["cut.dcm"]
 
 
 def test_a_number_that_is_none_makes_a_broken_file(tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from volstrat.io.walk import files_below
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _TRIED = 4
@@ -27,7 +27,7 @@ def is_one_subject(folder: Path) -> bool:
 
     One file stands for each folder that holds files. False where there is no DICOM at all.
     """
-    ties = [uids for uids in (_uids_of(Path(parent), names) for parent, names in _filled(folder)) if uids]
+    ties = [uids for uids in (_uids_of(parent, names) for parent, names in files_below(folder)) if uids]
     if not ties:
         return False
     joined, rest = set(ties[0]), ties[1:]
@@ -39,13 +39,6 @@ def is_one_subject(folder: Path) -> bool:
             joined |= uids
         rest = [uids for uids in rest if uids not in near]
     return True
-
-
-def _filled(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        if names:
-            yield parent, sorted(names)
 
 
 def _uids_of(parent: Path, names: list[str]) -> frozenset[str]:

@@ -226,6 +226,9 @@ def _image_uids(item: Header, where: str) -> frozenset[str]:
 
 def _rois(header: Header, where: str) -> list[_Roi]:
     """Return the ROIs by rising number, contours found by number."""
+    if _ROI_CONTOURS not in header.elements:  # a file may break off between two attributes
+        msg = f"{where}: holds no contours at all (ROIContourSequence is absent; truncated?)."
+        raise CorruptDataError(msg, hint="Copy the file again from its source.")
     contours: dict[int, list[Header]] = {}
     for item in items_of(header, _ROI_CONTOURS, where):
         number = number_of(item, _REFERENCED_ROI_NUMBER, "ReferencedROINumber (3006,0084)", where)

@@ -22,9 +22,10 @@ from volstrat.io.dicom.folder import (
     StructureFile,
 )
 from volstrat.io.dicom.header import PIXEL_DATA, Header, HeaderReader, NotDicomError
+from volstrat.io.walk import files_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 CT_CLASSES: Final = frozenset(
     {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
@@ -39,6 +40,7 @@ ENHANCED_CLASSES: Final = (CT_CLASSES | PT_CLASSES) - {
 SEG_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 RTSTRUCT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _DIRECTORY_CLASS: Final = "1.2.840.10008.1.3.10"
+_PREAMBLE_BYTES: Final = 128
 
 _NOT_IN_SCAN: Final = (
     "SharedFunctionalGroupsSequence",
@@ -71,7 +73,8 @@ def scan_dicom(folder: Path) -> DicomFolder:
     if not folder.is_dir():
         msg = f"{folder}: is not a folder."
         raise InputFileError(msg, hint="Name the folder that holds the DICOM files.")
-    return scan_files(_files_below(folder), root=folder)
+    paths = (f"{parent}{os.sep}{name}" for parent, names in files_below(folder) for name in names)
+    return scan_files(paths, root=folder)
 
 
 def scan_files(paths: Iterable[Path | str], *, root: Path) -> DicomFolder:
@@ -82,18 +85,13 @@ def scan_files(paths: Iterable[Path | str], *, root: Path) -> DicomFolder:
     return sorter.result()
 
 
-def _files_below(folder: Path) -> Iterator[str]:
-    """Yield every file, following links but no folder twice."""
-    seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        for name in sorted(names):
-            yield f"{parent}{os.sep}{name}"
+def _is_cut_preamble(path: Path) -> bool:
+    """Tell whether a file called DICOM holds no more than a part of the preamble's zeros."""
+    if path.suffix.lower() not in (".dcm", ".ima") or path.name.startswith("."):
+        return False
+    with path.open("rb") as stream:
+        start = stream.read(_PREAMBLE_BYTES + 1)
+    return len(start) <= _PREAMBLE_BYTES and not any(start)
 
 
 class _Sorter:
@@ -117,7 +115,11 @@ class _Sorter:
         try:
             header = self._reader.read(path)
         except NotDicomError:
-            self._skipped.append(Path(path))
+            if _is_cut_preamble(Path(path)):
+                reason = "ends before its header (empty or truncated)"
+                self._broken.append(BrokenFile(path=Path(path), reason=reason, series_instance_uid=None))
+            else:
+                self._skipped.append(Path(path))
         except CorruptDataError as error:
             self._broken.append(_broken(path, error.message))
         except OSError as error:
@@ -134,8 +136,10 @@ class _Sorter:
         sop_class = header.text(TAGS["SOPClassUID"]) or header.media_class_uid
         modality = header.text(TAGS["Modality"])
         if sop_class in SEG_CLASSES:
+            _require(header, "SegmentSequence")
             self._segmentations.append(_segmentation(path, header))
         elif sop_class == RTSTRUCT_CLASS:
+            _require(header, "StructureSetROISequence")
             self._structure_sets.append(_structure_set(path, header))
         elif sop_class == _DIRECTORY_CLASS:
             self._skipped.append(path)
@@ -165,6 +169,13 @@ class _Sorter:
             skipped=tuple(sorted(self._skipped)),
             broken=tuple(sorted(self._broken, key=lambda one: one.path)),
         )
+
+
+def _require(header: Header, keyword: str) -> None:
+    """Refuse a file without the sequence that makes it what it is: copies break off between attributes."""
+    if TAGS[keyword] not in header.elements:
+        msg = f"ends before its {keyword} (truncated)"
+        raise CorruptDataError(msg)
 
 
 def _is_image(header: Header, sop_class: str, modality: str) -> bool:

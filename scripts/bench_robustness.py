@@ -1,0 +1,91 @@
+"""Benchmark rows for what robustness adds to a whole-body case with PET, and for its parts."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from bench_masks import make
+from bench_timing import Row, goal, run_rows, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from volstrat.core.measure import Measurements
+    from volstrat.core.protocol import Protocol
+    from volstrat.core.stratify import Assessment
+
+_MANY = 300
+
+
+@cache
+def _ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
+    """Return a case as measured, and what the rule says of it."""
+    from volstrat.case import read_inputs
+    from volstrat.core.measure import measure_case
+    from volstrat.core.stratify import assess
+    from volstrat.io.discovery import find_sources
+    from volstrat.io.protocol_files import load_protocol
+
+    protocol = load_protocol(None).protocol
+    measured = measure_case(read_inputs(find_sources(folder), protocol).masks, protocol)
+    return measured, assess(measured, protocol), protocol
+
+
+def _measurement(folder: Path) -> None:
+    _ready.cache_clear()
+    _ready(folder)
+
+
+def _robustness(folder: Path) -> None:
+    from volstrat.core.robustness import measure_robustness
+
+    measure_robustness(*_ready(folder))
+
+
+def _boundary(folder: Path) -> None:
+    from volstrat.core.boundary import boundary_shift
+    from volstrat.core.runs import LabelRuns
+
+    measured, _, protocol = _ready(folder)
+    marked = measured.marked
+    parts = LabelRuns(marked.starts, marked.stops, 4 * marked.lesion + marked.worst + 1)
+    boundary_shift(measured.lesions.grid, parts, protocol.boundary_shift_mm)
+
+
+def _flips(folder: Path) -> None:
+    from volstrat.core.alternatives import find_flips
+
+    find_flips(*_ready(folder))
+
+
+def _shortest() -> None:
+    """Find the shortest way through many lesions of which none is resectable."""
+    import numpy as np
+
+    from volstrat.core.shortest import shortest_way
+
+    voxels = np.random.default_rng(3).lognormal(7, 1.2, _MANY).astype(int) + 1
+    shortest_way(voxels.tolist(), part_voxels=0, whole_voxels=int(voxels.sum()), percent=70)
+
+
+def rows(folder: Path) -> list[Row]:
+    """Return the rows of the table."""
+    pet = folder / "pet"
+    return [
+        Row(name="read + measure, with PET", work=partial(_measurement, pet)),
+        Row(name="robustness", work=partial(_robustness, pet)),
+        Row(name="  boundary shift", work=partial(_boundary, pet)),
+        Row(name="  flips", work=partial(_flips, pet)),
+        Row(name=f"shortest way, {_MANY} lesions", work=_shortest),
+    ]
+
+
+def run(folder: Path, *, runs: int, peak: Callable[[Row], Sequence[str]]) -> None:
+    """Print the table and say whether the goal is met."""
+    make(folder)
+    seen = run_rows(rows(folder), runs=runs, peak=peak)
+    table("Robustness: whole-body case, 60 lesions, PET", seen, base="read + measure, with PET")
+    added = seen["robustness"].median / seen["read + measure, with PET"].median
+    goal("robustness over the measurement", added, 1.0)

@@ -1,0 +1,149 @@
+"""A cohort on a dask scheduler: the same files, whatever happens to its workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from make_cohort import make_cohort
+from tests.cohort.cohorts import misbehave, results, slowly
+from volstrat.cohort import Limits, cluster
+from volstrat.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from volstrat.cohort import CohortResult, Progress
+
+    Run = Callable[..., CohortResult]
+
+ROOT = Path(__file__).resolve().parents[2]
+pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Start a scheduler and two workers on loopback; give its address and the workers."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        log = (tmp_path / f"dask{len(started)}.log").open("wb")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *arguments, "--no-dashboard"],
+            cwd=ROOT, stdout=log, stderr=log,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'scripts'}"},
+        )  # fmt: skip
+        log.close()
+        started.append(process)
+        return process
+
+    told = tmp_path / "scheduler.json"
+    start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(told))
+    try:
+        end = time.monotonic() + 60
+        while not told.exists() or not told.read_text().strip().endswith("}"):
+            assert time.monotonic() < end, (tmp_path / "dask0.log").read_text()
+            time.sleep(0.1)
+        from json import loads
+
+        address = str(loads(told.read_text())["address"])
+        both = [
+            start("worker", address, "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1",
+                  "--local-directory", str(tmp_path / f"local{n}"))
+            for n in range(2)
+        ]  # fmt: skip
+        yield address, both
+    finally:
+        for process in started[::-1]:
+            process.kill()
+            process.wait()
+
+
+def test_a_worker_killed_mid_run_changes_nothing(
+    tmp_path: Path,
+    run: Run,
+    run_apart: Run,
+    workers: tuple[str, list[subprocess.Popen[bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it had is done by the other one; records, tables and page are those of one machine.
+
+    Then subjects that crash, sleep or eat memory: three failed rows, and the cluster's workers live on.
+    """
+    address, both = workers
+    make_cohort(tmp_path / "in", 24)
+    out = tmp_path / "out"
+    killed: list[int] = []
+
+    def kill_one(progress: Progress) -> None:
+        if not killed and len(list(out.glob("*/case.json"))) > 3 and not progress.writing:
+            both[0].kill()
+            killed.append(progress.done)
+
+    monkeypatch.setattr(cluster, "ClusterRunner", partial(cluster.ClusterRunner, chunk=6))
+    result = run_apart(tmp_path / "in", out, scheduler=address, assess=slowly, on_progress=kill_one)
+    assert killed
+    assert killed[0] < 24
+    assert result.subjects == 24
+    run(tmp_path / "in", tmp_path / "well")
+    assert results(out) == results(tmp_path / "well")
+    assert run_apart(tmp_path / "in", out, scheduler=address).skipped == 24
+
+    limits = Limits(seconds=6, memory_bytes=2**30)
+    bad = tmp_path / "bad"
+    make_cohort(tmp_path / "in8", 8)
+    result = run_apart(tmp_path / "in8", bad, scheduler=address, assess=misbehave, limits=limits)
+    assert [subject for subject, _ in result.failures] == ["S00002", "S00004", "S00005", "S00007"]
+    run_apart(tmp_path / "in8", tmp_path / "here", workers=2, assess=misbehave, limits=limits)
+    assert results(bad) == results(tmp_path / "here")
+    assert both[1].poll() is None
+
+
+class _Lost:
+    """A future as dask gives it for a chunk whose worker was lost for good."""
+
+    status = "error"
+
+    def exception(self) -> Exception:
+        """Return why."""
+        return RuntimeError("KilledWorker")
+
+
+def test_a_chunk_that_is_lost_is_halved_and_at_last_fails_alone(tmp_path: Path, cohort: Path) -> None:
+    """Poison does not take its neighbours with it: the chunk parts until one subject is alone, thrice."""
+    from volstrat.cohort.source import find_cases
+    from volstrat.cohort.tasks import Task, WorkerContext
+    from volstrat.io.protocol_files import load_protocol
+
+    tasks = tuple(
+        Task(location=c.location, subject=c.subject, folder=c.folder, target=tmp_path / "out" / c.subject)
+        for c in find_cases(cohort, tmp_path / "out", shard=None)
+    )
+    runner: Any = cluster.ClusterRunner(
+        WorkerContext(protocol=load_protocol()), scheduler="tcp://nowhere", limits=Limits()
+    )
+    again = [(tasks, 0)]
+    failed, sent = [], 0
+    while again:
+        chunk, tries = again.pop()
+        sent += 1
+        failed += list(runner._answered(cluster._Sent(tasks=chunk, tries=tries, future=_Lost()), again))
+    assert sorted(receipt.subject for receipt in failed) == [task.subject for task in tasks]
+    assert {receipt.status for receipt in failed} == {"failed"}
+    assert sent == 7 + 8 * 3  # 8 -> 4+4 -> 2+2+2+2, then each of eight alone three times
+
+
+def test_no_scheduler_is_said(
+    cohort: Path, tmp_path: Path, run_apart: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address at which nobody answers."""
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
+    with pytest.raises(UsageError, match="no dask scheduler answers there"):
+        run_apart(cohort, tmp_path / "out", scheduler="tcp://127.0.0.1:9")

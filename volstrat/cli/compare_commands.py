@@ -1,0 +1,180 @@
+"""``volstrat compare`` and ``volstrat consensus``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from volstrat.errors import VolstratError
+
+if TYPE_CHECKING:
+    from volstrat.compare import ComparisonResult
+    from volstrat.io.protocol_files import LoadedProtocol
+
+EXIT_DIFFERS, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
+_DIFFERS = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable")
+_PERSON = ("predicates", "review")
+_USAGE = {"usage", "protocol_invalid"}
+
+_READINGS = click.argument(
+    "readings", nargs=-1, required=True, metavar="A B [C ...]", type=click.Path(path_type=Path)
+)
+_OUT = click.option(
+    "-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder."
+)
+_PROTOCOL = click.option(
+    "--protocol",
+    "protocol_file",
+    type=click.Path(path_type=Path),
+    help="Protocol file (TOML) for cases; a cohort output brings its own. Without it pantodon.toml.",
+)
+_LESIONS = click.option(
+    "--lesions",
+    multiple=True,
+    metavar="NAME",
+    help="Lesion table to use: a file in the case folder, or R for lesions.R.csv. Once for all readings, or "
+    "once for each: two readers' tables of one folder are `compare CASE CASE --lesions R1 --lesions R2`.",
+)
+
+
+@click.command()
+@_READINGS
+@_OUT
+@click.option(
+    "--tolerance-mm",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    help="Tolerance of the surface Dice.",
+)
+@click.option(
+    "--match-mm",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="Lesions that do not overlap match where their centroids are no farther apart.",
+)
+@click.option(
+    "--resample",
+    is_flag=True,
+    help="Resample a reading on another grid (nearest neighbour) onto the first's.",
+)
+@_PROTOCOL
+@_LESIONS
+def compare(
+    *,
+    readings: tuple[Path, ...],
+    out: Path,
+    tolerance_mm: float,
+    match_mm: float,
+    resample: bool,
+    protocol_file: Path | None,
+    lesions: tuple[str, ...],
+) -> None:
+    """Compare two or more readings: cases, folders of cases, cohort outputs, masks.
+
+    Exit codes: 0 all strata and predicates agree; 1 a stratum differs, or a subject could not be compared;
+    3 strata agree, but a predicate or a call for review does not.
+    """
+    from volstrat.compare import Settings, compare_readings
+
+    try:
+        result = compare_readings(
+            readings,
+            out,
+            protocol=_loaded(protocol_file),
+            lesions=lesions,
+            settings=Settings(
+                surface_tolerance_mm=tolerance_mm, match_distance_mm=match_mm, resample=resample
+            ),
+            each=lambda subject, stake: click.echo(f"{subject}: {stake.replace('_', ' ')}", err=True),
+        )
+    except VolstratError as error:
+        _fail(error)
+    _show(result, out)
+    if any(result.stakes.get(kind) for kind in _DIFFERS):
+        sys.exit(EXIT_DIFFERS)
+    if any(result.stakes.get(kind) for kind in _PERSON):
+        sys.exit(EXIT_PERSON)
+
+
+def _show(result: ComparisonResult, out: Path) -> None:
+    for finding in result.findings:
+        click.echo(f"[{finding.severity}] {finding.message}")
+    strata = result.cohort["strata"]
+    for pair in strata["pairs"]:
+        same = sum(row[n] for n, row in enumerate(pair["table"]))
+        click.echo(
+            f"{pair['a']} and {pair['b']}: {same} of {pair['subjects']} subjects in the same stratum; "
+            f"kappa {_figure(pair['kappa'])}"
+        )
+    click.echo(f"Gwet's AC1 {_figure(strata['ac1'])}")
+    for item in result.adjudication[:20]:
+        told = ", ".join(f"{name} {stratum or 'none'}" for name, stratum in item["strata"].items())
+        carried = f"; carried by {item['attributed_to']}" if item["attributed_to"] else ""
+        click.echo(
+            f"{item['order']:>3}. {item['subject']}: {item['stake'].replace('_', ' ')} ({told}){carried}"
+        )
+    if len(result.adjudication) > 20:
+        click.echo(f"     ... and {len(result.adjudication) - 20} more in adjudication.csv")
+    click.echo(f"{result.subjects} subjects; {out / 'agreement.html'}, {out / 'agreement.json'}")
+
+
+def _figure(estimate: dict[str, float | str | None]) -> str:
+    if estimate["value"] is None:
+        return f"does not exist ({estimate['reason']})"
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f} (no interval: {estimate['reason']})"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+@click.command()
+@_READINGS
+@_OUT
+@click.option(
+    "--method", type=click.Choice(["majority", "staple"]), default="majority", show_default=True,
+    help="How voxels are settled; markings are always settled by majority.",
+)  # fmt: skip
+@_PROTOCOL
+@_LESIONS
+def consensus(
+    *,
+    readings: tuple[Path, ...],
+    out: Path,
+    method: Literal["majority", "staple"],
+    protocol_file: Path | None,
+    lesions: tuple[str, ...],
+) -> None:
+    """Write a consensus case for each subject, from three readings on.
+
+    Of two readings that differ neither outvotes the other: an adjudicator decides. Exit code 1 where a
+    subject has no consensus.
+    """
+    from volstrat.compare import write_consensus
+
+    try:
+        result = write_consensus(
+            readings, out, method=method, protocol=_loaded(protocol_file), lesions=lesions
+        )
+    except VolstratError as error:
+        _fail(error)
+    for subject, problem in result.failed:
+        click.echo(f"volstrat: {subject}: no consensus. {problem}", err=True)
+    click.echo(f"{len(result.written)} subjects with a consensus, {len(result.failed)} without; {out}")
+    if result.failed:
+        sys.exit(EXIT_DIFFERS)
+
+
+def _loaded(protocol_file: Path | None) -> LoadedProtocol | None:
+    from volstrat.io.protocol_files import load_protocol
+
+    return None if protocol_file is None else load_protocol(protocol_file)
+
+
+def _fail(error: VolstratError) -> None:
+    """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
+    click.echo(f"volstrat: {error}", err=True)
+    sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_DIFFERS)

@@ -1,0 +1,74 @@
+"""``volstrat review``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from volstrat.errors import VolstratError
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+_USAGE = {"usage", "protocol_invalid"}
+
+
+@click.command()
+@click.argument("folder", metavar="CASE", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port [default: a free one]."
+)
+@click.option("--no-browser", is_flag=True, help="Only print the link.")
+@click.option("--reader", metavar="R", help="Mark in lesions.R.csv, as reader R.")
+@click.option("--read-only", is_flag=True, help="Show, and save nothing.")
+@click.option("--blind", metavar="READER", help="As --reader, and other readers' marks are not shown.")
+@click.option(
+    "--protocol",
+    "protocol_file",
+    type=click.Path(path_type=Path),
+    help="Protocol file (TOML); without it the packaged pantodon.toml.",
+)
+def review(
+    *,
+    folder: Path,
+    port: int,
+    no_browser: bool,
+    reader: str | None,
+    read_only: bool,
+    blind: str | None,
+    protocol_file: Path | None,
+) -> None:
+    """Open a case on a local page: look, mark lesions, watch the verdict; every mark is saved at once.
+
+    The page is served to this computer only, through a link that works once. It ends with Ctrl-C.
+    """
+    from volstrat.io.protocol_files import load_protocol
+    from volstrat.review.session import ReviewOptions, ReviewSession
+
+    if reader is not None and blind is not None and reader != blind:
+        msg = "--reader and --blind name two readers."
+        raise click.UsageError(msg)
+    try:
+        from volstrat.review.server import serve
+
+        options = ReviewOptions(
+            reader=blind or reader or "", read_only=read_only, blind=blind is not None
+        )
+        session = ReviewSession(folder, load_protocol(protocol_file), options)
+        serve(
+            session,
+            port=port,
+            opened=lambda link: _open(link, browser=not no_browser),
+            say=lambda link: click.echo(f"A new link: {link}", err=True),
+        )
+    except VolstratError as error:
+        click.echo(f"volstrat: {error}", err=True)
+        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
+
+
+def _open(link: str, *, browser: bool) -> None:
+    click.echo(f"The page is open at {link}\nThe link works once, on this computer. Ctrl-C ends.", err=True)
+    if browser:
+        import webbrowser
+
+        webbrowser.open(link)

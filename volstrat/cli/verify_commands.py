@@ -1,0 +1,198 @@
+"""``volstrat verify``, ``audit`` and ``lock``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from volstrat.errors import VolstratError
+
+if TYPE_CHECKING:
+    from volstrat.verify import Verification
+
+EXIT_DIFFERS, EXIT_USAGE = 1, 2
+_USAGE = {"usage", "protocol_invalid"}
+_MOST_SHOWN = 20
+_STEPS = {
+    "input_bytes": "input bytes",
+    "header": "header",
+    "protocol": "protocol",
+    "version": "version",
+    "library": "library",
+    "count": "count",
+}
+_OUTPUT = click.argument("out", metavar="OUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
+
+
+@click.command()
+@_OUTPUT
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    help="Folder or manifest of the cases, where it is not the one that run.json names.",
+)
+@click.option("--only-hashes", is_flag=True, help="Compare hashes and versions; measure nothing again.")
+@click.option(
+    "--protocol",
+    "protocol_file",
+    type=click.Path(path_type=Path),
+    help="Protocol file to run again by [default: the run's own].",
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors].")
+@click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
+def verify(
+    *,
+    out: Path,
+    inputs: Path | None,
+    only_hashes: bool,
+    protocol_file: Path | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Run an output's cases again and compare every byte; name the first step that differs.
+
+    Steps, in their order: input bytes, header, protocol, version, library, count. Exit codes: 0 clean, 1
+    something differs.
+    """
+    from volstrat.io.protocol_files import load_protocol
+    from volstrat.verify import verify_output
+
+    try:
+        result = verify_output(
+            out,
+            inputs=inputs,
+            protocol=None if protocol_file is None else load_protocol(protocol_file),
+            only_hashes=only_hashes,
+            workers=workers,
+        )
+    except VolstratError as error:
+        _fail(error)
+    if as_json:
+        click.echo(json.dumps(result.as_json(), indent=2, ensure_ascii=False))
+    else:
+        _show(result)
+    if not result.clean:
+        sys.exit(EXIT_DIFFERS)
+
+
+def _show(result: Verification) -> None:
+    how = "hashes compared, nothing measured" if result.only_hashes else "measured again"
+    click.echo(f"{result.subjects} subjects, {how}.")
+    if result.trail is not None:
+        faults = result.trail.faults
+        click.echo(f"Trail: {result.trail.head.length} entries, {'whole' if not faults else 'NOT whole'}.")
+        for text in faults:
+            click.echo(f"  {text}")
+    for fault in result.files[:_MOST_SHOWN]:
+        click.echo(f"[{fault.kind}] {fault.message}")
+    _more(len(result.files), "files")
+    for difference in result.protocol:
+        click.echo(f"Protocol: {difference.what} was {_value(difference.old)}, is {_value(difference.new)}.")
+    for found in result.differing[:_MOST_SHOWN]:
+        click.echo(f"{found.subject}: first differs at {_STEPS[found.first.step]}.")
+        for difference in found.differences[:_MOST_SHOWN]:
+            place = " ".join(text for text in (difference.role, difference.path) if text)
+            click.echo(
+                f"  {_STEPS[difference.step]:<12}{f'{place}: ' if place else ''}{difference.what}: "
+                f"{_value(difference.old)} -> {_value(difference.new)}"
+            )
+    _more(len(result.differing), "subjects")
+    if result.versions:
+        click.echo(
+            f"Records were made by volstrat {', '.join(result.versions)}. What can alter a verdict since:"
+        )
+        for text in result.changes or ("nothing that the changelog names.",):
+            click.echo(f"  {text}")
+    if result.sealed:
+        click.echo("The output is sealed (SHA256SUMS).")
+    click.echo("Clean: everything comes out again." if result.clean else "DIFFERS.")
+
+
+def _more(count: int, what: str) -> None:
+    if count > _MOST_SHOWN:
+        click.echo(f"... and {count - _MOST_SHOWN} more {what} (--json lists all).")
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+@click.group()
+def audit() -> None:
+    """Show or check an output's trail: who did what, when, and whether an entry was altered."""
+
+
+@audit.command("show")
+@_OUTPUT
+@click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON, one a line.")
+def audit_show(*, out: Path, as_json: bool) -> None:
+    """Print the trail's entries in their order."""
+    from volstrat.io.audit import read_trail
+
+    try:
+        entries = list(read_trail(out / "audit.jsonl"))
+    except VolstratError as error:
+        _fail(error)
+    for line, entry in enumerate(entries, start=1):
+        if entry is None:
+            click.echo(f"line {line} is no entry", err=True)
+        elif as_json:
+            click.echo(json.dumps(entry))
+        else:
+            click.echo(_entry(entry))
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    detail = entry["detail"]
+    who = "@".join(str(detail[key]) for key in ("user", "host") if detail.get(key))
+    keys = ("subjects", "status", "clean", "differing", "reader", "subject", "reason")
+    told = ", ".join(
+        f"{key} {json.dumps(detail[key], ensure_ascii=False)}" for key in keys if detail.get(key) is not None
+    )
+    return f"{entry['entry']:>5}  {entry['recorded_at']}  {entry['event']:<16}  {who}  {told}".rstrip()
+
+
+@audit.command("check")
+@_OUTPUT
+def audit_check(*, out: Path) -> None:
+    """Check every link of the trail; exit 1 with the entries that were altered, removed or moved."""
+    from volstrat.verify import check_output_trail
+
+    try:
+        state = check_output_trail(out)
+    except VolstratError as error:
+        _fail(error)
+    if state.faults:
+        for text in state.faults:
+            click.echo(text)
+        sys.exit(EXIT_DIFFERS)
+    click.echo(f"{state.head.length} entries, whole; the last hashes to {state.head.last_sha256}.")
+
+
+@click.command()
+@_OUTPUT
+def lock(*, out: Path) -> None:
+    """Seal a finished output with SHA256SUMS; afterwards nothing is written into it.
+
+    Check it anywhere with `sha256sum -c SHA256SUMS`; sign it with
+    `ssh-keygen -Y sign -n volstrat -f KEY SHA256SUMS`.
+    """
+    from volstrat.verify import lock_output
+
+    try:
+        files = lock_output(out)
+    except VolstratError as error:
+        _fail(error)
+    click.echo(f"{files} files sealed in {out / 'SHA256SUMS'}.")
+    click.echo(f"Sign it: ssh-keygen -Y sign -n volstrat -f KEY {out / 'SHA256SUMS'}")
+
+
+def _fail(error: VolstratError) -> None:
+    """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
+    click.echo(f"volstrat: {error}", err=True)
+    sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_DIFFERS)

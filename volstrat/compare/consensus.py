@@ -1,0 +1,348 @@
+"""One reading from three or more: voxels by majority or STAPLE, markings by majority of the readers."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from volstrat.case import assess_case
+from volstrat.compare.readings import open_readings
+from volstrat.core.alignment import align_masks
+from volstrat.core.consensus import FEWEST_READINGS, majority
+from volstrat.core.lesions import TumourEntry, find_lesions
+from volstrat.core.marks import PARTIAL, Marking
+from volstrat.core.mask import Mask
+from volstrat.core.protocol import reaches_percent
+from volstrat.core.runs import LabelRuns, VoxelRuns, expand
+from volstrat.errors import CaseError, VolstratError
+from volstrat.io.lesion_table import COLUMNS
+from volstrat.io.output import folder_name, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from volstrat.case import CaseResult
+    from volstrat.compare.readings import ReadingSet
+    from volstrat.core.grid import VoxelGrid
+    from volstrat.core.lesions import Lesions, MarkedLesions
+    from volstrat.core.protocol import Protocol
+    from volstrat.io.protocol_files import LoadedProtocol
+
+Method = Literal["majority", "staple"]
+_MARGIN_VOXELS = 5
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsensusResult:
+    """How a consensus ended.
+
+    Parameters
+    ----------
+    written : tuple of str
+        Subjects that have a consensus.
+    failed : tuple of (str, str)
+        Subjects that have none, with the reason.
+    """
+
+    written: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+
+def write_consensus(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    method: Method = "majority",
+    protocol: LoadedProtocol | None = None,
+    lesions: Sequence[str] = (),
+    each: Callable[[str, str], None] = lambda subject, problem: None,
+) -> ConsensusResult:
+    """Write a case folder for each subject, made of what three or more readings agree on.
+
+    ``tumour.nii.gz`` and ``fdg_avid.nii.gz`` hold the consensus voxels; ``lesions.csv`` marks each of its
+    lesions with the word that more than half of the readers gave it, else ``unknown``;
+    ``consensus.json`` says what it was made of.
+
+    Parameters
+    ----------
+    paths, protocol, lesions
+        As for `compare_readings`.
+    out : Path
+    method : {"majority", "staple"}
+    each : callable
+        Called with each subject and, where it has no consensus, why.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than three readings.
+    OutputError
+        If a file cannot be written.
+    """
+    if len(paths) < FEWEST_READINGS:
+        majority([VoxelRuns.empty()] * len(paths))  # raises, and says why two cannot decide
+    readings = open_readings(paths, protocol=protocol, lesions=lesions)
+    written, failed = [], []
+    for subject in sorted({s for r in readings for s in r.subjects}):
+        try:
+            files = _consensus_of(subject, readings, method)
+        except VolstratError as error:
+            failed.append((subject, str(error)))
+            each(subject, str(error))
+            continue
+        for name, data in files.items():
+            write_atomically(out / folder_name(subject) / name, data)
+        written.append(subject)
+        each(subject, "")
+    return ConsensusResult(written=tuple(written), failed=tuple(failed))
+
+
+def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) -> dict[str, bytes]:
+    absent = [r.name for r in readings if subject not in r.subjects]
+    if absent:
+        msg = f"{subject!r} is not in reading {', '.join(absent)}."
+        raise CaseError(msg, hint="A consensus needs every reading of a subject.")
+    cases = [assess_case(r.subjects[subject].find(r.protocol), r.protocol) for r in readings]
+    names = [f"reading {r.name}" for r in readings]
+    protocol = readings[0].protocol.protocol
+    drawn = [(case.inputs.masks.grid, case.measured.lesions.voxels()) for case in cases]
+    grid, moved = _aligned(dict(zip(names, drawn, strict=True)), protocol)
+    tumour, told = _voted(moved, grid, method)
+    found, _ = find_lesions(
+        [TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_sets([(1, tumour)])), instances="components")],
+        grid,
+        protocol,
+    )
+    avid = _avid(cases, names, protocol, method)
+    rows = _rows(found, cases, [r.name for r in readings], grid, protocol, words_too=avid is None)
+    files = {"tumour.nii.gz": nifti_bytes(tumour, grid), "lesions.csv": _table(rows)}
+    summary: dict[str, Any] = {
+        "schema": "volstrat.consensus/1",
+        "subject": subject,
+        "method": method,
+        "readings": [{"reading": r.name, "label": r.label} for r in readings],
+        "tumour": told,
+        "fdg_avid": None,
+        "lesions": rows,
+    }
+    if avid is not None:
+        files["fdg_avid.nii.gz"] = nifti_bytes(avid[0], avid[1])
+        summary["fdg_avid"] = avid[2]
+    files["consensus.json"] = (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()
+    return files
+
+
+def _aligned(
+    masks: dict[str, tuple[VoxelGrid, VoxelRuns]], protocol: Protocol
+) -> tuple[VoxelGrid, list[VoxelRuns]]:
+    """Put voxel sets onto one grid.
+
+    Raises
+    ------
+    GridMismatchError
+    """
+    given = {
+        name: Mask(grid=grid, runs=LabelRuns.from_sets([(1, voxels)]))
+        for name, (grid, voxels) in masks.items()
+    }
+    grid, aligned = align_masks(given, tolerance_mm=protocol.geometry_tolerance_mm, base=next(iter(given)))
+    return grid, [aligned[name].voxels() for name in given]
+
+
+def _voted(
+    readings: Sequence[VoxelRuns], grid: VoxelGrid, method: Method
+) -> tuple[VoxelRuns, dict[str, Any]]:
+    told: dict[str, Any] = {"voxels": [reading.count for reading in readings]}
+    if method == "majority":
+        voxels = majority(readings)
+    else:
+        voxels, performance = staple(readings, grid)
+        told["performance"] = performance
+    return voxels, {**told, "consensus_voxels": voxels.count}
+
+
+def staple(readings: Sequence[VoxelRuns], grid: VoxelGrid) -> tuple[VoxelRuns, list[dict[str, float]]]:
+    """Return the voxels that STAPLE holds for more likely tumour than not (Warfield et al. 2004).
+
+    Specificity, and with it the result, depends on how much background is looked at: here the box round
+    what any reading holds, five voxels wider.
+
+    Parameters
+    ----------
+    readings : sequence of VoxelRuns
+        All on ``grid``.
+    grid : VoxelGrid
+
+    Returns
+    -------
+    VoxelRuns
+    list of dict
+        Sensitivity and specificity of each reading.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than three readings.
+    """
+    if len(readings) < FEWEST_READINGS:
+        majority(readings)
+    union = VoxelRuns.empty()
+    for reading in readings:
+        union = union.union(reading)
+    if not union:
+        return union, []
+    import SimpleITK as sitk
+
+    index = grid.unravel(union.indices())
+    low = np.maximum(index.min(axis=0) - _MARGIN_VOXELS, 0)
+    high = np.minimum(index.max(axis=0) + _MARGIN_VOXELS + 1, grid.shape)
+    shape = (int(high[0] - low[0]), int(high[1] - low[1]), int(high[2] - low[2]))
+    images = []
+    for reading in readings:
+        at = grid.unravel(reading.indices()) - low
+        crop = np.zeros(shape, dtype=np.uint8)
+        crop[at[:, 0], at[:, 1], at[:, 2]] = 1
+        images.append(sitk.GetImageFromArray(crop.T))
+    rater = sitk.STAPLEImageFilter()
+    rater.SetForegroundValue(1.0)
+    likely = sitk.GetArrayFromImage(rater.Execute(images)).T > 0.5
+    voxels = grid.ravel(np.argwhere(likely) + low)
+    performance = [
+        {"sensitivity": float(p), "specificity": float(q)}
+        for p, q in zip(rater.GetSensitivity(), rater.GetSpecificity(), strict=True)
+    ]
+    return VoxelRuns.from_indices(voxels), performance
+
+
+def _avid(
+    cases: Sequence[CaseResult], names: Sequence[str], protocol: Protocol, method: Method
+) -> tuple[VoxelRuns, VoxelGrid, dict[str, Any]] | None:
+    """Vote on what is avid where every reading knows it as voxels."""
+    known = [case.measured.attribution for case in cases]
+    if any(a is None for a in known):
+        return None
+    masks = {name: (a.grid, a.avid) for name, a in zip(names, known, strict=True) if a is not None}
+    grid, moved = _aligned(masks, protocol)
+    voxels, told = _voted(moved, grid, method)
+    return voxels, grid, told
+
+
+def _rows(
+    found: Lesions,
+    cases: Sequence[CaseResult],
+    readers: Sequence[str],
+    grid: VoxelGrid,
+    protocol: Protocol,
+    *,
+    words_too: bool,
+) -> list[dict[str, Any]]:
+    """Mark each lesion of the consensus as most readers did."""
+    rows = []
+    marked = [_marked_on(case, grid, protocol) for case in cases]
+    for n, lesion_id in enumerate(found.ids):
+        voxels = found.of(n)
+        words = [_word_on(m, voxels, protocol) for m in marked]
+        word, votes = _most(words)
+        told = ", ".join(f"{reader} {w or 'nothing'}" for reader, w in zip(readers, words, strict=True))
+        avidity = ""
+        if words_too:
+            avid_words = [_avidity_on(case, grid, protocol, voxels) for case in cases]
+            avidity = _most(avid_words)[0] or ""
+            avidity = avidity if avidity in {"avid", "not_avid"} else ""
+        settled = word if word in {m.word for m in Marking} else None
+        point = _inner_point(voxels, grid)
+        rows.append(
+            {
+                "lesion_id": lesion_id,
+                "resectability": settled or Marking.UNKNOWN.word,
+                "fdg_avidity": avidity,
+                **{f"{axis}_mm": round(float(x), 4) for axis, x in zip("xyz", point, strict=True)},
+                "reader": f"consensus of {', '.join(readers)}",
+                "reason": f"{votes} of {len(readers)}: {told}" if settled else f"no majority: {told}",
+            }
+        )
+    return rows
+
+
+def _marked_on(case: CaseResult, grid: VoxelGrid, protocol: Protocol) -> list[tuple[Marking, VoxelRuns]]:
+    """Return a reading's tumour by marking, on the consensus grid."""
+    marked: MarkedLesions = case.measured.marked
+    sets = []
+    for marking in Marking:
+        mine = marked.worst == marking
+        voxels = VoxelRuns.from_intervals(marked.starts[mine], marked.stops[mine])
+        sets.append((marking, _onto(voxels, case.inputs.masks.grid, grid, protocol)))
+    return sets
+
+
+def _onto(voxels: VoxelRuns, own: VoxelGrid, grid: VoxelGrid, protocol: Protocol) -> VoxelRuns:
+    mask = Mask(grid=own, runs=LabelRuns.from_sets([(1, voxels)]))
+    return mask.on_grid(grid, tolerance_mm=protocol.geometry_tolerance_mm).voxels()
+
+
+def _word_on(
+    marked: Sequence[tuple[Marking, VoxelRuns]], voxels: VoxelRuns, protocol: Protocol
+) -> str | None:
+    counts = {marking: mine.intersection(voxels).count for marking, mine in marked}
+    whole = sum(counts.values())
+    if not whole:
+        return None
+    for marking, count in counts.items():
+        if reaches_percent(count, whole, protocol.whole_lesion_percent):
+            return marking.word
+    return PARTIAL
+
+
+def _avidity_on(case: CaseResult, grid: VoxelGrid, protocol: Protocol, voxels: VoxelRuns) -> str | None:
+    """Return what a reading says of the lesions that it has there: avid where any is."""
+    lesions, avidity = case.measured.lesions, case.verdict.assessment.avidity
+    there = {
+        avidity[n]
+        for n in range(lesions.count)
+        if _onto(lesions.of(n), case.inputs.masks.grid, grid, protocol).intersection(voxels)
+    }
+    return next((word for word in ("avid", "not_assessed", "not_avid") if word in there), None)
+
+
+def _most(words: Sequence[str | None]) -> tuple[str | None, int]:
+    """Return the word that more than half gave, and how many did; None where there is none."""
+    word, votes = Counter(words).most_common(1)[0]
+    return (word, votes) if 2 * votes > len(words) else (None, votes)
+
+
+def _inner_point(voxels: VoxelRuns, grid: VoxelGrid) -> NDArray[np.float64]:
+    """Return the centre of the lesion's voxel that lies nearest to its centroid."""
+    points = grid.to_mm(grid.unravel(expand(voxels.starts, voxels.stops)))
+    apart = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
+    inner: NDArray[np.float64] = points[int(np.round(apart, 6).argmin())]
+    return inner
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([[row.get(column, "") for column in COLUMNS] for row in rows])
+    return text.getvalue().encode()
+
+
+def nifti_bytes(voxels: VoxelRuns, grid: VoxelGrid) -> bytes:
+    """Return a mask as the bytes of a ``.nii.gz``; the same mask gives the same bytes."""
+    import nibabel as nib
+
+    dense = np.zeros(grid.size, dtype=np.uint8)
+    dense[voxels.indices()] = 1
+    image = nib.Nifti1Image(dense.reshape(grid.shape, order="F"), _LPS_TO_RAS @ grid.affine)  # type: ignore[no-untyped-call]
+    image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
+    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)

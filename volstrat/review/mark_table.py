@@ -1,0 +1,261 @@
+"""The lesion table that a reader marks in: read, replaced row by row, never behind another's back.
+
+A row is replaced only where the file still holds what the page showed; else it is a conflict, and the
+reader decides. What is replaced goes to ``lesions.history.csv`` first, then the table is replaced whole,
+so that a crash loses at most the last mark.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import hashlib
+import io
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from volstrat.errors import LesionTableError, OutputError, UsageError, VolstratError
+from volstrat.io.lesion_table import COLUMNS, read_bytes, read_lesion_table
+from volstrat.io.output import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from volstrat.core.marks import LesionRow
+
+HISTORY = "lesions.history.csv"
+_HISTORY_COLUMNS = (*COLUMNS, "table", "replaced_at", "replaced_by")
+_NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.EINVAL, errno.EBADF)
+_LONGEST_NAME, _LONGEST_REASON = 64, 1000
+
+Cells = dict[str, str]
+"""A row as texts, by column."""
+
+
+class MarkConflictError(VolstratError, RuntimeError):
+    """Another reader's row stands where a mark was to go.
+
+    Parameters
+    ----------
+    theirs : LesionRow or None
+        The row that is there now; None where it was removed.
+    """
+
+    code = "mark_conflict"
+
+    def __init__(self, message: str, *, hint: str = "", theirs: LesionRow | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.theirs = theirs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableState:
+    """A lesion table as read.
+
+    Parameters
+    ----------
+    rows : mapping of lesion id to LesionRow
+    sha256 : str
+        Of the file; "" where there is none.
+    """
+
+    rows: Mapping[str, LesionRow]
+    sha256: str
+
+
+def token_of(row: LesionRow | None) -> str:
+    """Return what tells one state of a row from another; "" for no row."""
+    if row is None:
+        return ""
+    return hashlib.sha256("\0".join(_cells(row).values()).encode()).hexdigest()[:24]
+
+
+def check_reader(name: str) -> str:
+    """Return a reader's name that can be part of a file's name.
+
+    Raises
+    ------
+    UsageError
+    """
+    plain = all(c.isalnum() or c in "._-" for c in name)
+    if not name or not plain or name[0] == "." or len(name) > _LONGEST_NAME or name.lower() == "history":
+        msg = f"The reader {name!r} cannot be part of a file name."
+        raise UsageError(msg, hint="Use letters, digits, - and _; 'history' is taken.")
+    return name
+
+
+def clean_text(text: str, *, what: str) -> str:
+    """Return a text that a table's cell can hold: one line, no control characters, not too long.
+
+    Raises
+    ------
+    LesionTableError
+    """
+    told = " ".join(text.split())
+    if len(told) > _LONGEST_REASON or not all(c.isprintable() for c in told):
+        msg = f"The {what} is longer than {_LONGEST_REASON} characters, or holds some that cannot be printed."
+        raise LesionTableError(msg, hint="Shorten it.")
+    return told
+
+
+class MarkTable:
+    """A reader's lesion table on disk.
+
+    Parameters
+    ----------
+    path : Path
+        Need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> TableState:
+        """Read the table as it is now.
+
+        Raises
+        ------
+        VolstratError
+            If it cannot be read, or is no lesion table.
+        """
+        if not self.path.exists():
+            return TableState(rows={}, sha256="")
+        data = read_bytes(self.path)
+        rows = read_lesion_table(data, name=self.path.name)
+        return TableState(rows={row.lesion_id: row for row in rows}, sha256=hashlib.sha256(data).hexdigest())
+
+    def replace(
+        self, lesion_id: str, new: LesionRow | None, *, seen: str, by: str, at: str, force: bool = False
+    ) -> TableState:
+        """Replace, add or (None) remove one row, and keep every other as it is on disk.
+
+        Parameters
+        ----------
+        seen : str
+            `token_of` the row that the reader saw.
+        by, at : str
+            Who does it and when (UTC), for the history.
+        force : bool
+            Replace even a row that the reader had not seen.
+
+        Raises
+        ------
+        MarkConflictError
+            If the row is not the one that was seen.
+        VolstratError
+            If the table cannot be read or written.
+        """
+        with self._alone():
+            rows = dict(self.read().rows)
+            old = rows.get(lesion_id)
+            if token_of(old) != seen and not force and not _same_words(old, new):
+                raise _conflict(lesion_id, old)
+            if old is not None:
+                self._remember(old, by=by, at=at)
+            if new is None:
+                rows.pop(lesion_id, None)
+            else:
+                rows[lesion_id] = new
+            write_atomically(self.path, _csv(COLUMNS, [_cells(row) for row in rows.values()]))
+            return self.read()
+
+    def _remember(self, old: LesionRow, *, by: str, at: str) -> None:
+        """Append a row that is about to be replaced to the history."""
+        path = self.path.with_name(HISTORY)
+        cells = {**_cells(old), "table": self.path.name, "replaced_at": at, "replaced_by": by}
+        try:
+            with path.open("ab") as stream:
+                data = _csv(_HISTORY_COLUMNS, [cells], header=stream.tell() == 0)
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            msg = f"{path.name}: cannot be written ({error.strerror})."
+            raise OutputError(msg, hint="Check the case folder's permissions; nothing was changed.") from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other programs that mark in this folder waiting, where its file system knows locks."""
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+        except OSError as error:
+            msg = f"{self.path.parent.name}: cannot be opened ({error.strerror})."
+            raise OutputError(msg, hint="Check the case folder.") from error
+        try:
+            _lock(folder)
+            yield
+        finally:
+            os.close(folder)
+
+
+def _lock(folder: int) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:  # without locks, what was seen is compared all the same
+            msg = f"The case folder cannot be locked ({error.strerror})."
+            raise OutputError(msg, hint="Check the disk; nothing was changed.") from error
+
+
+def _same_words(old: LesionRow | None, new: LesionRow | None) -> bool:
+    """Tell whether both say the same, so that nobody's mark would be lost."""
+    if old is None or new is None:
+        return old is new
+    return (old.resectability, old.fdg_avidity, old.reason) == (
+        new.resectability,
+        new.fdg_avidity,
+        new.reason,
+    )
+
+
+def _conflict(lesion_id: str, theirs: LesionRow | None) -> MarkConflictError:
+    if theirs is None:
+        msg = f"{lesion_id}: its row was removed after this page read it."
+    else:
+        who = theirs.reader or "Somebody"
+        word = theirs.resectability.word if theirs.resectability is not None else "no marking"
+        when = f" at {theirs.recorded_at}" if theirs.recorded_at else ""
+        msg = f"{who} changed {lesion_id} to {word}{when}, after this page read it."
+    return MarkConflictError(msg, hint="Keep that, or save yours over it.", theirs=theirs)
+
+
+def _cells(row: LesionRow) -> Cells:
+    point = ("", "", "") if row.point_mm is None else tuple(f"{x:.12g}" for x in row.point_mm)
+    return {
+        "lesion_id": row.lesion_id,
+        "resectability": "" if row.resectability is None else row.resectability.word,
+        "fdg_avidity": row.fdg_avidity or "",
+        "x_mm": point[0],
+        "y_mm": point[1],
+        "z_mm": point[2],
+        "reader": row.reader,
+        "reason": row.reason,
+        "recorded_at": row.recorded_at,
+    }
+
+
+def _csv(columns: tuple[str, ...], rows: list[Cells], *, header: bool = True) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def other_tables(own: Path) -> tuple[Path, ...]:
+    """Return the lesion tables beside one's own: ``lesions.csv`` and ``lesions.READER.csv``."""
+    found = []
+    for path in sorted(own.parent.glob("*.csv")):
+        name = path.name.lower()
+        if (
+            path != own
+            and name != HISTORY
+            and (name == "lesions.csv" or (name.startswith("lesions.") and name.count(".") >= 2))
+        ):
+            found.append(path)
+    return tuple(found)

@@ -1,0 +1,394 @@
+"""A case under review: what the page shows, and what a mark does to it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from volstrat.case import assess_case, reassess_case
+from volstrat.core.marks import LesionRow, Marking
+from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
+from volstrat.io.discovery import CASE_FILE, find_sources
+from volstrat.report.projections import Projections
+from volstrat.report.scene import AVID, build_scene
+from volstrat.report.sites import lesion_sites
+from volstrat.review.mark_table import MarkTable, TableState, check_reader, clean_text, other_tables
+from volstrat.review.watch import InputWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from volstrat.case import CaseResult
+    from volstrat.core.measure import Measurements
+    from volstrat.io.case_file import CaseSources
+    from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.report.scene import Scene
+
+_WORDS = {marking.word: marking for marking in Marking}
+_AVIDITY = ("avid", "not_avid")
+_POINT_DECIMALS = 3
+READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewOptions:
+    """How a case is reviewed.
+
+    Parameters
+    ----------
+    reader : str
+        Whose table is marked (``lesions.READER.csv``); "" for the case's own.
+    read_only : bool
+    blind : bool
+        Other readers' marks are neither read nor shown.
+    """
+
+    reader: str = ""
+    read_only: bool = False
+    blind: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reader:
+            check_reader(self.reader)
+        elif self.blind:
+            msg = "A blind review needs a reader."
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A mark as the page sends it.
+
+    Parameters
+    ----------
+    resectability, fdg_avidity : str
+        Words of a lesion table; both and ``reason`` empty: the row is removed.
+    seen : str
+        `token_of` the row that the page showed.
+    force : bool
+        Replace a row that the page had not shown.
+    """
+
+    lesion_id: str
+    resectability: str = ""
+    fdg_avidity: str = ""
+    reason: str = ""
+    reader: str = ""
+    seen: str = ""
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reviewed:
+    """One state of a review; a new one is made on each mark, so that pictures and table fit together.
+
+    Parameters
+    ----------
+    version : int
+        Rises with every change.
+    bare : CaseResult
+        The case without any lesion table.
+    result : CaseResult or None
+        With the reader's rows; None where the table does not fit the case.
+    table : TableState
+    problem : str
+        Why the table does not fit, or cannot be read.
+    misfits : mapping of lesion id to str
+        Rows that do not fit the case, with the reason.
+    others : mapping of lesion id to tuple of (reader, word)
+        Other readers' marks.
+    """
+
+    version: int
+    bare: CaseResult
+    result: CaseResult | None
+    table: TableState
+    problem: str = ""
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+
+class ReviewSession:
+    """Loads a case, keeps it, and applies marks to it.
+
+    Parameters
+    ----------
+    folder : Path
+    protocol : LoadedProtocol
+    options : ReviewOptions
+
+    Notes
+    -----
+    `load` takes seconds and is meant for a thread of its own; until it is done, `reviewed` is None.
+    """
+
+    def __init__(self, folder: Path, protocol: LoadedProtocol, options: ReviewOptions) -> None:
+        self.folder = folder
+        self.protocol = protocol
+        self.options = options
+        self.reviewed: Reviewed | None = None
+        self.scene: Scene | None = None
+        self.projections: Projections | None = None
+        self.error: VolstratError | None = None
+        self.sites: Mapping[str, str] = {}
+        self.points: Mapping[str, tuple[float, float, float]] = {}
+        self.notices: tuple[str, ...] = ()
+        self.stage = READING_MASKS
+        self._generation = self._version = 0
+        self._lock = threading.RLock()
+        self._watch: InputWatch | None = None
+        self._table: MarkTable | None = None
+
+    @property
+    def table_name(self) -> str:
+        """Name of the file that is marked in."""
+        return "" if self._table is None else self._table.path.name
+
+    def load(self) -> None:
+        """Read the case from its folder; what goes wrong becomes ``error``.
+
+        Lesions can be marked as soon as the masks are read; images follow.
+        """
+        with self._lock:
+            self._generation += 1
+            generation = self._generation
+            self.error = self.reviewed = self.scene = self.projections = None
+            self.stage = READING_MASKS
+            try:
+                bare = self._read_masks()
+            except VolstratError as error:
+                self.error, self.stage = error, ""
+                return
+            except MemoryError:
+                told = "The case does not fit into this computer's memory."
+                self.error, self.stage = VolstratError(told, hint="Crop its images."), ""
+                return
+            self.stage = READING_IMAGES
+        scene = build_scene(bare)
+        with self._lock:
+            if generation == self._generation:
+                self.scene, self.projections, self.stage = scene, Projections(scene), ""
+
+    def _read_masks(self) -> CaseResult:
+        sources = find_sources(self.folder, naming=self.protocol.protocol.naming)
+        self._table = MarkTable(self._table_path(sources))
+        self._watch = InputWatch(sources)
+        entries = {role: entries for role, entries in sources.entries.items() if role != "lesions"}
+        bare = assess_case(replace(sources, entries=entries), self.protocol)
+        self.sites = lesion_sites(bare.measured)
+        self.points = inner_points(bare.measured)
+        self.notices = tuple(self._table_notices(sources))
+        self._version += 1
+        self.reviewed = self._reviewed(bare, version=self._version)
+        return bare
+
+    def _table_path(self, sources: CaseSources) -> Path:
+        if self.options.reader:
+            return sources.folder / f"lesions.{self.options.reader}.csv"
+        own = sources.only("lesions")
+        return sources.folder / "lesions.csv" if own is None else own.path
+
+    def _table_notices(self, sources: CaseSources) -> list[str]:
+        """Say what other commands must be told to find the marks."""
+        name = self.table_name
+        own = sources.only("lesions")
+        if self.options.reader:
+            return [f"Marks go to {name}; volstrat case and batch read them with --lesions {self.options.reader}."]
+        if own is None and sources.told_by == "case.toml":
+            return [
+                f"{CASE_FILE} names no lesion table: volstrat case reads these marks with --lesions {name}, "
+                f'or once {CASE_FILE} says lesions = "{name}".'
+            ]
+        return []
+
+    def _reviewed(self, bare: CaseResult, *, version: int) -> Reviewed:
+        """Read the table and apply it."""
+        assert self._table is not None
+        try:
+            table = self._table.read()
+            self._check_blind(table)
+        except VolstratError as error:
+            return Reviewed(
+                version=version, bare=bare, result=None, table=TableState(rows={}, sha256="?"), problem=str(error)
+            )
+        return self._with_table(bare, table, version=version)
+
+    def _check_blind(self, table: TableState) -> None:
+        others = sorted({r.reader for r in table.rows.values()} - {"", self.options.reader})
+        if self.options.blind and others:
+            msg = f"{self.table_name}: holds rows of another reader ({', '.join(others)}); a blind review shows none."
+            raise LesionTableError(msg, hint="Use another name with --blind, or review without it.")
+
+    def _with_table(self, bare: CaseResult, table: TableState, *, version: int) -> Reviewed:
+        result, problem, misfits = None, "", {}
+        try:
+            result = reassess_case(bare, table.rows, self.protocol)
+        except LesionTableError as error:
+            problem = str(error)
+            misfits = self._misfits(bare, table)
+        return Reviewed(
+            version=version,
+            bare=bare,
+            result=result,
+            table=table,
+            problem=problem,
+            misfits=misfits,
+            others=self._others(),
+        )
+
+    def _misfits(self, bare: CaseResult, table: TableState) -> dict[str, str]:
+        """Find the rows that do not fit the case, one by one."""
+        found = {}
+        for lesion_id, row in table.rows.items():
+            try:
+                reassess_case(bare, {lesion_id: row}, self.protocol)
+            except LesionTableError as error:
+                found[lesion_id] = str(error)
+        return found
+
+    def _others(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Read what other readers marked in tables beside this one."""
+        if self.options.blind or self._table is None:
+            return {}
+        found: dict[str, tuple[tuple[str, str], ...]] = {}
+        for path in other_tables(self._table.path):
+            try:
+                rows = MarkTable(path).read().rows
+            except VolstratError:
+                continue
+            named = path.name[len("lesions.") : -len(".csv")] if path.name.count(".") > 1 else path.name
+            for lesion_id, row in rows.items():
+                if row.resectability is not None:
+                    told = (row.reader or named, row.resectability.word)
+                    found[lesion_id] = (*found.get(lesion_id, ()), told)
+        return found
+
+    def refresh(self) -> Reviewed | None:
+        """Take over what changed in the table since, if anything did."""
+        if self.stage == READING_MASKS:
+            return None
+        with self._lock:
+            reviewed = self.reviewed
+            if reviewed is None or self._table is None:
+                return reviewed
+            try:
+                table = self._table.read()
+            except VolstratError as error:
+                if reviewed.problem != str(error):
+                    self._again(reviewed)
+                return self.reviewed
+            if table.sha256 != reviewed.table.sha256 or self._others() != reviewed.others:
+                self._again(reviewed)
+            return self.reviewed
+
+    def _again(self, reviewed: Reviewed) -> None:
+        self._version += 1
+        self.reviewed = self._reviewed(reviewed.bare, version=self._version)
+
+    def changed_input(self) -> str:
+        """Return the name of an input file that changed since it was read; "" where none did."""
+        return "" if self._watch is None else self._watch.changed()
+
+    def mark(self, mark: Mark) -> Reviewed:
+        """Save one mark and apply it.
+
+        Raises
+        ------
+        VolstratError
+            If it cannot be saved: read only, a conflict, an input that changed, a word that is none,
+            a disk that is full. Nothing is changed then.
+        """
+        with self._lock:
+            reviewed = self.reviewed
+            if reviewed is None or self._table is None:
+                msg = "The case is not loaded."
+                raise UsageError(msg)
+            self._check_may_mark()
+            reader = self.options.reader or clean_text(mark.reader, what="reader's name")
+            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            row = self._row(mark, reader, now)
+            if row is not None:  # a row that the case refuses is never written
+                reassess_case(reviewed.bare, {row.lesion_id: row}, self.protocol)
+            table = self._table.replace(
+                mark.lesion_id, row, seen=mark.seen, by=reader, at=now, force=mark.force
+            )
+            self._version += 1
+            self.reviewed = self._with_table(reviewed.bare, table, version=self._version)
+            return self.reviewed
+
+    def _check_may_mark(self) -> None:
+        if self.options.read_only:
+            msg = "This review is read only."
+            raise UsageError(msg, hint="Start volstrat review without --read-only to mark.")
+        changed = self.changed_input()
+        if changed:
+            msg = f"{changed}: changed on disk since it was read, so lesions may no longer be the same."
+            raise InputChangedError(msg, hint="Read the case again, then mark.")
+
+    def _row(self, mark: Mark, reader: str, now: str) -> LesionRow | None:
+        """Make the row of a mark; None where it is to be removed."""
+        if mark.resectability and mark.resectability not in _WORDS:
+            msg = f"{mark.resectability!r} is no marking."
+            raise LesionTableError(msg)
+        if mark.fdg_avidity and mark.fdg_avidity not in _AVIDITY:
+            msg = f"{mark.fdg_avidity!r} is no avidity."
+            raise LesionTableError(msg)
+        reason = clean_text(mark.reason, what="reason")
+        if not (mark.resectability or mark.fdg_avidity or reason):
+            return None
+        if mark.lesion_id not in self.points:
+            msg = f"There is no lesion {mark.lesion_id!r} in this case."
+            raise LesionTableError(msg)
+        return LesionRow(
+            lesion_id=mark.lesion_id,
+            resectability=_WORDS.get(mark.resectability),
+            fdg_avidity="avid"
+            if mark.fdg_avidity == "avid"
+            else "not_avid"
+            if mark.fdg_avidity == "not_avid"
+            else None,
+            point_mm=self.points[mark.lesion_id],
+            reader=reader,
+            reason=reason,
+            recorded_at=now,
+            where=f"{self.table_name}, {mark.lesion_id}",
+        )
+
+    def lesion_at(self, point_mm: tuple[float, float, float]) -> str:
+        """Return the lesion or region that holds a point (LPS mm); "" where none does."""
+        scene = self.scene
+        if scene is None:
+            return ""
+        for shape in scene.shapes:
+            at = shape.grid.voxel_at(shape.grid.to_index(np.array([point_mm])))
+            if shape.name != AVID and at[0, 0] >= 0 and bool(shape.voxels.contains(shape.grid.ravel(at))[0]):
+                return shape.name
+        return ""
+
+
+def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]]:
+    """Return for each lesion and PET-only region the centre of its voxel nearest to its centroid, LPS mm."""
+    points = {}
+    lesions = measured.lesions
+    for n, lesion_id in enumerate(lesions.ids):
+        centres = lesions.grid.to_mm(lesions.grid.unravel(lesions.of(n).indices()))
+        points[lesion_id] = _nearest(centres, measured.measures.centroid_mm[n])
+    attribution = measured.attribution
+    if attribution is not None and attribution.pet_only_count:
+        rank = attribution.pet_only[attribution.region]
+        for n in range(attribution.pet_only_count):
+            centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels[rank == n]))
+            points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only_measures.centroid_mm[n])
+    return points
+
+
+def _nearest(
+    centres: np.ndarray[Any, np.dtype[np.float64]], to: np.ndarray[Any, np.dtype[np.float64]]
+) -> tuple[float, float, float]:
+    x, y, z = centres[int(np.argmin(((centres - to) ** 2).sum(axis=1)))].tolist()
+    return round(x, _POINT_DECIMALS), round(y, _POINT_DECIMALS), round(z, _POINT_DECIMALS)

@@ -1,0 +1,184 @@
+"""What the page is told: one JSON value for the verdict, the table and the geometry of the pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from volstrat.report.figures import predicate_bar, sign
+from volstrat.report.key_slices import first_look, words_by_name
+from volstrat.report.pictures import WINDOWS
+from volstrat.report.planes import PLANES, Plane
+from volstrat.report.scene import AVID
+from volstrat.report.styles import STYLES
+from volstrat.report.words import (
+    AVIDITY,
+    HOLDS,
+    SEVERITIES,
+    STATUS,
+    STRATA,
+    change_texts,
+    margin_text,
+    predicate_text,
+    remnant_text,
+    share_text,
+)
+from volstrat.review.mark_table import token_of
+
+if TYPE_CHECKING:
+    from volstrat.core.marks import LesionRow
+    from volstrat.record import CaseRecord
+    from volstrat.report.planes import PlaneName
+    from volstrat.report.projections import Projections
+    from volstrat.report.scene import Scene
+    from volstrat.review.session import Reviewed, ReviewSession
+
+_BAR_WIDTH = 310.0
+_PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
+_TITLES = {"stratum_1": "Stratum 1: tumour volume", "stratum_2": "Stratum 2: FDG-avid disease"}
+
+
+def state_of(session: ReviewSession) -> dict[str, Any]:
+    """Return all that the page shows but the pictures."""
+    reviewed, error = session.reviewed, session.error
+    scene, projections = session.scene, session.projections
+    images = None
+    if scene is not None and projections is not None and reviewed is not None:
+        images = _images(scene, projections, reviewed.bare.record)
+    told: dict[str, Any] = {
+        "stage": session.stage,
+        "subject": session.folder.resolve().name if reviewed is None else reviewed.bare.sources.subject,
+        "reader": session.options.reader,
+        "read_only": session.options.read_only,
+        "blind": session.options.blind,
+        "table": session.table_name,
+        "changed_input": session.changed_input() if reviewed is not None else "",
+        "error": None if error is None else {"message": error.message, "hint": error.hint},
+        "version": 0,
+        "signs": {word: sign(word) for word in STYLES},
+        "images": images,
+        "notices": [*session.notices, *(() if scene is None else scene.notices)],
+    }
+    if reviewed is not None:
+        told |= _case(session, reviewed)
+    told["mark"] = "|".join(
+        (str(told["version"]), told["stage"], told["changed_input"], str(error), str(images is not None))
+    )
+    return told
+
+
+def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
+    record = (reviewed.result or reviewed.bare).record
+    words = words_by_name(record)
+    rows = [
+        _row(x, words, session, reviewed) for x in (*record["lesions"], *record["pet_only_regions"])
+    ]
+    known = {row["id"] for row in rows}
+    strangers = [
+        {"id": i, "message": message, "token": token_of(reviewed.table.rows.get(i))}
+        for i, message in reviewed.misfits.items()
+        if i not in known
+    ]
+    told: dict[str, Any] = {
+        "version": reviewed.version,
+        "problem": reviewed.problem,
+        "strangers": strangers,
+        "lesions": rows,
+        "masked": reviewed.bare.inputs.masks.resectable is not None,
+        "verdict": None,
+    }
+    if reviewed.result is not None:
+        told["verdict"] = _verdict(record)
+    return told
+
+
+def _verdict(record: CaseRecord) -> dict[str, Any]:
+    return {
+        "stratum": record["stratum"] or "none",
+        "title": STRATA[record["stratum"]],
+        "status": STATUS[record["status"]],
+        "needs_person": record["status"] != "assigned",
+        "bars": [
+            {
+                "title": _TITLES[key],
+                "share": share_text(record["predicates"][key]),
+                "holds": HOLDS[record["predicates"][key]["holds"]],
+                "told": predicate_text(record, key),
+                "svg": predicate_bar(record, key, width=_BAR_WIDTH),
+            }
+            for key in ("stratum_1", "stratum_2")
+        ],
+        "margin": margin_text(record),
+        "remnant": remnant_text(record["remnant"]),
+        "changes": change_texts(record),
+        "findings": [
+            {"severity": f["severity"], "word": SEVERITIES[f["severity"]], "message": f["message"]}
+            for f in record["findings"]
+        ],
+    }
+
+
+def _row(
+    lesion: dict[str, Any], words: dict[str, str], session: ReviewSession, reviewed: Reviewed
+) -> dict[str, Any]:
+    name = lesion["lesion_id"]
+    row: LesionRow | None = reviewed.table.rows.get(name)
+    mine = row is not None and row.resectability is not None
+    return {
+        "id": name,
+        "site": session.sites.get(name, ""),
+        "region": name.startswith("P"),
+        "volume_ml": lesion["volume_ml"],
+        "axial_mm": lesion["max_axial_diameter_mm"],
+        "longest_mm": lesion["max_diameter_mm"],
+        "suv_max": lesion["suv_max"],
+        "avidity": AVIDITY[lesion["fdg_avidity"]],
+        "word": words[name],
+        "share": lesion["resectable_fraction"],
+        "marked": row.resectability.word if row is not None and row.resectability is not None else "",
+        "called": "" if row is None else row.fdg_avidity or "",
+        "reason": "" if row is None else row.reason,
+        "by": "" if row is None else row.reader,
+        "at": "" if row is None else row.recorded_at,
+        "source": "table" if mine else "mask" if words[name] not in ("unknown", "dismissed") else "",
+        "token": token_of(row),
+        "misfit": reviewed.misfits.get(name, ""),
+        "others": [{"reader": who, "word": word} for who, word in reviewed.others.get(name, ())],
+        "point_mm": session.points.get(name),
+    }
+
+
+def _images(scene: Scene, projections: Projections, record: CaseRecord) -> dict[str, Any]:
+    """Say where the planes lie in the patient, so that the page can follow a point from one to another."""
+    base = scene.base
+    look = first_look(scene, record)
+    middle = scene.grid.to_mm((np.array(scene.grid.shape) - 1) / 2)
+    return {
+        "base": "masks" if base is None else base.kind,
+        "unit": "" if scene.pet is None else scene.pet.unit,
+        "pet": scene.pet is not None,
+        "ct": scene.ct is not None,
+        "avid": any(s.name == AVID for s in scene.shapes),
+        "windows": {name: list(window) for name, window in WINDOWS.items()},
+        "suv_max": look.suv_max,
+        "middle_mm": middle.tolist(),
+        "planes": {name: _plane(Plane(name=name, grid=scene.grid, index=0)) for name in PLANES},
+        "projections": {
+            name: {**_plane(projections.plane(name)), "box": list(projections.box(name))}
+            for name in _PROJECTED
+        },
+    }
+
+
+def _plane(plane: Plane) -> dict[str, Any]:
+    axis = plane.grid.directions[:, plane.normal]
+    return {
+        "count": plane.count,
+        "size_mm": list(plane.size_mm),
+        "corner_mm": plane.corner_mm.tolist(),
+        "right": plane.right.tolist(),
+        "down": plane.down.tolist(),
+        "through": axis.tolist(),
+        "step_mm": plane.grid.spacing_mm[plane.normal],
+    }

@@ -1,0 +1,8 @@
+"""Whether a result comes out again, whether its trail is whole, and its seal."""
+
+from __future__ import annotations
+
+from volstrat.verify.folder import TrailState, check_output_trail
+from volstrat.verify.run import Verification, lock_output, verify_output
+
+__all__ = ["TrailState", "Verification", "check_output_trail", "lock_output", "verify_output"]
