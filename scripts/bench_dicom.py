@@ -207,7 +207,8 @@ def _suv_simpleitk(pet: Path) -> list[float]:
     import SimpleITK as sitk
     from pydicom import dcmread
 
-    bq = sitk.GetArrayViewFromImage(_sitk_series(pet))
+    image = _sitk_series(pet)
+    bq = sitk.GetArrayViewFromImage(image)
     header = dcmread(next(pet.iterdir()), stop_before_pixels=True)
     return _described(bq * np.float32(_factor(header)))
 
@@ -273,7 +274,7 @@ def _tables(folder: Path) -> list[tuple[str, str, list[Row]]]:
                     name="RTSTRUCT, volstrat, CT headers too",
                     work=partial(_rtstruct_volstrat, folder, series=True),
                 ),
-                Row(
+                rois(
                     name="RTSTRUCT, pydicom + polygon2mask",
                     work=partial(_rtstruct_skimage, folder),
                     needs=("pydicom", "skimage"),

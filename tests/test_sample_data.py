@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
+
+from sample_files import content
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_DATA = ROOT / "sample_data"
@@ -106,6 +110,29 @@ def test_the_script_writes_the_same_bytes_every_time(tmp_path: Path) -> None:
     )
     assert first == second
     subprocess.run([sys.executable, script, "--check"], check=True, capture_output=True)
+
+
+def test_the_check_compares_what_dicom_says_not_who_wrote_it() -> None:
+    """Another transfer syntax and writer: the same content. One pixel, or one coordinate: another one."""
+    path = SAMPLE_DATA / "S15_dicom" / "DICOM" / "SE0002" / "IM0012"
+
+    def stored(**elements: object) -> bytes:
+        dataset = pydicom.dcmread(path)
+        for keyword, value in elements.items():
+            setattr(dataset, keyword, value)
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        dataset.file_meta.ImplementationVersionName = "ANOTHER"
+        out = io.BytesIO()
+        dataset.save_as(out, implicit_vr=True, little_endian=True)
+        return out.getvalue()
+
+    original = path.read_bytes()
+    assert stored() != original
+    assert content("IM0012", stored()) == content("IM0012", original)
+    pixels = bytearray(pydicom.dcmread(path).PixelData)
+    pixels[100] ^= 1
+    assert content("IM0012", stored(PixelData=bytes(pixels))) != content("IM0012", original)
+    assert content("IM0012", stored(SliceThickness="3.1")) != content("IM0012", original)
 
 
 def test_the_check_sees_a_changed_a_missing_and_a_left_over_file(tmp_path: Path) -> None:

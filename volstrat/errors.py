@@ -157,6 +157,12 @@ class MemoryLimitError(VolstratError, MemoryError):
     code = "memory_limit"
 
 
+class MarkConflictError(VolstratError, RuntimeError):
+    """Another reader changed a row of the lesion table that a mark was to replace."""
+
+    code = "mark_conflict"
+
+
 class OutputError(VolstratError, OSError):
     """A result cannot be written."""
 

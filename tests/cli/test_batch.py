@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +99,7 @@ def test_removed_subjects_are_said(cohort: Path, tmp_path: Path) -> None:
     (cohort / "site0000" / "S00003").rename(tmp_path / "S00003")
     done = volstrat("batch", cohort, "-o", tmp_path / "out")
     assert done.returncode == 0
-    assert done.stderr == "1 subjects of earlier runs are gone, and have left the tables: 'S00003'\n"
+    assert done.stderr == "1 subject of earlier runs left the tables, being gone: 'S00003'\n"
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_one_sentence(cohort: Path, small_disk: Path) -> None:
-    """Wherever it becomes full - ledger, record, table - nothing half-written has a final name; then it goes on."""
+    """Wherever it becomes full, nothing half-written has a final name, and with space again it goes on."""
     out, ballast = small_disk / "out", small_disk / "ballast"
     sentences = set()
     for free in (0, 8, 40, 60, 72, 84, 96, 120):
@@ -160,7 +162,7 @@ def test_progress_on_a_terminal_is_a_bar(cohort: Path, tmp_path: Path) -> None:
     import pty
 
     parent, child = pty.openpty()
-    command = [PROGRAM, "batch", cohort, "-o", tmp_path / "out", "--workers", "1"]
+    command: list[str | Path] = [PROGRAM, "batch", cohort, "-o", tmp_path / "out", "--workers", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=child, text=True)
     os.close(child)
     drawn = b""
@@ -196,3 +198,20 @@ def test_run_json_tells_the_command(cohort: Path, tmp_path: Path) -> None:
     volstrat("batch", cohort, "-o", tmp_path / "out")
     told = json.loads((tmp_path / "out" / "run.json").read_bytes())
     assert told["command"][1:] == ["batch", str(cohort), "-o", str(tmp_path / "out")]
+
+
+def test_an_interrupt_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    """Ctrl-C: no traceback, no worker left; the same command goes on."""
+    make_cohort(tmp_path / "in", 60)
+    out = tmp_path / "out"
+    command: list[str | Path] = [PROGRAM, "batch", tmp_path / "in", "-o", out, "--workers", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while len(list(out.glob("*/.receipt.json"))) < 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    told, said = process.communicate(timeout=30)
+    assert (process.returncode, told) == (1, "")
+    assert said == "volstrat: stopped. What is done is kept; run the same command again to go on.\n"
+    done = len(list(out.glob("*/.receipt.json")))
+    assert f"({done} unchanged since an earlier run)" in volstrat(*command[1:]).stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -164,7 +164,7 @@ def test_long_cohorts_come_in_pages(tmp_path: Path) -> None:
     from volstrat.cohort.page import IndexPage
     from volstrat.cohort.results import Summary
 
-    record = {
+    record: dict[str, Any] = {
         "status": "failed", "stratum": None, "predicates": None, "volumes": None, "robustness": None,
         "lesions": [], "pet_only_regions": [], "findings": [],
         "error": {"code": "x", "message": "m", "hint": ""},

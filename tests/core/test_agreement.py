@@ -28,12 +28,13 @@ GRID = VoxelGrid(
 """Oblique (-0.64 x 1.2 + 0.48 x 1.6 = 0), spacing 0.8 x 0.8 x 2 mm, off centre."""
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+Dense = np.ndarray[Any, np.dtype[np.uint8]]
 L1: Box = ((2, 12), (2, 12), (2, 9))  # 10 x 10 x 7 = 700
 L2: Box = ((20, 30), (2, 12), (2, 5))  # 10 x 10 x 3 = 300
 L3: Box = ((20, 30), (18, 28), (10, 13))  # 300
 
 
-def filled(*boxes: Box) -> np.ndarray[Any, Any]:
+def filled(*boxes: Box) -> Dense:
     """Return a dense mask of boxes."""
     dense = np.zeros(GRID.shape, dtype=np.uint8)
     for i, j, k in boxes:
@@ -42,10 +43,10 @@ def filled(*boxes: Box) -> np.ndarray[Any, Any]:
 
 
 def reading(
-    tumour: np.ndarray[Any, Any],
+    tumour: Dense,
     *,
-    resectable: np.ndarray[Any, Any] | None = None,
-    avid: np.ndarray[Any, Any] | None = None,
+    resectable: Dense | None = None,
+    avid: Dense | None = None,
     rows: tuple[LesionRow, ...] = (),
     protocol: Protocol | None = None,
 ) -> tuple[CaseMasks, Protocol]:
@@ -89,7 +90,7 @@ def row(lesion_id: str, marking: Marking | None = None, avidity: Any = None) -> 
     return LesionRow(lesion_id=lesion_id, resectability=marking, fdg_avidity=avidity, where="row")
 
 
-BASE = {"resectable": filled(L1), "avid": filled(L1, L2)}
+BASE: dict[str, Any] = {"resectable": filled(L1), "avid": filled(L1, L2)}
 """700 of 1000 can be resected: stratum 1. L2 is avid and stays: stratum 2 does not hold."""
 
 
@@ -144,7 +145,7 @@ def test_a_resectable_mask_that_did_not_follow_the_contour_is_contour() -> None:
 @pytest.mark.parametrize("by_table", [True, False])
 def test_another_marking_is_marking(by_table: bool) -> None:
     """B calls L1 unresectable: 0 of 1000, and L1 is avid: ineligible."""
-    other = (
+    other: dict[str, Any] = (
         {"rows": (row("L1", Marking.UNRESECTABLE),), **BASE}
         if by_table
         else {"resectable": filled(), "avid": BASE["avid"]}
@@ -158,7 +159,7 @@ def test_another_marking_is_marking(by_table: bool) -> None:
 @pytest.mark.parametrize("by_table", [True, False])
 def test_another_view_of_what_is_avid_is_avidity(by_table: bool) -> None:
     """L2 (30 %) can be resected: not stratum 1. A: L2 alone is avid, stratum 2. B: L1 too, ineligible."""
-    marks = {"resectable": filled(L2)}
+    marks: dict[str, Any] = {"resectable": filled(L2)}
     a = reading(filled(L1, L2), avid=filled(L2), **marks)
     b = (
         reading(filled(L1, L2), avid=filled(L2), rows=(row("L1", avidity="avid"),), **marks)
@@ -278,7 +279,7 @@ def test_a_partly_resectable_lesion_lends_its_marking_voxel_by_voxel() -> None:
 def test_a_dismissed_pet_only_region_is_avidity_and_a_marked_one_is_marking() -> None:
     """An avid spot lies 24 mm above L2. A dismisses it, B calls it unresectable, C resectable."""
     spot: Box = ((32, 38), (24, 29), (17, 20))
-    marks = {"resectable": filled(L2), "avid": filled(L2, spot)}
+    marks: dict[str, Any] = {"resectable": filled(L2), "avid": filled(L2, spot)}
     a = reading(filled(L1, L2), rows=(row("P1", avidity="not_avid"),), **marks)
     b = reading(filled(L1, L2), rows=(row("P1", Marking.UNRESECTABLE),), **marks)
     c = reading(filled(L1, L2), rows=(row("P1", Marking.RESECTABLE),), **marks)

@@ -297,6 +297,18 @@ def test_resampling_in_pieces_gives_the_same(monkeypatch: pytest.MonkeyPatch) ->
     assert_as_itk_resamples(VoxelGrid(shape=(30, 25, 20), affine=affine))
 
 
+def test_resampling_onto_a_finer_grid_keeps_whole_voxels() -> None:
+    """A voxel of 3 x 3 x 5 mm is 12 x 12 x 20 of 0.25 mm: out to its faces, not to its centre only."""
+    dense = np.zeros((5, 5, 5), dtype=np.uint8)
+    dense[2, 2, 2] = 3
+    coarse = np.diag([3.0, 3.0, 5.0, 1.0])
+    fine = np.diag([0.25, 0.25, 0.25, 1.0])
+    fine[:3, 3] = (0.125, 0.125, 0.125)  # no centre falls on a face
+    there = resample_nearest(mask(dense, coarse), VoxelGrid(shape=(60, 60, 100), affine=fine))
+    assert there.runs.values == (3,)
+    assert there.runs.of(3).count == 12 * 12 * 20
+
+
 def test_resampling_what_is_not_there() -> None:
     """An empty mask, or one that the target does not reach, gives an empty mask."""
     empty = mask(np.zeros_like(LABELS))

@@ -139,6 +139,18 @@ def test_a_cuboid_by_hand() -> None:
     assert axial == pytest.approx([np.sqrt(72), 0])
 
 
+def test_a_plane_that_only_looks_narrower_is_compared() -> None:
+    """Slices are first judged by their widths along a few directions, which may mislead by 2 %.
+
+    101 along j in one slice; (100, 20) in the next is sqrt(10400) = 101.98, seen as about 100.
+    """
+    dense = np.zeros((101, 102, 2), dtype=bool)
+    dense[0, 0, 0] = dense[0, 101, 0] = True
+    dense[0, 0, 1] = dense[100, 20, 1] = True
+    grid = VoxelGrid(shape=(101, 102, 2), affine=np.eye(4))
+    assert measured(grid, [dense])[1] == pytest.approx([np.sqrt(10400)])
+
+
 def test_no_lesions_and_lesions_without_runs() -> None:
     """Nothing to measure is no error; a lesion without voxels has no extent."""
     grid = VoxelGrid(shape=(6, 6, 6), affine=np.eye(4))

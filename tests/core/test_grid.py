@@ -62,6 +62,10 @@ def test_the_axial_axis_is_the_one_along_the_patient(axis: int) -> None:
     turn: Order = (((1, 2, 0), (0, 2, 1), (0, 1, 2))[axis], (1, 1, -1))
     affine = stored(np.zeros(SHAPE), oblique(5, tilt=0.3), turn)[1]
     assert grid(affine).axial_axis == axis
+    # Also where the slices are thin and another axis, of long voxels, rises more from voxel to voxel.
+    long = stored(np.zeros(SHAPE), oblique(5, (9.0, 9.0, 0.5), tilt=0.3), turn)[1]
+    assert np.abs(long[2, :3]).argmax() != axis
+    assert grid(long).axial_axis == axis
 
 
 @pytest.mark.parametrize(

@@ -263,21 +263,22 @@ def test_voxels_move_to_every_storage_order_and_window(order: Order) -> None:
     for axis in range(3):
         turned[axes[axis]] = shape[axis]
     whole = [turned[to] - 1 if signs[axes.index(to)] < 0 else 0 for to in range(3)]
-    for cut, pad in product((0, 2), (0, 1)):
-        onto = (turned[0] + pad - cut, max(1, turned[1] + pad), max(1, turned[2] - cut))
-        offset = (whole[0] - cut, whole[1] + pad, whole[2] - 1 * (cut > 0))
-        placement = Placement(axes=axes, signs=signs, offset=offset, displacement_mm=0.0)
+    for low, trim in product(((0, 0, 0), (1, -1, 2), (-2, 1, -1)), ((0, 0, 0), (1, 0, 2), (-1, 1, -2))):
+        onto = tuple(max(1, n - first - last) for n, first, last in zip(turned, low, trim, strict=True))
+        offset = tuple(at - first for at, first in zip(whole, low, strict=True))
+        placement = Placement(axes=axes, signs=signs, offset=offset, displacement_mm=0.0)  # type: ignore[arg-type]
         wanted = np.zeros(onto, dtype=int)
         for index in np.argwhere(labels):
-            there = [0, 0, 0]
+            target = [0, 0, 0]
             for axis in range(3):
-                there[axes[axis]] = signs[axis] * index[axis] + offset[axes[axis]]
-            if all(0 <= x < n for x, n in zip(there, onto, strict=True)):
-                wanted[tuple(there)] = labels[tuple(index)]
-        moved = runs.reindexed(placement, shape=shape, onto=onto)
+                target[axes[axis]] = signs[axis] * index[axis] + offset[axes[axis]]
+            if all(0 <= x < n for x, n in zip(target, onto, strict=True)):
+                wanted[tuple(target)] = labels[tuple(index)]
+        moved = runs.reindexed(placement, shape=shape, onto=onto)  # type: ignore[arg-type]
         for label in (1, 2, 3):
             assert moved.of(label).same_as(VoxelRuns.from_dense(wanted == label))
-        assert voxels.reindexed(placement, shape=shape, onto=onto).same_as(VoxelRuns.from_dense(wanted))
+        there = voxels.reindexed(placement, shape=shape, onto=onto)  # type: ignore[arg-type]
+        assert there.same_as(VoxelRuns.from_dense(wanted))
         assert (np.diff(moved.starts) >= 0).all()
 
 

@@ -31,7 +31,7 @@ from volstrat.inspection import inspect_case
 from volstrat.io.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydicom.dataset import Dataset
 
@@ -70,7 +70,7 @@ def edit_all(folder: Path, **elements: object) -> None:
         edit(path, partial(_set_all, elements))
 
 
-def _set_all(elements: dict[str, object], dataset: Dataset) -> None:
+def _set_all(elements: Mapping[str, object], dataset: Dataset) -> None:
     for keyword, value in elements.items():
         _set(dataset, keyword, value)
 
@@ -123,6 +123,18 @@ def test_dicomdir_and_stray_files_are_skipped_with_a_count(case: Path) -> None:
     assert [f["severity"] for f in record["findings"] if f["code"] == "files_skipped"] == ["info"]
 
 
+def test_skipped_files_of_the_folders_that_case_toml_names_are_counted_together(case: Path) -> None:
+    """One in the CT's folder, one in the PET's: two."""
+    for name in ("series 1", "series 2"):
+        (case / name / "readme.txt").write_text("exported by hand")
+    (case / "case.toml").write_text(
+        '[inputs]\nct = "series 1"\npet = "series 2"\n'
+        'tumour = { path = "objects/a", segments = ["Liver*"] }\nfdg_avid = "objects/b"\n'
+    )
+    record = run_case(case, protocol())
+    assert finding(record, "files_skipped") == ["2 files were skipped: DICOMDIR or not DICOM."]
+
+
 def test_nothing_is_said_where_nothing_is_skipped(case: Path) -> None:
     """A clean export has no such finding."""
     assert finding(run_case(case, protocol()), "files_skipped") == []
@@ -137,6 +149,14 @@ def test_a_localizer_in_the_folder_is_no_second_ct(case: Path) -> None:
     assert record["predicates"]["stratum_1"]["part_voxels"] == RESECTABLE_VOXELS
     unused = inspect_case(case, protocol())["unused"]
     assert [(one["kind"], one["path"]) for one in unused] == [("scout", "scout")]
+
+
+def test_a_scout_among_the_slices_of_a_series_fails(case: Path) -> None:
+    """Filed under the CT's own series, it would stretch the grid."""
+    (scout,) = write_ct(case / "scout", shape=(26, 22, 1))
+    image_type = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SOPInstanceUID": "2.25.71.99"}
+    edit(scout, partial(_set_all, image_type))
+    assert_fails(run_case(case, protocol()), "1 of 13 images are scouts", scout.name)
 
 
 def test_file_names_nesting_and_links_mean_nothing(case: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import click
 from volstrat import __version__
 from volstrat.cli.cohort_commands import batch, merge
 from volstrat.cli.compare_commands import compare, consensus
-from volstrat.cli.verify_commands import audit, lock, verify
 from volstrat.cli.report_commands import report
 from volstrat.cli.review_commands import review
+from volstrat.cli.verify_commands import audit, lock, verify
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:

@@ -57,6 +57,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="GIB",
     help="What one subject may take [default: an equal share of the machine's memory].",
 )
+@click.option("--report", is_flag=True, help="Also write SUBJECT/report.html of every subject.")
 def batch(
     *,
     source: Path,
@@ -69,6 +70,7 @@ def batch(
     scheduler: str | None,
     time_limit: float,
     memory_limit: float | None,
+    report: bool,
 ) -> None:
     """Measure every case below ROOT, or every row of a manifest; one that fails never stops the rest.
 
@@ -97,6 +99,10 @@ def batch(
                 limits=limits,
                 on_progress=show,
             )
+        if report:
+            from volstrat.report.write import report_cohort
+
+            report_cohort(out, out, loaded, inputs=source, lesions=lesions)
     _end(result, out)
 
 
@@ -143,12 +149,16 @@ def _end(result: CohortResult, out: Path) -> None:
     if result.removed:
         named = ", ".join(map(repr, result.removed[:10])) + (", ..." if len(result.removed) > 10 else "")
         click.echo(
-            f"{len(result.removed)} subjects of earlier runs are gone, and have left the tables: {named}",
+            f"{_subjects(len(result.removed))} of earlier runs left the tables, being gone: {named}",
             err=True,
         )
     told = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in result.counts.items() if n)
     skipped = f" ({result.skipped} unchanged since an earlier run)" if result.skipped else ""
-    click.echo(f"{result.subjects} subjects{skipped}: {told or 'none'}")
+    click.echo(f"{_subjects(result.subjects)}{skipped}: {told or 'none'}")
     click.echo(f"{out / 'cohort.csv'}, {out / 'index.html'}")
     person = result.counts["review"] + result.counts["not_assessable"]
     sys.exit(EXIT_FAILED if result.counts["failed"] else EXIT_PERSON if person else 0)
+
+
+def _subjects(count: int) -> str:
+    return f"{count} subject{'' if count == 1 else 's'}"

@@ -24,7 +24,10 @@ _OUT = click.Path(file_okay=False, path_type=Path)
 @click.option("-o", "--out", type=_OUT, required=True, help="Folder for SUBJECT/report.html.")
 @click.option("--pdf", is_flag=True, help="Also write SUBJECT/report.pdf (needs the extra pdf).")
 @click.option(
-    "--inputs", type=_FOLDER, metavar="ROOT", help="Where the cases of OUT are [default: as run.json says]."
+    "--inputs",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="ROOT|MANIFEST.csv",
+    help="Where the cases of OUT are [default: as run.json says].",
 )
 @click.option(
     "--protocol",
@@ -60,9 +63,7 @@ def report(
     try:
         protocol = load_protocol(protocol_file)
         if is_cohort_output(source):
-            written = report_cohort(
-                source, out, protocol, inputs=inputs, lesions=lesions, pdf=pdf, each=say
-            )
+            written = report_cohort(source, out, protocol, inputs=inputs, lesions=lesions, pdf=pdf, each=say)
         else:
             written = [report_case(source, out, protocol, lesions=lesions, pdf=pdf)]
             say(written[0])

@@ -51,9 +51,7 @@ def review(
     try:
         from volstrat.review.server import serve
 
-        options = ReviewOptions(
-            reader=blind or reader or "", read_only=read_only, blind=blind is not None
-        )
+        options = ReviewOptions(reader=blind or reader or "", read_only=read_only, blind=blind is not None)
         session = ReviewSession(folder, load_protocol(protocol_file), options)
         serve(
             session,

@@ -109,7 +109,10 @@ def _show(result: Verification) -> None:
             click.echo(f"  {text}")
     if result.sealed:
         click.echo("The output is sealed (SHA256SUMS).")
-    click.echo("Clean: everything comes out again." if result.clean else "DIFFERS.")
+    same = (
+        "all hashes and versions are what they were" if result.only_hashes else "everything comes out again"
+    )
+    click.echo(f"Clean: {same}." if result.clean else "DIFFERS.")
 
 
 def _more(count: int, what: str) -> None:

@@ -80,7 +80,9 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
 
 
 def _sources(task: Task, context: WorkerContext) -> CaseSources:
-    sources = task.sources or find_sources(task.folder, lesions=context.lesions)
+    sources = task.sources or find_sources(
+        task.folder, lesions=context.lesions, naming=context.protocol.protocol.naming
+    )
     return replace(sources, subject=task.subject)
 
 

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.core.faces import Faces, surface_faces
+from volstrat.core.faces import surface_faces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from volstrat.core.faces import Faces, SurfaceFaces
     from volstrat.core.grid import VoxelGrid
     from volstrat.core.runs import LabelRuns
 
@@ -37,6 +38,10 @@ _DECIMALS = 6
 """Of a millilitre: far below what is meant, so that every platform gives the same bytes."""
 _PARALLEL = 1e-6
 """Normals that differ by less (1 - cosine) never meet."""
+_ACROSS = 1e-9
+"""A plane whose normal has no larger cosine with a line runs along it: the sign is rounding."""
+_FACES_AT_ONCE = 1 << 17
+"""Even, so that a stretch starts with a low end."""
 
 
 def boundary_shift(grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]) -> Float64s:
@@ -69,10 +74,7 @@ def boundary_shift(grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]
     counts = np.bincount(position, parts.stops - parts.starts, minlength=values.size)
     volumes = np.tile(counts * grid.voxel_volume_mm3, (len(shifts_mm), 1))
     if values.size and any(shifts_mm):
-        faces = surface_faces(grid, parts)
-        surface = _Surface.of(grid, faces)
-        for number, shift in enumerate(shifts_mm):
-            volumes[number] += np.bincount(faces.part, surface.swept_mm3(shift), minlength=values.size)
+        volumes += _gains_mm3(grid, surface_faces(grid, parts), shifts_mm)
     return np.round(np.maximum(volumes, 0.0) / 1000, _DECIMALS)
 
 
@@ -98,33 +100,35 @@ class ShiftedVolumes:
         return volumes
 
 
+def _gains_mm3(grid: VoxelGrid, surface: SurfaceFaces, shifts_mm: Sequence[float]) -> Float64s:
+    """Volume that each part gains (below 0: loses) by each shift, (n_shifts, n_parts)."""
+    bend = _bends(grid, surface)
+    width = int(surface.part.max()) + 1
+    gained = np.zeros((len(shifts_mm), width))
+    for faces in surface.across:
+        for piece in _pieces_of_surface(grid, faces):
+            part, bent = surface.part[piece.group], bend[piece.group]
+            for number, shift in enumerate(shifts_mm):
+                gained[number] += np.bincount(part, piece.swept_mm3(shift, bent), minlength=width)
+    return gained
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Surface:
-    """The pieces of surface that the faces stand for.
+    """Some of the pieces of surface that the faces stand for.
 
     ``area_mm2`` (n,): negative on the far side of roughness that the smoothed surface passes over, so
-    that pits and bumps cancel. ``bend_per_mm`` (n,): 1 / R. ``out_mm``, ``in_mm`` (n,): how far the
-    piece moves until it meets another one.
+    that pits and bumps cancel. ``out_mm``, ``in_mm`` (n,): how far the piece moves until it meets
+    another one.
     """
 
+    group: NDArray[np.int32]
     area_mm2: Float64s
-    bend_per_mm: Float64s
     out_mm: Float64s
     in_mm: Float64s
 
-    @classmethod
-    def of(cls, grid: VoxelGrid, faces: Faces) -> _Surface:
-        spacing = np.array(grid.spacing_mm)
-        cosine = faces.outward * np.take_along_axis(faces.normal, faces.axis[None], axis=0)[0]
-        area = grid.voxel_volume_mm3 / spacing[faces.axis] * cosine
-        out_mm, in_mm = np.full(area.size, np.inf), np.full(area.size, np.inf)
-        for axis in range(3):
-            _set_meetings(faces, axis, float(spacing[axis]), out_mm=out_mm, in_mm=in_mm)
-        return cls(area, _bends(faces, area, spacing), out_mm, in_mm)
-
-    def swept_mm3(self, shift: float) -> Float64s:
-        """Volume that each piece gains (or, moving in, loses: below 0)."""
-        bend = self.bend_per_mm
+    def swept_mm3(self, shift: float, bend: Float64s) -> Float64s:
+        """Volume that each piece gains (or, moving in, loses: below 0); ``bend`` is its 1 / R."""
         if shift >= 0:
             t = np.minimum(shift, self.out_mm)
             return self.area_mm2 * t * (1 + bend * t * (1 + bend * t / 3))
@@ -132,65 +136,105 @@ class _Surface:
         return -self.area_mm2 * t * (1 - bend * t * (1 - bend * t / 3))
 
 
-def _set_meetings(faces: Faces, axis: int, step_mm: float, *, out_mm: Float64s, in_mm: Float64s) -> None:
-    """Fill in how far each face's surface moves until it meets the one that it faces along the axis.
+def _pieces_of_surface(grid: VoxelGrid, faces: Faces) -> Iterator[_Surface]:
+    """Pieces of surface across one axis, a stretch of lines at a time."""
+    total = faces.place.size
+    for first in range(0, total, _FACES_AT_ONCE):
+        past = min(first + _FACES_AT_ONCE, total)
+        # Who a face at either end meets across a gap is in the next pair.
+        wider = faces.stretch(first - 2, past + 2)
+        out_mm, in_mm = _meetings(wider, grid.spacing_mm[faces.axis])
+        ours = slice(min(first, 2), min(first, 2) + past - first)
+        mine = faces.stretch(first, past)
+        yield _Surface(mine.group, _areas(grid, mine), out_mm[ours], in_mm[ours])
 
-    Faces across one axis pair up along each line of voxels: the low and high end of a run bound its
-    thickness, the high end and the next low end a gap.
+
+def _areas(grid: VoxelGrid, faces: Faces) -> Float64s:
+    """Area of each piece of surface, mm2; the faces start with a low end."""
+    area = grid.voxel_volume_mm3 / grid.spacing_mm[faces.axis] * faces.normal[faces.axis]
+    area[::2] *= -1
+    return area
+
+
+def _meetings(faces: Faces, step_mm: float) -> tuple[Float64s, Float64s]:
+    """How far each face's surface moves, out and in, until it meets the one that it faces.
+
+    Faces pair up along each line of voxels: the low and high end of a run bound its thickness, the
+    high end and the next low end a gap.
     """
-    chosen = np.flatnonzero(faces.axis == axis)
-    line, at = faces.line[chosen], faces.voxel[axis, chosen]
-    order = chosen[np.lexsort((faces.outward[chosen], at, line))]
-    low, high = order[::2], order[1::2]
-    wide = (faces.voxel[axis, high] - faces.voxel[axis, low] + 1) * step_mm
-    in_mm[low] = _meeting(wide, faces.normal[axis, high], faces.normal[:, low], faces.normal[:, high])
-    in_mm[high] = _meeting(wide, -faces.normal[axis, low], faces.normal[:, low], faces.normal[:, high])
-    next_too = faces.line[high[:-1]] == faces.line[low[1:]]
-    left, right = high[:-1][next_too], low[1:][next_too]
-    gap = (faces.voxel[axis, right] - faces.voxel[axis, left] - 1) * step_mm
-    out_mm[left] = _meeting(gap, -faces.normal[axis, right], faces.normal[:, left], faces.normal[:, right])
-    out_mm[right] = _meeting(gap, faces.normal[axis, left], faces.normal[:, left], faces.normal[:, right])
+    out_mm, in_mm = np.full(faces.place.size, np.inf), np.full(faces.place.size, np.inf)
+    low, high = faces.normal[:, ::2], faces.normal[:, 1::2]
+    wide = (faces.place[1::2] - faces.place[::2] + 1) * step_mm
+    opening = 1 - (low * high).sum(axis=0)
+    in_mm[::2] = _meeting(wide, high[faces.axis], opening)
+    in_mm[1::2] = _meeting(wide, -low[faces.axis], opening)
+    line = faces.place // faces.shape[0]
+    left, right = faces.normal[:, 1:-1:2], faces.normal[:, 2::2]
+    gap = (faces.place[2::2] - faces.place[1:-1:2] - 1) * step_mm
+    # Beyond the end of a line nothing is met: as if planes were parallel.
+    opening = np.where(line[1:-1:2] == line[2::2], 1 - (left * right).sum(axis=0), 0.0)
+    out_mm[1:-1:2] = _meeting(gap, -right[faces.axis], opening)
+    out_mm[2::2] = _meeting(gap, left[faces.axis], opening)
+    return out_mm, in_mm
 
 
-def _meeting(apart_mm: Float64s, toward: Float64s, normal: Float64s, other: Float64s) -> Float64s:
+def _meeting(apart_mm: Float64s, toward: Float64s, opening: Float64s) -> Float64s:
     """Distance to the bisector of two planes, for the point at one end of a line between them.
 
-    With outward normals n and m, points a distance c apart along the line, and ``toward`` the cosine
-    of the other plane's normal with it: ``c toward / (1 - n m)``. Half the distance for parallel
-    walls, the radius for the two ends of any chord of a sphere.
+    With outward normals n and m, points a distance c apart along the line, ``toward`` the cosine
+    of the other plane's normal with it, and ``opening`` 1 - n m: ``c toward / (1 - n m)``. Half the
+    distance for parallel walls, the radius for the two ends of any chord of a sphere.
     """
-    opening = 1 - (normal * other).sum(axis=0)
-    meets = (toward > 0) & (opening > _PARALLEL)
+    meets = (toward > _ACROSS) & (opening > _PARALLEL)
     return np.where(meets, apart_mm * toward / np.where(meets, opening, 1.0), np.inf)
 
 
-def _bends(faces: Faces, area: Float64s, spacing: Float64s) -> Float64s:
-    """1 / R of each face's surface: one for each connected piece, or for each part of one.
+def _bends(grid: VoxelGrid, surface: SurfaceFaces) -> Float64s:
+    """1 / R of each group's surface: one for each connected piece, or for each part of one.
 
     A piece of surface S bends on average as the sphere of that surface does, ``sqrt(4 pi / S)``: exact
     for spheres and a little low for others. Where a piece holds several parts, each has the bend of
     the sphere that fits its free surface: ``n = (x - c) / R`` by least squares.
     """
-    surface = np.bincount(faces.piece, area)
-    bend = np.sqrt(4 * math.pi / np.where(surface > 0, surface, np.inf))[faces.piece]
-    width = int(faces.part.max(initial=0)) + 1
-    kinds, group = np.unique(faces.piece * width + faces.part, return_inverse=True)
-    shared = np.bincount(kinds // width, minlength=surface.size)[faces.piece] > 1
+    groups = surface.part.size
+    area, free = np.zeros(groups), np.zeros(groups, dtype=bool)
+    for faces in surface.across:
+        area += np.bincount(faces.group, _areas(grid, faces), minlength=groups)
+        free[faces.group] = True
+    total = np.bincount(surface.piece, area)
+    bend = np.sqrt(4 * math.pi / np.where(total > 0, total, np.inf))[surface.piece]
+    shared = np.bincount(surface.piece, free)[surface.piece] > 1
     if not shared.any():
         return bend
-    side = 0.5 * faces.outward * (faces.axis == np.arange(3)[:, None])
-    centre = (faces.voxel + side) * spacing[:, None]
-    return np.where(shared, _fitted_bends(group, area, faces.normal, centre)[group], bend)
+    return np.where(shared, _fitted_bends(grid, surface, area), bend)
 
 
-def _fitted_bends(group: Int64s, area: Float64s, normal: Float64s, centre: Float64s) -> Float64s:
-    weight = np.bincount(group, area)
+def _fitted_bends(grid: VoxelGrid, surface: SurfaceFaces, weight: Float64s) -> Float64s:
+    """Bend of the sphere that fits each group's surface; ``weight`` is the group's area, mm2."""
     safe = np.where(weight > 0, weight, np.inf)
+    means = np.zeros((2, 3, weight.size))
+    for group, area, x, n in _weighted(grid, surface):
+        for axis in range(3):
+            means[0, axis] += np.bincount(group, area * x[axis], minlength=weight.size)
+            means[1, axis] += np.bincount(group, area * n[axis], minlength=weight.size)
+    means /= safe
     spread, turn = np.zeros(weight.size), np.zeros(weight.size)
-    for n, x in zip(normal, centre, strict=True):
-        x_off = x - (np.bincount(group, area * x) / safe)[group]
-        n_off = n - (np.bincount(group, area * n) / safe)[group]
-        spread += np.bincount(group, area * x_off * x_off)
-        turn += np.bincount(group, area * x_off * n_off)
+    for group, area, x, n in _weighted(grid, surface):
+        for axis in range(3):
+            x_off = x[axis] - means[0, axis][group]
+            n_off = n[axis] - means[1, axis][group]
+            spread += np.bincount(group, area * x_off * x_off, minlength=weight.size)
+            turn += np.bincount(group, area * x_off * n_off, minlength=weight.size)
     fitted = turn / np.where(spread > 0, spread, np.inf)
     return np.clip(fitted, 0.0, np.sqrt(4 * math.pi / safe))
+
+
+def _weighted(
+    grid: VoxelGrid, surface: SurfaceFaces
+) -> Iterator[tuple[NDArray[np.int32], Float64s, Float64s, Float64s]]:
+    """Group, area, centre (3, n) in mm and normal (3, n) of the faces, a stretch at a time."""
+    spacing = np.array(grid.spacing_mm)[:, None]
+    for faces in surface.across:
+        for first in range(0, faces.place.size, _FACES_AT_ONCE):
+            some = faces.stretch(first, first + _FACES_AT_ONCE)
+            yield some.group, _areas(grid, some), some.centres() * spacing, some.normal

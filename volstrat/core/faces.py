@@ -2,97 +2,100 @@
 
 The normal is the gradient of the mask smoothed with a Gaussian that is the same in all directions in
 millimetres and as wide as the voxel is long, so that neither staircases nor thick slices turn it.
-Each connected piece is smoothed by itself in the smallest box round it; pieces of about one size
-share an array, so that a thousand specks cost little more than one lesion.
+Each connected piece is smoothed by itself (`core.boxes` cuts it into boxes).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.core.components import connected_components
-from volstrat.core.runs import expand, split_rows
+from volstrat.core.boxes import Boxes, PieceRows, boxes_of
+from volstrat.core.smoothing import gaussian_kernel, smoothed_gradient
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from volstrat.core.grid import VoxelGrid
     from volstrat.core.runs import LabelRuns
+    from volstrat.core.smoothing import Kernel
 
     Int64s = NDArray[np.int64]
+    Int32s = NDArray[np.int32]
     Float64s = NDArray[np.float64]
-    Kernel = tuple[Float64s, Float64s]
+    Bools = NDArray[np.bool_]
 
 _SMOOTHING = 0.9
 """Standard deviation of the Gaussian in units of the largest voxel edge (docs/method.md compares)."""
-_KERNEL_REACH = 3.0
-_BLOCK = 24
-_VOXELS_AT_ONCE = 150_000
+_NO_SLOPE = 1e-9
+"""Of the smoothed mask, 1/mm: below this it is what rounding leaves of slopes that cancel."""
+_ORDERS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
+"""For faces across each axis: the axes by which they are sorted, fastest first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Faces between tumour and background; a voxel at the edge of the grid has background beyond.
+    """Faces across one axis, line of voxels by line of voxels: low end, high end, low end, ...
+
+    A voxel at the edge of the grid has background beyond. Kept small: a noisy mask has millions.
 
     Parameters
     ----------
-    voxel : array of int64, (3, n)
-        Index of the tumour voxel behind each face.
-    axis, outward : array of int64, (n,)
-        The axis that the face is square to, and -1 or +1 along it.
-    line : array of int64, (n,)
-        Number of the line of voxels along that axis; lines of different axes may share numbers.
-    part, piece : array of int64, (n,)
-        Position of the voxel's label among the labels; 26-connected piece of all tumour it is in.
+    axis : int
+    shape : tuple of int
+        Of the grid, in the order of ``_ORDERS``.
+    place : array of int64, (n,)
+        Linear index of the tumour voxel behind each face, in that order.
+    group : array of int32, (n,)
+        Which of the surface's groups the voxel belongs to.
     normal : array of float64, (3, n)
         Outward unit normal along i, j, k; (0, 0, 0) where the smoothed mask has no slope.
     """
 
-    voxel: Int64s
-    axis: Int64s
-    outward: Int64s
-    line: Int64s
-    part: Int64s
-    piece: Int64s
+    axis: int
+    shape: tuple[int, int, int]
+    place: Int64s
+    group: Int32s
     normal: Float64s
+
+    def stretch(self, first: int, past: int) -> Faces:
+        """Return the faces from one number up to another."""
+        chosen = slice(max(first, 0), past)
+        return Faces(self.axis, self.shape, self.place[chosen], self.group[chosen], self.normal[:, chosen])
+
+    def centres(self) -> Float64s:
+        """Voxel indices of the faces' centres, (3, n); the faces start with a low end."""
+        index = np.empty((3, self.place.size))
+        rest, index[self.axis] = np.divmod(self.place, self.shape[0])
+        _, second, third = _ORDERS[self.axis]
+        index[third], index[second] = np.divmod(rest, self.shape[1])
+        index[self.axis, ::2] -= 0.5
+        index[self.axis, 1::2] += 0.5
+        return index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """Runs of one row and one part each: first voxel (3, r), length, part, and connected piece."""
+class SurfaceFaces:
+    """All faces between tumour of any part and background.
 
-    first: Int64s
-    length: Int64s
-    part: Int64s
+    Parameters
+    ----------
+    across : tuple of Faces
+        Across i, j and k.
+    piece, part : array of int64, (groups,)
+        Of each group: the 26-connected piece of all tumour, and the position of its label among the labels.
+    """
+
+    across: tuple[Faces, Faces, Faces]
     piece: Int64s
-
-    @classmethod
-    def of(cls, grid: VoxelGrid, parts: LabelRuns) -> _Rows:
-        pieces = connected_components(parts.union(), grid, connectivity=26)
-        starts, stops, labels = split_rows(parts.starts, parts.stops, grid.shape[0], parts.labels)
-        piece = pieces.component[np.searchsorted(pieces.starts, starts, side="right") - 1]
-        part = np.searchsorted(np.array(parts.values), labels)
-        return cls(grid.unravel(starts).T, stops - starts, part, piece)
-
-    def boxes(self) -> tuple[Int64s, Int64s]:
-        """First index and size of each piece's box, (3, p): a voxel of margin, sizes in steps."""
-        count = int(self.piece.max()) + 1
-        low = np.full((3, count), np.iinfo(np.int64).max)
-        high = np.full((3, count), -1)
-        for axis in range(3):
-            np.minimum.at(low[axis], self.piece, self.first[axis])
-            last = self.first[axis] + (self.length - 1 if axis == 0 else 0)
-            np.maximum.at(high[axis], self.piece, last)
-        size = high - low + 3
-        step = 2 ** np.maximum(np.ceil(np.log2(size)).astype(np.int64) - 4, 0)
-        return low - 1, -(-size // step) * step  # at most an eighth larger
+    part: Int64s
 
 
-def surface_faces(grid: VoxelGrid, parts: LabelRuns) -> Faces:
+def surface_faces(grid: VoxelGrid, parts: LabelRuns) -> SurfaceFaces:
     """Find all faces between tumour of any part and background, with their normals.
 
     Parameters
@@ -101,98 +104,72 @@ def surface_faces(grid: VoxelGrid, parts: LabelRuns) -> Faces:
     parts : LabelRuns
         Not overlapping and not empty.
     """
-    rows = _Rows.of(grid, parts)
-    low, size = rows.boxes()
-    kernels = [_kernel(step, _SMOOTHING * max(grid.spacing_mm)) for step in grid.spacing_mm]
-    kinds, kind = np.unique(size, axis=1, return_inverse=True)
-    found = []
-    for number, box in enumerate(kinds.T):
-        members = np.flatnonzero(kind.reshape(-1) == number)
-        at_once = max(1, _VOXELS_AT_ONCE // int(box.prod()))
-        for first in range(0, members.size, at_once):
-            found.append(_faces_in_boxes(rows, members[first : first + at_once], low, box, kernels))
-    joined = [np.concatenate(column, axis=-1) for column in zip(*found, strict=True)]
-    voxel, axis, outward, part, piece, normal = joined
-    ni, nj, _ = grid.shape
-    i, j, k = voxel
-    line = np.choose(axis, (j + nj * k, i + ni * k, i + ni * j))
-    return Faces(voxel, axis, outward, line, part, piece, normal)
+    sigma = _SMOOTHING * max(grid.spacing_mm)
+    a, b, c = (gaussian_kernel(step, sigma) for step in grid.spacing_mm)
+    rows = PieceRows.of(grid, parts)
+    reach = (a[0].size // 2, b[0].size // 2, c[0].size // 2)
+    found: tuple[list[_Found], ...] = ([], [], [])
+    for boxes in boxes_of(rows, reach):
+        for axis, faces in enumerate(_faces_in(boxes, (a, b, c), grid.shape)):
+            found[axis].append(faces)
+    i, j, k = (_sorted_faces(axis, grid.shape, faces) for axis, faces in enumerate(found))
+    return SurfaceFaces((i, j, k), rows.group_piece, rows.group_part)
 
 
-def _faces_in_boxes(
-    rows: _Rows, members: Int64s, low: Int64s, size: Int64s, kernels: list[Kernel]
-) -> tuple[Int64s, ...]:
-    """Voxel, axis, outward, part, piece and normal of the faces of some pieces with boxes of one size."""
-    steps = np.array([1, size[0], size[0] * size[1]])
-    volume = int(size.prod())
-    slot = np.full(low.shape[1], -1)
-    slot[members] = np.arange(members.size)
-    ours = np.flatnonzero(slot[rows.piece] >= 0)
-    piece = rows.piece[ours]
-    start = slot[piece] * volume + steps @ (rows.first[:, ours] - low[:, piece])
-    owner = np.zeros(members.size * volume, dtype=np.int64)
-    owner[expand(start, start + rows.length[ours])] = np.repeat(rows.part[ours] + 1, rows.length[ours])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """Unsorted faces of some boxes across one axis; ``key`` is twice the place, plus 1 for a high end."""
+
+    key: Int64s
+    group: Int32s
+    normal: Float64s
+
+
+def _sorted_faces(axis: int, shape: tuple[int, int, int], found: list[_Found]) -> Faces:
+    """Join what was found, emptying the list on the way: a column in two copies at most."""
+    a, b, c = _ORDERS[axis]
+    key = np.concatenate([f.key for f in found])
+    order = np.argsort(key)
+    group = np.concatenate([f.group for f in found])[order]
+    columns = [f.normal for f in found]
+    found.clear()
+    normal = np.empty((3, key.size))
+    for n in range(3):
+        normal[n] = np.concatenate([column[n] for column in columns])[order]
+    return Faces(axis, (shape[a], shape[b], shape[c]), key[order] >> 1, group, normal)
+
+
+def _faces_in(
+    boxes: Boxes, kernels: tuple[Kernel, Kernel, Kernel], shape: tuple[int, int, int]
+) -> Iterator[_Found]:
+    """Faces of the voxels inside some boxes, across i, j and k."""
+    gradient = smoothed_gradient((boxes.owner > 0).astype(np.float64), kernels, boxes.halo)
+    slopes = [g.reshape(-1) for g in gradient]
+    owner = np.ascontiguousarray(boxes.without_halo())
     filled = owner > 0
-    gradient = _smoothed_gradient(filled.astype(np.float64).reshape(members.size, *size[::-1]), kernels)
-    place, axis, outward = _exposed(filled, steps)
-    beyond = place + outward * steps[axis]
-    normal = np.stack([-(g.reshape(-1)[place] + g.reshape(-1)[beyond]) for g in gradient])
-    length = np.sqrt((normal**2).sum(axis=0))
-    normal /= np.where(length > 0, length, 1.0)
-    box, inside = np.divmod(place, volume)
-    index = np.stack([inside % size[0], inside // size[0] % size[1], inside // steps[2]])
-    piece = members[box]
-    return index + low[:, piece], axis, outward, owner[place] - 1, piece, normal
+    size = filled.shape[:0:-1]
+    steps = (1, size[0], size[0] * size[1])
+    core = boxes.core_of(filled).reshape(-1)
+    filled, owner = filled.reshape(-1), owner.reshape(-1)
+    volume = steps[2] * size[2]
+    for axis, step in enumerate(steps):
+        low, high = _exposed(core, filled, step)
+        place = np.concatenate((low, high))
+        beyond = np.concatenate((low - step, high + step))
+        normal = np.stack([-(slope[place] + slope[beyond]) for slope in slopes])
+        length = np.sqrt((normal**2).sum(axis=0))
+        normal *= np.where(length > _NO_SLOPE, 1 / np.maximum(length, _NO_SLOPE), 0.0)
+        box, inside = np.divmod(place, volume)
+        row, i = np.divmod(inside, size[0])
+        k, j = np.divmod(row, size[1])
+        index = (i + boxes.low[0, box], j + boxes.low[1, box], k + boxes.low[2, box])
+        a, b, c = _ORDERS[axis]
+        key = 2 * (index[a] + shape[a] * (index[b] + shape[b] * index[c]))
+        key[low.size :] += 1
+        yield _Found(key, owner[place] - 1, normal)
 
 
-def _exposed(filled: NDArray[np.bool_], steps: Int64s) -> tuple[Int64s, Int64s, Int64s]:
-    """Place of the voxel behind each face, the face's axis and its direction; boxes have a margin."""
-    places, outward = [], []
-    for step in steps:
-        edge = filled[step:] != filled[:-step]
-        before = np.flatnonzero(edge)
-        rises = filled[before + step]
-        places.append(np.where(rises, before + step, before))
-        outward.append(np.where(rises, -1, 1))
-    axis = np.repeat(np.arange(3), [place.size for place in places])
-    return np.concatenate(places), axis, np.concatenate(outward)
-
-
-def _kernel(step_mm: float, sigma_mm: float) -> Kernel:
-    """Gaussian weights over neighbouring voxels, and those that give its slope in 1/mm."""
-    reach = math.ceil(_KERNEL_REACH * sigma_mm / step_mm)
-    offset = np.arange(-reach, reach + 1) * step_mm
-    weight = np.exp(-(offset**2) / (2 * sigma_mm**2))
-    weight /= weight.sum()
-    slope = offset * weight
-    return weight, slope / (offset * slope).sum()
-
-
-def _smoothed_gradient(filled: Float64s, kernels: list[Kernel]) -> tuple[Float64s, Float64s, Float64s]:
-    """Gradient along i, j, k of smoothed boxes indexed [box, k, j, i]."""
-    (flat_i, slope_i), (flat_j, slope_j), (flat_k, slope_k) = kernels
-    smooth = _filtered(filled, flat_i, 3)
-    sloped = _filtered(filled, slope_i, 3)
-    return (
-        _filtered(_filtered(sloped, flat_j, 2), flat_k, 1),
-        _filtered(_filtered(smooth, slope_j, 2), flat_k, 1),
-        _filtered(_filtered(smooth, flat_j, 2), slope_k, 1),
-    )
-
-
-def _filtered(values: Float64s, kernel: Float64s, axis: int) -> Float64s:
-    """Correlate boxes along one axis, zero outside: products with small banded matrices."""
-    size, reach = values.shape[axis], kernel.size // 2
-    result = np.empty_like(values)
-    lanes, filtered = (a.swapaxes(1, 2) if axis == 1 else a for a in (values, result))
-    for first in range(0, size, _BLOCK):
-        last = min(first + _BLOCK, size)
-        begin, end = max(first - reach, 0), min(last + reach, size)
-        offset = np.arange(begin, end) - np.arange(first, last)[:, None] + reach
-        inside = (offset >= 0) & (offset < kernel.size)
-        band = np.where(inside, kernel[offset.clip(0, kernel.size - 1)], 0.0)
-        if axis == 3:
-            filtered[..., first:last] = lanes[..., begin:end] @ band.T
-        else:
-            filtered[..., first:last, :] = band @ lanes[..., begin:end, :]
-    return result
+def _exposed(core: Bools, filled: Bools, step: int) -> tuple[Int64s, Int64s]:
+    """Places of the voxels with background before and behind them; boxes have a margin."""
+    low = np.flatnonzero(core[step:] & ~filled[:-step]) + step
+    return low, np.flatnonzero(core[:-step] & ~filled[step:])

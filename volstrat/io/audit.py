@@ -9,6 +9,7 @@ ASCII, other characters escaped). A chain cannot show that its tail was cut: who
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,8 +23,8 @@ from volstrat.errors import CorruptDataError, InputFileError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+    from io import FileIO
     from pathlib import Path
-    from typing import BinaryIO
 
 NO_ENTRY = "0" * 64
 """What the first entry gives as ``previous_sha256``."""
@@ -73,7 +74,7 @@ def append_entry(path: Path, *, event: str, detail: Mapping[str, Any], recorded_
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as stream:
+        with path.open("a+b", buffering=0) as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             head, fragment = _head(stream, path.name)
             if fragment:
@@ -86,7 +87,7 @@ def append_entry(path: Path, *, event: str, detail: Mapping[str, Any], recorded_
         raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
 
 
-def _head(stream: BinaryIO, name: str) -> tuple[TrailHead, bytes]:
+def _head(stream: FileIO, name: str) -> tuple[TrailHead, bytes]:
     """Return the head by the last whole line, and what follows that line."""
     size = stream.seek(0, os.SEEK_END)
     back = min(size, _TAIL_BYTES)
@@ -108,7 +109,7 @@ def _head(stream: BinaryIO, name: str) -> tuple[TrailHead, bytes]:
 
 
 def _write(
-    stream: BinaryIO, head: TrailHead, event: str, detail: Mapping[str, Any], recorded_at: datetime
+    stream: FileIO, head: TrailHead, event: str, detail: Mapping[str, Any], recorded_at: datetime
 ) -> TrailHead:
     entry: dict[str, Any] = {
         "entry": head.length + 1,
@@ -121,8 +122,8 @@ def _write(
     line = json.dumps(entry, ensure_ascii=True, allow_nan=False).encode() + b"\n"
     end = stream.seek(0, os.SEEK_END)
     try:
-        stream.write(line)
-        stream.flush()
+        if stream.write(line) != len(line):  # unbuffered: a disk that fills up takes a part
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(stream.fileno())
     except OSError:
         os.ftruncate(stream.fileno(), end)

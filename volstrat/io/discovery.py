@@ -123,12 +123,17 @@ def _with_table(sources: CaseSources, name: str) -> CaseSources:
 
 
 def _may_hold_dicom(folder: Path, sources: CaseSources) -> bool:
-    """Tell whether a folder has a subfolder or file, none of the roles' own, that may be DICOM."""
+    """Tell whether a folder has a subfolder, or a file that plays no role yet, that may be DICOM.
+
+    A folder called ``ct`` or ``pet`` is looked into as well: masks may lie beside its images.
+    """
     settled = {entry.path for entries in sources.entries.values() for entry in entries}
     for child in sorted(folder.iterdir()):
-        if child in settled or child.name.startswith("."):
+        if child.name.startswith("."):
             continue
-        if child.is_dir() or child.suffix.lower() == ".dcm" or looks_like_dicom(child):
+        if child.is_dir():
+            return True
+        if child not in settled and (child.suffix.lower() == ".dcm" or looks_like_dicom(child)):
             return True
     return False
 

@@ -152,9 +152,7 @@ def _draw_colour_scale(
         _write(picture, at, told, text, anchor="rm", fill=inks[0], rim=inks[1])
 
 
-def draw_label(
-    picture: Image, at: tuple[float, float], name: str, style: Style, *, selected: bool
-) -> None:
+def draw_label(picture: Image, at: tuple[float, float], name: str, style: Style, *, selected: bool) -> None:
     """Write a lesion's name with the sign of its marking beside it, kept within the picture."""
     text = max(_SMALLEST_TEXT + 1, min(picture.size) // 26) + (2 if selected else 0)
     rim = _BLACK

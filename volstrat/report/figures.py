@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH, _BAR_TOP, _BAR_HEIGHT = 640.0, 30.0, 34.0
 _LEFT = 12.0
+_XMLNS = 'xmlns="http://www.w3.org/2000/svg"'
 _MOST_BARS = 48
 _SOFT, _INK, _LINE, _BAND = "#57606a", "#1b1f24", "#d0d7de", "#f3f5f7"
 _FONT = "DejaVu Sans, Segoe UI, Arial, sans-serif"
@@ -63,7 +64,8 @@ def predicate_bar(record: CaseRecord, key: str, *, width: float = _BAR_WIDTH) ->
         a, b = (_at(100 * x, width) for x in interval)
         y = _BAR_TOP + _BAR_HEIGHT / 2
         parts.append(
-            f'<path class="interval" d="M{a:.2f} {y - 7:.2f}v14M{a:.2f} {y:.2f}H{b:.2f}M{b:.2f} {y - 7:.2f}v14"/>'
+            f'<path class="interval" d="M{a:.2f} {y - 7:.2f}v14M{a:.2f} {y:.2f}H{b:.2f}'
+            f'M{b:.2f} {y - 7:.2f}v14"/>'
         )
     x = _at(threshold, width)
     parts.append(
@@ -179,9 +181,7 @@ def sign_path(word: str, x: float, y: float, r: float) -> str:
         d = f"M{x:.2f} {y - r:.2f}l{r:.2f} {r:.2f}l{-r:.2f} {r:.2f}l{-r:.2f} {-r:.2f}z"
         return f'<path class="{word}" d="{d}"/>'
     if word == "unresectable":
-        d = (
-            f"M{x - r:.2f} {y - r:.2f}L{x + r:.2f} {y + r:.2f}M{x - r:.2f} {y + r:.2f}L{x + r:.2f} {y - r:.2f}"
-        )
+        d = f"M{x - r:.2f} {y - r:.2f}l{2 * r:.2f} {2 * r:.2f}m0 {-2 * r:.2f}l{-2 * r:.2f} {2 * r:.2f}"
         return f'<path class="{word} stroke" d="{d}"/>'
     if word == "partial":
         d = f"M{x:.2f} {y - r:.2f}a{r:.2f} {r:.2f} 0 0 0 0 {2 * r:.2f}z"
@@ -196,12 +196,13 @@ def sign_path(word: str, x: float, y: float, r: float) -> str:
 def sign(word: str) -> str:
     """Draw the sign of a marking as a small picture of its own."""
     drawn = _painted(sign_path(word, 6, 6, 4.5))
-    return f'<svg xmlns="http://www.w3.org/2000/svg" class="sign" viewBox="0 0 12 12" aria-hidden="true">{drawn}</svg>'
+    return f'<svg {_XMLNS} class="sign" viewBox="0 0 12 12" aria-hidden="true">{drawn}</svg>'
 
 
 def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label, quote=True)}">'
+        f'<svg {_XMLNS} viewBox="0 0 {width:g} {height:g}" role="img" '
+        f'aria-label="{escape(label, quote=True)}">'
         f"{_painted(''.join(parts))}</svg>"
     )
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.report.pictures import Frame, Look, box_corners, render_slice
-from volstrat.report.planes import Plane
+from volstrat.report.pictures import Look, box_corners, render_slice
+from volstrat.report.planes import Frame, Plane
 from volstrat.report.png import png_bytes
 from volstrat.report.projections import Projections
 from volstrat.report.scene import AVID
@@ -84,7 +84,7 @@ def first_look(scene: Scene, record: CaseRecord) -> Look:
     known = [x for x in hottest if x is not None]
     top = float(np.clip(np.ceil(max(known, default=10.0)), _LEAST_SUV_MAX, _MOST_SUV_MAX))
     if scene.pet is not None and scene.pet.unit != "SUV":
-        top = float(f"{max(float(np.percentile(scene.pet.values, 99.9)), 1e-6):.2g}")
+        top = float(f"{max(float(np.percentile(scene.pet.values.astype(np.float32), 99.9)), 1e-6):.2g}")
     return Look(suv_max=top, markings=words_by_name(record))
 
 
@@ -141,7 +141,7 @@ def close_up(plane: Plane, shape: Shape, *, width: int, height: int) -> Frame:
     right, bottom = (
         start + min(side, whole) for start, whole in zip((left, top), plane.size_mm, strict=True)
     )
-    return Frame.round(plane, (left, top, right, bottom), width=width, height=height)
+    return Frame.around(plane, (left, top, right, bottom), width=width, height=height)
 
 
 def _placed(low: float, high: float, side: float, whole: float) -> float:

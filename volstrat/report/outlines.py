@@ -52,7 +52,7 @@ def _chained(ahead: dict[tuple[int, int], list[tuple[int, int]]]) -> list[Float6
     while ahead:
         start = next(iter(ahead))
         here, heading = start, ahead[start][0]
-        corners = []
+        corners: list[tuple[int, int]] = []
         while here in ahead:
             steps = ahead[here]
             # Where two borders meet at a corner, turn right: round the same pixel.

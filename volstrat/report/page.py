@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from volstrat.errors import UsageError
+from volstrat.record import record_bytes
 from volstrat.report.figures import predicate_bar, sign, waterfall
 from volstrat.report.key_slices import words_by_name
 from volstrat.report.words import (
@@ -67,8 +69,9 @@ def report_html(
     ).from_string(templates.joinpath("report.html").read_text(encoding="utf-8"))
     values: dict[str, Any] = {
         "record": record,
+        "record_sha256": hashlib.sha256(record_bytes(record)).hexdigest(),
         # Part of this package, and no file of a case gets into it.
-        "style": Markup(templates.joinpath("report.css").read_text(encoding="utf-8")),  # noqa: S704
+        "style": Markup(templates.joinpath("report.css").read_text(encoding="utf-8")),
         "strata": STRATA,
         "severities": SEVERITIES,
         "status": STATUS[record["status"]],
@@ -83,9 +86,7 @@ def report_html(
     return template.render(values)
 
 
-def _measured(
-    record: CaseRecord, pictures: Pictures | None, sites: Mapping[str, str]
-) -> dict[str, Any]:
+def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page says of a case that did not fail."""
     from markupsafe import Markup
 
@@ -110,8 +111,8 @@ def _measured(
         "more_urgent": len(urgent) - _MOST_URGENT if len(urgent) > _MOST_URGENT else 0,
         "changes": change_texts(record),
         "remnant": remnant_text(record["remnant"]),
-        "waterfall": Markup(waterfall(record["lesions"])),  # noqa: S704 - figures.py escapes what it writes
-        "legend": [(word, Markup(sign(word))) for word in dict.fromkeys(words.values())],  # noqa: S704
+        "waterfall": Markup(waterfall(record["lesions"])),
+        "legend": [(word, Markup(sign(word))) for word in dict.fromkeys(words.values())],
         "volumes": {name: ml_text(volumes[key]) for name, key in names.items()},
         "rows": rows,
         "sites": any(row["site"] for row in rows),
@@ -128,7 +129,7 @@ def _bar(record: CaseRecord, key: str) -> dict[str, Any]:
         "title": _TITLES[key],
         "share": share_text(predicate),
         "holds": HOLDS[predicate["holds"]],
-        "svg": Markup(predicate_bar(record, key)),  # noqa: S704 - figures.py escapes what it writes
+        "svg": Markup(predicate_bar(record, key)),
         "told": predicate_text(record, key),
     }
 
@@ -144,12 +145,14 @@ def _row(lesion: Mapping[str, Any], words: Mapping[str, str], sites: Mapping[str
         "id": lesion["lesion_id"],
         "site": sites.get(lesion["lesion_id"], ""),
         "word": told,
-        "sign": Markup(sign(word)),  # noqa: S704 - figures.py escapes what it writes
+        "sign": Markup(sign(word)),
         "avidity": AVIDITY[lesion["fdg_avidity"]],
         "volume": ml_text(lesion["volume_ml"]).removesuffix(" ml"),
         "axial": f"{lesion['max_axial_diameter_mm']:.1f}",
         "longest": f"{lesion['max_diameter_mm']:.1f}",
-        "avid_ml": "-" if lesion["fdg_avid_ml"] is None else ml_text(lesion["fdg_avid_ml"]).removesuffix(" ml"),
+        "avid_ml": "-"
+        if lesion["fdg_avid_ml"] is None
+        else ml_text(lesion["fdg_avid_ml"]).removesuffix(" ml"),
         "suv_max": _figure(lesion["suv_max"]),
         "suv_peak": _figure(lesion["suv_peak"]),
         "tlg": _figure(lesion["tlg_g"]),
@@ -163,16 +166,18 @@ def _figure(value: float | None) -> str:
 
 def _input(entry: Mapping[str, Any]) -> dict[str, str]:
     grid, segments = entry["grid"], entry["segments"]
+    shape = spacing = ""
+    if grid is not None:
+        shape = " x ".join(map(str, grid["shape"]))
+        spacing = " x ".join(f"{s:.4g}" for s in grid["spacing_mm"])
     named = [f"{s['number']} {s['name'] or ''}".strip() for s in segments]
-    shown = ", ".join(named[:_MOST_SEGMENTS])
+    more = f" and {len(named) - _MOST_SEGMENTS} more" if len(named) > _MOST_SEGMENTS else ""
     return {
         "role": entry["role"],
         "path": entry["path"],
         "format": entry["format"],
-        "grid": "-"
-        if grid is None
-        else f"{' x '.join(map(str, grid['shape']))}, {' x '.join(f'{s:.4g}' for s in grid['spacing_mm'])} mm",
-        "segments": shown + (f" and {len(named) - _MOST_SEGMENTS} more" if len(named) > _MOST_SEGMENTS else ""),
+        "grid": f"{shape}, {spacing} mm" if shape else "-",
+        "segments": ", ".join(named[:_MOST_SEGMENTS]) + more,
         "sha256": entry["sha256"],
     }
 
@@ -187,8 +192,6 @@ def report_pdf(html: str) -> bytes:
     UsageError
         If WeasyPrint, or the libraries of the system that it needs, cannot be had.
     """
-    import hashlib
-
     try:
         from weasyprint import HTML
         from weasyprint.urls import URLFetcher

@@ -15,7 +15,8 @@ import numpy as np
 
 from volstrat.report.annotations import annotate, draw_label
 from volstrat.report.outlines import dashes, outlines
-from volstrat.report.planes import PatientView, Plane
+from volstrat.report.planes import Frame, PatientView, Plane
+from volstrat.report.sampling import in_voxels, sample
 from volstrat.report.scene import AVID
 from volstrat.report.styles import AVID_COLOUR, DRAWN_FIRST, STYLES, Colour
 
@@ -47,51 +48,6 @@ _BACKGROUND = 16
 _UNTOUCHED = 24
 _BLACK: Colour = (0, 0, 0)
 _WHITE: Colour = (255, 255, 255)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """The part of a plane that a picture shows.
-
-    Parameters
-    ----------
-    width, height : int
-        Pixels.
-    left_mm, top_mm : float
-        Position on the plane of the picture's top left corner.
-    mm_per_pixel : float
-    """
-
-    width: int
-    height: int
-    left_mm: float
-    top_mm: float
-    mm_per_pixel: float
-
-    @classmethod
-    def whole(cls, plane: Plane, *, width: int, height: int) -> Frame:
-        """Return the frame that shows all of a plane, as large as fits."""
-        return cls.round(plane, (0.0, 0.0, *plane.size_mm), width=width, height=height)
-
-    @classmethod
-    def round(
-        cls, plane: Plane, box: tuple[float, float, float, float], *, width: int, height: int
-    ) -> Frame:
-        """Return the frame that shows a box ``(left, top, right, bottom)`` of a plane, mm."""
-        left, top, right, bottom = box
-        scale = max((right - left) / width, (bottom - top) / height)
-        return cls(
-            width=width,
-            height=height,
-            left_mm=(left + right - scale * width) / 2,
-            top_mm=(top + bottom - scale * height) / 2,
-            mm_per_pixel=scale,
-        )
-
-    def to_pixels(self, uv: Float64s) -> Float64s:
-        """Positions in the picture (..., 2) of positions on the plane."""
-        at: Float64s = (uv - (self.left_mm, self.top_mm)) / self.mm_per_pixel
-        return at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +92,7 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
 
     grey = _ground(scene, plane, frame, look)
     if scene.ct is not None and scene.pet is not None and look.pet_opacity > 0:
-        picture = _blend(grey, _sample(scene.pet, plane, frame), look)
+        picture = _blend(grey, sample(scene.pet, plane, frame), look)
     else:
         picture = Pil.fromarray(grey).convert("RGB")
     _draw_shapes(picture, scene, plane, frame, look)
@@ -149,7 +105,8 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
             scale=_shown_scale(scene, look),
             light=scene.ct is None and scene.pet is not None,
         )
-    return np.asarray(picture)
+    pixels: Pixels = np.asarray(picture)
+    return pixels
 
 
 def _ground(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
@@ -209,57 +166,6 @@ def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int) -> Pix
     return out
 
 
-def _sample(volume: Volume, plane: Plane, frame: Frame) -> NDArray[np.float32]:
-    """Interpolate an image on a plane of another grid (trilinear), a value a pixel; 0 outside its field."""
-    from PIL import Image as Pil
-
-    grid = volume.view.grid
-    step = max(1, int(min(grid.spacing_mm) / 2 / frame.mm_per_pixel))
-    columns = -(-frame.width // step)
-    rows = -(-frame.height // step)
-    u = frame.left_mm + (np.arange(columns) + 0.5) * step * frame.mm_per_pixel
-    v = frame.top_mm + (np.arange(rows) + 0.5) * step * frame.mm_per_pixel
-    origin, right, down = _in_voxels(plane, grid)
-    index = [origin[a] + right[a] * u[None, :] + down[a] * v[:, None] for a in range(3)]
-    coarse = _trilinear(volume.values, index)
-    if step > 1:
-        size = (columns * step, rows * step)
-        coarse = np.asarray(Pil.fromarray(coarse).resize(size, Pil.Resampling.BILINEAR))
-    return coarse[: frame.height, : frame.width]
-
-
-def _in_voxels(plane: Plane, grid: VoxelGrid) -> tuple[Float64s, Float64s, Float64s]:
-    """Return a plane's corner and its steps to the right and down (1 mm each) as indices of a grid."""
-    turn = grid.inverse[:3, :3]
-    return grid.to_index(plane.corner_mm), turn @ plane.right, turn @ plane.down
-
-
-def _trilinear(values: NDArray[np.generic], index: Sequence[Float64s]) -> NDArray[np.float32]:
-    shape = values.shape
-    inside = np.ones(index[0].shape, dtype=bool)
-    for a in range(3):
-        inside &= (index[a] >= -0.5) & (index[a] <= shape[a] - 0.5)
-    result = np.zeros(inside.shape, dtype=np.float32)
-    if not inside.any():
-        return result
-    lower, share = [], []
-    for a in range(3):
-        at = np.clip(index[a][inside], 0, shape[a] - 1)
-        floor = np.minimum(at.astype(np.intp), max(shape[a] - 2, 0))
-        lower.append(floor)
-        share.append((at - floor).astype(np.float32))
-    total = np.zeros(lower[0].size, dtype=np.float32)
-    for corner in np.ndindex(2, 2, 2):
-        weight = np.ones(total.size, dtype=np.float32)
-        place = []
-        for a, bit in enumerate(corner):
-            weight *= share[a] if bit else 1 - share[a]
-            place.append(np.minimum(lower[a] + bit, shape[a] - 1))
-        total += weight * values[tuple(place)]
-    result[inside] = total
-    return result
-
-
 def hot_colours() -> NDArray[np.uint8]:
     """Return the PET colour scale, (256, 3): black, red, yellow, white."""
     level = np.linspace(0, 3, 256)
@@ -294,7 +200,7 @@ def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, lo
 
     draw = ImageDraw.Draw(picture)
     drawn = []
-    for shape, word in in_order(scene.shapes, look):
+    for shape, word in in_order(_cut(scene.shapes, plane), look):
         lattice = _cross_section(shape, plane)
         if lattice is None:
             continue
@@ -316,7 +222,7 @@ def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], lo
 
 
 def in_order(shapes: Sequence[Shape], look: Look) -> list[tuple[Shape, str]]:
-    """Return shapes with their words in the order of drawing: what stands in the way on top, the selected last."""
+    """Return shapes and words in the order of drawing: what stands in the way on top, the selected last."""
     told = [(s, look.markings.get(s.name, "unknown")) for s in shapes if _shown(s, look)]
     return sorted(
         told,
@@ -332,16 +238,25 @@ def _shown(shape: Shape, look: Look) -> bool:
     return look.show_avid if shape.name == AVID else look.show_lesions
 
 
+def _cut(shapes: Sequence[Shape], plane: Plane) -> list[Shape]:
+    """Return the shapes whose boxes the plane cuts."""
+    if not shapes:
+        return []
+    boxes = np.array([shape.box_mm for shape in shapes])
+    along, start = plane.grid.inverse[plane.normal, :3], plane.grid.inverse[plane.normal, 3]
+    ends = boxes * along
+    low, high = ends.min(axis=1).sum(axis=1) + start, ends.max(axis=1).sum(axis=1) + start
+    cut = (low - 0.5 <= plane.index) & (plane.index <= high + 0.5)
+    return [shape for shape, is_cut in zip(shapes, cut.tolist(), strict=True) if is_cut]
+
+
 def _cross_section(shape: Shape, plane: Plane) -> list[Float64s] | None:
     """Outlines (mm on the plane) of a shape where the plane cuts it, or None."""
     corners = box_corners(shape.box_mm)
-    depth = plane.grid.to_index(corners)[:, plane.normal]
-    if not depth.min() - 0.5 <= plane.index <= depth.max() + 0.5:
-        return None
     low, step, counts = lattice(shape, plane, plane.to_plane(corners))
     u = low[0] + step[0] * np.arange(counts[0])
     v = low[1] + step[1] * np.arange(counts[1])
-    origin, right, down = _in_voxels(plane, shape.grid)
+    origin, right, down = in_voxels(plane, shape.grid)
     index = origin + u[None, :, None] * right + v[:, None, None] * down
     at = shape.grid.voxel_at(index.reshape(-1, 3))
     inside = shape.voxels.contains(shape.grid.ravel(at)) & (at[:, 0] >= 0)
@@ -357,6 +272,11 @@ def box_corners(box: Float64s) -> Float64s:
     bits = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
     corners: Float64s = np.where(bits, box[1], box[0])
     return corners
+
+
+@lru_cache(maxsize=16)
+def _patient_grid(grid: VoxelGrid) -> VoxelGrid:
+    return PatientView.of(grid).grid
 
 
 def lattice(
@@ -376,7 +296,7 @@ def lattice(
     low, step, counts : tuple of two
         First point, distance (mm) and number of points, to the right and down.
     """
-    own = PatientView.of(shape.grid).grid
+    own = _patient_grid(shape.grid)
     cosines = np.abs((own.directions * plane.grid.directions).sum(axis=0))
     axes = (plane.columns, plane.rows)
     if (cosines > _PARALLEL_COSINE).all():

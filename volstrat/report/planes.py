@@ -182,6 +182,51 @@ class Plane:
         return side_letters(-right), side_letters(right), side_letters(-down), side_letters(down)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The part of a plane that a picture shows.
+
+    Parameters
+    ----------
+    width, height : int
+        Pixels.
+    left_mm, top_mm : float
+        Position on the plane of the picture's top left corner.
+    mm_per_pixel : float
+    """
+
+    width: int
+    height: int
+    left_mm: float
+    top_mm: float
+    mm_per_pixel: float
+
+    @classmethod
+    def whole(cls, plane: Plane, *, width: int, height: int) -> Frame:
+        """Return the frame that shows all of a plane, as large as fits."""
+        return cls.around(plane, (0.0, 0.0, *plane.size_mm), width=width, height=height)
+
+    @classmethod
+    def around(
+        cls, plane: Plane, box: tuple[float, float, float, float], *, width: int, height: int
+    ) -> Frame:
+        """Return the frame that shows a box ``(left, top, right, bottom)`` of a plane, mm."""
+        left, top, right, bottom = box
+        scale = max((right - left) / width, (bottom - top) / height)
+        return cls(
+            width=width,
+            height=height,
+            left_mm=(left + right - scale * width) / 2,
+            top_mm=(top + bottom - scale * height) / 2,
+            mm_per_pixel=scale,
+        )
+
+    def to_pixels(self, uv: Float64s) -> Float64s:
+        """Positions in the picture (..., 2) of positions on the plane."""
+        at: Float64s = (uv - (self.left_mm, self.top_mm)) / self.mm_per_pixel
+        return at
+
+
 def side_letters(direction: Float64s) -> str:
     """Name a direction (LPS): R, L, A, P, H or F, with a second letter where it is oblique.
 

@@ -9,7 +9,6 @@ import numpy as np
 from volstrat.report.annotations import annotate
 from volstrat.report.outlines import outlines
 from volstrat.report.pictures import (
-    Frame,
     box_corners,
     draw_names,
     draw_outline,
@@ -19,13 +18,12 @@ from volstrat.report.pictures import (
     pet_scale,
     windowed,
 )
-from volstrat.report.planes import Plane
+from volstrat.report.planes import Frame, Plane
 from volstrat.report.scene import AVID
 from volstrat.report.styles import STYLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
     from PIL.Image import Image as PilImage
 
     from volstrat.report.pictures import Look
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
 Projected = Literal["pet", "lesions"]
 
 _FAINT = 0.35
+_BONES_HU = (150.0, 1300.0)
 _FILL_OPACITY = 150
 
 
@@ -51,7 +50,7 @@ class Projections:
         self._scene = scene
         self._volume = scene.pet or scene.ct
         self._grid = scene.grid if self._volume is None else self._volume.view.grid
-        self._flat: dict[PlaneName, NDArray[np.float32]] = {}
+        self._flat: dict[PlaneName, NDArray[np.generic]] = {}
         self._shadows: dict[tuple[PlaneName, str], list[Float64s]] = {}
 
     def plane(self, name: PlaneName) -> Plane:
@@ -59,7 +58,7 @@ class Projections:
         return Plane(name=name, grid=self._grid, index=0)
 
     def box(self, name: PlaneName) -> tuple[float, float, float, float]:
-        """Return what a projection shows, ``(left, top, right, bottom)`` in mm: the field and every lesion."""
+        """Return the box ``(left, top, right, bottom)`` in mm that holds the field and every lesion."""
         plane = self.plane(name)
         corners = [np.zeros((1, 2)), np.array([plane.size_mm])]
         corners += [plane.to_plane(box_corners(s.box_mm)) for s in self._scene.shapes if s.name != AVID]
@@ -76,7 +75,7 @@ class Projections:
         ----------
         of : {"pet", "lesions"}
             The PET's highest values, black on white (blank without PET); or the lesions, filled, over
-            a faint picture of the PET, else of the CT's mean.
+            a faint picture of the PET, else of the CT's bones.
 
         Returns
         -------
@@ -84,7 +83,7 @@ class Projections:
         """
         from PIL import Image as Pil
 
-        frame = Frame.round(self.plane(name), self.box(name), width=width, height=height)
+        frame = Frame.around(self.plane(name), self.box(name), width=width, height=height)
         grey = self._background(name, frame, look, of)
         picture = Pil.fromarray(np.repeat(grey[..., None], 3, axis=2))
         if of == "lesions" and look.show_lesions:
@@ -113,22 +112,14 @@ class Projections:
         if self._volume.kind == "PET":
             inked = into_frame(windowed(flat, 0.0, look.suv_max), plane, frame, outside=0)
             return (255 - inked * (1.0 if of == "pet" else _FAINT)).astype(np.uint8)
-        low, high = (float(x) for x in np.percentile(flat, (2, 99.5)))
-        inked = into_frame(windowed(flat, low, max(high, low + 1)), plane, frame, outside=0)
+        inked = into_frame(windowed(flat, *_BONES_HU), plane, frame, outside=0)
         return (255 - inked * _FAINT).astype(np.uint8)
 
-    def _flattened(self, name: PlaneName) -> NDArray[np.float32]:
-        """Return the PET's maxima, or the CT's means, along the normal; axes in grid order."""
+    def _flattened(self, name: PlaneName) -> NDArray[np.generic]:
+        """Return the highest values along the normal; axes in grid order."""
         if name not in self._flat:
-            volume = self._volume
-            assert volume is not None
-            axis = self.plane(name).normal
-            flat = (
-                volume.values.max(axis=axis)
-                if volume.kind == "PET"
-                else volume.values.mean(axis=axis, dtype=np.float32)
-            )
-            self._flat[name] = flat.astype(np.float32)
+            assert self._volume is not None
+            self._flat[name] = self._volume.values.max(axis=self.plane(name).normal)
         return self._flat[name]
 
     def _draw_lesions(self, picture: PilImage, name: PlaneName, frame: Frame, look: Look) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 AVID = "avid"
 """Name of the shape that all FDG-avid voxels make."""
 
-_SLAB = 16
 _LOWEST, _HIGHEST = -32768, 32767
 
 
@@ -53,9 +52,12 @@ class Volume:
     def ct(cls, image: Image) -> Volume:
         """Return a CT in whole HU: half the memory, and more than a window shows."""
         whole = np.empty(image.grid.shape, dtype=np.int16, order="F")
-        for k in range(0, image.grid.shape[2], _SLAB):
-            slab = np.nan_to_num(image.values[..., k : k + _SLAB], nan=_LOWEST)
-            whole[..., k : k + _SLAB] = np.clip(np.rint(slab), _LOWEST, _HIGHEST)
+        for k in range(image.grid.shape[2]):  # a slice stays in the processor's cache
+            values = np.rint(image.values[..., k])
+            np.clip(values, _LOWEST, _HIGHEST, out=values)
+            if np.isnan(values.min()):
+                values = np.nan_to_num(values, nan=_LOWEST)
+            whole[..., k] = values
         view = PatientView.of(image.grid)
         return cls(kind="CT", unit="HU", view=view, values=view.turn(whole))
 
@@ -136,14 +138,45 @@ def shapes_of(measured: Measurements) -> tuple[Shape, ...]:
     return tuple(shapes)
 
 
-def build_scene(result: CaseResult) -> Scene:
-    """Read the images of a case and put what can be drawn together.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CtRead:
+    """A CT as read for the pictures, or why it cannot be shown; both None and "" where there is none."""
+
+    volume: Volume | None
+    problem: str = ""
+
+
+def read_ct(sources: CaseSources) -> CtRead:
+    """Read the CT of a case, if it has one; may run beside the reading of its masks."""
+    entry = sources.only("ct")
+    if entry is None:
+        return CtRead(volume=None)
+    try:
+        # What a scan of DICOM folders found belongs to one thread: this one looks for itself.
+        image = EntryReader(replace(sources, library=None)).image("ct", entry)
+        return CtRead(volume=Volume.ct(image))
+    except (VolstratError, MemoryError) as error:
+        return CtRead(
+            volume=None, problem=f"The CT cannot be shown: {error or 'it does not fit into memory.'}"
+        )
+
+
+def build_scene(result: CaseResult, ct_read: CtRead | None = None) -> Scene:
+    """Put what can be drawn of a case together.
 
     An image that cannot be read is no failure: it is a notice, and the rest is drawn.
+
+    Parameters
+    ----------
+    ct_read : CtRead or None
+        None: the CT is read now.
     """
     masks = result.inputs.masks
-    notices: list[str] = []
-    ct = _read_ct(result.sources, masks.grid, notices)
+    found = read_ct(result.sources) if ct_read is None else ct_read
+    notices = [found.problem] if found.problem else []
+    ct = found.volume
+    if ct is not None:
+        notices += _frame_notices(ct, result.sources, masks.grid)
     pet = None
     if masks.suv is not None:
         pet = Volume.pet(masks.suv, unit="SUV")
@@ -154,20 +187,14 @@ def build_scene(result: CaseResult) -> Scene:
     return Scene(ct=ct, pet=pet, shapes=shapes, mask_grid=masks.grid, notices=tuple(notices))
 
 
-def _read_ct(sources: CaseSources, mask_grid: VoxelGrid, notices: list[str]) -> Volume | None:
+def _frame_notices(ct: Volume, sources: CaseSources, mask_grid: VoxelGrid) -> list[str]:
     entry = sources.only("ct")
-    if entry is None:
-        return None
+    name = "The CT" if entry is None else entry.path.name
     try:
-        volume = Volume.ct(EntryReader(sources).image("ct", entry))
-    except (VolstratError, MemoryError) as error:
-        notices.append(f"The CT cannot be shown: {error or 'it does not fit into memory.'}")
-        return None
-    try:
-        check_frame_of_reference(volume.view.grid, mask_grid, name=entry.path.name, other="the tumour mask")
+        check_frame_of_reference(ct.view.grid, mask_grid, name=name, other="the tumour mask")
     except GridMismatchError as error:
-        notices.append(f"{error.message} The pictures may not fit the contours.")
-    return volume
+        return [f"{error.message} The pictures may not fit the contours."]
+    return []
 
 
 def _read_unscaled_pet(sources: CaseSources, notices: list[str]) -> Volume | None:

@@ -26,7 +26,7 @@ def lesion_sites(measured: Measurements) -> Mapping[str, str]:
         else:
             pooled += [entry.mask.names.get(n, "") for n in entry.mask.labels]
     common = pooled[0] if len(pooled) == 1 else ""
-    last = max((n for e in entries for n in e.mask.labels if n in labelled or e.instances == "labels"), default=0)
-    return {
-        i: labelled.get(int(i[1:]), common if int(i[1:]) > last else "") for i in measured.lesions.ids
-    }
+    last = max(
+        (n for e in entries for n in e.mask.labels if n in labelled or e.instances == "labels"), default=0
+    )
+    return {i: labelled.get(int(i[1:]), common if int(i[1:]) > last else "") for i in measured.lesions.ids}

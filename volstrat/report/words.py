@@ -188,13 +188,13 @@ def protocol_choices(protocol: Protocol) -> list[tuple[str, str]]:
         ("FDG-avid", f"{_sentence(avid)}{also}"),
         (
             "Attribution",
-            f"An avid region within {protocol.attribution_distance_mm:g} mm of tumour belongs to it; a lesion "
-            f"has one marking if {protocol.whole_lesion_percent} % of its voxels carry it.",
+            f"An avid region within {protocol.attribution_distance_mm:g} mm of tumour belongs to it; a "
+            f"lesion has one marking if {protocol.whole_lesion_percent} % of its voxels carry it.",
         ),
         (
             "Lesions",
-            f"Voxels that touch ({protocol.connectivity} neighbours) are one lesion; the smallest counted has "
-            f"{protocol.minimum_voxels} voxel{'s' if protocol.minimum_voxels != 1 else ''}.",
+            f"Voxels that touch ({protocol.connectivity} neighbours) are one lesion; the smallest counted "
+            f"has {protocol.minimum_voxels} voxel{'s' if protocol.minimum_voxels != 1 else ''}.",
         ),
         ("Volume error", f"Coefficient of variation of one lesion's volume, by axial diameter: {errors}."),
     ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case import assess_case
+from volstrat.cohort.source import find_cases
 from volstrat.errors import UsageError, VolstratError
 from volstrat.io.discovery import find_sources
 from volstrat.io.output import folder_name, write_atomically
-from volstrat.record import failure_record
+from volstrat.record import SCHEMA_ID, failure_record, record_bytes
 from volstrat.report.key_slices import draw_pictures
 from volstrat.report.page import report_html, report_pdf
 from volstrat.report.scene import build_scene
@@ -18,15 +21,16 @@ from volstrat.report.sites import lesion_sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from volstrat.case import CaseResult
+    from volstrat.cohort.source import FoundCase
     from volstrat.core.protocol import Protocol
     from volstrat.io.protocol_files import LoadedProtocol
     from volstrat.record import CaseRecord
 
 REPORT, REPORT_PDF = "report.html", "report.pdf"
 _RECORD, _RUN = "case.json", "run.json"
+_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +76,19 @@ def write_report(
     else:
         record = result.record
         html = render_result(result, protocol.protocol)
-    return _written(record, html, out, pdf=pdf)
+    files = _files(out, pdf=pdf)
+    _write(html, files)
+    return WrittenReport(subject=record["subject"], status=record["status"], files=files)
 
 
-def _written(record: CaseRecord, html: str, out: Path, *, pdf: bool) -> WrittenReport:
-    files = [out / REPORT]
+def _files(folder: Path, *, pdf: bool) -> tuple[Path, ...]:
+    return (folder / REPORT, folder / REPORT_PDF) if pdf else (folder / REPORT,)
+
+
+def _write(html: str, files: tuple[Path, ...]) -> None:
     write_atomically(files[0], html.encode())
-    if pdf:
-        files.append(out / REPORT_PDF)
+    if len(files) > 1:
         write_atomically(files[1], report_pdf(html))
-    return WrittenReport(subject=record["subject"], status=record["status"], files=tuple(files))
 
 
 def report_case(
@@ -131,81 +138,113 @@ def report_cohort(
 ) -> list[WrittenReport]:
     """Write a report for every record below an output folder, from the record as it stands.
 
-    Pictures need the case folders; they are looked for below ``inputs``, else where ``run.json`` says
-    that they were. They are left out, and the report says why, where a case is not there or no longer
-    gives the same record.
+    Pictures need the cases; they are looked for in ``inputs``, else where ``run.json`` says that they
+    were. They are left out, and the report says why, where a case is not there or no longer gives the
+    same record. A report with pictures that stands already, of the same record, is left as it is.
+
+    Parameters
+    ----------
+    inputs : Path or None
+        The folder or manifest that the batch was given.
 
     Raises
     ------
     UsageError
         If there is no record.
     """
-    root = inputs if inputs is not None else _input_root(out)
+    run = _run_file(out)
+    cases = _cases(inputs if inputs is not None else _input_root(run), out)
+    table = lesions if lesions is not None else run.get("lesions")
     written = []
     for path in _record_files(out):
-        record = _read_record(path)
-        place = target / path.parent.name
-        html = _from_record(record, root, protocol, lesions)
-        written.append(_written(record, html, place, pdf=pdf))
-        each(written[-1])
+        data = _read_bytes(path)
+        record = _record(data, path)
+        files = _files(target / path.parent.name, pdf=pdf)
+        done = WrittenReport(subject=record["subject"], status=record["status"], files=files)
+        if not _stands(files, data):
+            html = _from_record(record, data, cases.get(record["subject"]), protocol, table)
+            _write(html, files)
+        written.append(done)
+        each(done)
     if not written:
         msg = f"{out}: no record in it (SUBJECT/{_RECORD})."
         raise UsageError(msg, hint="Name a case folder, or the output of volstrat batch.")
     return written
 
 
-def _read_record(path: Path) -> CaseRecord:
+def _stands(files: tuple[Path, ...], record: bytes) -> bool:
+    """Tell whether the reports are there, with pictures, of a record of these bytes."""
     try:
-        record: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        with files[0].open("rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    mark = f'content="{hashlib.sha256(record).hexdigest()} with pictures"'
+    return mark.encode() in head and all(path.is_file() for path in files)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror})."
+        raise UsageError(msg) from error
+
+
+def _record(data: bytes, path: Path) -> CaseRecord:
+    try:
+        record: Any = json.loads(data)
+    except ValueError as error:
         msg = f"{path}: is no readable record."
         raise UsageError(msg, hint="Run volstrat batch again.") from error
-    if not isinstance(record, dict) or record.get("schema") != "volstrat.case-record/1":
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA_ID:
         msg = f"{path}: is no case record."
         raise UsageError(msg, hint="Run volstrat batch again.")
     return record
 
 
-def _input_root(out: Path) -> Path | None:
+def _run_file(out: Path) -> dict[str, Any]:
     try:
-        told = json.loads((out / _RUN).read_bytes()).get("input_root")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return None if not isinstance(told, str) else type(out)(told)
+        told = json.loads((out / _RUN).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _input_root(run: dict[str, Any]) -> Path | None:
+    root = run.get("input_root")
+    return Path(root) if isinstance(root, str) else None
+
+
+def _cases(source: Path | None, out: Path) -> dict[str, FoundCase]:
+    """Return the cases of a folder or manifest by subject; none where it is not there."""
+    if source is None or not source.exists():
+        return {}
+    return {case.subject: case for case in find_cases(source, out, shard=None)}
 
 
 def _from_record(
-    record: CaseRecord, root: Path | None, protocol: LoadedProtocol, lesions: str | None
+    record: CaseRecord,
+    data: bytes,
+    case: FoundCase | None,
+    protocol: LoadedProtocol,
+    lesions: str | None,
 ) -> str:
     known = record["protocol"]["sha256"] == protocol.sha256
-    shown = protocol.protocol if known else None
-    why = "No pictures: the case folders are not at hand (--inputs ROOT names them)."
-    folder = None if root is None or record["error"] is not None else _case_folder(root, record["subject"])
+    why = "No pictures: the cases are not at hand (--inputs names where they are)."
     if not known:
         why = "No pictures: the record was made under another protocol (--protocol names it)."
-    elif folder is not None:
+    elif case is not None and record["error"] is None:
         try:
-            sources = find_sources(folder, lesions=lesions, naming=protocol.protocol.naming)
-            result = assess_case(sources, protocol)
+            sources = case.sources or find_sources(
+                case.folder, lesions=lesions, naming=protocol.protocol.naming
+            )
+            result = assess_case(replace(sources, subject=record["subject"]), protocol)
         except VolstratError as error:
             why = f"No pictures: the case can no longer be read. {error}"
         else:
-            if {**result.record, "subject": record["subject"]} == record:
+            if record_bytes(result.record) == data:
                 return render_result(result, protocol.protocol)
-            why = "No pictures: the case folder no longer gives this record."
+            why = "No pictures: the case no longer gives this record."
+    shown = protocol.protocol if known else None
     return report_html(record, protocol=shown, no_pictures=why)
-
-
-def _case_folder(root: Path, subject: str) -> Path | None:
-    """Return the folder of a subject below a root, where its name or case.toml says so."""
-    direct = root / folder_name(subject)
-    if direct.is_dir():
-        return direct
-    from volstrat.cohort.source import find_cases
-
-    if not root.is_dir():
-        return None
-    for case in find_cases(root, root / ".none", shard=None):
-        if case.subject == subject:
-            return case.folder
-    return None

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.errors import LesionTableError, OutputError, UsageError, VolstratError
+from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
 from volstrat.io.lesion_table import COLUMNS, read_bytes, read_lesion_table
 from volstrat.io.output import write_atomically
 
@@ -34,22 +34,6 @@ _LONGEST_NAME, _LONGEST_REASON = 64, 1000
 
 Cells = dict[str, str]
 """A row as texts, by column."""
-
-
-class MarkConflictError(VolstratError, RuntimeError):
-    """Another reader's row stands where a mark was to go.
-
-    Parameters
-    ----------
-    theirs : LesionRow or None
-        The row that is there now; None where it was removed.
-    """
-
-    code = "mark_conflict"
-
-    def __init__(self, message: str, *, hint: str = "", theirs: LesionRow | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.theirs = theirs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +159,9 @@ class MarkTable:
                 os.fsync(stream.fileno())
         except OSError as error:
             msg = f"{path.name}: cannot be written ({error.strerror})."
-            raise OutputError(msg, hint="Check the case folder's permissions; nothing was changed.") from error
+            raise OutputError(
+                msg, hint="Check the case folder's permissions; nothing was changed."
+            ) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -220,7 +206,7 @@ def _conflict(lesion_id: str, theirs: LesionRow | None) -> MarkConflictError:
         word = theirs.resectability.word if theirs.resectability is not None else "no marking"
         when = f" at {theirs.recorded_at}" if theirs.recorded_at else ""
         msg = f"{who} changed {lesion_id} to {word}{when}, after this page read it."
-    return MarkConflictError(msg, hint="Keep that, or save yours over it.", theirs=theirs)
+    return MarkConflictError(msg, hint="Keep that, or save yours over it.")
 
 
 def _cells(row: LesionRow) -> Cells:

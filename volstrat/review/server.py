@@ -11,14 +11,14 @@ from dataclasses import fields, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, get_args
 
-from volstrat.errors import UsageError, VolstratError
+from volstrat.errors import MarkConflictError, UsageError, VolstratError
 from volstrat.report.key_slices import words_by_name
-from volstrat.report.pictures import Frame, Look, render_slice
-from volstrat.report.planes import PLANES, Plane
+from volstrat.report.pictures import Look, render_slice
+from volstrat.report.planes import PLANES, Frame, Plane
 from volstrat.report.png import png_bytes
 from volstrat.report.projections import Projected
 from volstrat.review.guard import HOST, Guard
-from volstrat.review.mark_table import MarkConflictError, token_of
+from volstrat.review.mark_table import token_of
 from volstrat.review.session import Mark, ReviewSession
 from volstrat.review.state import state_of
 
@@ -83,7 +83,9 @@ def serve(
         import uvicorn
     except ImportError as error:
         msg = "The review page needs uvicorn and Starlette, which are not installed."
-        raise UsageError(msg, hint='Install volstrat with its extra: pip install "volstrat[review]".') from error
+        raise UsageError(
+            msg, hint='Install volstrat with its extra: pip install "volstrat[review]".'
+        ) from error
 
     listener = _listen(port)
     own = listener.getsockname()[1]
@@ -204,24 +206,19 @@ def _mark(session: ReviewSession, body: Mapping[str, Any]) -> Response:
     """Save a mark; what stands in the way is told with the state as it is."""
     force = body.get("force", False)
     words = {key: body.get(key, "") for key in _MARK_KEYS - {"force"}}
-    if set(body) - _MARK_KEYS or not isinstance(force, bool) or not all(isinstance(w, str) for w in words.values()):
+    if (
+        set(body) - _MARK_KEYS
+        or not isinstance(force, bool)
+        or not all(isinstance(w, str) for w in words.values())
+    ):
         return _json({"error": "The mark cannot be read."}, status=400)
     try:
         session.mark(Mark(**words, force=force))
     except MarkConflictError as error:
-        session.refresh()
-        theirs = error.theirs
-        told = {
-            "error": str(error),
-            "conflict": {
-                "token": token_of(theirs),
-                "word": "" if theirs is None or theirs.resectability is None else theirs.resectability.word,
-                "reader": "" if theirs is None else theirs.reader,
-                "reason": "" if theirs is None else theirs.reason,
-                "at": "" if theirs is None else theirs.recorded_at,
-            },
-        }
-        return _json({**told, "state": state_of(session)}, status=409)
+        now = session.refresh()
+        theirs = None if now is None else now.table.rows.get(words["lesion_id"])
+        told = {"error": str(error), "conflict": {"token": token_of(theirs)}, "state": state_of(session)}
+        return _json(told, status=409)
     except VolstratError as error:
         return _json({"error": str(error), "state": state_of(session)}, status=422)
     return _json({"state": state_of(session)})

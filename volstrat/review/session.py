@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ import numpy as np
 
 from volstrat.case import assess_case, reassess_case
 from volstrat.core.marks import LesionRow, Marking
+from volstrat.core.measure import remark_case
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
 from volstrat.io.discovery import CASE_FILE, find_sources
 from volstrat.report.projections import Projections
-from volstrat.report.scene import AVID, build_scene
+from volstrat.report.scene import AVID, CtRead, build_scene, read_ct
 from volstrat.report.sites import lesion_sites
 from volstrat.review.mark_table import MarkTable, TableState, check_reader, clean_text, other_tables
 from volstrat.review.watch import InputWatch
@@ -159,8 +161,11 @@ class ReviewSession:
             generation = self._generation
             self.error = self.reviewed = self.scene = self.projections = None
             self.stage = READING_MASKS
+            reading: Future[CtRead] = Future()
             try:
-                bare = self._read_masks()
+                sources = find_sources(self.folder, naming=self.protocol.protocol.naming)
+                threading.Thread(target=_read_beside, args=(sources, reading), daemon=True).start()
+                bare = self._read_masks(sources)
             except VolstratError as error:
                 self.error, self.stage = error, ""
                 return
@@ -169,13 +174,12 @@ class ReviewSession:
                 self.error, self.stage = VolstratError(told, hint="Crop its images."), ""
                 return
             self.stage = READING_IMAGES
-        scene = build_scene(bare)
+        scene = build_scene(bare, reading.result())
         with self._lock:
             if generation == self._generation:
                 self.scene, self.projections, self.stage = scene, Projections(scene), ""
 
-    def _read_masks(self) -> CaseResult:
-        sources = find_sources(self.folder, naming=self.protocol.protocol.naming)
+    def _read_masks(self, sources: CaseSources) -> CaseResult:
         self._table = MarkTable(self._table_path(sources))
         self._watch = InputWatch(sources)
         entries = {role: entries for role, entries in sources.entries.items() if role != "lesions"}
@@ -198,7 +202,9 @@ class ReviewSession:
         name = self.table_name
         own = sources.only("lesions")
         if self.options.reader:
-            return [f"Marks go to {name}; volstrat case and batch read them with --lesions {self.options.reader}."]
+            return [
+                f"Marks go to {name}; volstrat case and batch read them with --lesions {self.options.reader}."
+            ]
         if own is None and sources.told_by == "case.toml":
             return [
                 f"{CASE_FILE} names no lesion table: volstrat case reads these marks with --lesions {name}, "
@@ -214,14 +220,19 @@ class ReviewSession:
             self._check_blind(table)
         except VolstratError as error:
             return Reviewed(
-                version=version, bare=bare, result=None, table=TableState(rows={}, sha256="?"), problem=str(error)
+                version=version,
+                bare=bare,
+                result=None,
+                table=TableState(rows={}, sha256="?"),
+                problem=str(error),
             )
         return self._with_table(bare, table, version=version)
 
     def _check_blind(self, table: TableState) -> None:
         others = sorted({r.reader for r in table.rows.values()} - {"", self.options.reader})
         if self.options.blind and others:
-            msg = f"{self.table_name}: holds rows of another reader ({', '.join(others)}); a blind review shows none."
+            who = ", ".join(others)
+            msg = f"{self.table_name}: holds rows of another reader ({who}); a blind review shows none."
             raise LesionTableError(msg, hint="Use another name with --blind, or review without it.")
 
     def _with_table(self, bare: CaseResult, table: TableState, *, version: int) -> Reviewed:
@@ -246,7 +257,7 @@ class ReviewSession:
         found = {}
         for lesion_id, row in table.rows.items():
             try:
-                reassess_case(bare, {lesion_id: row}, self.protocol)
+                remark_case(bare.measured, {lesion_id: row}, self.protocol.protocol)
             except LesionTableError as error:
                 found[lesion_id] = str(error)
         return found
@@ -313,7 +324,7 @@ class ReviewSession:
             now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             row = self._row(mark, reader, now)
             if row is not None:  # a row that the case refuses is never written
-                reassess_case(reviewed.bare, {row.lesion_id: row}, self.protocol)
+                remark_case(reviewed.bare.measured, {row.lesion_id: row}, self.protocol.protocol)
             table = self._table.replace(
                 mark.lesion_id, row, seen=mark.seen, by=reader, at=now, force=mark.force
             )
@@ -369,6 +380,14 @@ class ReviewSession:
             if shape.name != AVID and at[0, 0] >= 0 and bool(shape.voxels.contains(shape.grid.ravel(at))[0]):
                 return shape.name
         return ""
+
+
+def _read_beside(sources: CaseSources, reading: Future[CtRead]) -> None:
+    """Read the CT in a thread of its own: decompression lets the masks be read meanwhile."""
+    try:
+        reading.set_result(read_ct(sources))
+    except Exception as error:
+        reading.set_result(CtRead(volume=None, problem=f"The CT cannot be shown: {error}"))
 
 
 def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH = 310.0
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
-_TITLES = {"stratum_1": "Stratum 1: tumour volume", "stratum_2": "Stratum 2: FDG-avid disease"}
+_TITLES = {"stratum_1": "Stratum 1, tumour:", "stratum_2": "Stratum 2, FDG-avid:"}
 
 
 def state_of(session: ReviewSession) -> dict[str, Any]:
@@ -71,9 +71,7 @@ def state_of(session: ReviewSession) -> dict[str, Any]:
 def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
     record = (reviewed.result or reviewed.bare).record
     words = words_by_name(record)
-    rows = [
-        _row(x, words, session, reviewed) for x in (*record["lesions"], *record["pet_only_regions"])
-    ]
+    rows = [_row(x, words, session, reviewed) for x in (*record["lesions"], *record["pet_only_regions"])]
     known = {row["id"] for row in rows}
     strangers = [
         {"id": i, "message": message, "token": token_of(reviewed.table.rows.get(i))}

@@ -22,10 +22,7 @@ class InputWatch:
 
     def __init__(self, sources: CaseSources) -> None:
         self._paths = [
-            entry.path
-            for role, entries in sources.entries.items()
-            if role != _NOT_INPUT
-            for entry in entries
+            entry.path for role, entries in sources.entries.items() if role != _NOT_INPUT for entry in entries
         ]
         if sources.told_by == "case.toml":
             self._paths.append(sources.folder / "case.toml")

@@ -32,6 +32,7 @@ from volstrat.verify.folder import (
     check_output_trail,
     read_records,
 )
+from volstrat.verify.inputs import readable_inputs
 from volstrat.verify.steps import (
     STEPS,
     Difference,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from volstrat.cohort import Progress
     from volstrat.cohort.source import FoundCase
+    from volstrat.io.case_file import CaseSources
 
 SCHEMA_ID = "volstrat.verification/1"
 _TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
@@ -329,7 +331,7 @@ def _by_rerun(
                 new[subject] = (data, record, found.receipts.get(subject, {}))
         if len(roots) == 1 and run is not None:
             tables = _compared_tables(out, Path(scratch) / "0", run)
-    return list(_compared(records, new)), tables
+        return list(_compared(records, new, _Cases(roots, out), protocol)), tables
 
 
 def _compared_tables(out: Path, again: Path, run: Mapping[str, Any]) -> list[FileFault]:
@@ -343,8 +345,54 @@ def _compared_tables(out: Path, again: Path, run: Mapping[str, Any]) -> list[Fil
     return faults
 
 
+class _Cases:
+    """The cases below the inputs, looked for where one is needed."""
+
+    def __init__(self, roots: Sequence[tuple[Path, Mapping[str, Any]]], out: Path) -> None:
+        self._roots, self._out = roots, out
+        self._found: dict[str, tuple[FoundCase, str | None]] | None = None
+
+    def all(self) -> dict[str, tuple[FoundCase, str | None]]:
+        """Return each subject's case, and the lesion table that its run used."""
+        if self._found is None:
+            self._found = {}
+            for root, told in self._roots:
+                shard = told.get("shard")
+                for case in find_cases(root, self._out, shard=parse_shard(shard) if shard else None):
+                    self._found[case.subject] = (case, told.get("lesions"))
+        return self._found
+
+    def sources(self, subject: str, protocol: LoadedProtocol) -> CaseSources:
+        """Return which file plays which role.
+
+        Raises
+        ------
+        VolstratError
+        """
+        case, lesions = self.all()[subject]
+        if case.problem is not None:
+            raise case.problem
+        naming = protocol.protocol.naming
+        sources = case.sources or find_sources(case.folder, lesions=lesions, naming=naming)
+        return replace(sources, subject=subject)
+
+
+def _with_inputs(
+    old: Mapping[str, Any], new: dict[str, Any], subject: str, cases: _Cases, protocol: LoadedProtocol
+) -> dict[str, Any]:
+    """Return a record that failed where it once did not, with the inputs that can still be read."""
+    if new["error"] is None or old["error"] is not None:
+        return new
+    with suppress(VolstratError):
+        return {**new, "inputs": readable_inputs(cases.sources(subject, protocol))}
+    return new
+
+
 def _compared(
-    records: Records, new: Mapping[str, tuple[bytes, dict[str, Any], dict[str, Any]]]
+    records: Records,
+    new: Mapping[str, tuple[bytes, dict[str, Any], dict[str, Any]]],
+    cases: _Cases,
+    protocol: LoadedProtocol,
 ) -> Iterator[SubjectDifferences]:
     for subject in sorted({*records.by_subject, *new}):
         if subject not in new or subject not in records.by_subject:
@@ -360,7 +408,7 @@ def _compared(
         folder, old = records.by_subject[subject]
         data, record, receipt = new[subject]
         if data != (folder / RECORD).read_bytes():
-            found = record_differences(old, record) or [
+            found = record_differences(old, _with_inputs(old, record, subject, cases, protocol)) or [
                 Difference(step="count", what="bytes of the record", old=None, new=None)
             ]
             yield SubjectDifferences(subject=subject, differences=tuple(found))
@@ -380,14 +428,10 @@ def _by_hashes(
     protocol: LoadedProtocol,
 ) -> Iterator[SubjectDifferences]:
     """Compare hashes and versions; nothing is measured."""
-    cases = {}
-    for root, told in _roots(run, inputs):
-        shard = told.get("shard")
-        for case in find_cases(root, out, shard=parse_shard(shard) if shard else None):
-            cases[case.subject] = (case, told.get("lesions"))
+    cases = _Cases(_roots(run, inputs), out)
     now = environment()
-    for subject in sorted({*records.by_subject, *cases}):
-        if subject not in records.by_subject or subject not in cases:
+    for subject in sorted({*records.by_subject, *cases.all()}):
+        if subject not in records.by_subject or subject not in cases.all():
             there = subject in records.by_subject
             what = Difference(
                 step="input_bytes",
@@ -398,8 +442,7 @@ def _by_hashes(
             yield SubjectDifferences(subject=subject, differences=(what,))
             continue
         _, record = records.by_subject[subject]
-        case, lesions = cases[subject]
-        found = list(_hash_differences(case, lesions, record, records.receipts.get(subject), protocol))
+        found = list(_hash_differences(subject, cases, record, records.receipts.get(subject), protocol))
         if record["protocol"]["sha256"] != protocol.sha256:
             found.append(
                 Difference(
@@ -416,18 +459,16 @@ def _by_hashes(
 
 
 def _hash_differences(
-    case: FoundCase,
-    lesions: str | None,
+    subject: str,
+    cases: _Cases,
     record: Mapping[str, Any],
     receipt: Mapping[str, Any] | None,
     protocol: LoadedProtocol,
 ) -> Iterator[Difference]:
     """Yield the inputs of a case that do not hash as they did."""
     try:
-        if case.problem is not None:
-            raise case.problem
-        sources = case.sources or find_sources(case.folder, lesions=lesions, naming=protocol.protocol.naming)
-        fingerprint = take_fingerprint(replace(sources, subject=case.subject))
+        sources = cases.sources(subject, protocol)
+        fingerprint = take_fingerprint(sources)
     except VolstratError as error:
         if record["error"] is None:
             yield Difference(step="input_bytes", what="inputs", old="readable", new=str(error))

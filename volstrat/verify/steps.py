@@ -74,7 +74,7 @@ def _inputs(
     for key in sorted({*before, *now}):
         one, other = before.get(key), now.get(key)
         if one is None or other is None:
-            if not failed:
+            if not (failed and not (old and new)):  # a failed case may list none at all
                 yield Difference(
                     step="input_bytes",
                     role=key[0],

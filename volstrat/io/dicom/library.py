@@ -65,9 +65,10 @@ class DicomLibrary:
             Series Instance UIDs whose findings the caller has already.
         """
         found: list[Finding] = []
-        for folder in self._folders.values():
-            passed_over = tuple(path for path in folder.skipped if path not in known)
-            found += replace(folder, skipped=passed_over).findings()
+        folders = list(self._folders.values())
+        passed_over = tuple(path for folder in folders for path in folder.skipped if path not in known)
+        for n, folder in enumerate(folders):  # one count for all of them
+            found += replace(folder, skipped=() if n else passed_over).findings()
         for (uid, _), geometry in self._geometries.items():
             found += geometry.findings if uid not in told else ()
         return tuple(found)

@@ -189,7 +189,7 @@ function renderTable() {
     return line;
   }));
   if (!rows.some((x) => x.id === chosen)) $("lesions").tBodies[0].querySelector("button")?.setAttribute("tabindex", "0");
-  text($("count"), rows.length === state.lesions.length ? `${rows.length} lesions` : `${rows.length} of ${state.lesions.length} lesions`);
+  text($("count"), `${rows.length === state.lesions.length ? "" : `${rows.length} of `}${state.lesions.length} lesion${state.lesions.length === 1 ? "" : "s"}`);
   if (focused) focusRow(focused);
 }
 
@@ -207,8 +207,8 @@ function cell(column, x) {
   if (column.key === "word") {
     const node = make("td", "", "word");
     const share = x.word === "partial" && x.share !== null ? ` ${(100 * x.share).toFixed(0)} %` : "";
-    node.append(sign(x.word), document.createTextNode(x.word + share));
-    if (x.source === "mask") node.append(make("span", " (mask)", "soft"));
+    node.append(sign(x.word), make("span", x.word + share, x.source === "mask" ? "from-mask" : "marked"));
+    if (x.source === "mask") node.append(make("span", " by the mask", "unseen"));
     for (const other of x.others) node.append(make("span", `${other.reader}: ${other.word}`, "others"));
     if (x.misfit) node.append(make("span", "row does not fit", "others misfit"));
     return node;
@@ -246,7 +246,7 @@ function renderPanel() {
   if (document.activeElement !== $("reason") || $("reason").dataset.id !== chosen) $("reason").value = now.reason;
   $("reason").dataset.id = chosen;
   $("reader-line").hidden = Boolean(state.reader) || state.read_only;
-  const by = x && (x.by || x.at) ? `Last: ${[x.by, x.at].filter(Boolean).join(", ")}` : "";
+  const by = x && (x.by || x.at) ? `Last: ${[x.by, x.at].filter(Boolean).join(", ")}` : x?.source === "mask" ? "Marked by the mask." : "";
   text($("last"), x?.misfit ? `${x.misfit}` : [state.reader ? `Reader ${state.reader}.` : "", by].filter(Boolean).join(" "));
   $("undo").disabled = !undoable.length || state.read_only;
 }

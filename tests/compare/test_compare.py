@@ -1,0 +1,497 @@
+"""Two or more readings: cases, folders, outputs, tables; agreement, attribution, adjudication."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from tests.compare.readers import (
+    AFFINE,
+    L1,
+    L2,
+    L3,
+    VOXEL_ML,
+    agreement,
+    filled,
+    stratum_1,
+    write_case,
+    write_mask,
+)
+from volstrat.cohort import run_cohort
+from volstrat.compare import Settings, agreement_schema, compare_readings
+from volstrat.errors import UsageError
+from volstrat.io.protocol_files import load_protocol
+
+if TYPE_CHECKING:
+    from tests.compare.readers import Box
+
+PROGRAM = Path(sys.executable).parent / "volstrat"
+LARGER: Box = ((20, 31), *L2[1:])  # 330 voxels
+
+
+def compared(tmp_path: Path, *paths: Path, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Compare, hold the result to its schema, and return it."""
+    compare_readings(paths, tmp_path / "out", **options)
+    found = agreement(tmp_path / "out")
+    jsonschema.Draft202012Validator(agreement_schema()).validate(found)
+    return found
+
+
+def only_subject(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the one subject."""
+    (subject,) = found["subjects"]
+    one: dict[str, Any] = subject
+    return one
+
+
+def test_the_schema_is_a_schema() -> None:
+    """JSON Schema 2020-12."""
+    jsonschema.Draft202012Validator.check_schema(agreement_schema())
+
+
+@pytest.mark.parametrize(
+    ("changes", "ingredient"),
+    [
+        pytest.param({"tumour": filled(L1, LARGER)}, "contour", id="contour"),
+        pytest.param({"tumour": filled(L1, L2, L3)}, "detection", id="detection"),
+        pytest.param({"resectable": filled(L2)}, "marking", id="marking"),
+        pytest.param({}, None, id="none"),
+    ],
+)
+def test_what_differs_is_named(tmp_path: Path, changes: dict[str, Any], ingredient: str | None) -> None:
+    """A changed mask changes the stratum; the ingredient that carries it is named."""
+    a = stratum_1(tmp_path / "a" / "S1")
+    b = stratum_1(tmp_path / "b" / "S1", **changes)
+    subject = only_subject(compared(tmp_path, a, b))
+    assert subject["subject"] == "S1"
+    assert subject["attributed_to"] == ingredient
+    (pair,) = subject["pairs"]
+    assert pair["discordance"]["level"] == (None if ingredient is None else "stratum")
+    assert subject["stake"]["kind"] == ("none" if ingredient is None else "trial_entry")
+
+
+def test_another_avid_mask_is_avidity(tmp_path: Path) -> None:
+    """30 % can be resected. A: only that is avid, stratum 2. B: all of it, ineligible."""
+    a = stratum_1(tmp_path / "a" / "S1", resectable=filled(L2), fdg_avid=filled(L2))
+    b = stratum_1(tmp_path / "b" / "S1", resectable=filled(L2))
+    subject = only_subject(compared(tmp_path, a, b))
+    assert [r["stratum"] for r in subject["readings"]] == ["stratum_2", "ineligible"]
+    assert subject["attributed_to"] == "avidity"
+
+
+def test_voxel_figures_are_those_of_the_boxes(tmp_path: Path) -> None:
+    """B adds 30 voxels to L2 and misses nothing: Dice 2 x 1000 / (1000 + 1030)."""
+    a = stratum_1(tmp_path / "a" / "S1")
+    b = stratum_1(tmp_path / "b" / "S1", tumour=filled(L1, LARGER))
+    (pair,) = only_subject(compared(tmp_path, a, b))["pairs"]
+    tumour = pair["tumour"]
+    assert tumour["dice"] == pytest.approx(2000 / 2030, rel=1e-12)
+    assert tumour["volume_difference_ml"] == pytest.approx(30 * VOXEL_ML, rel=1e-6)
+    assert tumour["volume_similarity"] == pytest.approx(1 - 30 / 2030, rel=1e-12)
+    assert tumour["tolerance_mm"] == 2.0
+    assert tumour["surface_dice"] == 1.0  # one voxel, 0.8 mm, within 2 mm
+    assert pair["resectable"]["dice"] == 1.0
+    assert pair["not_alike_ml"] == pytest.approx(30 * VOXEL_ML, rel=1e-6)
+    first, second = pair["lesions"]
+    assert (first["a"]["lesion_id"], first["b"]["lesion_id"], first["dice"]) == ("L1", "L1", 1.0)
+    assert second["dice"] == pytest.approx(600 / 630, rel=1e-12)
+    assert second["hd95_mm"] == pytest.approx(0.8, rel=1e-6)
+    assert second["volume_difference_ml"] == pytest.approx(30 * VOXEL_ML, rel=1e-6)
+
+
+def test_lesions_are_matched_whatever_they_are_called(tmp_path: Path) -> None:
+    """In B L3 (300) becomes the larger (400), so that ids change places; markings stand side by side."""
+    larger: Box = (L3[0], L3[1], (10, 14))
+    a = stratum_1(tmp_path / "a" / "S1", tumour=filled(L1, L2, L3))
+    b = stratum_1(tmp_path / "b" / "S1", tumour=filled(L1, L2, larger), resectable=filled(L1, larger))
+    (pair,) = only_subject(compared(tmp_path, a, b))["pairs"]
+    by_a = {row["a"]["lesion_id"]: row for row in pair["lesions"]}
+    ids = {name: row["b"]["lesion_id"] for name, row in by_a.items()}
+    assert sorted(ids.values()) == ["L1", "L2", "L3"]
+    (grown,) = [row for row in by_a.values() if row["b"]["lesion_id"] == "L2"]
+    assert grown["dice"] == pytest.approx(600 / 700, rel=1e-12)
+    assert (grown["a"]["resectability"], grown["b"]["resectability"]) == ("unresectable", "resectable")
+    assert pair["detection"] == {"matched": 3, "only_a": 0, "only_b": 0, "split": 0, "merged": 0, "f1": 1.0}
+
+
+def test_a_split_lesion_is_named_as_part(tmp_path: Path) -> None:
+    """B leaves rows 6 and 7 of L1 out: two pieces, of which one is the partner and the other a part."""
+    low: Box = (L1[0], (2, 6), L1[2])
+    high: Box = (L1[0], (8, 12), L1[2])
+    a, b = stratum_1(tmp_path / "a" / "S1"), stratum_1(tmp_path / "b" / "S1", tumour=filled(low, high, L2))
+    (pair,) = only_subject(compared(tmp_path, a, b))["pairs"]
+    assert pair["detection"]["split"] == 1
+    (part,) = [row for row in pair["lesions"] if row["kind"] == "part"]
+    assert (part["a"], part["part_of"]) == (None, "L1")
+    (pair,) = only_subject(compared(tmp_path, b, a))["pairs"]
+    assert pair["detection"]["merged"] == 1
+    (part,) = [row for row in pair["lesions"] if row["kind"] == "part"]
+    assert (part["b"], part["part_of"]) == (None, "L1")
+
+
+def test_two_lesion_tables_of_one_folder_are_two_readings(tmp_path: Path) -> None:
+    """`--lesions` once a reading; the words differ on L1."""
+    case = write_case(tmp_path / "S1", tumour=filled(L1, L2), fdg_avid=filled(L1, L2))
+    (case / "lesions.ann.csv").write_text("lesion_id,resectability\nL1,resectable\nL2,unresectable\n")
+    (case / "lesions.bo.csv").write_text("lesion_id,resectability\nL1,ablatable\nL2,resectable\n")
+    found = compared(tmp_path, case, case, lesions=["ann", "bo"])
+    subject = only_subject(found)
+    assert subject["attributed_to"] == "marking"
+    assert subject["pairs"][0]["discordance"]["level"] == "predicates"  # 70 % and 100 %: both stratum 1
+    assert found["cohort"]["markings"]["resectability"] == [
+        {"a": "resectable", "b": "ablatable", "lesions": 1},
+        {"a": "unresectable", "b": "resectable", "lesions": 1},
+    ]
+
+
+def test_a_folder_with_the_same_masks_and_another_table_is_marking(tmp_path: Path) -> None:
+    """Each reader has a copy of the case and a table of their own."""
+    for name, word in (("a", "resectable"), ("b", "unresectable")):
+        case = write_case(tmp_path / name / "S1", tumour=filled(L1, L2), fdg_avid=filled(L1, L2))
+        (case / "lesions.csv").write_text(f"lesion_id,resectability\nL1,{word}\nL2,unresectable\n")
+    subject = only_subject(compared(tmp_path, tmp_path / "a", tmp_path / "b"))
+    assert [r["stratum"] for r in subject["readings"]] == ["stratum_1", "ineligible"]
+    assert subject["attributed_to"] == "marking"
+    assert subject["pairs"][0]["discordance"]["differing"] == ["marking"]
+
+
+def test_cohort_outputs_of_two_protocols_are_compared_and_the_protocol_is_named(tmp_path: Path) -> None:
+    """700 of 1000 reaches 70 % and not 80 %."""
+    stratum_1(tmp_path / "in" / "S1")
+    strict = tmp_path / "strict.toml"
+    text = load_protocol(None).text
+    assert "stratum_1_percent = 70" in text
+    strict.write_text(text.replace("stratum_1_percent = 70", "stratum_1_percent = 80"))
+    for name, protocol in (("a", None), ("b", strict)):
+        run_cohort(tmp_path / "in", tmp_path / name, load_protocol(protocol), workers=1)
+    found = compared(tmp_path, tmp_path / "a", tmp_path / "b")
+    subject = only_subject(found)
+    assert [r["stratum"] for r in subject["readings"]] == ["stratum_1", "ineligible"]
+    assert subject["attributed_to"] == "protocol"
+    assert [f["code"] for f in found["findings"]] == ["protocols_differ", "one_subject"]
+    assert {r["kind"] for r in found["readings"]} == {"cohort_output"}
+
+
+def test_an_output_whose_inputs_are_gone_is_compared_by_its_records(tmp_path: Path) -> None:
+    """Strata and volumes stand side by side; voxels cannot be compared, and that is said."""
+    stratum_1(tmp_path / "in" / "S1")
+    run_cohort(tmp_path / "in", tmp_path / "a", load_protocol(None), workers=1)
+    (tmp_path / "in").rename(tmp_path / "away")
+    b = stratum_1(tmp_path / "b" / "S1", resectable=filled(L2))
+    subject = only_subject(compared(tmp_path, tmp_path / "a", tmp_path / "b"))
+    assert b.exists()
+    assert (subject["outcome"], subject["attributed_to"]) == ("records_only", None)
+    assert [r["source"] for r in subject["readings"]] == ["record", "measured"]
+    assert subject["stake"]["kind"] == "trial_entry"
+    assert subject["readings"][0]["volumes"]["total_tumour_ml"] == pytest.approx(1.28, rel=1e-6)
+
+
+def test_an_output_whose_inputs_changed_is_told(tmp_path: Path) -> None:
+    """What the files give now is compared, with a finding."""
+    stratum_1(tmp_path / "in" / "S1")
+    run_cohort(tmp_path / "in", tmp_path / "a", load_protocol(None), workers=1)
+    stratum_1(tmp_path / "in" / "S1", tumour=filled(L1, L2, L3))
+    b = stratum_1(tmp_path / "b" / "S1")
+    subject = only_subject(compared(tmp_path, tmp_path / "a", tmp_path / "b"))
+    assert b.exists()
+    assert [f["code"] for f in subject["findings"]] == ["record_outdated"]
+    assert subject["attributed_to"] == "detection"
+
+
+def test_bare_masks_are_matched_by_name(tmp_path: Path) -> None:
+    """Folders of masks, one file a subject; one subject in one folder only."""
+    for name, boxes in (("a", (L1, L2)), ("b", (L1, LARGER))):
+        write_mask(tmp_path / name / "S1.nii.gz", filled(*boxes))
+    write_mask(tmp_path / "a" / "S2.nii.gz", filled(L1))
+    found = compared(tmp_path, tmp_path / "a", tmp_path / "b")
+    first, second = found["subjects"]
+    assert first["pairs"][0]["tumour"]["dice"] == pytest.approx(2000 / 2030, rel=1e-12)
+    assert (second["outcome"], second["reason"]) == ("only_in_one", "'S2' is in reading A only.")
+    assert found["cohort"]["absent"] == {"A": 0, "B": 1}
+    assert [f["code"] for f in found["findings"]] == ["subject_absent"]
+
+
+def test_two_cases_of_other_names_are_one_subject_with_a_finding(tmp_path: Path) -> None:
+    """`compare ann/ bo/` names two readings of one subject."""
+    a, b = stratum_1(tmp_path / "ann"), stratum_1(tmp_path / "bo")
+    subject = only_subject(compared(tmp_path, a, b))
+    assert subject["subject"] == "ann"
+    assert [f["code"] for f in subject["findings"]] == ["subject_names_differ"]
+
+
+def test_two_cases_that_name_different_subjects_are_two(tmp_path: Path) -> None:
+    """`case.toml` knows better than the command line."""
+    for name in ("ann", "bo"):
+        stratum_1(tmp_path / name)
+        (tmp_path / name / "case.toml").write_text(
+            f'subject = "{name}"\n[inputs]\ntumour = "tumour.nii.gz"\n', encoding="utf-8"
+        )
+    found = compared(tmp_path, tmp_path / "ann", tmp_path / "bo")
+    assert [s["outcome"] for s in found["subjects"]] == ["only_in_one", "only_in_one"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_another_grid_is_refused_with_the_displacement(tmp_path: Path, axis: int) -> None:
+    """2 mm along one axis; the hint says how to go on all the same."""
+    moved = AFFINE.copy()
+    moved[axis, 3] += 2.0
+    a = stratum_1(tmp_path / "a" / "S1")
+    masks = {"tumour": filled(L1, L2), "resectable": filled(L1), "fdg_avid": filled(L1, L2)}
+    b = write_case(tmp_path / "b" / "S1", affine=moved, **masks)
+    subject = only_subject(compared(tmp_path, a, b))
+    assert subject["outcome"] == "different_grids"
+    assert "2.00 mm" in subject["reason"]
+    assert "--resample" in subject["reason"]
+    assert subject["stake"]["kind"] == "not_comparable"
+
+
+def test_another_grid_is_resampled_where_asked(tmp_path: Path) -> None:
+    """Moved by three whole voxels along i (2.4 mm): 7 of 10 rows of each lesion overlap; Dice 0.7."""
+    moved = AFFINE.copy()
+    moved[0, 3] -= 2.4
+    moved[0, 3] += 1e-6
+    a = stratum_1(tmp_path / "a" / "S1")
+    masks = {"tumour": filled(L1, L2), "resectable": filled(L1), "fdg_avid": filled(L1, L2)}
+    b = write_case(tmp_path / "b" / "S1", affine=moved, **masks)
+    found = compared(tmp_path, a, b, settings=Settings(resample=True))
+    (pair,) = only_subject(found)["pairs"]
+    assert [f["code"] for f in pair["findings"]] == ["resampled"]
+    assert pair["tumour"]["dice"] == pytest.approx(0.7, rel=1e-12)
+    assert pair["tumour"]["b_voxels"] == 1000
+
+
+def test_the_same_grid_stored_the_other_way_is_the_same(tmp_path: Path) -> None:
+    """B's file runs the other way along i and j: nothing differs, and nothing is resampled."""
+    turned = AFFINE @ np.array([[-1, 0, 0, 39], [0, -1, 0, 29], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    a = stratum_1(tmp_path / "a" / "S1")
+    masks = {"tumour": filled(L1, L2), "resectable": filled(L1), "fdg_avid": filled(L1, L2)}
+    flipped = {role: np.ascontiguousarray(dense[::-1, ::-1]) for role, dense in masks.items()}
+    b = write_case(tmp_path / "b" / "S1", affine=turned, **flipped)
+    subject = only_subject(compared(tmp_path, a, b))
+    assert (subject["pairs"][0]["tumour"]["dice"], subject["stake"]["kind"]) == (1.0, "none")
+    assert subject["pairs"][0]["discordance"]["level"] is None
+
+
+@pytest.mark.parametrize("change", ["values", "grid", "nothing", "compression"])
+def test_readings_of_two_images_are_refused(tmp_path: Path, change: str) -> None:
+    """The CT beside the masks: other values or another grid; the same pixels in other bytes are one image."""
+    rng = np.random.default_rng(4)
+    ct = rng.integers(0, 200, (40, 30, 20)).astype(np.uint8)
+    for name in "ab":
+        stratum_1(tmp_path / name / "S1")
+    write_mask(tmp_path / "a" / "S1" / "ct.nii.gz", ct)
+    other = ct.copy()
+    moved = AFFINE.copy()
+    if change == "values":
+        other[0, 0, 0] += 1
+    if change == "grid":
+        moved[2, 3] += 2
+    ending = ".nii" if change == "compression" else ".nii.gz"
+    write_mask(tmp_path / "b" / "S1" / f"ct{ending}", other, moved)
+    subject = only_subject(compared(tmp_path, tmp_path / "a", tmp_path / "b"))
+    different = change in {"values", "grid"}
+    assert subject["outcome"] == ("different_images" if different else "compared")
+    if different:
+        assert "two different CT images" in subject["reason"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "outcome"),
+    [
+        pytest.param((), (L1,), "only_a_empty", id="a-empty"),
+        pytest.param((L1,), (), "only_b_empty", id="b-empty"),
+        pytest.param((), (), "both_empty", id="both-empty"),
+        pytest.param((((3, 4), (3, 4), (3, 4)),), (((3, 4), (3, 4), (3, 4)),), "compared", id="one-voxel"),
+    ],
+)
+def test_empty_and_tiny_masks_have_named_outcomes(
+    tmp_path: Path, one: tuple[Box, ...], other: tuple[Box, ...], outcome: str
+) -> None:
+    """No figure is NaN; what does not exist is null."""
+    write_mask(tmp_path / "a" / "S1.nii.gz", filled(*one))
+    write_mask(tmp_path / "b" / "S1.nii.gz", filled(*other))
+    found = compared(tmp_path, tmp_path / "a", tmp_path / "b")
+    tumour = only_subject(found)["pairs"][0]["tumour"]
+    assert tumour["outcome"] == outcome
+    dice = {"compared": 1.0, "both_empty": None}.get(outcome, 0.0)
+    assert tumour["dice"] == dice
+    assert (tumour["hd95_mm"] is None) == (outcome != "compared")
+
+
+def test_a_case_that_fails_is_named_and_stops_nothing(tmp_path: Path) -> None:
+    """The other subject is compared."""
+    for name in "ab":
+        stratum_1(tmp_path / name / "S1")
+        stratum_1(tmp_path / name / "S2")
+    (tmp_path / "b" / "S1" / "tumour.nii.gz").write_bytes(b"nothing")
+    first, second = compared(tmp_path, tmp_path / "a", tmp_path / "b")["subjects"]
+    assert (first["outcome"], first["stake"]["kind"]) == ("failed", "not_comparable")
+    assert first["reason"].startswith("Reading B failed: tumour.nii.gz")
+    assert second["outcome"] == "compared"
+
+
+def test_one_reading_is_not_compared(tmp_path: Path) -> None:
+    """There is nothing to compare it with."""
+    with pytest.raises(UsageError, match="at least 2 readings; there is 1"):
+        compare_readings([stratum_1(tmp_path / "a")], tmp_path / "out")
+
+
+def test_statistics_of_one_subject_are_null_with_a_reason(tmp_path: Path) -> None:
+    """Kappa, AC1, ICC and limits of agreement need two subjects; wSD does not."""
+    a, b = stratum_1(tmp_path / "a"), stratum_1(tmp_path / "b", tumour=filled(L1, LARGER))
+    cohort = compared(tmp_path, a, b)["cohort"]
+    volume = cohort["quantities"][0]
+    for estimate in (
+        cohort["strata"]["ac1"],
+        cohort["strata"]["pairs"][0]["kappa"],
+        volume["icc"]["log"]["icc_2_1"],
+        volume["bland_altman"][0]["lower_limit"],
+    ):
+        assert estimate["value"] is None
+        assert "two subjects" in estimate["reason"]
+    assert volume["bland_altman"][0]["bias"]["value"] == pytest.approx(math.log(1.03), rel=1e-9)
+    # s^2 of 1.28 and 1.3184 ml is their difference squared, halved.
+    assert volume["within_subject"]["wsd"]["value"] == pytest.approx(0.0384 / math.sqrt(2), rel=1e-6)
+
+
+def cohort_of(root: Path, tumours: list[tuple[Box, ...]], resectable: list[tuple[Box, ...]]) -> Path:
+    """Write a cohort, a subject for each entry."""
+    for n, (tumour, part) in enumerate(zip(tumours, resectable, strict=True), start=1):
+        write_case(root / f"S{n}", tumour=filled(*tumour), resectable=filled(*part), fdg_avid=filled(*tumour))
+    return root
+
+
+def test_statistics_over_subjects_follow_from_the_readings(tmp_path: Path) -> None:
+    """Four subjects; B doubles every volume of S2. Strata 1, 1, ineligible, ineligible against 1, x, x, x."""
+    half: Box = ((2, 7), *L1[1:])  # 350
+    a = cohort_of(tmp_path / "a", [(L1,), (half,), (L1, L2), (L2,)], [(L1,), (half,), (L2,), ()])
+    b = cohort_of(tmp_path / "b", [(L1,), (L1,), (L1, L2), (L2,)], [(L1,), (half,), (L2,), ()])
+    cohort = compared(tmp_path, a, b)["cohort"]
+    (pair,) = cohort["strata"]["pairs"]
+    # B's S2: 350 of 700 resectable, and not all avid disease: ineligible.
+    assert pair["table"] == [[1, 0, 1], [0, 0, 0], [0, 0, 2]]
+    assert pair["agreement"]["value"] == 0.75
+    # po 3/4; pe = 2/4 x 1/4 + 2/4 x 3/4 = 1/2; kappa 1/2
+    assert pair["kappa"]["value"] == pytest.approx(0.5, rel=1e-12)
+    volume = cohort["quantities"][0]
+    assert volume["quantity"] == "total_tumour_ml"
+    (limits,) = volume["bland_altman"]
+    # ln ratios 0, ln 2, 0, 0
+    assert limits["bias"]["value"] == pytest.approx(math.log(2) / 4, rel=1e-9)
+    assert limits["sd"] == pytest.approx(math.log(2) / 2, rel=1e-9)
+    assert limits["as_ratio"]["bias"] == pytest.approx(2**0.25, rel=1e-9)
+    # s^2 / m^2 of S2 (x, 2x): (x^2 / 2) / (9 x^2 / 4) = 2 / 9; the mean over four is 1 / 18
+    assert volume["within_subject"]["wcv"]["value"] == pytest.approx(math.sqrt(1 / 18), rel=1e-9)
+    fraction = cohort["quantities"][1]
+    assert fraction["bland_altman"][0]["bias"]["value"] == pytest.approx(-0.5 / 4, rel=1e-9)
+
+
+def test_the_adjudication_list_is_ordered_by_what_is_at_stake(tmp_path: Path) -> None:
+    """Trial entry before a failed reading before a predicate; within one, the larger volume first."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    stratum_1(a / "S1"), stratum_1(b / "S1", fdg_avid=filled(L1))  # a predicate
+    stratum_1(a / "S2"), stratum_1(b / "S2", tumour=filled(L1, LARGER))  # 30 voxels decide entry
+    stratum_1(a / "S3"), stratum_1(b / "S3", tumour=filled(L1, L2, L3))  # 300 voxels decide entry
+    stratum_1(a / "S4")  # in one reading only
+    stratum_1(a / "S5"), stratum_1(b / "S5")  # nothing
+    found = compared(tmp_path, a, b)
+    listed = [(item["subject"], item["stake"]) for item in found["adjudication"]]
+    assert listed == [
+        ("S3", "trial_entry"), ("S2", "trial_entry"), ("S4", "not_comparable"), ("S1", "predicates"),
+    ]  # fmt: skip
+    assert [item["order"] for item in found["adjudication"]] == [1, 2, 3, 4]
+    (look,) = found["adjudication"][0]["look_at"]
+    assert look.startswith("L2 in B alone (0.38 ml") or look.startswith("L3 in B alone (0.38 ml")
+    with (tmp_path / "out" / "adjudication.csv").open(newline="") as stream:
+        assert [row["subject"] for row in csv.DictReader(stream)] == ["S3", "S2", "S4", "S1"]
+
+
+def test_three_readings_are_compared_two_by_two(tmp_path: Path) -> None:
+    """Three pairs a subject; the difference of the odd one is named."""
+    paths = [stratum_1(tmp_path / name / "S1") for name in "ab"]
+    paths.append(stratum_1(tmp_path / "c" / "S1", tumour=filled(L1, LARGER)))
+    found = compared(tmp_path, *paths)
+    subject = only_subject(found)
+    assert [(p["a"], p["b"], p["discordance"]["level"]) for p in subject["pairs"]] == [
+        ("A", "B", None), ("A", "C", "stratum"), ("B", "C", "stratum"),
+    ]  # fmt: skip
+    assert subject["attributed_to"] == "contour"
+    assert found["cohort"]["quantities"][0]["within_subject"]["readers"] == 3
+
+
+def test_the_same_readings_give_the_same_bytes(tmp_path: Path) -> None:
+    """Nothing depends on time, host or the order of files."""
+    a, b = stratum_1(tmp_path / "a" / "S1"), stratum_1(tmp_path / "b" / "S1", tumour=filled(L1, L2, L3))
+    written = []
+    for name in ("one", "two"):
+        compare_readings([a, b], tmp_path / name)
+        written.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir() if p.is_file()})
+    assert written[0] == written[1]
+    assert sorted(written[0]) == [
+        "adjudication.csv", "agreement.csv", "agreement.html", "agreement.json", "agreement_lesions.csv",
+    ]  # fmt: skip
+
+
+def test_the_page_is_self_contained_and_escapes_names(tmp_path: Path) -> None:
+    """A subject called like markup stays text; nothing is fetched."""
+    name = "<script>alert(1)<b>"
+    a, b = stratum_1(tmp_path / "a" / name), stratum_1(tmp_path / "b" / name, tumour=filled(L1, L2, L3))
+    compare_readings([a.parent, b.parent], tmp_path / "out")
+    page = (tmp_path / "out" / "agreement.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "default-src 'none'" in page
+
+
+def test_the_output_may_not_be_a_reading(tmp_path: Path) -> None:
+    """Nothing that is compared is written into."""
+    a, b = stratum_1(tmp_path / "a"), stratum_1(tmp_path / "b")
+    with pytest.raises(UsageError, match="holds a reading"):
+        compare_readings([a, b], a)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({}, 0, id="agree"),
+        pytest.param({"tumour": filled(L1, L2, L3)}, 1, id="strata-differ"),
+        pytest.param({"fdg_avid": filled(L1)}, 3, id="predicate-differs"),
+    ],
+)
+def test_the_command_exits_as_documented(tmp_path: Path, changes: dict[str, Any], code: int) -> None:
+    """0 agree, 1 strata differ, 3 a person should look; no traceback."""
+    a, b = stratum_1(tmp_path / "a" / "S1"), stratum_1(tmp_path / "b" / "S1", **changes)
+    done = subprocess.run(
+        [PROGRAM, "compare", a, b, "-o", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "out" / "agreement.json").read_bytes())["schema"] == "volstrat.agreement/1"
+
+
+def test_two_readings_have_no_consensus_and_the_command_says_why(tmp_path: Path) -> None:
+    """Usage: exit 2."""
+    a, b = stratum_1(tmp_path / "a" / "S1"), stratum_1(tmp_path / "b" / "S1")
+    done = subprocess.run(
+        [PROGRAM, "consensus", a, b, "-o", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "neither outvotes the other" in done.stderr
