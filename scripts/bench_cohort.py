@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-_SMALL, _WHOLE_BODY = 100, 4
-_SIZES = (50, 150)
+_SMALL, _WHOLE_BODY = 1000, 50
+_SIZES = (100, 1000)
 _FULL_SIZES = (*_SIZES, 10_000)
 _ENDS = (0, 1, 3)
 """Exit codes of a batch: some small subjects lack what their stratum would need."""

@@ -40,40 +40,41 @@ def measure(folder: Path, *, feret: bool = False) -> dict[str, float | int | str
     """
     tumour = sitk.ReadImage(str(folder / "tumour.nii.gz"))
     lesions = sitk.ConnectedComponent(tumour, True)
-    shape = sitk.LabelShapeStatisticsImageFilter()
-    shape.SetComputeFeretDiameter(feret)
-    shape.Execute(lesions)
-    voxels = {n: shape.GetNumberOfPixels(n) for n in shape.GetLabels()}
+    marked = (folder / "resectable.nii.gz").exists()
+    # Sizes and sums in one pass: several times faster than LabelStatisticsImageFilter.
+    found = sitk.LabelIntensityStatisticsImageFilter()
+    found.SetComputeFeretDiameter(feret)
+    found.Execute(lesions, sitk.ReadImage(str(folder / "resectable.nii.gz")) if marked else tumour)
+    labels = found.GetLabels()
     rows = [
-        (shape.GetPhysicalSize(n), shape.GetCentroid(n), shape.GetBoundingBox(n), shape.GetFeretDiameter(n))
-        for n in shape.GetLabels()
+        (found.GetPhysicalSize(n), found.GetCentroid(n), found.GetBoundingBox(n), found.GetFeretDiameter(n))
+        for n in labels
     ]
-    total = sum(voxels.values())
-    found: dict[str, float | int | str] = {
+    total = sum(found.GetNumberOfPixels(n) for n in labels)
+    told: dict[str, float | int | str] = {
         "subject": folder.name,
         "lesions": len(rows),
         "tumour_voxels": total,
         "tumour_ml": sum(row[0] for row in rows) / 1000,
     }
-    inside = sitk.LabelStatisticsImageFilter()
-    if (folder / "resectable.nii.gz").exists():
-        inside.Execute(sitk.ReadImage(str(folder / "resectable.nii.gz")), lesions)
-        resectable = sum(round(inside.GetSum(n)) for n in voxels)
-        found |= {"resectable_voxels": resectable, "share": resectable / total}
+    if marked:
+        resectable = sum(round(found.GetSum(n)) for n in labels)
+        told |= {"resectable_voxels": resectable, "share": resectable / total}
     if (folder / "fdg_avid.nii.gz").exists():
         avid = sitk.ReadImage(str(folder / "fdg_avid.nii.gz"))
         on_ct = sitk.Resample(avid, tumour, sitk.Transform(), sitk.sitkNearestNeighbor, 0, avid.GetPixelID())
-        inside.Execute(on_ct, lesions)
-        found["avid_share"] = sum(round(inside.GetSum(n)) for n in voxels) / total
-    found["stratum"] = "stratum_1" if found.get("share", 0) >= 0.7 else "other"
-    return found
+        held = sitk.StatisticsImageFilter()
+        held.Execute(sitk.Mask(on_ct, tumour))
+        told["avid_share"] = held.GetSum() / total
+    told["stratum"] = "stratum_1" if marked and resectable >= 0.7 * total else "other"
+    return told
 
 
 def measure_all(root: Path, workers: int) -> list[dict[str, float | int | str]]:
     """Measure every case folder below a root in a pool of processes, in order."""
     folders = sorted(path.parent for path in root.rglob("tumour.nii.gz"))
     with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(_measure_alone, folders, chunksize=8))
+        return list(pool.map(_measure_alone, folders, chunksize=max(1, len(folders) // (8 * workers))))
 
 
 def _measure_alone(folder: Path) -> dict[str, float | int | str]:

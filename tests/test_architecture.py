@@ -26,6 +26,7 @@ LAYERS = (
     "inspection",
     "cohort",
     "compare",
+    "verify",
     "report",
     "review",
     "cli",

@@ -38,7 +38,7 @@ def filled(*boxes: Box) -> Dense:
 def write_mask(path: Path, dense: Dense, affine: NDArray[np.float64] = AFFINE) -> None:
     """Write a mask."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(dense, affine), path)  # type: ignore[attr-defined,no-untyped-call]
+    nib.save(nib.Nifti1Image(dense, affine), path)  # type: ignore[no-untyped-call]
 
 
 def write_case(folder: Path, *, affine: NDArray[np.float64] = AFFINE, **masks: Dense) -> Path:
@@ -50,8 +50,10 @@ def write_case(folder: Path, *, affine: NDArray[np.float64] = AFFINE, **masks: D
 
 def stratum_1(folder: Path, **changes: Dense) -> Path:
     """Write a case of which 700 of 1000 voxels can be resected and an avid lesion stays: stratum 1 alone."""
-    masks = {"tumour": filled(L1, L2), "resectable": filled(L1), "fdg_avid": filled(L1, L2)}
-    return write_case(folder, **{**masks, **changes})
+    masks = {"tumour": filled(L1, L2), "resectable": filled(L1), "fdg_avid": filled(L1, L2), **changes}
+    for role, dense in masks.items():
+        write_mask(folder / f"{role}.nii.gz", dense)
+    return folder
 
 
 def agreement(out: Path) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def test_a_larger_contour_is_contour_though_the_mask_of_what_is_resectable_staye
 
 
 def test_a_smaller_contour_with_its_own_mask_of_what_is_resectable_is_contour() -> None:
-    """B draws L1 as 9 x 10 x 7 = 630 and marks all of it: 630 of 930 = 67.7 %; the marking is the same word."""
+    """B draws L1 as 9 x 10 x 7 = 630 and marks all of it: 630 of 930 = 67.7 %; the word is the same."""
     smaller: Box = ((2, 11), *L1[1:])
     found = discordance(
         reading(filled(L1, L2), **BASE),
@@ -200,7 +200,7 @@ def test_a_lesion_that_only_the_protocol_leaves_out_is_protocol_not_detection() 
 
 
 def test_two_differences_of_which_one_decides() -> None:
-    """B's contour of L2 is one row smaller (270), which alone leaves stratum 1 (72.2 %); its marking decides."""
+    """B draws L2 one row smaller (270), which alone leaves stratum 1 (72.2 %); its marking decides."""
     smaller: Box = ((20, 29), *L2[1:])
     b = reading(filled(L1, smaller), resectable=filled(smaller), avid=filled(L1, L2))
     found = discordance(reading(filled(L1, L2), **BASE), b)

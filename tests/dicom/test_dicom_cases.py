@@ -16,6 +16,7 @@ from tests.dicom.dicom_case import (
     PT,
     RESECTABLE_VOXELS,
     Series,
+    labels,
     lesion_masks,
     pet,
     pet_suv,
@@ -25,6 +26,7 @@ from tests.dicom.dicom_case import (
     write_rtstruct,
     write_seg,
 )
+from tests.phantom_case import Form, write
 from volstrat.case import run_case
 from volstrat.errors import VolstratError
 from volstrat.inspection import inspect_case
@@ -149,6 +151,10 @@ def test_a_localizer_in_the_folder_is_no_second_ct(case: Path) -> None:
     assert record["predicates"]["stratum_1"]["part_voxels"] == RESECTABLE_VOXELS
     unused = inspect_case(case, protocol())["unused"]
     assert [(one["kind"], one["path"]) for one in unused] == [("scout", "scout")]
+    shutil.rmtree(case / "objects")  # now no SEG says which CT
+    (case / "lesions.csv").unlink()
+    write(case, "tumour", (labels(), CT_AFFINE), Form(ending=".nrrd"))
+    assert run_case(case, protocol())["error"] is None
 
 
 def test_a_scout_among_the_slices_of_a_series_fails(case: Path) -> None:

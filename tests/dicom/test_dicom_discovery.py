@@ -62,6 +62,21 @@ def test_sites_of_different_layouts(sound_case: Path, tmp_path: Path) -> None:
     assert list(iter_case_folders(root)) == [first, second, third, fourth]
 
 
+def test_a_case_file_below_stands_over_what_ties_a_site(sound_case: Path, tmp_path: Path) -> None:
+    """A site with one subject: its DICOM is all tied, and the subject's folder says that it is the case."""
+    subject = lay_out(sound_case, tmp_path / "root" / "site" / "S1", "archive")
+    (subject / "case.toml").write_text('[inputs]\ntumour = "DICOM/ST0/SE2/sa.dcm"\n')
+    assert list(iter_case_folders(tmp_path / "root")) == [subject]
+
+
+def test_folders_called_ct_and_pet_make_a_case_though_nothing_ties_them(tmp_path: Path) -> None:
+    """CT and PET of two studies with frames of their own: refused later, but as one subject."""
+    subject = tmp_path / "root" / "site" / "S1"
+    write_ct(subject / "CT" / "a", series=Series(uid="2.25.1", frame="2.25.2", study="2.25.3"))
+    write_ct(subject / "PET" / "b", series=Series(uid="2.25.4", frame="2.25.5", study="2.25.6"))
+    assert list(iter_case_folders(tmp_path / "root")) == [subject]
+
+
 @pytest.mark.parametrize("layout", ["flat", "by role"])
 def test_a_root_that_is_a_subject_is_its_own_case(sound_case: Path, tmp_path: Path, layout: str) -> None:
     """DICOM files, or ct and pet folders, directly in the root."""

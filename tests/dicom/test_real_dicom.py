@@ -97,8 +97,9 @@ def test_a_real_patient_gets_a_stratum(sarcoma: Path, fixed_25: Path, marking: s
     assert 0 < record["volumes"]["fdg_avid_fraction"] < 1
     (pet,) = [e for e in record["inputs"] if e["role"] == "pet"]
     assert pet["suv"]["suvbw_factor"] == pytest.approx(2.42902977e-4, rel=1e-8)
-    codes = {f["code"] for f in record["findings"]}
-    assert {"slices_irregular", "thick_slices", "pet_only_not_searched"} <= codes
+    codes = [f["code"] for f in record["findings"]]
+    assert {"slices_irregular", "pet_only_not_searched"} <= set(codes)
+    assert codes.count("thick_slices") == 1
 
 
 def test_a_threshold_that_nothing_reaches_is_not_observed(sarcoma: Path, fixed_25: Path) -> None:

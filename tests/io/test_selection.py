@@ -51,7 +51,7 @@ def test_case_is_folded_as_in_every_language() -> None:
     assert matching({4: "Straße"}, ["STRASSE"], where="x") == (4,)
 
 
-@pytest.mark.parametrize("pattern", ["Lung", "metastasis", 4, "4", 99])
+@pytest.mark.parametrize("pattern", ["Lung", "metastasis", 4, "4", 99, -1, "", "9" * 5000])
 def test_no_match_lists_what_is_there(pattern: str | int) -> None:
     """The file, what was asked for, and every number and name; one match does not excuse the other."""
     with pytest.raises(SegmentNotFoundError) as caught:

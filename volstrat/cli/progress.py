@@ -31,7 +31,7 @@ def time_left(seconds: float) -> str:
     """Return a duration for people.
 
     >>> time_left(59.6), time_left(3700), time_left(200_000)
-    ('1 min', '1 h 2 min', '2 d 8 h')
+    ('1 min', '1 h 2 min', '2 d 7 h')
     """
     minutes = max(1, round(seconds / 60))
     if minutes < 60:

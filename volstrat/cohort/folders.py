@@ -38,7 +38,7 @@ def marked_name(subject: str) -> str:
     """Return the folder of a subject whose plain folder is taken or reserved.
 
     >>> marked_name("S1")
-    'S1%~e8b32bc4d7b5'
+    'S1%~3696ad59777e'
     """
     return f"{folder_name(subject)}%~{hashlib.sha256(subject.encode()).hexdigest()[:12]}"
 

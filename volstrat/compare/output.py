@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SCHEMA_ID = "volstrat.agreement/1"
 STAKES = {
-    "trial_entry": "Trial entry: one reading finds the subject ineligible, the other does not",
-    "which_stratum": "Stratum 1 or stratum 2",
+    "trial_entry": "One reading finds the subject ineligible, the other does not",
+    "which_stratum": "One reading gives stratum 1, the other stratum 2",
     "no_stratum_in_one": "One reading gives no stratum",
     "not_comparable": "The readings could not be compared",
     "predicates": "Same stratum, but a predicate differs",

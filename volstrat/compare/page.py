@@ -10,17 +10,17 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from volstrat.compare.cohort import STRATA, definitions
+from volstrat.compare.details import STRATUM, carried, number, subject_details, subject_rows
 from volstrat.compare.figures import Point, bars_svg, bland_altman_svg
 from volstrat.compare.output import STAKES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from volstrat.compare.pair import Settings
     from volstrat.compare.readings import ReadingSet
     from volstrat.core.findings import Finding
 
-_STRATUM = {"stratum_1": "Stratum 1", "stratum_2": "Stratum 2", "ineligible": "Ineligible", None: "none"}
 _QUANTITY = {
     "total_tumour_ml": "Total tumour volume",
     "resectable_tumour_ml": "Resectable tumour volume",
@@ -31,7 +31,6 @@ _QUANTITY = {
 _GRAVE = {"trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable"}
 _MOST_DETAILS = 300
 _MOST_ROWS = 2000
-_DASH = "\N{EN DASH}"
 
 
 class AgreementPage:
@@ -61,9 +60,9 @@ class AgreementPage:
                 for quantity in ("total_tumour_ml", "resectable_fraction"):
                     self._add_point(subject["subject"], quantity, readings[pair["a"]], readings[pair["b"]])
         if len(self._rows) < _MOST_ROWS:
-            self._rows.append(_subject_rows(subject))
+            self._rows.append(subject_rows(subject))
         if subject["stake"]["kind"] != "none" and len(self._details) < _MOST_DETAILS:
-            self._details.append((subject["stake"]["rank"], _details(subject)))
+            self._details.append((subject["stake"]["rank"], subject_details(subject)))
 
     def _add_point(self, subject: str, quantity: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         one, other = ((r["volumes"] or {}).get(quantity) for r in (a, b))
@@ -110,7 +109,8 @@ class AgreementPage:
         rows = "".join(
             f"<tr><td>{r.name}</td><td>{escape(r.label)}</td><td>{r.kind.replace('_', ' ')}</td>"
             f'<td class="n">{len(r.subjects)}</td><td>{escape(r.protocol.protocol.id)} '
-            f"{escape(r.protocol.protocol.version)} <span class=soft>{r.protocol.sha256[:12]}</span></td></tr>"
+            f"{escape(r.protocol.protocol.version)} <span class=soft>{r.protocol.sha256[:12]}</span>"
+            "</td></tr>"
             for r in self._readings
         )
         return (
@@ -137,11 +137,12 @@ class AgreementPage:
         note = f"<p>{more} more subjects are in agreement.csv.</p>" if more > 0 else ""
         tolerance = f"{self._settings.surface_tolerance_mm:g} mm"
         return (
-            '<h2>Subjects</h2><div class="wide"><table><thead><tr><th>Subject</th><th>Readings</th>'
-            '<th>Strata</th><th class="n">Tumour, ml</th><th class="n">Resectable</th>'
-            f'<th class="n">Dice</th><th class="n">Surface Dice<br>({tolerance})</th>'
-            '<th class="n">HD95, mm</th><th class="n">Mean surface<br>distance, mm</th>'
-            '<th>Lesions matched,<br>only in one</th><th class="n">Not alike, ml</th><th>Carried by</th></tr>'
+            '<h2>Subjects</h2><div class="wide"><table class="dense"><thead><tr><th>Subject</th>'
+            '<th></th><th>Strata</th><th class="n">Tumour, ml</th><th class="n">Resectable</th>'
+            f'<th class="n">Dice</th><th class="n">Surface<br>Dice, {tolerance}</th>'
+            '<th class="n">HD95,<br>mm</th><th class="n">Mean<br>distance, mm</th>'
+            '<th class="n">Lesions: both /<br>1st / 2nd alone</th>'
+            '<th class="n">Not counted<br>alike, ml</th><th>Carried by</th></tr>'
             f"</thead><tbody>{''.join(self._rows)}</tbody></table></div>{note}"
         )
 
@@ -158,14 +159,6 @@ class AgreementPage:
         )
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in told.items())
         return f"<h2>What each figure is</h2><dl>{rows}</dl>"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return _DASH if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return _DASH if value is None else f"{100 * value:.1f} %"
 
 
 def _estimate(estimate: Mapping[str, Any], digits: int = 3, factor: float = 1.0, unit: str = "") -> str:
@@ -209,7 +202,7 @@ def _adjudication(items: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for item in items[:_MOST_ROWS]:
         strata = "<br>".join(
-            f"{escape(name)}: {_STRATUM[stratum]}" for name, stratum in item["strata"].items()
+            f"{escape(name)}: {STRATUM[stratum]}" for name, stratum in item["strata"].items()
         )
         look = "".join(f"<li>{escape(text)}</li>" for text in item["look_at"])
         grave = " grave" if item["stake"] in _GRAVE else ""
@@ -217,8 +210,8 @@ def _adjudication(items: Sequence[Mapping[str, Any]]) -> str:
             f'<tr><td class="n">{item["order"]}</td><td>{escape(item["subject"])}</td>'
             f'<td><span class="tag{grave}">{item["stake"].replace("_", " ")}</span></td>'
             f'<td class="strata">{strata}</td>'
-            f"<td>{_carried(item['attributed_to'])}</td>"
-            f'<td class="n">{_number(item["not_alike_ml"], 2)}</td><td><ul>{look}</ul></td></tr>'
+            f"<td>{carried(item['attributed_to'])}</td>"
+            f'<td class="n">{number(item["not_alike_ml"], 2)}</td><td><ul>{look}</ul></td></tr>'
         )
     legend = "; ".join(
         f"<b>{key.replace('_', ' ')}</b>: {escape(text)}"
@@ -227,14 +220,10 @@ def _adjudication(items: Sequence[Mapping[str, Any]]) -> str:
     )
     return (
         '<h2>For the adjudicator</h2><div class="wide"><table><thead><tr><th class="n">#</th><th>Subject</th>'
-        '<th>At stake</th><th>Strata</th><th>Carried by</th><th class="n">Not alike, ml</th>'
+        '<th>At stake</th><th>Strata</th><th>Carried by</th><th class="n">Not counted<br>alike, ml</th>'
         f"<th>Look at</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"<p class=soft>{legend}.</p>"
     )
-
-
-def _carried(attributed_to: str | None) -> str:
-    return _DASH if attributed_to is None else escape(attributed_to.replace("+", " + "))
 
 
 def _strata(cohort: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> str:
@@ -258,14 +247,14 @@ def _strata(cohort: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _table_3x3(pair: Mapping[str, Any]) -> str:
-    head = "".join(f'<th class="n">{_STRATUM[name]}</th>' for name in STRATA)
+    head = "".join(f'<th class="n">{STRATUM[name]}</th>' for name in STRATA)
     rows = []
     for r, name in enumerate(STRATA):
         cells = "".join(
             f'<td class="n{" same" if r == c else " apart" if count else ""}">{count}</td>'
             for c, count in enumerate(pair["table"][r])
         )
-        rows.append(f"<tr><th>{_STRATUM[name]}</th>{cells}</tr>")
+        rows.append(f"<tr><th>{STRATUM[name]}</th>{cells}</tr>")
     return (
         f"<table><caption>Rows: reading {pair['a']}; columns: reading {pair['b']}</caption>"
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -303,13 +292,14 @@ def _bland_altman_table(cohort: Mapping[str, Any]) -> str:
             ]
             what = "ratio" if log else "percentage points"
             rows.append(
-                f"<tr><td>{_QUANTITY[quantity['quantity']]}</td><td>{stats['b']} against {stats['a']}, {what}</td>"
+                f"<tr><td>{_QUANTITY[quantity['quantity']]}</td>"
+                f"<td>{stats['b']} against {stats['a']}, {what}</td>"
                 f'<td class="n">{stats["subjects"]}</td>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
             )
     return (
         '<h3>Bland-Altman</h3><div class="wide"><table><thead><tr><th>Quantity</th><th>Compared as</th>'
-        '<th class="n">Subjects</th><th>Bias [95 %]</th><th>Lower limit [95 %]</th><th>Upper limit [95 %]</th>'
-        f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        '<th class="n">Subjects</th><th>Bias [95 %]</th><th>Lower limit [95 %]</th>'
+        f"<th>Upper limit [95 %]</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -339,7 +329,8 @@ def _reliability_table(cohort: Mapping[str, Any]) -> str:
     return (
         '<h3>Reliability between readers</h3><div class="wide"><table><thead><tr><th>Quantity</th>'
         "<th>ICC of</th><th>ICC(2,1) [95 %]</th><th>ICC(3,1) [95 %]</th><th>wCV [95 %]</th>"
-        f"<th>Reproducibility coefficient [95 %]</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        "<th>Reproducibility coefficient [95 %]</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -353,145 +344,11 @@ def _attribution(cohort: Mapping[str, Any]) -> str:
     for level, text in told.items():
         counts = Counter(cohort["attributed_to"][level])
         if counts:
-            parts.append(f"<h3>{text}: {counts.total()}</h3>{bars_svg(counts, _carried)}")
+            parts.append(f"<h3>{text}: {counts.total()}</h3>{bars_svg(counts, carried)}")
     if not parts:
         return ""
     return (
-        "<h2>What carries the differences</h2><p>One ingredient at a time is swapped between two readings and "
-        "the stratum worked out again. Named is what alone (or, joined by +, only together) turns either "
+        "<h2>What carries the differences</h2><p>One ingredient at a time is swapped between two readings "
+        "and the stratum worked out again. Named is what alone (or, joined by +, only together) turns either "
         f"reading's outcome into the other's.</p>{''.join(parts)}"
     )
-
-
-def _subject_rows(subject: Mapping[str, Any]) -> str:
-    readings = {r["reading"]: r for r in subject["readings"]}
-    return "".join(_pair_row(subject["subject"], pair, readings) for pair in subject["pairs"])
-
-
-def _pair_row(subject: str, pair: Mapping[str, Any], readings: Mapping[str, Any]) -> str:
-    a, b = readings[pair["a"]], readings[pair["b"]]
-    strata = [_STRATUM[r["stratum"]] for r in (a, b)]
-    kind = "apart strata" if a["stratum"] != b["stratum"] else "strata"
-    told = strata[0] if strata[0] == strata[1] else " / ".join(strata)
-    ml = " / ".join(_number((r["volumes"] or {}).get("total_tumour_ml"), 2) for r in (a, b))
-    share = " / ".join(_percent((r["volumes"] or {}).get("resectable_fraction")) for r in (a, b))
-    start = (
-        f'<tr><td>{escape(subject)}</td><td>{pair["a"]} {pair["b"]}</td><td class="{kind}">{told}</td>'
-        f'<td class="n">{ml}</td><td class="n">{share}</td>'
-    )
-    if pair["outcome"] != "compared":
-        return f'{start}<td colspan="7" class=soft>{escape(pair["reason"])}</td></tr>'
-    tumour, seen = pair["tumour"], pair["detection"]
-    cells = [
-        _number(tumour["dice"], 3),
-        _number(tumour["surface_dice"], 3),
-        _number(tumour["hd95_mm"], 2),
-        _number(tumour["mean_surface_distance_mm"], 2),
-    ]
-    only = f"{seen['matched']}; {seen['only_a']} in {pair['a']}, {seen['only_b']} in {pair['b']}"
-    found = pair["discordance"] or {}
-    level = found.get("level")
-    carried = _carried(found.get("attributed_to")) + (f" <span class=soft>({level})</span>" if level else "")
-    return (
-        f"{start}{''.join(f'<td class=n>{cell}</td>' for cell in cells)}<td>{only}</td>"
-        f'<td class="n">{_number(pair["not_alike_ml"], 2)}</td><td>{carried}</td></tr>'
-    )
-
-
-def _details(subject: Mapping[str, Any]) -> str:
-    kind = subject["stake"]["kind"]
-    parts = [f"<p>{escape(finding['message'])}</p>" for finding in subject["findings"]]
-    for pair in subject["pairs"]:
-        parts += [f"<p>{escape(finding['message'])}</p>" for finding in pair["findings"]]
-        if pair["outcome"] != "compared":
-            parts.append(f"<p>{escape(pair['reason'])}</p>")
-            continue
-        parts += [_predicates(subject, pair), _swaps(pair), _lesion_table(pair)]
-    return (
-        f"<details><summary>{escape(subject['subject'])} <span class=soft>{escape(STAKES[kind])}</span></summary>"
-        f"{''.join(parts)}</details>"
-    )
-
-
-def _predicates(subject: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
-    readings = {r["reading"]: r for r in subject["readings"]}
-    rows = []
-    for name in (pair["a"], pair["b"]):
-        r = readings[name]
-        cells = "".join(f"<td>{_predicate(r['predicates'][key])}</td>" for key in ("stratum_1", "stratum_2"))
-        rows.append(f"<tr><td>{name}</td><td>{_STRATUM[r['stratum']]}</td><td>{r['status']}</td>{cells}</tr>")
-    return (
-        "<table><thead><tr><th>Reading</th><th>Stratum</th><th>Status</th><th>1: debulking</th>"
-        f"<th>2: all FDG-avid disease</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    )
-
-
-def _predicate(predicate: Mapping[str, Any]) -> str:
-    holds = {True: "holds", False: "fails", None: "unknown"}[predicate["holds"]]
-    if predicate["whole_voxels"] is None:
-        return f"{holds}, {_number(predicate['percent'], 2)} %"
-    counts = f"{predicate['part_voxels']} / {predicate['whole_voxels']} {predicate['unit']} voxels"
-    return f"{holds}, {counts}" + (
-        f" = {predicate['percent']:.2f} %" if predicate["percent"] is not None else ""
-    )
-
-
-def _swaps(pair: Mapping[str, Any]) -> str:
-    found = pair["discordance"]
-    if found is None:
-        return f"<p>{escape(pair['discordance_reason'])}</p>"
-    if not found["swaps"]:
-        return ""
-    a, b = pair["a"], pair["b"]
-    rows = "".join(
-        f"<tr><td>{swap['ingredient']}</td><td>{_swap(swap['a_with_that_of_b'])}</td>"
-        f"<td>{_swap(swap['b_with_that_of_a'])}</td></tr>"
-        for swap in found["swaps"]
-    )
-    return (
-        f"<table><thead><tr><th>Swapped</th><th>{a} with that of {b}</th><th>{b} with that of {a}</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table>"
-    )
-
-
-def _swap(outcome: Mapping[str, Any]) -> str:
-    share = outcome["stratum_1_percent"]
-    return _STRATUM[outcome["stratum"]] + ("" if share is None else f" ({share:.2f} %)")
-
-
-def _lesion_table(pair: Mapping[str, Any]) -> str:
-    rows = "".join(_lesion_row(lesion, pair) for lesion in pair["lesions"])
-    a, b = pair["a"], pair["b"]
-    return (
-        f'<div class="wide"><table><thead><tr><th>{a}</th><th>{b}</th><th class="n">ml in {a}</th>'
-        f'<th class="n">ml in {b}</th><th class="n">Dice</th><th class="n">Surface Dice</th>'
-        '<th class="n">HD95, mm</th><th>Marking</th><th>FDG</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _lesion_row(lesion: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
-    sides = [lesion["a"], lesion["b"]]
-    ids = [_DASH if side is None else escape(side["lesion_id"]) for side in sides]
-    if lesion["part_of"] is not None:
-        here = 0 if sides[0] is None else 1
-        ids[here] = f"part of {escape(lesion['part_of'])}"
-    volumes = [_number(None if side is None else side["volume_ml"], 2) for side in sides]
-    return (
-        f'<tr><td>{ids[0]}</td><td>{ids[1]}</td><td class="n">{volumes[0]}</td><td class="n">{volumes[1]}</td>'
-        f'<td class="n">{_number(lesion["dice"], 3)}</td><td class="n">{_number(lesion["surface_dice"], 3)}</td>'
-        f'<td class="n">{_number(lesion["hd95_mm"], 2)}</td>{_words(sides, "resectability", pair)}'
-        f"{_words(sides, 'fdg_avidity', pair)}</tr>"
-    )
-
-
-def _words(sides: Iterable[Mapping[str, Any] | None], key: str, pair: Mapping[str, Any]) -> str:
-    words = [None if side is None else str(side[key]).replace("_", " ") for side in sides]
-    if words[0] == words[1]:
-        return f"<td>{words[0]}</td>"
-    told = ", ".join(
-        f"{name}: {word}"
-        for name, word in zip((pair["a"], pair["b"]), words, strict=True)
-        if word is not None
-    )
-    return f'<td class="{"apart" if None not in words else ""}">{told}</td>'

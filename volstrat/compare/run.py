@@ -186,7 +186,7 @@ def _findings(readings: Sequence[ReadingSet], subjects: Sequence[str]) -> list[F
         found.append(Finding(code="protocols_differ", severity="warning", message=message))
     for reading in readings:
         if not reading.protocol_known:
-            message = f"Reading {reading.name} does not hold the text of its protocol; its records alone are compared."
+            message = f"Reading {reading.name} does not hold its protocol's text; its records are compared."
             found.append(Finding(code="protocol_unknown", severity="warning", message=message))
         missing = [subject for subject in subjects if subject not in reading.subjects]
         if missing:

@@ -8,7 +8,7 @@ that correspond, split and merged ones included, form a *cluster*. A hybrid take
 - marking from one reading: what can be resected. Where its contours are the other's, a lesion takes the
   marking of its counterpart as a whole; where that has none (a partly resectable one), each voxel takes the
   marking of the counterpart's nearest voxel. Lesions whose marking is the same word in both readings, or
-  whose marking both readings took from the same mask or row, differ by nothing but contour and keep their own;
+  that both readings took from the same mask or row, differ by nothing but contour and keep their own;
 - avidity from one reading: PET, avid mask, rule, and the table's avidity words;
 - the protocol from one reading, but for its avidity rule.
 

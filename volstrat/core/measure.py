@@ -141,7 +141,11 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
             if attribution is not None
         ),
         rows=rows,
-        lesion_findings=(*findings, *told[0].findings),
+        lesion_findings=(
+            *findings,
+            *told[0].findings,
+            *(finding for other in told[1:] if other.avid is None for finding in other.findings),
+        ),
         mark_findings=tuple(_mark_findings(masks, lesions, marked, rows)),
     )
 

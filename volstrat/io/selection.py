@@ -14,6 +14,8 @@ from volstrat.errors import SegmentNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_MOST_DIGITS = 10  # of a label, segment or ROI number; Python refuses to convert endless ones
+
 
 def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: str) -> tuple[int, ...]:
     """Return the numbers whose number or name fits a pattern.
@@ -35,7 +37,8 @@ def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: 
     chosen: set[int] = set()
     for pattern in patterns:
         text = str(pattern)
-        if isinstance(pattern, int) or (text.isdecimal() and not any(n == text for n in names.values())):
+        is_number = text.isdecimal() and len(text) <= _MOST_DIGITS and text not in names.values()
+        if isinstance(pattern, int) or is_number:
             hits = {number for number in names if number == int(text)}
         else:
             hits = {n for n, name in names.items() if name and fnmatchcase(name.casefold(), text.casefold())}

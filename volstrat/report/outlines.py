@@ -82,7 +82,7 @@ def dashes(polygon: Float64s, pattern: Sequence[float]) -> list[Float64s]:
     turns = np.arange(int(along[-1] // sum(pattern)) + 1) * float(sum(pattern))
     edges = np.concatenate(([0.0], np.cumsum(pattern)))[: len(pattern)]
     ends = np.minimum((turns[:, None] + edges).ravel(), along[-1])
-    at = np.sort(np.concatenate((along, ends)))
+    at = np.unique(np.concatenate((along, ends)))
     points = np.stack([np.interp(at, along, polygon[:, 0]), np.interp(at, along, polygon[:, 1])], axis=1)
     first = np.searchsorted(at, ends[::2], side="left")
     last = np.searchsorted(at, np.append(ends, along[-1])[1::2], side="right")

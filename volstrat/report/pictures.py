@@ -68,7 +68,7 @@ class Look:
         The shape to stress; "" for none.
     show_lesions, show_avid : bool
     annotated : bool
-        Side letters, scale bar, window and position.
+        Side letters, scale bar, window, position and names.
     """
 
     window: tuple[float, float] = WINDOWS["abdomen"]
@@ -215,6 +215,8 @@ def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, lo
 
 def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], look: Look) -> None:
     """Write names and signs beside outlines: of all where there are few, else of the selected one."""
+    if not look.annotated:
+        return
     for name, word, corners in drawn:
         if len(drawn) <= _MOST_NAMES or name == look.selected:
             x, y = corners[np.argmax(corners[:, 0] - corners[:, 1])].tolist()

@@ -1,0 +1,142 @@
+"""A served case, and the system's Chromium to look at it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+_SECONDS = 60
+
+
+@dataclass(kw_only=True)
+class Served:
+    """A case that ``volstrat review`` serves."""
+
+    link: str
+    process: subprocess.Popen[str]
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(re.findall(r":(\d+)/", self.link)[0])
+
+    @property
+    def token(self) -> str:
+        """Of the one-time link."""
+        return self.link.split("token=")[1]
+
+    def next_link(self) -> str:
+        """Read on until another link is printed."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            found = re.search(r"http://\S+", line)
+            if found:
+                return found[0]
+        msg = "no further link"
+        raise AssertionError(msg)
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that copies a sample subject where it may be written."""
+
+    def copied(name: str) -> Path:
+        return Path(shutil.copytree(ROOT / "sample_data" / name, tmp_path / name))
+
+    return copied
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    """Return a function that serves a case with some options; all are ended afterwards."""
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("starlette")
+    running: list[subprocess.Popen[str]] = []
+
+    def started(case: Path, *options: str) -> Served:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "volstrat", "review", str(case), "--no-browser", *options],
+            cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        running.append(process)
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        found = re.search(r"http://\S+", told)
+        assert found is not None, told + process.stderr.read()
+        return Served(link=found[0], process=process)
+
+    yield started
+    for process in running:
+        process.terminate()
+        process.wait(timeout=_SECONDS)
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+        process.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start the system's Chromium once."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Return one person's browser: cookies and settings of its own."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
+    yield context
+    context.close()
+
+
+def settled(page: Page) -> None:
+    """Wait until every pane shows the picture that it asks for, and nothing is being saved."""
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('canvas')].every((c) => c.dataset.shown)"
+        " && !document.querySelector('#saved').textContent.startsWith('saving')",
+        timeout=1000 * _SECONDS,
+    )
+    page.wait_for_timeout(250)
+
+
+@pytest.fixture
+def opened(context: BrowserContext) -> Callable[..., Page]:
+    """Return a function that opens a served case; what the page complains of fails the test."""
+
+    def page_of(served: Served, *, pictures: bool = True) -> Page:
+        page = context.new_page()
+        page.on("pageerror", lambda error: served.said.append(str(error)))
+        page.on("console", lambda told: served.said.append(told.text) if told.type == "error" else None)
+        page.goto(served.link)
+        if pictures:
+            settled(page)
+        assert served.said == []
+        return page
+
+    return page_of

@@ -1,0 +1,245 @@
+"""A review without its page: marks give what ``volstrat case`` gives, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from volstrat.case import assess_case, reassess_case, run_case
+from volstrat.core.marks import LesionRow, Marking
+from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
+from volstrat.io.discovery import find_sources
+from volstrat.io.protocol_files import load_protocol
+from volstrat.review.mark_table import token_of
+from volstrat.review.session import Mark, ReviewOptions, ReviewSession, inner_points
+from volstrat.review.state import state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Sample = Callable[[str], Path]
+
+
+def loaded(folder: Path, **options: object) -> ReviewSession:
+    """Return a session that has read its case."""
+    session = ReviewSession(folder, load_protocol(), ReviewOptions(**options))  # type: ignore[arg-type]
+    session.load()
+    return session
+
+
+def mark(session: ReviewSession, lesion_id: str, word: str, **more: str) -> None:
+    """Mark as the page would: having seen the row that stands."""
+    assert session.reviewed is not None
+    seen = token_of(session.reviewed.table.rows.get(lesion_id))
+    session.mark(Mark(lesion_id=lesion_id, resectability=word, seen=seen, **more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["S01_stratum_1", "S08_pet_only_region", "S09_unknown_not_needed", "S11_lesion_table", "S15_dicom"],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_random_marks_give_what_the_command_gives(sample: Sample, name: str, seed: int) -> None:
+    """After each of eight random marks: the whole record of the saved table, but for the inputs listed."""
+    folder = sample(name)
+    session = loaded(folder)
+    rng = np.random.default_rng(seed)
+    for _ in range(8):
+        lesion = str(rng.choice(sorted(session.points)))
+        word = str(rng.choice(["resectable", "ablatable", "unresectable", "unknown", ""]))
+        mark(
+            session,
+            lesion,
+            word,
+            fdg_avidity=str(rng.choice(["", "avid", "not_avid"])),
+            reason=str(rng.choice(["", "vein"])),
+        )
+        assert session.reviewed is not None
+        assert session.reviewed.result is not None
+        mine = session.reviewed.result.record
+        theirs = run_case(folder, load_protocol())
+        assert {k: v for k, v in mine.items() if k != "inputs"} == {
+            k: v for k, v in theirs.items() if k != "inputs"
+        }
+
+
+def test_reassessing_overlapping_partial_lesions_is_as_good_as_new(sample: Sample) -> None:
+    """Rows put in and taken out again leave nothing behind."""
+    sources = find_sources(sample("S11_lesion_table"))
+    protocol = load_protocol()
+    first = assess_case(sources, protocol)
+    rows = {"L1": LesionRow(lesion_id="L1", resectability=Marking.UNRESECTABLE)}
+    changed = reassess_case(first, rows, protocol)
+    assert changed.record["stratum"] != first.record["stratum"]
+    assert reassess_case(changed, first.measured.rows, protocol).record == first.record
+
+
+def test_points_lie_in_their_lesions(sample: Sample) -> None:
+    """Also of the PET-only region, which lies on PET's grid."""
+    session = loaded(sample("S08_pet_only_region"))
+    assert set(session.points) == {"L1", "L2", "P1"}
+    for lesion_id, point in session.points.items():
+        assert session.lesion_at(point) == lesion_id
+    assert session.lesion_at((0.0, 0.0, 0.0)) == ""
+    assert session.reviewed is not None
+    assert session.points == inner_points(session.reviewed.bare.measured)
+
+
+def test_each_reader_has_a_table_and_sees_the_others(sample: Sample) -> None:
+    """A and B mark apart; A's page shows B's word; ``case --lesions`` tells them apart."""
+    folder = sample("S01_stratum_1")
+    a, b = loaded(folder, reader="A"), loaded(folder, reader="B")
+    mark(a, "L1", "unresectable")
+    mark(b, "L1", "ablatable")
+    a.refresh()
+    told = {x["id"]: x["others"] for x in state_of(a)["lesions"]}
+    assert told["L1"] == [{"reader": "B", "word": "ablatable"}]
+    strata = [run_case(folder, load_protocol(), lesions=r)["stratum"] for r in ("A", "B")]
+    assert strata == ["ineligible", "stratum_1"]
+    assert not (folder / "lesions.csv").exists()
+
+
+def test_a_blind_reader_sees_nobody_else(sample: Sample) -> None:
+    """Neither in the table, nor in the verdict, nor in a row of another hand in one's own file."""
+    folder = sample("S09_unknown_not_needed")
+    mark(loaded(folder, reader="A"), "L1", "unresectable")
+    blind = loaded(folder, reader="B", blind=True)
+    state = state_of(blind)
+    assert {x["word"] for x in state["lesions"]} == {"unknown"}
+    assert all(x["others"] == [] and x["by"] == "" for x in state["lesions"])
+    (folder / "lesions.B.csv").write_bytes((folder / "lesions.A.csv").read_bytes())
+    spoilt = loaded(folder, reader="B", blind=True)
+    assert "another reader" in state_of(spoilt)["problem"]
+    assert {x["word"] for x in state_of(spoilt)["lesions"]} == {"unknown"}
+
+
+def test_a_mark_by_another_program_is_taken_over(sample: Sample) -> None:
+    """The table changes on disk: the next look shows it, and a mark on the old row is a conflict."""
+    folder = sample("S01_stratum_1")
+    mine, theirs = loaded(folder), loaded(folder)
+    mark(theirs, "L1", "unresectable", reader="B")
+    with pytest.raises(MarkConflictError):
+        mark(mine, "L1", "ablatable", reader="A")
+    before = state_of(mine)["version"]
+    mine.refresh()
+    assert state_of(mine)["version"] > before
+    assert state_of(mine)["verdict"]["title"] == "Ineligible"
+    mark(mine, "L1", "ablatable", reader="A")
+    assert state_of(mine)["verdict"]["title"] == "Stratum 1"
+
+
+def test_read_only_saves_nothing(sample: Sample) -> None:
+    """No table, no history, no mark."""
+    folder = sample("S01_stratum_1")
+    session = loaded(folder, read_only=True)
+    with pytest.raises(UsageError, match="read only"):
+        mark(session, "L1", "unresectable")
+    assert not list(folder.glob("*.csv"))
+
+
+def test_marks_are_refused_once_a_mask_changed(sample: Sample) -> None:
+    """The page names the file; marks made before stay saved; reading again takes the new mask."""
+    folder = sample("S01_stratum_1")
+    session = loaded(folder)
+    mark(session, "L1", "ablatable")
+    saved = (folder / "lesions.csv").read_bytes()
+    (folder / "resectable.nii.gz").unlink()
+    assert state_of(session)["changed_input"] == "resectable.nii.gz"
+    with pytest.raises(InputChangedError):
+        mark(session, "L2", "ablatable")
+    assert (folder / "lesions.csv").read_bytes() == saved
+    session.load()
+    assert state_of(session)["changed_input"] == ""
+    words = {x["id"]: x["word"] for x in state_of(session)["lesions"]}
+    assert words == {"L1": "ablatable", "L2": "unknown", "L3": "unknown"}
+
+
+def test_a_table_that_does_not_fit_can_be_put_right(sample: Sample) -> None:
+    """No verdict while a row misses its lesion or names none; marking or removing it mends the table."""
+    folder = sample("S01_stratum_1")
+    header = "lesion_id,resectability,x_mm,y_mm,z_mm\n"
+    (folder / "lesions.csv").write_text(header + "L1,ablatable,0,0,0\nL9,resectable,,,\nL2,unresectable,,,\n")
+    session = loaded(folder)
+    state = state_of(session)
+    assert state["verdict"] is None
+    assert "does not" in state["problem"]
+    assert [x["id"] for x in state["lesions"] if x["misfit"]] == ["L1"]
+    assert [x["id"] for x in state["strangers"]] == ["L9"]
+    mark(session, "L1", "ablatable")
+    mark(session, "L9", "")
+    state = state_of(session)
+    assert state["problem"] == ""
+    assert state["verdict"]["title"] == "Stratum 1"
+    assert run_case(folder, load_protocol())["stratum"] == "stratum_1"
+
+
+def test_a_broken_table_is_said_and_left_alone(sample: Sample) -> None:
+    """The lesions are shown, the verdict is not, and nothing is written over it."""
+    folder = sample("S01_stratum_1")
+    (folder / "lesions.csv").write_text("lesion_id;resectability\nL1;resectable\n")
+    session = loaded(folder)
+    state = state_of(session)
+    assert state["verdict"] is None
+    assert "semicolons" in state["problem"]
+    assert len(state["lesions"]) == 3
+    with pytest.raises(LesionTableError):
+        mark(session, "L1", "resectable")
+    assert (folder / "lesions.csv").read_text().startswith("lesion_id;")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ({"lesion_id": "L1", "resectability": "Resectable"}, "no marking"),
+        ({"lesion_id": "L1", "fdg_avidity": "hot"}, "no avidity"),
+        ({"lesion_id": "L77", "resectability": "resectable"}, "no lesion"),
+        ({"lesion_id": "L1", "reason": "x" * 2000}, "longer"),
+    ],
+)
+def test_words_that_are_none_are_refused(sample: Sample, words: dict[str, str], error: str) -> None:
+    """Nothing is written."""
+    folder = sample("S01_stratum_1")
+    with pytest.raises(LesionTableError, match=error):
+        loaded(folder).mark(Mark(**words))  # type: ignore[arg-type]
+    assert not (folder / "lesions.csv").exists()
+
+
+def test_a_case_toml_without_a_table_is_told(sample: Sample) -> None:
+    """``case.toml`` is complete: what it does not name is not read, so the page says how it will be."""
+    folder = sample("S12_slicer_segments")
+    session = loaded(folder)
+    assert any("--lesions lesions.csv" in told for told in session.notices)
+    mark(session, "L1", "unresectable")
+    assert run_case(folder, load_protocol())["stratum"] == "stratum_2"
+    assert run_case(folder, load_protocol(), lesions="lesions.csv")["stratum"] == "ineligible"
+    assert state_of(session)["verdict"]["title"] == "Ineligible"
+
+
+def test_a_named_table_is_marked_in(sample: Sample) -> None:
+    """``case.toml`` names marks.csv: marks go there, and the case is assessable once L3 is marked."""
+    folder = sample("S10_unknown_matters")
+    session = loaded(folder)
+    assert state_of(session)["verdict"]["title"] == "No stratum"
+    mark(session, "L3", "resectable")
+    assert state_of(session)["verdict"]["title"] == "Stratum 1"
+    assert "L3,resectable" in (folder / "marks.csv").read_text()
+    assert run_case(folder, load_protocol())["stratum"] == "stratum_1"
+
+
+def test_a_case_that_fails_is_told(sample: Sample) -> None:
+    """The sentence and the next step, and no crash."""
+    state = state_of(loaded(sample("S14_broken_file")))
+    assert "truncated" in state["error"]["message"]
+    assert state["error"]["hint"]
+    json.dumps(state)
+
+
+def test_names_of_segments_are_sites(sample: Sample) -> None:
+    """The names that Slicer's segments carry stand beside the lesions."""
+    sites = {x["id"]: x["site"] for x in state_of(loaded(sample("S12_slicer_segments")))["lesions"]}
+    assert all(sites.values())
+    assert any("primary" in site.lower() for site in sites.values())

@@ -1,0 +1,275 @@
+"""Run an output's cases again, or hash their inputs, and compare subject by subject."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from volstrat.cohort import parse_shard, run_cohort
+from volstrat.cohort.folders import OWN_FILES
+from volstrat.cohort.run_file import read_run_file
+from volstrat.cohort.source import find_cases
+from volstrat.cohort.worker import RECORD
+from volstrat.errors import UsageError, VolstratError
+from volstrat.io.discovery import find_sources
+from volstrat.io.entries import file_sha256
+from volstrat.io.fingerprint import take_fingerprint
+from volstrat.record import environment
+from volstrat.verify.folder import FileFault, Records, read_records
+from volstrat.verify.inputs import readable_inputs
+from volstrat.verify.steps import STEPS, Difference, environment_differences, record_differences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from volstrat.cohort import Progress
+    from volstrat.cohort.source import FoundCase
+    from volstrat.io.case_file import CaseSources
+    from volstrat.io.protocol_files import LoadedProtocol
+
+_TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectDifferences:
+    """A subject whose record does not come out again; the first step that differs comes first."""
+
+    subject: str
+    differences: tuple[Difference, ...]
+
+    @property
+    def first(self) -> Difference:
+        """The first step that differs: what comes later may follow from it."""
+        return self.differences[0]
+
+
+def _roots(run: Mapping[str, Any] | None, inputs: Path | None) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Return where the cases lie, with what the run that read them said.
+
+    Raises
+    ------
+    UsageError
+    """
+    if inputs is not None:
+        if not inputs.exists():
+            msg = f"{inputs}: there is no such folder or manifest."
+            raise UsageError(msg)
+        return [(inputs, run or {})]
+    if run is None:
+        msg = "These records do not say where their cases lie."
+        raise UsageError(msg, hint="Name the folder of the cases with --inputs.")
+    if run.get("merged"):
+        parts = [(Path(part), read_run_file(Path(part))) for part in run["merged"]]
+        lost = [part.name for part, told in parts if told is None]
+        if lost:
+            msg = f"The outputs that were merged are not there any more ({', '.join(lost)})."
+            raise UsageError(msg, hint="Name the folder of all cases with --inputs.")
+        return [root for _, told in parts if told is not None for root in _roots(told, None)]
+    root = Path(run.get("input_root") or "")
+    if not run.get("input_root") or not root.exists():
+        msg = f"The input folder of the run ({root.name or 'not named'}) is not there any more."
+        raise UsageError(msg, hint="Name it with --inputs.")
+    return [(root, run)]
+
+
+def by_rerun(
+    out: Path,
+    run: Mapping[str, Any] | None,
+    records: Records,
+    inputs: Path | None,
+    protocol: LoadedProtocol,
+    *,
+    workers: int | None,
+    on_progress: Callable[[Progress], None],
+) -> tuple[list[SubjectDifferences], list[FileFault]]:
+    """Run all cases into a folder that is thrown away, and compare record by record, then the tables."""
+    roots = _roots(run, inputs)
+    new: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {}
+    tables: list[FileFault] = []
+    with tempfile.TemporaryDirectory(prefix="volstrat-verify-") as scratch:
+        for n, (root, told) in enumerate(roots):
+            again = Path(scratch) / str(n)
+            shard = told.get("shard")
+            run_cohort(
+                root,
+                again,
+                protocol,
+                lesions=told.get("lesions"),
+                shard=parse_shard(shard) if shard else None,
+                workers=workers,
+                on_progress=on_progress,
+            )
+            found = read_records(again, None)
+            for subject, (folder, record) in found.by_subject.items():
+                data = (folder / RECORD).read_bytes()
+                new[subject] = (data, record, found.receipts.get(subject, {}))
+        if len(roots) == 1 and run is not None:
+            tables = _compared_tables(out, Path(scratch) / "0", run)
+        return list(_compared(records, new, _Cases(roots, out), protocol)), tables
+
+
+def _compared_tables(out: Path, again: Path, run: Mapping[str, Any]) -> list[FileFault]:
+    faults = []
+    for name in _TABLES:
+        if name in (run.get("files") or {}) and (out / name).is_file() and (again / name).is_file():
+            old, new = file_sha256(out / name), file_sha256(again / name)
+            if old != new and old == run["files"][name]:
+                message = f"{name} does not come out again, though every record does."
+                faults.append(FileFault(path=name, kind="altered", message=message, old=old, new=new))
+    return faults
+
+
+class _Cases:
+    """The cases below the inputs, looked for where one is needed."""
+
+    def __init__(self, roots: Sequence[tuple[Path, Mapping[str, Any]]], out: Path) -> None:
+        self._roots, self._out = roots, out
+        self._found: dict[str, tuple[FoundCase, str | None]] | None = None
+
+    def all(self) -> dict[str, tuple[FoundCase, str | None]]:
+        """Return each subject's case, and the lesion table that its run used."""
+        if self._found is None:
+            self._found = {}
+            for root, told in self._roots:
+                shard = told.get("shard")
+                for case in find_cases(root, self._out, shard=parse_shard(shard) if shard else None):
+                    self._found[case.subject] = (case, told.get("lesions"))
+        return self._found
+
+    def sources(self, subject: str, protocol: LoadedProtocol) -> CaseSources:
+        """Return which file plays which role.
+
+        Raises
+        ------
+        VolstratError
+        """
+        case, lesions = self.all()[subject]
+        if case.problem is not None:
+            raise case.problem
+        naming = protocol.protocol.naming
+        sources = case.sources or find_sources(case.folder, lesions=lesions, naming=naming)
+        return replace(sources, subject=subject)
+
+
+def _with_inputs(
+    old: Mapping[str, Any], new: dict[str, Any], subject: str, cases: _Cases, protocol: LoadedProtocol
+) -> dict[str, Any]:
+    """Return a record that failed where it once did not, with the inputs that can still be read."""
+    if new["error"] is None or old["error"] is not None:
+        return new
+    with suppress(VolstratError):
+        return {**new, "inputs": readable_inputs(cases.sources(subject, protocol))}
+    return new
+
+
+def _compared(
+    records: Records,
+    new: Mapping[str, tuple[bytes, dict[str, Any], dict[str, Any]]],
+    cases: _Cases,
+    protocol: LoadedProtocol,
+) -> Iterator[SubjectDifferences]:
+    for subject in sorted({*records.by_subject, *new}):
+        if subject not in new or subject not in records.by_subject:
+            there = subject in records.by_subject
+            gone = Difference(
+                step="input_bytes",
+                what="case",
+                old="recorded" if there else None,
+                new=None if there else "found among the inputs, without a record",
+            )
+            yield SubjectDifferences(subject=subject, differences=(gone,))
+            continue
+        folder, old = records.by_subject[subject]
+        data, record, receipt = new[subject]
+        if data != (folder / RECORD).read_bytes():
+            found = record_differences(old, _with_inputs(old, record, subject, cases, protocol)) or [
+                Difference(step="count", what="bytes of the record", old=None, new=None)
+            ]
+            yield SubjectDifferences(subject=subject, differences=tuple(found))
+            continue
+        hashes = [r.get("inputs_sha256") for r in (records.receipts.get(subject, {}), receipt)]
+        if hashes[0] != hashes[1] and None not in hashes:
+            what = "a file that the record does not name (case.toml, an image, a file beside)"
+            changed = Difference(step="input_bytes", what=what, old=hashes[0], new=hashes[1])
+            yield SubjectDifferences(subject=subject, differences=(changed,))
+
+
+def by_hashes(
+    out: Path,
+    run: Mapping[str, Any] | None,
+    records: Records,
+    inputs: Path | None,
+    protocol: LoadedProtocol,
+) -> Iterator[SubjectDifferences]:
+    """Compare hashes and versions; nothing is measured."""
+    cases = _Cases(_roots(run, inputs), out)
+    now = environment()
+    for subject in sorted({*records.by_subject, *cases.all()}):
+        if subject not in records.by_subject or subject not in cases.all():
+            there = subject in records.by_subject
+            what = Difference(
+                step="input_bytes",
+                what="case",
+                old="recorded" if there else None,
+                new=None if there else "found among the inputs, without a record",
+            )
+            yield SubjectDifferences(subject=subject, differences=(what,))
+            continue
+        _, record = records.by_subject[subject]
+        found = list(_hash_differences(subject, cases, record, records.receipts.get(subject), protocol))
+        if record["protocol"]["sha256"] != protocol.sha256:
+            found.append(
+                Difference(
+                    step="protocol",
+                    what="protocol.sha256",
+                    old=record["protocol"]["sha256"],
+                    new=protocol.sha256,
+                )
+            )
+        found += environment_differences(record["environment"], now)
+        if found:
+            found.sort(key=lambda difference: STEPS.index(difference.step))
+            yield SubjectDifferences(subject=subject, differences=tuple(found))
+
+
+def _hash_differences(
+    subject: str,
+    cases: _Cases,
+    record: Mapping[str, Any],
+    receipt: Mapping[str, Any] | None,
+    protocol: LoadedProtocol,
+) -> Iterator[Difference]:
+    """Yield the inputs of a case that do not hash as they did."""
+    try:
+        sources = cases.sources(subject, protocol)
+        fingerprint = take_fingerprint(sources)
+    except VolstratError as error:
+        if record["error"] is None:
+            yield Difference(step="input_bytes", what="inputs", old="readable", new=str(error))
+        return
+    named = False
+    for entry in record["inputs"]:
+        path = sources.folder / entry["path"]
+        if path.is_dir():
+            continue
+        try:
+            sha256 = file_sha256(path)
+        except VolstratError:
+            sha256 = None
+        if sha256 != entry["sha256"]:
+            named = True
+            yield Difference(
+                step="input_bytes",
+                role=entry["role"],
+                path=entry["path"],
+                what="sha256",
+                old=entry["sha256"],
+                new=sha256,
+            )
+    before = (receipt or {}).get("inputs_sha256")
+    if before and before != fingerprint.sha256 and not named:
+        what = "a file that the record does not name (case.toml, an image, a file beside)"
+        yield Difference(step="input_bytes", what=what, old=before, new=fingerprint.sha256)
