@@ -64,9 +64,7 @@ def _programs(root: Path, out: Path) -> list[Row]:
         rows.append(
             Row(
                 name=f"volstrat batch, {workers} worker{'s' * (workers > 1)}",
-                program=volstrat(
-                    "batch", str(root), "-o", str(out), "--workers", str(workers), "--fresh"
-                ),
+                program=volstrat("batch", str(root), "-o", str(out), "--workers", str(workers), "--fresh"),
                 accepts=_ENDS,
             )
         )

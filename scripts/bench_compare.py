@@ -6,6 +6,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from bench_phantoms import lesions, second_reading, write_case
 from bench_timing import Row, goal, run_rows, table
 
@@ -141,7 +142,5 @@ def run(folder: Path, *, runs: int, peak: Callable[[Row], Sequence[str]]) -> Non
         seen,
         base="volstrat, the two measurements",
     )
-    ratio = (
-        seen["volstrat, all that compare does"].median / seen["volstrat, the two measurements"].median
-    )
+    ratio = seen["volstrat, all that compare does"].median / seen["volstrat, the two measurements"].median
     goal("compare over the two measurements", ratio, 3)

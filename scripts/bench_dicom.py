@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from bench_timing import Row, Timings, goal, run_rows, table
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ _GRID: dict[Path, object] = {}
 
 
 def _rtstruct_skimage(folder: Path) -> list[int]:
-    """pydicom's contours through scikit-image's point-in-polygon, slice by slice."""
+    """Pydicom's contours through scikit-image's point-in-polygon, slice by slice."""
     from pydicom import dcmread
     from skimage.draw import polygon2mask
 

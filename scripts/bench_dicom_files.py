@@ -9,7 +9,6 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench_phantoms import CT_SPACING_MM, PET_SPACING_MM, Body, draw, lesions
 from pydicom import Dataset, FileMetaDataset, Sequence
 from pydicom.uid import (
     CTImageStorage,
@@ -17,6 +16,8 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
     RTStructureSetStorage,
 )
+
+from bench_phantoms import CT_SPACING_MM, PET_SPACING_MM, Body, draw, lesions
 
 if TYPE_CHECKING:
     from pathlib import Path

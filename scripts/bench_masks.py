@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench_phantoms import CT_SHAPE, lesions, write_case
-from bench_timing import ROOT, SCRIPTS, Row, Timings, goal, run_rows, table
+from bench_timing import SCRIPTS, Row, goal, run_rows, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import ModuleType
 
     from volstrat.case import CaseInputs
     from volstrat.core.measure import Measurements

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from volstrat.errors import CaseError, GridMismatchError, MissingRoleError
 from volstrat.io.discovery import find_sources
 from volstrat.io.entries import EntryReader, PetRead, pet_findings
 from volstrat.io.lesion_table import read_bytes, read_lesion_table
+from volstrat.io.side_by_side import map_side_by_side
 from volstrat.record import CaseRecord, failure_record, success_record
 
 if TYPE_CHECKING:
@@ -273,8 +273,8 @@ def _read_masks(sources: CaseSources, reader: EntryReader) -> list[_ReadEntry]:
     roles = ("tumour", "resectable", "liver", "remnant", "fdg_avid", "reference")
     wanted = [(role, entry) for role in roles for entry in sources.entries.get(role, ())]
     streamed = [pair for pair in wanted if not reader.reads_from_dicom(pair[1])]
-    with ThreadPoolExecutor(max_workers=_READ_AT_ONCE) as pool:
-        early = dict(zip(map(id, streamed), pool.map(lambda pair: reader.mask(*pair), streamed), strict=True))
+    masks = map_side_by_side(lambda pair: reader.mask(*pair), streamed, at_once=_READ_AT_ONCE)
+    early = dict(zip(map(id, streamed), masks, strict=True))
     reads = [early[id(pair)] if id(pair) in early else reader.mask(*pair) for pair in wanted]
     return [
         _ReadEntry(role=role, entry=entry, read=read)

@@ -109,6 +109,12 @@ class MaskValueError(VolstratError, ValueError):
     code = "mask_value_invalid"
 
 
+class NoisyMaskError(VolstratError, ValueError):
+    """A mask falls into so many separate bits that it is no segmentation but noise, or an image."""
+
+    code = "mask_noisy"
+
+
 class SegmentNotFoundError(VolstratError, LookupError):
     """No segment, ROI or label matches what the case asks for."""
 

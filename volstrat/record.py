@@ -10,7 +10,6 @@ import json
 import platform
 import sys
 from functools import cache
-from importlib import metadata
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from volstrat.core.counting import counting_error_percent, equivalent_diameter_m
 from volstrat.core.lesion_uptake import measure_uptake
 from volstrat.core.marks import Marking
 from volstrat.errors import VolstratError
+from volstrat.io.installed import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,13 +138,8 @@ def record_schema() -> dict[str, Any]:
 
 @cache
 def _environment() -> tuple[tuple[str, str], ...]:
-    versions = []
-    for name in _LIBRARIES:
-        try:
-            versions.append((name, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            continue
-    return tuple(versions)
+    versions = ((name, installed_version(name)) for name in _LIBRARIES)
+    return tuple((name, version) for name, version in versions if version is not None)
 
 
 def environment() -> dict[str, Any]:

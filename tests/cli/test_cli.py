@@ -17,10 +17,11 @@ from click.testing import CliRunner
 from tests.lattices import oblique
 from tests.phantom_case import PLAIN, Form, case_volumes, labels, write, write_case, write_segmentation
 from volstrat.cli.app import cli
+from volstrat.io.protocol_files import load_protocol
 from volstrat.record import record_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_DATA = ROOT / "sample_data"
@@ -47,6 +48,15 @@ def run(
 def lines_beyond_80(text: bytes) -> list[str]:
     """Return the lines that a terminal of 80 columns would break."""
     return [line for line in text.decode().splitlines() if len(line) > 80]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the program keep its bytecode, as an installed one does, but not in the source tree."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
 
 
 @pytest.fixture
@@ -121,12 +131,11 @@ def test_two_runs_and_another_working_directory_give_the_same_bytes(case: Path, 
     (tmp_path / "link").symlink_to(case)
     runs = [
         run("case", case, "--json", TZ="Asia/Tokyo", PYTHONHASHSEED="1"),
-        run("case", case, "--json", TZ="America/Lima", PYTHONHASHSEED="2", LC_ALL="C"),
-        run("case", "../case/.", "--json", cwd=tmp_path / "elsewhere"),
-        run("case", ".", "--json", cwd=case),
+        run("case", "../case/.", "--json", cwd=tmp_path / "elsewhere", TZ="America/Lima", LC_ALL="C"),
+        run("case", ".", "--json", cwd=case, PYTHONHASHSEED="2"),
         run("case", tmp_path / "link", "--json"),
     ]
-    assert [done.stdout for done in runs[1:]] == [runs[0].stdout] * 4
+    assert [done.stdout for done in runs[1:]] == [runs[0].stdout] * 3
     assert str(tmp_path).encode() not in runs[0].stdout
 
 
@@ -205,7 +214,7 @@ def test_another_lesion_table_can_be_named(case: Path) -> None:
 
 def test_another_protocol_can_be_named(case: Path, tmp_path: Path) -> None:
     """With a limit of 32 % the 99 of 309 voxels (32.04 %) are enough; the record names the protocol."""
-    text = run("protocol", "show").stdout.decode()
+    text = load_protocol().text
     changed = text.replace("stratum_1_percent = 70", "stratum_1_percent = 32")
     changed = changed.replace('id = "pantodon"', 'id = "own"')
     (tmp_path / "own.toml").write_text(changed)
@@ -281,7 +290,7 @@ def test_a_protocol_that_does_not_hold_is_named_with_the_key(
     tmp_path: Path, change: tuple[str, str], said: str
 ) -> None:
     """`check` exits 1 with one sentence: the file and the path to the key."""
-    text = run("protocol", "show").stdout.decode()
+    text = load_protocol().text
     assert change[0] in text
     (tmp_path / "own.toml").write_text(text.replace(*change))
     done = run("protocol", "check", tmp_path / "own.toml")
@@ -326,10 +335,10 @@ def test_names_cannot_steer_the_terminal(tmp_path: Path) -> None:
     name = "met \x1b]0;owned\x07 " + "y" * 90
     write_segmentation(folder / "tumour.seg.nrrd", [labels()], case_volumes()["tumour"][1], [(name, 1, 0)])
     for command in ("case", "inspect"):
-        done = run(command, folder)
-        assert b"\x1b" not in done.stdout
-        assert b"\x07" not in done.stdout
-        assert lines_beyond_80(done.stdout) == []
+        done = CliRunner().invoke(cli, [command, str(folder)])
+        assert "\x1b" not in done.stdout
+        assert "\x07" not in done.stdout
+        assert lines_beyond_80(done.stdout_bytes) == []
 
 
 @pytest.mark.parametrize("name", ["Ünïcode 患者", "with space", "-dash", "a'b\"c", "new\nline", "50%"])
@@ -419,15 +428,12 @@ def test_a_case_of_masks_imports_no_heavy_library(tmp_path: Path) -> None:
 
 
 def test_help_is_short_and_names_the_exit_codes() -> None:
-    """Every command has one; none imports numpy."""
+    """It lists the commands, and does not import numpy."""
     first = run("-h")
     assert first.returncode == 0
     assert b"Exit codes" in first.stdout
     for command in ("case", "inspect", "batch", "protocol"):
         assert command.encode() in first.stdout
-        done = run(command, "--help")
-        assert done.returncode == 0
-        assert done.stdout.startswith(b"Usage: volstrat " + command.encode())
     assert "numpy" not in imported("case", "--help")
 
 

@@ -447,3 +447,12 @@ def test_a_full_disk_while_tables_are_written(
     assert {name: (out / name).read_bytes() for name in tables} == tables
     assert not list(out.glob(".*.part"))
     assert run(cohort, out).skipped == 9
+
+
+def test_a_status_that_is_not_final_is_done_again(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """Whatever else a receipt says."""
+    out = tmp_path / "out"
+    run(cohort, out)
+    receipt = out / "S00007" / ".receipt.json"
+    receipt.write_text(json.dumps({**json.loads(receipt.read_bytes()), "status": "failed"}))
+    assert run(cohort, out).skipped == 7

@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,12 @@ from tests.compare.readers import (
     write_case,
     write_mask,
 )
+from volstrat.case import assess_case
 from volstrat.cohort import run_cohort
 from volstrat.compare import Settings, agreement_schema, compare_readings
+from volstrat.compare.pair import ReadCase, compare_pair
 from volstrat.errors import UsageError
+from volstrat.io.discovery import find_sources
 from volstrat.io.protocol_files import load_protocol
 
 if TYPE_CHECKING:
@@ -215,7 +219,7 @@ def test_bare_masks_are_matched_by_name(tmp_path: Path) -> None:
     found = compared(tmp_path, tmp_path / "a", tmp_path / "b")
     first, second = found["subjects"]
     assert first["pairs"][0]["tumour"]["dice"] == pytest.approx(2000 / 2030, rel=1e-12)
-    assert (second["outcome"], second["reason"]) == ("only_in_one", "'S2' is in reading A only.")
+    assert (second["outcome"], second["reason"]) == ("only_in_one", "'S2' is not in reading B.")
     assert found["cohort"]["absent"] == {"A": 0, "B": 1}
     assert [f["code"] for f in found["findings"]] == ["subject_absent"]
 
@@ -410,7 +414,7 @@ def test_the_adjudication_list_is_ordered_by_what_is_at_stake(tmp_path: Path) ->
     ]  # fmt: skip
     assert [item["order"] for item in found["adjudication"]] == [1, 2, 3, 4]
     (look,) = found["adjudication"][0]["look_at"]
-    assert look.startswith("L2 in B alone (0.38 ml") or look.startswith("L3 in B alone (0.38 ml")
+    assert look.split(" ", 1)[1].startswith("in B, not in A (0.38 ml, at ")
     with (tmp_path / "out" / "adjudication.csv").open(newline="") as stream:
         assert [row["subject"] for row in csv.DictReader(stream)] == ["S3", "S2", "S4", "S1"]
 
@@ -495,3 +499,28 @@ def test_two_readings_have_no_consensus_and_the_command_says_why(tmp_path: Path)
     )
     assert done.returncode == 2
     assert "neither outvotes the other" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("uids", "refused"),
+    [
+        pytest.param(("1.2.3", "1.2.4"), True, id="other"),
+        pytest.param(("1.2.3", "1.2.3"), False, id="same"),
+        pytest.param(("1.2.3", None), False, id="one-unknown"),
+    ],
+)
+def test_another_frame_of_reference_is_another_image(
+    tmp_path: Path, uids: tuple[str | None, str | None], refused: bool
+) -> None:
+    """Where both readings know one, as DICOM does; the same place in mm says nothing then."""
+    protocol = load_protocol(None)
+    cases = []
+    for name, uid in zip("AB", uids, strict=True):
+        result = assess_case(find_sources(stratum_1(tmp_path / name)), protocol)
+        masks = result.inputs.masks
+        grid = replace(masks.grid, frame_of_reference_uid=uid)
+        inputs = replace(result.inputs, masks=replace(masks, grid=grid))
+        cases.append(ReadCase(name=name, result=replace(result, inputs=inputs), protocol=protocol))
+    pair = compare_pair(cases[0], cases[1], Settings())
+    assert pair["outcome"] == ("different_images" if refused else "compared")
+    assert ("1.2.3 and 1.2.4" in pair["reason"]) is refused

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from volstrat.core.agreement import INGREDIENTS, Reading, TwoReadings, voxels_not_alike
+from volstrat.core.agreement import Reading, TwoReadings, _choice, voxels_not_alike
 from volstrat.core.grid import VoxelGrid
 from volstrat.core.lesions import TumourEntry
 from volstrat.core.marks import LesionRow, Marking
@@ -263,7 +263,7 @@ def test_a_lesion_drawn_as_two_is_contour() -> None:
 
 
 def test_a_partly_resectable_lesion_lends_its_marking_voxel_by_voxel() -> None:
-    """A can resect i < 9 of L1 (490 of 700, unmarked contour), B draws one row more and calls it unresectable.
+    """A can resect i < 9 of L1 (490 of 700), B draws one row more and calls all of it unresectable.
 
     A's marking on B's contour (i from 2 to 13, 11 x 70 = 770): 7 rows resectable, 4 not: 490 of 770 + 300.
     """
@@ -312,7 +312,7 @@ def test_voxels_not_counted_alike_are_those_at_stake() -> None:
 
 
 def test_full_swaps_reproduce_the_other_reading_on_random_pairs() -> None:
-    """Whatever differs, all ingredients together make A into B; single swaps leave the others as they were."""
+    """Whatever is named as carrying a difference turns each reading's outcome into the other's."""
     rng = np.random.default_rng(20)
     for _ in range(12):
         sides = []
@@ -321,7 +321,8 @@ def test_full_swaps_reproduce_the_other_reading_on_random_pairs() -> None:
             for base in (L1, L2, L3):
                 if rng.random() < 0.8:
                     shift = rng.integers(-1, 2, 3)
-                    boxes.append(tuple((lo + s, hi + s) for (lo, hi), s in zip(base, shift, strict=True)))  # type: ignore[arg-type]
+                    (i, j, k), (a, b, c) = base, (int(s) for s in shift)
+                    boxes.append(((i[0] + a, i[1] + a), (j[0] + b, j[1] + b), (k[0] + c, k[1] + c)))
             tumour = filled(*boxes)
             resectable = tumour * (rng.random(GRID.shape) < rng.choice([0.5, 1.0]))
             avid = filled(*[box for box in (L1, L2, L3) if rng.random() < 0.6])
@@ -330,9 +331,44 @@ def test_full_swaps_reproduce_the_other_reading_on_random_pairs() -> None:
         found = pair.discordance()
         for group in found.carried_by:
             assert set(group) <= set(found.differing)
-            if found.level != "counts":
-                choice = [int(i in group) for i in INGREDIENTS]
-                level = found.level
-                assert level is not None
-                assert pair.outcome(tuple(choice)).at(level) == found.b.at(level)  # type: ignore[arg-type]
-                assert pair.outcome(tuple(1 - c for c in choice)).at(level) == found.a.at(level)  # type: ignore[arg-type]
+            level = found.level
+            if level in {"stratum", "predicates"}:
+                there = _choice(group, base=0)
+                back = _choice(group, base=1)
+                assert pair.outcome(there).at(level) == found.b.at(level)
+                assert pair.outcome(back).at(level) == found.a.at(level)
+
+
+def test_each_lesion_takes_the_marking_of_its_own_counterpart() -> None:
+    """A can resect L1, B L2 instead; L1 alone is avid. A with B's marking: 300, and no avid voxel."""
+    a = reading(filled(L1, L2), resectable=filled(L1), avid=filled(L1))
+    b = reading(filled(L1, L2), resectable=filled(L2), avid=filled(L1))
+    pair = compared(a, b)
+    assert pair.outcome((0, 0, 0, 0, 0)).counts == (700, 700, 1000, 700, 700, 700)
+    assert pair.outcome((0, 0, 1, 0, 0)).counts == (300, 300, 1000, 0, 0, 700)
+    assert pair.outcome((1, 1, 0, 1, 0)).counts == (700, 700, 1000, 700, 700, 700)
+
+
+def test_a_partly_resectable_lesion_decides_by_the_part_that_is_avid() -> None:
+    """Avid for i < 5 (210). A can resect i < 7, B the rest: with B's marking all that is avid stays."""
+    low: Box = ((2, 7), *L1[1:])
+    high: Box = ((7, 12), *L1[1:])
+    spot: Box = ((2, 5), *L1[1:])
+    a = reading(filled(L1, L2), resectable=filled(low), avid=filled(spot))
+    b = reading(filled(L1, L2), resectable=filled(high), avid=filled(spot))
+    pair = compared(a, b)
+    assert pair.outcome((0, 0, 0, 0, 0)).counts[3:] == (210, 210, 210)
+    assert pair.outcome((0, 0, 1, 0, 0)).counts[3:] == (0, 0, 210)
+
+
+def test_a_lesion_is_avid_where_any_of_its_counterparts_is() -> None:
+    """B drew L1 as two and calls one avid; A calls L1 not avid. Without PET tumour voxels count."""
+    low: Box = (L1[0], (2, 6), L1[2])  # 280
+    high: Box = (L1[0], (7, 12), L1[2])  # 350
+    a = reading(filled(L1, L2), rows=(row("L1", avidity="not_avid"), row("L2", avidity="not_avid")))
+    # B by falling volume: high 350 is L1, L2 300 is L2, low 280 is L3.
+    words = (row("L1", avidity="avid"), row("L2", avidity="not_avid"), row("L3", avidity="not_avid"))
+    pair = compared(a, reading(filled(low, high, L2), rows=words))
+    assert pair.outcome((0, 0, 0, 0, 0)).counts[3:] == (0, 0, 0)
+    assert pair.outcome((0, 0, 0, 1, 0)).counts[3:] == (0, 700, 700)
+    assert pair.outcome((1, 1, 0, 0, 0)).counts[3:] == (0, 0, 0)

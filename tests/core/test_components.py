@@ -36,12 +36,14 @@ def labelled(dense: Bools, connectivity: int) -> tuple[NDArray[np.int64], int]:
 
 
 def assert_as_others_find_them(dense: Bools) -> None:
-    """Hold ours to the same partition as cc3d's for 6, 18, 26; the same number as SimpleITK's for 6 and 26."""
+    """Hold ours to cc3d's partition for 6, 18, 26 and to SimpleITK's number for 6 and 26."""
     for connectivity in CONNECTIVITIES:
         mine, count = labelled(dense, connectivity)
+        # An empty rim, because cc3d itself fails on some volumes of one row.
         theirs, their_count = cc3d.connected_components(
-            np.asfortranarray(dense), connectivity=connectivity, return_N=True
+            np.pad(dense, 1).astype(np.uint8), connectivity=connectivity, return_N=True
         )
+        theirs = theirs[1:-1, 1:-1, 1:-1]
         assert np.array_equal(mine > 0, dense)
         assert count == their_count
         pairs = {*zip(mine[dense].tolist(), theirs[dense].tolist(), strict=True)}

@@ -117,3 +117,28 @@ def test_a_missing_file_is_named(sources: CaseSources) -> None:
     (sources.folder / "tumour.nii.gz").unlink()
     with pytest.raises(InputFileError, match=r"^tumour\.nii\.gz: cannot be read"):
         take_fingerprint(sources)
+
+
+def test_it_does_not_depend_on_how_the_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative or absolute, with a mask that lies elsewhere: a rerun from another place is the same."""
+    folder = tmp_path / "case"
+    folder.mkdir()
+    (folder / "lesions.csv").write_bytes(b"lesion_id")
+    (tmp_path / "zzz.nii.gz").write_bytes(b"tumour")
+    monkeypatch.chdir(tmp_path)
+    hashes = {
+        take_fingerprint(
+            CaseSources(
+                folder=here,
+                subject="S1",
+                entries={
+                    "tumour": (RoleEntry(path=tmp_path / "zzz.nii.gz"),),
+                    "lesions": (RoleEntry(path=here / "lesions.csv"),),
+                },
+            )
+        ).sha256
+        for here in (folder, folder.relative_to(tmp_path))
+    }
+    assert len(hashes) == 1

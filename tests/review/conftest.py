@@ -111,6 +111,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """Return one person's browser: cookies and settings of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
+    context.set_default_timeout(20_000)
     yield context
     context.close()
 

@@ -74,7 +74,7 @@ def test_the_row_that_stood_goes_to_the_history_first(tmp_path: Path) -> None:
 
 
 def test_a_row_that_another_changed_is_not_replaced(tmp_path: Path) -> None:
-    """B saw A's first row; A changed it; B's mark is a conflict that names A; the table stays as A left it."""
+    """B saw A's first row; A changed it; B's mark is a conflict that names A; the table stays."""
     table = MarkTable(tmp_path / "lesions.csv")
     first = table.replace("L1", row("L1", Marking.RESECTABLE), seen="", by="A", at=AT).rows["L1"]
     table.replace("L1", row("L1", Marking.ABLATABLE), seen=token_of(first), by="A", at=AT)

@@ -213,7 +213,7 @@ def test_a_case_toml_without_a_table_is_told(sample: Sample) -> None:
     folder = sample("S12_slicer_segments")
     session = loaded(folder)
     assert any("--lesions lesions.csv" in told for told in session.notices)
-    mark(session, "L1", "unresectable")
+    mark(session, "L2", "unresectable")  # avid
     assert run_case(folder, load_protocol())["stratum"] == "stratum_2"
     assert run_case(folder, load_protocol(), lesions="lesions.csv")["stratum"] == "ineligible"
     assert state_of(session)["verdict"]["title"] == "Ineligible"

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from volstrat.case import run_case
+from volstrat.cohort import Shard, merge_cohorts, run_cohort
 from volstrat.errors import UsageError
+from volstrat.io.output import write_atomically
 from volstrat.io.protocol_files import load_protocol
+from volstrat.record import record_bytes
 from volstrat.verify import verify_output
 from volstrat.verify.changelog import changes_since
 from volstrat.verify.steps import STEPS, record_differences
@@ -260,6 +264,32 @@ def test_records_forged_together_with_their_receipts_are_told_by_the_trail(cohor
     """The run's last entry holds one hash over all records."""
     another_environment(cohort, lambda environment: environment.update(platform="linux-x"))
     assert [f.path for f in verified(cohort, only_hashes=True).files] == ["*/case.json"]
+
+
+def test_a_single_case_is_verified_where_its_folder_is_named(cohort: Cohort, tmp_path: Path) -> None:
+    """`volstrat case -o` leaves no run file; the other cases beside it were never meant."""
+    record = run_case(cohort.inputs / FIRST, load_protocol(None))
+    write_atomically(tmp_path / "case" / FIRST / "case.json", record_bytes(record))
+    with pytest.raises(UsageError, match="do not say where"):
+        verify_output(tmp_path / "case")
+    for inputs in (cohort.inputs / FIRST, cohort.inputs):
+        for only_hashes in (True, False):
+            result = verify_output(tmp_path / "case", inputs=inputs, only_hashes=only_hashes, workers=1)
+            assert (result.clean, result.subjects, result.trail) == (True, 1, None)
+
+
+def test_shards_and_their_merger_are_verified(cohort: Cohort, tmp_path: Path) -> None:
+    """A shard runs its own part again; a merger what its parts were made from."""
+    for number in (1, 2):
+        run_cohort(
+            cohort.inputs, tmp_path / f"part{number}", load_protocol(None), workers=1,
+            shard=Shard(number=number, of=2),
+        )  # fmt: skip
+    merge_cohorts([tmp_path / "part1", tmp_path / "part2"], tmp_path / "whole")
+    assert verify_output(tmp_path / "part1", workers=1).clean
+    assert verify_output(tmp_path / "whole", workers=1).clean
+    edit_nifti(cohort.inputs / FIRST / "tumour.nii.gz", add_voxel)
+    assert steps(verify_output(tmp_path / "whole", workers=1)) == {FIRST: "input_bytes"}
 
 
 def test_inputs_that_are_not_there_are_a_matter_of_usage(cohort: Cohort) -> None:

@@ -120,7 +120,8 @@ def _show(result: ComparisonResult, out: Path) -> None:
         )
     if len(result.adjudication) > 20:
         click.echo(f"     ... and {len(result.adjudication) - 20} more in adjudication.csv")
-    click.echo(f"{result.subjects} subjects; {out / 'agreement.html'}, {out / 'agreement.json'}")
+    many = "s" if result.subjects != 1 else ""
+    click.echo(f"{result.subjects} subject{many}; {out / 'agreement.html'}, {out / 'agreement.json'}")
 
 
 def _figure(estimate: dict[str, float | str | None]) -> str:

@@ -81,7 +81,7 @@ def verify(
 
 def _show(result: Verification) -> None:
     how = "hashes compared, nothing measured" if result.only_hashes else "measured again"
-    click.echo(f"{result.subjects} subjects, {how}.")
+    click.echo(f"{result.subjects} subject{'s' if result.subjects != 1 else ''}, {how}.")
     if result.trail is not None:
         faults = result.trail.faults
         click.echo(f"Trail: {result.trail.head.length} entries, {'whole' if not faults else 'NOT whole'}.")

@@ -217,8 +217,9 @@ def questions(subject: Mapping[str, Any]) -> list[str]:
 def _lesion_questions(lesion: Mapping[str, Any], a: str, b: str) -> list[tuple[float, str]]:
     in_a, in_b = lesion["a"], lesion["b"]
     if lesion["kind"] in {"only_a", "only_b"}:
-        one, name = (in_a, a) if in_a else (in_b, b)
-        text = f"{one['lesion_id']} in {name} alone ({_ml(one)}, {_place(one)}, {one['resectability']})"
+        one, name, other = (in_a, a, b) if in_a else (in_b, b, a)
+        what = f"{_ml(one)}, {_place(one)}, {one['resectability']}"
+        text = f"{one['lesion_id']} in {name}, not in {other} ({what})"
         return [(one["volume_ml"], text)]
     if lesion["kind"] == "part":
         return []

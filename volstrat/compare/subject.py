@@ -122,10 +122,9 @@ def _pair(
     a: dict[str, Any], b: dict[str, Any], cases: dict[str, ReadCase], settings: Settings, subject: str
 ) -> dict[str, Any]:
     names = (a["reading"], b["reading"])
-    for entry, other in ((a, b), (b, a)):
-        if entry["source"] == "absent":
-            where = "neither reading" if other["source"] == "absent" else f"reading {other['reading']} only"
-            return not_compared(*names, "only_in_one", f"{subject!r} is in {where}.")
+    absent = [entry["reading"] for entry in (a, b) if entry["source"] == "absent"]
+    if absent:
+        return not_compared(*names, "only_in_one", f"{subject!r} is not in reading {' and '.join(absent)}.")
     for entry in (a, b):
         if entry["error"] is not None:
             told = f"Reading {entry['reading']} failed: {entry['error']['message']}"

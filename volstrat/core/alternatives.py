@@ -15,23 +15,30 @@ from volstrat.core.attribution import AvidCounts, resolve
 from volstrat.core.findings import Finding
 from volstrat.core.marks import LesionRow, Marking
 from volstrat.core.measure import remark_case
+from volstrat.core.runs import expand, sorted_unique
 from volstrat.core.stratify import (
+    Stratum2Tally,
     assess,
-    assess_counts,
+    only_stratum,
+    possible_strata,
     stratum_1_predicate,
-    table_regions,
+    stratum_2_predicate,
     tally_stratum_1,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from volstrat.core.lesions import MarkedLesions
+    from numpy.typing import NDArray
+
+    from volstrat.core.attribution import Attribution, Resolved
     from volstrat.core.measure import Measurements
     from volstrat.core.protocol import Protocol
-    from volstrat.core.stratify import Assessment, Stratum
+    from volstrat.core.stratify import Assessment, Predicate, Stratum
 
 _DECISIONS = (Marking.RESECTABLE, Marking.ABLATABLE, Marking.UNRESECTABLE)
+_NO_WORD, _NOT_AVID, _AVID, _NOT_ASSESSED = range(4)
+_AVIDITY_CODES = {"": _NO_WORD, "not_avid": _NOT_AVID, "avid": _AVID}
 _AVIDITIES: tuple[Literal["avid", "not_avid"], ...] = ("avid", "not_avid")
 
 
@@ -53,16 +60,51 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
     A change that leaves the case without a stratum is none: it only says less.
     """
     found = []
-    overlapping = measured.lesions.overlapping
+    tallies = None if measured.lesions.overlapping else _Tallies(measured, assessment, protocol)
+    alike = _Alike(measured, assessment)
+    known: dict[tuple[object, ...], Stratum | None] = {}
     for row, to in _changes(measured, assessment):
-        if overlapping:
-            rows = {**measured.rows, row.lesion_id: row}
-            stratum = assess(remark_case(measured, rows, protocol), protocol).stratum
-        else:
-            stratum = _stratum_with(measured, assessment, row, protocol)
+        key = alike.key(row)
+        if key not in known:
+            if tallies is None:
+                rows = {**measured.rows, row.lesion_id: row}
+                known[key] = assess(remark_case(measured, rows, protocol), protocol).stratum
+            else:
+                known[key] = tallies.stratum_with(row)
+        stratum = known[key]
         if stratum is not None and stratum != assessment.stratum:
             found.append(Flip(lesion_id=row.lesion_id, to=to, stratum=stratum))
     return tuple(found)
+
+
+class _Alike:
+    """Tells which changes come to the same counts, so that thousands of specks are tried once.
+
+    Lesions are alike if they have as many voxels of each marking, the same marking as a whole and
+    the same PET field, and no avid voxel may belong to them; PET-only regions, if they have as many
+    voxels and the same marking.
+    """
+
+    def __init__(self, measured: Measurements, assessment: Assessment) -> None:
+        self._measured, self._assessment = measured, assessment
+        self._position = {lesion_id: n for n, lesion_id in enumerate(measured.lesions.ids)}
+        self._alone = np.full(measured.lesions.count, measured.lesions.overlapping)
+        if measured.attribution is not None:
+            self._alone[measured.attribution.row_lesion] = True
+
+    def key(self, row: LesionRow) -> tuple[object, ...]:
+        """Return what the stratum with this row depends on; the lesion itself where in doubt."""
+        words = (row.resectability, row.fdg_avidity)
+        measured, n = self._measured, self._position.get(row.lesion_id)
+        if n is None:
+            assert measured.attribution is not None
+            rank = int(row.lesion_id[1:]) - 1
+            voxels = int(measured.attribution.pet_only_measures.voxels[rank])
+            return ("region", voxels, self._assessment.region_marking[rank], *words)
+        if self._alone[n]:
+            return (row.lesion_id, *words)
+        own = measured.marked.own_voxels[n].tobytes()
+        return ("lesion", own, measured.marked.marking[n], bool(measured.covered[n]), *words)
 
 
 def _changes(measured: Measurements, assessment: Assessment) -> Iterator[tuple[LesionRow, str]]:
@@ -85,92 +127,155 @@ def _changes(measured: Measurements, assessment: Assessment) -> Iterator[tuple[L
         yield replace(row, fdg_avidity="not_avid"), "not_avid"
 
 
-def _stratum_with(
-    measured: Measurements, assessment: Assessment, row: LesionRow, protocol: Protocol
-) -> Stratum | None:
-    """Return the stratum with one row replaced, where lesions do not overlap."""
-    changed = replace(measured, rows={**measured.rows, row.lesion_id: row})
-    if row.lesion_id in measured.lesions.ids:
-        lesion = measured.lesions.ids.index(row.lesion_id)
+class _Tallies:
+    """What the predicates rest on, as arrays, so that a changed row costs little.
+
+    Only where lesions do not overlap: then a row changes voxels of its own lesion alone.
+    """
+
+    def __init__(self, measured: Measurements, assessment: Assessment, protocol: Protocol) -> None:
+        self._measured, self._assessment, self._protocol = measured, assessment, protocol
+        ids = measured.lesions.ids
+        self._position = {lesion_id: n for n, lesion_id in enumerate(ids)}
+        self._marking = np.array([-1 if m is None else m for m in measured.marked.marking], dtype=np.int64)
+        rows = (measured.rows.get(i) for i in ids)
+        words = ("" if row is None else row.fdg_avidity or "" for row in rows)
+        self._table = np.array([_AVIDITY_CODES[word] for word in words], dtype=np.int64)
+        self._near = None
+        if measured.attribution is not None and assessment.resolved is not None:
+            self._near = _AvidNear(measured.attribution, assessment.resolved)
+
+    def stratum_with(self, row: LesionRow) -> Stratum | None:
+        """Return the stratum with one row replaced."""
+        n = self._position.get(row.lesion_id)
+        if n is None:
+            return self._with_region(row, int(row.lesion_id[1:]) - 1)
+        marking, table = self._marking.copy(), self._table.copy()
+        table[n] = _AVIDITY_CODES[row.fdg_avidity or ""]
+        total = self._measured.marked.total_voxels
         if row.resectability is not None:
-            changed = replace(changed, marked=_with_marking(measured.marked, lesion, row.resectability))
-        if _is_stratum_1(changed, protocol):
-            return "stratum_1"
-        counts = _counts_around(changed, assessment, lesion)
-    else:
-        counts = _counts_of_region(changed, assessment, int(row.lesion_id[1:]) - 1)
-    return assess_counts(changed, None, counts, protocol).stratum
+            marking[n] = row.resectability
+            own = self._measured.marked.own_voxels[n]
+            total = total - own
+            total[row.resectability] += own.sum()
+        first = self._first(total, self._assessment.region_marking, self._assessment.dismissed)
+        if first.holds and self._protocol.both_fit == "stratum_1":
+            return "stratum_1"  # and avid disease need not be counted
+        counts = None if self._near is None else self._near.counts(n, marking, table == _NOT_AVID)
+        return self._concluded(first, marking, table, counts)
+
+    def _with_region(self, row: LesionRow, rank: int) -> Stratum | None:
+        measured, before = self._measured, self._assessment
+        assert measured.attribution is not None
+        assert before.resolved is not None
+        to = Marking.UNKNOWN if row.resectability is None else row.resectability
+        markings = (*before.region_marking[:rank], to, *before.region_marking[rank + 1 :])
+        dismissed = before.dismissed | {rank} if row.fdg_avidity == "not_avid" else before.dismissed
+        first = self._first(measured.marked.total_voxels, markings, dismissed)
+        voxels = int(measured.attribution.pet_only_measures.voxels[rank])
+        by_marking = before.resolved.counts.by_marking.copy()
+        by_marking[before.region_marking[rank]] -= voxels
+        if rank not in dismissed:
+            by_marking[to] += voxels
+        counts = replace(before.resolved.counts, by_marking=by_marking)
+        return self._concluded(first, self._marking, self._table, counts)
+
+    def _first(
+        self, total: NDArray[np.int64], markings: Sequence[Marking], dismissed: frozenset[int]
+    ) -> Predicate:
+        marked = replace(self._measured.marked, total_voxels=total)
+        tally = tally_stratum_1(replace(self._measured, marked=marked), markings, dismissed, self._protocol)
+        return stratum_1_predicate(tally, self._protocol)
+
+    def _concluded(
+        self,
+        first: Predicate,
+        marking: NDArray[np.int64],
+        table: NDArray[np.int64],
+        counts: AvidCounts | None,
+    ) -> Stratum | None:
+        measured, own = self._measured, self._measured.marked.own_voxels
+        without: tuple[Marking | None, ...] = ()
+        if counts is None:
+            avidity = np.where(table == _NO_WORD, _NOT_ASSESSED, table)
+            whole = (avidity == _AVID) & (marking >= 0)
+            voxels = np.bincount(marking[whole], own[whole].sum(axis=1), minlength=4).astype(np.int64)
+            voxels += own[(avidity == _AVID) & (marking < 0)].sum(axis=0)
+        else:
+            held = counts.lesion_voxels > 0
+            told = np.where(measured.covered, _NOT_AVID, _NOT_ASSESSED)
+            avidity = np.where(table == _NO_WORD, np.where(held, _AVID, told), table)
+            voxels = counts.by_marking
+            without = _markings_of(marking[(avidity == _AVID) & ~held])
+        tally = Stratum2Tally(
+            unit="tumour" if counts is None else "pet",
+            voxels=(int(voxels[0]), int(voxels[1]), int(voxels[2]), int(voxels[3])),
+            avid_without_voxels=without,
+            unassessed=_markings_of(marking[avidity == _NOT_ASSESSED]),
+            empty_tumour=measured.lesions.count == 0,
+            pet_read=counts is not None,
+        )
+        second = stratum_2_predicate(tally, self._protocol)
+        return only_stratum(possible_strata(first, second, tally, self._protocol))
 
 
-def _is_stratum_1(measured: Measurements, protocol: Protocol) -> bool:
-    """Tell whether stratum 1 holds for certain and is all that matters: avid disease need not be counted."""
-    if protocol.both_fit != "stratum_1" or not measured.lesions.count:
-        return False
-    region_marking, dismissed = table_regions(measured)
-    tally = tally_stratum_1(measured, region_marking, dismissed, protocol)
-    return stratum_1_predicate(tally, protocol).holds is True
+def _markings_of(codes: NDArray[np.int64]) -> tuple[Marking | None, ...]:
+    """Each marking that occurs, once: the predicates ask only whether there is one."""
+    present = np.bincount(codes + 1, minlength=len(Marking) + 1)
+    return tuple(None if n == 0 else Marking(n - 1) for n in np.flatnonzero(present).tolist())
 
 
-def _with_marking(marked: MarkedLesions, lesion: int, to: Marking) -> MarkedLesions:
-    """Mark one lesion throughout, where lesions do not overlap."""
-    own = marked.own_voxels.copy()
-    whole = int(own[lesion].sum())
-    total = marked.total_voxels - own[lesion]
-    total[to] += whole
-    own[lesion] = 0
-    own[lesion, to] = whole
-    return replace(
-        marked,
-        worst=np.where(marked.lesion == lesion, int(to), marked.worst),
-        own_voxels=own,
-        worst_voxels=own,
-        total_voxels=total,
-        marking=(*marked.marking[:lesion], to, *marked.marking[lesion + 1 :]),
-    )
+class _AvidNear:
+    """The avid voxels round each lesion, to count them again where its row changes."""
+
+    def __init__(self, attribution: Attribution, before: Resolved) -> None:
+        self._attribution, self._before = attribution, before
+        size = attribution.voxels.size
+        lesions = before.counts.lesion_voxels.size
+        self._rows_of_lesion = _Buckets(attribution.row_lesion, lesions)
+        self._rows_of_voxel = _Buckets(attribution.row_voxel, size)
+        self._pairs_of_voxel = _Buckets(before.pair_voxel, size)
+
+    def counts(self, lesion: int, marking: NDArray[np.int64], not_avid: NDArray[np.bool_]) -> AvidCounts:
+        """Return the counts with a lesion marked otherwise; -1 is a lesion without one marking."""
+        a, before = self._attribution, self._before
+        mine = sorted_unique(a.row_voxel[self._rows_of_lesion.of(np.array([lesion]))])
+        if not mine.size:
+            return before.counts
+        rows = self._rows_of_voxel.of(mine)
+        local = sorted_unique(a.row_lesion[rows])
+        part = replace(
+            a,
+            voxels=a.voxels[mine],
+            region=a.region[mine],
+            far=a.far[mine],
+            row_voxel=np.searchsorted(mine, a.row_voxel[rows]),
+            row_lesion=np.searchsorted(local, a.row_lesion[rows]),
+            row_marking=a.row_marking[rows],
+            row_held=a.row_held[rows],
+        )
+        words = [None if m < 0 else Marking(m) for m in marking[local].tolist()]
+        removed = np.flatnonzero(not_avid[local]).tolist()
+        after = resolve(part, marking=words, not_avid=removed, region_marking=(), dismissed=()).counts
+        old = before.marking[mine]
+        by_marking = before.counts.by_marking + after.by_marking
+        by_marking -= np.bincount(old[old >= 0], minlength=len(Marking))
+        lesion_voxels = before.counts.lesion_voxels.copy()
+        left = np.searchsorted(local, before.pair_lesion[self._pairs_of_voxel.of(mine)])
+        lesion_voxels[local] += after.lesion_voxels - np.bincount(left, minlength=local.size)
+        return AvidCounts(by_marking=by_marking, lesion_voxels=lesion_voxels)
 
 
-def _counts_around(changed: Measurements, assessment: Assessment, lesion: int) -> AvidCounts | None:
-    """Count avid voxels again where one lesion has a share in them."""
-    attribution, before = changed.attribution, assessment.resolved
-    if attribution is None or before is None:
-        return None
-    part = attribution.around(lesion)
-    if not part.voxels.size:
-        return before.counts
-    where = np.searchsorted(attribution.voxels, part.voxels)
-    old = before.marking[where]
-    inside = np.isin(before.pair_voxel, where)
-    region_marking, dismissed = table_regions(changed)
-    ids = changed.lesions.ids
-    after = resolve(
-        part,
-        marking=changed.marked.marking,
-        not_avid=[
-            n for n, i in enumerate(ids) if i in changed.rows and changed.rows[i].fdg_avidity == "not_avid"
-        ],
-        region_marking=region_marking,
-        dismissed=dismissed,
-    ).counts
-    gone = np.bincount(old[old >= 0], minlength=len(Marking))
-    left = np.bincount(before.pair_lesion[inside], minlength=len(ids))
-    return AvidCounts(
-        by_marking=before.counts.by_marking - gone + after.by_marking,
-        lesion_voxels=before.counts.lesion_voxels - left + after.lesion_voxels,
-    )
+class _Buckets:
+    """Where each number occurs in an array."""
 
+    def __init__(self, numbers: NDArray[np.int64], count: int) -> None:
+        self._order = np.argsort(numbers, kind="stable")
+        self._edge = np.searchsorted(numbers[self._order], np.arange(count + 1))
 
-def _counts_of_region(changed: Measurements, assessment: Assessment, rank: int) -> AvidCounts | None:
-    """Count avid voxels again where one PET-only region is marked otherwise."""
-    attribution, before = changed.attribution, assessment.resolved
-    if attribution is None or before is None:
-        return None
-    voxels = int(attribution.pet_only_measures.voxels[rank])
-    region_marking, dismissed = table_regions(changed)
-    by_marking = before.counts.by_marking.copy()
-    by_marking[assessment.region_marking[rank]] -= voxels
-    if rank not in dismissed:
-        by_marking[region_marking[rank]] += voxels
-    return AvidCounts(by_marking=by_marking, lesion_voxels=before.counts.lesion_voxels)
+    def of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return all places of some numbers."""
+        return self._order[expand(self._edge[numbers], self._edge[numbers + 1])]
 
 
 def stratum_without(measured: Measurements, left_out: Sequence[int], protocol: Protocol) -> Stratum | None:

@@ -11,14 +11,14 @@ nor storage order decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from volstrat.core.components import connected_components
 from volstrat.core.grid import TIE_MM
-from volstrat.core.lesions import falling_volume_rank, measure_runs
+from volstrat.core.lesions import falling_volume_rank, measure_runs, refuse_specks
 from volstrat.core.marks import Marking
 from volstrat.core.projection import project
 from volstrat.core.runs import LabelRuns, expand, sorted_unique, split_rows
@@ -178,8 +178,15 @@ def attribute(
         On the tumour grid.
     avid : VoxelRuns
         On ``avid_grid``, in the tumour's frame of reference.
+
+    Raises
+    ------
+    NoisyMaskError
+        If there are more than 10,000 avid regions.
     """
     found = connected_components(avid, avid_grid, connectivity=26)
+    hint = "Clean the avid mask, or raise the threshold of the avidity rule."
+    refuse_specks(found.count, "FDG-avid disease", hint=hint)
     voxels = expand(found.starts, found.stops)
     centres = avid_grid.to_mm(avid_grid.unravel(voxels))
     tumour = _Tumour(lesions.grid, marked)
@@ -496,7 +503,10 @@ def _pet_only(
     position[alone] = np.arange(alone.size)
     mine = position[component] >= 0 if component.size else np.empty(0, bool)
     first, last, owner = split_rows(starts[mine], stops[mine], grid.shape[0], position[component[mine]])
-    unsorted = measure_runs(grid, first, last, owner, alone.size)
-    rank = falling_volume_rank(unsorted.voxels, unsorted.centroid_mm)
+    found = measure_runs(grid, first, last, owner, alone.size)
+    rank = falling_volume_rank(found.voxels, found.centroid_mm)
     position[alone] = rank
-    return position, measure_runs(grid, first, last, rank[owner] if owner.size else owner, alone.size)
+    order = np.argsort(rank)
+    return position, replace(
+        found, **{field.name: getattr(found, field.name)[order] for field in fields(found)}
+    )

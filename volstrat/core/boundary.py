@@ -151,7 +151,7 @@ def _pieces_of_surface(grid: VoxelGrid, faces: Faces) -> Iterator[_Surface]:
 
 def _areas(grid: VoxelGrid, faces: Faces) -> Float64s:
     """Area of each piece of surface, mm2; the faces start with a low end."""
-    area = grid.voxel_volume_mm3 / grid.spacing_mm[faces.axis] * faces.normal[faces.axis]
+    area: Float64s = faces.normal[faces.axis] * (grid.voxel_volume_mm3 / grid.spacing_mm[faces.axis])
     area[::2] *= -1
     return area
 
@@ -164,13 +164,13 @@ def _meetings(faces: Faces, step_mm: float) -> tuple[Float64s, Float64s]:
     """
     out_mm, in_mm = np.full(faces.place.size, np.inf), np.full(faces.place.size, np.inf)
     low, high = faces.normal[:, ::2], faces.normal[:, 1::2]
-    wide = (faces.place[1::2] - faces.place[::2] + 1) * step_mm
+    wide = (faces.place[1::2] - faces.place[::2] + 1).astype(np.float64) * step_mm
     opening = 1 - (low * high).sum(axis=0)
     in_mm[::2] = _meeting(wide, high[faces.axis], opening)
     in_mm[1::2] = _meeting(wide, -low[faces.axis], opening)
     line = faces.place // faces.shape[0]
     left, right = faces.normal[:, 1:-1:2], faces.normal[:, 2::2]
-    gap = (faces.place[2::2] - faces.place[1:-1:2] - 1) * step_mm
+    gap = (faces.place[2::2] - faces.place[1:-1:2] - 1).astype(np.float64) * step_mm
     # Beyond the end of a line nothing is met: as if planes were parallel.
     opening = np.where(line[1:-1:2] == line[2::2], 1 - (left * right).sum(axis=0), 0.0)
     out_mm[1:-1:2] = _meeting(gap, -right[faces.axis], opening)

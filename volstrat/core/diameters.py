@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Float64s = NDArray[np.float64]
 
 _ROUNDS = 16
-_PAIRS_AT_ONCE = 2_000_000
+_PAIRS_AT_ONCE = 1 << 16  # fits the cache, and is too small for a BLAS to start threads
 _DIRECTIONS = 8
 
 

@@ -193,14 +193,16 @@ class VoxelGrid:
         -------
         array of int64, (n, 3)
         """
-        slack = TIE_MM * np.sqrt((self._inverse[:3, :3] ** 2).sum(axis=1))
+        slack = (TIE_MM * np.sqrt((self._inverse[:3, :3] ** 2).sum(axis=1))).tolist()
         upward = _points_upward(self.directions)
-        # A face at m + 0.5: the voxel above it wins where the axis points upward, else the one below.
-        shifted = continuous + 0.5 + np.where(upward, slack, -slack)
-        lower = np.where(upward, np.floor(shifted), np.ceil(shifted) - 1).astype(np.int64)
-        last = np.array(self.shape) - 1
-        inside = ((continuous >= -0.5 - slack) & (continuous <= last + 0.5 + slack)).all(axis=-1)
-        voxel: NDArray[np.int64] = np.clip(lower, 0, last)
+        voxel = np.empty(continuous.shape, dtype=np.int64, order="F")
+        inside = np.ones(continuous.shape[:-1], dtype=bool)
+        for axis in range(3):
+            at, edge, last = continuous[..., axis], slack[axis], self.shape[axis] - 1
+            # A face at m + 0.5: the voxel above it wins where the axis points upward, else the one below.
+            lower = np.floor(at + 0.5 + edge) if upward[axis] else np.ceil(at + 0.5 - edge) - 1
+            inside &= (at >= -0.5 - edge) & (at <= last + 0.5 + edge)
+            voxel[..., axis] = np.clip(lower, 0, last, out=lower)
         voxel[~inside] = -1
         return voxel
 

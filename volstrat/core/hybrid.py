@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from volstrat.core.lesions import MarkedLesions
     from volstrat.core.protocol import Protocol
 
     Int64s = NDArray[np.int64]
@@ -104,7 +105,7 @@ class HybridMaker:
             own_markings(r.lesions, resectable=r.masks.resectable, table=_table(r)) for r in readings
         )
         self.clusters = self._clusters()
-        self._attributions: dict[tuple[int, ...], Attribution | None] = {}
+        self._attributions: dict[tuple[int, ...], tuple[Attribution | None, NDArray[np.bool_]]] = {}
 
     def _clusters(self) -> tuple[Cluster, ...]:
         found = [self._cluster(members) for members in _joined(self.matching)]
@@ -115,10 +116,12 @@ class HybridMaker:
         return Cluster(
             members=members,
             same_contour=voxels[0].same_as(voxels[1]) and len(members[0]) == len(members[1]),
-            same_marking=self._same_marking(members, voxels[0].union(voxels[1])),
+            same_marking=self._same_marking(members, voxels),
         )
 
-    def _same_marking(self, members: tuple[tuple[int, ...], tuple[int, ...]], voxels: VoxelRuns) -> bool:
+    def _same_marking(
+        self, members: tuple[tuple[int, ...], tuple[int, ...]], voxels: Sequence[VoxelRuns]
+    ) -> bool:
         words = [{r.marked.marking[n] for n in side} for r, side in zip(self.readings, members, strict=True)]
         if words[0] == words[1] and len(words[0]) == 1 and None not in words[0]:
             return True
@@ -131,40 +134,25 @@ class HybridMaker:
         masks = [r.masks.resectable for r in self.readings]
         if masks[0] is None or masks[1] is None:
             return masks[0] is masks[1]
-        return masks[0].intersection(voxels).same_as(masks[1].intersection(voxels))
+        both = voxels[0].union(voxels[1])
+        return masks[0].intersection(both).same_as(masks[1].intersection(both))
 
     def make(self, *, detection: int, contour: int, marking: int, avidity: int) -> Measurements:
         """Return the hybrid; each argument says from which reading, 0 or 1."""
         if detection == contour == marking == avidity:
             return self.readings[detection]
         picks = self._picks(detection, contour)
-        lesions, measures = self._assembled(picks)
-        pieces = self._marked_pieces(picks, marking)
-        marked = tally_markings(lesions, pieces, self._protocol)
-        source = self.readings[avidity]
-        rule = replace(self._protocol, avidity=self._protocols[avidity].avidity)
-        avid, covered = avid_disease(source.masks, lesions, rule)
-        partial = None in marked.marking
-        key = (detection, contour, avidity, marking if partial or lesions.overlapping else -1)
-        if key not in self._attributions:
-            self._attributions[key] = (
-                None
-                if avid is None
-                else attribute(
-                    lesions,
-                    marked,
-                    avid=avid.voxels,
-                    avid_grid=avid.grid,
-                    distance_mm=self._protocol.attribution_distance_mm,
-                )
-            )
-        attribution = self._attributions[key]
+        lesions, measures = self._assembled(detection, contour, picks)
+        marked = tally_markings(lesions, self._marked_pieces(picks, marking), self._protocol)
+        attribution, covered = self._attributed(
+            lesions, marked, detection=detection, contour=contour, marking=marking, avidity=avidity
+        )
         rows = {
             **self._lesion_rows(picks, lesions.ids, avidity),
             **self._region_rows(attribution, marking=marking, avidity=avidity),
         }
         return Measurements(
-            masks=source.masks,
+            masks=self.readings[avidity].masks,
             lesions=lesions,
             measures=measures,
             marked=marked,
@@ -176,13 +164,50 @@ class HybridMaker:
             mark_findings=(),
         )
 
+    def _attributed(
+        self,
+        lesions: Lesions,
+        marked: MarkedLesions,
+        *,
+        detection: int,
+        contour: int,
+        marking: int,
+        avidity: int,
+    ) -> tuple[Attribution | None, NDArray[np.bool_]]:
+        """Attribute one reading's avid voxels to the hybrid's lesions, once for all markings if possible."""
+        depends = None in marked.marking or lesions.overlapping
+        source = self.readings[avidity]
+        if detection == contour == avidity and not depends:
+            return source.attribution, source.covered
+        key = (detection, contour, avidity, marking if depends else -1)
+        if key not in self._attributions:
+            rule = replace(self._protocol, avidity=self._protocols[avidity].avidity)
+            avid, covered = avid_disease(source.masks, lesions, rule)
+            distance_mm = self._protocol.attribution_distance_mm
+            self._attributions[key] = (
+                None
+                if avid is None
+                else attribute(
+                    lesions, marked, avid=avid.voxels, avid_grid=avid.grid, distance_mm=distance_mm
+                ),
+                covered,
+            )
+        return self._attributions[key]
+
     def _picks(self, detection: int, contour: int) -> list[_Pick]:
         """Lesions of the hybrid: which reading's, which lesion, and its cluster."""
         picks = [_Pick(contour, n, c) for c in self.clusters for n in c.members[contour]]
         only = self.matching.only_in_b if detection else self.matching.only_in_a
-        return [*picks, *(_Pick(detection, label - 1, None) for label in only)]
+        picks += [_Pick(detection, label - 1, None) for label in only]
+        if detection == contour:  # all lesions of one reading: in its own order
+            picks.sort(key=lambda pick: pick.lesion)
+        return picks
 
-    def _assembled(self, picks: Sequence[_Pick]) -> tuple[Lesions, LesionMeasures]:
+    def _assembled(
+        self, detection: int, contour: int, picks: Sequence[_Pick]
+    ) -> tuple[Lesions, LesionMeasures]:
+        if detection == contour:
+            return self.readings[contour].lesions, self.readings[contour].measures
         parts = []
         for reading, r in enumerate(self.readings):
             number = self._numbers(picks, reading)
@@ -198,8 +223,7 @@ class HybridMaker:
             stops=stops[order],
             lesion=lesion[order],
         )
-        rows = [(self.readings[p.reading].measures, p.lesion) for p in picks]
-        return lesions, _measures_of(rows)
+        return lesions, _measures_of([(self.readings[p.reading].measures, p.lesion) for p in picks])
 
     def _numbers(self, picks: Sequence[_Pick], reading: int) -> Int64s:
         """For each lesion of a reading its position in the hybrid, or -1."""

@@ -14,6 +14,7 @@ from volstrat.core.grid import VoxelGrid
 from volstrat.core.marks import PARTIAL, Marking
 from volstrat.core.protocol import reaches_percent
 from volstrat.core.runs import VoxelRuns, covered_twice, cut_at, split_rows
+from volstrat.errors import NoisyMaskError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     Float64s = NDArray[np.float64]
 
 Instances = Literal["labels", "components"]
+_MOST_LESIONS = 10_000
+"""More than any patient has, or any reader could mark; also of PET regions."""
+_MOST_RUNS = 2_000_000
+"""Of tumour: ten times what a body full of metastases has at CT resolution."""
 _POSITION_STEP_MM = 1e-3
 _POSITION_OFFSET = 0.318309886  # keeps round coordinates away from the edges of a step
 
@@ -142,7 +147,15 @@ def find_lesions(
     ----------
     entries : sequence of TumourEntry
         Masks on ``grid``.
+
+    Raises
+    ------
+    NoisyMaskError
+        If there are more than 10,000 lesions, or millions of voxels without neighbours.
     """
+    if sum(entry.mask.runs.starts.size for entry in entries) > _MOST_RUNS:
+        msg = f"The tumour falls into more than {_MOST_RUNS:,} separate runs of voxels; it looks like noise."
+        raise NoisyMaskError(msg, hint="Give the tumour mask; a map of probabilities needs a `threshold`.")
     undecided = {label for e in entries if e.instances is None for label in e.mask.labels}
     labelled: dict[int, VoxelRuns] = {}
     pooled = VoxelRuns.empty()
@@ -161,6 +174,8 @@ def find_lesions(
     parts.append((components.starts, components.stops, rank[components.component] + len(numbers)))
     numbers.extend(range(after + 1, after + 1 + components.count))
     lesions = _assemble(grid, numbers, parts, protocol, findings)
+    hint = "Clean the mask, or leave specks out with `minimum_voxels` in the protocol."
+    refuse_specks(lesions.count, "tumour", hint=hint)
     twice = covered_twice(lesions.starts, lesions.stops).count
     if twice:
         ml = twice * grid.voxel_volume_mm3 / 1000
@@ -171,6 +186,18 @@ def find_lesions(
             Finding(code="overlapping_lesions", severity="warning", message=message, where="tumour")
         )
     return lesions, tuple(findings)
+
+
+def refuse_specks(count: int, what: str, *, hint: str) -> None:
+    """Refuse a mask that falls into more pieces than lesions or PET regions there can be.
+
+    Raises
+    ------
+    NoisyMaskError
+    """
+    if count > _MOST_LESIONS:
+        msg = f"The {what} falls into {count:,} pieces, more than {_MOST_LESIONS:,}; it looks like noise."
+        raise NoisyMaskError(msg, hint=hint)
 
 
 def _labelled_parts(

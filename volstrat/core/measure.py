@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.core.attribution import attribute
-from volstrat.core.avidity import AvidityInputs, evaluate_rules
 from volstrat.core.boundary import ShiftedVolumes
 from volstrat.core.findings import Finding
 from volstrat.core.grid import TIE_MM
@@ -125,7 +124,11 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
     told = _avid_by_rule(masks, lesions, covered, protocol)
     rows = _by_id(masks.rows)
     marked = _mark(masks, lesions, rows, protocol)
-    found = _attributions(masks, lesions, marked, [rule.avid for rule in told], protocol)
+    own = marked
+    if not lesions.overlapping and any(row.resectability is not None for row in rows.values()):
+        # Then avid voxels take the mask's marking whatever the table says: the result serves any table.
+        own = _mark(masks, lesions, {}, protocol)
+    found = _attributions(masks, lesions, own, [rule.avid for rule in told], protocol)
     for row in rows.values():
         _check_row(row, lesions, found[0])
     return Measurements(
@@ -202,13 +205,7 @@ def _attributions(
     avid: Sequence[Avid | None],
     protocol: Protocol,
 ) -> list[Attribution | None]:
-    """Attribute each avid set.
-
-    Where lesions do not overlap, voxels carry the mask's marking even if the table has another for
-    the lesion: so the result serves any table.
-    """
-    if not lesions.overlapping:
-        marked = _mark(masks, lesions, {}, protocol)
+    """Attribute each avid set."""
     distance = protocol.attribution_distance_mm
     return [
         None
@@ -257,6 +254,8 @@ def _avid_by_rule(masks: CaseMasks, lesions: Lesions, covered: Bools, protocol: 
     on_suv = [rule for rule in rules if rule.needs_suv] if masks.suv is not None else []
     results = {}
     if on_suv and masks.suv is not None:
+        from volstrat.core.avidity import AvidityInputs, evaluate_rules  # most cases do without
+
         inputs = AvidityInputs(
             suv=masks.suv,
             tumour=LabelRuns(lesions.starts, lesions.stops, lesions.lesion + 1),

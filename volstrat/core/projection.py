@@ -78,6 +78,8 @@ def continuous_indices(
     base = first @ relative[:3, :3].T + relative[:3, 3]
     along = expand(np.zeros_like(lengths), lengths)
     continuous = np.empty((along.size, 3), dtype=np.float64, order="F")
-    for axis in range(3):
-        continuous[:, axis] = np.repeat(base[:, axis], lengths) + along * relative[axis, 0]
+    for axis, step in enumerate(relative[:3, 0].tolist()):
+        continuous[:, axis] = np.repeat(base[:, axis], lengths)
+        if step:
+            continuous[:, axis] += along * step
     return continuous

@@ -249,10 +249,9 @@ def _obstacles(measured: Measurements, assessment: Assessment, protocol: Protoco
 
 def _counting_errors(measured: Measurements) -> tuple[float, ...]:
     spacing = measured.lesions.grid.spacing_mm
-    return tuple(
-        counting_error_percent(equivalent_diameter_mm(1000 * ml), spacing)
-        for ml in measured.measures.volume_ml.tolist()
-    )
+    sizes, size_of = np.unique(measured.measures.volume_ml, return_inverse=True)
+    errors = [counting_error_percent(equivalent_diameter_mm(1000 * ml), spacing) for ml in sizes.tolist()]
+    return tuple(errors[n] for n in size_of.tolist())
 
 
 def _counting(measured: Measurements, assessment: Assessment, protocol: Protocol) -> tuple[Finding, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.core.runs import LabelRuns
-from volstrat.errors import MaskValueError
+from volstrat.errors import MaskValueError, NoisyMaskError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ _FLUSH_WORDS = 1 << 17
 _INTEGRAL_WITHIN = 1e-6
 _LARGEST_LABEL = 2**31 - 1
 _ZEROS = bytes(1 << 18)
+_MOST_RUNS = 10_000_000
+"""Room for a map of every organ of a whole body, and yet memory stays below a gigabyte."""
 _WORDS_PER_KEPT = 8  # a piece is sparse where at most one word in so many holds anything
 
 
@@ -48,6 +50,8 @@ class RunScanner:
     MaskValueError
         From `feed` and `finish`: a value is NaN, infinite, negative, not integral (beyond 1e-6
         after scaling) or no 31-bit label, and no threshold was given.
+    NoisyMaskError
+        From `feed` and `finish`: there are more than ten million runs.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class RunScanner:
         self._at: list[Int64s] = []
         self._kept = 0
         self._parts: list[Segments] = []
+        self._runs = 0
 
     @property
     def bytes_fed(self) -> int:
@@ -168,6 +173,13 @@ class RunScanner:
             starts, stops, labels = starts[tumour], stops[tumour], labels[tumour]
         if starts.size:
             self._parts.append(_joined(starts, stops, labels))
+            self._runs += self._parts[-1][0].size
+            if self._runs > _MOST_RUNS:
+                msg = (
+                    f"{self._where}: holds more than {_MOST_RUNS:,} separate runs of voxels, where a "
+                    "segmentation has thousands; it looks like an image or noise."
+                )
+                raise NoisyMaskError(msg, hint="Give a mask; a map of probabilities needs a `threshold`.")
 
     @property
     def _plain(self) -> bool:

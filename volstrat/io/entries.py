@@ -215,6 +215,7 @@ class EntryReader:
         if self._library is None:
             return ()
         known = {entry.path for entries in self._sources.entries.values() for entry in entries}
+        known |= set(self._sources.folder.glob("lesions*.csv"))  # readers' tables and their history
         found = self._library.findings(known=known, told=self._told)
         return tuple(finding for finding in found if finding.code != "thick_slices")
 

@@ -79,7 +79,7 @@ def take_fingerprint(sources: CaseSources) -> Fingerprint:
             role: [_values(entry, sources.folder) for entry in entries]
             for role, entries in sorted(sources.entries.items())
         },
-        "files": [[_relative(path, sources.folder), state.sha256] for path, state in files.items()],
+        "files": sorted([_relative(path, sources.folder), state.sha256] for path, state in files.items()),
     }
     text = json.dumps(told, sort_keys=True)
     return Fingerprint(sha256=hashlib.sha256(text.encode()).hexdigest(), files=files)

@@ -27,7 +27,6 @@ from volstrat.core.mask import Mask
 from volstrat.core.runs import LabelRuns
 from volstrat.core.scan import RunScanner
 from volstrat.errors import FormatError
-from volstrat.io import metaimage, nifti, nrrd
 from volstrat.io.stream import SourceFile, start_of_voxels
 
 if TYPE_CHECKING:
@@ -50,12 +49,6 @@ _FORMATS = {
     ".nhdr": "nrrd",
     ".mha": "metaimage",
     ".mhd": "metaimage",
-}
-_READERS = {
-    "nifti": nifti.read_header,
-    "nrrd": nrrd.read_header,
-    "seg.nrrd": nrrd.read_header,
-    "metaimage": metaimage.read_header,
 }
 
 
@@ -228,7 +221,18 @@ def _opened(path: Path, digest: Digest | None) -> Iterator[tuple[VolumeHeader, D
             msg, hint="Name the header file (.hdr, .nhdr, .mhd) where header and data are apart."
         )
     with SourceFile(path, digest) as source:
-        yield _READERS[named](path, source)
+        yield _read_header(named, path, source)
+
+
+def _read_header(named: str, path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder | None]:
+    """Read a header by the module of its format, which is loaded when a file asks for it."""
+    if named == "nifti":
+        from volstrat.io.nifti import read_header
+    elif named == "metaimage":
+        from volstrat.io.metaimage import read_header
+    else:
+        from volstrat.io.nrrd import read_header
+    return read_header(path, source)
 
 
 def _pieces(header: VolumeHeader, attached: Decoder | None, digest: Digest) -> Iterator[bytes]:

@@ -108,7 +108,7 @@ def by_rerun(
                 new[subject] = (data, record, found.receipts.get(subject, {}))
         if len(roots) == 1 and run is not None:
             tables = _compared_tables(out, Path(scratch) / "0", run)
-        return list(_compared(records, new, _Cases(roots, out), protocol)), tables
+        return list(_compared(records, new, _Cases(roots, out), protocol, whole=run is not None)), tables
 
 
 def _compared_tables(out: Path, again: Path, run: Mapping[str, Any]) -> list[FileFault]:
@@ -170,8 +170,11 @@ def _compared(
     new: Mapping[str, tuple[bytes, dict[str, Any], dict[str, Any]]],
     cases: _Cases,
     protocol: LoadedProtocol,
+    *,
+    whole: bool,
 ) -> Iterator[SubjectDifferences]:
-    for subject in sorted({*records.by_subject, *new}):
+    """Compare record by record; single cases (not ``whole``) were run on purpose, and others not."""
+    for subject in sorted({*records.by_subject, *(new if whole else ())}):
         if subject not in new or subject not in records.by_subject:
             there = subject in records.by_subject
             gone = Difference(
@@ -207,7 +210,7 @@ def by_hashes(
     """Compare hashes and versions; nothing is measured."""
     cases = _Cases(_roots(run, inputs), out)
     now = environment()
-    for subject in sorted({*records.by_subject, *cases.all()}):
+    for subject in sorted({*records.by_subject, *(() if run is None else cases.all())}):
         if subject not in records.by_subject or subject not in cases.all():
             there = subject in records.by_subject
             what = Difference(
