@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -43,6 +44,10 @@ def run(folder: Path, *, runs: int, peak: Callable[[Row], Sequence[str]], full: 
         own = "volstrat batch, 2 workers"
         table(title, seen, base=own if seen[script].missing else script)
         _per_case(seen, subjects)
+        if root == whole:
+            two = seen[own]
+            idle = 1 - statistics.median(two.processor) / two.median / 2
+            goal("share of two cores that is idle in whole-body cases", idle, 0.15)
     _scaling(folder, runs=min(runs, 3), sizes=_FULL_SIZES if full else _SIZES)
 
 
@@ -82,12 +87,10 @@ def _programs(root: Path, out: Path) -> list[Row]:
 def _per_case(seen: Timings, subjects: int) -> None:
     for name, timed in seen.items():
         if not timed.missing:
-            print(f"  {name}: {1000 * timed.median / subjects:.2f} ms a case")
+            busy = statistics.median(timed.processor) / timed.median
+            print(f"  {name}: {1000 * timed.median / subjects:.2f} ms a case, {busy:.2f} cores busy")
     one, two = seen["volstrat batch, 1 worker"], seen["volstrat batch, 2 workers"]
     print(f"  2 workers are {one.median / two.median:.2f} times as fast as 1")
-    script = seen["SimpleITK pool, 2 processes"]
-    if not script.missing:
-        goal("volstrat batch over the SimpleITK pool, 2 processes each", two.median / script.median, 1)
 
 
 def _scaling(folder: Path, *, runs: int, sizes: Sequence[int]) -> None:
@@ -106,5 +109,10 @@ def _scaling(folder: Path, *, runs: int, sizes: Sequence[int]) -> None:
     for size, taken in zip(sizes, seconds, strict=True):
         print(f"  {size:,} subjects: {1000 * taken / size:.2f} ms a case")
     for (few, short), (many, long) in pairwise(zip(sizes, seconds, strict=True)):
-        each = 1000 * (long - short) / (many - few)
-        print(f"  each case from {few:,} to {many:,}: {each:.2f} ms")
+        each = (long - short) / (many - few)
+        print(f"  each case from {few:,} to {many:,}: {1000 * each:.2f} ms")
+    goal(
+        f"cost of a case at {sizes[-1]:,} over that at {sizes[0]:,} (start included)",
+        seconds[-1] / sizes[-1] / (seconds[0] / sizes[0]),
+        1.1,
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench_phantoms import lesions, second_reading, write_case
+from bench_phantoms import CT_SPACING_MM, lesions, second_reading, write_case
 from bench_timing import Row, goal, run_rows, table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from volstrat.compare.pair import ReadCase
 
-    Crops = tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[float, float, float]]
+    Crops = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 _TOLERANCE_MM = 2.0
 
@@ -71,22 +71,21 @@ def _surfaces(folder: Path) -> list[float]:
 
 @cache
 def _crops(folder: Path) -> Crops:
-    """Return both masks as dense crops to the box round their tumour, and the spacing."""
-    import nibabel as nib
+    """Return both masks as dense crops to the box round their tumour."""
+    from nibabel import Nifti1Image
 
-    images = [nib.load(folder / place / "tumour.nii.gz") for place in ("first", "second")]
+    images = [Nifti1Image.from_filename(folder / place / "tumour.nii.gz") for place in ("first", "second")]
     dense = [np.asanyarray(image.dataobj) > 0 for image in images]
     held = np.argwhere(dense[0] | dense[1])
     box = tuple(slice(max(a - 1, 0), b + 2) for a, b in zip(held.min(axis=0), held.max(axis=0), strict=True))
-    x, y, z = (float(step) for step in images[0].header.get_zooms())
-    return dense[0][box].copy(), dense[1][box].copy(), (x, y, z)
+    return dense[0][box].copy(), dense[1][box].copy()
 
 
 def _surface_distance(folder: Path) -> list[float]:
     import surface_distance as sd
 
-    a, b, spacing = _crops(folder)
-    found = sd.compute_surface_distances(a, b, spacing)
+    a, b = _crops(folder)
+    found = sd.compute_surface_distances(a, b, CT_SPACING_MM)
     return [
         round(float(value), 4)
         for value in (
@@ -102,10 +101,10 @@ def _simpleitk(folder: Path) -> None:
     """Dice and Hausdorff's distance: the largest one, and not surfaces weighted by area."""
     import SimpleITK as sitk
 
-    a, b, spacing = _crops(folder)
+    a, b = _crops(folder)
     images = [sitk.GetImageFromArray(mask.T.astype(np.uint8)) for mask in (a, b)]
     for image in images:
-        image.SetSpacing(spacing)
+        image.SetSpacing(CT_SPACING_MM)
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     overlap.Execute(*images)
     hausdorff = sitk.HausdorffDistanceImageFilter()

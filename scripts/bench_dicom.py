@@ -10,7 +10,7 @@ import numpy as np
 from bench_timing import Row, Timings, goal, run_rows, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ def _series(folder: Path) -> SeriesFiles:
     return scan_dicom(folder).series[0]
 
 
-def _place(origin: Sequence[float], spacing: Sequence[float]) -> list[float]:
+def _place(origin: Iterable[float], spacing: Iterable[float]) -> list[float]:
     return [round(float(x), 3) for x in (*origin, *spacing)]
 
 
@@ -59,6 +59,8 @@ def _ct_highdicom(ct: Path) -> list[float]:
 
     slices = _headers(ct)
     spacing, positions = get_series_volume_positions(slices)
+    assert spacing is not None
+    assert positions is not None
     first = slices[positions.index(len(slices) - 1)]  # it counts from the head
     return _place(first.ImagePositionPatient, (*first.PixelSpacing, spacing))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom import Dataset, FileMetaDataset, Sequence
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     PositronEmissionTomographyImageStorage,
@@ -54,8 +55,8 @@ def _series(shape: Shape, spacing_mm: tuple[float, float, float], modality: str)
     slices = []
     for k in range(shape[2]):
         slice_ = _common(CTImageStorage if modality == "CT" else PositronEmissionTomographyImageStorage)
-        slice_.SOPInstanceUID = f"{series}.{k + 1}"
-        slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID
+        slice_.SOPInstanceUID = uid = UID(f"{series}.{k + 1}")
+        slice_.file_meta.MediaStorageSOPInstanceUID = uid
         slice_.Modality = modality
         slice_.SeriesInstanceUID = series
         slice_.SeriesNumber = 1
@@ -83,7 +84,7 @@ def _series(shape: Shape, spacing_mm: tuple[float, float, float], modality: str)
 def _common(sop_class: str) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = sop_class
+    dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID = sop_class
     dataset.StudyInstanceUID = _STUDY
@@ -168,7 +169,7 @@ def _write_seg(path: Path, ct: list[Dataset], bodies: list[Body]) -> None:
 def _structure_set(ct: list[Dataset], bodies: list[Body]) -> Dataset:
     """Return the contours of the bodies' cuts with the slices, to a hundredth of a millimetre."""
     rs = _common(RTStructureSetStorage)
-    rs.SOPInstanceUID = rs.file_meta.MediaStorageSOPInstanceUID = f"{_ROOT}.6.1"
+    rs.SOPInstanceUID = rs.file_meta.MediaStorageSOPInstanceUID = UID(f"{_ROOT}.6.1")
     rs.SeriesInstanceUID, rs.Modality, rs.SeriesNumber, rs.InstanceNumber = f"{_ROOT}.6", "RTSTRUCT", 3, 1
     rs.StructureSetLabel = "phantom"
     rs.StructureSetDate, rs.StructureSetTime = "20260102", "100000"

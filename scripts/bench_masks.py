@@ -122,10 +122,11 @@ def _simpleitk(folder: Path, *, feret: bool) -> Answer:
 
 def _nibabel_cc3d(folder: Path) -> Answer:
     import cc3d
-    import nibabel as nib
     import numpy as np
+    from nibabel import Nifti1Image
 
-    tumour, resectable = (np.asanyarray(nib.load(folder / name).dataobj) for name in _FILES)
+    images = (Nifti1Image.from_filename(folder / name) for name in _FILES)
+    tumour, resectable = (np.asanyarray(image.dataobj) for image in images)
     labels, count = cc3d.connected_components(tumour, connectivity=26, return_N=True)
     found = cc3d.statistics(labels)
     inside = np.bincount(labels[resectable > 0], minlength=count + 1)
@@ -133,11 +134,12 @@ def _nibabel_cc3d(folder: Path) -> Answer:
 
 
 def _nibabel_skimage(folder: Path) -> Answer:
-    import nibabel as nib
     import numpy as np
+    from nibabel import Nifti1Image
     from skimage.measure import label, regionprops_table
 
-    tumour, resectable = (np.asanyarray(nib.load(folder / name).dataobj) for name in _FILES)
+    images = (Nifti1Image.from_filename(folder / name) for name in _FILES)
+    tumour, resectable = (np.asanyarray(image.dataobj) for image in images)
     labels = label(tumour, connectivity=3)
     names = ("area", "centroid", "bbox", "mean_intensity")
     found = regionprops_table(labels, intensity_image=resectable, properties=names)
@@ -147,11 +149,11 @@ def _nibabel_skimage(folder: Path) -> Answer:
 
 def _loop(folder: Path) -> Answer:
     """Dense floats and a loop over labels, as in TotalSegmentator's volume statistics."""
-    import nibabel as nib
     import numpy as np
+    from nibabel import Nifti1Image
     from scipy import ndimage
 
-    tumour, resectable = (nib.load(folder / name).get_fdata() for name in _FILES)
+    tumour, resectable = (Nifti1Image.from_filename(folder / name).get_fdata() for name in _FILES)
     labels, count = ndimage.label(tumour, np.ones((3, 3, 3)))
     voxels = resectable_voxels = 0
     for n in range(1, count + 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -34,14 +36,16 @@ def _ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
 
 
 def _measurement(folder: Path) -> None:
-    _ready.cache_clear()
-    _ready(folder)
+    _ready.__wrapped__(folder)
 
 
 def _robustness(folder: Path) -> None:
+    from volstrat.core.boundary import ShiftedVolumes
     from volstrat.core.robustness import measure_robustness
 
-    measure_robustness(*_ready(folder))
+    measured, assessment, protocol = _ready(folder)
+    fresh = replace(measured, shifted=ShiftedVolumes())  # else the last round's surface is remembered
+    measure_robustness(fresh, assessment, protocol)
 
 
 def _boundary(folder: Path) -> None:
@@ -67,13 +71,14 @@ def _shortest() -> None:
     from volstrat.core.shortest import shortest_way
 
     voxels = np.random.default_rng(3).lognormal(7, 1.2, _MANY).astype(int) + 1
-    shortest_way(voxels.tolist(), part_voxels=0, whole_voxels=int(voxels.sum()), percent=70)
+    shortest_way(voxels.tolist(), part_voxels=0, whole_voxels=int(voxels.sum()), percent=Decimal(70))
 
 
 def rows(folder: Path) -> list[Row]:
     """Return the rows of the table."""
     pet = folder / "pet"
     return [
+        Row(name="read + measure", work=partial(_measurement, folder / "masks")),
         Row(name="read + measure, with PET", work=partial(_measurement, pet)),
         Row(name="robustness", work=partial(_robustness, pet)),
         Row(name="  boundary shift", work=partial(_boundary, pet)),
@@ -86,6 +91,6 @@ def run(folder: Path, *, runs: int, peak: Callable[[Row], Sequence[str]]) -> Non
     """Print the table and say whether the goal is met."""
     make(folder)
     seen = run_rows(rows(folder), runs=runs, peak=peak)
-    table("Robustness: whole-body case, 60 lesions, PET", seen, base="read + measure, with PET")
-    added = seen["robustness"].median / seen["read + measure, with PET"].median
-    goal("robustness over the measurement", added, 1.0)
+    table("Robustness: whole-body case, 60 lesions, PET", seen, base="read + measure")
+    added = seen["robustness"].median / seen["read + measure"].median
+    goal("robustness over reading and measuring the masks", added, 1.0)

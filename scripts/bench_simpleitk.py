@@ -1,4 +1,4 @@
-"""What a SimpleITK user would write for the masks of a case: the benchmarks' other side, and a script of its own.
+"""What a SimpleITK user would write for the masks of a case: for the benchmarks, and a script of its own.
 
     python scripts/bench_simpleitk.py FOLDER [--feret]
     python scripts/bench_simpleitk.py ROOT --workers N
@@ -29,7 +29,7 @@ _COLUMNS = (
 
 
 def measure(folder: Path, *, feret: bool = False) -> dict[str, float | int | str]:
-    """Components, volume, centroid, box and resectable share of each lesion; the avid share where PET is there.
+    """Components, volume, centroid, box and resectable share of each lesion; the avid share with PET.
 
     Parameters
     ----------

@@ -23,8 +23,8 @@ from volstrat.core.remnant import (
 )
 from volstrat.core.runs import LabelRuns, VoxelRuns
 from volstrat.core.verdict import Verdict, reach_verdict
-from volstrat.errors import CaseError, GridMismatchError, MissingRoleError
-from volstrat.io.discovery import find_sources
+from volstrat.errors import CaseError, GridMismatchError, InputFileError, MissingRoleError
+from volstrat.io.discovery import find_sources, subject_of
 from volstrat.io.entries import EntryReader, PetRead, pet_findings
 from volstrat.io.lesion_table import read_bytes, read_lesion_table
 from volstrat.io.side_by_side import map_side_by_side
@@ -90,13 +90,11 @@ def run_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = No
     lesions : str or None
         Lesion table to use instead of the case's own (see `find_sources`).
     """
-    subject = folder.resolve().name or "case"
     try:
         sources = find_sources(folder, lesions=lesions, naming=protocol.protocol.naming)
-        subject = sources.subject
         return assess_case(sources, protocol).record
     except Exception as error:
-        return failure_record(subject=subject, error=error, protocol=protocol)
+        return failure_record(subject=subject_of(folder), error=error, protocol=protocol)
 
 
 def assess_case(sources: CaseSources, protocol: LoadedProtocol) -> CaseResult:
@@ -111,9 +109,7 @@ def assess_case(sources: CaseSources, protocol: LoadedProtocol) -> CaseResult:
     return _concluded(sources, inputs, measure_case(inputs.masks, protocol.protocol), protocol)
 
 
-def reassess_case(
-    result: CaseResult, rows: Mapping[str, LesionRow], protocol: LoadedProtocol
-) -> CaseResult:
+def reassess_case(result: CaseResult, rows: Mapping[str, LesionRow], protocol: LoadedProtocol) -> CaseResult:
     """Stratify a case again with another lesion table; no file is read, and no geometry measured, again.
 
     The record's inputs stay those that were read.
@@ -205,6 +201,11 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
     VolstratError
         If a file cannot be read, or the masks do not fit together.
     """
+    for role, entries in sources.entries.items():  # of roles not needed too: no path is ignored
+        for entry in entries:
+            if not entry.path.exists():
+                msg = f"{entry.path.name}: no such file or folder (named as {role})."
+                raise InputFileError(msg, hint="Check the path in case.toml, or remove the line.")
     reader = EntryReader(sources)
     read = _read_masks(sources, reader)
     findings = [finding for r in read for finding in r.read.findings]

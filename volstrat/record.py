@@ -7,10 +7,12 @@ and version give the same bytes.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
@@ -102,7 +104,7 @@ def failure_record(
     else:
         told = {
             "code": "internal_error",
-            "message": f"volstrat itself failed: {type(error).__name__}: {error}",
+            "message": f"volstrat itself failed: {_described(error)}",
             "hint": "Please report this, with the case if it can be shared.",
         }
     return {
@@ -125,9 +127,21 @@ def failure_record(
     }
 
 
+def _described(error: Exception) -> str:
+    """Say what an unforeseen error was, without the path that the system's own message carries."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f": {Path(os.fsdecode(error.filename)).name[:80]}" if error.filename else ""
+        return f"{error.strerror}{name}"
+    return f"{type(error).__name__}: {error}"
+
+
 def record_bytes(record: CaseRecord) -> bytes:
-    """Return the record as JSON text in UTF-8, keys in the contract's order, line feed at the end."""
-    return (json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Return the record as JSON text in UTF-8, keys in the contract's order, line feed at the end.
+
+    Bytes of a folder's name that are no UTF-8 are written as JSON escapes.
+    """
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def record_schema() -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -185,3 +187,30 @@ def test_links_are_followed_but_not_round_in_circles(tmp_path: Path) -> None:
     files(tmp_path / "store" / "S2", "tumour.nrrd")
     (root / "S2").symlink_to(tmp_path / "store" / "S2")
     assert found(root) == ["S2", "group/S1"]
+
+
+@pytest.mark.parametrize("name", ["case.toml", "Case.toml", "CASE.TOML"])
+def test_a_case_file_that_is_a_link_to_nothing_is_never_ignored(tmp_path: Path, name: str) -> None:
+    """A dangling case.toml, in any case of letters, fails by name; file names are not asked instead."""
+    (tmp_path / "tumour.nii.gz").write_bytes(b"not read")
+    (tmp_path / name).symlink_to(tmp_path / "gone.toml")
+    with pytest.raises(InputFileError, match=re.escape(name)):
+        find_sources(tmp_path)
+
+
+def test_two_case_files_are_refused(tmp_path: Path) -> None:
+    """On a file system that tells them apart, case.toml beside Case.toml is two candidates."""
+    for name in ("case.toml", "Case.toml"):
+        (tmp_path / name).write_text('[inputs]\ntumour = "t.nii"\n', encoding="utf-8")
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("the file system does not tell upper from lower case")
+    with pytest.raises(AmbiguousRoleError, match="2 case files"):
+        find_sources(tmp_path)
+
+
+def test_a_pipe_in_a_case_folder_is_not_waited_for(tmp_path: Path) -> None:
+    """Looking for DICOM passes over pipes, which would be waited for without end."""
+    os.mkfifo(tmp_path / "x.dcm")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MissingRoleError):
+        find_sources(tmp_path)

@@ -142,3 +142,12 @@ def test_it_does_not_depend_on_how_the_folder_is_named(
         for here in (folder, folder.relative_to(tmp_path))
     }
     assert len(hashes) == 1
+
+
+def test_every_byte_of_the_case_file_counts(sources: CaseSources) -> None:
+    """A remark in case.toml says nothing new, and is another input all the same."""
+    told = replace(sources, told_by="case.toml")
+    (sources.folder / "case.toml").write_text("# one")
+    first = take_fingerprint(told).sha256
+    (sources.folder / "case.toml").write_text("# two")
+    assert take_fingerprint(told).sha256 != first

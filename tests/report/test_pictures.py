@@ -127,7 +127,7 @@ def test_pet_is_sampled_where_the_plane_lies(name: PlaneName, tilted: bool) -> N
     matrix = oblique(3, (4.0, 4.0, 3.0), tilt=0.4 if tilted else 0.0)
     matrix[:3, 3] = -matrix[:3, :3] @ np.array([30, 30, 40])  # voxel (30, 30, 40) at the origin
     grid = VoxelGrid(shape=(60, 60, 80), affine=matrix)
-    centres = grid.to_mm(np.stack(np.indices(grid.shape), axis=-1).reshape(-1, 3))
+    centres = grid.to_mm(np.argwhere(np.ones(grid.shape)))
     values = (5 + centres @ slope).reshape(grid.shape).astype(np.float32)
     pet = Image(grid=grid, values=np.asfortranarray(values))
     scene = phantom(ORDERS[9], pet=pet)

@@ -88,10 +88,10 @@ def case(
     if as_json:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+        if record["error"] is not None:
+            click.echo(f"volstrat: {record['error']['message']} {record['error']['hint']}".rstrip(), err=True)
     else:
         click.echo(case_table(record))
-    if record["error"] is not None:
-        click.echo(f"volstrat: {record['error']['message']} {record['error']['hint']}".rstrip(), err=True)
     sys.exit(exit_code([record["status"]]))
 
 

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 from volstrat.cohort.manifest import Manifest
 from volstrat.cohort.tasks import location_of, plain_text
 from volstrat.errors import UsageError, VolstratError
-from volstrat.io.case_file import parse_case_file
-from volstrat.io.discovery import CASE_FILE, iter_case_folders
-from volstrat.io.lesion_table import read_bytes
+from volstrat.io.discovery import iter_case_folders, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,21 +34,6 @@ class FoundCase:
     problem: VolstratError | None = None
 
 
-def subject_of(folder: Path) -> str:
-    """Return what a case folder calls its subject: ``subject`` in case.toml, else the folder's name.
-
-    Whatever else may be wrong with the case, it fails under this name.
-    """
-    name = folder.resolve().name or "case"
-    try:
-        path = folder / CASE_FILE
-        if path.exists():
-            name = parse_case_file(read_bytes(path), folder=folder).subject
-    except (VolstratError, OSError):
-        pass
-    return plain_text(name)
-
-
 def find_cases(source: Path, out: Path, *, shard: Shard | None) -> Iterator[FoundCase]:
     """Return the cases of a folder or manifest as they are met, of one shard where one is asked for.
 
@@ -65,7 +48,9 @@ def find_cases(source: Path, out: Path, *, shard: Shard | None) -> Iterator[Foun
 
 def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
     for folder in iter_case_folders(root, skip=out):
-        yield FoundCase(location=location_of(folder, root), subject=subject_of(folder), folder=folder)
+        yield FoundCase(
+            location=location_of(folder, root), subject=plain_text(subject_of(folder)), folder=folder
+        )
 
 
 def _listed(manifest: Manifest) -> Iterator[FoundCase]:

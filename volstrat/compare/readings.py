@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from volstrat.cohort.run_file import read_run_file
-from volstrat.cohort.source import find_cases, subject_of
+from volstrat.cohort.source import find_cases
 from volstrat.errors import ProtocolError, UsageError, VolstratError
 from volstrat.io.case_file import CaseSources, RoleEntry
 from volstrat.io.dicom.grouping import is_one_subject
-from volstrat.io.discovery import CASE_FILE, find_sources, holds_case, iter_case_folders
+from volstrat.io.discovery import CASE_FILE, find_sources, holds_case, iter_case_folders, subject_of
 from volstrat.io.output import STATE_FOLDER
 from volstrat.io.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 from volstrat.io.volumes import volume_format

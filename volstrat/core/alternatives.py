@@ -1,7 +1,7 @@
 """What the stratum would be if one thing were otherwise: a lesion's marking or avidity, or a choice.
 
-Geometry is done once (`measure_case`); an alternative changes counts only. Where lesions overlap,
-one lesion's marking changes voxels of another, and the whole case is marked anew.
+Geometry is done once (`measure_case`); an alternative changes counts only. Where a lesion overlaps
+another one, its marking changes voxels of that one too, and the whole case is marked anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from volstrat.core.attribution import AvidCounts, resolve
 from volstrat.core.findings import Finding
 from volstrat.core.marks import LesionRow, Marking
 from volstrat.core.measure import remark_case
-from volstrat.core.runs import expand, sorted_unique
+from volstrat.core.runs import covered_twice, expand, sorted_unique
 from volstrat.core.stratify import (
     Stratum2Tally,
     assess,
@@ -27,11 +27,12 @@ from volstrat.core.stratify import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from volstrat.core.attribution import Attribution, Resolved
+    from volstrat.core.lesions import Lesions
     from volstrat.core.measure import Measurements
     from volstrat.core.protocol import Protocol
     from volstrat.core.stratify import Assessment, Predicate, Stratum
@@ -60,13 +61,14 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
     A change that leaves the case without a stratum is none: it only says less.
     """
     found = []
-    tallies = None if measured.lesions.overlapping else _Tallies(measured, assessment, protocol)
-    alike = _Alike(measured, assessment)
+    shared = _shared(measured.lesions)
+    tallies = _Tallies(measured, assessment, protocol)
+    alike = _Alike(measured, assessment, alone=shared)
     known: dict[tuple[object, ...], Stratum | None] = {}
     for row, to in _changes(measured, assessment):
         key = alike.key(row)
         if key not in known:
-            if tallies is None:
+            if row.lesion_id in shared:
                 rows = {**measured.rows, row.lesion_id: row}
                 known[key] = assess(remark_case(measured, rows, protocol), protocol).stratum
             else:
@@ -77,6 +79,13 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
     return tuple(found)
 
 
+def _shared(lesions: Lesions) -> set[str]:
+    """Lesions that have voxels in common with others: there a row changes more than its own lesion."""
+    twice = covered_twice(lesions.starts, lesions.stops)
+    hit = twice.counts_in(lesions.starts, lesions.stops) > 0
+    return {lesions.ids[n] for n in np.unique(lesions.lesion[hit]).tolist()}
+
+
 class _Alike:
     """Tells which changes come to the same counts, so that thousands of specks are tried once.
 
@@ -85,10 +94,10 @@ class _Alike:
     voxels and the same marking.
     """
 
-    def __init__(self, measured: Measurements, assessment: Assessment) -> None:
+    def __init__(self, measured: Measurements, assessment: Assessment, *, alone: Collection[str]) -> None:
         self._measured, self._assessment = measured, assessment
         self._position = {lesion_id: n for n, lesion_id in enumerate(measured.lesions.ids)}
-        self._alone = np.full(measured.lesions.count, measured.lesions.overlapping)
+        self._alone = np.array([i in alone for i in measured.lesions.ids], dtype=bool)
         if measured.attribution is not None:
             self._alone[measured.attribution.row_lesion] = True
 
@@ -130,7 +139,7 @@ def _changes(measured: Measurements, assessment: Assessment) -> Iterator[tuple[L
 class _Tallies:
     """What the predicates rest on, as arrays, so that a changed row costs little.
 
-    Only where lesions do not overlap: then a row changes voxels of its own lesion alone.
+    For rows of lesions that share no voxel with another one, and of PET-only regions.
     """
 
     def __init__(self, measured: Measurements, assessment: Assessment, protocol: Protocol) -> None:
@@ -194,13 +203,12 @@ class _Tallies:
         table: NDArray[np.int64],
         counts: AvidCounts | None,
     ) -> Stratum | None:
-        measured, own = self._measured, self._measured.marked.own_voxels
+        measured = self._measured
         without: tuple[Marking | None, ...] = ()
         if counts is None:
             avidity = np.where(table == _NO_WORD, _NOT_ASSESSED, table)
-            whole = (avidity == _AVID) & (marking >= 0)
-            voxels = np.bincount(marking[whole], own[whole].sum(axis=1), minlength=4).astype(np.int64)
-            voxels += own[(avidity == _AVID) & (marking < 0)].sum(axis=0)
+            before = self._avid_voxels(self._table, self._marking)
+            voxels = self._assessment.tally_2.voxels + self._avid_voxels(table, marking) - before
         else:
             held = counts.lesion_voxels > 0
             told = np.where(measured.covered, _NOT_AVID, _NOT_ASSESSED)
@@ -217,6 +225,14 @@ class _Tallies:
         )
         second = stratum_2_predicate(tally, self._protocol)
         return only_stratum(possible_strata(first, second, tally, self._protocol))
+
+    def _avid_voxels(self, table: NDArray[np.int64], marking: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tumour voxels of lesions that the table calls avid, by marking; shared ones count twice."""
+        own = self._measured.marked.own_voxels
+        whole = (table == _AVID) & (marking >= 0)
+        voxels = np.bincount(marking[whole], own[whole].sum(axis=1), minlength=4).astype(np.int64)
+        voxels += own[(table == _AVID) & (marking < 0)].sum(axis=0)
+        return voxels
 
 
 def _markings_of(codes: NDArray[np.int64]) -> tuple[Marking | None, ...]:

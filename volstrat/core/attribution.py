@@ -83,21 +83,6 @@ class Attribution:
     tumour_holder: Int64s
     pet_only_measures: LesionMeasures
 
-    def around(self, lesion: int) -> Attribution:
-        """Return the part that a lesion has a share in: its candidate voxels, and theirs alone."""
-        mine = sorted_unique(self.row_voxel[self.row_lesion == lesion])
-        kept = np.isin(self.row_voxel, mine)
-        return replace(
-            self,
-            voxels=self.voxels[mine],
-            region=self.region[mine],
-            far=self.far[mine],
-            row_voxel=np.searchsorted(mine, self.row_voxel[kept]),
-            row_lesion=self.row_lesion[kept],
-            row_marking=self.row_marking[kept],
-            row_held=self.row_held[kept],
-        )
-
     @property
     def pet_only_count(self) -> int:
         """How many PET-only regions there are."""

@@ -20,7 +20,7 @@ from volstrat.core.counting import (
 )
 from volstrat.core.findings import Finding
 from volstrat.core.marks import Marking
-from volstrat.core.runs import LabelRuns, VoxelRuns
+from volstrat.core.runs import LabelRuns, cut_at
 from volstrat.core.shortest import shortest_way
 from volstrat.core.stratify import (
     Stratum1Tally,
@@ -132,16 +132,15 @@ def _parts(measured: Measurements) -> tuple[LabelRuns, NDArray[np.int64]]:
         return LabelRuns(
             marked.starts, marked.stops, 4 * marked.lesion + marked.worst + 1
         ), marked.worst_voxels
-    taken = VoxelRuns.empty()
-    sets, voxels = [], np.zeros((measured.lesions.count, 4), dtype=np.int64)
-    for n in range(measured.lesions.count):  # a voxel of several lesions goes to the first of them
-        for marking in Marking:
-            chosen = (marked.lesion == n) & (marked.worst == marking)
-            fresh = VoxelRuns.from_intervals(marked.starts[chosen], marked.stops[chosen]).difference(taken)
-            sets.append((4 * n + int(marking) + 1, fresh))
-            voxels[n, marking] = fresh.count
-        taken = taken.union(measured.lesions.of(n))
-    return LabelRuns.from_sets(sets), voxels
+    starts, stops, origin = cut_at(marked.starts, marked.stops, np.concatenate((marked.starts, marked.stops)))
+    label = (4 * marked.lesion + marked.worst)[origin]
+    order = np.lexsort((label, starts))  # a voxel of several lesions goes to the first of them
+    first = np.ones(order.size, dtype=bool)
+    first[1:] = starts[order][1:] != starts[order][:-1]
+    kept = order[first]
+    starts, stops, label = starts[kept], stops[kept], label[kept]
+    voxels = np.bincount(label, stops - starts, minlength=4 * measured.lesions.count)
+    return LabelRuns(starts, stops, label + 1), voxels.astype(np.int64).reshape(-1, 4)
 
 
 def _interval(

@@ -130,16 +130,7 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
             region_marking=region_marking,
             dismissed=dismissed,
         )
-    return assess_counts(measured, resolved, None if resolved is None else resolved.counts, protocol)
-
-
-def assess_counts(
-    measured: Measurements, resolved: Resolved | None, counts: AvidCounts | None, protocol: Protocol
-) -> Assessment:
-    """Apply the rule where the avid voxels have been counted already."""
-    rows, ids = measured.rows, measured.lesions.ids
-    table = tuple(rows[i].fdg_avidity if i in rows else None for i in ids)
-    region_marking, dismissed = table_regions(measured)
+    counts = None if resolved is None else resolved.counts
     avidity = tuple(_avidity_of(n, word, measured, counts) for n, word in enumerate(table))
     tally_1 = tally_stratum_1(measured, region_marking, dismissed, protocol)
     tally_2 = _tally_stratum_2(measured, avidity, counts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.core.protocol import Protocol
-from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError
+from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
 from volstrat.io.case_file import CaseSources, RoleEntry, parse_case_file
 from volstrat.io.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.io.lesion_table import read_bytes
@@ -34,7 +34,10 @@ _STEMS = {
     "reference": "reference",
     "lesions": "lesions",
 }
-_VOLUME_ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
+_VOLUME_ENDINGS = (
+    *(".seg.nrrd", ".seg.nhdr", ".nii.gz", ".nii", ".hdr.gz", ".hdr"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
+)
 _FOLDER_ROLES = ("pet", "ct")
 _TRIED = 4
 
@@ -101,11 +104,11 @@ def find_sources(
     if not folder.is_dir():
         msg = f"{folder.name}: is not a folder; a case is a folder."
         raise InputFileError(msg)
-    case_file = folder / CASE_FILE
+    case_file = _case_file(folder)
     sources = (
-        parse_case_file(read_bytes(case_file), folder=folder)
-        if case_file.exists()
-        else sources_by_name(folder)
+        sources_by_name(folder)
+        if case_file is None
+        else parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name)
     )
     if sources.told_by != "case.toml" and _may_hold_dicom(folder, sources):
         sources = _with_dicom(sources, naming)
@@ -114,6 +117,36 @@ def find_sources(
     if "tumour" not in sources.entries:
         raise _no_tumour(sources)
     return sources
+
+
+def _case_file(folder: Path) -> Path | None:
+    """Return the folder's ``case.toml``, in any case of letters, even where it is a link to nothing.
+
+    Raises
+    ------
+    AmbiguousRoleError
+        If there are two.
+    """
+    try:
+        found = sorted(child for child in folder.iterdir() if child.name.lower() == CASE_FILE)
+    except OSError as error:
+        msg = f"{folder.name}: the folder cannot be read ({error.strerror})."
+        raise InputFileError(msg, hint="Check its permissions.") from error
+    if len(found) > 1:
+        msg = f"{folder.name}: {len(found)} case files: {', '.join(path.name for path in found)}."
+        raise AmbiguousRoleError(msg, hint="Keep one.")
+    return found[0] if found else None
+
+
+def subject_of(folder: Path) -> str:
+    """Return what ``case.toml`` calls the subject, else the folder's name; never fails."""
+    try:
+        case_file = _case_file(folder)
+        if case_file is not None:
+            return parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name).subject
+    except VolstratError:
+        pass
+    return folder.resolve().name or "case"
 
 
 def _with_table(sources: CaseSources, name: str) -> CaseSources:

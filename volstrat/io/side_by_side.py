@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 
-def map_side_by_side(
-    work: Callable[[Item], Result], items: Sequence[Item], *, at_once: int
-) -> list[Result]:
+def map_side_by_side(work: Callable[[Item], Result], items: Sequence[Item], *, at_once: int) -> list[Result]:
     """Return what ``work`` makes of each item, in their order.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,5 +21,15 @@ def files_below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             continue
         seen.add(real)
         folders.sort()
-        if names:
-            yield Path(parent), sorted(names)
+        there = sorted(name for name in names if not _is_special(os.path.join(parent, name)))  # noqa: PTH118
+        if there:
+            yield Path(parent), there
+
+
+def _is_special(path: str) -> bool:
+    """Tell pipes, sockets and devices, which a reader could wait for without end."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - thousands of files: no Path for each
+    except OSError:
+        return False  # a link to nothing, say: opening it gives the error
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -150,7 +150,8 @@ def windowed(values: NDArray[np.generic], black: float, white: float) -> Pixels:
     """Scale values to 8 bits between those that are drawn black and white."""
     scaled = (values.astype(np.float32) - np.float32(black)) * np.float32(255 / (white - black))
     np.clip(scaled, 0, 255, out=scaled)
-    return np.rint(scaled).astype(np.uint8)
+    pixels: Pixels = np.rint(scaled).astype(np.uint8)
+    return pixels
 
 
 def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int) -> Pixels:

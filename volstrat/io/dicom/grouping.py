@@ -16,6 +16,8 @@ _TRIED = 4
 def looks_like_dicom(path: Path) -> bool:
     """Tell whether a file carries DICOM's magic bytes."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with path.open("rb") as stream:
             return stream.read(_MAGIC_AT + 4)[_MAGIC_AT:] == _MAGIC
     except OSError:

@@ -147,7 +147,7 @@ class Pane {
     e.preventDefault();
     if (e.ctrlKey) { this.zoomTo(this.zoom * Math.exp(-e.deltaY / 300), this.position(e)); return; }
     this.turned = (this.turned ?? 0) + e.deltaY * (e.deltaMode === 1 ? 33 : 1);
-    const steps = Math.trunc(this.turned / 50);
+    const steps = Math.trunc(this.turned / 90);
     if (steps) { this.turned = 0; this.scroll(Math.sign(steps) * this.downward * Math.min(Math.abs(steps), 5)); }
   }
   zoomTo(zoom, about) {

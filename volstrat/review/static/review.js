@@ -207,7 +207,7 @@ function cell(column, x) {
   if (column.key === "word") {
     const node = make("td", "", "word");
     const share = x.word === "partial" && x.share !== null ? ` ${(100 * x.share).toFixed(0)} %` : "";
-    node.append(sign(x.word), make("span", x.word + share, x.source === "mask" ? "from-mask" : "marked"));
+    node.append(sign(x.word), make("span", x.word + share, { mask: "from-mask", table: "marked" }[x.source] ?? ""));
     if (x.source === "mask") node.append(make("span", " by the mask", "unseen"));
     for (const other of x.others) node.append(make("span", `${other.reader}: ${other.word}`, "others"));
     if (x.misfit) node.append(make("span", "row does not fit", "others misfit"));
@@ -235,7 +235,7 @@ function renderPanel() {
       box.append(label);
     }
   }
-  text(box.lastElementChild.lastChild, state.masked ? "as the mask" : "no mark");
+  text(box.lastElementChild.lastChild, state.masked && !x?.region ? "as the mask" : "no mark");
   box.disabled = locked;
   const waiting = queue.filter((m) => m.lesion_id === chosen).at(-1);
   const now = waiting ?? { resectability: x?.marked ?? "", fdg_avidity: x?.called ?? "", reason: x?.reason ?? "" };
