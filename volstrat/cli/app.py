@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,8 @@ from volstrat.cli.verify_commands import audit, lock, verify
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from volstrat.io.protocol_files import LoadedProtocol
 
 EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
@@ -109,7 +111,7 @@ def inspect(folder: Path, as_json: bool, protocol_file: Path | None, lesions: st
         found = inspect_case(folder, _load(protocol_file), lesions=lesions)
     except VolstratError as error:
         _fail(error)
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else inspection_table(found))
+    _show(found, as_json=as_json, table=inspection_table)
     if any(entry["error"] for entry in found["inputs"]):
         sys.exit(EXIT_FAILED)
 
@@ -127,7 +129,7 @@ def suv(folder: Path, as_json: bool, series: str | None) -> None:
         found = suv_report(folder, series=series)
     except VolstratError as error:
         _fail(error)
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else suv_table(found))
+    _show(found, as_json=as_json, table=suv_table)
     if found["error"] is not None:
         click.echo(f"volstrat: {found['error']['message']} {found['error']['hint']}".rstrip(), err=True)
         sys.exit(EXIT_FAILED)
@@ -177,6 +179,17 @@ cli.add_command(audit)
 cli.add_command(lock)
 cli.add_command(report)
 cli.add_command(review)
+
+
+def _show(found: dict[str, Any], *, as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:
+    """Print JSON, or a table for people."""
+    from volstrat.record import record_bytes
+
+    if as_json:
+        sys.stdout.buffer.write(record_bytes(found))
+        sys.stdout.buffer.flush()
+    else:
+        click.echo(table(found))
 
 
 def _fail(error: VolstratError) -> None:
