@@ -85,10 +85,10 @@ def test_the_outline_follows_the_voxels_edges() -> None:
     look = replace(BARE, show_lesions=True, markings={"L1": "resectable"})
     pixels = render_slice(scene, plane, Frame.whole(plane, width=180, height=200), look)
     drawn = coloured(pixels, STYLES["resectable"].colour)
-    assert drawn[40, 28:33].any()
-    assert drawn[40, 58:63].any()
-    assert drawn[18:23, 45].any()
-    assert drawn[58:63, 45].any()
+    # Two pixels wide, centred on the face: the mean of their centres lies within half a pixel of it.
+    across, along = np.flatnonzero(drawn[40]) + 0.5, np.flatnonzero(drawn[:, 45]) + 0.5
+    assert [across[across < 45].mean(), across[across > 45].mean()] == pytest.approx([30, 60], abs=0.5)
+    assert [along[along < 40].mean(), along[along > 40].mean()] == pytest.approx([20, 60], abs=0.5)
     assert not drawn[25:55, 35:55].any()
 
 

@@ -507,3 +507,38 @@ def test_a_real_ct_and_pet_can_be_reviewed(real: Path, serve: Serve, opened: Ope
         == run_case(case, load_protocol())["stratum"].replace("_", " ").capitalize()
         == "Stratum 1"
     )
+
+
+def test_a_real_abdomen_with_drawn_lesions_can_be_reviewed(
+    real: Path, serve: Serve, opened: Opened, tmp_path: Path
+) -> None:
+    """crlm_ct_1004: two drawn spheres of 20 and 15 mm radius; the larger alone is 70.3 % of both."""
+    import SimpleITK as sitk
+
+    case = tmp_path / "crlm"
+    case.mkdir()
+    source = real / "crlm_ct_1004" / "image"
+    (case / "ct").symlink_to(source)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(source)))
+    ct = reader.Execute()
+    dense = np.zeros(ct.GetSize()[::-1], dtype=np.uint8)
+    index = np.indices(dense.shape).transpose(1, 2, 3, 0)[..., ::-1] * np.array(ct.GetSpacing())
+    for centre, radius in (((150, 240, 20), 20.0), ((300, 240, 20), 15.0)):
+        dense[((index - np.array(centre) * ct.GetSpacing()) ** 2).sum(axis=-1) < radius**2] = 1
+    mask = sitk.GetImageFromArray(dense)
+    mask.CopyInformation(ct)
+    sitk.WriteImage(mask, str(case / "tumour.nii.gz"), True)
+    page = opened(serve(case))
+    assert pane(page, "axial").std() > 30  # a body, not a blank
+    choose(page, "L2")
+    page.keyboard.press("3")
+    saved(page, "L2 unresectable")
+    assert stratum(page) == "No stratum"
+    choose(page, "L1")
+    page.keyboard.press("1")
+    saved(page, "L1 resectable")
+    # 20^3 / (20^3 + 15^3) = 8000 / 11375 = 70.3 %
+    record = run_case(case, load_protocol())
+    assert stratum(page) == {"stratum_1": "Stratum 1", None: "No stratum"}[record["stratum"]]
+    assert f"{record['predicates']['stratum_1']['percent']:.1f} %" in page.locator("#bars").inner_text()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.phantom_case import write_case
 from volstrat.case import assess_case, reassess_case, run_case
 from volstrat.core.marks import LesionRow, Marking
 from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
@@ -76,6 +77,22 @@ def test_reassessing_overlapping_partial_lesions_is_as_good_as_new(sample: Sampl
     changed = reassess_case(first, rows, protocol)
     assert changed.record["stratum"] != first.record["stratum"]
     assert reassess_case(changed, first.measured.rows, protocol).record == first.record
+
+
+def test_marking_a_partly_resectable_lesion_moves_its_boundary_anew(tmp_path: Path) -> None:
+    """L3 is resectable in one slice by the mask: marked whole, its parts are others, and so is the shift."""
+    folder = write_case(tmp_path / "phantom")
+    session = loaded(folder)
+    assert session.reviewed is not None
+    assert session.reviewed.result is not None
+    before = session.reviewed.result.record
+    assert [x["resectability"] for x in before["lesions"]] == ["unresectable", "resectable", "partial"]
+    for word in ("resectable", "unresectable", ""):
+        mark(session, "L3", word)
+        assert session.reviewed.result is not None
+        mine = session.reviewed.result.record["robustness"]
+        assert mine == run_case(folder, load_protocol())["robustness"], word
+    assert session.reviewed.result.record["robustness"] == before["robustness"]
 
 
 def test_points_lie_in_their_lesions(sample: Sample) -> None:

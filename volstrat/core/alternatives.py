@@ -1,7 +1,7 @@
 """What the stratum would be if one thing were otherwise: a lesion's marking or avidity, or a choice.
 
 Geometry is done once (`measure_case`); an alternative changes counts only. Where a lesion overlaps
-another one, its marking changes voxels of that one too, and the whole case is marked anew.
+a partly marked one, avid voxels of that one may be marked otherwise too, and the whole case is done anew.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 
 from volstrat.core.attribution import AvidCounts, resolve
 from volstrat.core.findings import Finding
+from volstrat.core.lesions import own_markings
 from volstrat.core.marks import LesionRow, Marking
 from volstrat.core.measure import remark_case
-from volstrat.core.runs import covered_twice, expand, sorted_unique
+from volstrat.core.runs import covered_twice, cut_at, expand, sorted_unique
 from volstrat.core.stratify import (
     Stratum2Tally,
     assess,
@@ -62,13 +63,13 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
     """
     found = []
     shared = _shared(measured.lesions)
-    tallies = _Tallies(measured, assessment, protocol)
+    tallies = _Tallies(measured, assessment, protocol, shared=shared)
     alike = _Alike(measured, assessment, alone=shared)
     known: dict[tuple[object, ...], Stratum | None] = {}
     for row, to in _changes(measured, assessment):
         key = alike.key(row)
         if key not in known:
-            if row.lesion_id in shared:
+            if tallies.moves_others(row):
                 rows = {**measured.rows, row.lesion_id: row}
                 known[key] = assess(remark_case(measured, rows, protocol), protocol).stratum
             else:
@@ -83,7 +84,7 @@ def _shared(lesions: Lesions) -> set[str]:
     """Lesions that have voxels in common with others: there a row changes more than its own lesion."""
     twice = covered_twice(lesions.starts, lesions.stops)
     hit = twice.counts_in(lesions.starts, lesions.stops) > 0
-    return {lesions.ids[n] for n in np.unique(lesions.lesion[hit]).tolist()}
+    return {lesions.ids[n] for n in sorted_unique(lesions.lesion[hit]).tolist()}
 
 
 class _Alike:
@@ -139,10 +140,14 @@ def _changes(measured: Measurements, assessment: Assessment) -> Iterator[tuple[L
 class _Tallies:
     """What the predicates rest on, as arrays, so that a changed row costs little.
 
-    For rows of lesions that share no voxel with another one, and of PET-only regions.
+    ``shared`` are the lesions that have voxels in common with others.
     """
 
-    def __init__(self, measured: Measurements, assessment: Assessment, protocol: Protocol) -> None:
+    def __init__(
+        self, measured: Measurements, assessment: Assessment, protocol: Protocol, *, shared: Collection[str]
+    ) -> None:
+        self._shared = shared
+        self._atoms = _Atoms(measured) if shared else None
         self._measured, self._assessment, self._protocol = measured, assessment, protocol
         ids = measured.lesions.ids
         self._position = {lesion_id: n for n, lesion_id in enumerate(ids)}
@@ -154,24 +159,52 @@ class _Tallies:
         if measured.attribution is not None and assessment.resolved is not None:
             self._near = _AvidNear(measured.attribution, assessment.resolved)
 
+    def moves_others(self, row: LesionRow) -> bool:
+        """Tell whether a row may change what avid voxels take from another lesion, partly marked."""
+        if self._near is None or self._atoms is None or row.lesion_id not in self._shared:
+            return False
+        n = self._position[row.lesion_id]
+        if row.resectability is self._measured.marked.marking[n]:
+            return False
+        near = self._atoms.neighbours(n)
+        return bool((self._marking[near[near != n]] < 0).any())
+
     def stratum_with(self, row: LesionRow) -> Stratum | None:
-        """Return the stratum with one row replaced."""
+        """Return the stratum with one row replaced, if that does not move others."""
         n = self._position.get(row.lesion_id)
         if n is None:
             return self._with_region(row, int(row.lesion_id[1:]) - 1)
         marking, table = self._marking.copy(), self._table.copy()
         table[n] = _AVIDITY_CODES[row.fdg_avidity or ""]
-        total = self._measured.marked.total_voxels
         if row.resectability is not None:
             marking[n] = row.resectability
-            own = self._measured.marked.own_voxels[n]
-            total = total - own
-            total[row.resectability] += own.sum()
-        first = self._first(total, self._assessment.region_marking, self._assessment.dismissed)
+        total, avid = self._changes(n, row.resectability, marking, table)
+        first = self._first(
+            self._measured.marked.total_voxels + total,
+            self._assessment.region_marking,
+            self._assessment.dismissed,
+        )
         if first.holds and self._protocol.both_fit == "stratum_1":
             return "stratum_1"  # and avid disease need not be counted
         counts = None if self._near is None else self._near.counts(n, marking, table == _NOT_AVID)
-        return self._concluded(first, marking, table, counts)
+        return self._concluded(first, marking, table, counts, avid_change=avid)
+
+    def _changes(
+        self, n: int, to: Marking | None, marking: NDArray[np.int64], table: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Change, by marking, of all tumour voxels and of those of lesions that the table calls avid."""
+        if self._atoms is not None and self._measured.lesions.ids[n] in self._shared:
+            before = self._atoms.counts(n, None, self._marking, self._table == _AVID)
+            after = self._atoms.counts(n, to, marking, table == _AVID)
+            return after[0] - before[0], after[1] - before[1]
+        own = self._measured.marked.own_voxels[n]
+        changed = own if to is None else _all_at(to, own)
+        avid = np.zeros_like(own)
+        if table[n] == _AVID:
+            avid += changed if marking[n] < 0 else _all_at(int(marking[n]), own)
+        if self._table[n] == _AVID:
+            avid -= own if self._marking[n] < 0 else _all_at(int(self._marking[n]), own)
+        return changed - own, avid
 
     def _with_region(self, row: LesionRow, rank: int) -> Stratum | None:
         measured, before = self._measured, self._assessment
@@ -187,7 +220,7 @@ class _Tallies:
         if rank not in dismissed:
             by_marking[to] += voxels
         counts = replace(before.resolved.counts, by_marking=by_marking)
-        return self._concluded(first, self._marking, self._table, counts)
+        return self._concluded(first, self._marking, self._table, counts, avid_change=np.zeros(4, np.int64))
 
     def _first(
         self, total: NDArray[np.int64], markings: Sequence[Marking], dismissed: frozenset[int]
@@ -202,13 +235,14 @@ class _Tallies:
         marking: NDArray[np.int64],
         table: NDArray[np.int64],
         counts: AvidCounts | None,
+        *,
+        avid_change: NDArray[np.int64],
     ) -> Stratum | None:
         measured = self._measured
         without: tuple[Marking | None, ...] = ()
         if counts is None:
             avidity = np.where(table == _NO_WORD, _NOT_ASSESSED, table)
-            before = self._avid_voxels(self._table, self._marking)
-            voxels = self._assessment.tally_2.voxels + self._avid_voxels(table, marking) - before
+            voxels = self._assessment.tally_2.voxels + avid_change
         else:
             held = counts.lesion_voxels > 0
             told = np.where(measured.covered, _NOT_AVID, _NOT_ASSESSED)
@@ -226,19 +260,66 @@ class _Tallies:
         second = stratum_2_predicate(tally, self._protocol)
         return only_stratum(possible_strata(first, second, tally, self._protocol))
 
-    def _avid_voxels(self, table: NDArray[np.int64], marking: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Tumour voxels of lesions that the table calls avid, by marking; shared ones count twice."""
-        own = self._measured.marked.own_voxels
-        whole = (table == _AVID) & (marking >= 0)
-        voxels = np.bincount(marking[whole], own[whole].sum(axis=1), minlength=4).astype(np.int64)
-        voxels += own[(table == _AVID) & (marking < 0)].sum(axis=0)
-        return voxels
+
+def _all_at(marking: int, voxels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the counts with all voxels at one marking."""
+    moved = np.zeros_like(voxels)
+    moved[marking] = voxels.sum()
+    return moved
 
 
 def _markings_of(codes: NDArray[np.int64]) -> tuple[Marking | None, ...]:
     """Each marking that occurs, once: the predicates ask only whether there is one."""
     present = np.bincount(codes + 1, minlength=len(Marking) + 1)
     return tuple(None if n == 0 else Marking(n - 1) for n in np.flatnonzero(present).tolist())
+
+
+class _Atoms:
+    """Tumour cut so finely that all voxels of a run lie in the same lesions, each with one marking."""
+
+    def __init__(self, measured: Measurements) -> None:
+        table = {i: row.resectability for i, row in measured.rows.items() if row.resectability is not None}
+        pieces = own_markings(measured.lesions, resectable=measured.masks.resectable, table=table)
+        starts, stops, origin = cut_at(pieces[0], pieces[1], np.concatenate(pieces[:2]))
+        order = np.argsort(starts, kind="stable")
+        starts, stops, origin = starts[order], stops[order], origin[order]
+        opens = np.ones(starts.size, dtype=bool)
+        opens[1:] = starts[1:] != starts[:-1]
+        self._atom = np.cumsum(opens) - 1
+        self._voxels = (stops - starts)[opens]
+        self._lesion, self._own = pieces[2][origin], pieces[3][origin]
+        self._of_lesion = _Buckets(self._lesion, measured.lesions.count)
+        self._of_atom = _Buckets(self._atom, self._voxels.size)
+
+    def neighbours(self, lesion: int) -> NDArray[np.int64]:
+        """Lesions that have voxels in common with one, itself included."""
+        return sorted_unique(self._lesion[self._around(lesion)[1]])
+
+    def _around(self, lesion: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Atoms of a lesion, and the shares that any lesion has in them."""
+        atoms = self._atom[self._of_lesion.of(np.array([lesion]))]
+        return atoms, self._of_atom.of(atoms)
+
+    def counts(
+        self, lesion: int, to: Marking | None, marking: NDArray[np.int64], avid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Count the voxels of one lesion by their worst marking: all of them, and those of avid lesions.
+
+        ``to`` stands for the lesion's own marking; of avid lesions the marking as a whole counts
+        where there is one, as in the rule.
+        """
+        atoms, shares = self._around(lesion)
+        owner, own, at = self._lesion[shares], self._own[shares], np.searchsorted(atoms, self._atom[shares])
+        if to is not None:
+            own = np.where(owner == lesion, int(to), own)
+        worst = np.full(atoms.size, len(Marking))
+        np.minimum.at(worst, at, own)
+        word = np.where(marking[owner] >= 0, marking[owner], worst[at])
+        worst_avid = np.full(atoms.size, len(Marking))
+        np.minimum.at(worst_avid, at[avid[owner]], word[avid[owner]])
+        voxels = self._voxels[atoms]
+        both = [np.bincount(w, voxels, minlength=len(Marking) + 1)[:-1] for w in (worst, worst_avid)]
+        return both[0].astype(np.int64), both[1].astype(np.int64)
 
 
 class _AvidNear:

@@ -236,7 +236,7 @@ class LabelRuns:
     @property
     def values(self) -> tuple[int, ...]:
         """The labels that occur, rising."""
-        return tuple(int(v) for v in np.unique(self.labels))
+        return tuple(sorted_unique(self.labels).tolist())
 
     @property
     def overlapping(self) -> bool:

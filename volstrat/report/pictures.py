@@ -344,8 +344,16 @@ def _draw_brackets(draw: ImageDraw, corners: Float64s) -> None:
 
 
 def _draw_lines(draw: ImageDraw, lines: Sequence[Float64s], *, colour: Colour, width: int) -> None:
+    """Draw lines that run along rows and columns, as outlines do, each stretch as the pixels it covers.
+
+    A library's wide lines lie a pixel off on one side or the other, by their direction.
+    """
     for line in lines:
-        draw.line([tuple(p) for p in line.tolist()], fill=colour, width=width)
+        low, high = np.minimum(line[:-1], line[1:]), np.maximum(line[:-1], line[1:])
+        first = np.floor(low - width / 2 + 0.5).astype(int)
+        last = np.maximum(np.floor(high + width / 2 + 0.5).astype(int) - 1, first)
+        for (x0, y0), (x1, y1) in zip(first.tolist(), last.tolist(), strict=True):
+            draw.rectangle((x0, y0, x1, y1), fill=colour)
 
 
 def _position(plane: Plane) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ class Guard:
         if not secrets.compare_digest(token.encode(), self._token.encode()):
             await _answer(send, 403, "This link is not the one that volstrat printed in its terminal.")
             return
-        pass
+        self._used.add(self._token)
         self._token = secrets.token_urlsafe(32)
         cookie = f"{self._cookie}={self._session}; HttpOnly; SameSite=Strict; Path=/"
         await _answer(send, 303, "", {"location": "/", "set-cookie": cookie})
