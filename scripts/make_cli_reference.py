@@ -24,7 +24,8 @@ def reference() -> str:
 
 
 def _pages(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=96, max_content_width=96)
+    settings = {**command.context_settings, "terminal_width": 96, "max_content_width": 96}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
     yield f"## `{context.command_path}`\n\n```\n{command.get_help(context).strip()}\n```\n"
     if isinstance(command, click.Group):
         for child in sorted(command.commands):

@@ -75,7 +75,7 @@ def test_what_is_wrong_with_one_row_fails_that_subject_only(cohort: Path, tmp_pa
     told = {r["subject"]: r["error.message"] for r in rows(tmp_path / "out")}
     assert told == {
         "bare": "m.csv, line 5: names no tumour mask.",
-        "gone": "tumour.nii.gz: no such file or folder.",
+        "gone": "tumour.nii.gz: no such file or folder (named as tumour).",
         "good": "",
         "short": "m.csv, line 4: has 3 cells, the header 4.",
         "twice": "m.csv: lines 3 and 8 are called 'twice'; a subject has one row.",
