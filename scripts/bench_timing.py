@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,7 +120,11 @@ def run_rows(rows: Sequence[Row], *, runs: int, peak: Callable[[Row], Sequence[s
     for seen in present:
         if not seen.row.program and peak is not None:
             _said(f"peak memory: {seen.row.name}")
-            seen.peak_bytes = run_program(peak(seen.row))[2]
+            alone = run_program(peak(seen.row))
+            if alone.code:
+                msg = f"{seen.row.name} failed in a process of its own: {alone.complaint[-2000:]}"
+                raise BenchmarkError(msg)
+            seen.peak_bytes = alone.peak_bytes
     _said("")
     _check_answers(present)
     return timed
@@ -148,11 +152,12 @@ def _rounds(seen: Timed, runs: int) -> int:
 
 def _run_once(seen: Timed) -> None:
     if seen.row.program:
-        seconds, processor, peak, code = run_program(seen.row.program)
-        if code not in seen.row.accepts:
-            msg = f"{seen.row.name}: {' '.join(seen.row.program)} ended with exit code {code}"
+        ran = run_program(seen.row.program)
+        if ran.code not in seen.row.accepts:
+            msg = f"{seen.row.name} ended with exit code {ran.code}: {ran.complaint[-2000:]}"
             raise BenchmarkError(msg)
-        seen.peak_bytes = max(seen.peak_bytes or 0, peak)
+        seconds, processor = ran.seconds, ran.processor
+        seen.peak_bytes = max(seen.peak_bytes or 0, ran.peak_bytes)
     else:
         gc.collect()
         begin, used = time.perf_counter(), time.process_time()
@@ -164,15 +169,23 @@ def _run_once(seen: Timed) -> None:
     seen.processor.append(processor)
 
 
-def run_program(arguments: Sequence[str]) -> tuple[float, float, int, int]:
-    """Run a program; wall and processor seconds, peak bytes, exit code. What it prints is thrown away."""
+class Ran(NamedTuple):
+    """What a program took: seconds of wall and processor time, peak memory, exit code, standard error."""
+
+    seconds: float
+    processor: float
+    peak_bytes: int
+    code: int
+    complaint: str
+
+
+def run_program(arguments: Sequence[str]) -> Ran:
+    """Run a program; what it prints is thrown away."""
     launched = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _LAUNCHER, *arguments], capture_output=True, check=True, text=True
     )
-    told: list[Any] = json.loads(launched.stdout)
-    if told[3] != 0 and launched.stderr:
-        sys.stderr.write(launched.stderr)
-    return told[0], told[1], told[2], told[3]
+    seconds, processor, peak, code = json.loads(launched.stdout)
+    return Ran(seconds, processor, peak, code, launched.stderr.strip())
 
 
 def _check_answers(present: Sequence[Timed]) -> None:
@@ -211,7 +224,7 @@ def table(title: str, timings: Timings, *, base: str) -> None:
 
 def goal(text: str, value: float, limit: float) -> None:
     """Print whether a goal is met: a value that must not lie above its limit."""
-    print(f"  {'met    ' if value <= limit else 'NOT MET'}  {text}: {value:.2f} (at most {limit:g})")
+    print(f"  {'met    ' if value <= limit else 'NOT MET'}  {text}: {value:.2f} (at most {limit:.3g})")
 
 
 def machine() -> str:

@@ -215,6 +215,18 @@ def test_a_part_without_free_boundary_keeps_its_volume() -> None:
     assert both[1:] / both[0] - 1 == pytest.approx(true, rel=0.03)
 
 
+def test_a_hidden_core_changes_nothing() -> None:
+    """A long block bends as a whole, whether or not a part inside it, all hidden, is told apart."""
+    grid = regular_grid((40, 24, 16), (0.8, 0.8, 1.0))
+    whole = np.zeros(grid.shape, dtype=np.int64)
+    whole[4:36, 6:18, 4:12] = 1
+    parted = whole.copy()
+    parted[10:30, 9:15, 6:10] = 2
+    one = boundary_shift(grid, LabelRuns.from_dense(whole), SHIFTS)
+    two = boundary_shift(grid, LabelRuns.from_dense(parted), SHIFTS)
+    assert two.sum(axis=1) == pytest.approx(one[:, 0], abs=2e-6)
+
+
 @pytest.mark.parametrize("spacing", [(0.8, 0.8, 1.0), (0.5, 1.0, 1.5)])
 def test_a_small_lesion_that_touches_a_large_one_bends_by_itself(
     spacing: tuple[float, float, float],

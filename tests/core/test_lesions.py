@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from tests.oracle_rule import OracleCase, regions_of
 from tests.rule_cases import Record, agreed, codes, counts, grid_of, judge, judge_masks, rows_of
 from tests.rule_lines import TURN, along, cells, line_case
-from volstrat.core.lesions import TumourEntry
+from volstrat.core.lesions import TumourEntry, find_lesions
 from volstrat.core.mask import Mask
 from volstrat.core.measure import Avid, CaseMasks
 from volstrat.core.protocol import Protocol
 from volstrat.core.runs import LabelRuns, VoxelRuns
-from volstrat.errors import LesionTableError
+from volstrat.errors import LesionTableError, NoisyMaskError
 
 Labels = NDArray[np.int64]
 
@@ -413,3 +413,43 @@ def test_axial_diameter_lies_in_one_axial_plane() -> None:
     assert int(np.argmax(np.abs(TURN[2]))) == 2
     (lesion,) = judge(OracleCase(affine=OBLIQUE, lesions={"L1": labels}))["lesions"]
     assert lesion["max_axial_diameter_mm"] == pytest.approx(np.sqrt(30.76))
+
+
+def specks(count: int) -> Labels:
+    """Return so many voxels along i that do not touch."""
+    labels = np.zeros((2 * count, 1, 1), dtype=np.int64)
+    labels[::2] = 1
+    return labels
+
+
+def test_more_lesions_than_a_patient_can_have_are_refused() -> None:
+    """10,000 specks are lesions; one more, and the error names the count and the way out."""
+    grid = grid_of(OBLIQUE, (20_000, 1, 1))
+    mask = Mask(grid=grid, runs=LabelRuns.from_dense(specks(10_000)))
+    assert find_lesions([TumourEntry(mask=mask)], grid, Protocol())[0].count == 10_000
+    with pytest.raises(NoisyMaskError, match=r"tumour falls into 10,001 pieces.*minimum_voxels"):
+        judged((specks(10_001), None))
+
+
+def test_specks_that_the_protocol_leaves_out_are_not_refused() -> None:
+    """10,001 specks and one lesion of 3 voxels, with a minimum of 2: one lesion."""
+    labels = np.concatenate((specks(10_001), np.ones((3, 1, 1), dtype=np.int64)))
+    assert sizes(judged((labels, None), minimum_voxels=2)) == {"L1": 3}
+
+
+def test_more_avid_regions_than_a_patient_can_have_are_refused() -> None:
+    """10,001 avid specks."""
+    avid = specks(10_001)
+    grid = grid_of(OBLIQUE, avid.shape)
+    tumour = TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_dense(avid[:1])), instances=None)
+    masks = CaseMasks(grid=grid, tumour=[tumour], avid=Avid(voxels=VoxelRuns.from_dense(avid), grid=grid))
+    with pytest.raises(NoisyMaskError, match="FDG-avid disease falls into 10,001 pieces"):
+        judge_masks(masks, Protocol(boundary_shift_mm=()))
+
+
+def test_a_tumour_of_countless_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for 4 runs, over all files: 4 runs in one file, but not 3 in each of two."""
+    monkeypatch.setattr("volstrat.core.lesions._MOST_RUNS", 4)
+    assert len(judged((specks(4), None))["lesions"]) == 4
+    with pytest.raises(NoisyMaskError, match="separate runs"):
+        judged((specks(3), None), (np.roll(specks(3), 1), None))

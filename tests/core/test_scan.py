@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from volstrat.core.runs import LabelRuns
 from volstrat.core.scan import RunScanner
-from volstrat.errors import MaskValueError
+from volstrat.errors import MaskValueError, NoisyMaskError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,3 +134,15 @@ def test_what_rounding_left_is_integral() -> None:
     )
     with pytest.raises(MaskValueError, match="no label"):
         scanned(np.array([1 + 2e-6]).tobytes(), "<f8", [7])
+
+
+def test_a_mask_of_countless_runs_is_refused_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for 6 runs: 6 are read, the seventh is refused, before the rest is looked at."""
+    monkeypatch.setattr("volstrat.core.scan._MOST_RUNS", 6)
+    one_in_two = np.tile(np.array([1, 0], np.uint8), 6)
+    assert scanned(one_in_two.tobytes(), "u1", [12]).starts.size == 6
+    with pytest.raises(NoisyMaskError, match=r"m\.nii: holds more than 6 separate runs"):
+        scanned(np.append(one_in_two, np.uint8(1)).tobytes(), "u1", [13])
+    scanner = RunScanner(np.dtype("u1"), where="m.nii")
+    with pytest.raises(NoisyMaskError):
+        scanner.feed(one_in_two.tobytes() * 2)

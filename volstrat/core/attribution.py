@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
+    from scipy.spatial import cKDTree
 
     from volstrat.core.grid import VoxelGrid
     from volstrat.core.lesions import LesionMeasures, Lesions, MarkedLesions
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 _NEIGHBOURS = 8
+_QUERIES_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -460,23 +462,34 @@ def _nearest_rows(
     queries = pet.centres[voxel]
     points, owner, worst = tumour.in_box(queries.min(axis=0) - margin, queries.max(axis=0) + margin, lesions)
     tree = cKDTree(points)
-    count = min(_NEIGHBOURS, len(points))
-    distance, index = tree.query(queries, k=count)
-    distance, index = distance.reshape(-1, count), index.reshape(-1, count)
-    tie = distance <= distance[:, :1] + TIE_MM
-    crowded = tie[:, -1] & (count < len(points))
-    tie[crowded] = False
-    query, column = np.nonzero(tie)
-    found = index[query, column]
-    for n in np.flatnonzero(crowded).tolist():  # more ties than neighbours asked for
-        ball = np.array(tree.query_ball_point(queries[n], distance[n, 0] + TIE_MM), dtype=np.int64)
-        query, found = np.append(query, np.full(ball.size, n)), np.append(found, ball)
+    pairs = [
+        (begin + query, found)
+        for begin in range(0, len(queries), _QUERIES_AT_ONCE)
+        for query, found in [_nearest_points(tree, queries[begin : begin + _QUERIES_AT_ONCE])]
+    ]
+    query, found = (np.concatenate(column) for column in zip(*pairs, strict=True))
     lesion_count = int(owner.max()) + 1
     key, row = np.unique(query * lesion_count + owner[found], return_inverse=True)
     marking = np.full(key.size, len(Marking), dtype=np.int64)
     np.minimum.at(marking, row, worst[found])
     position, lesion = np.divmod(key, lesion_count)
     return voxel[position], lesion, marking, np.zeros(key.size, dtype=np.int64)
+
+
+def _nearest_points(tree: cKDTree, queries: Float64s) -> tuple[Int64s, Int64s]:
+    """Pairs of query and point where no other point is nearer, ties included."""
+    count = min(_NEIGHBOURS, tree.n)
+    distance, index = tree.query(queries, k=count)
+    distance, index = distance.reshape(-1, count), index.reshape(-1, count)
+    tie = distance <= distance[:, :1] + TIE_MM
+    crowded = tie[:, -1] & (count < tree.n)
+    tie[crowded] = False
+    query, column = np.nonzero(tie)
+    found = index[query, column]
+    for n in np.flatnonzero(crowded).tolist():  # more ties than neighbours asked for
+        ball = np.array(tree.query_ball_point(queries[n], distance[n, 0] + TIE_MM), dtype=np.int64)
+        query, found = np.append(query, np.full(ball.size, n)), np.append(found, ball)
+    return query, found
 
 
 def _pet_only(
