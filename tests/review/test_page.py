@@ -110,6 +110,31 @@ def test_undo_takes_back_mark_by_mark(serve: Serve, sample: Sample, opened: Open
     assert "L1" not in (folder / "lesions.csv").read_text()
 
 
+def test_a_mark_may_come_back_again_and_again(serve: Serve, sample: Sample, opened: Opened) -> None:
+    """The row returns to what it was twice over, as often as one likes; the page goes on."""
+    page = opened(serve(sample("S01_stratum_1")))
+    choose(page, "L1")
+    for _ in range(3):
+        radio(page, "ablatable").check()
+        saved(page, "L1 ablatable")
+        page.get_by_role("button", name="Undo").click()
+        saved(page, "L1 no mark")
+
+
+def test_marks_faster_than_the_disk_are_all_saved(serve: Serve, sample: Sample, opened: Opened) -> None:
+    """Six marks before the first is answered, some of them alike: none conflicts, the last one counts."""
+    folder = sample("S01_stratum_1")
+    page = opened(serve(folder))
+    choose(page, "L1")
+    page.locator("#axial").focus()
+    for key in "121203":
+        page.keyboard.press(key)
+    saved(page, "L1 unresectable")
+    assert not page.locator("#conflict").is_visible()
+    assert words(page)["L1"] == "unresectable"
+    assert len((folder / "lesions.history.csv").read_text().splitlines()) == 1 + 4  # two rows were new
+
+
 def test_the_keyboard_is_enough(serve: Serve, sample: Sample, opened: Opened) -> None:
     """From the page's start to a mark, a reason, an undo and a scrolled slice without a mouse."""
     page = opened(serve(sample("S01_stratum_1")))

@@ -21,7 +21,6 @@ let chosen = "";
 let sort = { key: "id", back: false };
 const undoable = [];
 const queue = [];
-const followed = new Map(); // a row's token before one's own mark -> after it
 let sending = false;
 let unreachable = false;
 let savedAt = "";
@@ -333,7 +332,6 @@ async function send() {
   try {
     while (queue.length) {
       const one = queue[0];
-      while (followed.has(`${one.lesion_id} ${one.seen}`)) one.seen = followed.get(`${one.lesion_id} ${one.seen}`);
       const { pressed, failed, ...body } = one;
       let answer;
       let told;
@@ -360,7 +358,8 @@ async function send() {
       }
       queue.shift();
       const after = told.state.lesions.find((x) => x.id === one.lesion_id)?.token ?? "";
-      if (after !== one.seen) followed.set(`${one.lesion_id} ${one.seen}`, after);
+      // What waits was made on the row as it was before this mark.
+      for (const later of queue) if (later.lesion_id === one.lesion_id && later.seen === one.seen) later.seen = after;
       savedAt = `saved ${new Date().toISOString().slice(11, 19)} UTC: ${one.lesion_id} ${one.resectability || "no mark"}`;
       take(told.state);
       document.body.dataset.markMs = String(Math.round(performance.now() - pressed));
