@@ -105,14 +105,16 @@ def _scaling(folder: Path, *, runs: int, sizes: Sequence[int]) -> None:
     seen = run_rows(batches, runs=runs, peak=None)
     title = f"Cost as the cohort grows: volstrat batch, {workers} workers, small subjects"
     table(title, seen, base=batches[-1].name)
-    seconds = [seen[row.name].median for row in batches]
-    for size, taken in zip(sizes, seconds, strict=True):
-        print(f"  {size:,} subjects: {1000 * taken / size:.2f} ms a case")
-    for (few, short), (many, long) in pairwise(zip(sizes, seconds, strict=True)):
-        each = (long - short) / (many - few)
-        print(f"  each case from {few:,} to {many:,}: {1000 * each:.2f} ms")
-    goal(
-        f"cost of a case at {sizes[-1]:,} over that at {sizes[0]:,} (start included)",
-        seconds[-1] / sizes[-1] / (seconds[0] / sizes[0]),
-        1.1,
-    )
+    taken = [(seen[row.name].median, statistics.median(seen[row.name].processor)) for row in batches]
+    for size, (wall, processor) in zip(sizes, taken, strict=True):
+        each, used = 1000 * wall / size, 1000 * processor / size
+        print(f"  {size:,} subjects: {each:.2f} ms a case, {used:.2f} of processor")
+    marginal = [
+        ((after[0] - before[0]) / (many - few), (after[1] - before[1]) / (many - few))
+        for (few, before), (many, after) in pairwise(zip(sizes, taken, strict=True))
+    ]
+    for (few, many), (wall, processor) in zip(pairwise(sizes), marginal, strict=True):
+        told = f"{1000 * wall:.2f} ms, {1000 * processor:.2f} of processor"
+        print(f"  each case from {few:,} to {many:,}: {told}")
+    if len(marginal) > 1:
+        goal("processor time of a further case, last step over first", marginal[-1][1] / marginal[0][1], 1.1)
