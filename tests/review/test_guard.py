@@ -54,7 +54,7 @@ def signed_in(served: Served) -> dict[str, str]:
 
 def mark(served: Served, headers: dict[str, str], **words: Any) -> int:  # noqa: ANN401
     """Send a mark and return the status of the answer."""
-    body = json.dumps({"lesion_id": "L1", "resectability": "ablatable", **words}).encode()
+    body = json.dumps({"lesion_id": "L1", "reading": 1, "resectability": "ablatable", **words}).encode()
     return ask(
         served, "/mark", method="POST", headers={"Content-Type": "application/json", **headers}, body=body
     )[0]

@@ -36,7 +36,9 @@ def mark(session: ReviewSession, lesion_id: str, word: str, **more: str) -> None
     """Mark as the page would: having seen the row that stands."""
     assert session.reviewed is not None
     seen = token_of(session.reviewed.table.rows.get(lesion_id))
-    session.mark(Mark(lesion_id=lesion_id, resectability=word, seen=seen, **more))  # type: ignore[arg-type]
+    session.mark(
+        Mark(lesion_id=lesion_id, reading=session.reading, resectability=word, seen=seen, **more)  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_words_that_are_none_are_refused(sample: Sample, words: dict[str, str], 
     """Nothing is written."""
     folder = sample("S01_stratum_1")
     with pytest.raises(LesionTableError, match=error):
-        loaded(folder).mark(Mark(**words))  # type: ignore[arg-type]
+        loaded(folder).mark(Mark(reading=1, **words))  # type: ignore[arg-type]
     assert not (folder / "lesions.csv").exists()
 
 

@@ -7,9 +7,9 @@ import json
 import math
 import socket
 import threading
-from dataclasses import fields, replace
+from dataclasses import replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from volstrat.errors import MarkConflictError, UsageError, VolstratError
 from volstrat.report.key_slices import words_by_name
@@ -40,7 +40,7 @@ _STATIC = {
 }
 _MOST_PIXELS = 4096
 _LARGEST_BODY = 65536
-_MARK_KEYS = {f.name for f in fields(Mark)}
+_MARK_TYPES = get_type_hints(Mark)
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
 
 
@@ -204,19 +204,15 @@ async def _body(request: Request) -> Mapping[str, Any] | None:
 
 def _mark(session: ReviewSession, body: Mapping[str, Any]) -> Response:
     """Save a mark; what stands in the way is told with the state as it is."""
-    force = body.get("force", False)
-    words = {key: body.get(key, "") for key in _MARK_KEYS - {"force"}}
-    if (
-        set(body) - _MARK_KEYS
-        or not isinstance(force, bool)
-        or not all(isinstance(w, str) for w in words.values())
-    ):
+    typed = all(key in _MARK_TYPES and type(word) is _MARK_TYPES[key] for key, word in body.items())
+    if not typed or not {"lesion_id", "reading"} <= body.keys():
         return _json({"error": "The mark cannot be read."}, status=400)
+    mark = Mark(**body)
     try:
-        session.mark(Mark(**words, force=force))
+        session.mark(mark)
     except MarkConflictError as error:
         now = session.refresh()
-        theirs = None if now is None else now.table.rows.get(words["lesion_id"])
+        theirs = None if now is None else now.table.rows.get(mark.lesion_id)
         told = {"error": str(error), "conflict": {"token": token_of(theirs)}, "state": state_of(session)}
         return _json(told, status=409)
     except VolstratError as error:

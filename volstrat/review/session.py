@@ -68,6 +68,8 @@ class Mark:
 
     Parameters
     ----------
+    reading : int
+        `ReviewSession.reading` that the page showed: another one may have other lesions by the same names.
     resectability, fdg_avidity : str
         Words of a lesion table; both and ``reason`` empty: the row is removed.
     seen : str
@@ -77,6 +79,7 @@ class Mark:
     """
 
     lesion_id: str
+    reading: int
     resectability: str = ""
     fdg_avidity: str = ""
     reason: str = ""
@@ -141,7 +144,7 @@ class ReviewSession:
         self.points: Mapping[str, tuple[float, float, float]] = {}
         self.notices: tuple[str, ...] = ()
         self.stage = READING_MASKS
-        self._generation = self._version = 0
+        self.reading = self._version = 0
         self._lock = threading.RLock()
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
@@ -157,8 +160,8 @@ class ReviewSession:
         Lesions can be marked as soon as the masks are read; images follow.
         """
         with self._lock:
-            self._generation += 1
-            generation = self._generation
+            self.reading += 1
+            mine = self.reading
             self.error = self.reviewed = self.scene = self.projections = None
             self.stage = READING_MASKS
             reading: Future[CtRead] = Future()
@@ -176,7 +179,7 @@ class ReviewSession:
             self.stage = READING_IMAGES
         scene = build_scene(bare, reading.result())
         with self._lock:
-            if generation == self._generation:
+            if mine == self.reading:
                 self.scene, self.projections, self.stage = scene, Projections(scene), ""
 
     def _read_masks(self, sources: CaseSources) -> CaseResult:
@@ -319,7 +322,7 @@ class ReviewSession:
             if reviewed is None or self._table is None:
                 msg = "The case is not loaded."
                 raise UsageError(msg)
-            self._check_may_mark()
+            self._check_may_mark(mark)
             reader = self.options.reader or clean_text(mark.reader, what="reader's name")
             now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             row = self._row(mark, reader, now)
@@ -332,7 +335,7 @@ class ReviewSession:
             self.reviewed = self._with_table(reviewed.bare, table, version=self._version)
             return self.reviewed
 
-    def _check_may_mark(self) -> None:
+    def _check_may_mark(self, mark: Mark) -> None:
         if self.options.read_only:
             msg = "This review is read only."
             raise UsageError(msg, hint="Start volstrat review without --read-only to mark.")
@@ -340,6 +343,11 @@ class ReviewSession:
         if changed:
             msg = f"{changed}: changed on disk since it was read, so lesions may no longer be the same."
             raise InputChangedError(msg, hint="Read the case again, then mark.")
+        if mark.reading != self.reading:
+            msg = (
+                f"The case was read again since {mark.lesion_id} was marked, so it may be another lesion now."
+            )
+            raise InputChangedError(msg, hint="Drop this mark, look at the lesion, and mark it again.")
 
     def _row(self, mark: Mark, reader: str, now: str) -> LesionRow | None:
         """Make the row of a mark; None where it is to be removed."""

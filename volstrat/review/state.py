@@ -41,6 +41,7 @@ _TITLES = {"stratum_1": "Stratum 1, tumour:", "stratum_2": "Stratum 2, FDG-avid:
 
 def state_of(session: ReviewSession) -> dict[str, Any]:
     """Return all that the page shows but the pictures."""
+    reading = session.reading  # before the lesions: never newer than they are
     reviewed, error = session.reviewed, session.error
     scene, projections = session.scene, session.projections
     images = None
@@ -56,6 +57,12 @@ def state_of(session: ReviewSession) -> dict[str, Any]:
         "changed_input": session.changed_input() if reviewed is not None else "",
         "error": None if error is None else {"message": error.message, "hint": error.hint},
         "version": 0,
+        "problem": "",
+        "strangers": [],
+        "lesions": [],
+        "masked": False,
+        "verdict": None,
+        "reading": reading,
         "signs": {word: sign(word) for word in STYLES},
         "images": images,
         "notices": [*session.notices, *(() if scene is None else scene.notices)],
@@ -63,7 +70,14 @@ def state_of(session: ReviewSession) -> dict[str, Any]:
     if reviewed is not None:
         told |= _case(session, reviewed)
     told["mark"] = "|".join(
-        (str(told["version"]), told["stage"], told["changed_input"], str(error), str(images is not None))
+        (
+            str(reading),
+            str(told["version"]),
+            told["stage"],
+            told["changed_input"],
+            str(error),
+            str(images is not None),
+        )
     )
     return told
 
@@ -84,7 +98,6 @@ def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
         "strangers": strangers,
         "lesions": rows,
         "masked": reviewed.bare.inputs.masks.resectable is not None,
-        "verdict": None,
     }
     if reviewed.result is not None:
         told["verdict"] = _verdict(record)

@@ -16,7 +16,7 @@ const COLUMNS = [
   { key: "reason", title: "Reason", order: (x) => [x.reason || "\uffff"] },
 ];
 
-let state = { lesions: [], signs: {}, version: -1, mark: "", stage: "", verdict: null, images: null };
+let state = { lesions: [], signs: {}, reading: 0, version: -1, mark: "", stage: "", verdict: null, images: null };
 let chosen = "";
 let sort = { key: "id", back: false };
 const undoable = [];
@@ -44,24 +44,23 @@ const row = (id) => state.lesions.find((x) => x.id === id);
 const ml = (x) => (x >= 100 ? x.toFixed(1) : x >= 0.1 ? x.toFixed(2) : x.toPrecision(2));
 
 async function poll() {
-  let wait = 3000;
+  let next = null;
+  const was = unreachable;
   try {
     const answer = await fetch(`/state?known=${encodeURIComponent(state.mark)}`);
-    if (answer.status === 200) take(await answer.json());
-    else if (answer.status !== 204) throw new Error(String(answer.status));
-    if (unreachable) { unreachable = false; render(); }
-    if (queue.length) send();
-    if (state.stage) wait = 250;
+    if (answer.status === 200) next = await answer.json();
+    unreachable = answer.status !== 200 && answer.status !== 204;
   } catch {
     unreachable = true;
-    renderBanners();
-    renderSaved();
   }
-  setTimeout(poll, wait);
+  if (next) take(next);
+  if (was !== unreachable) render();
+  if (!unreachable) send();
+  setTimeout(poll, state.stage && !unreachable ? 250 : 3000);
 }
 
 function take(next) {
-  if (next.version < state.version) return;
+  if (next.reading < state.reading || (next.reading === state.reading && next.version < state.version)) return;
   const read = state.version <= 0 && next.version > 0;
   const pictures = JSON.stringify(next.images) !== JSON.stringify(state.images);
   state = next;
@@ -128,7 +127,7 @@ function renderBanners() {
   if (state.error) add(`${state.error.message} ${state.error.hint}`.trim(), true, again);
   if (state.changed_input) add(`${state.changed_input} changed on disk since it was read. Marks made so far are saved; read the case again to go on.`, true, again);
   if (state.problem) add(state.problem, true);
-  for (const s of state.strangers ?? []) {
+  for (const s of state.strangers) {
     add(s.message, true, state.read_only ? null : { title: `Remove the row of ${s.id}`, run: () => enqueue({ lesion_id: s.id, seen: s.token }) });
   }
   if (state.stage === "Reading the images") add("Reading the images ... lesions can be marked meanwhile.");
@@ -314,12 +313,13 @@ function mark(words, { id = chosen, remember = true } = {}) {
   const after = { resectability: before.resectability, fdg_avidity: before.fdg_avidity, reason: before.reason, ...words };
   const same = ["resectability", "fdg_avidity", "reason"].every((key) => before[key] === after[key]);
   if (same && !x.misfit) return;
-  if (remember) undoable.push({ id, resectability: before.resectability, fdg_avidity: before.fdg_avidity, reason: before.reason });
-  enqueue({ lesion_id: id, ...after, seen: x.token });
+  const undoes = { id, resectability: before.resectability, fdg_avidity: before.fdg_avidity, reason: before.reason };
+  if (remember) undoable.push(undoes);
+  enqueue({ lesion_id: id, ...after, seen: x.token, undoes });
 }
 
 function enqueue(one) {
-  queue.push({ resectability: "", fdg_avidity: "", reason: "", reader: $("reader").value.trim(), ...one, pressed: performance.now() });
+  queue.push({ resectability: "", fdg_avidity: "", reason: "", reader: $("reader").value.trim(), reading: state.reading, ...one, pressed: performance.now() });
   renderTable();
   renderPanel();
   renderSaved();
@@ -327,12 +327,12 @@ function enqueue(one) {
 }
 
 async function send() {
-  if (sending || !queue.length) return;
+  if (sending || !queue.length || queue[0].failed) return; // a refused mark waits for a decision
   sending = true;
   try {
     while (queue.length) {
       const one = queue[0];
-      const { pressed, failed, ...body } = one;
+      const { pressed, failed, undoes, ...body } = one;
       let answer;
       let told;
       try {
@@ -381,7 +381,7 @@ function refused(one, why) {
     button.type = "button";
     button.addEventListener("click", () => {
       line.remove();
-      if (!keep) { queue.splice(queue.indexOf(one), 1); undoable.pop(); }
+      if (!keep) { queue.splice(queue.indexOf(one), 1); forget(one); }
       else delete one.failed;
       render();
       send();
@@ -391,6 +391,9 @@ function refused(one, why) {
   $("banners").after(line);
 }
 
+// A mark that never came to be cannot be undone.
+function forget(one) { if (undoable.includes(one.undoes)) undoable.splice(undoable.indexOf(one.undoes), 1); }
+
 function settle(one, told) {
   text($("conflict-text"), told.error);
   $("conflict").showModal();
@@ -399,7 +402,8 @@ function settle(one, told) {
       $("conflict").close();
       $("keep").onclick = $("replace").onclick = $("conflict").oncancel = null;
       if (mine) queue.unshift({ ...one, seen: told.conflict.token });
-      else undoable.pop();
+      else forget(one);
+      for (const later of queue) if (mine && later.lesion_id === one.lesion_id && later.seen === one.seen) later.seen = told.conflict.token;
       render();
       done();
     };
