@@ -214,6 +214,19 @@ def test_partly_marked_lesion_takes_the_nearest_voxels_marking_and_is_a_review()
     assert set(avid_reviews(record)) == {"avid_region_partly_marked", "avid_region_differently_marked"}
 
 
+def test_the_nearest_voxel_of_a_partial_lesion_may_lie_beyond_the_avid_voxel() -> None:
+    """An avid voxel 8 x 2 mm wide holds resectable tumour 2 mm off; unresectable lies 1.5 mm beside."""
+    lesion, resectable = np.zeros((8, 2, 1), dtype=bool), np.zeros((8, 2, 1), dtype=bool)
+    lesion[2:4, 0] = lesion[0:4, 1] = resectable[2:4, 0] = True
+    case = OracleCase(
+        affine=along(across_mm=1.5), lesions={"L1": lesion}, resectable=resectable,
+        avid=cells(1, (0, 0)), avid_affine=along(8.0, across_mm=2.0),
+        field_shape=(3, 5, 1), field_affine=along(8.0, first_mm=-8.0, aside_mm=-4.0, across_mm=2.0),
+    )  # fmt: skip
+    _, record = agreed(case)
+    assert counts(record, "stratum_2") == (False, 0, 0, 1)
+
+
 def test_whole_lesion_and_overlap_take_the_worst_where_a_voxel_is_in_both() -> None:
     """An avid voxel on the overlap of two lesions belongs to both and takes the worse marking."""
     # L1 = 0-9 resectable, L2 = 8-9 unresectable. Avid 6-9: voxels 8 and 9 hold both.

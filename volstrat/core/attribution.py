@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _NEIGHBOURS = 8
 _QUERIES_AT_ONCE = 100_000
+_INSIDE = 0.49
+"""Share of the smallest spacing that surely lies within a voxel: axes may meet at a cosine of 1e-3."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -177,7 +179,8 @@ def attribute(
     voxels = expand(found.starts, found.stops)
     centres = avid_grid.to_mm(avid_grid.unravel(voxels))
     tumour = _Tumour(lesions.grid, marked)
-    holder, lesion, tumour_voxel = _holders(tumour, voxels, centres, avid_grid)
+    holder, run, tumour_voxel = _holders(tumour, voxels, centres, avid_grid)
+    lesion = tumour.lesion[run]
     pet = _AvidVoxels(
         grid=avid_grid,
         centres=centres,
@@ -190,8 +193,10 @@ def attribute(
     near[pet.region[distance <= distance_mm + TIE_MM]] = True
     partial = np.array([m is None for m in marked.marking], dtype=bool)
     lost = np.flatnonzero(near[pet.region] & ~pet.region_holds[pet.region])
+    asked = partial[lesion]
+    nearest = _nearest_held(tumour, pet, holder[asked], run[asked], tumour_voxel[asked])
     rows = [
-        _held_rows(tumour, pet, near, partial),
+        _held_rows(tumour, pet, near, partial, nearest),
         *_spill_rows(tumour, pet, near, partial),
         _nearest_rows(tumour, pet, lost, None, reach=float(np.max(distance[lost], initial=0.0))),
     ]
@@ -330,7 +335,7 @@ class _Tumour:
 def _holders(
     tumour: _Tumour, voxels: Int64s, centres: Float64s, avid_grid: VoxelGrid
 ) -> tuple[Int64s, Int64s, Int64s]:
-    """Avid voxels that hold tumour voxel centres: position in ``voxels``, lesion, tumour voxel."""
+    """Avid voxels that hold tumour voxel centres: position in ``voxels``, run of tumour, tumour voxel."""
     none = np.empty(0, np.int64)
     if not voxels.size or not tumour.lesion.size:
         return none, none, none
@@ -342,7 +347,7 @@ def _holders(
     projected = project(runs, from_grid=tumour.grid, to_grid=avid_grid)
     position = np.minimum(np.searchsorted(voxels, projected.holders), voxels.size - 1)
     hit = voxels[position] == projected.holders
-    return position[hit], tumour.lesion[projected.labels[hit] - 1], projected.voxels[hit]
+    return position[hit], projected.labels[hit] - 1, projected.voxels[hit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -419,12 +424,40 @@ def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Floa
 _Rows = tuple["Int64s", "Int64s", "Int64s", "Int64s"]
 
 
-def _held_rows(tumour: _Tumour, pet: _AvidVoxels, near: Bools, partial: Bools) -> _Rows:
+def _nearest_held(
+    tumour: _Tumour, pet: _AvidVoxels, holder: Int64s, run: Int64s, tumour_voxel: Int64s
+) -> Int64s:
+    """Worst marking among the nearest tumour voxels of each pair in ``pet.held``; -1 where it is not sure.
+
+    What lies outside an avid voxel is at least half its smallest spacing from its centre: a held tumour
+    voxel closer than that is the lesion's nearest.
+    """
+    sure = np.full(len(pet.held), -1, dtype=np.int64)
+    if not holder.size:
+        return sure
+    span = int(tumour.lesion.max()) + 1
+    pair = np.searchsorted(pet.held[:, 0] * span + pet.held[:, 1], holder * span + tumour.lesion[run])
+    apart = np.empty(holder.size)
+    for part in (slice(n, n + _QUERIES_AT_ONCE) for n in range(0, holder.size, _QUERIES_AT_ONCE)):
+        at = tumour.grid.to_mm(tumour.grid.unravel(tumour_voxel[part]))
+        apart[part] = np.linalg.norm(at - pet.centres[holder[part]], axis=1)
+    closest = np.full(len(pet.held), np.inf)
+    np.minimum.at(closest, pair, apart)
+    tie = apart <= closest[pair] + TIE_MM
+    worst = np.full(len(pet.held), len(Marking), dtype=np.int64)
+    np.minimum.at(worst, pair[tie], tumour.worst[run[tie]])
+    inside = closest + 2 * TIE_MM < _INSIDE * min(pet.grid.spacing_mm)
+    sure[inside] = worst[inside]
+    return sure
+
+
+def _held_rows(tumour: _Tumour, pet: _AvidVoxels, near: Bools, partial: Bools, nearest: Int64s) -> _Rows:
     """Rows of avid voxels that hold tumour; on partly marked lesions the nearest voxel's marking."""
-    voxel, lesion = pet.held[near[pet.region[pet.held[:, 0]]]].T
-    marking = np.full(voxel.size, Marking.UNKNOWN, dtype=np.int64)
-    for part in np.unique(lesion[partial[lesion]]) if voxel.size else ():
-        mine = np.flatnonzero(lesion == part)
+    chosen = near[pet.region[pet.held[:, 0]]]
+    voxel, lesion = pet.held[chosen].T
+    marking = np.where(partial[lesion], nearest[chosen], int(Marking.UNKNOWN))
+    for part in np.unique(lesion[marking < 0]):
+        mine = np.flatnonzero((lesion == part) & (marking < 0))
         rows = _nearest_rows(tumour, pet, voxel[mine], np.array([part]), reach=None)
         marking[mine] = rows[2][np.argsort(rows[0], kind="stable")]
     return voxel, lesion, marking, np.ones(voxel.size, dtype=np.int64)
