@@ -211,6 +211,8 @@ class VoxelGrid:
 
         The comparison is the largest displacement of a corner voxel of either grid, in mm.
         """
+        if np.array_equal(self.affine, other.affine):  # the common case
+            return Placement(axes=(0, 1, 2), signs=(1, 1, 1), offset=(0, 0, 0), displacement_mm=0.0)
         relative = other.inverse[:3, :3] @ self.affine[:3, :3]
         rounded = np.rint(relative)
         if not (np.abs(rounded).sum(axis=0) == 1).all() or not (np.abs(rounded).sum(axis=1) == 1).all():
