@@ -217,3 +217,18 @@ def test_impossible_limits_are_refused(limit: float) -> None:
     """A limit lies between 0 and 100 %."""
     with pytest.raises(ProtocolError, match="limit_normal_percent"):
         RemnantPolicy(limit_normal_percent=limit)
+
+
+def test_a_share_just_below_its_limit_does_not_read_as_the_limit() -> None:
+    """2,249 of 9,000 voxels are 24.99 %, not 25.0 %."""
+    result, findings = measure_remnant(
+        remnant=VoxelRuns.from_intervals([0], [2249]),
+        liver=VoxelRuns.from_intervals([0], [9000]),
+        tumour=VoxelRuns.empty(),
+        resectable=VoxelRuns.empty(),
+        voxel_volume_mm3=VOXEL_MM3,
+        policy=RemnantPolicy(),
+        liver_state="normal",
+    )
+    assert result.below_limit is True
+    assert "24.99 % of the liver without tumour: below the limit of 25 % (normal)" in findings[0].message

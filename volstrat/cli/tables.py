@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
+
+from volstrat.core.findings import shown_percent
 
 WIDTH = 80
 _STRATA = {"stratum_1": "STRATUM 1", "stratum_2": "STRATUM 2", "ineligible": "INELIGIBLE", None: "NO STRATUM"}
@@ -15,6 +18,8 @@ _STATUS = {
 }
 _HOLDS = {True: "yes", False: "no", None: "unknown"}
 _MOST_LESIONS = 60
+_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=(?:%|ml|mm)\b|%)|(?<=[Ss]tratum) (?=\d)")
+"""Spaces between a number and its unit, and in the name of a stratum."""
 _SCREEN_LINES = 40
 
 
@@ -25,7 +30,7 @@ def case_table(record: dict[str, Any]) -> str:
     if record["error"] is not None:
         lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip(), "")
         return "\n".join(lines)
-    lines += [*_predicates(record), "", *_volumes(record["volumes"]), ""]
+    lines += [*_predicates(record), "", *_volumes(record), ""]
     lines += [*_certainty(record), ""]
     if record["lesions"] or record["pet_only_regions"]:
         lines += [*_lesions([*record["lesions"], *record["pet_only_regions"]]), ""]
@@ -53,91 +58,121 @@ def _range(predicate: dict[str, Any]) -> str:
 
 
 def _percent(value: float | None, threshold: float = 100) -> str:
-    """Round for display, but never onto or over a threshold, 0 or 100 that the value itself is not."""
-    if value is None:
-        return "-"
-    marks = (0.0, float(threshold), 100.0)
-    for digits in (1, 2, 3, 4):
-        shown = f"{value:.{digits}f}"
-        if all((float(shown) > m, float(shown) < m) == (value > m, value < m) for m in marks):
-            return f"{shown} %"
-    near = min(marks, key=lambda m: abs(m - value))
-    return f"{'<' if value < near else '>'}{near:g} %"
+    """Round for display, but never onto or over a threshold that the value itself is not."""
+    return "-" if value is None else f"{shown_percent(value, threshold)} %"
 
 
-def _volumes(volumes: dict[str, Any]) -> list[str]:
+def _volumes(record: dict[str, Any]) -> list[str]:
+    volumes = record["volumes"]
+
     def ml(key: str) -> str:
         value = volumes[key]
-        return "not assessed" if value is None else f"{value:.2f} ml"
-
-    def share(key: str) -> str:
-        value = volumes[key]
-        return "" if value is None else f" ({_percent(100 * value)})"
+        return "not assessed" if value is None else f"{_ml(value)} ml"
 
     avid_resectable = ml("fdg_avid_resectable_ml")
+    avid_share = volumes["fdg_avid_fraction"]
+    share = "not assessed" if avid_share is None else _percent(100 * avid_share)
+    unseen = [row["lesion_id"] for row in record["lesions"] if row["fdg_avidity"] == "not_assessed"]
+    if avid_share is not None and unseen:
+        share = f"at least {share} ({_ids(unseen)} not assessed)"
     return [
         f"Tumour, total      {ml('total_tumour_ml'):>14}   FDG-avid (PET)     {ml('fdg_avid_ml'):>14}",
         f"  resectable       {ml('resectable_tumour_ml'):>14}     resectable       {avid_resectable:>14}",
         f"  residual         {ml('residual_tumour_ml'):>14}     on PET only      {ml('pet_only_ml'):>14}",
-        f"Avid share of the tumour volume: {share('fdg_avid_fraction').strip(' ()') or 'not assessed'}",
+        *_wrapped(f"Avid share of the tumour volume: {share}", ""),
     ]
+
+
+def _ml(value: float) -> str:
+    """Write a volume with two decimals, or two digits where it is so small that they would be lost."""
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def _certainty(record: dict[str, Any]) -> list[str]:
     """Say how far the case is from another stratum, and what would take it there."""
     robustness = record["robustness"]
-    threshold = f"{record['predicates']['stratum_1']['threshold_percent']:g} %"
-    lines: list[str] = []
-    margin, interval = robustness["margin_ml"], robustness["resectable_fraction_95"]
-    if margin is not None and interval is not None:
-        side = "above" if margin >= 0 else "short of"
-        chance = robustness["probability_stratum_1_holds"]
-        odds = "" if chance is None else f"; stratum 1 holds with probability {chance:.2f}"
-        lines.append(
-            f"Margin: {abs(margin):.2f} ml {side} {threshold}. Volume error alone: "
-            f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} % (95 %){odds}."
-        )
-    shifts = [s for s in robustness["boundary_shift"] if s["resectable_fraction"] is not None]
-    if shifts:
-        told = ", ".join(f"{s['shift_mm']:+g} mm {100 * s['resectable_fraction']:.1f} %" for s in shifts)
-        lines.append(f"Every tumour boundary moved by {told}.")
+    needed = record["predicates"]["stratum_1"]["threshold_percent"]
+    lines = [_margin(record, needed), _volume_error(robustness, needed)]
+    lines.append(_shifts(record, needed))
     way = robustness["shortest_way"]
     if way:
-        lines.append(f"Shortest way to {threshold}: {', '.join(way)} would have to become resectable.")
+        lines.append(f"Shortest way to {needed:g} %: {', '.join(way)} would have to become resectable.")
     obstacles = robustness["stratum_2_obstacles"]
-    if obstacles and record["stratum"] != "stratum_1":
+    if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
         lines.append(f"Between this case and stratum 2: {_ids(obstacles)}.")
-    lines += _flips(robustness["flips"])
+    if record["lesions"] or record["pet_only_regions"]:
+        lines.append(_flips(record["stratum"], robustness["flips"]))
     if record["remnant"] is not None:
         lines.append(_remnant(record["remnant"]))
     return [part for line in lines for part in _wrapped(line, "")]
 
 
-def _flips(flips: list[dict[str, Any]]) -> list[str]:
+def _margin(record: dict[str, Any], needed: float) -> str:
+    margin, first = record["robustness"]["margin_ml"], record["predicates"]["stratum_1"]
+    if margin is None:
+        return ""
+    told = f"{_ml(abs(margin))} ml {'above' if margin > 0 else 'short of'}" if margin else "none, exactly at"
+    unmarked = first["part_voxels"] != first["part_voxels_upper"]
+    rest = ", with what is not marked counted as unresectable" if unmarked else ""
+    return f"Margin: {told} {needed:g} %{rest}."
+
+
+def _volume_error(robustness: dict[str, Any], needed: float) -> str:
+    interval, chance = robustness["resectable_fraction_95"], robustness["probability_stratum_1_holds"]
+    if interval is None:
+        return ""
+    low, high = (shown_percent(100 * end, needed) for end in interval)
+    if interval[0] == interval[1]:
+        return f"Volume error cannot move a share of {low} %."
+    if chance is None:
+        return f"Volume error and open markings: {low} to {high} % (95 %)."
+    odds = "below 0.01" if chance < 0.01 else "above 0.99" if chance > 0.99 else f"{chance:.2f}"
+    return f"Volume error alone: {low} to {high} % (95 %); stratum 1 holds with probability {odds}."
+
+
+def _shifts(record: dict[str, Any], needed: float) -> str:
+    """Say the share under each shift of the boundaries, and the stratum where that is another."""
+    told = []
+    for shift in record["robustness"]["boundary_shift"]:
+        share, stratum = shift["resectable_fraction"], shift["stratum"]
+        shown = "no tumour left" if share is None else f"{shown_percent(100 * share, needed)} %"
+        if share is not None and stratum != record["stratum"]:
+            shown += f" ({_STRATA[stratum].lower()})"
+        told.append(f"{shift['shift_mm']:+g} mm {shown}")
+    if not told or record["volumes"]["resectable_fraction"] is None:
+        return ""
+    return f"Resectable share with every tumour boundary moved: {', '.join(told)}."
+
+
+def _flips(current: str | None, flips: list[dict[str, Any]]) -> str:
     """Group single changes that lead to one stratum."""
+    other = "a stratum" if current is None else "another stratum"
     if not flips:
-        return ["No single lesion's marking or avidity would change the stratum."]
+        return f"No single lesion's marking or avidity would give {other}."
     groups: dict[tuple[str, str], list[str]] = {}
     for flip in flips:
         groups.setdefault((flip["stratum"], flip["to"]), []).append(flip["lesion_id"])
     told = [
-        f"{_ids(ids)} {to.replace('_', ' ')}: {stratum.replace('_', ' ')}"
+        f"{_ids(ids, last=' or ')} {to.replace('_', ' ')}: {stratum.replace('_', ' ')}"
         for (stratum, to), ids in groups.items()
     ]
-    return [f"One change would do it: {'; '.join(told)}."]
+    return f"One change alone would give {other}: {'; '.join(told)}."
 
 
-def _ids(ids: list[str], most: int = 8) -> str:
-    return ", ".join(ids) if len(ids) <= most else f"{', '.join(ids[:most])} and {len(ids) - most} more"
+def _ids(ids: list[str], most: int = 8, *, last: str = " and ") -> str:
+    """List lesions, the first few by name; ``last`` joins the last one."""
+    named = ids if len(ids) <= most else [*ids[:most], f"{len(ids) - most} more"]
+    return last.join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
 def _remnant(remnant: dict[str, Any]) -> str:
+    limits = [] if remnant["limit_percent"] is None else [remnant["limit_percent"]]
     shares = [
-        f"{remnant[key]:.1f} % of {name}"
+        f"{shown_percent(remnant[key], *limits)} % of {name}"
         for key, name in (("flr_percent", "the liver without tumour"), ("sflr_percent", "the standard liver"))
         if remnant[key] is not None
     ]
-    limit = "" if remnant["limit_percent"] is None else f" (limit {remnant['limit_percent']:g} %)"
+    limit = f" (limit {limits[0]:g} %)" if limits else ""
     return (
         f"Liver remnant: {remnant['flr_ml']:.0f} ml"
         + (f", {', '.join(shares)}" if shares else "")
@@ -157,7 +192,7 @@ def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
         if marking == "partial" and lesion["resectable_fraction"] is not None:
             marking += f" {100 * lesion['resectable_fraction']:.0f} %"
         row = (
-            f"{lesion['lesion_id']:<7}{lesion['volume_ml']:>8.2f}{lesion['max_axial_diameter_mm']:>10.1f}"
+            f"{lesion['lesion_id']:<7}{_ml(lesion['volume_ml']):>8}{lesion['max_axial_diameter_mm']:>10.1f}"
             f"{lesion['max_diameter_mm']:>9.1f}  {marking:<15}{lesion['fdg_avidity'].replace('_', ' '):<13}"
         )
         place = f"{x:.0f}, {y:.0f}, {z:.0f}"
@@ -185,13 +220,14 @@ def _printable(text: str) -> str:
 
 
 def _wrapped(text: str, indent: str, *, hanging: int = 2) -> list[str]:
-    return textwrap.wrap(
-        _printable(text),
+    lines = textwrap.wrap(
+        _KEPT_TOGETHER.sub("\N{NO-BREAK SPACE}", _printable(text)),
         WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + " " * hanging,
         break_on_hyphens=False,
     )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def inspection_table(found: dict[str, Any]) -> str:

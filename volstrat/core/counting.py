@@ -100,14 +100,14 @@ def counting_findings(
     if small:
         named = ", ".join(lesion_ids[n] for n in small[:8]) + (", ..." if len(small) > 8 else "")
         share = 100 * sum(voxels[n] for n in small) / sum(voxels)
-        effect = {
-            None: "",
-            True: " Leaving them out would change the stratum.",
-            False: " Leaving them out would not change the stratum.",
-        }[changes_stratum]
+        one = len(small) == 1
+        has, hold, them = ("lesion has", "holds", "it") if one else ("lesions have", "hold", "them")
+        effect = ""
+        if changes_stratum is not None:
+            effect = f" Leaving {them} out would {'' if changes_stratum else 'not '}change the stratum."
         message = (
-            f"{len(small)} {'lesion has' if len(small) == 1 else 'lesions have'} fewer than "
-            f"{SMALL_LESION_VOXELS} voxels ({named}) and hold {share:.2g} % of the tumour.{effect}"
+            f"{len(small)} {has} fewer than {SMALL_LESION_VOXELS} voxels ({named}) and {hold} "
+            f"{_two_digits(share)} % of the tumour.{effect}"
         )
         severity: Severity = "warning" if changes_stratum else "info"
         findings.append(Finding(code="small_lesions", severity=severity, message=message))
@@ -115,11 +115,16 @@ def counting_findings(
         error = counting_error_percent(_EXAMPLE_MM, spacing_mm)
         message = (
             f"Slices are {max(spacing_mm):.3g} mm apart, more than {THICK_SLICE_MM:g} mm: counting voxels "
-            f"alone puts the volume of a {_EXAMPLE_MM:g} mm lesion off by {error:.2g} % "
+            f"alone puts the volume of a {_EXAMPLE_MM:g} mm lesion off by {_two_digits(error)} % "
             "(one standard deviation)."
         )
         findings.append(Finding(code="thick_slices", severity="warning", message=message, where="tumour"))
     return tuple(findings)
+
+
+def _two_digits(percent: float) -> str:
+    """Two digits, without an exponent from 100 on."""
+    return f"{percent:.2g}" if percent < 99 else f"{percent:.0f}"
 
 
 def _by_overlap(radius: float, spacing: tuple[float, float, float]) -> float:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.core.findings import Finding
+from volstrat.core.findings import Finding, shown_percent
 
 if TYPE_CHECKING:
     from volstrat.core.policies import LiverState, RemnantPolicy
@@ -197,7 +197,7 @@ def measure_remnant(
         limit_percent=limit,
         below_limit=below,
     )
-    return result, (*findings, *size_findings, *_limit_findings(result, liver_state))
+    return result, (*findings, *size_findings, *_limit_findings(result, liver_state, policy))
 
 
 def _compare(
@@ -245,9 +245,11 @@ def _liver_findings(remnant: VoxelRuns, liver: VoxelRuns, tumour: VoxelRuns, ml:
     return found
 
 
-def _limit_findings(remnant: LiverRemnant, state: LiverState | None) -> list[Finding]:
+def _limit_findings(remnant: LiverRemnant, state: LiverState | None, policy: RemnantPolicy) -> list[Finding]:
+    limits = policy.limits_percent
+    marks = limits.values() if state is None else [limits[state]]
     shares = [
-        f"{value:.1f} % of the {name}"
+        f"{shown_percent(value, *marks)} % of the {name}"
         for value, name in (
             (remnant.flr_percent, "liver without tumour"),
             (remnant.sflr_percent, "standard liver for the body surface"),
@@ -266,6 +268,9 @@ def _limit_findings(remnant: LiverRemnant, state: LiverState | None) -> list[Fin
         message = f"The remnant is {measured}: below {limit}."
         return [Finding(code="remnant_below_limit", severity="review", message=message, where="remnant")]
     if remnant.below_limit is None:
-        message = f"The remnant is {measured}; whether that is enough depends on the liver's state: name it."
+        message = (
+            f"The remnant is {measured}; whether that is enough depends on the liver's state: name it as "
+            "`liver_state` under [patient] in case.toml."
+        )
         return [Finding(code="liver_state_missing", severity="warning", message=message, where="remnant")]
     return []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from volstrat.core.attribution import review_regions
-from volstrat.core.findings import SEVERITIES, Finding, Severity
+from volstrat.core.findings import SEVERITIES, Finding, Severity, shown_percent
 from volstrat.core.marks import Marking
 from volstrat.core.robustness import Robustness, measure_robustness
 from volstrat.core.runs import sorted_unique
@@ -296,17 +296,19 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
     first, second = assessment.stratum_1, assessment.stratum_2
     if first.holds is None:
         low, high = _bounds_percent(first, assessment, protocol)
-        who = ", ".join(_shortened(unmarked + (regions if protocol.pet_only_in_total else [])))
+        open_ones = unmarked + (regions if protocol.pet_only_in_total else [])
+        threshold = first.threshold_percent
         message = (
-            f"{who or 'Part of the tumour'} not marked: the resectable share lies between {low:.1f} % and "
-            f"{high:.1f} %, on both sides of {first.threshold_percent} %. Mark them."
+            f"{', '.join(_shortened(open_ones)) or 'Part of the tumour'} not marked: the resectable share "
+            f"lies between {shown_percent(low, threshold)} % and {shown_percent(high, threshold)} %, on both "
+            f"sides of {threshold} %. Mark {'them' if len(open_ones) > 1 else 'it'}."
         )
         return [Finding(code="unknown_marking", severity="blocking", message=message, where="lesions")]
     avid = [i for i in unmarked if assessment.avidity[measured.lesions.ids.index(i)] != "not_avid"]
     if second.holds is None and (avid or regions):
         message = (
             f"{', '.join(_shortened(avid + regions))} not marked: whether all FDG-avid disease is resectable "
-            "depends on it. Mark them."
+            f"depends on it. Mark {'them' if len(avid + regions) > 1 else 'it'}."
         )
         return [Finding(code="unknown_marking", severity="blocking", message=message, where="lesions")]
     return []

@@ -1,0 +1,137 @@
+"""What `volstrat case` says in sentences: true, rounded onto nothing that it is not, in whole words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.oracle_rule import OracleCase
+from tests.rule_cases import judge, judge_masks, masks_of, protocol_of
+from tests.rule_lines import cells, line_case
+from volstrat.cli.tables import case_table
+
+
+def text_of(case: OracleCase, **changes: Any) -> str:  # noqa: ANN401 - protocol fields
+    """Return the sentences on one line."""
+    return " ".join(case_table(judge(case, **changes)).split())
+
+
+def two(resectable: int, unresectable: int, *, avid: bool = True) -> OracleCase:
+    """Return two lesions, the first resectable; PET that shows nothing avid, or no PET."""
+    size = resectable + unresectable + 12
+    return line_case(
+        {"L1": cells(size, (0, resectable - 1)), "L2": cells(size, (resectable + 5, size - 8))},
+        table={"L1": ("resectable", None), "L2": ("unresectable", None)},
+        avid=cells(size) if avid else None,
+    )
+
+
+def test_nothing_below_the_threshold_reads_as_the_threshold() -> None:
+    """6,999 of 10,000 voxels of 6.6 mm3: 1 voxel short, 0.0066 ml."""
+    text = text_of(two(6999, 3001))
+    assert "69.99 %" in text
+    assert "70.0 %" not in text
+    assert "Margin: 0.0066 ml short of 70 %." in text
+    assert "Margin: none, exactly at 70 %." in text_of(two(7000, 3000))
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"),
+    [
+        ([0.69998, 0.8], "69.998 to 80.0 %"),
+        ([0.60, 0.70002], "60.0 to 70.002 %"),
+        ([0.70, 0.80], "70.0 to 80.0 %"),
+        ([0.98, 0.999999], "98.0 to 99.9999 %"),
+    ],
+)
+def test_ends_of_the_interval_stay_on_their_side_of_the_threshold(interval: list[float], shown: str) -> None:
+    """One that begins at 69.998 % spans 70 %, which a reader must see."""
+    record = judge(two(80, 20))
+    record["robustness"]["resectable_fraction_95"] = interval
+    assert f"Volume error alone: {shown} (95 %)" in case_table(record)
+
+
+@pytest.mark.parametrize(("chance", "shown"), [(0.9999, "above 0.99"), (1e-6, "below 0.01"), (0.5, "0.50")])
+def test_a_probability_is_never_rounded_to_certainty(chance: float, shown: str) -> None:
+    """A closed form with a tail on either side is never 0 or 1."""
+    record = judge(two(80, 20))
+    record["robustness"]["probability_stratum_1_holds"] = chance
+    assert f"with probability {shown}." in " ".join(case_table(record).split())
+
+
+def test_volume_error_cannot_move_a_share_of_nothing_or_all() -> None:
+    """All of it is resectable."""
+    case = line_case({"L1": cells(40, (0, 30))}, table={"L1": ("resectable", None)})
+    assert "Volume error cannot move a share of 100.0 %." in text_of(case)
+
+
+def test_shifted_boundaries_name_the_stratum_where_it_is_another() -> None:
+    """Stratum 1 by its voxels, ineligible with every boundary further out."""
+    record = judge(two(80, 20))
+    record["robustness"]["boundary_shift"] = [
+        {"shift_mm": -1.0, "resectable_fraction": None, "stratum": None},
+        {"shift_mm": -0.5, "resectable_fraction": 0.83, "stratum": "stratum_1"},
+        {"shift_mm": 1.0, "resectable_fraction": 0.69999, "stratum": "ineligible"},
+    ]
+    text = " ".join(case_table(record).split())
+    assert "boundary moved: -1 mm no tumour left, -0.5 mm 83.0 %, +1 mm 69.999 % (ineligible)." in text
+
+
+def test_open_markings_are_said_beside_margin_and_interval() -> None:
+    """L1 (10 voxels) is resectable, L2 (10) unmarked: margin a lower bound, interval an envelope."""
+    case = line_case({"L1": cells(40, (0, 9)), "L2": cells(40, (20, 29))}, table={"L1": ("resectable", None)})
+    text = text_of(case)
+    assert "short of 70 %, with what is not marked counted as unresectable." in text
+    assert "Volume error and open markings: " in text
+    assert "L2 not marked: the resectable share lies between 50.0 % and 100.0 %" in text
+    assert "Mark it." in text
+    assert "One change alone would give a stratum: L2 resectable" in text
+
+
+def test_nothing_stands_between_a_case_and_the_stratum_it_is_in() -> None:
+    """L1, partly resectable, is avid where it is resectable, 0-4 of 0-9: stratum 2 holds, in PET voxels.
+
+    The record still lists it as not wholly resectable.
+    """
+    case = line_case({"L1": cells(20, (0, 9))}, resectable=cells(20, (0, 4)), avid=cells(20, (0, 4)))
+    record = judge(case)
+    assert (record["stratum"], record["robustness"]["stratum_2_obstacles"]) == ("stratum_2", ["L1"])
+    assert "Between this case and stratum 2" not in case_table(record)
+
+
+def test_an_avid_share_says_what_pet_did_not_see() -> None:
+    """PET covers L1 and shows nothing; L2 lies beyond it."""
+    case = line_case(
+        {"L1": cells(40, (0, 9)), "L2": cells(40, (20, 29))},
+        resectable=cells(40, (0, 9)),
+        avid=cells(15),
+    )
+    assert "Avid share of the tumour volume: at least 0.0 % (L2 not assessed)" in text_of(case)
+
+
+def test_a_case_without_lesions_says_nothing_of_them() -> None:
+    """An empty tumour mask."""
+    case = replace(two(80, 20), lesions={"L1": cells(112)}, table={})
+    text = " ".join(case_table(judge_masks(masks_of(case), protocol_of(case))).split())
+    assert "single lesion" not in text
+    assert "Margin" not in text
+
+
+def test_numbers_stay_with_their_units_at_the_end_of_a_line() -> None:
+    """No line begins with a unit, and "stratum 1" is not torn apart."""
+    for size in range(60, 100):
+        for line in case_table(judge(two(size, 30), schema=False)).splitlines():
+            assert not line.strip().startswith(("% ", "%,", "%.", "%;", "ml ", "mm "))
+            assert not line.endswith(("stratum", "Stratum"))
+
+
+@pytest.mark.parametrize(
+    ("lesions", "said"),
+    [(1, "1 lesion has fewer than 10 voxels (L1) and holds 100 % of"), (2, "(L1, L2) and hold 100 % of")],
+)
+def test_small_lesions_are_counted_in_words_that_fit(lesions: int, said: str) -> None:
+    """All of the tumour is 100 %, not 1e+02 %."""
+    case = line_case({f"L{n + 1}": cells(40, (6 * n, 6 * n + 2)) for n in range(lesions)})
+    assert said in text_of(case)
