@@ -51,10 +51,10 @@ def test_the_documented_example() -> None:
 
 
 def test_the_subject_is_the_folder_unless_told() -> None:
-    """And the patient is unknown but for a normal liver."""
+    """And nothing is known of the patient: a liver whose state nobody named is not a normal one."""
     sources = parsed('[inputs]\ntumour = "t.nrrd"\n')
     assert sources.subject == "S7"
-    assert sources.patient == Patient(weight_kg=None, height_cm=None, sex=None, liver_state="normal")
+    assert sources.patient == Patient(weight_kg=None, height_cm=None, sex=None, liver_state=None)
     assert sources.only("pet") is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from volstrat.core.protocol import Protocol, Thresholds
 from volstrat.report.figures import predicate_bar, sign_path, waterfall
 from volstrat.report.styles import STYLES
-from volstrat.report.words import change_texts, percent_text, protocol_choices, share_text
+from volstrat.report.words import change_texts, percent_text, protocol_choices, remnant_text, share_text
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,22 @@ def test_changes_are_grouped_by_what_they_lead_to() -> None:
         "Shortest way to 70 %: L1 would have to become resectable.",
         "Between this case and stratum 2: L3.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "below", "said"),
+    [
+        (25.0, True, "below the limit of 25 %."),
+        (None, None, "not compared with a limit; the liver's state is not said."),
+        (None, True, "below every limit; the liver's state is not said."),
+    ],
+)
+def test_a_remnant_without_a_known_state_has_no_one_limit(
+    limit: float | None, below: bool | None, said: str
+) -> None:
+    """Nobody said that the liver is normal."""
+    remnant = {
+        "flr_ml": 500.0, "flr_percent": 22.0, "sflr_percent": None, "limit_percent": limit,
+        "below_limit": below,
+    }  # fmt: skip
+    assert remnant_text(remnant).endswith(said)

@@ -76,7 +76,7 @@ class Patient:
     weight_kg: float | None = None
     height_cm: float | None = None
     sex: Literal["M", "F"] | None = None
-    liver_state: LiverState = "normal"
+    liver_state: LiverState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,5 +254,5 @@ def _patient(table: object, name: str) -> Patient:
         weight_kg=measures.get("weight_kg"),
         height_cm=measures.get("height_cm"),
         sex=_choice(table, "sex", ("M", "F"), "patient", name),  # type: ignore[arg-type]
-        liver_state=state or "normal",  # type: ignore[arg-type]
+        liver_state=state,  # type: ignore[arg-type]
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from volstrat.core.findings import shown_percent
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -84,7 +86,7 @@ def margin_text(record: CaseRecord) -> str:
     told = f"{ml_text(abs(margin))} {side} the {threshold:g} % of the tumour volume that stratum 1 needs."
     interval = robustness["resectable_fraction_95"]
     if interval is not None:
-        low, high = (f"{100 * x:.1f}" for x in interval)
+        low, high = (shown_percent(100 * x, threshold) for x in interval)
         told += f" Volume error alone: {low} to {high} % (95 % interval)."
     return told
 
@@ -120,8 +122,10 @@ def shift_text(record: CaseRecord) -> str:
     shifts = [s for s in (robustness or {}).get("boundary_shift", ()) if s["resectable_fraction"] is not None]
     if not shifts:
         return ""
+    threshold = record["predicates"]["stratum_1"]["threshold_percent"]
     told = "; ".join(
-        f"{s['shift_mm']:+g} mm: {100 * s['resectable_fraction']:.1f} %, {STRATA[s['stratum']].lower()}"
+        f"{s['shift_mm']:+g} mm: {shown_percent(100 * s['resectable_fraction'], threshold)} %, "
+        f"{STRATA[s['stratum']].lower()}"
         for s in shifts
     )
     return f"Every tumour boundary moved by {told}."
@@ -136,11 +140,13 @@ def remnant_text(remnant: dict[str, Any] | None) -> str:
         for key, name in (("flr_percent", "of the liver"), ("sflr_percent", "of the standard liver"))
         if remnant[key] is not None
     ]
+    told = f"Future liver remnant {ml_text(remnant['flr_ml'])} ({', '.join(shares) or 'no share known'})"
+    limit = remnant["limit_percent"]
+    if limit is None:
+        verdict = {True: "below every limit", False: "not below any limit", None: "not compared with a limit"}
+        return f"{told}, {verdict[remnant['below_limit']]}; the liver's state is not said."
     verdict = {True: "below the limit", False: "not below the limit", None: "not compared with the limit"}
-    return (
-        f"Future liver remnant {ml_text(remnant['flr_ml'])} ({', '.join(shares) or 'no share known'}), "
-        f"{verdict[remnant['below_limit']]} of {remnant['limit_percent']:g} %."
-    )
+    return f"{told}, {verdict[remnant['below_limit']]} of {limit:g} %."
 
 
 def predicate_text(record: CaseRecord, key: str) -> str:
