@@ -118,3 +118,48 @@ def test_three_hundred_lesions_take_milliseconds(spread: str) -> None:
     need = voxels_needed(0, sum(remainders), Decimal(50))
     largest_first = sorted(remainders, reverse=True)
     assert sum(largest_first[: len(way) - 1]) < need <= sum(remainders[n] for n in way)
+
+
+def _with_overlaps(alone: list[int], shared: dict[tuple[int, ...], int], need: int) -> list[int] | None:
+    """Try every set, as above, where some voxels need several lesions."""
+    every = range(len(alone))
+    for size in range(len(alone) + 1):
+        fits = []
+        for chosen in combinations(every, size):
+            gain = sum(alone[n] for n in chosen)
+            gain += sum(voxels for those, voxels in shared.items() if set(those) <= set(chosen))
+            if gain >= need:
+                fits.append((gain, list(chosen)))
+        if fits:
+            return min(fits)[1]
+    return None
+
+
+def test_overlapping_lesions_agree_with_brute_force() -> None:
+    """Up to eight lesions, of which some pairs and threes keep voxels together."""
+    rng = np.random.default_rng(12)
+    outcomes = set()
+    for _ in range(300):
+        count = int(rng.integers(2, 9))
+        alone = [int(v) for v in rng.integers(0, 30, count)]
+        shared: dict[tuple[int, ...], int] = {}
+        for _ in range(int(rng.integers(1, 4))):
+            those = rng.choice(count, int(rng.integers(2, min(count, 3) + 1)), replace=False)
+            shared[tuple(sorted(those.tolist()))] = int(rng.integers(1, 25))
+        part, open_ = int(rng.integers(0, 60)), sum(alone) + sum(shared.values())
+        whole = part + open_ + int(rng.integers(0, 40))
+        found = shortest_way(
+            alone, part_voxels=part, whole_voxels=whole, percent=SEVENTY, shared_voxels=shared
+        )
+        assert found == _with_overlaps(alone, shared, voxels_needed(part, whole, SEVENTY))
+        outcomes.add(None if found is None else len(found))
+    assert {None, 1, 2, 3} <= outcomes
+
+
+def test_a_way_among_very_many_overlapping_lesions_reaches_the_threshold() -> None:
+    """Fifteen lesions of 10 voxels, neighbours sharing 5 more: 220 in all, 154 needed."""
+    shared: dict[tuple[int, ...], int] = {(n, n + 1): 5 for n in range(14)}
+    found = shortest_way([10] * 15, part_voxels=0, whole_voxels=220, percent=SEVENTY, shared_voxels=shared)
+    assert found is not None
+    gain = 10 * len(found) + sum(v for those, v in shared.items() if set(those) <= set(found))
+    assert gain >= 154

@@ -376,9 +376,12 @@ class _Buckets:
 
 
 def stratum_without(measured: Measurements, left_out: Sequence[int], protocol: Protocol) -> Stratum | None:
-    """Return the stratum if some lesions (positions) did not exist; their avid voxels go with them."""
+    """Return the stratum if some lesions (positions) did not exist; their avid voxels go with them.
+
+    Of lesions that do not overlap: voxels that others hold as well would stay.
+    """
     marked = measured.marked
-    if measured.lesions.overlapping or not left_out:
+    if not left_out:
         return assess(measured, protocol).stratum
     gone = np.zeros(measured.lesions.count, dtype=bool)
     gone[list(left_out)] = True

@@ -18,7 +18,8 @@ from volstrat.core.counting import (
     equivalent_diameter_mm,
     small_lesions,
 )
-from volstrat.core.findings import Finding
+from volstrat.core.findings import Finding, shown_percent
+from volstrat.core.lesions import own_markings
 from volstrat.core.marks import Marking
 from volstrat.core.runs import LabelRuns, cut_at
 from volstrat.core.shortest import shortest_way
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundaryShift:
-    """Resectable fraction and stratum with every tumour boundary moved; None where nothing is left."""
+    """Resectable fraction and stratum with every tumour boundary moved; None where nothing is left.
+
+    The fraction is None too where nothing is marked.
+    """
 
     shift_mm: float
     resectable_fraction: float | None
@@ -101,7 +105,8 @@ def measure_robustness(
     if assessment.stratum is not None and interval is not None and interval.spans(threshold):
         message = (
             f"Volume error alone could move the resectable share across {threshold} %: its 95 % interval "
-            f"runs from {100 * interval.lo:.1f} % to {100 * interval.hi:.1f} %."
+            f"runs from {shown_percent(100 * interval.lo, threshold)} % to "
+            f"{shown_percent(100 * interval.hi, threshold)} %."
         )
         findings.append(Finding(code="borderline", severity="review", message=message, where="tumour"))
     return robustness, tuple(findings)
@@ -182,23 +187,32 @@ def _boundary_shift(
     marking = (np.array(parts.values) - 1) % 4
     shifted = []
     for shift, row in zip(protocol.boundary_shift_mm, volumes, strict=True):
-        mm3 = [Fraction(float(row[marking == m].sum()) * 1000) for m in Marking]
+        mm3 = [Fraction(sum(_nanolitres(row[marking == m])), 1000) for m in Marking]
         for n in _extra_regions(measured, assessment, protocol):
             assert measured.attribution is not None
-            size = Fraction(float(measured.attribution.pet_only_measures.volume_ml[n]) * 1000)
-            mm3[assessment.region_marking[n]] += size
+            size = int(measured.attribution.pet_only_measures.voxels[n])
+            mm3[assessment.region_marking[n]] += size * exact_mm3(measured.attribution.grid)
         shifted.append(_shifted(shift, mm3, assessment, protocol))
     return tuple(shifted)
 
 
+def _nanolitres(ml: NDArray[np.float64]) -> list[int]:
+    """Volumes as whole numbers, which is how far they are rounded: shares of sums are exact then."""
+    return [round(volume) for volume in (ml * 1_000_000).tolist()]
+
+
 def _shifted(shift: float, mm3: list[Fraction], assessment: Assessment, protocol: Protocol) -> BoundaryShift:
-    """Return fraction and stratum of shifted volumes; stratum 2 stays as it is."""
+    """Return fraction and stratum of shifted volumes; stratum 2 stays as it is.
+
+    The fraction is a lower bound, and None where nothing is marked, as everywhere.
+    """
     if not sum(mm3):
         return BoundaryShift(shift_mm=shift, resectable_fraction=None, stratum=None)
     tally = Stratum1Tally(voxels=(1, 1, 1, 1), volume_mm3=(mm3[0], mm3[1], mm3[2], mm3[3]), one_grid=False)
     first = stratum_1_predicate(tally, protocol)
     strata = possible_strata(first, assessment.stratum_2, assessment.tally_2, protocol)
-    fraction = float(sum(mm3[m] for m in _sure(protocol)) / sum(mm3))
+    marked = sum(mm3) > mm3[Marking.UNKNOWN]
+    fraction = float(sum(mm3[m] for m in _sure(protocol)) / sum(mm3)) if marked else None
     return BoundaryShift(shift_mm=shift, resectable_fraction=fraction, stratum=only_stratum(strata))
 
 
@@ -216,7 +230,6 @@ def _shortest_way(
     """Return the fewest lesions; PET-only regions are no lesions to debulk, even where they are counted."""
     if not measured.lesions.count:
         return None
-    sure = voxels[:, _sure(protocol)].sum(axis=1)
     first = assessment.stratum_1
     part, whole = first.part_voxels, first.whole_voxels
     if part is None or whole is None:  # PET-only volume is part of the total: in tumour voxels, rounded up
@@ -224,13 +237,38 @@ def _shortest_way(
         mm3 = assessment.tally_1.volume_mm3
         whole = -(-sum(mm3) // size)
         part = int(sum(mm3[m] for m in _sure(protocol)) // size)
+    alone = (voxels.sum(axis=1) - voxels[:, _sure(protocol)].sum(axis=1)).tolist()
+    shared: dict[tuple[int, ...], int] = {}
+    if measured.lesions.overlapping:
+        alone, shared = _remainders(measured, protocol)
     way = shortest_way(
-        (voxels.sum(axis=1) - sure).tolist(),
+        alone,
         part_voxels=part,
         whole_voxels=int(whole),
         percent=protocol.thresholds.stratum_1_percent,
+        shared_voxels=shared,
     )
     return None if way is None else tuple(measured.lesions.ids[n] for n in way)
+
+
+def _remainders(measured: Measurements, protocol: Protocol) -> tuple[list[int], dict[tuple[int, ...], int]]:
+    """Voxels that each lesion alone keeps from being resectable, and that several keep together."""
+    table = {i: row.resectability for i, row in measured.rows.items() if row.resectability is not None}
+    starts, stops, lesion, own = own_markings(
+        measured.lesions, resectable=measured.masks.resectable, table=table
+    )
+    kept = ~np.isin(own, _sure(protocol))
+    starts, stops, lesion = starts[kept], stops[kept], lesion[kept]
+    starts, stops, origin = cut_at(starts, stops, np.concatenate((starts, stops)))
+    holders: dict[tuple[int, int], list[int]] = {}
+    for start, stop, holder in zip(starts.tolist(), stops.tolist(), lesion[origin].tolist(), strict=True):
+        holders.setdefault((start, stop), []).append(holder)
+    together: dict[tuple[int, ...], int] = {}
+    for (start, stop), those in holders.items():
+        key = tuple(sorted(set(those)))
+        together[key] = together.get(key, 0) + stop - start
+    alone = [together.pop((n,), 0) for n in range(measured.lesions.count)]
+    return alone, together
 
 
 def _obstacles(measured: Measurements, assessment: Assessment, protocol: Protocol) -> tuple[str, ...]:
@@ -259,7 +297,8 @@ def _counting(measured: Measurements, assessment: Assessment, protocol: Protocol
     voxels = measured.measures.voxels.tolist()
     small = small_lesions(voxels)
     changes = None
-    if small and len(small) < len(voxels) and assessment.stratum is not None:
+    tried = len(small) < len(voxels) and not measured.lesions.overlapping
+    if small and tried and assessment.stratum is not None:
         other = stratum_without(measured, small, protocol)
         changes = other != assessment.stratum
     return counting_findings(

@@ -11,13 +11,17 @@ has the proof). Sets of reachable losses are held as the bits of Python integers
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate, combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
+_MOST_TIED = 10
+"""So many overlapping lesions are tried in every combination."""
 _Layer = dict[int, int]
 """For each balance (lesions left out minus lesions put in), the reachable losses as bits."""
 
@@ -37,7 +41,12 @@ def voxels_needed(part_voxels: int, whole_voxels: int, percent: Decimal) -> int:
 
 
 def shortest_way(
-    remainder_voxels: Sequence[int], *, part_voxels: int, whole_voxels: int, percent: Decimal
+    remainder_voxels: Sequence[int],
+    *,
+    part_voxels: int,
+    whole_voxels: int,
+    percent: Decimal,
+    shared_voxels: Mapping[tuple[int, ...], int] | None = None,
 ) -> list[int] | None:
     """Find the fewest lesions whose remainders bring the part to the threshold.
 
@@ -50,6 +59,9 @@ def shortest_way(
         Resectable and total tumour voxels now.
     percent : Decimal
         The threshold.
+    shared_voxels : mapping of positions to int, optional
+        Where lesions overlap: what is added only if all of several lesions become resectable. Beyond
+        ten such lesions the way found reaches the threshold but need not be the shortest.
 
     Returns
     -------
@@ -66,6 +78,38 @@ def shortest_way(
         msg = "A lesion's remainder cannot be negative."
         raise ValueError(msg)
     need = voxels_needed(part_voxels, whole_voxels, percent)
+    if shared_voxels and need:
+        return _where_some_overlap(remainder_voxels, shared_voxels, need)
+    return _shortest(remainder_voxels, need)
+
+
+def _where_some_overlap(
+    alone: Sequence[int], shared: Mapping[tuple[int, ...], int], need: int
+) -> list[int] | None:
+    """Try every choice of the lesions that overlap, each with the shortest way among the others."""
+    tied = sorted({n for those in shared for n in those})
+    others = [0 if n in tied else voxels for n, voxels in enumerate(alone)]
+    sizes = range(len(tied) + 1) if len(tied) <= _MOST_TIED else (0, len(tied))
+    least = list(accumulate(sorted((v for v in others if v), reverse=True), initial=0))
+    choices = []
+    for chosen in (c for size in sizes for c in combinations(tied, size)):
+        gain = sum(alone[n] for n in chosen)
+        gain += sum(voxels for those, voxels in shared.items() if set(those) <= set(chosen))
+        more = bisect_left(least, need - gain)
+        if more < len(least):
+            choices.append((len(chosen) + more, chosen, gain))
+    fewest = min((count for count, _, _ in choices), default=0)
+    ways = []
+    for count, chosen, gain in choices:
+        rest = _shortest(others, max(need - gain, 0)) if count == fewest else None
+        if rest is not None:
+            ways.append((gain + sum(others[n] for n in rest), sorted((*chosen, *rest))))
+    if len(tied) > _MOST_TIED and (way := _shortest(alone, need)) is not None:
+        ways = [(0, way)] if not ways or len(way) < fewest else ways
+    return min(ways)[1] if ways else None
+
+
+def _shortest(remainder_voxels: Sequence[int], need: int) -> list[int] | None:
     if need == 0:
         return []
     order = sorted(
