@@ -137,6 +137,8 @@ def test_whole_number_stands_for_a_decimal() -> None:
         ("[thresholds]\nstratum_1_percent = nan", "stratum_1_percent"),
         ("[review]\nopen_choices = ['thresholds']", "thresholds"),
         ("[review]\nopen_choices = 'pet_only_in_total'", "open_choices"),
+        ("boundary_shift_mm = [-1, nan]", "boundary_shift_mm"),
+        ("boundary_shift_mm = [inf]", "boundary_shift_mm"),
         ("id = 7", "id"),
     ],
 )
@@ -146,6 +148,24 @@ def test_wrong_field_is_refused_by_name(text: str, names: str) -> None:
         from_toml(text)
     assert names in caught.value.message
     assert "mine.toml" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[volume_error]\ncorrelation = 2",
+        "[remnant]\nlimit_normal_percent = 0",
+        "[review]\nopen_choices = ['x']",
+        "[thresholds]\nstratum_1_percent = 0",
+    ],
+)
+def test_a_table_is_named_once(text: str) -> None:
+    """`volume_error.correlation`, which a reader can find; not `volume_error.volume_error.correlation`."""
+    with pytest.raises(ProtocolError) as caught:
+        from_toml(text)
+    table = text[1 : text.index("]")]
+    assert caught.value.message.startswith(f"mine.toml: {table}.")
+    assert caught.value.message.count(f"{table}.") == 1
 
 
 def test_threshold_of_exactly_100_percent_and_smallest_decimals_are_allowed() -> None:

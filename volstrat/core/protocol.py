@@ -95,6 +95,10 @@ class Protocol:
         _require_between("minimum_voxels", self.minimum_voxels, low=1)
         _require_between("attribution_distance_mm", self.attribution_distance_mm, low=0)
         _require_between("geometry_tolerance_mm", self.geometry_tolerance_mm, low=0)
+        for shift in self.boundary_shift_mm:
+            if not math.isfinite(shift):
+                msg = f"boundary_shift_mm is {list(self.boundary_shift_mm)}; each must be a number of mm."
+                raise ProtocolError(msg)
         _require_between("whole_lesion_percent", self.whole_lesion_percent, low=50, high=100, open_low=True)
 
 
@@ -145,7 +149,8 @@ def _build(kind: type, data: Mapping[str, object], *, path: str, where: str) -> 
     try:
         return kind(**values)
     except ProtocolError as error:
-        msg = f"{where}: {path}{error.message}"
+        # What a table checks of itself names it already.
+        msg = f"{where}: {path}{error.message.removeprefix(path)}"
         raise ProtocolError(msg, hint=error.hint) from error
 
 
