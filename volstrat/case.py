@@ -157,12 +157,17 @@ def _liver(
     marked = measured.marked
     sure = np.isin(marked.worst, [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)])
     resectable = VoxelRuns.from_intervals(marked.starts[sure], marked.stops[sure])
+    unknown = marked.worst == Marking.UNKNOWN
     size = measured.lesions.grid.voxel_volume_mm3
     burden = remnant = None
     findings: tuple[Finding, ...] = ()
     if inputs.liver is not None:
         burden = measure_liver_burden(
-            liver=inputs.liver, tumour=tumour, resectable=resectable, voxel_volume_mm3=size
+            liver=inputs.liver,
+            tumour=tumour,
+            resectable=resectable,
+            unmarked=VoxelRuns.from_intervals(marked.starts[unknown], marked.stops[unknown]),
+            voxel_volume_mm3=size,
         )
     if inputs.remnant is not None:
         told, header = sources.patient, inputs.body_size

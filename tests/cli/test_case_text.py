@@ -135,3 +135,30 @@ def test_small_lesions_are_counted_in_words_that_fit(lesions: int, said: str) ->
     """All of the tumour is 100 %, not 1e+02 %."""
     case = line_case({f"L{n + 1}": cells(40, (6 * n, 6 * n + 2)) for n in range(lesions)})
     assert said in text_of(case)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (0.69996, "69.996 % of it resectable."),
+        (None, "none of it marked."),
+        (0.5, "50.0 % of it resectable."),
+    ],
+)
+def test_the_livers_tumour_stands_beside_the_total(part: float | None, said: str) -> None:
+    """30 of 1,500 ml, and what of it can go; a liver mask without tumour says that."""
+    record = judge(two(80, 20))
+    record["liver_burden"] = {
+        "liver_ml": 1500.0, "tumour_ml": 30.0, "resectable_tumour_ml": part and 30 * part,
+        "resectable_fraction": part, "burden_percent": 2.0,
+    }  # fmt: skip
+    assert f"Tumour in the liver: 30.00 ml (2.0 % of the liver), {said}" in case_table(record)
+    record["liver_burden"]["tumour_ml"] = 0.0
+    assert "No tumour in the liver mask." in case_table(record)
+
+
+def test_a_place_has_no_negative_zero() -> None:
+    """Millimetres are rounded: -0.4 is 0."""
+    record = judge(two(80, 20))
+    record["lesions"][0]["centroid_mm"] = [-0.4, 0.4, -12.6]
+    assert "  0, 0, -13" in case_table(record)

@@ -25,6 +25,7 @@ REMNANT = VoxelRuns.from_intervals([700], [1000])
 TUMOUR = VoxelRuns.from_intervals([100, 800, 900, 1500], [200, 820, 930, 1600])
 RESECTABLE = VoxelRuns.from_intervals([100, 900], [200, 930])
 VOXEL_MM3 = 2000.0
+NONE = VoxelRuns.empty()
 
 
 def remnant(**changes: Any) -> tuple[LiverRemnant, list[str]]:  # noqa: ANN401 - any argument of the call
@@ -181,7 +182,7 @@ def test_an_empty_liver_mask_gives_no_share() -> None:
 def test_the_burden_counts_tumour_within_the_liver_only() -> None:
     """150 of 1000 voxels are tumour, 130 of them resectable; the 100 voxels elsewhere are left out."""
     burden = measure_liver_burden(
-        liver=LIVER, tumour=TUMOUR, resectable=RESECTABLE, voxel_volume_mm3=VOXEL_MM3
+        liver=LIVER, tumour=TUMOUR, resectable=RESECTABLE, unmarked=NONE, voxel_volume_mm3=VOXEL_MM3
     )
     assert (burden.liver_ml, burden.tumour_ml, burden.resectable_ml) == (2000.0, 300.0, 260.0)
     assert burden.burden_percent == pytest.approx(15.0)
@@ -190,17 +191,29 @@ def test_the_burden_counts_tumour_within_the_liver_only() -> None:
 
 def test_what_is_marked_outside_tumour_is_no_resectable_tumour() -> None:
     """A resectable mask may reach beyond the tumour."""
-    burden = measure_liver_burden(liver=LIVER, tumour=TUMOUR, resectable=LIVER, voxel_volume_mm3=VOXEL_MM3)
+    burden = measure_liver_burden(
+        liver=LIVER, tumour=TUMOUR, resectable=LIVER, unmarked=NONE, voxel_volume_mm3=VOXEL_MM3
+    )
     assert burden.resectable_ml == burden.tumour_ml
 
 
 def test_a_liver_without_tumour_has_no_resectable_share() -> None:
     """Undefined is None; an empty liver has no burden."""
-    empty = VoxelRuns.empty()
-    burden = measure_liver_burden(liver=LIVER, tumour=empty, resectable=empty, voxel_volume_mm3=VOXEL_MM3)
+    rest: dict[str, Any] = {"resectable": NONE, "unmarked": NONE, "voxel_volume_mm3": VOXEL_MM3}
+    burden = measure_liver_burden(liver=LIVER, tumour=NONE, **rest)
     assert (burden.burden_percent, burden.resectable_fraction) == (0.0, None)
-    nothing = measure_liver_burden(liver=empty, tumour=TUMOUR, resectable=empty, voxel_volume_mm3=VOXEL_MM3)
+    nothing = measure_liver_burden(liver=NONE, tumour=TUMOUR, **rest)
     assert nothing.burden_percent is None
+
+
+def test_tumour_of_the_liver_that_nobody_marked_has_no_resectable_share() -> None:
+    """Not 0 %: 100 to 199, 800 to 819 and 900 to 929 lie in the liver. With one voxel marked it is known."""
+    rest: dict[str, Any] = {"liver": LIVER, "tumour": TUMOUR, "voxel_volume_mm3": VOXEL_MM3}
+    burden = measure_liver_burden(**rest, resectable=NONE, unmarked=TUMOUR)
+    assert (burden.tumour_ml, burden.resectable_ml, burden.resectable_fraction) == (300.0, None, None)
+    one = VoxelRuns.from_intervals([100], [101])
+    burden = measure_liver_burden(**rest, resectable=one, unmarked=TUMOUR.difference(one))
+    assert burden.resectable_fraction == pytest.approx(1 / 150)
 
 
 @pytest.mark.parametrize(

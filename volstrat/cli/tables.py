@@ -7,6 +7,7 @@ import textwrap
 from typing import Any
 
 from volstrat.core.findings import shown_percent
+from volstrat.report.words import liver_text
 
 WIDTH = 80
 _STRATA = {"stratum_1": "STRATUM 1", "stratum_2": "STRATUM 2", "ineligible": "INELIGIBLE", None: "NO STRATUM"}
@@ -64,6 +65,7 @@ def _percent(value: float | None, threshold: float = 100) -> str:
 
 def _volumes(record: dict[str, Any]) -> list[str]:
     volumes = record["volumes"]
+    needed = record["predicates"]["stratum_1"]["threshold_percent"]
 
     def ml(key: str) -> str:
         value = volumes[key]
@@ -80,6 +82,7 @@ def _volumes(record: dict[str, Any]) -> list[str]:
         f"  resectable       {ml('resectable_tumour_ml'):>14}     resectable       {avid_resectable:>14}",
         f"  residual         {ml('residual_tumour_ml'):>14}     on PET only      {ml('pet_only_ml'):>14}",
         *_wrapped(f"Avid share of the tumour volume: {share}", ""),
+        *_wrapped(liver_text(record["liver_burden"], needed), ""),
     ]
 
 
@@ -195,7 +198,7 @@ def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
             f"{lesion['lesion_id']:<7}{_ml(lesion['volume_ml']):>8}{lesion['max_axial_diameter_mm']:>10.1f}"
             f"{lesion['max_diameter_mm']:>9.1f}  {marking:<15}{lesion['fdg_avidity'].replace('_', ' '):<13}"
         )
-        place = f"{x:.0f}, {y:.0f}, {z:.0f}"
+        place = f"{round(x)}, {round(y)}, {round(z)}"
         if len(row) + len(place) <= WIDTH:
             lines.append(row + place.rjust(WIDTH - len(row)))
         else:

@@ -250,4 +250,4 @@ def _ml(lesion: Mapping[str, Any]) -> str:
 
 def _place(lesion: Mapping[str, Any]) -> str:
     x, y, z = lesion["centroid_mm"]
-    return f"at {x:.0f}, {y:.0f}, {z:.0f} mm LPS"
+    return f"at {round(x)}, {round(y)}, {round(z)} mm LPS"

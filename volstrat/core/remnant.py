@@ -29,13 +29,15 @@ class LiverBurden:
     ----------
     liver_ml : float
         Of the liver mask as drawn, tumour in it included.
-    tumour_ml, resectable_ml : float
-        Tumour within the liver mask, and the part of it marked resectable.
+    tumour_ml : float
+        Tumour within the liver mask.
+    resectable_ml : float or None
+        The part of it marked resectable; None where none of it is marked.
     """
 
     liver_ml: float
     tumour_ml: float
-    resectable_ml: float
+    resectable_ml: float | None
 
     @property
     def burden_percent(self) -> float | None:
@@ -44,8 +46,10 @@ class LiverBurden:
 
     @property
     def resectable_fraction(self) -> float | None:
-        """Resectable share of the liver's tumour, 0 to 1; None where it holds none."""
-        return self.resectable_ml / self.tumour_ml if self.tumour_ml else None
+        """Resectable share of the liver's tumour, 0 to 1; None where it holds none, or none is marked."""
+        if self.resectable_ml is None or not self.tumour_ml:
+            return None
+        return self.resectable_ml / self.tumour_ml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,22 +126,28 @@ def standard_liver_ml(surface_m2: float, *, formula: str = "vauthey") -> float:
 
 
 def measure_liver_burden(
-    *, liver: VoxelRuns, tumour: VoxelRuns, resectable: VoxelRuns, voxel_volume_mm3: float
+    *,
+    liver: VoxelRuns,
+    tumour: VoxelRuns,
+    resectable: VoxelRuns,
+    unmarked: VoxelRuns,
+    voxel_volume_mm3: float,
 ) -> LiverBurden:
     """Count the tumour, and its resectable part, within the liver mask.
 
     Parameters
     ----------
-    liver, tumour, resectable : VoxelRuns
-        On one grid; of ``resectable`` only what is tumour counts.
+    liver, tumour, resectable, unmarked : VoxelRuns
+        On one grid; of ``resectable`` only what is tumour counts. ``unmarked``: tumour of unknown marking.
     voxel_volume_mm3 : float
     """
     inside = tumour.intersection(liver)
     ml = voxel_volume_mm3 / 1000
+    marked = not inside or bool(inside.difference(unmarked))
     return LiverBurden(
         liver_ml=liver.count * ml,
         tumour_ml=inside.count * ml,
-        resectable_ml=inside.intersection(resectable).count * ml,
+        resectable_ml=inside.intersection(resectable).count * ml if marked else None,
     )
 
 

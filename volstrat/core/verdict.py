@@ -242,7 +242,7 @@ def _region_findings(measured: Measurements, assessment: Assessment, protocol: P
         ml = attribution.pet_only_measures.volume_ml[n]
         x, y, z = attribution.pet_only_measures.centroid_mm[n]
         name = f"P{n + 1}"
-        place = f"PET-only region {name} ({ml:.2f} ml at {x:.0f}, {y:.0f}, {z:.0f} mm LPS)"
+        place = f"PET-only region {name} ({ml:.2f} ml at {round(x)}, {round(y)}, {round(z)} mm LPS)"
         severity: Severity = "info"
         if n in assessment.dismissed:
             message = f"{place} is dismissed as physiological."

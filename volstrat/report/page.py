@@ -17,6 +17,7 @@ from volstrat.report.words import (
     STATUS,
     STRATA,
     change_texts,
+    liver_text,
     margin_text,
     ml_text,
     predicate_text,
@@ -96,6 +97,7 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
     drawn = () if pictures is None else pictures.slices
     by_id = {row["id"]: row for row in rows}
     volumes = record["volumes"]
+    liver = liver_text(record["liver_burden"], record["predicates"]["stratum_1"]["threshold_percent"])
     names = {
         "total": "total_tumour_ml",
         "resectable": "resectable_tumour_ml",
@@ -110,7 +112,7 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
         "urgent": urgent[:_MOST_URGENT],
         "more_urgent": len(urgent) - _MOST_URGENT if len(urgent) > _MOST_URGENT else 0,
         "changes": change_texts(record),
-        "remnant": remnant_text(record["remnant"]),
+        "remnant": f"{liver} {remnant_text(record['remnant'])}".strip(),
         "waterfall": Markup(waterfall(record["lesions"])),
         "legend": [(word, Markup(sign(word))) for word in dict.fromkeys(words.values())],
         "volumes": {name: ml_text(volumes[key]) for name, key in names.items()},

@@ -131,6 +131,22 @@ def shift_text(record: CaseRecord) -> str:
     return f"Every tumour boundary moved by {told}."
 
 
+def liver_text(burden: dict[str, Any] | None, threshold: float) -> str:
+    """Say how much of the tumour lies in the liver; "" without a liver mask."""
+    if burden is None:
+        return ""
+    if not burden["tumour_ml"]:
+        return "No tumour in the liver mask."
+    share = burden["resectable_fraction"]
+    part = (
+        "none of it marked" if share is None else f"{percent_text(100 * share, threshold)} of it resectable"
+    )
+    return (
+        f"Tumour in the liver: {ml_text(burden['tumour_ml'])} "
+        f"({percent_text(burden['burden_percent'])} of the liver), {part}."
+    )
+
+
 def remnant_text(remnant: dict[str, Any] | None) -> str:
     """Say how much liver would remain; "" where that was not measured."""
     if remnant is None:
