@@ -11,6 +11,7 @@ from tests.oracle_rule import OracleCase
 from tests.rule_cases import judge, judge_masks, masks_of, protocol_of
 from tests.rule_lines import cells, line_case
 from volstrat.cli.tables import case_table
+from volstrat.report.words import change_texts
 
 
 def text_of(case: OracleCase, **changes: Any) -> str:  # noqa: ANN401 - protocol fields
@@ -93,12 +94,13 @@ def test_open_markings_are_said_beside_margin_and_interval() -> None:
 def test_nothing_stands_between_a_case_and_the_stratum_it_is_in() -> None:
     """L1, partly resectable, is avid where it is resectable, 0-4 of 0-9: stratum 2 holds, in PET voxels.
 
-    The record still lists it as not wholly resectable.
+    The record still lists it as not wholly resectable. No report says that it stands in the way either.
     """
     case = line_case({"L1": cells(20, (0, 9))}, resectable=cells(20, (0, 4)), avid=cells(20, (0, 4)))
     record = judge(case)
     assert (record["stratum"], record["robustness"]["stratum_2_obstacles"]) == ("stratum_2", ["L1"])
     assert "Between this case and stratum 2" not in case_table(record)
+    assert not any("Between" in text for text in change_texts(record))
 
 
 def test_an_avid_share_says_what_pet_did_not_see() -> None:
@@ -162,3 +164,31 @@ def test_a_place_has_no_negative_zero() -> None:
     record = judge(two(80, 20))
     record["lesions"][0]["centroid_mm"] = [-0.4, 0.4, -12.6]
     assert "  0, 0, -13" in case_table(record)
+
+
+def test_an_envelope_over_open_markings_is_not_volume_error_alone() -> None:
+    """50 of 100 voxels are resectable, 19 more perhaps: 69 % at most, so ineligible whatever is marked.
+
+    The interval spans 70 % only with those 19.
+    """
+    case = line_case(
+        {"L1": cells(140, (0, 49)), "L2": cells(140, (60, 78)), "L3": cells(140, (90, 120))},
+        table={"L1": ("resectable", None), "L3": ("unresectable", None)},
+        avid=cells(140),
+    )
+    record = judge(case)
+    assert (record["stratum"], record["status"]) == ("ineligible", "review")
+    (finding,) = [f for f in record["findings"] if f["code"] == "borderline"]
+    assert finding["message"].startswith("Volume error and open markings could move")
+
+
+def test_lesions_of_the_shortest_way_are_a_list() -> None:
+    """40 of 100 voxels are resectable; of 20, 20 and 20 two are needed: the first."""
+    case = line_case(
+        {
+            "L1": cells(160, (0, 39)),
+            **{f"L{n}": cells(160, (20 * n + n, 20 * n + n + 19)) for n in (2, 3, 4)},
+        },
+        resectable=cells(160, (0, 39)),
+    )
+    assert "Shortest way to 70 %: L2 and L3 would have to become resectable." in text_of(case)

@@ -112,7 +112,7 @@ def test_changes_are_grouped_by_what_they_lead_to() -> None:
         {
             "stratum": "ineligible",
             "lesions": [{}],
-            "predicates": {"stratum_1": predicate(600, 600, 1000)},
+            "predicates": {"stratum_1": predicate(600, 600, 1000), "stratum_2": predicate(600, 600, 1000)},
             "robustness": {
                 "flips": [
                     {"lesion_id": "L1", "to": "resectable", "stratum": "stratum_1"},

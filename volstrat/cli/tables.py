@@ -99,7 +99,7 @@ def _certainty(record: dict[str, Any]) -> list[str]:
     lines.append(_shifts(record, needed))
     way = robustness["shortest_way"]
     if way:
-        lines.append(f"Shortest way to {needed:g} %: {', '.join(way)} would have to become resectable.")
+        lines.append(f"Shortest way to {needed:g} %: {_ids(way, len(way))} would have to become resectable.")
     obstacles = robustness["stratum_2_obstacles"]
     if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
         lines.append(f"Between this case and stratum 2: {_ids(obstacles)}.")

@@ -103,8 +103,9 @@ def measure_robustness(
     ]
     threshold = protocol.thresholds.stratum_1_percent
     if assessment.stratum is not None and interval is not None and interval.spans(threshold):
+        cause = "Volume error alone" if interval.probability is not None else "Volume error and open markings"
         message = (
-            f"Volume error alone could move the resectable share across {threshold} %: its 95 % interval "
+            f"{cause} could move the resectable share across {threshold} %: its 95 % interval "
             f"runs from {shown_percent(100 * interval.lo, threshold)} % to "
             f"{shown_percent(100 * interval.hi, threshold)} %."
         )

@@ -87,7 +87,9 @@ def margin_text(record: CaseRecord) -> str:
     interval = robustness["resectable_fraction_95"]
     if interval is not None:
         low, high = (shown_percent(100 * x, threshold) for x in interval)
-        told += f" Volume error alone: {low} to {high} % (95 % interval)."
+        known = robustness["probability_stratum_1_holds"] is not None
+        cause = "Volume error alone" if known else "Volume error and open markings"
+        told += f" {cause}: {low} to {high} % (95 % interval)."
     return told
 
 
@@ -111,7 +113,7 @@ def change_texts(record: CaseRecord) -> list[str]:
         threshold = record["predicates"]["stratum_1"]["threshold_percent"]
         told.append(f"Shortest way to {threshold:g} %: {some_ids(way)} would have to become resectable.")
     obstacles = robustness["stratum_2_obstacles"]
-    if obstacles and record["stratum"] != "stratum_1":
+    if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
         told.append(f"Between this case and stratum 2: {some_ids(obstacles)}.")
     return told
 
