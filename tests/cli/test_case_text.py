@@ -192,3 +192,15 @@ def test_lesions_of_the_shortest_way_are_a_list() -> None:
         resectable=cells(160, (0, 39)),
     )
     assert "Shortest way to 70 %: L2 and L3 would have to become resectable." in text_of(case)
+
+
+def test_a_threshold_out_of_reach_is_said() -> None:
+    """10 voxels on CT and 30 on PET only, which count in the total: 25 % at best."""
+    case = line_case(
+        {"L1": cells(80, (0, 9))},
+        avid=cells(80, (45, 74)),
+        table={"L1": ("unresectable", None), "P1": ("unresectable", None)},
+    )
+    assert "With every lesion resectable, 70 % would still be out of reach." in text_of(
+        case, pet_only_in_total=True
+    )

@@ -100,6 +100,8 @@ def _certainty(record: dict[str, Any]) -> list[str]:
     way = robustness["shortest_way"]
     if way:
         lines.append(f"Shortest way to {needed:g} %: {_ids(way, len(way))} would have to become resectable.")
+    elif way is None and record["lesions"]:
+        lines.append(f"With every lesion resectable, {needed:g} % would still be out of reach.")
     obstacles = robustness["stratum_2_obstacles"]
     if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
         lines.append(f"Between this case and stratum 2: {_ids(obstacles)}.")

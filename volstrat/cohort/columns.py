@@ -139,11 +139,13 @@ def _of(node: Node, schema: Node, place: _Place) -> Iterator[Column]:
         elif _type(items) == "string":
             yield _column(place, "text", "", description, _getter(place.path, _joined))
         else:
-            told = f"How many {place.names[-1].replace('_', ' ')} the record lists."
+            told = f"Number of entries in the record's {place.names[-1]}."
             get = _getter(place.path, _counted)
             yield _column(_Place(names=(*place.names, "count")), "integer", "", told, get)
             if "stratum" in items.get("properties", {}):
-                told = f"Strata that its {place.names[-1].replace('_', ' ')} name, once each; none for null."
+                told = (
+                    f"Strata named in {place.names[-1]}, once each; the word none where one has no stratum."
+                )
                 get = _getter(place.path, _strata)
                 yield _column(_Place(names=(*place.names, "stratum")), "text", "", told, get)
 
