@@ -344,6 +344,31 @@ def test_an_rtstruct_of_an_absent_series_is_drawn_on_the_one_ct_of_its_frame(tmp
     assert_fails(run_case(tmp_path / "S1", protocol()), "2.25.78", "several series could be meant", "'Late'")
 
 
+def test_contours_that_name_no_image_are_placed_by_position_without_a_word(tmp_path: Path) -> None:
+    """Contour data without ContourImageSequence is whole; nothing says that images were renamed."""
+    square = [(k, [(1.5, 2.5), (9.5, 2.5), (9.5, 8.5), (1.5, 8.5)]) for k in (3, 4)]
+    write_rtstruct(tmp_path / "S1" / "rtss", {"Tumour": square}, CT_AFFINE)
+    write_ct(tmp_path / "S1" / "ct series")
+
+    def unname(structure_set: Dataset) -> None:
+        for contour in structure_set.ROIContourSequence[0].ContourSequence:
+            del contour.ContourImageSequence
+
+    edit(tmp_path / "S1" / "rtss", unname)
+    record = run_case(tmp_path / "S1", protocol())
+    assert record["lesions"][0]["voxels"] == 8 * 6 * 2
+    assert finding(record, "referenced_images_renamed") == []
+
+    def rename(structure_set: Dataset) -> None:
+        for contour in structure_set.ROIContourSequence[0].ContourSequence:
+            image = pydicom.Dataset()
+            image.ReferencedSOPInstanceUID = "2.25.1234"
+            contour.ContourImageSequence = [image]
+
+    edit(tmp_path / "S1" / "rtss", rename)
+    assert len(finding(run_case(tmp_path / "S1", protocol()), "referenced_images_renamed")) == 1
+
+
 def test_an_rtstruct_with_no_image_in_its_frame_fails(tmp_path: Path) -> None:
     """Neither its series nor its frame of reference is there."""
     square = [(3, [(1.5, 2.5), (9.5, 2.5), (9.5, 8.5)])]
@@ -386,7 +411,7 @@ def test_two_pet_series_are_listed_with_the_line_to_write(case: Path) -> None:
     line = f'pet = {{ path = ".", series = "{PT.uid}" }}'
     assert_fails(
         record,
-        "2 series could be pet",
+        "2 series could be pet: ",
         "PT 'WB AC', 20240102, 16 slices, attenuation-corrected",
         "PT 'WB NAC', 20240103, 16 slices, not attenuation-corrected",
         line,

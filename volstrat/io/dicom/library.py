@@ -195,7 +195,7 @@ class DicomLibrary:
         instances = set() if series is None else {f.sop_instance_uid for f in series.files}
         # A rewritten image has new UIDs throughout; contours on some unknown images are on another one.
         known = instances if instances & named else None
-        if known is None and not findings:
+        if named and known is None and not findings:
             findings = (_images_renamed(file),)
         mask, read = read_rtstruct(file.path, grid=grid, rois=rois, image_instance_uids=known)
         return MaskRead(
@@ -241,7 +241,8 @@ def _reference_absent(file: StructureFile) -> Finding:
 
 def ambiguous_series(series: Sequence[SeriesFiles], *, role: str, path: str) -> AmbiguousRoleError:
     """Return the error for several series that could play one role."""
-    msg = f"{path}: {len(series)} series could be {role}: {listed(series)}."
+    where = "" if path == "." else f"{path}: "
+    msg = f"{where}{len(series)} series could be {role}: {listed(series)}."
     uid = series[0].series_instance_uid
     hint = f'Choose one in case.toml: {role} = {{ path = "{path}", series = "{uid}" }}.'
     return AmbiguousRoleError(msg, hint=hint)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from volstrat.errors import AmbiguousRoleError, CaseError, CorruptDataError, MissingRoleError
 from volstrat.io.case_file import RoleEntry
 from volstrat.io.dicom.library import DicomLibrary, ambiguous_series, listed
+from volstrat.io.selection import folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,9 +120,9 @@ def role_of_name(name: str, naming: Mapping[str, Sequence[str]]) -> str | None:
     >>> role_of_name("Liver metastasis 3", {"liver": ["liver"], "tumour": ["*metasta*"]})
     'tumour'
     """
-    folded = " ".join(name.replace("_", " ").casefold().split())
+    words = " ".join(folded(name).replace("_", " ").split())
     for role in NAMED_ROLES:
-        if any(fnmatchcase(folded, pattern.casefold()) for pattern in naming.get(role, ())):
+        if any(fnmatchcase(words, folded(pattern)) for pattern in naming.get(role, ())):
             return role
     return None
 
