@@ -20,6 +20,7 @@ from tests.dicom.dicom_case import (
     lesion_masks,
     pet,
     pet_suv,
+    runs_as_contours,
     write_ct,
     write_dicom_case,
     write_pt,
@@ -30,6 +31,7 @@ from tests.phantom_case import Form, write
 from volstrat.case import run_case
 from volstrat.errors import VolstratError
 from volstrat.inspection import inspect_case
+from volstrat.io.dicom.roles import role_of_name
 from volstrat.io.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
@@ -465,6 +467,70 @@ def test_a_tumour_under_no_known_name_fails_with_what_is_there(case: Path) -> No
         "objects/a (Structure 1, Structure 2, Structure 3, Structure 4)",
         'tumour = { path = "objects/a", segments = ["Structure 1"] }',
     )
+
+
+def test_a_tumour_drawn_on_pet_alone_is_no_tumour_and_is_said_to_be_on_pet(case: Path) -> None:
+    """Total tumour volume is measured on CT; a contour on PET is said to be one."""
+    (case / "objects" / "a").unlink()
+    edit(case / "objects" / "b", lambda d: _set(d.StructureSetROISequence[0], "ROIName", "GTV"))
+    assert_fails(run_case(case, protocol()), "no segment or ROI is called tumour", "(GTV), drawn on PET")
+
+
+@pytest.mark.parametrize("images_named", [True, False])
+def test_one_structure_set_drawn_on_ct_and_pet(case: Path, images_named: bool) -> None:
+    """Each ROI lies on the series that its contours name, else on that of its role."""
+    expected = run_case(case, protocol())
+    (case / "objects" / "a").unlink()
+    contours = {name: runs_as_contours(mask) for name, mask in lesion_masks().items()}
+    write_rtstruct(case / "objects" / "a", contours, CT_AFFINE, uid="2.25.85")
+    hot = pydicom.dcmread(case / "objects" / "b")
+
+    def join(both: Dataset) -> None:
+        (study,) = both.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+        (on_pet,) = hot.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+        study.RTReferencedSeriesSequence.append(on_pet.RTReferencedSeriesSequence[0])
+        hot.StructureSetROISequence[0].ROINumber = hot.ROIContourSequence[0].ReferencedROINumber = 9
+        both.StructureSetROISequence.append(hot.StructureSetROISequence[0])
+        both.ROIContourSequence.append(hot.ROIContourSequence[0])
+        for roi in both.ROIContourSequence if not images_named else ():
+            for contour in roi.ContourSequence:
+                del contour.ContourImageSequence
+
+    edit(case / "objects" / "a", join)
+    (case / "objects" / "b").unlink()
+    write_ct(case / "arterial", series=Series(uid="2.25.77", description="Arterial"))
+    record = run_case(case, protocol())
+    assert record["error"] is None
+    assert record["predicates"] == expected["predicates"]
+    assert record["volumes"] == expected["volumes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("FDG-avid lesion 2", "fdg_avid"),
+        ("FDG avid no 3", "fdg_avid"),
+        ("Non-FDG-avid lesion", "tumour"),
+        ("FDG negative metastasis", "tumour"),
+        ("FDG physiological", None),
+        ("not PET avid", None),
+        ("Resectable no. 2", "resectable"),
+        ("Resectable: no", None),
+        ("Resektabel: nej", None),
+        ("Unresectable tumour", "tumour"),
+        ("Tumour, not resectable", "tumour"),
+        ("Lesion without uptake", "tumour"),
+        ("No tumour", None),
+        ("Non-tumour tissue", None),
+        ("Liver-GTV", "liver"),
+        ("Liver minus tumour", "liver"),
+        ("Lever utan tumör", "liver"),
+        ("Liver-metastasis 1", "tumour"),
+    ],
+)
+def test_a_name_that_denies_a_role_does_not_play_it(name: str, role: str | None) -> None:
+    """What a reader calls not avid is not avid disease, and the liver less its tumour is no tumour."""
+    assert role_of_name(name, protocol().protocol.naming) == role
 
 
 # ------------------------------------------------------------------------ PET

@@ -54,7 +54,20 @@ NAMING: dict[str, tuple[str, ...]] = {
     "resectable": ("resectable*", "can be resected*", "debulk*", "resektabel*", "resekterbar*"),
     "remnant": ("flr*", "*remnant*", "*leverrest*"),
     "reference": ("reference*", "referens*", "blood pool*", "blodpool*", "aorta*"),
-    "liver": ("liver", "lever", "whole liver", "hela levern", "liver parenchyma", "leverparenkym"),
+    "liver": (
+        "liver",
+        "lever",
+        "whole liver",
+        "hela levern",
+        "liver parenchyma",
+        "leverparenkym",
+        "liver-gtv*",
+        "liver - gtv*",
+        "liver minus*",
+        "liver without*",
+        "lever minus*",
+        "lever utan*",
+    ),
     "tumour": ("*tumour*", "*tumor*", "*tumör*", "*metasta*", "*lesion*", "*gtv*", "*primary*", "*primär*"),
 }
 """Globs on segment labels and ROI names, English and Swedish; a name plays the first role it fits."""

@@ -87,7 +87,7 @@ class EntryReader:
                 path,
                 select=entry.select,
                 threshold=entry.threshold,
-                images=self._image_series(),
+                images=self._image_series(role),
                 other_grid=self._image_grid(role),
             )
         if read.format == "dicom-rtstruct":  # only the wanted ROIs were read
@@ -219,14 +219,14 @@ class EntryReader:
         found = self._library.findings(known=known, told=self._told)
         return tuple(finding for finding in found if finding.code != "thick_slices")
 
-    def _image_series(self) -> list[SeriesFiles]:
-        """Series that a SEG or RTSTRUCT of this case may be drawn on.
+    def _image_series(self, role: str) -> list[SeriesFiles]:
+        """Series that a SEG or RTSTRUCT of this case may be drawn on, the role's own image first.
 
         Those that the entries name; where ``case.toml`` does not speak, all of the case folder.
         """
         series: dict[str, SeriesFiles] = {}
-        for role in ("ct", "pet"):
-            entry = self._sources.only(role)
+        for image in ("pet", "ct") if role == "fdg_avid" else ("ct", "pet"):
+            entry = self._sources.only(image)
             if entry is not None and self.reads_from_dicom(entry) and entry.path.exists():
                 found = self.library.folder(entry.path).series
                 series.update(

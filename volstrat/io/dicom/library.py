@@ -178,11 +178,15 @@ class DicomLibrary:
         images: Sequence[SeriesFiles],
         other_grid: VoxelGrid | None,
     ) -> MaskRead:
-        from volstrat.io.dicom.rtstruct import read_rtstruct, referenced_image_uids
+        from volstrat.io.dicom.rtstruct import list_rois, read_rtstruct, referenced_image_uids
 
         name = file.path.name
         named = referenced_image_uids(file.path)
-        series = referenced_series(file, images) or _holding_any(named, images)
+        drawn_on = set(file.referenced_series_uids)
+        if sum(s.series_instance_uid in drawn_on for s in images) > 1:  # each ROI is drawn on its own
+            wanted_rois = [roi for roi in list_rois(file.path) if rois is None or roi.number in rois]
+            drawn_on = {uid for roi in wanted_rois for uid in roi.referenced_series_uids}
+        series = _first_of(drawn_on, images) or _holding_any(named, images)
         findings: tuple[Finding, ...] = ()
         if series is None:
             findings = (_reference_absent(file),)
@@ -211,11 +215,12 @@ class DicomLibrary:
 
 
 def referenced_series(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
-    """Return the series among ``images`` that a SEG or RTSTRUCT says it was drawn on."""
-    for series in images:
-        if series.series_instance_uid in file.referenced_series_uids:
-            return series
-    return None
+    """Return the first series among ``images`` that a SEG or RTSTRUCT says it was drawn on."""
+    return _first_of(file.referenced_series_uids, images)
+
+
+def _first_of(uids: Collection[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
+    return next((series for series in images if series.series_instance_uid in uids), None)
 
 
 def _holding_any(instances: frozenset[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
