@@ -182,6 +182,20 @@ def test_uncorrected_frames_of_one_time_share_a_factor(tmp_path: Path) -> None:
     assert factors.suvbw_factor == pytest.approx(UNDECAYED * ONE_HOUR / mean, rel=1e-9)
 
 
+def test_frames_of_their_own_factors_need_names(tmp_path: Path) -> None:
+    """Without SOPInstanceUID all slices would take the factor of the last."""
+    for k in range(3):
+        dataset = pet(k)
+        dataset.DecayCorrection, dataset.AcquisitionTime = "NONE", f"10{5 * k:02d}00"
+        path = save(dataset, tmp_path / f"slice{k}")
+        del dataset.SOPInstanceUID
+        dataset.save_as(path, enforce_file_format=False)
+    (series,) = scan_dicom(tmp_path).series
+    problem = suv_factors(series).problem
+    assert problem is not None
+    assert "SOPInstanceUID (0008,0018) is missing" in problem.message
+
+
 def test_an_injection_before_midnight_is_the_day_before(tmp_path: Path) -> None:
     """23:30 to 00:30 is one hour."""
     factors = factors_of(

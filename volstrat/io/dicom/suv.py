@@ -172,6 +172,9 @@ def suv_factors(series: SeriesFiles, *, patient: PatientFacts | None = None) -> 
             (frame.file.sop_instance_uid, frame.index, factor)
             for frame, factor in zip(frames, result.bw_factors, strict=True)
         )
+        if len({(uid, index) for uid, index, _ in per_frame}) < len(per_frame):
+            msg = "SOPInstanceUID (0008,0018) is missing; slices of different factors cannot be told apart."
+            problem = SuvError(msg, hint="Export the PET series again.")
         message = "The PET is not decay-corrected to one time: each frame has an SUV factor of its own."
         findings.append(Finding(code="suv_factor_by_frame", severity="info", message=message))
     return SuvFactors(
