@@ -469,6 +469,21 @@ def test_a_tumour_under_no_known_name_fails_with_what_is_there(case: Path) -> No
     )
 
 
+def test_segments_and_rois_that_fit_no_role_are_named_in_the_record(case: Path) -> None:
+    """A lesion under a name that nobody foresaw must not be missing from the total in silence."""
+    assert finding(run_case(case, protocol()), "structures_without_role") == []
+    edit(case / "objects" / "a", lambda d: _set(d.SegmentSequence[2], "SegmentLabel", "Spot in S7"))
+    record = run_case(case, protocol())
+    assert len(record["lesions"]) == 2
+    (message,) = finding(record, "structures_without_role")
+    assert "1 segment(s) or ROI(s) play no role by their names: Spot in S7." in message
+    (case / "case.toml").write_text(
+        'subject = "S1"\n[inputs]\ntumour = { path = "objects/a", segments = ["Liver*"] }\n'
+    )
+    (case / "lesions.csv").unlink()
+    assert finding(run_case(case, protocol()), "structures_without_role") == []
+
+
 def test_a_tumour_drawn_on_pet_alone_is_no_tumour_and_is_said_to_be_on_pet(case: Path) -> None:
     """Total tumour volume is measured on CT; a contour on PET is said to be one."""
     (case / "objects" / "a").unlink()
@@ -526,6 +541,10 @@ def test_one_structure_set_drawn_on_ct_and_pet(case: Path, images_named: bool) -
         ("Liver minus tumour", "liver"),
         ("Lever utan tumör", "liver"),
         ("Liver-metastasis 1", "tumour"),
+        ("Liver met 2", "tumour"),
+        ("Met3", "tumour"),
+        ("Mets", "tumour"),
+        ("Metal artefact", None),
     ],
 )
 def test_a_name_that_denies_a_role_does_not_play_it(name: str, role: str | None) -> None:

@@ -68,7 +68,23 @@ NAMING: dict[str, tuple[str, ...]] = {
         "lever minus*",
         "lever utan*",
     ),
-    "tumour": ("*tumour*", "*tumor*", "*tumör*", "*metasta*", "*lesion*", "*gtv*", "*primary*", "*primär*"),
+    "tumour": (
+        "*tumour*",
+        "*tumor*",
+        "*tumör*",
+        "*metasta*",
+        "*lesion*",
+        "*gtv*",
+        "*primary*",
+        "*primär*",
+        "met",
+        "mets*",
+        "met[0-9]*",
+        "met [0-9]*",
+        "liver met*",
+        "lever met*",
+        "levermet*",
+    ),
 }
 """Globs on segment labels and ROI names, English and Swedish; a name plays the first role it fits."""
 

@@ -20,7 +20,7 @@ from volstrat.io.selection import folded
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from volstrat.io.dicom.folder import DicomFolder, SeriesFiles, StructureFile
+    from volstrat.io.dicom.folder import DicomFolder, SeriesFiles, Structure, StructureFile
 
 NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumour")
 """Roles that names can say; a name that fits several plays the first."""
@@ -144,6 +144,15 @@ def role_of_name(name: str, naming: Mapping[str, Sequence[str]]) -> str | None:
         if any(fnmatchcase(words, folded(pattern)) for pattern in naming.get(role, ())):
             return role
     return None
+
+
+def without_role(file: StructureFile, entries: Mapping[str, Sequence[RoleEntry]]) -> tuple[Structure, ...]:
+    """Return the segments or ROIs of a file that no entry takes."""
+    used: set[str | int] = set()
+    for entry in (entry for named in entries.values() for entry in named):
+        if entry.path == file.path:
+            used |= set(entry.select) or {s.number for s in file.structures}
+    return tuple(s for s in file.structures if s.number not in used)
 
 
 def _two_files(
