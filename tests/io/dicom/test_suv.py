@@ -655,6 +655,34 @@ def test_enhanced_pet_states_unit_and_reference_in_its_own_way(tmp_path: Path) -
     np.testing.assert_allclose(values, 100 * 2.5 * UNDECAYED * ONE_HOUR, rtol=1e-6)
 
 
+def test_a_converted_series_says_of_its_frames_what_was_corrected(tmp_path: Path) -> None:
+    """Legacy Converted Enhanced PET keeps CorrectedImage among its shared converted attributes."""
+    for name, corrected, codes in (
+        ("corrected", ["DECY", "ATTN"], []),
+        ("not", ["DECY"], ["pet_not_attenuation_corrected"]),
+    ):
+        dataset = pet()
+        dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.128.1"
+        shared, converted, frame, position, orientation, measures = (Dataset() for _ in range(6))
+        converted.CorrectedImage = corrected
+        del dataset.CorrectedImage
+        position.ImagePositionPatient = dataset.ImagePositionPatient
+        orientation.ImageOrientationPatient = dataset.ImageOrientationPatient
+        measures.PixelSpacing = dataset.PixelSpacing
+        shared.UnassignedSharedConvertedAttributesSequence = Items([converted])
+        shared.PlaneOrientationSequence = Items([orientation])
+        shared.PixelMeasuresSequence = Items([measures])
+        frame.PlanePositionSequence = Items([position])
+        dataset.NumberOfFrames = 1
+        dataset.SharedFunctionalGroupsSequence = Items([shared])
+        dataset.PerFrameFunctionalGroupsSequence = Items([frame])
+        save(dataset, tmp_path / name / "converted")
+        (series,) = scan_dicom(tmp_path / name).series
+        factors = suv_factors(series)
+        assert factors.suvbw_factor == pytest.approx(UNDECAYED * ONE_HOUR)
+        assert [finding.code for finding in factors.findings] == codes
+
+
 def shared_data(name: str) -> Path:
     """Return a folder of the real images, or skip."""
     beside = Path(__file__).parents[4] / "shared" / "data"

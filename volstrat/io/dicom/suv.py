@@ -417,7 +417,8 @@ def _no_lean(reason: str) -> Finding:
 def _series_findings(header: PetHeader, series: SeriesFiles, result: _Result) -> list[Finding]:
     """Say what makes the series a doubtful one to measure uptake on."""
     findings = []
-    if series.attenuation_corrected is False:
+    stated = series.attenuation_corrected  # of the file; legacy converted files say it of their frames
+    if stated is False or (stated is None and header.is_attenuation_corrected() is False):
         message = "The PET series is not attenuation-corrected (ATTN is not in CorrectedImage): no valid SUV."
         findings.append(Finding(code="pet_not_attenuation_corrected", severity="review", message=message))
     uptake = result.uptake_minutes
