@@ -157,6 +157,7 @@ def test_uncorrected_frames_decay_to_their_own_mean_time(tmp_path: Path) -> None
 
     def change(dataset: Dataset) -> None:
         dataset.DecayCorrection, dataset.ActualFrameDuration = "NONE", "1200000"
+        dataset.CorrectedImage = ["ATTN", "SCAT"]
         if dataset.ImagePositionPatient[2] > 0:
             dataset.AcquisitionTime = "100400"
 
@@ -590,6 +591,8 @@ def test_lean_factors_name_what_they_lack(tmp_path: Path, changes: dict[str, str
     ("changes", "code"),
     [
         ({"CorrectedImage": ["DECY", "SCAT"]}, "pet_not_attenuation_corrected"),
+        ({"CorrectedImage": ["ATTN", "SCAT"]}, "pet_decay_contradictory"),  # though START
+        ({"DecayCorrection": "NONE"}, "pet_decay_contradictory"),  # though DECY is listed
         ({"RadiopharmaceuticalStartTime": "082900"}, "pet_late_phase"),  # 91 min
         ({"RadiopharmaceuticalStartTime": "093500"}, "pet_early_phase"),  # 25 min
         ({"Radiopharmaceutical": "Ga-68 DOTATATE"}, "pet_not_fdg"),

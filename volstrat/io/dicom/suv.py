@@ -418,7 +418,7 @@ def _series_findings(header: PetHeader, series: SeriesFiles, result: _Result) ->
     """Say what makes the series a doubtful one to measure uptake on."""
     findings = []
     stated = series.attenuation_corrected  # of the file; legacy converted files say it of their frames
-    if stated is False or (stated is None and header.is_attenuation_corrected() is False):
+    if stated is False or (stated is None and header.is_corrected_for("ATTN") is False):
         message = "The PET series is not attenuation-corrected (ATTN is not in CorrectedImage): no valid SUV."
         findings.append(Finding(code="pet_not_attenuation_corrected", severity="review", message=message))
     uptake = result.uptake_minutes

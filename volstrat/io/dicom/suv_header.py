@@ -148,10 +148,10 @@ class PetHeader:
         """Return a number of the injection; None where absent."""
         return _number(self.injection_text(keyword), element_name(keyword))
 
-    def is_attenuation_corrected(self) -> bool | None:
-        """Tell whether CorrectedImage lists attenuation, in any frame's own attributes; None where absent."""
+    def is_corrected_for(self, what: str) -> bool | None:
+        """Tell whether every frame's CorrectedImage lists a correction (ATTN, DECY); None where absent."""
         corrected = {header.texts(TAGS["CorrectedImage"]) for header in self._headers} - {()}
-        return all("ATTN" in one for one in corrected) if corrected else None
+        return all(what in one for one in corrected) if corrected else None
 
     def other_tracer(self) -> str:
         """Return the name of the tracer where the header says that it is not FDG; else empty."""

@@ -62,6 +62,13 @@ def decay_of(header: PetHeader, findings: list[Finding]) -> Decay:
     if not correction:
         msg = f"{element_name('DecayCorrection')} is missing."
         raise SuvError(msg, hint="SUV needs to know to what time values are corrected.")
+    listed = header.is_corrected_for("DECY")
+    if listed is not None and listed is (correction == "NONE"):
+        message = (
+            f"{element_name('DecayCorrection')} is {correction}, and {element_name('CorrectedImage')} "
+            f"{'lists' if listed else 'does not list'} DECY: they contradict each other; the first is used."
+        )
+        findings.append(Finding(code="pet_decay_contradictory", severity="review", message=message))
     half_life_s = _half_life_s(header, is_needed=correction != "ADMIN")
     if correction == "ADMIN":
         return _to_administration(header, half_life_s, findings)
