@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from volstrat.core.findings import Finding
     from volstrat.io.case_file import CaseSources, RoleEntry
-    from volstrat.io.dicom.folder import DicomFolder, SeriesFiles, StructureFile
+    from volstrat.io.dicom.folder import DicomFolder, SeriesFiles
     from volstrat.io.protocol_files import LoadedProtocol
 
 
@@ -47,7 +47,9 @@ def inspect_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None 
         "inputs": inputs,
         "unused": _unused(sources, reader) if sources.told_by == "dicom" else [],
         "findings": [
-            {"code": f.code, "severity": f.severity, "message": f.message, "where": f.where} for f in findings
+            {"code": f.code, "severity": f.severity, "message": f.message, "where": f.where}
+            for f in findings
+            if f.code != "structures_without_role"  # ``unused`` lists them
         ],
     }
 
@@ -119,6 +121,8 @@ def _suv(series: SeriesFiles, sources: CaseSources) -> dict[str, Any]:
 
 def _unused(sources: CaseSources, reader: EntryReader) -> list[dict[str, Any]]:
     """List what the case's folder of DICOM holds beside what plays a role."""
+    from volstrat.io.dicom.roles import without_role
+
     scan = reader.library.folder(sources.folder)
     entries = [entry for entries in sources.entries.values() for entry in entries]
     listed: list[dict[str, Any]] = []
@@ -128,7 +132,7 @@ def _unused(sources: CaseSources, reader: EntryReader) -> list[dict[str, Any]]:
             listed.append(_unused_one(kind, _common_path(series, sources), series=_series(series)))
     for kind, files in (("dicom-seg", scan.segmentations), ("dicom-rtstruct", scan.structure_sets)):
         for file in files:
-            left = _unused_segments(file, entries)
+            left = [{"number": s.number, "name": s.name or None} for s in without_role(file, sources.entries)]
             if left:
                 listed.append(_unused_one(kind, _relative(sources, file.path), segments=left))
     return [*listed, *_others(scan)]
@@ -136,14 +140,6 @@ def _unused(sources: CaseSources, reader: EntryReader) -> list[dict[str, Any]]:
 
 def _unused_one(kind: str, path: str | None, **details: object) -> dict[str, Any]:
     return {"kind": kind, "path": path, "count": 1, "series": None, "segments": [], **details}
-
-
-def _unused_segments(file: StructureFile, entries: list[RoleEntry]) -> list[dict[str, Any]]:
-    used: set[str | int] = set()
-    for entry in entries:
-        if entry.path == file.path:
-            used |= set(entry.select) or {s.number for s in file.structures}
-    return [{"number": s.number, "name": s.name or None} for s in file.structures if s.number not in used]
 
 
 def _others(scan: DicomFolder) -> list[dict[str, Any]]:

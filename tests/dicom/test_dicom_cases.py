@@ -20,6 +20,7 @@ from tests.dicom.dicom_case import (
     lesion_masks,
     pet,
     pet_suv,
+    runs_as_contours,
     write_ct,
     write_dicom_case,
     write_pt,
@@ -30,6 +31,7 @@ from tests.phantom_case import Form, write
 from volstrat.case import run_case
 from volstrat.errors import VolstratError
 from volstrat.inspection import inspect_case
+from volstrat.io.dicom.roles import role_of_name
 from volstrat.io.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
@@ -344,6 +346,31 @@ def test_an_rtstruct_of_an_absent_series_is_drawn_on_the_one_ct_of_its_frame(tmp
     assert_fails(run_case(tmp_path / "S1", protocol()), "2.25.78", "several series could be meant", "'Late'")
 
 
+def test_contours_that_name_no_image_are_placed_by_position_without_a_word(tmp_path: Path) -> None:
+    """Contour data without ContourImageSequence is whole; nothing says that images were renamed."""
+    square = [(k, [(1.5, 2.5), (9.5, 2.5), (9.5, 8.5), (1.5, 8.5)]) for k in (3, 4)]
+    write_rtstruct(tmp_path / "S1" / "rtss", {"Tumour": square}, CT_AFFINE)
+    write_ct(tmp_path / "S1" / "ct series")
+
+    def unname(structure_set: Dataset) -> None:
+        for contour in structure_set.ROIContourSequence[0].ContourSequence:
+            del contour.ContourImageSequence
+
+    edit(tmp_path / "S1" / "rtss", unname)
+    record = run_case(tmp_path / "S1", protocol())
+    assert record["lesions"][0]["voxels"] == 8 * 6 * 2
+    assert finding(record, "referenced_images_renamed") == []
+
+    def rename(structure_set: Dataset) -> None:
+        for contour in structure_set.ROIContourSequence[0].ContourSequence:
+            image = pydicom.Dataset()
+            image.ReferencedSOPInstanceUID = "2.25.1234"
+            contour.ContourImageSequence = [image]
+
+    edit(tmp_path / "S1" / "rtss", rename)
+    assert len(finding(run_case(tmp_path / "S1", protocol()), "referenced_images_renamed")) == 1
+
+
 def test_an_rtstruct_with_no_image_in_its_frame_fails(tmp_path: Path) -> None:
     """Neither its series nor its frame of reference is there."""
     square = [(3, [(1.5, 2.5), (9.5, 2.5), (9.5, 8.5)])]
@@ -386,7 +413,7 @@ def test_two_pet_series_are_listed_with_the_line_to_write(case: Path) -> None:
     line = f'pet = {{ path = ".", series = "{PT.uid}" }}'
     assert_fails(
         record,
-        "2 series could be pet",
+        "2 series could be pet: ",
         "PT 'WB AC', 20240102, 16 slices, attenuation-corrected",
         "PT 'WB NAC', 20240103, 16 slices, not attenuation-corrected",
         line,
@@ -440,6 +467,89 @@ def test_a_tumour_under_no_known_name_fails_with_what_is_there(case: Path) -> No
         "objects/a (Structure 1, Structure 2, Structure 3, Structure 4)",
         'tumour = { path = "objects/a", segments = ["Structure 1"] }',
     )
+
+
+def test_segments_and_rois_that_fit_no_role_are_named_in_the_record(case: Path) -> None:
+    """A lesion under a name that nobody foresaw must not be missing from the total in silence."""
+    assert finding(run_case(case, protocol()), "structures_without_role") == []
+    edit(case / "objects" / "a", lambda d: _set(d.SegmentSequence[2], "SegmentLabel", "Spot in S7"))
+    record = run_case(case, protocol())
+    assert len(record["lesions"]) == 2
+    (message,) = finding(record, "structures_without_role")
+    assert "1 segment(s) or ROI(s) play no role by their names: Spot in S7." in message
+    (case / "case.toml").write_text(
+        'subject = "S1"\n[inputs]\ntumour = { path = "objects/a", segments = ["Liver*"] }\n'
+    )
+    (case / "lesions.csv").unlink()
+    assert finding(run_case(case, protocol()), "structures_without_role") == []
+
+
+def test_a_tumour_drawn_on_pet_alone_is_no_tumour_and_is_said_to_be_on_pet(case: Path) -> None:
+    """Total tumour volume is measured on CT; a contour on PET is said to be one."""
+    (case / "objects" / "a").unlink()
+    edit(case / "objects" / "b", lambda d: _set(d.StructureSetROISequence[0], "ROIName", "GTV"))
+    assert_fails(run_case(case, protocol()), "no segment or ROI is called tumour", "(GTV), drawn on PET")
+
+
+@pytest.mark.parametrize("images_named", [True, False])
+def test_one_structure_set_drawn_on_ct_and_pet(case: Path, images_named: bool) -> None:
+    """Each ROI lies on the series that its contours name, else on that of its role."""
+    expected = run_case(case, protocol())
+    (case / "objects" / "a").unlink()
+    contours = {name: runs_as_contours(mask) for name, mask in lesion_masks().items()}
+    write_rtstruct(case / "objects" / "a", contours, CT_AFFINE, uid="2.25.85")
+    hot = pydicom.dcmread(case / "objects" / "b")
+
+    def join(both: Dataset) -> None:
+        (study,) = both.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+        (on_pet,) = hot.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+        study.RTReferencedSeriesSequence.append(on_pet.RTReferencedSeriesSequence[0])
+        hot.StructureSetROISequence[0].ROINumber = hot.ROIContourSequence[0].ReferencedROINumber = 9
+        both.StructureSetROISequence.append(hot.StructureSetROISequence[0])
+        both.ROIContourSequence.append(hot.ROIContourSequence[0])
+        for roi in both.ROIContourSequence if not images_named else ():
+            for contour in roi.ContourSequence:
+                del contour.ContourImageSequence
+
+    edit(case / "objects" / "a", join)
+    (case / "objects" / "b").unlink()
+    write_ct(case / "arterial", series=Series(uid="2.25.77", description="Arterial"))
+    record = run_case(case, protocol())
+    assert record["error"] is None
+    assert record["predicates"] == expected["predicates"]
+    assert record["volumes"] == expected["volumes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("FDG-avid lesion 2", "fdg_avid"),
+        ("FDG avid no 3", "fdg_avid"),
+        ("Non-FDG-avid lesion", "tumour"),
+        ("FDG negative metastasis", "tumour"),
+        ("FDG physiological", None),
+        ("not PET avid", None),
+        ("Resectable no. 2", "resectable"),
+        ("Resectable: no", None),
+        ("Resektabel: nej", None),
+        ("Unresectable tumour", "tumour"),
+        ("Tumour, not resectable", "tumour"),
+        ("Lesion without uptake", "tumour"),
+        ("No tumour", None),
+        ("Non-tumour tissue", None),
+        ("Liver-GTV", "liver"),
+        ("Liver minus tumour", "liver"),
+        ("Lever utan tumör", "liver"),
+        ("Liver-metastasis 1", "tumour"),
+        ("Liver met 2", "tumour"),
+        ("Met3", "tumour"),
+        ("Mets", "tumour"),
+        ("Metal artefact", None),
+    ],
+)
+def test_a_name_that_denies_a_role_does_not_play_it(name: str, role: str | None) -> None:
+    """What a reader calls not avid is not avid disease, and the liver less its tumour is no tumour."""
+    assert role_of_name(name, protocol().protocol.naming) == role
 
 
 # ------------------------------------------------------------------------ PET

@@ -10,6 +10,7 @@ voxels and lesions begin on its faces. SUV by PET voxel:
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -215,6 +216,18 @@ def test_another_rule_that_gives_another_stratum_calls_for_review(case: Path) ->
     assert "stratum 2" in finding["message"]
     same = run(case, *FIXED, 'also_check = [{ rule = "fixed", suv_threshold = 2.0 }]', table=table)
     assert (same["stratum"], "open_choice" in codes(same)) == ("ineligible", False)
+
+
+def test_a_rule_to_check_against_that_has_no_suv_is_said(case: Path, tmp_path: Path) -> None:
+    """A check that the protocol asks for and nobody made must not look like one that found nothing."""
+    weightless = tmp_path / "S1"
+    shutil.copytree(case, weightless)
+    write_pt(weightless / "pt", suv(), affines()[1], PatientWeight=None)
+    record = run(weightless, 'also_check = [{ rule = "fixed", suv_threshold = 2.5 }]')
+    (finding,) = [f for f in record["findings"] if f["code"] == "avidity_rule_not_evaluated"]
+    assert finding["severity"] == "warning"
+    assert '"fixed SUVbw 2.5" could not be carried out: there is no PET image' in finding["message"]
+    assert "avidity_rule_not_evaluated" not in codes(run(case))
 
 
 def test_a_rule_needs_pet(case: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from volstrat.core.grid import VoxelGrid
 from volstrat.core.mask import Mask
 from volstrat.core.runs import LabelRuns
 from volstrat.errors import SegmentNotFoundError
+from volstrat.io.dicom.roles import role_of_name
 from volstrat.io.selection import matching, select_labels
 
 NAMES = {1: "Liver metastasis 1", 2: "Liver metastasis 2", 3: "Liver", 5: "FDG [hot]", 7: "7a", 9: ""}
@@ -49,6 +52,16 @@ def test_a_name_that_is_a_number_goes_before_the_number() -> None:
 def test_case_is_folded_as_in_every_language() -> None:
     """STRASSE is straße; the dotless words of a Turkish locale play no part."""
     assert matching({4: "Straße"}, ["STRASSE"], where="x") == (4,)
+
+
+def test_an_accent_is_the_same_however_it_is_written() -> None:
+    """One code point in a protocol, a letter and a combining mark from a Mac; and the other way round."""
+    one, two = unicodedata.normalize("NFC", "Primärtumör"), unicodedata.normalize("NFD", "PRIMÄRTUMÖR")
+    assert one.casefold() != two.casefold()
+    assert matching({4: two}, [one], where="x") == matching({4: one}, [two], where="x") == (4,)
+    assert (
+        role_of_name(two, {"tumour": ["*tumör*"]}) == role_of_name(two, {"tumour": ["*primär*"]}) == "tumour"
+    )
 
 
 @pytest.mark.parametrize("pattern", ["Lung", "metastasis", 4, "4", 99, -1, "", "9" * 5000])

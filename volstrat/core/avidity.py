@@ -178,10 +178,10 @@ def _evaluate(
 ) -> AvidityResult:
     factor = 1.0 if rule.metric == "SUVbw" else inputs.sul_factor
     if factor is None:
-        return _not_evaluated(rule, "SUL needs the patient's weight, height and sex")
+        return not_evaluated(rule, "SUL needs the patient's weight, height and sex")
     found = _thresholds(rule, inputs, regions, factor, drawn)
     if isinstance(found, str):
-        return _not_evaluated(rule, found)
+        return not_evaluated(rule, found)
     threshold, reference, findings = found
     lesions = _detect(rule, inputs, regions, threshold, factor)
     avid = VoxelRuns.from_intervals(
@@ -321,7 +321,8 @@ def _delineated(rule: AvidityRule, values: Floats, level: float | None) -> Bools
     return _reaches(rule, values, level)
 
 
-def _not_evaluated(rule: AvidityRule, why: str) -> AvidityResult:
+def not_evaluated(rule: AvidityRule, why: str) -> AvidityResult:
+    """Return the result of a rule that could not be carried out, with the finding that says why."""
     finding = Finding(
         code="avidity_rule_not_evaluated",
         severity="warning",

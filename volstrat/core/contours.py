@@ -281,6 +281,44 @@ def _crossing_pairs(first: Int64s, last: Int64s, owner: Int64s) -> Int64s:
     return crossing
 
 
+def same_outline(one_mm: Floats, other_mm: Floats, *, tolerance_mm: float) -> bool:
+    """Tell whether two contours are the same polygon, whatever vertex each starts at and its sense.
+
+    A vertex that repeats the one before it, or closes the contour, counts for nothing.
+
+    Parameters
+    ----------
+    one_mm, other_mm : array, (n, 3)
+    tolerance_mm : float
+        How far two vertices may be apart that stand for each other.
+
+    Examples
+    --------
+    >>> square = np.array([[0.0, 0, 5], [1, 0, 5], [1, 1, 5], [0, 1, 5]])
+    >>> closed_elsewhere = square[[2, 1, 0, 3, 2]]
+    >>> same_outline(square, closed_elsewhere, tolerance_mm=0.01)
+    True
+    >>> same_outline(square, square + 0.1, tolerance_mm=0.01)
+    False
+    """
+    one, other = (_corners(points, tolerance_mm) for points in (one_mm, other_mm))
+    if one.shape != other.shape:
+        return False
+    for turned in (other, other[::-1]):
+        for start in np.flatnonzero(np.abs(turned - one[0]).max(axis=1) <= tolerance_mm):
+            if np.abs(np.roll(turned, -start, axis=0) - one).max() <= tolerance_mm:
+                return True
+    return False
+
+
+def _corners(points_mm: Floats, tolerance_mm: float) -> Floats:
+    """Return the vertices that are not the one before again; one at least."""
+    moved = np.abs(points_mm - np.roll(points_mm, 1, axis=0)).max(axis=1) > tolerance_mm
+    moved[0] |= not moved.any()
+    corners: Floats = points_mm[moved]
+    return corners
+
+
 def _canonical(grid: VoxelGrid, normal: int) -> tuple[VoxelGrid, Placement]:
     """Return the grid with axes rising with the patient's and ``normal`` last, and the way back."""
     directions = np.abs(grid.directions)

@@ -271,7 +271,7 @@ def _avid_by_rule(masks: CaseMasks, lesions: Lesions, covered: Bools, protocol: 
         if not rule.needs_suv:
             told.append(_ByRule(rule=rule, avid=masks.avid, covered=covered))
         elif rule not in results or masks.suv is None:
-            told.append(_ByRule(rule=rule, avid=None, covered=covered))
+            told.append(_ByRule(rule=rule, avid=None, covered=covered, findings=_without_suv(rule, protocol)))
         else:
             result = results[rule]
             judged = covered.copy()
@@ -279,6 +279,15 @@ def _avid_by_rule(masks: CaseMasks, lesions: Lesions, covered: Bools, protocol: 
             avid = None if result.avid is None else Avid(voxels=result.avid, grid=masks.suv.grid)
             told.append(_ByRule(rule=rule, avid=avid, covered=judged, findings=result.findings))
     return told
+
+
+def _without_suv(rule: AvidityRule, protocol: Protocol) -> tuple[Finding, ...]:
+    """Say that a rule to check against was not carried out; `pet_missing` says it of the one in force."""
+    if rule is protocol.avidity:
+        return ()
+    from volstrat.core.avidity import not_evaluated
+
+    return not_evaluated(rule, "there is no PET image with SUV values").findings
 
 
 def _by_id(rows: Sequence[LesionRow]) -> dict[str, LesionRow]:

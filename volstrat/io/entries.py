@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from volstrat.core.findings import Finding
 from volstrat.errors import AmbiguousRoleError, FormatError, InputFileError, SuvError, VolstratError
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from volstrat.io.case_file import CaseSources, RoleEntry
     from volstrat.io.dicom.folder import SeriesFiles
     from volstrat.io.dicom.library import DicomLibrary
+
+
+_NAMED: Final = 12
+"""How many names a message lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,7 +91,7 @@ class EntryReader:
                 path,
                 select=entry.select,
                 threshold=entry.threshold,
-                images=self._image_series(),
+                images=self._image_series(role),
                 other_grid=self._image_grid(role),
             )
         if read.format == "dicom-rtstruct":  # only the wanted ROIs were read
@@ -217,16 +221,37 @@ class EntryReader:
         known = {entry.path for entries in self._sources.entries.values() for entry in entries}
         known |= set(self._sources.folder.glob("lesions*.csv"))  # readers' tables and their history
         found = self._library.findings(known=known, told=self._told)
-        return tuple(finding for finding in found if finding.code != "thick_slices")
+        return (*(finding for finding in found if finding.code != "thick_slices"), *self._without_role())
 
-    def _image_series(self) -> list[SeriesFiles]:
-        """Series that a SEG or RTSTRUCT of this case may be drawn on.
+    def _without_role(self) -> tuple[Finding, ...]:
+        """Name the segments and ROIs that fit no role: one of them may be a lesion under another name."""
+        if self._sources.told_by != "dicom":
+            return ()
+        from volstrat.io.dicom.roles import without_role
+
+        scan = self.library.folder(self._sources.folder)
+        names = [
+            structure.name or str(structure.number)
+            for file in (*scan.segmentations, *scan.structure_sets)
+            for structure in without_role(file, self._sources.entries)
+        ]
+        if not names:
+            return ()
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        message = (
+            f"{len(names)} segment(s) or ROI(s) play no role by their names: "
+            f"{', '.join(names[:_NAMED])}{more}. Name what is tumour among them in case.toml."
+        )
+        return (Finding(code="structures_without_role", severity="info", message=message),)
+
+    def _image_series(self, role: str) -> list[SeriesFiles]:
+        """Series that a SEG or RTSTRUCT of this case may be drawn on, the role's own image first.
 
         Those that the entries name; where ``case.toml`` does not speak, all of the case folder.
         """
         series: dict[str, SeriesFiles] = {}
-        for role in ("ct", "pet"):
-            entry = self._sources.only(role)
+        for image in ("pet", "ct") if role == "fdg_avid" else ("ct", "pet"):
+            entry = self._sources.only(image)
             if entry is not None and self.reads_from_dicom(entry) and entry.path.exists():
                 found = self.library.folder(entry.path).series
                 series.update(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,21 @@ def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: 
         if isinstance(pattern, int) or is_number:
             hits = {number for number in names if number == int(text)}
         else:
-            hits = {n for n, name in names.items() if name and fnmatchcase(name.casefold(), text.casefold())}
+            hits = {n for n, name in names.items() if name and fnmatchcase(folded(name), folded(text))}
         if not hits:
             msg = f"{where}: no segment, ROI or label fits {text!r}; there is {_listed(names)}."
             raise SegmentNotFoundError(msg, hint="Name one of these, by name, glob or number.")
         chosen |= hits
     return tuple(sorted(chosen))
+
+
+def folded(text: str) -> str:
+    """Return a name as it is compared: in any case of letters, accents written in one way.
+
+    >>> folded("TUMÖR") == folded("tumo\u0308r")
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _listed(names: Mapping[int, str]) -> str:

@@ -189,6 +189,27 @@ def test_a_zero_slope_is_refused(tmp_path: Path, slope: str) -> None:
     assert paths[2].name in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("tag", "stored", "told"),
+    [
+        (0x00281053, "-1.5", r"RescaleSlope \(0028,1053\) is -1.5, so uptake would be negative"),
+        (0x00281053, "nan", r"RescaleSlope \(0028,1053\) is nan"),
+        (0x00281052, "nan", r"RescaleIntercept \(0028,1052\) is nan"),
+    ],
+)
+def test_pet_that_a_slice_turns_round_or_blots_out_is_refused(
+    tmp_path: Path, tag: int, stored: str, told: str
+) -> None:
+    """A rule would find no uptake there, and call the lesion not avid."""
+    paths = write_stack(tmp_path, modality="PT")
+    dataset = pydicom.dcmread(paths[2])
+    dataset.add_new(tag, "LO", stored)  # pydicom writes no such DS
+    dataset.save_as(paths[2])
+    with pytest.raises(CorruptDataError, match=told) as caught:
+        values_of(tmp_path)
+    assert paths[2].name in str(caught.value)
+
+
 def test_pet_without_a_slope_is_refused(tmp_path: Path) -> None:
     """Without it PET values mean nothing."""
     paths = write_stack(tmp_path, modality="PT")

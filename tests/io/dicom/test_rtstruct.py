@@ -360,6 +360,36 @@ def test_a_contour_given_twice_does_not_cancel_out(tmp_path: Path) -> None:
     assert _told(findings) == [("rtstruct_contour_repeated", "review")]
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(SQUARE[::-1], id="the other way round"),
+        pytest.param(SQUARE[2:] + SQUARE[:2], id="from another vertex"),
+        pytest.param((*SQUARE, SQUARE[0]), id="closed by its first vertex"),
+        pytest.param(tuple((u + 0.002, v) for u, v in SQUARE), id="in other decimals"),
+    ],
+)
+def test_a_contour_given_twice_does_not_cancel_out_however_it_is_written(
+    tmp_path: Path, again: Points
+) -> None:
+    """The same polygon in one ROI counts once, with a hole inside it still a hole; so do three of it."""
+    contours = [_contour(points, 4) for points in (SQUARE, HOLE, again)]
+    mask, findings = _read({(1, "GTV"): contours}, tmp_path)
+    assert mask.voxels().count == SQUARE_VOXELS - HOLE_VOXELS
+    assert _told(findings) == [("rtstruct_contour_repeated", "review")]
+    thrice = [*contours, _contour(SQUARE, 4)]
+    mask, _ = _read({(1, "GTV"): thrice, (2, "Core"): [_contour(SQUARE, 4)]}, tmp_path)
+    assert (mask.runs.of(1).count, mask.runs.of(2).count) == (SQUARE_VOXELS - HOLE_VOXELS, SQUARE_VOXELS)
+
+
+def test_two_contours_of_the_same_voxels_are_not_one(tmp_path: Path) -> None:
+    """A ring thinner than a voxel: its two outlines hold the same centres, so nothing is inside, and told."""
+    inner = ((2.6, 1.6), (9.4, 1.6), (9.4, 7.4), (2.6, 7.4))
+    mask, findings = _read({(1, "GTV"): [_contour(SQUARE, 4), _contour(inner, 4)]}, tmp_path)
+    assert mask.voxels().count == 0
+    assert _told(findings) == [("rtstruct_contours_cross", "review")]
+
+
 def test_a_contour_wound_twice_is_told(tmp_path: Path) -> None:
     """Round the square and again, in the same sense, round a corner of it: 4 voxels fall out."""
     twice = (*SQUARE, SQUARE[0], (4.5, 1.5), (4.5, 3.5), (2.5, 3.5))

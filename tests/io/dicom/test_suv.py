@@ -121,6 +121,19 @@ def test_sources_list_every_attribute_used_and_no_identity(tmp_path: Path) -> No
     assert "secret" not in json.dumps(factors.as_json()).lower()
 
 
+def test_sources_list_what_times_and_zones_come_from(tmp_path: Path) -> None:
+    """The dates beside the times, and the zone that a DateTime was brought to."""
+    factors = factors_of(
+        tmp_path,
+        setting(RadiopharmaceuticalStartDateTime="20240102080000+0000", TimezoneOffsetFromUTC="+0100"),
+    )
+    used = {source.attribute: source.value for source in factors.sources}
+    assert used["AcquisitionTime"] == "100000"
+    assert used["AcquisitionDate"] == "20240102"
+    assert used["RadiopharmaceuticalStartDateTime"] == "20240102080000+0000"
+    assert used["TimezoneOffsetFromUTC"] == "+0100"
+
+
 def test_admin_does_not_decay_the_dose(tmp_path: Path) -> None:
     """Values are corrected to the injection already."""
     factors = factors_of(tmp_path, setting(DecayCorrection="ADMIN"))
@@ -144,6 +157,7 @@ def test_uncorrected_frames_decay_to_their_own_mean_time(tmp_path: Path) -> None
 
     def change(dataset: Dataset) -> None:
         dataset.DecayCorrection, dataset.ActualFrameDuration = "NONE", "1200000"
+        dataset.CorrectedImage = ["ATTN", "SCAT"]
         if dataset.ImagePositionPatient[2] > 0:
             dataset.AcquisitionTime = "100400"
 
@@ -167,6 +181,20 @@ def test_uncorrected_frames_of_one_time_share_a_factor(tmp_path: Path) -> None:
     rate = math.log(2) / HALF_LIFE_S
     mean = (1 - math.exp(-rate * 120)) / (rate * 120)
     assert factors.suvbw_factor == pytest.approx(UNDECAYED * ONE_HOUR / mean, rel=1e-9)
+
+
+def test_frames_of_their_own_factors_need_names(tmp_path: Path) -> None:
+    """Without SOPInstanceUID all slices would take the factor of the last."""
+    for k in range(3):
+        dataset = pet(k)
+        dataset.DecayCorrection, dataset.AcquisitionTime = "NONE", f"10{5 * k:02d}00"
+        path = save(dataset, tmp_path / f"slice{k}")
+        del dataset.SOPInstanceUID
+        dataset.save_as(path, enforce_file_format=False)
+    (series,) = scan_dicom(tmp_path).series
+    problem = suv_factors(series).problem
+    assert problem is not None
+    assert "SOPInstanceUID (0008,0018) is missing" in problem.message
 
 
 def test_an_injection_before_midnight_is_the_day_before(tmp_path: Path) -> None:
@@ -193,6 +221,36 @@ def test_start_date_time_may_state_another_zone(tmp_path: Path) -> None:
     )
     assert factors.uptake_minutes == pytest.approx(60)
     assert factors.findings == ()
+
+
+def test_offsets_count_though_the_header_has_none(tmp_path: Path) -> None:
+    """10:00 at +01:00 is one hour after 08:00 UTC; by the clocks alone two, and SUV 46 % too large."""
+    factors = factors_of(
+        tmp_path,
+        setting(
+            RadiopharmaceuticalStartTime=None,
+            RadiopharmaceuticalStartDateTime="20240102080000+0000",
+            DecayCorrected="YES",
+            DecayCorrectionDateTime="20240102100000+0100",
+        ),
+        lambda dataset: delattr(dataset, "DecayCorrection"),
+    )
+    assert factors.suvbw_factor == pytest.approx(UNDECAYED * ONE_HOUR, rel=1e-12)
+    assert factors.findings == ()
+
+
+def test_a_zone_that_the_other_times_do_not_state_is_told(tmp_path: Path) -> None:
+    """Nothing says whether the scan's 10:00 is UTC too; a StartTime on the scan's own clock would."""
+    stated = "20240102090000+0000"
+    change = setting(RadiopharmaceuticalStartTime=None, RadiopharmaceuticalStartDateTime=stated)
+    factors = factors_of(tmp_path / "alone", change)
+    assert factors.uptake_minutes == pytest.approx(60)
+    (finding,) = factors.findings
+    assert (finding.code, finding.severity) == ("injection_time_disputed", "review")
+    assert "UTC+00:00" in finding.message
+    assert "TimezoneOffsetFromUTC (0008,0201)" in finding.message
+    beside = factors_of(tmp_path / "beside", setting(RadiopharmaceuticalStartDateTime=stated))
+    assert beside.findings == ()
 
 
 @pytest.mark.parametrize(
@@ -408,6 +466,7 @@ def test_counts_without_philips_factors_are_refused(tmp_path: Path) -> None:
             {"DecayCorrection": "NONE", "ActualFrameDuration": None},
             "ActualFrameDuration (0018,1242) is missing",
         ),
+        ({"DecayCorrection": "NONE", "ActualFrameDuration": "-120000"}, "ActualFrameDuration (0018,1242)"),
     ],
     ids=lambda value: " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else None,
 )
@@ -422,6 +481,24 @@ def test_what_is_missing_or_implausible_is_refused_by_name(
     assert named in factors.problem.message
     with pytest.raises(SuvError):
         factors.required()
+
+
+@pytest.mark.parametrize("stored", ["nan", "inf", "70,5"])
+def test_what_is_no_number_is_refused_by_name(tmp_path: Path, stored: str) -> None:
+    """NaN is neither too small nor too large, and would become the factor."""
+
+    def dose(dataset: Dataset) -> None:
+        injection_of(dataset).add_new(0x00181074, "LO", stored)  # pydicom writes no such DS
+
+    def philips(dataset: Dataset) -> None:
+        dataset.Units = "CNTS"
+        private(dataset, PHILIPS_SUV, "LO", stored)
+
+    for change, named in ((dose, "RadionuclideTotalDose (0018,1074)"), (philips, "(7053,1000)")):
+        factors = factors_of(tmp_path / change.__name__, change)
+        assert factors.suvbw_factor is None
+        assert factors.problem is not None
+        assert f"{named} is {stored!r}, which is no number" in factors.problem.message
 
 
 @pytest.mark.parametrize("start", ["060000", "100000"])
@@ -514,6 +591,8 @@ def test_lean_factors_name_what_they_lack(tmp_path: Path, changes: dict[str, str
     ("changes", "code"),
     [
         ({"CorrectedImage": ["DECY", "SCAT"]}, "pet_not_attenuation_corrected"),
+        ({"CorrectedImage": ["ATTN", "SCAT"]}, "pet_decay_contradictory"),  # though START
+        ({"DecayCorrection": "NONE"}, "pet_decay_contradictory"),  # though DECY is listed
         ({"RadiopharmaceuticalStartTime": "082900"}, "pet_late_phase"),  # 91 min
         ({"RadiopharmaceuticalStartTime": "093500"}, "pet_early_phase"),  # 25 min
         ({"Radiopharmaceutical": "Ga-68 DOTATATE"}, "pet_not_fdg"),
@@ -577,6 +656,34 @@ def test_enhanced_pet_states_unit_and_reference_in_its_own_way(tmp_path: Path) -
     assert "pet_not_attenuation_corrected" in [finding.code for finding in factors.findings]
     values = read_suv(series, series_geometry(series), factors).values.astype(np.float64)
     np.testing.assert_allclose(values, 100 * 2.5 * UNDECAYED * ONE_HOUR, rtol=1e-6)
+
+
+def test_a_converted_series_says_of_its_frames_what_was_corrected(tmp_path: Path) -> None:
+    """Legacy Converted Enhanced PET keeps CorrectedImage among its shared converted attributes."""
+    for name, corrected, codes in (
+        ("corrected", ["DECY", "ATTN"], []),
+        ("not", ["DECY"], ["pet_not_attenuation_corrected"]),
+    ):
+        dataset = pet()
+        dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.128.1"
+        shared, converted, frame, position, orientation, measures = (Dataset() for _ in range(6))
+        converted.CorrectedImage = corrected
+        del dataset.CorrectedImage
+        position.ImagePositionPatient = dataset.ImagePositionPatient
+        orientation.ImageOrientationPatient = dataset.ImageOrientationPatient
+        measures.PixelSpacing = dataset.PixelSpacing
+        shared.UnassignedSharedConvertedAttributesSequence = Items([converted])
+        shared.PlaneOrientationSequence = Items([orientation])
+        shared.PixelMeasuresSequence = Items([measures])
+        frame.PlanePositionSequence = Items([position])
+        dataset.NumberOfFrames = 1
+        dataset.SharedFunctionalGroupsSequence = Items([shared])
+        dataset.PerFrameFunctionalGroupsSequence = Items([frame])
+        save(dataset, tmp_path / name / "converted")
+        (series,) = scan_dicom(tmp_path / name).series
+        factors = suv_factors(series)
+        assert factors.suvbw_factor == pytest.approx(UNDECAYED * ONE_HOUR)
+        assert [finding.code for finding in factors.findings] == codes
 
 
 def shared_data(name: str) -> Path:

@@ -178,11 +178,15 @@ class DicomLibrary:
         images: Sequence[SeriesFiles],
         other_grid: VoxelGrid | None,
     ) -> MaskRead:
-        from volstrat.io.dicom.rtstruct import read_rtstruct, referenced_image_uids
+        from volstrat.io.dicom.rtstruct import list_rois, read_rtstruct, referenced_image_uids
 
         name = file.path.name
         named = referenced_image_uids(file.path)
-        series = referenced_series(file, images) or _holding_any(named, images)
+        drawn_on = set(file.referenced_series_uids)
+        if sum(s.series_instance_uid in drawn_on for s in images) > 1:  # each ROI is drawn on its own
+            wanted_rois = [roi for roi in list_rois(file.path) if rois is None or roi.number in rois]
+            drawn_on = {uid for roi in wanted_rois for uid in roi.referenced_series_uids}
+        series = _first_of(drawn_on, images) or _holding_any(named, images)
         findings: tuple[Finding, ...] = ()
         if series is None:
             findings = (_reference_absent(file),)
@@ -195,7 +199,7 @@ class DicomLibrary:
         instances = set() if series is None else {f.sop_instance_uid for f in series.files}
         # A rewritten image has new UIDs throughout; contours on some unknown images are on another one.
         known = instances if instances & named else None
-        if known is None and not findings:
+        if named and known is None and not findings:
             findings = (_images_renamed(file),)
         mask, read = read_rtstruct(file.path, grid=grid, rois=rois, image_instance_uids=known)
         return MaskRead(
@@ -211,11 +215,12 @@ class DicomLibrary:
 
 
 def referenced_series(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
-    """Return the series among ``images`` that a SEG or RTSTRUCT says it was drawn on."""
-    for series in images:
-        if series.series_instance_uid in file.referenced_series_uids:
-            return series
-    return None
+    """Return the first series among ``images`` that a SEG or RTSTRUCT says it was drawn on."""
+    return _first_of(file.referenced_series_uids, images)
+
+
+def _first_of(uids: Collection[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
+    return next((series for series in images if series.series_instance_uid in uids), None)
 
 
 def _holding_any(instances: frozenset[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
@@ -241,7 +246,8 @@ def _reference_absent(file: StructureFile) -> Finding:
 
 def ambiguous_series(series: Sequence[SeriesFiles], *, role: str, path: str) -> AmbiguousRoleError:
     """Return the error for several series that could play one role."""
-    msg = f"{path}: {len(series)} series could be {role}: {listed(series)}."
+    where = "" if path == "." else f"{path}: "
+    msg = f"{where}{len(series)} series could be {role}: {listed(series)}."
     uid = series[0].series_instance_uid
     hint = f'Choose one in case.toml: {role} = {{ path = "{path}", series = "{uid}" }}.'
     return AmbiguousRoleError(msg, hint=hint)

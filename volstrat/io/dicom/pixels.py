@@ -88,7 +88,7 @@ def read_series(series: SeriesFiles, geometry: SeriesGeometry) -> Image:
     ------
     CorruptDataError
         If pixel data is missing or shorter than the matrix, does not decode, or a rescale slope is
-        zero or missing (PT).
+        zero, or below zero or missing (PT).
     FormatError
         If pixels are not single-channel integers of 8, 16 or 32 bits.
     """
@@ -159,8 +159,15 @@ def _rescale(
         if slope is not None and (slope == 0 or not np.isfinite(slope)):
             msg = f"{frame.name}: RescaleSlope (0028,1053) is {slope:g}, so every value would be the same."
             raise CorruptDataError(msg, hint="Export the series again from its source.")
+        if slope is not None and slope < 0 and series.modality == "PT":
+            msg = f"{frame.name}: RescaleSlope (0028,1053) is {slope:g}, so uptake would be negative."
+            raise CorruptDataError(msg, hint="Export the series again from its source.")
+        intercept = frame.plane.intercept or 0.0
+        if not np.isfinite(intercept):
+            msg = f"{frame.name}: RescaleIntercept (0028,1052) is {intercept:g}, which is no number."
+            raise CorruptDataError(msg, hint="Export the series again from its source.")
         slopes.append(1.0 if slope is None else slope)
-        intercepts.append(frame.plane.intercept or 0.0)
+        intercepts.append(intercept)
     return np.array(slopes), np.array(intercepts)
 
 

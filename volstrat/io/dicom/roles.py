@@ -7,6 +7,7 @@ Modality says what a series is; names of segments and ROIs are matched against t
 from __future__ import annotations
 
 import os
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +15,24 @@ from typing import TYPE_CHECKING
 from volstrat.errors import AmbiguousRoleError, CaseError, CorruptDataError, MissingRoleError
 from volstrat.io.case_file import RoleEntry
 from volstrat.io.dicom.library import DicomLibrary, ambiguous_series, listed
+from volstrat.io.selection import folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from volstrat.io.dicom.folder import DicomFolder, SeriesFiles, StructureFile
+    from volstrat.io.dicom.folder import DicomFolder, SeriesFiles, Structure, StructureFile
 
 NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumour")
 """Roles that names can say; a name that fits several plays the first."""
 
 _ON_PET = ("fdg_avid", "reference")
+
+_DENIED = re.compile(
+    r"^(no|ingen|inget)\b|\bno$|\b(non|not|nej|ej|icke|inte|without|utan|negativ\w*|physiolog\w*|fysiolog\w*)\b"
+)
+_NO_TUMOUR = re.compile(r"^(no|non|not|ingen|icke)[ -]?(tum|metas|lesion|gtv)")
+_DENIALS = {"fdg_avid": _DENIED, "resectable": _DENIED, "tumour": _NO_TUMOUR}
+"""Names that say the opposite of a role, though they fit its patterns."""
 
 
 def dicom_roles(
@@ -99,10 +108,9 @@ def _candidates(
     scan: DicomFolder, naming: Mapping[str, Sequence[str]]
 ) -> dict[str, list[tuple[StructureFile, tuple[int, ...]]]]:
     """For each role the files with segments or ROIs so named, and their numbers."""
-    modality = {s.series_instance_uid: s.modality for s in scan.series}
     found: dict[str, list[tuple[StructureFile, tuple[int, ...]]]] = {}
     for file in (*scan.segmentations, *scan.structure_sets):
-        on_pet = any(modality.get(uid) == "PT" for uid in file.referenced_series_uids)
+        on_pet = _is_on_pet(file, scan)
         by_role: dict[str, list[int]] = {}
         for structure in file.structures:
             role = role_of_name(structure.name, naming)
@@ -113,17 +121,38 @@ def _candidates(
     return found
 
 
+def _is_on_pet(file: StructureFile, scan: DicomFolder) -> bool:
+    """Tell whether a file was drawn on PET alone, as far as its series are there."""
+    drawn_on = file.referenced_series_uids
+    return {s.modality for s in scan.series if s.series_instance_uid in drawn_on} == {"PT"}
+
+
 def role_of_name(name: str, naming: Mapping[str, Sequence[str]]) -> str | None:
     """Return the role that a segment label or ROI name says, or None.
 
+    A name that denies a role does not play it.
+
     >>> role_of_name("Liver metastasis 3", {"liver": ["liver"], "tumour": ["*metasta*"]})
     'tumour'
+    >>> role_of_name("FDG-negative lesion", {"fdg_avid": ["fdg*"], "tumour": ["*lesion*"]})
+    'tumour'
     """
-    folded = " ".join(name.replace("_", " ").casefold().split())
+    words = " ".join(folded(name).replace("_", " ").split())
     for role in NAMED_ROLES:
-        if any(fnmatchcase(folded, pattern.casefold()) for pattern in naming.get(role, ())):
+        if role in _DENIALS and _DENIALS[role].search(words):
+            continue
+        if any(fnmatchcase(words, folded(pattern)) for pattern in naming.get(role, ())):
             return role
     return None
+
+
+def without_role(file: StructureFile, entries: Mapping[str, Sequence[RoleEntry]]) -> tuple[Structure, ...]:
+    """Return the segments or ROIs of a file that no entry takes."""
+    used: set[str | int] = set()
+    for entry in (entry for named in entries.values() for entry in named):
+        if entry.path == file.path:
+            used |= set(entry.select) or {s.number for s in file.structures}
+    return tuple(s for s in file.structures if s.number not in used)
 
 
 def _two_files(
@@ -159,7 +188,8 @@ def _series_for(
     everywhere = [s for s in scan.series if s.modality == modality and not s.is_localizer]
     if drawn is not None and drawn.referenced_series_uids:
         uids = drawn.referenced_series_uids
-        if not any(s.series_instance_uid in uids and s.modality != modality for s in scan.series):
+        known = {s.modality for s in scan.series if s.series_instance_uid in uids}
+        if modality in known or not known:
             return _drawn_on(drawn, everywhere, scan)
         # Drawn on the other modality: that says nothing about this one.
     there = [s for s in where.series if s.modality == modality and not s.is_localizer]
@@ -194,9 +224,10 @@ def no_tumour(scan: DicomFolder, *, subject: str) -> MissingRoleError:
     """Return the error for DICOM in which nothing is called tumour: what is there, what to write."""
     shown = [listed(scan.series)] if scan.series else []
     files = [*scan.segmentations, *scan.structure_sets]
-    shown += [
-        f"{os.path.relpath(f.path, scan.root)} ({_some([s.name for s in f.structures], 12)})" for f in files
-    ]
+    for file in files:
+        drawn = ", drawn on PET" if _is_on_pet(file, scan) else ""
+        inside = _some([s.name for s in file.structures], 12)
+        shown.append(f"{os.path.relpath(file.path, scan.root)} ({inside}){drawn}")
     there = "; ".join(shown) or "no DICOM image or mask"
     msg = f"{subject}: no segment or ROI is called tumour; there is {there}."
     if not files:

@@ -7,12 +7,13 @@ dropped in silence; ROIs are matched to their contours by number, never by order
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from volstrat.core.contours import fill_contours, place_contours
+from volstrat.core.contours import fill_contours, place_contours, same_outline
 from volstrat.core.findings import Finding
 from volstrat.core.mask import Mask
 from volstrat.core.runs import LabelRuns
@@ -67,6 +68,7 @@ _WANTED: Final = frozenset({FRAME_OF_REFERENCE_UID, _REFERENCED_FRAMES, _ROIS, _
 _CLOSED: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR"})
 _UNFILLED: Final = frozenset({"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"})
 _POLYGON_POINTS: Final = 3
+_SAME_VERTEX_MM: Final = 0.01  # coordinates are often written with two decimals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +324,20 @@ class _Drawn:
     offsets: NDArray[np.int64]
     points_mm: NDArray[np.float64]
 
+    def vertices_mm(self, at: int) -> NDArray[np.float64]:
+        """Return the vertices of one contour."""
+        return self.points_mm[self.offsets[at] : self.offsets[at + 1]]
+
+    def without(self, left_out: Collection[int]) -> _Drawn:
+        """Return the contours but for some."""
+        kept = [at for at in range(len(self.contours)) if at not in left_out]
+        sizes = np.diff(self.offsets)[kept]
+        return _Drawn(
+            [self.contours[at] for at in kept],
+            np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))),
+            np.concatenate([self.vertices_mm(at) for at in kept]),
+        )
+
 
 def _closed_contours(rois: list[_Roi], where: str) -> tuple[_Drawn, list[Finding]]:
     owners: list[_Roi] = []
@@ -391,6 +407,15 @@ def _coordinates(stored: list[bytes], where: str) -> NDArray[np.float64]:
     return values
 
 
+def _drawn_again(drawn: _Drawn, pairs: NDArray[np.int64]) -> set[int]:
+    """Return the contours that are an earlier one again, written in another way: they would cancel out."""
+    return {
+        later
+        for earlier, later in pairs.tolist()
+        if same_outline(drawn.vertices_mm(earlier), drawn.vertices_mm(later), tolerance_mm=_SAME_VERTEX_MM)
+    }
+
+
 def _filled(
     drawn: _Drawn, labels: dict[int, int], grid: VoxelGrid, where: str
 ) -> tuple[LabelRuns, list[Finding]]:
@@ -400,6 +425,14 @@ def _filled(
     refuse_off_slice(placed, numbers, names, where)
     label = np.array([labels[roi.number] for roi in drawn.contours], np.int64)
     filled = fill_contours(placed, label)
+    again = _drawn_again(drawn, filled.crossing_pairs)
+    if again:
+        runs, findings = _filled(drawn.without(again), labels, grid, where)
+        repeated = Counter(drawn.contours[at].number for at in again)
+        return runs, [
+            *(repeated_finding(n, names[n], count, where) for n, count in sorted(repeated.items())),
+            *findings,
+        ]
     findings = contour_findings(placed, numbers, names, where)
     findings += overlap_findings(filled, numbers, names, where)
     return filled.runs, findings

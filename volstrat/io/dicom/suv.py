@@ -172,6 +172,9 @@ def suv_factors(series: SeriesFiles, *, patient: PatientFacts | None = None) -> 
             (frame.file.sop_instance_uid, frame.index, factor)
             for frame, factor in zip(frames, result.bw_factors, strict=True)
         )
+        if len({(uid, index) for uid, index, _ in per_frame}) < len(per_frame):
+            msg = "SOPInstanceUID (0008,0018) is missing; slices of different factors cannot be told apart."
+            problem = SuvError(msg, hint="Export the PET series again.")
         message = "The PET is not decay-corrected to one time: each frame has an SUV factor of its own."
         findings.append(Finding(code="suv_factor_by_frame", severity="info", message=message))
     return SuvFactors(
@@ -414,7 +417,8 @@ def _no_lean(reason: str) -> Finding:
 def _series_findings(header: PetHeader, series: SeriesFiles, result: _Result) -> list[Finding]:
     """Say what makes the series a doubtful one to measure uptake on."""
     findings = []
-    if series.attenuation_corrected is False:
+    stated = series.attenuation_corrected  # of the file; legacy converted files say it of their frames
+    if stated is False or (stated is None and header.is_corrected_for("ATTN") is False):
         message = "The PET series is not attenuation-corrected (ATTN is not in CorrectedImage): no valid SUV."
         findings.append(Finding(code="pet_not_attenuation_corrected", severity="review", message=message))
     uptake = result.uptake_minutes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -147,6 +148,11 @@ class PetHeader:
         """Return a number of the injection; None where absent."""
         return _number(self.injection_text(keyword), element_name(keyword))
 
+    def is_corrected_for(self, what: str) -> bool | None:
+        """Tell whether every frame's CorrectedImage lists a correction (ATTN, DECY); None where absent."""
+        corrected = {header.texts(TAGS["CorrectedImage"]) for header in self._headers} - {()}
+        return all(what in one for one in corrected) if corrected else None
+
     def other_tracer(self) -> str:
         """Return the name of the tracer where the header says that it is not FDG; else empty."""
         try:
@@ -200,11 +206,17 @@ class PetHeader:
         if moment is None or tag is None:
             return None
         self.note(PRIVATE[name][0], tag_text(tag), text)
-        return moment.in_zone(self.zone()), tag_text(tag)
+        return self.in_zone(moment), tag_text(tag)
 
     def zone(self) -> int | None:
         """Return the offset from UTC of the header's times in minutes; None where unknown."""
         return parse_offset(self._headers[0].text(TAGS["TimezoneOffsetFromUTC"]))
+
+    def in_zone(self, moment: Moment) -> Moment:
+        """Return a moment on the clock that the header's times are told by, where both zones are known."""
+        if moment.offset_minutes is not None and self.zone() is not None:
+            self.note_frame("TimezoneOffsetFromUTC", 0)
+        return moment.in_zone(self.zone())
 
     def series_moment(self) -> Moment | None:
         """Return SeriesDate and SeriesTime; None where there is no time."""
@@ -229,7 +241,7 @@ class PetHeader:
         if time:
             return _moment(time, day, "AcquisitionTime")
         moment = parse_date_time(date_time)
-        return moment.in_zone(self.zone()) if moment else None
+        return self.in_zone(moment) if moment else None
 
     def frame_numbers(self, keyword: str) -> list[float | None]:
         """Return a number of each frame that may differ between frames; None where absent."""
@@ -237,13 +249,35 @@ class PetHeader:
         return [_number(header.text(tag), name) for header in self._headers]
 
     def frame_durations_s(self) -> list[float | None]:
-        """Return how long each frame was acquired, in seconds; None where absent."""
-        durations = []
+        """Return how long each frame was acquired, in seconds; None where absent or not above zero."""
+        durations: list[float | None] = []
         for header in self._headers:
             enhanced = header.doubles(TAGS["FrameAcquisitionDuration"])
             milliseconds = enhanced[0] if enhanced else header.number(TAGS["ActualFrameDuration"])
-            durations.append(milliseconds / 1000 if milliseconds else None)
+            if milliseconds is None or not 0 < milliseconds < math.inf:
+                durations.append(None)
+            else:
+                durations.append(milliseconds / 1000)
         return durations
+
+    def note_acquisition(self, index: int) -> None:
+        """Note what says when a frame's acquisition started."""
+        if self._headers[index].text(TAGS["AcquisitionTime"]):
+            self.note_frame("AcquisitionTime", index)
+            self.note_frame("AcquisitionDate", index)
+        elif self._headers[index].text(TAGS["FrameAcquisitionDateTime"]):
+            self.note_frame("FrameAcquisitionDateTime", index)
+        else:
+            self.note_frame("AcquisitionDateTime", index)
+
+    def note_duration(self, index: int) -> None:
+        """Note what says how long a frame was acquired."""
+        enhanced = self._headers[index].doubles(TAGS["FrameAcquisitionDuration"])
+        if enhanced:
+            tag = TAGS["FrameAcquisitionDuration"]
+            self.note("FrameAcquisitionDuration", tag_text(tag), enhanced[0])
+        else:
+            self.note_frame("ActualFrameDuration", index)
 
     def note_frame(self, keyword: str, index: int) -> None:
         """Note the value that one frame has for an attribute."""
@@ -257,10 +291,13 @@ def _number(text: str, name: str) -> float | None:
     if not text:
         return None
     try:
-        return float(text.partition("\\")[0])
-    except ValueError as error:
+        number = float(text.partition("\\")[0])
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         msg = f"{name} is {text[:_SHOWN]!r}, which is no number."
-        raise SuvError(msg, hint="Correct the header at the source.") from error
+        raise SuvError(msg, hint="Correct the header at the source.")
+    return number
 
 
 def _moment(time: str, day: str, keyword: str) -> Moment:

@@ -62,6 +62,13 @@ def decay_of(header: PetHeader, findings: list[Finding]) -> Decay:
     if not correction:
         msg = f"{element_name('DecayCorrection')} is missing."
         raise SuvError(msg, hint="SUV needs to know to what time values are corrected.")
+    listed = header.is_corrected_for("DECY")
+    if listed is not None and listed is (correction == "NONE"):
+        message = (
+            f"{element_name('DecayCorrection')} is {correction}, and {element_name('CorrectedImage')} "
+            f"{'lists' if listed else 'does not list'} DECY: they contradict each other; the first is used."
+        )
+        findings.append(Finding(code="pet_decay_contradictory", severity="review", message=message))
     half_life_s = _half_life_s(header, is_needed=correction != "ADMIN")
     if correction == "ADMIN":
         return _to_administration(header, half_life_s, findings)
@@ -103,6 +110,7 @@ def _to_administration(header: PetHeader, half_life_s: float, findings: list[Fin
     uptake = None
     earliest = _earliest(header.acquisition_moments())
     if earliest is not None and _injection_moment(header, []) is not None:
+        header.note_acquisition(earliest[0])
         uptake = _uptake_s(header, earliest[1], "AcquisitionTime", findings) / 60
     return Decay(
         half_life_s=half_life_s,
@@ -120,10 +128,10 @@ def _uncorrected(header: PetHeader, half_life_s: float, findings: list[Finding])
         msg = f"{element_name('AcquisitionTime')} is missing."
         raise SuvError(msg, hint="PET without decay correction needs it for every frame.")
     if None in durations:
-        msg = f"{element_name('ActualFrameDuration')} is missing."
+        msg = f"{element_name('ActualFrameDuration')} is missing or not above 0."
         raise SuvError(msg, hint="PET without decay correction needs it for every frame.")
-    header.note_frame("AcquisitionTime", earliest[0])
-    header.note_frame("ActualFrameDuration", earliest[0])
+    header.note_acquisition(earliest[0])
+    header.note_duration(earliest[0])
     first = _uptake_s(header, earliest[1], "AcquisitionTime", findings)
     elapsed = [
         first + seconds_between(earliest[1], moment) + mean_decay_time_s(duration, half_life_s)
@@ -144,13 +152,15 @@ def _stated_reference(header: PetHeader) -> tuple[Moment, str]:
     if moment is None:
         msg = f"{element_name('DecayCorrectionDateTime')} is missing or no time."
         raise SuvError(msg, hint="SUV needs to know to what time values are corrected.")
-    return moment.in_zone(header.zone()), "DecayCorrectionDateTime"
+    return header.in_zone(moment), "DecayCorrectionDateTime"
 
 
 def _start_reference(header: PetHeader, half_life_s: float) -> tuple[Moment, str]:
     """Return the start of the scan that values are corrected to, and which attribute says so."""
     acquired = header.acquisition_moments()
     earliest = _earliest(acquired)
+    if earliest is not None:
+        header.note_acquisition(earliest[0])
     for name in ("Siemens decay correction DateTime", "GE scan DateTime"):
         private = header.private_moment(name)
         if private is not None:
@@ -159,8 +169,6 @@ def _start_reference(header: PetHeader, half_life_s: float) -> tuple[Moment, str
             return (_checked_private(moment, label, earliest[1]) if earliest else moment), label
     series = header.series_moment()
     if series is not None and (earliest is None or seconds_between(earliest[1], series) <= _CLOCK_SLACK_S):
-        if earliest is not None:
-            header.note_frame("AcquisitionTime", earliest[0])
         return series, "SeriesTime"
     if earliest is None:
         msg = f"{element_name('SeriesTime')} and {element_name('AcquisitionTime')} are missing."
@@ -201,15 +209,14 @@ def _derived_reference(
         )
         raise SuvError(msg, hint="Export the original PET series.")
     offset_ms, at = min(known)
-    header.note_frame("AcquisitionTime", at)
     header.note_frame("FrameReferenceTime", at)
     if offset_ms == 0:  # not set
         return earliest, "AcquisitionTime"
     duration = header.frame_durations_s()[at]
     if duration is None:
-        msg = f"{element_name('ActualFrameDuration')} is missing."
+        msg = f"{element_name('ActualFrameDuration')} is missing or not above 0."
         raise SuvError(msg, hint="It takes it to find the start of the scan from FrameReferenceTime.")
-    header.note_frame("ActualFrameDuration", at)
+    header.note_duration(at)
     moment = acquired[at]
     assert moment is not None
     shift = mean_decay_time_s(duration, half_life_s) - offset_ms / 1000
@@ -233,7 +240,7 @@ def _injection_moment(header: PetHeader, findings: list[Finding]) -> tuple[Momen
     text = header.injection_text("RadiopharmaceuticalStartTime")
     seconds = parse_time(text) if text else None
     if date_time is not None:
-        date_time = date_time.in_zone(header.zone())
+        date_time = header.in_zone(date_time)
         if seconds is not None:
             apart = abs(seconds_between(Moment(seconds=date_time.seconds), Moment(seconds=seconds)))
             if apart > _DISPUTED_S:
@@ -265,6 +272,7 @@ def _uptake_s(header: PetHeader, until: Moment, label: str, findings: list[Findi
         msg = f"{element_name('RadiopharmaceuticalStartTime')} is missing."
         raise SuvError(msg, hint="SUV needs the time of injection.")
     moment, name = injected
+    findings += _zone_finding(header, (moment, name), (until, label))
     elapsed = seconds_after(moment, until)
     if 0 <= elapsed <= MAX_UPTAKE_S:
         return elapsed
@@ -273,6 +281,20 @@ def _uptake_s(header: PetHeader, until: Moment, label: str, findings: list[Findi
         hours = f"{(elapsed - DAY_S) / 3600:.1f} h (or {elapsed / 3600:.1f} h past midnight)"
     msg = f"{name} {moment.clock} is {hours} before {label} {until.clock}; 0 to 4 h was expected."
     raise SuvError(msg, hint=_RESTORE)
+
+
+def _zone_finding(header: PetHeader, *moments: tuple[Moment, str]) -> list[Finding]:
+    """Say where one time states its zone, and nothing tells the zone of the other."""
+    zoned = [(moment, name) for moment, name in moments if moment.offset_minutes is not None]
+    if len(zoned) != 1 or header.zone() is not None or header.injection_text("RadiopharmaceuticalStartTime"):
+        return []  # StartTime is told on the clock of the other times; it has been compared
+    minutes = zoned[0][0].offset_minutes or 0
+    offset = f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+    message = (
+        f"{zoned[0][1]} is told at {offset}, and {element_name('TimezoneOffsetFromUTC')}, which tells the "
+        "zone of the other times, is missing; all are taken to be of one zone."
+    )
+    return [Finding(code="injection_time_disputed", severity="review", message=message)]
 
 
 def mean_decay_time_s(duration_s: float, half_life_s: float) -> float:

@@ -102,8 +102,15 @@ def parse_offset(text: str) -> int | None:
 def seconds_between(start: Moment, end: Moment) -> float:
     """Return the time from start to end, negative where end is earlier.
 
-    Without both dates: the difference of the clocks that is less than 12 hours either way.
+    Without both dates: the difference of the clocks that is less than 12 hours either way. Offsets from
+    UTC count where both moments state one.
+
+    >>> ten_in_uppsala = parse_date_time("20240102100000+0100")
+    >>> eight_in_utc = parse_date_time("20240102080000+0000")
+    >>> seconds_between(eight_in_utc, ten_in_uppsala)
+    3600.0
     """
+    end = end.in_zone(start.offset_minutes)
     if start.day is not None and end.day is not None:
         return (end.day - start.day).days * DAY_S + end.seconds - start.seconds
     return (end.seconds - start.seconds + DAY_S / 2) % DAY_S - DAY_S / 2
@@ -114,6 +121,7 @@ def seconds_after(start: Moment, end: Moment) -> float:
 
     Without both dates a clock that went back has passed midnight.
     """
+    end = end.in_zone(start.offset_minutes)
     if start.day is not None and end.day is not None:
         return seconds_between(start, end)
     return (end.seconds - start.seconds) % DAY_S
