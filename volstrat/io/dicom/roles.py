@@ -27,12 +27,15 @@ NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumou
 
 _ON_PET = ("fdg_avid", "reference")
 
-_DENIED = re.compile(
-    r"^(no|ingen|inget)\b|\bno$|\b(non|not|nej|ej|icke|inte|without|utan|negativ\w*|physiolog\w*|fysiolog\w*)\b"
-)
-_NO_TUMOUR = re.compile(r"^(no|non|not|ingen|icke)[ -]?(tum|metas|lesion|gtv)")
-_DENIALS = {"fdg_avid": _DENIED, "resectable": _DENIED, "tumour": _NO_TUMOUR}
-"""Names that say the opposite of a role, though they fit its patterns."""
+_NOT = r"\b(no|non|not|ingen|inget|ej|icke|inte|without|utan)[ -]*"
+_DENIALS = {
+    "fdg_avid": re.compile(
+        _NOT + r"(fdg|avid|pet)|\b(fdg|avid|pet)[ :-]+(negativ|neg\b|(no|nej)$)|physiolog|fysiolog"
+    ),
+    "resectable": re.compile(r"[ :-](no|nej)$"),
+    "tumour": re.compile("^" + _NOT + "(tum|metas|lesion|gtv)"),
+}
+"""Names that fit a role's patterns and deny that role: "FDG-avid, not resectable" does not deny "avid"."""
 
 
 def dicom_roles(
