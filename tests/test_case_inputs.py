@@ -245,3 +245,46 @@ def test_frames_of_reference_of_pet_and_ct_may_be_declared_the_same(case: Path, 
     record = told(case, 'tumour = "t.dcm"\nfdg_avid = { path = "p.dcm", assume_registered = true }')
     assert len(messages(record, "assumed_registered")) == 1
     assert record["predicates"]["stratum_2"]["whole_voxels"] == 192
+
+
+def test_how_much_of_the_pet_lattice_a_sparse_avid_mask_stores_decides_nothing(tmp_path: Path) -> None:
+    """Six tumour voxels 1.5 mm apart, PET voxels of 3 mm whose faces lie on every other tumour centre.
+
+    The second PET voxel is avid. It holds the centre on its lower face in x and the one in its middle; the
+    centre on its upper face belongs to the next voxel, which is not avid: 2 of 6, cropped or not.
+    """
+    ct = np.diag([1.5, 2.0, 3.0, 1.0])
+    ct[:3, 3] = (-120.0, 85.0, -640.0)
+    tumour = np.zeros((8, 3, 3), dtype=np.uint8)
+    tumour[0:6, 1, 1] = 1
+    write(tmp_path, "tumour", (tumour, ct), PLAIN)
+    for first, past in ((0, 4), (0, 2), (1, 2), (1, 4)):
+        stored = np.zeros((past - first, 1, 1), dtype=np.uint8)
+        stored[1 - first] = 1
+        pet = np.diag([3.0, 2.0, 3.0, 1.0])
+        pet[:3, 3] = (-120.0 + 1.5 + 3 * first, 87.0, -637.0)
+        segment = b"Segment0_ID:=a\nSegment0_Name:=FDG\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n\n"
+        header = nrrd_header(stored.shape, pet) + segment
+        (tmp_path / "avid.seg.nrrd").write_bytes(header + stored.tobytes(order="F"))
+        record = told(tmp_path)
+        assert record["volumes"]["fdg_avid_fraction"] == pytest.approx(2 / 6), (first, past)
+
+
+def test_the_order_of_avid_masks_in_a_list_decides_nothing(case: Path) -> None:
+    """A dense and a sparse one: the dense one says which field PET covered, wherever it stands.
+
+    It covers all lesions; L1 and L3 without avid voxels are not avid.
+    """
+    _, affine = case_volumes()["fdg_avid"]
+    corner = affine.copy()
+    corner[:3, 3] += affine[:3, :3] @ (12, 11, 14)
+    segment = b"Segment0_ID:=a\nSegment0_Name:=FDG\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n\n"
+    (case / "more.seg.nrrd").write_bytes(nrrd_header((2, 2, 3), corner) + segment + bytes([1] * 12))
+    records = [
+        told(case, f'tumour = "tumour.nrrd"\nresectable = "resectable.nrrd"\nfdg_avid = ["{a}", "{b}"]')
+        for a, b in (("fdg_avid.nrrd", "more.seg.nrrd"), ("more.seg.nrrd", "fdg_avid.nrrd"))
+    ]
+    for record in records:
+        avidity = {row["lesion_id"]: row["fdg_avidity"] for row in record["lesions"]}
+        assert avidity == {"L1": "not_avid", "L2": "avid", "L3": "not_avid"}
+    assert records[0]["predicates"] == records[1]["predicates"]

@@ -247,7 +247,7 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
             tumour=tumour,
             resectable=united.get("resectable"),
             avid=avid,
-            pet_field=_pet_field(pet, avid),
+            pet_field=_pet_field(pet, read),
             suv=None if pet is None else pet.suv,
             sul_factor=None if pet is None else pet.sul_factor,
             reference=masks["reference"][0] if masks["reference"] else None,
@@ -262,11 +262,12 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
     )
 
 
-def _pet_field(pet: PetRead | None, avid: Avid | None) -> VoxelGrid | None:
+def _pet_field(pet: PetRead | None, read: Sequence[_ReadEntry]) -> VoxelGrid | None:
     """Return the field that PET covers: of the PET image, else of a dense avid mask."""
     if pet is not None:
         return pet.grid
-    return avid.grid if avid is not None and not avid.grid.is_window else None
+    avid = (r.read.mask.grid for r in read if r.role == "fdg_avid")
+    return next((grid for grid in avid if not grid.is_window), None)
 
 
 def _key(read: _ReadEntry, n: int) -> str:

@@ -182,7 +182,8 @@ class VoxelGrid:
 
         A point within 0.001 mm of a face between two voxels belongs to the one on the higher side
         in patient axes, so that mirrored storage gives the same answer; the outer faces include
-        that slack.
+        that slack. A window has no outer faces: beyond it the lattice goes on, so that how much
+        of the lattice a file stores gives the same answer too.
 
         Parameters
         ----------
@@ -201,7 +202,10 @@ class VoxelGrid:
             at, edge, last = continuous[..., axis], slack[axis], self.shape[axis] - 1
             # A face at m + 0.5: the voxel above it wins where the axis points upward, else the one below.
             lower = np.floor(at + 0.5 + edge) if upward[axis] else np.ceil(at + 0.5 - edge) - 1
-            inside &= (at >= -0.5 - edge) & (at <= last + 0.5 + edge)
+            if self.is_window:
+                inside &= (lower >= 0) & (lower <= last)
+            else:
+                inside &= (at >= -0.5 - edge) & (at <= last + 0.5 + edge)
             voxel[..., axis] = np.clip(lower, 0, last, out=lower)
         voxel[~inside] = -1
         return voxel
