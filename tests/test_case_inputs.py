@@ -182,6 +182,17 @@ def test_a_threshold_keeps_values_at_or_above_it(case: Path, value: float, kept:
     assert record["predicates"]["stratum_2"]["whole_voxels"] == (int(dense.sum()) if kept else 0)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_the_stored_type_does_not_decide_at_a_threshold(case: Path, dtype: str) -> None:
+    """0.7 in 32 bits is 0.69999999: it reaches 0.7 as the same map in 64 bits does; 0.6999 never."""
+    dense, affine = case_volumes()["fdg_avid"]
+    values = dense * 0.7
+    values[12, 11, 14] = 0.6999
+    write(case, "fdg_avid", (values, affine), Form(ending=".nrrd", dtype=dtype))
+    record = told(case, 'tumour = "tumour.nrrd"\nfdg_avid = { path = "fdg_avid.nrrd", threshold = 0.7 }')
+    assert record["predicates"]["stratum_2"]["whole_voxels"] == int(dense.sum()) - 1
+
+
 def test_integral_means_within_a_millionth(case: Path) -> None:
     """1.0000005 is 1; 1.000002 is refused."""
     for value, code in ((1.0000005, None), (1.000002, "mask_value_invalid")):
@@ -288,3 +299,23 @@ def test_the_order_of_avid_masks_in_a_list_decides_nothing(case: Path) -> None:
         avidity = {row["lesion_id"]: row["fdg_avidity"] for row in record["lesions"]}
         assert avidity == {"L1": "not_avid", "L2": "avid", "L3": "not_avid"}
     assert records[0]["predicates"] == records[1]["predicates"]
+
+
+def test_a_byte_order_mark_before_case_toml_is_passed_over(case: Path) -> None:
+    """As Windows editors write it; in lesion tables and manifests it is, too."""
+    (case / "case.toml").write_bytes(b'\xef\xbb\xbfsubject = "S7"\r\n[inputs]\r\ntumour = "tumour.nrrd"\r\n')
+    assert told(case)["subject"] == "S7"
+
+
+def test_a_table_that_is_not_there_is_looked_for_where_it_was_named(case: Path) -> None:
+    """By ``--lesions``: the next step is not only in case.toml."""
+    error = run_case(case, protocol(), lesions="B")["error"]
+    assert error["message"].startswith("lesions.B.csv: no such file")
+    assert "--lesions" in error["hint"]
+
+
+def test_a_value_just_off_a_label_is_shown_with_the_digits_that_matter(case: Path) -> None:
+    """1.000002 is not said to be 1."""
+    dense = (labels() > 0) * 1.000002
+    write(case, "tumour", (dense, CT_AFFINE), Form(ending=".nrrd", dtype="f8"))
+    assert "holds 1.000002, which is no label" in run_case(case, protocol())["error"]["message"]

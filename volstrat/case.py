@@ -210,7 +210,9 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
         for entry in entries:
             if not entry.path.exists():
                 msg = f"{entry.path.name}: no such file or folder (named as {role})."
-                raise InputFileError(msg, hint="Check the path in case.toml, or remove the line.")
+                raise InputFileError(
+                    msg, hint="Check it where it is named: in case.toml, the manifest or --lesions."
+                )
     reader = EntryReader(sources)
     read = _read_masks(sources, reader)
     findings = [finding for r in read for finding in r.read.findings]
