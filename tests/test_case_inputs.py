@@ -11,7 +11,7 @@ import pytest
 from tests.phantom_case import CT_AFFINE, PLAIN, Form, case_volumes, labels, resectable, write, write_case
 from tests.volume_files import nrrd_header
 from volstrat.case import run_case
-from volstrat.io.protocol_files import LoadedProtocol, load_protocol
+from volstrat.io.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -299,6 +299,25 @@ def test_the_order_of_avid_masks_in_a_list_decides_nothing(case: Path) -> None:
         avidity = {row["lesion_id"]: row["fdg_avidity"] for row in record["lesions"]}
         assert avidity == {"L1": "not_avid", "L2": "avid", "L3": "not_avid"}
     assert records[0]["predicates"] == records[1]["predicates"]
+
+
+def test_a_label_keeps_its_id_where_no_other_label_lies_in_the_liver(case: Path) -> None:
+    """With ``tumour_scope = "liver"`` and L2 alone in it: still L2, in one piece or two, and its row its own.
+
+    The liver holds the outer two of L2's three slices: 60 of its 90 voxels.
+    """
+    write(case, "tumour", (labels(), CT_AFFINE), PLAIN)
+    liver = (labels() == 2).astype(np.uint8)
+    liver[:, :, 3] = 0
+    write(case, "liver", (liver, CT_AFFINE), PLAIN)
+    (case / "lesions.csv").write_text("lesion_id,resectability\nL2,ablatable\n")
+    record = run_case(case, parse_protocol(b'tumour_scope = "liver"', name="own.toml"))
+    assert record["error"] is None
+    assert [(row["lesion_id"], row["voxels"], row["resectability"]) for row in record["lesions"]] == [
+        ("L2", 60, "ablatable")
+    ]
+    assert len(messages(record, "tumour_outside_liver")) == 1
+    assert messages(record, "empty_segment") == []
 
 
 def test_a_byte_order_mark_before_case_toml_is_passed_over(case: Path) -> None:

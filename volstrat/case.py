@@ -348,15 +348,23 @@ def _union(masks: Iterable[Mask]) -> VoxelRuns:
 def _in_liver(
     tumour: Sequence[TumourEntry], liver: VoxelRuns | None, grid: VoxelGrid
 ) -> tuple[list[TumourEntry], list[Finding]]:
-    """Keep the tumour that lies in the liver, as the protocol's ``tumour_scope`` says."""
+    """Keep the tumour that lies in the liver, as the protocol's ``tumour_scope`` says.
+
+    What tells lesions apart is the mask as drawn: a label stays a lesion where no other lies in the liver.
+    """
     if liver is None:
         msg = 'The protocol counts only tumour in the liver (tumour_scope = "liver"); there is no liver mask.'
         raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
+    drawn = {label for entry in tumour if entry.instances is None for label in entry.mask.labels}
     kept, lost = [], VoxelRuns.empty()
     for entry in tumour:
         sets = [(n, entry.mask.runs.of(n)) for n in entry.mask.runs.values]
         inside = LabelRuns.from_sets([(n, voxels.intersection(liver)) for n, voxels in sets])
-        kept.append(replace(entry, mask=Mask(grid=grid, runs=inside, names=entry.mask.names)))
+        gone = set(entry.mask.runs.values) - set(inside.values)
+        names = {n: name for n, name in entry.mask.names.items() if n not in gone}
+        instances = "labels" if entry.instances is None and len(drawn) > 1 else entry.instances
+        mask = Mask(grid=grid, runs=inside, names=names)
+        kept.append(replace(entry, mask=mask, instances=instances))
         lost = lost.union(entry.mask.voxels().difference(liver))
     if not lost:
         return kept, []
