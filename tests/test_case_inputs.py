@@ -320,6 +320,24 @@ def test_a_label_keeps_its_id_where_no_other_label_lies_in_the_liver(case: Path)
     assert messages(record, "empty_segment") == []
 
 
+def test_a_slice_that_one_mask_lacks_is_refused_unless_its_entry_allows_it(case: Path) -> None:
+    """Beside a sparse tumour too; `resample = true`, as the message says, takes it as it lies."""
+    segment = b"Segment0_ID:=a\nSegment0_Name:=met\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n\n"
+    corner = CT_AFFINE.copy()
+    corner[:3, 3] += CT_AFFINE[:3, :3] @ (16, 12, 2)  # L2: 6 x 5 x 3 voxels
+    (case / "l2.seg.nrrd").write_bytes(nrrd_header((6, 5, 3), corner) + segment + bytes([1] * 90))
+    write(case, "resectable", (resectable()[:, :, :-1], CT_AFFINE), PLAIN)
+    write(case, "liver", (np.ones_like(labels()), CT_AFFINE), PLAIN)
+    inputs = 'tumour = "l2.seg.nrrd"\nliver = "liver.nrrd"\nresectable = '
+    (case / "case.toml").write_text(f'[inputs]\n{inputs}"resectable.nrrd"\n')
+    error = run_case(case, protocol())["error"]
+    assert error["code"] == "grid_mismatch"
+    assert "resample = true" in error["hint"]
+    record = told(case, inputs + '{ path = "resectable.nrrd", resample = true }')
+    assert record["predicates"]["stratum_1"]["part_voxels"] == 90
+    assert record["liver_burden"]["liver_ml"] == pytest.approx(26 * 22 * 12 * 0.0014)
+
+
 def test_a_byte_order_mark_before_case_toml_is_passed_over(case: Path) -> None:
     """As Windows editors write it; in lesion tables and manifests it is, too."""
     (case / "case.toml").write_bytes(b'\xef\xbb\xbfsubject = "S7"\r\n[inputs]\r\ntumour = "tumour.nrrd"\r\n')

@@ -309,6 +309,9 @@ def _resample_where_allowed(
             )
             findings.append(Finding(code="resampled", severity="warning", message=message, where=r.role))
             done.append(replace(r, read=replace(r.read, mask=mask)))
+        elif r.entry.resample and own.is_window:  # on the lattice already; its extent need not be another's
+            mask = replace(mask, grid=replace(mask.grid, is_window=True))
+            done.append(replace(r, read=replace(r.read, mask=mask)))
         else:
             done.append(r)
     return done, findings
