@@ -210,9 +210,8 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
         for entry in entries:
             if not entry.path.exists():
                 msg = f"{entry.path.name}: no such file or folder (named as {role})."
-                raise InputFileError(
-                    msg, hint="Check it where it is named: in case.toml, the manifest or --lesions."
-                )
+                hint = "Check the name where it is given (case.toml, manifest, --lesions), or the link."
+                raise InputFileError(msg, hint=hint)
     reader = EntryReader(sources)
     read = _read_masks(sources, reader)
     findings = [finding for r in read for finding in r.read.findings]
