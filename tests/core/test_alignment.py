@@ -14,7 +14,7 @@ from volstrat.core.alignment import align_masks, check_frame_of_reference, resam
 from volstrat.core.grid import VoxelGrid
 from volstrat.core.mask import Mask
 from volstrat.core.runs import LabelRuns, VoxelRuns
-from volstrat.errors import GridMismatchError
+from volstrat.errors import GeometryError, GridMismatchError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -222,6 +222,13 @@ def test_only_windows_make_a_window() -> None:
     assert aligned(a=window, b=window)[0].is_window
     assert not aligned(a=window, b=mask())[0].is_window
     assert not aligned(a=mask(), b=window)[0].is_window
+
+
+def test_windows_too_far_apart_to_number_what_lies_between_are_refused() -> None:
+    """5 million voxels away along each axis: the union would have 10^20, beyond 64 bits."""
+    far = mask(affine=whole_voxels(*[5_000_000] * 3), window=True)
+    with pytest.raises(GeometryError, match="5000013 x 5000009 x 5000007 voxels has more"):
+        aligned(tumour=mask(window=True), resectable=far)
 
 
 def test_a_window_off_the_lattice_is_refused() -> None:
