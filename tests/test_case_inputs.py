@@ -11,7 +11,7 @@ import pytest
 from tests.phantom_case import CT_AFFINE, PLAIN, Form, case_volumes, labels, resectable, write, write_case
 from tests.volume_files import nrrd_header
 from volstrat.case import run_case
-from volstrat.io.protocol_files import LoadedProtocol, load_protocol
+from volstrat.io.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,6 +182,17 @@ def test_a_threshold_keeps_values_at_or_above_it(case: Path, value: float, kept:
     assert record["predicates"]["stratum_2"]["whole_voxels"] == (int(dense.sum()) if kept else 0)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_the_stored_type_does_not_decide_at_a_threshold(case: Path, dtype: str) -> None:
+    """0.7 in 32 bits is 0.69999999: it reaches 0.7 as the same map in 64 bits does; 0.6999 never."""
+    dense, affine = case_volumes()["fdg_avid"]
+    values = dense * 0.7
+    values[12, 11, 14] = 0.6999
+    write(case, "fdg_avid", (values, affine), Form(ending=".nrrd", dtype=dtype))
+    record = told(case, 'tumour = "tumour.nrrd"\nfdg_avid = { path = "fdg_avid.nrrd", threshold = 0.7 }')
+    assert record["predicates"]["stratum_2"]["whole_voxels"] == int(dense.sum()) - 1
+
+
 def test_integral_means_within_a_millionth(case: Path) -> None:
     """1.0000005 is 1; 1.000002 is refused."""
     for value, code in ((1.0000005, None), (1.000002, "mask_value_invalid")):
@@ -245,3 +256,103 @@ def test_frames_of_reference_of_pet_and_ct_may_be_declared_the_same(case: Path, 
     record = told(case, 'tumour = "t.dcm"\nfdg_avid = { path = "p.dcm", assume_registered = true }')
     assert len(messages(record, "assumed_registered")) == 1
     assert record["predicates"]["stratum_2"]["whole_voxels"] == 192
+
+
+def test_how_much_of_the_pet_lattice_a_sparse_avid_mask_stores_decides_nothing(tmp_path: Path) -> None:
+    """Six tumour voxels 1.5 mm apart, PET voxels of 3 mm whose faces lie on every other tumour centre.
+
+    The second PET voxel is avid. It holds the centre on its lower face in x and the one in its middle; the
+    centre on its upper face belongs to the next voxel, which is not avid: 2 of 6, cropped or not.
+    """
+    ct = np.diag([1.5, 2.0, 3.0, 1.0])
+    ct[:3, 3] = (-120.0, 85.0, -640.0)
+    tumour = np.zeros((8, 3, 3), dtype=np.uint8)
+    tumour[0:6, 1, 1] = 1
+    write(tmp_path, "tumour", (tumour, ct), PLAIN)
+    for first, past in ((0, 4), (0, 2), (1, 2), (1, 4)):
+        stored = np.zeros((past - first, 1, 1), dtype=np.uint8)
+        stored[1 - first] = 1
+        pet = np.diag([3.0, 2.0, 3.0, 1.0])
+        pet[:3, 3] = (-120.0 + 1.5 + 3 * first, 87.0, -637.0)
+        segment = b"Segment0_ID:=a\nSegment0_Name:=FDG\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n\n"
+        header = nrrd_header(stored.shape, pet) + segment
+        (tmp_path / "avid.seg.nrrd").write_bytes(header + stored.tobytes(order="F"))
+        record = told(tmp_path)
+        assert record["volumes"]["fdg_avid_fraction"] == pytest.approx(2 / 6), (first, past)
+
+
+def test_the_order_of_avid_masks_in_a_list_decides_nothing(case: Path) -> None:
+    """A dense and a sparse one: the dense one says which field PET covered, wherever it stands.
+
+    It covers all lesions; L1 and L3 without avid voxels are not avid.
+    """
+    _, affine = case_volumes()["fdg_avid"]
+    corner = affine.copy()
+    corner[:3, 3] += affine[:3, :3] @ (12, 11, 14)
+    segment = b"Segment0_ID:=a\nSegment0_Name:=FDG\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n\n"
+    (case / "more.seg.nrrd").write_bytes(nrrd_header((2, 2, 3), corner) + segment + bytes([1] * 12))
+    records = [
+        told(case, f'tumour = "tumour.nrrd"\nresectable = "resectable.nrrd"\nfdg_avid = ["{a}", "{b}"]')
+        for a, b in (("fdg_avid.nrrd", "more.seg.nrrd"), ("more.seg.nrrd", "fdg_avid.nrrd"))
+    ]
+    for record in records:
+        avidity = {row["lesion_id"]: row["fdg_avidity"] for row in record["lesions"]}
+        assert avidity == {"L1": "not_avid", "L2": "avid", "L3": "not_avid"}
+    assert records[0]["predicates"] == records[1]["predicates"]
+
+
+def test_a_label_keeps_its_id_where_no_other_label_lies_in_the_liver(case: Path) -> None:
+    """With ``tumour_scope = "liver"`` and L2 alone in it: still L2, in one piece or two, and its row its own.
+
+    The liver holds the outer two of L2's three slices: 60 of its 90 voxels.
+    """
+    write(case, "tumour", (labels(), CT_AFFINE), PLAIN)
+    liver = (labels() == 2).astype(np.uint8)
+    liver[:, :, 3] = 0
+    write(case, "liver", (liver, CT_AFFINE), PLAIN)
+    (case / "lesions.csv").write_text("lesion_id,resectability\nL2,ablatable\n")
+    record = run_case(case, parse_protocol(b'tumour_scope = "liver"', name="own.toml"))
+    assert record["error"] is None
+    assert [(row["lesion_id"], row["voxels"], row["resectability"]) for row in record["lesions"]] == [
+        ("L2", 60, "ablatable")
+    ]
+    assert len(messages(record, "tumour_outside_liver")) == 1
+    assert messages(record, "empty_segment") == []
+
+
+def test_a_slice_that_one_mask_lacks_is_refused_unless_its_entry_allows_it(case: Path) -> None:
+    """Beside a sparse tumour too; `resample = true`, as the message says, takes it as it lies."""
+    segment = b"Segment0_ID:=a\nSegment0_Name:=met\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n\n"
+    corner = CT_AFFINE.copy()
+    corner[:3, 3] += CT_AFFINE[:3, :3] @ (16, 12, 2)  # L2: 6 x 5 x 3 voxels
+    (case / "l2.seg.nrrd").write_bytes(nrrd_header((6, 5, 3), corner) + segment + bytes([1] * 90))
+    write(case, "resectable", (resectable()[:, :, :-1], CT_AFFINE), PLAIN)
+    write(case, "liver", (np.ones_like(labels()), CT_AFFINE), PLAIN)
+    inputs = 'tumour = "l2.seg.nrrd"\nliver = "liver.nrrd"\nresectable = '
+    (case / "case.toml").write_text(f'[inputs]\n{inputs}"resectable.nrrd"\n')
+    error = run_case(case, protocol())["error"]
+    assert error["code"] == "grid_mismatch"
+    assert "resample = true" in error["hint"]
+    record = told(case, inputs + '{ path = "resectable.nrrd", resample = true }')
+    assert record["predicates"]["stratum_1"]["part_voxels"] == 90
+    assert record["liver_burden"]["liver_ml"] == pytest.approx(26 * 22 * 12 * 0.0014)
+
+
+def test_a_byte_order_mark_before_case_toml_is_passed_over(case: Path) -> None:
+    """As Windows editors write it; in lesion tables and manifests it is, too."""
+    (case / "case.toml").write_bytes(b'\xef\xbb\xbfsubject = "S7"\r\n[inputs]\r\ntumour = "tumour.nrrd"\r\n')
+    assert told(case)["subject"] == "S7"
+
+
+def test_a_table_that_is_not_there_is_looked_for_where_it_was_named(case: Path) -> None:
+    """By ``--lesions``: the next step is not only in case.toml."""
+    error = run_case(case, protocol(), lesions="B")["error"]
+    assert error["message"].startswith("lesions.B.csv: no such file")
+    assert "--lesions" in error["hint"]
+
+
+def test_a_value_just_off_a_label_is_shown_with_the_digits_that_matter(case: Path) -> None:
+    """1.000002 is not said to be 1."""
+    dense = (labels() > 0) * 1.000002
+    write(case, "tumour", (dense, CT_AFFINE), Form(ending=".nrrd", dtype="f8"))
+    assert "holds 1.000002, which is no label" in run_case(case, protocol())["error"]["message"]

@@ -210,7 +210,8 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
         for entry in entries:
             if not entry.path.exists():
                 msg = f"{entry.path.name}: no such file or folder (named as {role})."
-                raise InputFileError(msg, hint="Check the path in case.toml, or remove the line.")
+                hint = "Check the name where it is given (case.toml, manifest, --lesions), or the link."
+                raise InputFileError(msg, hint=hint)
     reader = EntryReader(sources)
     read = _read_masks(sources, reader)
     findings = [finding for r in read for finding in r.read.findings]
@@ -247,7 +248,7 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
             tumour=tumour,
             resectable=united.get("resectable"),
             avid=avid,
-            pet_field=_pet_field(pet, avid),
+            pet_field=_pet_field(pet, read),
             suv=None if pet is None else pet.suv,
             sul_factor=None if pet is None else pet.sul_factor,
             reference=masks["reference"][0] if masks["reference"] else None,
@@ -262,11 +263,12 @@ def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
     )
 
 
-def _pet_field(pet: PetRead | None, avid: Avid | None) -> VoxelGrid | None:
+def _pet_field(pet: PetRead | None, read: Sequence[_ReadEntry]) -> VoxelGrid | None:
     """Return the field that PET covers: of the PET image, else of a dense avid mask."""
     if pet is not None:
         return pet.grid
-    return avid.grid if avid is not None and not avid.grid.is_window else None
+    avid = (r.read.mask.grid for r in read if r.role == "fdg_avid")
+    return next((grid for grid in avid if not grid.is_window), None)
 
 
 def _key(read: _ReadEntry, n: int) -> str:
@@ -305,6 +307,9 @@ def _resample_where_allowed(
                 f"{moved:.2f} mm apart): {_ml(before):.3f} ml became {_ml(mask):.3f} ml."
             )
             findings.append(Finding(code="resampled", severity="warning", message=message, where=r.role))
+            done.append(replace(r, read=replace(r.read, mask=mask)))
+        elif r.entry.resample and own.is_window:  # on the lattice already; its extent need not be another's
+            mask = replace(mask, grid=replace(mask.grid, is_window=True))
             done.append(replace(r, read=replace(r.read, mask=mask)))
         else:
             done.append(r)
@@ -345,15 +350,23 @@ def _union(masks: Iterable[Mask]) -> VoxelRuns:
 def _in_liver(
     tumour: Sequence[TumourEntry], liver: VoxelRuns | None, grid: VoxelGrid
 ) -> tuple[list[TumourEntry], list[Finding]]:
-    """Keep the tumour that lies in the liver, as the protocol's ``tumour_scope`` says."""
+    """Keep the tumour that lies in the liver, as the protocol's ``tumour_scope`` says.
+
+    What tells lesions apart is the mask as drawn: a label stays a lesion where no other lies in the liver.
+    """
     if liver is None:
         msg = 'The protocol counts only tumour in the liver (tumour_scope = "liver"); there is no liver mask.'
         raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
+    drawn = {label for entry in tumour if entry.instances is None for label in entry.mask.labels}
     kept, lost = [], VoxelRuns.empty()
     for entry in tumour:
         sets = [(n, entry.mask.runs.of(n)) for n in entry.mask.runs.values]
         inside = LabelRuns.from_sets([(n, voxels.intersection(liver)) for n, voxels in sets])
-        kept.append(replace(entry, mask=Mask(grid=grid, runs=inside, names=entry.mask.names)))
+        gone = set(entry.mask.runs.values) - set(inside.values)
+        names = {n: name for n, name in entry.mask.names.items() if n not in gone}
+        instances = "labels" if entry.instances is None and len(drawn) > 1 else entry.instances
+        mask = Mask(grid=grid, runs=inside, names=names)
+        kept.append(replace(entry, mask=mask, instances=instances))
         lost = lost.union(entry.mask.voxels().difference(liver))
     if not lost:
         return kept, []

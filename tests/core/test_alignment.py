@@ -14,7 +14,7 @@ from volstrat.core.alignment import align_masks, check_frame_of_reference, resam
 from volstrat.core.grid import VoxelGrid
 from volstrat.core.mask import Mask
 from volstrat.core.runs import LabelRuns, VoxelRuns
-from volstrat.errors import GridMismatchError
+from volstrat.errors import GeometryError, GridMismatchError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -207,6 +207,30 @@ def test_a_window_lies_inside_a_whole_mask() -> None:
         assert_labels(masks["b"], wanted if first is not window else LABELS)
 
 
+def test_two_whole_masks_of_different_extent_are_refused_beside_a_window() -> None:
+    """That the tumour is stored sparsely does not excuse a slice that is missing from another mask."""
+    window = mask(LABELS[2:7, 3:6, 1:5], whole_voxels(2, 3, 1), window=True)
+    with pytest.raises(GridMismatchError) as caught:
+        aligned(tumour=window, resectable=mask(LABELS[:, :, :-1]), liver=mask())
+    assert caught.value.message.startswith("liver: its grid is 2.50 mm away from the grid of resectable")
+    assert "shape 13 x 9 x 7 against 13 x 9 x 6" in caught.value.message
+
+
+def test_only_windows_make_a_window() -> None:
+    """What comes back has outer faces where any of the masks has them, whichever comes first."""
+    window = mask(LABELS[2:7, 3:6, 1:5], whole_voxels(2, 3, 1), window=True)
+    assert aligned(a=window, b=window)[0].is_window
+    assert not aligned(a=window, b=mask())[0].is_window
+    assert not aligned(a=mask(), b=window)[0].is_window
+
+
+def test_windows_too_far_apart_to_number_what_lies_between_are_refused() -> None:
+    """5 million voxels away along each axis: the union would have 10^20, beyond 64 bits."""
+    far = mask(affine=whole_voxels(*[5_000_000] * 3), window=True)
+    with pytest.raises(GeometryError, match="5000013 x 5000009 x 5000007 voxels has more"):
+        aligned(tumour=mask(window=True), resectable=far)
+
+
 def test_a_window_off_the_lattice_is_refused() -> None:
     """Half a voxel off is no whole-voxel offset."""
     off = AFFINE.copy()
@@ -324,3 +348,18 @@ def test_overlapping_labels_are_resampled_each_for_itself() -> None:
     assert there.runs.of(1).same_as(one)
     assert there.runs.of(2).same_as(two)
     assert there.names == {1: "a", 2: "b"}
+
+
+def test_resampling_onto_a_window_keeps_what_lies_beyond_it() -> None:
+    """A tumour stored as a crop of one voxel does not crop the liver: the lattice goes on."""
+    affine = oblique(9, (1.1, 1.3, 1.9))
+    middle = AFFINE[:3, :3] @ (np.array(LABELS.shape) / 2) + AFFINE[:3, 3]
+    affine[:3, 3] = middle - affine[:3, :3] @ (30.1, 30.2, 30.3)
+    whole = resample_nearest(mask(), mask(np.zeros((60, 60, 60)), affine).grid)
+    first = affine.copy()
+    first[:3, 3] += affine[:3, :3] @ (30, 29, 31)
+    window = resample_nearest(mask(), mask(np.zeros((1, 1, 1)), first, window=True).grid)
+    counts = {label: whole.runs.of(label).count for label in whole.runs.values}
+    assert sum(counts.values()) * 1.1 * 1.3 * 1.9 == pytest.approx((LABELS > 0).sum() * 1.4, rel=0.1)
+    assert {label: window.runs.of(label).count for label in window.runs.values} == counts
+    assert window.grid.is_window

@@ -249,3 +249,21 @@ def test_the_higher_side_of_a_face_in_patient_axes_holds_it() -> None:
     # The outer faces belong to the grid, slack included.
     assert mine.voxel_at(np.array([[-0.5002, 3.5001, 4.5001]])).tolist() == [[0, 3, 4]]
     assert mine.voxel_at(np.array([[-0.501, 0.0, 0.0], [0.0, 3.501, 0.0]])).tolist() == [[-1, -1, -1]] * 2
+
+
+@pytest.mark.parametrize("order", ORDERS[::5], ids=str)
+def test_beyond_a_window_the_lattice_goes_on(order: Order) -> None:
+    """A point on a window's own face belongs to the voxel that the whole lattice says, stored or not."""
+    whole = grid(oblique(6, tilt=0.2))
+    low, cut = np.array((1, 2, 1)), (3, 2, 2)
+    corner = whole.affine.copy()
+    corner[:3, 3] = whole.to_mm(low)
+    there, affine = stored(np.zeros(cut), corner, order)
+    window = VoxelGrid(shape=there.shape, affine=affine, is_window=True)
+    index = np.array(np.meshgrid(*[np.arange(0, n - 0.5, 0.5) for n in SHAPE], indexing="ij")).reshape(3, -1)
+    points = whole.to_mm(index.T)
+    in_whole, in_window = whole.voxel_at(whole.to_index(points)), window.voxel_at(window.to_index(points))
+    stays = ((in_whole >= low) & (in_whole < low + cut)).all(axis=1)
+    assert 0 < stays.sum() < stays.size
+    assert np.array_equal(in_window[:, 0] >= 0, stays)
+    assert window.to_mm(in_window[stays]) == pytest.approx(whole.to_mm(in_whole[stays]), abs=1e-9)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volstrat.core.protocol import Protocol, protocol_from_mapping, protocol_schema, reaches_percent
+from volstrat.core.protocol import NAMING, Protocol, protocol_from_mapping, protocol_schema, reaches_percent
 from volstrat.errors import ProtocolError
 from volstrat.io.protocol_files import load_protocol
 
@@ -166,6 +166,13 @@ def test_a_table_is_named_once(text: str) -> None:
     table = text[1 : text.index("]")]
     assert caught.value.message.startswith(f"mine.toml: {table}.")
     assert caught.value.message.count(f"{table}.") == 1
+
+
+def test_roles_that_a_naming_table_leaves_out_keep_their_patterns() -> None:
+    """As every other table's fields do; avid disease is still looked for first, and none is lost."""
+    naming = from_toml("[naming]\ntumour = ['PRIM*']\nliver = []").naming
+    assert naming == {**NAMING, "tumour": ("PRIM*",), "liver": ()}
+    assert list(naming) == list(NAMING)
 
 
 def test_threshold_of_exactly_100_percent_and_smallest_decimals_are_allowed() -> None:

@@ -79,6 +79,36 @@ def test_exclusion_b_read_as_none_resectable_still_needs_avid_disease() -> None:
     assert record["predicates"]["stratum_2"]["holds"] is False
 
 
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_a_lesion_that_can_go_in_part_is_not_a_lesion_of_which_none_can(with_mask: bool) -> None:
+    """50 of L1's 100 voxels can go, and the table calls it avid: with and without an avid mask the same."""
+    case = line_case(
+        {"L1": cells(1200, (0, 99)), "L2": cells(1200, (200, 1199))},
+        resectable=cells(1200, (0, 49)),
+        table={"L1": (None, "avid"), "L2": (None, "not_avid")},
+        avid=cells(1200) if with_mask else None,
+    )
+    record = judge(case, exclusion_b="none_resectable")
+    assert record["lesions"][0]["resectability"] == "partial"
+    assert record["predicates"]["stratum_2"]["holds"] is True
+    assert record["stratum"] == "stratum_2"
+    assert judge(case)["stratum"] == "ineligible"  # by the default reading all of it must go
+
+
+def test_a_lesion_that_can_go_in_part_and_may_be_avid_leaves_none_resectable_open() -> None:
+    """L2 is avid and cannot go; L1, half of which can, PET does not cover: avid, it would decide."""
+    case = line_case(
+        {"L1": cells(1200, (0, 99)), "L2": cells(1200, (200, 1199))},
+        resectable=cells(1200, (0, 49)),
+        avid=cells(1200, (300, 309)),
+        field=False,
+    )
+    record = judge(case, exclusion_b="none_resectable")
+    assert counts(record, "stratum_2") == (None, 0, 0, 10)
+    assert (record["stratum"], record["status"]) == (None, "not_assessable")
+    assert codes(record, "blocking") == ["pet_field_unknown"]
+
+
 # --- PET-only regions in the counts ---------------------------------------------------------------
 
 

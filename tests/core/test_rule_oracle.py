@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from tests.oracle_rule import Oracle, OracleCase
-from tests.rule_cases import agreed, facts, judge, judge_masks, masks_of, protocol_of, seen
+from tests.rule_cases import agreed, facts, grid_of, judge, judge_masks, masks_of, protocol_of, seen
 from tests.rule_random import TURNS, marked_case, restored
 from volstrat.core.lesions import TumourEntry
 from volstrat.core.mask import Mask
+from volstrat.core.measure import Avid
 from volstrat.core.runs import LabelRuns, VoxelRuns
 
 if TYPE_CHECKING:
@@ -140,6 +141,30 @@ def test_empty_space_round_the_masks_decides_nothing() -> None:
             again.avid_affine = case.avid_affine.copy()
             again.avid_affine[:3, 3] -= case.avid_affine[:3, :3] @ [2, 1, 0]
         assert facts(again) == facts(case)
+
+
+def test_how_tightly_a_sparse_avid_mask_is_cropped_decides_nothing() -> None:
+    """Only the box round its voxels is stored, or one voxel more on every side: the same."""
+    tried = 0
+    for seed in range(3100, 3160):
+        case = marked_case(seed)
+        if case.avid is None or case.avid_affine is None or not case.avid.any():
+            continue
+        masks = masks_of(case)
+        records = []
+        for margin in (0, 1):
+            wide = np.pad(case.avid, 1)
+            where = np.argwhere(wide)
+            low, past = where.min(axis=0) - margin, where.max(axis=0) + 1 + margin
+            affine = case.avid_affine.copy()
+            affine[:3, 3] += affine[:3, :3] @ (low - 1)
+            dense = wide[tuple(slice(a, b) for a, b in zip(low, past, strict=True))]
+            avid = Avid(voxels=VoxelRuns.from_dense(dense), grid=grid_of(affine, dense.shape, window=True))
+            records.append(judge_masks(replace(masks, avid=avid), protocol_of(case), schema=False))
+        tight, loose = (seen(record, case) for record in records)
+        assert tight == loose
+        tried += 1
+    assert tried > 30
 
 
 def test_splitting_the_tumour_over_files_decides_nothing() -> None:

@@ -33,6 +33,16 @@ def test_a_file_is_loaded_by_its_bytes(tmp_path: Path) -> None:
     assert loaded.sha256 != load_protocol().sha256
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    """As Windows editors write it; the hash is still that of the file's bytes."""
+    path = tmp_path / "own.toml"
+    path.write_bytes(b'\xef\xbb\xbfid = "own"\r\n')
+    loaded = load_protocol(path)
+    assert loaded.protocol.id == "own"
+    assert hashlib.sha256(loaded.text.encode()).hexdigest() == loaded.sha256
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_decimal_percents_are_exact(tmp_path: Path) -> None:
     """66.1 % is 661 of 1000 and not the nearest binary fraction."""
     path = tmp_path / "own.toml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,8 @@ def align_masks(
 
     Two grids are the same where they have the same shape, the same frame of reference if both know
     one, and no corner voxel displaced by more than ``tolerance_mm``; the order in which axes are
-    stored does not matter. Sparse masks are windows of a lattice: the same lattice is enough.
+    stored does not matter. Sparse masks are windows of a lattice: the same lattice is enough. The
+    grid that comes back is a window where all masks are.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def align_masks(
     """
     own = masks[base].grid
     low, high = np.zeros(3, dtype=np.int64), np.array(own.shape)
+    # The mask that all others must match which are no windows either, and its box on the lattice.
+    dense = None if own.is_window else (base, [0, 0, 0, *own.shape])
     for name, mask in masks.items():
         check_frame_of_reference(mask.grid, own, name=name, other=base)
         placement = mask.grid.placement_on(own, tolerance_mm=tolerance_mm)
@@ -53,14 +57,17 @@ def align_masks(
                 [0, mask.grid.shape[axis] - 1]
             )
         first, past = ends.min(axis=0), ends.max(axis=0) + 1
-        fits = (first == 0).all() and (past == own.shape).all()
-        if not (fits or mask.grid.is_window or own.is_window):
-            raise _mismatch(mask.grid, own, name=name, base=base, tolerance_mm=tolerance_mm)
+        if not mask.grid.is_window:
+            box = [*first.tolist(), *past.tolist()]
+            dense = dense or (name, box)
+            if box != dense[1]:
+                other = masks[dense[0]].grid
+                raise _mismatch(mask.grid, other, name=name, base=dense[0], tolerance_mm=tolerance_mm)
         low, high = np.minimum(low, first), np.maximum(high, past)
-    grid = own
+    grid = own if own.is_window == (dense is None) else replace(own, is_window=False)
     if (low < 0).any() or (high > own.shape).any():
         shape = tuple(int(n) for n in high - low)
-        grid = own.window(origin_index=(int(low[0]), int(low[1]), int(low[2])), shape=shape)  # type: ignore[arg-type]
+        grid = grid.window(origin_index=(int(low[0]), int(low[1]), int(low[2])), shape=shape)  # type: ignore[arg-type]
     for name, mask in masks.items():  # a misfit may only show over the union
         if mask.grid.placement_on(grid, tolerance_mm=tolerance_mm) is None:
             raise _mismatch(mask.grid, grid, name=name, base=base, tolerance_mm=tolerance_mm)
@@ -110,8 +117,11 @@ def _by(numbers: tuple[float, ...]) -> str:
 def resample_nearest(mask: Mask, grid: VoxelGrid) -> Mask:
     """Return the mask on another grid: each voxel takes the label at its centre.
 
-    Ties on a face between two voxels follow `VoxelGrid.voxel_at`.
+    Ties on a face between two voxels follow `VoxelGrid.voxel_at`. A window of a lattice is widened
+    to hold the whole mask; what lies beyond another grid is lost.
     """
+    if grid.is_window:
+        grid = _window_on(mask, grid)
     labels = {label: mask.runs.of(label) for label in mask.runs.values}
     found: dict[int, list[np.ndarray]] = {label: [] for label in labels}
     low, high = _reach(mask, grid)
@@ -132,6 +142,15 @@ def resample_nearest(mask: Mask, grid: VoxelGrid) -> Mask:
         if parts
     ]
     return Mask(grid=grid, runs=LabelRuns.from_sets(sets), names=mask.names)
+
+
+def _window_on(mask: Mask, grid: VoxelGrid) -> VoxelGrid:
+    """Return the window of a grid's lattice that holds a mask's grid."""
+    there = grid.to_index(mask.grid.corners_mm())
+    low, high = np.floor(there.min(axis=0)).astype(int), np.ceil(there.max(axis=0)).astype(int) + 1
+    i, j, k = low.tolist()
+    ni, nj, nk = (high - low).tolist()
+    return grid.window(origin_index=(i, j, k), shape=(ni, nj, nk))
 
 
 def _reach(mask: Mask, grid: VoxelGrid) -> tuple[list[int], list[int]]:

@@ -7,6 +7,7 @@ Dense arrays that belong to a grid are indexed ``[i, j, k]`` and stored in Fortr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ TIE_MM = 0.001
 """Distances closer than this are equal (DESIGN, attribution): rounding never decides."""
 
 _MAX_SHEAR_COSINE = 1e-3
+_MOST_VOXELS = 1 << 62
 _SAME_COSINE = 1e-5
 
 
@@ -69,7 +71,8 @@ class VoxelGrid:
     Raises
     ------
     GeometryError
-        If the affine is not finite, singular, or sheared by more than 1e-3 (cosine).
+        If the affine is not finite, singular, or sheared by more than 1e-3 (cosine), or voxels
+        cannot be numbered in 64 bits.
     """
 
     shape: tuple[int, int, int]
@@ -87,6 +90,10 @@ class VoxelGrid:
         if len(self.shape) != 3 or min(self.shape) < 1:
             msg = f"A grid needs three axes of at least one voxel; got shape {tuple(self.shape)}."
             raise GeometryError(msg)
+        if math.prod(int(n) for n in self.shape) > _MOST_VOXELS:
+            shape = " x ".join(map(str, self.shape))
+            msg = f"A grid of {shape} voxels has more of them than can be numbered."
+            raise GeometryError(msg, hint="Check the origins: masks of one case lie beside each other.")
         affine.flags.writeable = False
         columns = affine[:3, :3]
         lengths = np.sqrt((columns**2).sum(axis=0))
@@ -182,7 +189,8 @@ class VoxelGrid:
 
         A point within 0.001 mm of a face between two voxels belongs to the one on the higher side
         in patient axes, so that mirrored storage gives the same answer; the outer faces include
-        that slack.
+        that slack. A window has no outer faces: beyond it the lattice goes on, so that how much
+        of the lattice a file stores gives the same answer too.
 
         Parameters
         ----------
@@ -201,7 +209,10 @@ class VoxelGrid:
             at, edge, last = continuous[..., axis], slack[axis], self.shape[axis] - 1
             # A face at m + 0.5: the voxel above it wins where the axis points upward, else the one below.
             lower = np.floor(at + 0.5 + edge) if upward[axis] else np.ceil(at + 0.5 - edge) - 1
-            inside &= (at >= -0.5 - edge) & (at <= last + 0.5 + edge)
+            if self.is_window:
+                inside &= (lower >= 0) & (lower <= last)
+            else:
+                inside &= (at >= -0.5 - edge) & (at <= last + 0.5 + edge)
             voxel[..., axis] = np.clip(lower, 0, last, out=lower)
         voxel[~inside] = -1
         return voxel

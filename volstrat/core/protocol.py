@@ -121,6 +121,8 @@ class Protocol:
         if unknown:
             msg = f"naming: unknown role {unknown[0]!r} ({', '.join(NAMING)})."
             raise ProtocolError(msg)
+        if not set(NAMING) <= set(self.naming):  # a role that is not named keeps its patterns and its place
+            object.__setattr__(self, "naming", {**NAMING, **self.naming})
         _require_between("minimum_voxels", self.minimum_voxels, low=1)
         _require_between("attribution_distance_mm", self.attribution_distance_mm, low=0)
         _require_between("geometry_tolerance_mm", self.geometry_tolerance_mm, low=0)

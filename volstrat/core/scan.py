@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _WORD = 8
 _FLUSH_WORDS = 1 << 17
 _INTEGRAL_WITHIN = 1e-6
+_THRESHOLD_WITHIN = 1e-6  # of the threshold: 0.7 stored in 32 bits reaches 0.7
 _LARGEST_LABEL = 2**31 - 1
 _ZEROS = bytes(1 << 18)
 _MOST_RUNS = 10_000_000
@@ -41,7 +42,8 @@ class RunScanner:
     slope, intercept : float
         Stored values are scaled by these before they are read as labels.
     threshold : float or None
-        If given, voxels with a value >= threshold get label 1, all others none.
+        If given, voxels with a value >= threshold get label 1, all others none; within one part
+        in a million a value reaches it, so that the stored type does not decide.
     where : str
         Named in errors: the file.
 
@@ -67,7 +69,8 @@ class RunScanner:
         self._unit = np.dtype(f"u{self._dtype.itemsize}")
         self._slope, self._intercept, self._threshold = slope, intercept, threshold
         self._where = where
-        self._zero_is_background = intercept == 0 if threshold is None else intercept < threshold
+        self._lowest = None if threshold is None else threshold - abs(threshold) * _THRESHOLD_WITHIN
+        self._zero_is_background = intercept == 0 if self._lowest is None else intercept < self._lowest
         self._carry = b""
         self._fed = 0  # bytes taken so far, always whole words until the end
         self._words: list[NDArray[np.uint64]] = []
@@ -199,12 +202,12 @@ class RunScanner:
         if not np.isfinite(values).all():
             msg = f"{self._where}: holds NaN or infinite values; a mask value is a label, 0 or above."
             raise MaskValueError(msg, hint="Write the mask with whole numbers.")
-        if self._threshold is not None:
-            return (values >= self._threshold).astype(np.int64)
+        if self._lowest is not None:
+            return (values >= self._lowest).astype(np.int64)
         rounded = np.rint(values)
         off = np.abs(values - rounded) > _INTEGRAL_WITHIN
         if off.any():
-            msg = f"{self._where}: holds {values[off][0]:g}, which is no label (labels are whole numbers)."
+            msg = f"{self._where}: holds {values[off][0]:.10g}, which is no label (labels are whole numbers)."
             raise MaskValueError(msg, hint="Say `threshold = x` in its case.toml entry to keep values >= x.")
         self._refuse_negative(rounded)
         if rounded.size and rounded.max() > _LARGEST_LABEL:

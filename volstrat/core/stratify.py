@@ -338,12 +338,15 @@ def _all_resectable(
 def _any_resectable(
     tally: Stratum2Tally, observed: bool, protocol: Protocol
 ) -> tuple[bool | None, bool, bool]:
-    """Read exclusion b the other way: only where none of the avid disease is resectable."""
+    """Read exclusion b the other way: only where none of the avid disease is resectable.
+
+    Of a lesion without one marking (None) a part is.
+    """
     sure, most, _ = _split(tally.voxels, protocol)
-    if sure or any(_certain(m, protocol) for m in tally.avid_without_voxels):
+    if sure or any(m is None or _certain(m, protocol) for m in tally.avid_without_voxels):
         return True, True, False
     can_hold = bool(most) or any(
-        _possible(m, protocol) for m in (*tally.avid_without_voxels, *tally.unassessed)
+        m is None or _possible(m, protocol) for m in (*tally.avid_without_voxels, *tally.unassessed)
     )
     if can_hold or (not observed and tally.unassessed):
         return None, can_hold, True

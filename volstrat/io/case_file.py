@@ -122,7 +122,7 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
         For invalid TOML, an unknown key or role, or a value of the wrong kind.
     """
     try:
-        document = tomllib.loads(data.decode("utf-8"))
+        document = tomllib.loads(data.decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{name}: is not valid TOML ({error})."
         raise CaseError(msg, hint="Correct that line; texts stand in double quotes.") from error

@@ -65,7 +65,7 @@ def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
     """
     try:
         text = data.decode("utf-8")
-        mapping = tomllib.loads(text, parse_float=Decimal)
+        mapping = tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{name}: is not valid TOML ({error})."
         raise ProtocolError(
