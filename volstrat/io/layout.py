@@ -10,13 +10,13 @@ import numpy as np
 
 from volstrat.core.grid import VoxelGrid
 from volstrat.errors import FormatError, GeometryError
-from volstrat.io.stream import RESAVE
+from volstrat.io.stream import RESAVE, decoder_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from volstrat.core.findings import Finding
-    from volstrat.io.stream import Encoding
+    from volstrat.io.stream import Decoder, Encoding, SourceFile
 
 MILLIMETRES_IN = {
     "mm": 1.0,
@@ -67,7 +67,7 @@ class VolumeHeader:
     data_files : tuple of Path
         The files that hold the voxels, in order, in equal parts; empty: they follow the header.
     line_skip, byte_skip : int
-        What to pass over before the voxels, see `stream.start_of_voxels`.
+        What to pass over before the voxels, see `start_of_voxels`.
     layers : int
         Values a grid point, more than 1 only where segments lie in layers.
     layers_fastest : bool
@@ -217,3 +217,33 @@ def numbered_names(header: str, pattern: str, first: int, last: int, step: int, 
         raise FormatError(msg)
     numbers = range(first, first + count * step, step)
     return [f"{before}{str(n).rjust(columns, fill)}{rest}" for n in numbers]
+
+
+def start_of_voxels(source: SourceFile, header: VolumeHeader) -> Decoder:
+    """Return a decoder that stands where the voxels of a header begin.
+
+    Parameters
+    ----------
+    source : SourceFile
+        Positioned after the header, or at the beginning of a detached data file.
+    header : VolumeHeader
+        Its ``line_skip`` counts lines of the file, its ``byte_skip`` decoded bytes after those;
+        a ``byte_skip`` of -1: the voxels are the file's last bytes.
+
+    Raises
+    ------
+    CorruptDataError
+        If the file ends before.
+    FormatError
+        If the voxels are counted from the end of compressed data.
+    """
+    source.skip_lines(header.line_skip)
+    skip = header.byte_skip
+    if skip == -1:
+        if header.encoding != "raw":
+            msg = f"{header.name}: counts its {header.encoding} voxels from the file's end; raw was expected."
+            raise FormatError(msg, hint=RESAVE)
+        skip = max(source.remaining_bytes - header.voxel_bytes_per_file, 0)
+    decoder = decoder_for(source, header.encoding, header.dtype)
+    decoder.skip(skip)
+    return decoder

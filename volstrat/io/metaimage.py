@@ -18,8 +18,14 @@ import numpy as np
 
 from volstrat.core.findings import Finding
 from volstrat.errors import FormatError, GeometryError
-from volstrat.io.layout import VolumeHeader, beside, grid_of, numbered_names, single_volume_shape
-from volstrat.io.stream import start_of_voxels
+from volstrat.io.layout import (
+    VolumeHeader,
+    beside,
+    grid_of,
+    numbered_names,
+    single_volume_shape,
+    start_of_voxels,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,8 +26,8 @@ from volstrat.io.layout import (
     numbered_names,
     plausible,
     single_volume_shape,
+    start_of_voxels,
 )
-from volstrat.io.stream import start_of_voxels
 
 if TYPE_CHECKING:
     from pathlib import Path

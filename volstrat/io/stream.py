@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 import numpy as np
 from zlib_ng import zlib_ng
 
-from volstrat.errors import CorruptDataError, FormatError, InputFileError
+from volstrat.errors import CorruptDataError, InputFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from volstrat.io.layout import VolumeHeader
 
 Encoding = Literal["raw", "gzip", "raw or gzip", "zlib", "bzip2", "text"]
 
@@ -392,33 +391,3 @@ def decoder_for(source: SourceFile, encoding: Encoding, dtype: np.dtype[np.gener
         msg = f"{source.name}: the voxels are not gzip, as the header says."
         raise CorruptDataError(msg, hint=RESAVE)
     return _InflateDecoder(source, _WBITS[encoding])
-
-
-def start_of_voxels(source: SourceFile, header: VolumeHeader) -> Decoder:
-    """Return a decoder that stands where the voxels of a header begin.
-
-    Parameters
-    ----------
-    source : SourceFile
-        Positioned after the header, or at the beginning of a detached data file.
-    header : VolumeHeader
-        Its ``line_skip`` counts lines of the file, its ``byte_skip`` decoded bytes after those;
-        a ``byte_skip`` of -1: the voxels are the file's last bytes.
-
-    Raises
-    ------
-    CorruptDataError
-        If the file ends before.
-    FormatError
-        If the voxels are counted from the end of compressed data.
-    """
-    source.skip_lines(header.line_skip)
-    skip = header.byte_skip
-    if skip == -1:
-        if header.encoding != "raw":
-            msg = f"{header.name}: counts its {header.encoding} voxels from the file's end; raw was expected."
-            raise FormatError(msg, hint=RESAVE)
-        skip = max(source.remaining_bytes - header.voxel_bytes_per_file, 0)
-    decoder = decoder_for(source, header.encoding, header.dtype)
-    decoder.skip(skip)
-    return decoder

@@ -27,7 +27,8 @@ from volstrat.core.mask import Mask
 from volstrat.core.runs import LabelRuns
 from volstrat.core.scan import RunScanner
 from volstrat.errors import FormatError
-from volstrat.io.stream import SourceFile, start_of_voxels
+from volstrat.io.layout import start_of_voxels
+from volstrat.io.stream import SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
