@@ -222,8 +222,9 @@ def test_a_broken_table_is_said_and_left_alone(sample: Sample) -> None:
 def test_words_that_are_none_are_refused(sample: Sample, words: dict[str, str], error: str) -> None:
     """Nothing is written."""
     folder = sample("S01_stratum_1")
+    session = loaded(folder)
     with pytest.raises(LesionTableError, match=error):
-        loaded(folder).mark(Mark(reading=1, **words))  # type: ignore[arg-type]
+        session.mark(Mark(reading=session.reading, **words))  # type: ignore[arg-type]
     assert not (folder / "lesions.csv").exists()
 
 
@@ -262,3 +263,31 @@ def test_names_of_segments_are_sites(sample: Sample) -> None:
     sites = {x["id"]: x["site"] for x in state_of(loaded(sample("S12_slicer_segments")))["lesions"]}
     assert all(sites.values())
     assert any("primary" in site.lower() for site in sites.values())
+
+
+def test_what_nobody_foresaw_is_said_on_the_page(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the masks fails: the case failed. Drawing fails: lesions can be marked, without pictures."""
+
+    def breaks(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    folder = sample("S01_stratum_1")
+    with monkeypatch.context() as patched:
+        patched.setattr("volstrat.review.session.Projections", breaks)
+        session = loaded(folder)
+        assert session.stage == ""
+        assert "The images cannot be shown" in " ".join(state_of(session)["notices"])
+        mark(session, "L1", "unresectable")
+    with monkeypatch.context() as patched:
+        patched.setattr("volstrat.review.session.assess_case", breaks)
+        told = state_of(loaded(folder))
+        assert told["stage"] == ""
+        assert "ZeroDivisionError" in told["error"]["message"]
+        assert told["verdict"] is None
+
+
+def test_no_two_runs_of_the_program_have_the_same_reading(sample: Sample) -> None:
+    """A tab of the run before never takes its lesions for those of this one."""
+    folder = sample("S01_stratum_1")
+    first, second = loaded(folder), loaded(folder)
+    assert 0 < first.reading < second.reading

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -144,7 +145,9 @@ class ReviewSession:
         self.points: Mapping[str, tuple[float, float, float]] = {}
         self.notices: tuple[str, ...] = ()
         self.stage = READING_MASKS
-        self.reading = self._version = 0
+        # Rises over restarts too: a tab of an earlier run must not take its lesions for this run's.
+        self.reading = time.time_ns() // 1_000_000
+        self._version = 0
         self._lock = threading.RLock()
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
@@ -176,11 +179,25 @@ class ReviewSession:
                 told = "The case does not fit into this computer's memory."
                 self.error, self.stage = VolstratError(told, hint="Crop its images."), ""
                 return
+            except Exception as error:  # whatever it is: a page that reads for ever says nothing
+                told = f"volstrat itself failed: {type(error).__name__}: {error}"
+                self.error, self.stage = VolstratError(told, hint="Please report this."), ""
+                return
             self.stage = READING_IMAGES
-        scene = build_scene(bare, reading.result())
+        self._load_images(bare, reading, mine)
+
+    def _load_images(self, bare: CaseResult, reading: Future[CtRead], mine: int) -> None:
+        """Put the pictures together; without them lesions can still be marked."""
+        scene, projections, notices = None, None, self.notices
+        try:
+            scene = build_scene(bare, reading.result())
+            projections = Projections(scene)
+        except Exception as error:
+            why = "they do not fit into memory" if isinstance(error, MemoryError) else repr(error)
+            notices = (*notices, f"The images cannot be shown: {why}.")
         with self._lock:
             if mine == self.reading:
-                self.scene, self.projections, self.stage = scene, Projections(scene), ""
+                self.scene, self.projections, self.notices, self.stage = scene, projections, notices, ""
 
     def _read_masks(self, sources: CaseSources) -> CaseResult:
         self._table = MarkTable(self._table_path(sources))

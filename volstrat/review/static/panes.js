@@ -235,14 +235,15 @@ class ProjectionPane extends Pane {
   pan() {}
   drag(step) { if (this.viewer.images.pet) this.viewer.adjustSuv(step); }
   click([u, v]) {
-    fetch(`/hottest?${new URLSearchParams({ plane: this.plane, u, v })}`).then((answer) => answer.json()).then((told) => {
+    const hottest = fetch(`/hottest?${new URLSearchParams({ plane: this.plane, u, v })}`);
+    this.viewer.wait(hottest.then((answer) => answer.json()).then((told) => {
       const g = this.geometry;
       const there = along(along(g.corner_mm, g.right, u), g.down, v);
       const depth = dot(minus(this.viewer.point, g.corner_mm), g.through);
       const point = told.point_mm ?? along(there, g.through, depth);
       this.viewer.go(point);
-      this.viewer.ask(point);
-    }).catch(() => {});
+      return this.viewer.lesionAt(point);
+    }));
   }
   key(e) {
     if (e.key === " ") { e.preventDefault(); this.viewer.turn(); return; }
@@ -262,7 +263,9 @@ export class Viewer {
     this.opacity = 0.6;
     this.suv = 10;
     this.selected = "";
+    this.reading = 0;
     this.version = 0;
+    this.asked = null;
     this.lesions = true;
     this.avid = true;
     const canvas = (id) => document.getElementById(id);
@@ -275,7 +278,8 @@ export class Viewer {
   look() {
     return {
       centre: Math.round(this.window[0]), width: Math.max(1, Math.round(this.window[1])), opacity: this.opacity.toFixed(2),
-      suv: Number(this.suv.toPrecision(3)), selected: this.selected, lesions: this.lesions ? 1 : 0, avid: this.avid ? 1 : 0, v: this.version,
+      suv: Number(this.suv.toPrecision(3)), selected: this.selected, lesions: this.lesions ? 1 : 0, avid: this.avid ? 1 : 0,
+      read: this.reading, v: this.version,
     };
   }
   open(images) {
@@ -284,7 +288,11 @@ export class Viewer {
     if (first) { this.suv = images.suv_max; this.point = images.middle_mm; }
     this.draw();
   }
-  close() { this.images = null; }
+  // No picture stays beside a verdict that is not its own.
+  close() {
+    this.images = null;
+    for (const { canvas, context } of this.all) context.clearRect(0, 0, canvas.width, canvas.height);
+  }
   draw() { if (this.images) for (const pane of this.all) pane.draw(); }
   go(point) {
     if (!this.images) return;
@@ -302,11 +310,16 @@ export class Viewer {
       this.pictures.want(urls);
     }, 60);
   }
-  ask([x, y, z]) {
-    fetch(`/at?${new URLSearchParams({ x, y, z })}`).then((answer) => answer.json()).then((told) => {
-      if (told.lesion) this.picked(told.lesion);
-    }).catch(() => {});
+  lesionAt([x, y, z]) { return fetch(`/at?${new URLSearchParams({ x, y, z })}`).then((answer) => answer.json()); }
+  ask(point) { this.wait(this.lesionAt(point)); }
+  // The lesion that was clicked last counts, in whatever order the answers come.
+  wait(answer) {
+    const asked = answer.then((told) => { if (this.asked === asked && told.lesion) this.picked(told.lesion); })
+      .catch(() => {}).finally(() => { if (this.asked === asked) this.asked = null; });
+    this.asked = asked;
   }
+  // Do something once it is known which lesion was clicked.
+  settled(act) { if (this.asked) this.asked.then(() => this.settled(act)); else act(); }
   adjust([dx, dy]) {
     if (!this.images.ct) { this.adjustSuv([dx, dy]); return; }
     this.window = [clamp(this.window[0] - dy * this.window[1] / 400, -2000, 4000), clamp(this.window[1] * Math.exp(dx / 250), 10, 6000)];
