@@ -108,6 +108,22 @@ def test_points_lie_in_their_lesions(sample: Sample) -> None:
     assert session.points == inner_points(session.reviewed.bare.measured)
 
 
+def test_a_click_finds_what_the_slice_shows(tmp_path: Path) -> None:
+    """A lesion 1 mm high between the middles of 4 mm PET slices, whose z are 0, 4, ...: clicked on z = 4."""
+    from tests.volume_files import nifti
+
+    dense = np.zeros((20, 20, 20), dtype=np.uint8)
+    dense[5:9, 5:9, 3] = 1
+    nifti(tmp_path / "tumour.nii", dense, np.eye(4))
+    nifti(tmp_path / "suv.nii", np.ones((5, 5, 5), dtype=np.float32), np.diag([4.0, 4, 4, 1]))
+    session = loaded(tmp_path)
+    assert session.lesion_at((6.0, 6.0, 3.0)) == "L1"
+    assert session.lesion_at((6.0, 6.0, 4.0)) == ""
+    assert session.lesion_at((6.0, 6.0, 4.0), on="axial") == "L1"
+    assert session.lesion_at((6.0, 6.0, 0.0), on="axial") == ""
+    assert session.lesion_at((6.0, 6.0, 4.0), on="coronal") == ""
+
+
 def test_each_reader_has_a_table_and_sees_the_others(sample: Sample) -> None:
     """A and B mark apart; A's page shows B's word; ``case --lesions`` tells them apart."""
     folder = sample("S01_stratum_1")

@@ -288,7 +288,8 @@ def _at(session: ReviewSession, request: Request) -> Response:
     found = _numbers(request, "x y z")
     if found is None:
         return _refused()
-    return _json({"lesion": session.lesion_at((found[0], found[1], found[2]))})
+    on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
+    return _json({"lesion": session.lesion_at((found[0], found[1], found[2]), on=on)})
 
 
 def _hottest(session: ReviewSession, request: Request) -> Response:

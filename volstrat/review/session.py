@@ -16,6 +16,8 @@ from volstrat.core.marks import LesionRow, Marking
 from volstrat.core.measure import remark_case
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
 from volstrat.io.discovery import CASE_FILE, find_sources
+from volstrat.report.pictures import depths
+from volstrat.report.planes import Plane
 from volstrat.report.projections import Projections
 from volstrat.report.scene import AVID, CtRead, build_scene, read_ct
 from volstrat.report.sites import lesion_sites
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from volstrat.core.measure import Measurements
     from volstrat.io.case_file import CaseSources
     from volstrat.io.protocol_files import LoadedProtocol
-    from volstrat.report.scene import Scene
+    from volstrat.report.planes import PlaneName
+    from volstrat.report.scene import Scene, Shape
 
 _WORDS = {marking.word: marking for marking in Marking}
 _AVIDITY = ("avid", "not_avid")
@@ -395,16 +398,38 @@ class ReviewSession:
             where=f"{self.table_name}, {mark.lesion_id}",
         )
 
-    def lesion_at(self, point_mm: tuple[float, float, float]) -> str:
-        """Return the lesion or region that holds a point (LPS mm); "" where none does."""
+    def lesion_at(self, point_mm: tuple[float, float, float], *, on: PlaneName | None = None) -> str:
+        """Return the lesion or region that holds a point (LPS mm); "" where none does.
+
+        Parameters
+        ----------
+        on : {"axial", "coronal", "sagittal"} or None
+            The plane that shows the point: what is drawn there within its slice is found too.
+        """
         scene = self.scene
         if scene is None:
             return ""
-        for shape in scene.shapes:
-            at = shape.grid.voxel_at(shape.grid.to_index(np.array([point_mm])))
-            if shape.name != AVID and at[0, 0] >= 0 and bool(shape.voxels.contains(shape.grid.ravel(at))[0]):
-                return shape.name
-        return ""
+        plane = None
+        if on is not None:
+            plane = Plane(name=on, grid=scene.grid, index=0)
+            plane = replace(plane, index=plane.slice_at(point_mm))
+        shapes = [shape for shape in scene.shapes if shape.name != AVID]
+        exact = (shape.name for shape in shapes if _holds(shape, point_mm, None))
+        drawn = (shape.name for shape in shapes if plane is not None and _holds(shape, point_mm, plane))
+        return next(exact, "") or next(drawn, "")
+
+
+def _holds(shape: Shape, point_mm: tuple[float, float, float], plane: Plane | None) -> bool:
+    """Tell whether a shape holds a point, or what a plane's slice shows there."""
+    points = np.array([point_mm])
+    if plane is not None:
+        index = plane.grid.to_index(points)
+        index = np.repeat(index, len(inside := depths(shape.grid, plane)), axis=0)
+        index[:, plane.normal] = plane.index + np.array(inside)
+        points = plane.grid.to_mm(index)
+    at = shape.grid.voxel_at(shape.grid.to_index(points))
+    at = at[at[:, 0] >= 0]
+    return bool(shape.voxels.contains(shape.grid.ravel(at)).any())
 
 
 def _read_beside(sources: CaseSources, reading: Future[CtRead]) -> None:

@@ -190,7 +190,7 @@ class Pane {
   click(uv) {
     const point = this.at(uv);
     this.viewer.go(point);
-    this.viewer.ask(point);
+    this.viewer.ask(point, this.plane);
   }
   key(e) {
     if (e.ctrlKey || e.metaKey || e.altKey) return;
@@ -202,7 +202,7 @@ class Pane {
     else if (e.key === "-") this.zoomTo(this.zoom / 1.25, this.cross());
     else if (e.key === "f" || e.key === "F") this.fit();
     else if (e.key === "m" || e.key === "M") this.viewer.enlarge(this);
-    else if (e.key === "Enter") this.viewer.ask(this.viewer.point);
+    else if (e.key === "Enter") this.viewer.ask(this.viewer.point, this.plane);
     else return;
     e.preventDefault();
     e.stopPropagation();
@@ -310,8 +310,9 @@ export class Viewer {
       this.pictures.want(urls);
     }, 60);
   }
-  lesionAt([x, y, z]) { return fetch(`/at?${new URLSearchParams({ x, y, z })}`).then((answer) => answer.json()); }
-  ask(point) { this.wait(this.lesionAt(point)); }
+  // On a plane: whatever its slice shows there; else what holds the point itself.
+  lesionAt([x, y, z], plane = "") { return fetch(`/at?${new URLSearchParams({ x, y, z, plane })}`).then((answer) => answer.json()); }
+  ask(point, plane) { this.wait(this.lesionAt(point, plane)); }
   // The lesion that was clicked last counts, in whatever order the answers come.
   wait(answer) {
     const asked = answer.then((told) => { if (this.asked === asked && told.lesion) this.picked(told.lesion); })
