@@ -96,7 +96,7 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
         picture = _blend(grey, sample(scene.pet, plane, frame), look)
     else:
         picture = Pil.fromarray(grey).convert("RGB")
-    _draw_shapes(picture, scene, plane, frame, look)
+    drawn = _draw_shapes(picture, scene, plane, frame, look)
     if look.annotated:
         annotate(
             picture,
@@ -106,6 +106,7 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
             scale=_shown_scale(scene, look),
             light=scene.ct is None and scene.pet is not None,
         )
+        draw_names(picture, drawn, look)  # last: a colour scale over a 3 leaves another lesion's name
     pixels: Pixels = np.asarray(picture)
     return pixels
 
@@ -197,7 +198,10 @@ def _mixtures(opacity: float) -> NDArray[np.uint32]:
     return mixed.view(np.uint32).reshape(-1)
 
 
-def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, look: Look) -> None:
+def _draw_shapes(
+    picture: PilImage, scene: Scene, plane: Plane, frame: Frame, look: Look
+) -> list[tuple[str, str, Float64s]]:
+    """Draw outlines, and return name, word and corners of each."""
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(picture)
@@ -212,13 +216,11 @@ def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, lo
         else:
             draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
             drawn.append((shape.name, word, np.concatenate(polygons)))
-    draw_names(picture, drawn, look)
+    return drawn
 
 
 def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], look: Look) -> None:
     """Write names and signs beside outlines: of all where there are few, else of the selected one."""
-    if not look.annotated:
-        return
     for name, word, corners in drawn:
         if len(drawn) <= _MOST_NAMES or name == look.selected:
             x, y = corners[np.argmax(corners[:, 0] - corners[:, 1])].tolist()

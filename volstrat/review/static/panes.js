@@ -7,6 +7,7 @@ const along = (a, b, t) => [a[0] + b[0] * t, a[1] + b[1] * t, a[2] + b[2] * t];
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 const KEPT = 160;
 const AHEAD = 3;
+const MOST_PIXELS = 4096; // a side, as the server draws
 
 // Pictures by address, the ones used last kept; fetching ahead waits for what is to be seen now.
 class Pictures {
@@ -54,7 +55,8 @@ class Pane {
   get geometry() { return this.viewer.images.planes[this.plane]; }
   get box() { return [0, 0, ...this.geometry.size_mm]; }
   size() {
-    const ratio = window.devicePixelRatio || 1;
+    const most = MOST_PIXELS / Math.max(1, this.canvas.clientWidth, this.canvas.clientHeight);
+    const ratio = Math.min(window.devicePixelRatio || 1, most);
     return [Math.max(1, Math.round(this.canvas.clientWidth * ratio)), Math.max(1, Math.round(this.canvas.clientHeight * ratio))];
   }
   // The part of the plane in view: left, top and mm per pixel.
@@ -182,7 +184,7 @@ class Pane {
     this.canvas.addEventListener("pointercancel", end);
   }
   pan(step) {
-    const f = this.frame(), ratio = window.devicePixelRatio || 1;
+    const f = this.frame(), ratio = f.w / this.canvas.clientWidth;
     this.middle = [f.left + f.scale * (f.w / 2 - step[0] * ratio), f.top + f.scale * (f.h / 2 - step[1] * ratio)];
     this.draw();
   }
