@@ -233,8 +233,8 @@ def test_a_name_is_not_covered_by_the_colour_scale() -> None:
     scene = phantom(pet=Image(grid=VoxelGrid(shape=(4, 4, 4), affine=np.diag([40.0, 40, 40, 1])),
                               values=np.zeros((4, 4, 4), dtype=np.float32, order="F")))  # fmt: skip
     plane = plane_through(scene, "axial", IN_LESION)
-    # The block's face at x = -15 is at pixel 165, that at y = -40 at 60; the scale at 188 to 195, 27 to 77.
-    frame = Frame(width=200, height=200, left_mm=-97.5, top_mm=-70, mm_per_pixel=0.5)
+    # The block's face at x = -15 is at pixel 170, that at y = -40 at 60; the scale at 188 to 195, 27 to 77.
+    frame = Frame(width=200, height=200, left_mm=-55, top_mm=-20, mm_per_pixel=0.5)
     look = Look(markings={"L1": "resectable"})
     named = coloured(render_slice(scene, plane, frame, look), STYLES["resectable"].colour)
     alone = coloured(render_slice(replace(scene, pet=None), plane, frame, look), STYLES["resectable"].colour)
