@@ -240,3 +240,13 @@ def test_a_name_is_not_covered_by_the_colour_scale() -> None:
     alone = coloured(render_slice(replace(scene, pet=None), plane, frame, look), STYLES["resectable"].colour)
     assert alone.any()
     assert np.array_equal(named, alone)
+
+
+@pytest.mark.parametrize("left_mm", [-60.0, 40.0])
+def test_a_lesion_outside_the_picture_has_no_name_in_it(left_mm: float) -> None:
+    """Beside it, on the same slice: no name at the edge, where it would be taken for another's."""
+    scene = phantom()
+    plane = plane_through(scene, "axial", IN_LESION)
+    frame = Frame(width=100, height=100, left_mm=left_mm, top_mm=0, mm_per_pixel=0.5)
+    pixels = render_slice(scene, plane, frame, Look(markings={"L1": "unresectable"}, selected="L1"))
+    assert not coloured(pixels, STYLES["unresectable"].colour).any()

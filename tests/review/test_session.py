@@ -307,3 +307,15 @@ def test_no_two_runs_of_the_program_have_the_same_reading(sample: Sample) -> Non
     folder = sample("S01_stratum_1")
     first, second = loaded(folder), loaded(folder)
     assert 0 < first.reading < second.reading
+
+
+def test_a_blind_reader_sees_no_row_that_came_with_her_own_mark(sample: Sample) -> None:
+    """Another's row, in her own table just before she marks: no verdict of it, not even for a moment."""
+    folder = sample("S01_stratum_1")
+    session = loaded(folder, reader="C", blind=True)
+    (folder / "lesions.C.csv").write_text("lesion_id,resectability,reader\nL1,unresectable,B\n")
+    mark(session, "L2", "resectable")
+    told = state_of(session)
+    assert told["verdict"] is None
+    assert "another reader (B)" in told["problem"]
+    assert "unresectable" not in {x["word"] for x in told["lesions"] if x["id"] == "L1"}

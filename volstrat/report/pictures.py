@@ -220,9 +220,17 @@ def _draw_shapes(
 
 
 def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], look: Look) -> None:
-    """Write names and signs beside outlines: of all where there are few, else of the selected one."""
-    for name, word, corners in drawn:
-        if len(drawn) <= _MOST_NAMES or name == look.selected:
+    """Write names and signs beside outlines: of all where there are few, else of the selected one.
+
+    What lies outside the picture has no name in it.
+    """
+    seen = [
+        (n, word, c)
+        for n, word, c in drawn
+        if (c.max(axis=0) > 0).all() and (c.min(axis=0) < picture.size).all()
+    ]
+    for name, word, corners in seen:
+        if len(seen) <= _MOST_NAMES or name == look.selected:
             x, y = corners[np.argmax(corners[:, 0] - corners[:, 1])].tolist()
             draw_label(picture, (x + 5, y - 5), name, STYLES[word], selected=name == look.selected)
 

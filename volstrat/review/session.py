@@ -352,7 +352,10 @@ class ReviewSession:
                 mark.lesion_id, row, seen=mark.seen, by=reader, at=now, force=mark.force
             )
             self._version += 1
-            self.reviewed = self._with_table(reviewed.bare, table, version=self._version)
+            if self.options.blind:  # somebody else's row may have come into it
+                self.reviewed = self._reviewed(reviewed.bare, version=self._version)
+            else:
+                self.reviewed = self._with_table(reviewed.bare, table, version=self._version)
             return self.reviewed
 
     def _check_may_mark(self, mark: Mark) -> None:
