@@ -159,7 +159,9 @@ def test_several_marks_on_a_row_that_changed_are_one_question(
     page.get_by_text("NOT SAVED: 4 marks").wait_for()
     by_another(folder, "L1,unknown,,B,vein,2026-01-01T00:00:00Z")
     context.set_offline(False)
-    page.get_by_role("dialog", name="Marked by somebody else").wait_for()
+    dialog = page.get_by_role("dialog", name="Marked by somebody else")
+    dialog.get_by_text("B changed L1 to unknown").wait_for()
+    assert "Yours: unresectable." in dialog.inner_text()  # the last of the three
     keep_theirs(page)
     assert not page.locator("#conflict").is_visible()
     assert rows_of(folder) == {"L1": ("unknown", "vein"), "L2": ("ablatable", "")}

@@ -55,10 +55,13 @@ async function poll() {
   } catch {
     unreachable = true;
   }
-  if (next) take(next);
-  if (was !== unreachable) render();
-  if (!unreachable) send();
-  setTimeout(poll, state.stage && !unreachable ? 250 : 3000);
+  try {
+    if (next) take(next);
+    if (was !== unreachable) render();
+    if (!unreachable) send();
+  } finally { // whatever came of this, the next one is asked
+    setTimeout(poll, state.stage && !unreachable ? 250 : 3000);
+  }
 }
 
 function take(next) {
@@ -422,7 +425,9 @@ function drop(one) {
 }
 
 function settle(one, told) {
-  text($("conflict-text"), told.error);
+  const last = queue.filter((m) => m.lesion_id === one.lesion_id && m.seen === one.seen).at(-1) ?? one;
+  const words = [last.resectability || "no mark", last.fdg_avidity.replace("_", " "), last.reason && `"${last.reason}"`];
+  text($("conflict-text"), `${told.error} Yours: ${words.filter(Boolean).join(", ")}.`);
   $("conflict").showModal();
   return new Promise((done) => {
     const end = (mine) => {
