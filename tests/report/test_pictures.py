@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.lattices import ORDERS, oblique
+from tests.lattices import ORDERS, oblique, stored
 from tests.report.scenes import BRIGHT_HU, TISSUE_HU, affine, coloured, grid_of, phantom, plane_through
 from volstrat.core.grid import VoxelGrid
 from volstrat.core.image import Image
+from volstrat.core.runs import VoxelRuns
 from volstrat.report.annotations import bar_length_mm
+from volstrat.report.key_slices import key_plane
 from volstrat.report.pictures import Look, hot_colours, render_slice
-from volstrat.report.planes import PLANES, Frame
+from volstrat.report.planes import PLANES, Frame, Plane
 from volstrat.report.sampling import sample
-from volstrat.report.scene import Volume
+from volstrat.report.scene import Scene, Shape, Volume
 from volstrat.report.styles import STYLES
 
 if TYPE_CHECKING:
@@ -119,6 +121,38 @@ def test_the_scale_bar_is_as_long_as_it_says() -> None:
     assert abs(longest - 80) <= 3
 
 
+@pytest.mark.parametrize("order", ORDERS[::11])
+@pytest.mark.parametrize("first", range(8))
+def test_what_lies_between_two_slices_is_on_one_of_them(first: int, order: Order) -> None:
+    """A lesion two 1 mm voxels high on a PET of 4 mm slices: outlined on each that holds a centre of it.
+
+    PET slices lie at z = -38, -34, ...; masks' at -39.5, -38.5, ... So mask slice k belongs to PET slice
+    k // 4, and the key slice is one that shows it.
+    """
+    pet_affine, mask_affine = np.diag([4.0, 4, 4, 1]), np.diag([1.0, 1, 1, 1])
+    pet_affine[:3, 3], mask_affine[:3, 3] = (-38, -38, -38), (-39.5, -39.5, -39.5)
+    values = np.ones((20, 20, 20), dtype=np.float32)
+    pet = Volume.pet(Image(grid=grid_of(values, pet_affine), values=np.asfortranarray(values)), unit="SUV")
+    dense = np.zeros((80, 80, 80), dtype=bool)
+    dense[30:40, 30:40, 32 + first : 34 + first] = True
+    mask, matrix = stored(dense, mask_affine, order)
+    grid = grid_of(mask, matrix)
+    shape = Shape.of("L1", grid, VoxelRuns.from_dense(np.asfortranarray(mask)))
+    scene = Scene(ct=None, pet=pet, shapes=(shape,), mask_grid=grid)
+    look = replace(BARE, show_lesions=True, markings={"L1": "resectable"})
+    shown = []
+    for index in range(20):
+        plane = Plane(name="axial", grid=scene.grid, index=index)
+        pixels = render_slice(scene, plane, Frame.whole(plane, width=160, height=160), look)
+        drawn = coloured(pixels, STYLES["resectable"].colour)
+        if drawn.any():
+            shown.append(index)
+            rows, columns = np.nonzero(drawn)  # 10 mm at 0.5 mm a pixel, and the line's width
+            assert (int(np.ptp(rows)), int(np.ptp(columns))) == (21, 21)
+    assert shown == sorted({(32 + first) // 4, (33 + first) // 4})
+    assert key_plane(scene, shape).index in shown
+
+
 @pytest.mark.parametrize("tilted", [False, True])
 @pytest.mark.parametrize("name", PLANES)
 def test_pet_is_sampled_where_the_plane_lies(name: PlaneName, tilted: bool) -> None:
@@ -192,3 +226,27 @@ def test_a_masks_only_case_is_drawn() -> None:
         scene, plane, Frame.whole(plane, width=300, height=300), Look(markings={"L1": "unknown"})
     )
     assert coloured(pixels, STYLES["unknown"].colour).sum() > 50
+
+
+def test_a_name_is_not_covered_by_the_colour_scale() -> None:
+    """A lesion at the upper right: its name's pixels are all there, as on a picture without a scale."""
+    scene = phantom(pet=Image(grid=VoxelGrid(shape=(4, 4, 4), affine=np.diag([40.0, 40, 40, 1])),
+                              values=np.zeros((4, 4, 4), dtype=np.float32, order="F")))  # fmt: skip
+    plane = plane_through(scene, "axial", IN_LESION)
+    # The block's face at x = -15 is at pixel 170, that at y = -40 at 60; the scale at 188 to 195, 27 to 77.
+    frame = Frame(width=200, height=200, left_mm=-55, top_mm=-20, mm_per_pixel=0.5)
+    look = Look(markings={"L1": "resectable"})
+    named = coloured(render_slice(scene, plane, frame, look), STYLES["resectable"].colour)
+    alone = coloured(render_slice(replace(scene, pet=None), plane, frame, look), STYLES["resectable"].colour)
+    assert alone.any()
+    assert np.array_equal(named, alone)
+
+
+@pytest.mark.parametrize("left_mm", [-60.0, 40.0])
+def test_a_lesion_outside_the_picture_has_no_name_in_it(left_mm: float) -> None:
+    """Beside it, on the same slice: no name at the edge, where it would be taken for another's."""
+    scene = phantom()
+    plane = plane_through(scene, "axial", IN_LESION)
+    frame = Frame(width=100, height=100, left_mm=left_mm, top_mm=0, mm_per_pixel=0.5)
+    pixels = render_slice(scene, plane, frame, Look(markings={"L1": "unresectable"}, selected="L1"))
+    assert not coloured(pixels, STYLES["unresectable"].colour).any()

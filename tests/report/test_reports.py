@@ -112,6 +112,17 @@ def pdf_engine() -> None:
 
 @pytest.mark.usefixtures("pdf_engine")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the libraries that write it
+def test_an_image_that_cannot_be_shown_is_said_without_lesions_too(tmp_path: Path) -> None:
+    """An empty tumour mask and a CT cut off: no key slice to say it with."""
+    case = tmp_path / "case"
+    case.mkdir()
+    nifti(case / "tumour.nii", np.zeros((4, 4, 4), dtype=np.uint8), np.eye(4))
+    nifti(case / "ct.nii", np.zeros((4, 4, 4), dtype=np.int16), np.eye(4))
+    (case / "ct.nii").write_bytes((case / "ct.nii").read_bytes()[:-8])
+    report_case(case, tmp_path / "out", load_protocol())
+    assert "The CT cannot be shown" in read(tmp_path / "out", "case")
+
+
 def test_the_pdf_comes_out_the_same_and_starts_with_one_page_for_the_meeting(tmp_path: Path) -> None:
     """Two runs, one file; tagged; three pages for a case of three lesions."""
     written = [

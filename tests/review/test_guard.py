@@ -54,7 +54,10 @@ def signed_in(served: Served) -> dict[str, str]:
 
 def mark(served: Served, headers: dict[str, str], **words: Any) -> int:  # noqa: ANN401
     """Send a mark and return the status of the answer."""
-    body = json.dumps({"lesion_id": "L1", "reading": 1, "resectability": "ablatable", **words}).encode()
+    status, _, state = ask(served, "/state", headers={k: v for k, v in headers.items() if k == "Cookie"})
+    reading = json.loads(state)["reading"] if status == 200 else 0
+    told = {"lesion_id": "L1", "reading": reading, "resectability": "ablatable", **words}
+    body = json.dumps(told).encode()
     return ask(
         served, "/mark", method="POST", headers={"Content-Type": "application/json", **headers}, body=body
     )[0]

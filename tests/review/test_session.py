@@ -108,6 +108,22 @@ def test_points_lie_in_their_lesions(sample: Sample) -> None:
     assert session.points == inner_points(session.reviewed.bare.measured)
 
 
+def test_a_click_finds_what_the_slice_shows(tmp_path: Path) -> None:
+    """A lesion 1 mm high between the middles of 4 mm PET slices, whose z are 0, 4, ...: clicked on z = 4."""
+    from tests.volume_files import nifti
+
+    dense = np.zeros((20, 20, 20), dtype=np.uint8)
+    dense[5:9, 5:9, 3] = 1
+    nifti(tmp_path / "tumour.nii", dense, np.eye(4))
+    nifti(tmp_path / "suv.nii", np.ones((5, 5, 5), dtype=np.float32), np.diag([4.0, 4, 4, 1]))
+    session = loaded(tmp_path)
+    assert session.lesion_at((6.0, 6.0, 3.0)) == "L1"
+    assert session.lesion_at((6.0, 6.0, 4.0)) == ""
+    assert session.lesion_at((6.0, 6.0, 4.0), on="axial") == "L1"
+    assert session.lesion_at((6.0, 6.0, 0.0), on="axial") == ""
+    assert session.lesion_at((6.0, 6.0, 4.0), on="coronal") == ""
+
+
 def test_each_reader_has_a_table_and_sees_the_others(sample: Sample) -> None:
     """A and B mark apart; A's page shows B's word; ``case --lesions`` tells them apart."""
     folder = sample("S01_stratum_1")
@@ -222,8 +238,9 @@ def test_a_broken_table_is_said_and_left_alone(sample: Sample) -> None:
 def test_words_that_are_none_are_refused(sample: Sample, words: dict[str, str], error: str) -> None:
     """Nothing is written."""
     folder = sample("S01_stratum_1")
+    session = loaded(folder)
     with pytest.raises(LesionTableError, match=error):
-        loaded(folder).mark(Mark(reading=1, **words))  # type: ignore[arg-type]
+        session.mark(Mark(reading=session.reading, **words))  # type: ignore[arg-type]
     assert not (folder / "lesions.csv").exists()
 
 
@@ -262,3 +279,43 @@ def test_names_of_segments_are_sites(sample: Sample) -> None:
     sites = {x["id"]: x["site"] for x in state_of(loaded(sample("S12_slicer_segments")))["lesions"]}
     assert all(sites.values())
     assert any("primary" in site.lower() for site in sites.values())
+
+
+def test_what_nobody_foresaw_is_said_on_the_page(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the masks fails: the case failed. Drawing fails: lesions can be marked, without pictures."""
+
+    def breaks(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    folder = sample("S01_stratum_1")
+    with monkeypatch.context() as patched:
+        patched.setattr("volstrat.review.session.Projections", breaks)
+        session = loaded(folder)
+        assert session.stage == ""
+        assert "The images cannot be shown" in " ".join(state_of(session)["notices"])
+        mark(session, "L1", "unresectable")
+    with monkeypatch.context() as patched:
+        patched.setattr("volstrat.review.session.assess_case", breaks)
+        told = state_of(loaded(folder))
+        assert told["stage"] == ""
+        assert "ZeroDivisionError" in told["error"]["message"]
+        assert told["verdict"] is None
+
+
+def test_no_two_runs_of_the_program_have_the_same_reading(sample: Sample) -> None:
+    """A tab of the run before never takes its lesions for those of this one."""
+    folder = sample("S01_stratum_1")
+    first, second = loaded(folder), loaded(folder)
+    assert 0 < first.reading < second.reading
+
+
+def test_a_blind_reader_sees_no_row_that_came_with_her_own_mark(sample: Sample) -> None:
+    """Another's row, in her own table just before she marks: no verdict of it, not even for a moment."""
+    folder = sample("S01_stratum_1")
+    session = loaded(folder, reader="C", blind=True)
+    (folder / "lesions.C.csv").write_text("lesion_id,resectability,reader\nL1,unresectable,B\n")
+    mark(session, "L2", "resectable")
+    told = state_of(session)
+    assert told["verdict"] is None
+    assert "another reader (B)" in told["problem"]
+    assert "unresectable" not in {x["word"] for x in told["lesions"] if x["id"] == "L1"}

@@ -139,7 +139,7 @@ def _draw_colour_scale(
     from PIL import ImageDraw
 
     colours, unit, top = scale
-    bar_width, bar_height = text * 2 // 3, picture.height // 4
+    bar_width, bar_height = text * 2 // 3, max(1, picture.height // 4)
     x, y = picture.width - bar_width - text // 2, text * 5 // 2
     strip = Pil.fromarray(np.ascontiguousarray(np.repeat(colours[::-1, None], bar_width, axis=1)))
     ImageDraw.Draw(picture).rectangle((x - 1, y - 1, x + bar_width, y + bar_height), outline=inks[0])

@@ -43,6 +43,7 @@ WINDOWS: dict[str, tuple[float, float]] = {
 """Centre and width, HU."""
 
 _PARALLEL_COSINE = 1 - 1e-6
+_TIE = 1e-6
 _MOST_NAMES = 14
 _BACKGROUND = 16
 _UNTOUCHED = 24
@@ -95,7 +96,7 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
         picture = _blend(grey, sample(scene.pet, plane, frame), look)
     else:
         picture = Pil.fromarray(grey).convert("RGB")
-    _draw_shapes(picture, scene, plane, frame, look)
+    drawn = _draw_shapes(picture, scene, plane, frame, look)
     if look.annotated:
         annotate(
             picture,
@@ -105,6 +106,7 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
             scale=_shown_scale(scene, look),
             light=scene.ct is None and scene.pet is not None,
         )
+        draw_names(picture, drawn, look)  # last: a colour scale over a 3 leaves another lesion's name
     pixels: Pixels = np.asarray(picture)
     return pixels
 
@@ -196,7 +198,10 @@ def _mixtures(opacity: float) -> NDArray[np.uint32]:
     return mixed.view(np.uint32).reshape(-1)
 
 
-def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, look: Look) -> None:
+def _draw_shapes(
+    picture: PilImage, scene: Scene, plane: Plane, frame: Frame, look: Look
+) -> list[tuple[str, str, Float64s]]:
+    """Draw outlines, and return name, word and corners of each."""
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(picture)
@@ -211,15 +216,21 @@ def _draw_shapes(picture: PilImage, scene: Scene, plane: Plane, frame: Frame, lo
         else:
             draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
             drawn.append((shape.name, word, np.concatenate(polygons)))
-    draw_names(picture, drawn, look)
+    return drawn
 
 
 def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], look: Look) -> None:
-    """Write names and signs beside outlines: of all where there are few, else of the selected one."""
-    if not look.annotated:
-        return
-    for name, word, corners in drawn:
-        if len(drawn) <= _MOST_NAMES or name == look.selected:
+    """Write names and signs beside outlines: of all where there are few, else of the selected one.
+
+    What lies outside the picture has no name in it.
+    """
+    seen = [
+        (n, word, c)
+        for n, word, c in drawn
+        if (c.max(axis=0) > 0).all() and (c.min(axis=0) < picture.size).all()
+    ]
+    for name, word, corners in seen:
+        if len(seen) <= _MOST_NAMES or name == look.selected:
             x, y = corners[np.argmax(corners[:, 0] - corners[:, 1])].tolist()
             draw_label(picture, (x + 5, y - 5), name, STYLES[word], selected=name == look.selected)
 
@@ -254,20 +265,48 @@ def _cut(shapes: Sequence[Shape], plane: Plane) -> list[Shape]:
 
 
 def _cross_section(shape: Shape, plane: Plane) -> list[Float64s] | None:
-    """Outlines (mm on the plane) of a shape where the plane cuts it, or None."""
+    """Outlines (mm on the plane) of a shape within the plane's slice, or None."""
     corners = box_corners(shape.box_mm)
     low, step, counts = lattice(shape, plane, plane.to_plane(corners))
     u = low[0] + step[0] * np.arange(counts[0])
     v = low[1] + step[1] * np.arange(counts[1])
     origin, right, down = in_voxels(plane, shape.grid)
-    index = origin + u[None, :, None] * right + v[:, None, None] * down
-    at = shape.grid.voxel_at(index.reshape(-1, 3))
-    inside = shape.voxels.contains(shape.grid.ravel(at)) & (at[:, 0] >= 0)
+    index = (origin + u[None, :, None] * right + v[:, None, None] * down).reshape(-1, 3)
+    through = shape.grid.inverse[:3, :3] @ plane.grid.affine[:3, plane.normal]
+    inside = np.zeros(len(index), dtype=bool)
+    for depth in depths(shape.grid, plane):
+        at = shape.grid.voxel_at(index + depth * through)
+        inside |= shape.voxels.contains(shape.grid.ravel(at)) & (at[:, 0] >= 0)
     if not inside.any():
         return None
     return [
         np.array(low) + (p - 0.5) * np.array(step) for p in outlines(inside.reshape(counts[1], counts[0]))
     ]
+
+
+def depths(grid: VoxelGrid, plane: Plane) -> list[float]:
+    """Say where in a slice a shape is looked for, in slices from its middle.
+
+    In the middle; where the shape's voxels are thinner than the slice, at each of their centres within it,
+    so that what lies between two slices' middles is on one of them.
+    """
+    own, axis = _patient_grid(grid), plane.normal
+    normal = plane.grid.directions[:, axis]
+    thickness = float(own.spacing_mm @ np.abs(normal @ own.directions)) / plane.grid.spacing_mm[axis]
+    if thickness > _PARALLEL_COSINE:
+        return [0.0]
+    if not _parallel(own, plane.grid):
+        count = int(np.ceil(1 / thickness))
+        return [(n + 0.5) / count - 0.5 for n in range(count)]
+    first = float(plane.grid.to_index(own.affine[:3, 3])[axis]) - plane.index
+    centres = first + thickness * np.arange(own.shape[axis])
+    within = centres[np.abs(centres) <= 0.5 + _TIE]  # on the border: in both slices
+    return [float(depth) for depth in within] or [0.0]
+
+
+def _parallel(own: VoxelGrid, other: VoxelGrid) -> bool:
+    """Tell whether the axes of two grids in patient order run parallel."""
+    return bool(((own.directions * other.directions).sum(axis=0) > _PARALLEL_COSINE).all())
 
 
 def box_corners(box: Float64s) -> Float64s:
@@ -300,9 +339,8 @@ def lattice(
         First point, distance (mm) and number of points, to the right and down.
     """
     own = _patient_grid(shape.grid)
-    cosines = np.abs((own.directions * plane.grid.directions).sum(axis=0))
     axes = (plane.columns, plane.rows)
-    if (cosines > _PARALLEL_COSINE).all():
+    if _parallel(own, plane.grid):
         step = (own.spacing_mm[axes[0]], own.spacing_mm[axes[1]])
         anchor = plane.to_plane(own.affine[:3, 3])
     else:

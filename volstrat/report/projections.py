@@ -86,8 +86,9 @@ class Projections:
         frame = Frame.around(self.plane(name), self.box(name), width=width, height=height)
         grey = self._background(name, frame, look, of)
         picture = Pil.fromarray(np.repeat(grey[..., None], 3, axis=2))
+        drawn = []
         if of == "lesions" and look.show_lesions:
-            self._draw_lesions(picture, name, frame, look)
+            drawn = self._draw_lesions(picture, name, frame, look)
         if look.annotated:
             what = f"PET {self._unit() or '(no SUV)'} 0 to {look.suv_max:g}"
             told = (f"{name} MIP", what) if of == "pet" else (f"{name}, all lesions", "projection")
@@ -99,6 +100,7 @@ class Projections:
                 scale=pet_scale(self._unit(), look.suv_max, hot=False) if of == "pet" else None,
                 light=True,
             )
+            draw_names(picture, drawn, look)
         return np.asarray(picture)
 
     def _unit(self) -> str:
@@ -122,7 +124,9 @@ class Projections:
             self._flat[name] = self._volume.values.max(axis=self.plane(name).normal)
         return self._flat[name]
 
-    def _draw_lesions(self, picture: PilImage, name: PlaneName, frame: Frame, look: Look) -> None:
+    def _draw_lesions(
+        self, picture: PilImage, name: PlaneName, frame: Frame, look: Look
+    ) -> list[tuple[str, str, Float64s]]:
         from PIL import ImageDraw
 
         draw = ImageDraw.Draw(picture, "RGBA")
@@ -135,7 +139,7 @@ class Projections:
                 draw.polygon([tuple(p) for p in polygon.tolist()], fill=(*STYLES[word].colour, _FILL_OPACITY))
             draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
             drawn.append((shape.name, word, np.concatenate(polygons)))
-        draw_names(picture, drawn, look)
+        return drawn
 
     def _shadow(self, name: PlaneName, shape: Shape) -> list[Float64s]:
         """Outlines (mm on the plane) of a shape's voxels seen along the normal."""

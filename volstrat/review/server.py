@@ -39,6 +39,7 @@ _STATIC = {
     "/panes.js": ("panes.js", "text/javascript; charset=utf-8"),
 }
 _MOST_PIXELS = 4096
+_NARROWEST_HU = 1e-3
 _LARGEST_BODY = 65536
 _MARK_TYPES = get_type_hints(Mark)
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
@@ -245,7 +246,7 @@ def _look(session: ReviewSession, request: Request) -> Look | None:
     if found is None or reviewed is None:
         return None
     centre, width, opacity, suv = found
-    if width <= 0 or suv <= 0:
+    if width < _NARROWEST_HU or suv <= 0:
         return None
     record = (reviewed.result or reviewed.bare).record
     return Look(
@@ -288,7 +289,8 @@ def _at(session: ReviewSession, request: Request) -> Response:
     found = _numbers(request, "x y z")
     if found is None:
         return _refused()
-    return _json({"lesion": session.lesion_at((found[0], found[1], found[2]))})
+    on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
+    return _json({"lesion": session.lesion_at((found[0], found[1], found[2]), on=on)})
 
 
 def _hottest(session: ReviewSession, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from volstrat.core.marks import LesionRow, Marking
 from volstrat.core.measure import remark_case
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
 from volstrat.io.discovery import CASE_FILE, find_sources
+from volstrat.report.pictures import depths
+from volstrat.report.planes import Plane
 from volstrat.report.projections import Projections
 from volstrat.report.scene import AVID, CtRead, build_scene, read_ct
 from volstrat.report.sites import lesion_sites
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
     from volstrat.core.measure import Measurements
     from volstrat.io.case_file import CaseSources
     from volstrat.io.protocol_files import LoadedProtocol
-    from volstrat.report.scene import Scene
+    from volstrat.report.planes import PlaneName
+    from volstrat.report.scene import Scene, Shape
 
 _WORDS = {marking.word: marking for marking in Marking}
 _AVIDITY = ("avid", "not_avid")
@@ -144,7 +148,9 @@ class ReviewSession:
         self.points: Mapping[str, tuple[float, float, float]] = {}
         self.notices: tuple[str, ...] = ()
         self.stage = READING_MASKS
-        self.reading = self._version = 0
+        # Rises over restarts too: a tab of an earlier run must not take its lesions for this run's.
+        self.reading = time.time_ns() // 1_000_000
+        self._version = 0
         self._lock = threading.RLock()
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
@@ -176,11 +182,25 @@ class ReviewSession:
                 told = "The case does not fit into this computer's memory."
                 self.error, self.stage = VolstratError(told, hint="Crop its images."), ""
                 return
+            except Exception as error:  # whatever it is: a page that reads for ever says nothing
+                told = f"volstrat itself failed: {type(error).__name__}: {error}"
+                self.error, self.stage = VolstratError(told, hint="Please report this."), ""
+                return
             self.stage = READING_IMAGES
-        scene = build_scene(bare, reading.result())
+        self._load_images(bare, reading, mine)
+
+    def _load_images(self, bare: CaseResult, reading: Future[CtRead], mine: int) -> None:
+        """Put the pictures together; without them lesions can still be marked."""
+        scene, projections, notices = None, None, self.notices
+        try:
+            scene = build_scene(bare, reading.result())
+            projections = Projections(scene)
+        except Exception as error:
+            why = "they do not fit into memory" if isinstance(error, MemoryError) else repr(error)
+            notices = (*notices, f"The images cannot be shown: {why}.")
         with self._lock:
             if mine == self.reading:
-                self.scene, self.projections, self.stage = scene, Projections(scene), ""
+                self.scene, self.projections, self.notices, self.stage = scene, projections, notices, ""
 
     def _read_masks(self, sources: CaseSources) -> CaseResult:
         self._table = MarkTable(self._table_path(sources))
@@ -332,7 +352,10 @@ class ReviewSession:
                 mark.lesion_id, row, seen=mark.seen, by=reader, at=now, force=mark.force
             )
             self._version += 1
-            self.reviewed = self._with_table(reviewed.bare, table, version=self._version)
+            if self.options.blind:  # somebody else's row may have come into it
+                self.reviewed = self._reviewed(reviewed.bare, version=self._version)
+            else:
+                self.reviewed = self._with_table(reviewed.bare, table, version=self._version)
             return self.reviewed
 
     def _check_may_mark(self, mark: Mark) -> None:
@@ -378,16 +401,38 @@ class ReviewSession:
             where=f"{self.table_name}, {mark.lesion_id}",
         )
 
-    def lesion_at(self, point_mm: tuple[float, float, float]) -> str:
-        """Return the lesion or region that holds a point (LPS mm); "" where none does."""
+    def lesion_at(self, point_mm: tuple[float, float, float], *, on: PlaneName | None = None) -> str:
+        """Return the lesion or region that holds a point (LPS mm); "" where none does.
+
+        Parameters
+        ----------
+        on : {"axial", "coronal", "sagittal"} or None
+            The plane that shows the point: what is drawn there within its slice is found too.
+        """
         scene = self.scene
         if scene is None:
             return ""
-        for shape in scene.shapes:
-            at = shape.grid.voxel_at(shape.grid.to_index(np.array([point_mm])))
-            if shape.name != AVID and at[0, 0] >= 0 and bool(shape.voxels.contains(shape.grid.ravel(at))[0]):
-                return shape.name
-        return ""
+        plane = None
+        if on is not None:
+            plane = Plane(name=on, grid=scene.grid, index=0)
+            plane = replace(plane, index=plane.slice_at(point_mm))
+        shapes = [shape for shape in scene.shapes if shape.name != AVID]
+        exact = (shape.name for shape in shapes if _holds(shape, point_mm, None))
+        drawn = (shape.name for shape in shapes if plane is not None and _holds(shape, point_mm, plane))
+        return next(exact, "") or next(drawn, "")
+
+
+def _holds(shape: Shape, point_mm: tuple[float, float, float], plane: Plane | None) -> bool:
+    """Tell whether a shape holds a point, or what a plane's slice shows there."""
+    points = np.array([point_mm])
+    if plane is not None:
+        index = plane.grid.to_index(points)
+        index = np.repeat(index, len(inside := depths(shape.grid, plane)), axis=0)
+        index[:, plane.normal] = plane.index + np.array(inside)
+        points = plane.grid.to_mm(index)
+    at = shape.grid.voxel_at(shape.grid.to_index(points))
+    at = at[at[:, 0] >= 0]
+    return bool(shape.voxels.contains(shape.grid.ravel(at)).any())
 
 
 def _read_beside(sources: CaseSources, reading: Future[CtRead]) -> None:

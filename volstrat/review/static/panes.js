@@ -7,6 +7,7 @@ const along = (a, b, t) => [a[0] + b[0] * t, a[1] + b[1] * t, a[2] + b[2] * t];
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 const KEPT = 160;
 const AHEAD = 3;
+const MOST_PIXELS = 4096; // a side, as the server draws
 
 // Pictures by address, the ones used last kept; fetching ahead waits for what is to be seen now.
 class Pictures {
@@ -54,7 +55,8 @@ class Pane {
   get geometry() { return this.viewer.images.planes[this.plane]; }
   get box() { return [0, 0, ...this.geometry.size_mm]; }
   size() {
-    const ratio = window.devicePixelRatio || 1;
+    const most = MOST_PIXELS / Math.max(1, this.canvas.clientWidth, this.canvas.clientHeight);
+    const ratio = Math.min(window.devicePixelRatio || 1, most);
     return [Math.max(1, Math.round(this.canvas.clientWidth * ratio)), Math.max(1, Math.round(this.canvas.clientHeight * ratio))];
   }
   // The part of the plane in view: left, top and mm per pixel.
@@ -182,7 +184,7 @@ class Pane {
     this.canvas.addEventListener("pointercancel", end);
   }
   pan(step) {
-    const f = this.frame(), ratio = window.devicePixelRatio || 1;
+    const f = this.frame(), ratio = f.w / this.canvas.clientWidth;
     this.middle = [f.left + f.scale * (f.w / 2 - step[0] * ratio), f.top + f.scale * (f.h / 2 - step[1] * ratio)];
     this.draw();
   }
@@ -190,7 +192,7 @@ class Pane {
   click(uv) {
     const point = this.at(uv);
     this.viewer.go(point);
-    this.viewer.ask(point);
+    this.viewer.ask(point, this.plane);
   }
   key(e) {
     if (e.ctrlKey || e.metaKey || e.altKey) return;
@@ -202,7 +204,7 @@ class Pane {
     else if (e.key === "-") this.zoomTo(this.zoom / 1.25, this.cross());
     else if (e.key === "f" || e.key === "F") this.fit();
     else if (e.key === "m" || e.key === "M") this.viewer.enlarge(this);
-    else if (e.key === "Enter") this.viewer.ask(this.viewer.point);
+    else if (e.key === "Enter") this.viewer.ask(this.viewer.point, this.plane);
     else return;
     e.preventDefault();
     e.stopPropagation();
@@ -235,14 +237,15 @@ class ProjectionPane extends Pane {
   pan() {}
   drag(step) { if (this.viewer.images.pet) this.viewer.adjustSuv(step); }
   click([u, v]) {
-    fetch(`/hottest?${new URLSearchParams({ plane: this.plane, u, v })}`).then((answer) => answer.json()).then((told) => {
+    const hottest = fetch(`/hottest?${new URLSearchParams({ plane: this.plane, u, v })}`);
+    this.viewer.wait(hottest.then((answer) => answer.json()).then((told) => {
       const g = this.geometry;
       const there = along(along(g.corner_mm, g.right, u), g.down, v);
       const depth = dot(minus(this.viewer.point, g.corner_mm), g.through);
       const point = told.point_mm ?? along(there, g.through, depth);
       this.viewer.go(point);
-      this.viewer.ask(point);
-    }).catch(() => {});
+      return this.viewer.lesionAt(point);
+    }));
   }
   key(e) {
     if (e.key === " ") { e.preventDefault(); this.viewer.turn(); return; }
@@ -262,7 +265,9 @@ export class Viewer {
     this.opacity = 0.6;
     this.suv = 10;
     this.selected = "";
+    this.reading = 0;
     this.version = 0;
+    this.asked = null;
     this.lesions = true;
     this.avid = true;
     const canvas = (id) => document.getElementById(id);
@@ -275,7 +280,8 @@ export class Viewer {
   look() {
     return {
       centre: Math.round(this.window[0]), width: Math.max(1, Math.round(this.window[1])), opacity: this.opacity.toFixed(2),
-      suv: Number(this.suv.toPrecision(3)), selected: this.selected, lesions: this.lesions ? 1 : 0, avid: this.avid ? 1 : 0, v: this.version,
+      suv: Number(this.suv.toPrecision(3)), selected: this.selected, lesions: this.lesions ? 1 : 0, avid: this.avid ? 1 : 0,
+      read: this.reading, v: this.version,
     };
   }
   open(images) {
@@ -284,7 +290,11 @@ export class Viewer {
     if (first) { this.suv = images.suv_max; this.point = images.middle_mm; }
     this.draw();
   }
-  close() { this.images = null; }
+  // No picture stays beside a verdict that is not its own.
+  close() {
+    this.images = null;
+    for (const { canvas, context } of this.all) context.clearRect(0, 0, canvas.width, canvas.height);
+  }
   draw() { if (this.images) for (const pane of this.all) pane.draw(); }
   go(point) {
     if (!this.images) return;
@@ -302,11 +312,17 @@ export class Viewer {
       this.pictures.want(urls);
     }, 60);
   }
-  ask([x, y, z]) {
-    fetch(`/at?${new URLSearchParams({ x, y, z })}`).then((answer) => answer.json()).then((told) => {
-      if (told.lesion) this.picked(told.lesion);
-    }).catch(() => {});
+  // On a plane: whatever its slice shows there; else what holds the point itself.
+  lesionAt([x, y, z], plane = "") { return fetch(`/at?${new URLSearchParams({ x, y, z, plane })}`).then((answer) => answer.json()); }
+  ask(point, plane) { this.wait(this.lesionAt(point, plane)); }
+  // The lesion that was clicked last counts, in whatever order the answers come.
+  wait(answer) {
+    const asked = answer.then((told) => { if (this.asked === asked && told.lesion) this.picked(told.lesion); })
+      .catch(() => {}).finally(() => { if (this.asked === asked) this.asked = null; });
+    this.asked = asked;
   }
+  // Do something once it is known which lesion was clicked.
+  settled(act) { if (this.asked) this.asked.then(() => this.settled(act)); else act(); }
   adjust([dx, dy]) {
     if (!this.images.ct) { this.adjustSuv([dx, dy]); return; }
     this.window = [clamp(this.window[0] - dy * this.window[1] / 400, -2000, 4000), clamp(this.window[1] * Math.exp(dx / 250), 10, 6000)];

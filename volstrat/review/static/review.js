@@ -20,7 +20,9 @@ let state = { lesions: [], signs: {}, reading: 0, version: -1, mark: "", stage: 
 let chosen = "";
 let sort = { key: "id", back: false };
 const undoable = [];
+const left = new Map(); // by lesion: the row's token as this page left it
 const queue = [];
+let written = { id: "", reading: 0, text: "", seen: "" }; // what the reason box showed before anybody wrote in it
 let sending = false;
 let unreachable = false;
 let savedAt = "";
@@ -53,22 +55,26 @@ async function poll() {
   } catch {
     unreachable = true;
   }
-  if (next) take(next);
-  if (was !== unreachable) render();
-  if (!unreachable) send();
-  setTimeout(poll, state.stage && !unreachable ? 250 : 3000);
+  try {
+    if (next) take(next);
+    if (was !== unreachable) render();
+    if (!unreachable) send();
+  } finally { // whatever came of this, the next one is asked
+    setTimeout(poll, state.stage && !unreachable ? 250 : 3000);
+  }
 }
 
 function take(next) {
   if (next.reading < state.reading || (next.reading === state.reading && next.version < state.version)) return;
-  const read = state.version <= 0 && next.version > 0;
   const pictures = JSON.stringify(next.images) !== JSON.stringify(state.images);
+  if (next.reading !== state.reading) { undoable.length = 0; left.clear(); } // lesions may have other names now
   state = next;
+  viewer.reading = state.reading;
   viewer.version = state.version;
   if (!state.images) viewer.close();
   render();
   if (pictures && state.images) { viewer.open(state.images); renderTools(); if (row(chosen)) fly(chosen); }
-  if (read && state.lesions.length) choose(state.lesions[0].id, { fly: true });
+  if (state.lesions.length && !row(chosen)) choose(state.lesions[0].id, { fly: true });
 }
 
 function render() {
@@ -146,10 +152,10 @@ function renderSaved() {
   text($("table-name"), state.table ? `Marks: ${state.table}` : "");
 }
 
-function shownRows() {
+function shownRows(kept = "") {
   const find = $("find").value.trim().toLowerCase(), only = $("only").value;
-  const rows = state.lesions.filter((x) => (!only || x.word === only)
-    && (!find || [x.id, x.site, x.word, x.avidity, x.reason].some((told) => String(told).toLowerCase().includes(find))));
+  const rows = state.lesions.filter((x) => x.id === kept || ((!only || x.word === only)
+    && (!find || [x.id, x.site, x.word, x.avidity, x.reason].some((told) => String(told).toLowerCase().includes(find)))));
   const order = COLUMNS.find((c) => c.key === sort.key).order;
   const compare = (a, b) => {
     const [p, q] = [order(a), order(b)];
@@ -160,10 +166,12 @@ function shownRows() {
   return rows;
 }
 
-function renderTable() {
-  const columns = COLUMNS.filter((c) => !c.when || c.when(state.lesions));
-  const focused = document.activeElement?.closest?.("#lesions tbody") ? chosen : "";
-  const heads = columns.map((c) => {
+function renderHeads(columns) {
+  const line = $("lesions").querySelector("thead tr");
+  const told = JSON.stringify([columns.map((c) => c.key), sort]);
+  if (line.dataset.told === told) return; // a head that is replaced while it is pressed is never clicked
+  line.dataset.told = told;
+  line.replaceChildren(...columns.map((c) => {
     const head = make("th", "", c.number ? "number" : "");
     head.scope = "col";
     if (sort.key === c.key) head.setAttribute("aria-sort", sort.back ? "descending" : "ascending");
@@ -176,8 +184,13 @@ function renderTable() {
     });
     head.append(button);
     return head;
-  });
-  $("lesions").querySelector("thead tr").replaceChildren(...heads);
+  }));
+}
+
+function renderTable() {
+  const columns = COLUMNS.filter((c) => !c.when || c.when(state.lesions));
+  const focused = document.activeElement?.closest?.("#lesions tbody") ? chosen : "";
+  renderHeads(columns);
   const rows = shownRows();
   const waiting = new Set(queue.map((m) => m.lesion_id));
   $("lesions").tBodies[0].replaceChildren(...rows.map((x) => {
@@ -188,7 +201,7 @@ function renderTable() {
   }));
   if (!rows.some((x) => x.id === chosen)) $("lesions").tBodies[0].querySelector("button")?.setAttribute("tabindex", "0");
   text($("count"), `${rows.length === state.lesions.length ? "" : `${rows.length} of `}${state.lesions.length} lesion${state.lesions.length === 1 ? "" : "s"}`);
-  if (focused) focusRow(focused);
+  if (focused && !focusRow(focused)) $("rows-box").focus(); // the filter took it; the keys stay in the table
 }
 
 function cell(column, x) {
@@ -215,9 +228,11 @@ function cell(column, x) {
   return make("td", String(x[column.key]), column.key === "avidity" ? "word" : "text");
 }
 
+function isLocked() { return state.read_only || Boolean(state.changed_input) || Boolean(state.error); }
+
 function renderPanel() {
   const x = row(chosen);
-  const locked = !x || state.read_only || Boolean(state.changed_input) || Boolean(state.error);
+  const locked = !x || isLocked();
   const title = x ? `${x.id}${x.site ? ` ${x.site}` : ""}, ${ml(x.volume_ml)} ml, ${x.axial_mm.toFixed(1)} mm axial` : "No lesion chosen";
   text($("chosen"), title);
   const words = [...MARKINGS, ""];
@@ -241,12 +256,15 @@ function renderPanel() {
   $("called").disabled = $("reason").disabled = locked;
   $("called").value = now.fdg_avidity;
   text($("called").options[2], x?.region ? "not tumour: dismiss" : "not avid");
-  if (document.activeElement !== $("reason") || $("reason").dataset.id !== chosen) $("reason").value = now.reason;
-  $("reason").dataset.id = chosen;
+  const same = written.id === chosen && written.reading === state.reading;
+  if (!same || document.activeElement !== $("reason") || reasonTold() === written.text) {
+    if ($("reason").value !== now.reason) $("reason").value = now.reason;
+    written = { id: chosen, reading: state.reading, text: now.reason, seen: waiting?.seen ?? x?.token ?? "" };
+  }
   $("reader-line").hidden = Boolean(state.reader) || state.read_only;
   const by = x && (x.by || x.at) ? `Last: ${[x.by, x.at].filter(Boolean).join(", ")}` : x?.source === "mask" ? "Marked by the mask." : "";
   text($("last"), x?.misfit ? `${x.misfit}` : [state.reader ? `Reader ${state.reader}.` : "", by].filter(Boolean).join(" "));
-  $("undo").disabled = !undoable.length || state.read_only;
+  $("undo").disabled = !undoable.length || isLocked();
 }
 
 function renderTools() {
@@ -282,7 +300,11 @@ function fly(id) {
   if (point) viewer.go(point);
 }
 
-function focusRow(id) { $("lesions").querySelector(`tr[data-id="${CSS.escape(id)}"] button`)?.focus(); }
+function focusRow(id) {
+  const button = $("lesions").querySelector(`tr[data-id="${CSS.escape(id)}"] button`);
+  button?.focus();
+  return Boolean(button);
+}
 
 function choose(id, { fly: move = true, focus = false } = {}) {
   if (!row(id)) return;
@@ -298,16 +320,17 @@ function choose(id, { fly: move = true, focus = false } = {}) {
 }
 
 function step(by, focus) {
-  const rows = shownRows();
+  const rows = shownRows(chosen);
   if (!rows.length) return;
   const at = rows.findIndex((x) => x.id === chosen);
   choose(rows[Math.min(Math.max(at + by, 0), rows.length - 1)].id, { focus });
 }
 
-// A mark changes some words of the chosen row; the others stay as they are shown.
-function mark(words, { id = chosen, remember = true } = {}) {
+// A mark changes some words of the chosen row; the others stay as they are shown. It is made on the row as it was
+// seen: that of `seen`, else of a mark that waits, else the one in the table.
+function mark(words, { id = chosen, remember = true, seen = null, late = false } = {}) {
   const x = row(id);
-  if (!x || state.read_only || state.changed_input) return;
+  if (!x || (isLocked() && !late)) return;
   const waiting = queue.filter((m) => m.lesion_id === id).at(-1);
   const before = waiting ?? { resectability: x.marked, fdg_avidity: x.called, reason: x.reason };
   const after = { resectability: before.resectability, fdg_avidity: before.fdg_avidity, reason: before.reason, ...words };
@@ -315,7 +338,7 @@ function mark(words, { id = chosen, remember = true } = {}) {
   if (same && !x.misfit) return;
   const undoes = { id, resectability: before.resectability, fdg_avidity: before.fdg_avidity, reason: before.reason };
   if (remember) undoable.push(undoes);
-  enqueue({ lesion_id: id, ...after, seen: x.token, undoes });
+  enqueue({ lesion_id: id, ...after, seen: waiting?.seen ?? seen ?? x.token, undoes });
 }
 
 function enqueue(one) {
@@ -360,6 +383,8 @@ async function send() {
       const after = told.state.lesions.find((x) => x.id === one.lesion_id)?.token ?? "";
       // What waits was made on the row as it was before this mark.
       for (const later of queue) if (later.lesion_id === one.lesion_id && later.seen === one.seen) later.seen = after;
+      if (written.id === one.lesion_id && written.seen === one.seen) written.seen = after;
+      left.set(one.lesion_id, after);
       savedAt = `saved ${new Date().toISOString().slice(11, 19)} UTC: ${one.lesion_id} ${one.resectability || "no mark"}`;
       take(told.state);
       document.body.dataset.markMs = String(Math.round(performance.now() - pressed));
@@ -381,7 +406,7 @@ function refused(one, why) {
     button.type = "button";
     button.addEventListener("click", () => {
       line.remove();
-      if (!keep) { queue.splice(queue.indexOf(one), 1); forget(one); }
+      if (!keep) drop(one);
       else delete one.failed;
       render();
       send();
@@ -391,19 +416,31 @@ function refused(one, why) {
   $("banners").after(line);
 }
 
-// A mark that never came to be cannot be undone.
-function forget(one) { if (undoable.includes(one.undoes)) undoable.splice(undoable.indexOf(one.undoes), 1); }
+// With a mark goes what was made on top of it; what never came to be cannot be undone.
+function drop(one) {
+  for (const gone of [one, ...queue.filter((m) => m !== one && m.lesion_id === one.lesion_id && m.seen === one.seen)]) {
+    if (queue.includes(gone)) queue.splice(queue.indexOf(gone), 1);
+    if (undoable.includes(gone.undoes)) undoable.splice(undoable.indexOf(gone.undoes), 1);
+  }
+}
 
 function settle(one, told) {
-  text($("conflict-text"), told.error);
+  const last = queue.filter((m) => m.lesion_id === one.lesion_id && m.seen === one.seen).at(-1) ?? one;
+  const words = [last.resectability || "no mark", last.fdg_avidity.replace("_", " "), last.reason && `"${last.reason}"`];
+  text($("conflict-text"), `${told.error} Yours: ${words.filter(Boolean).join(", ")}.`);
   $("conflict").showModal();
   return new Promise((done) => {
     const end = (mine) => {
       $("conflict").close();
       $("keep").onclick = $("replace").onclick = $("conflict").oncancel = null;
-      if (mine) queue.unshift({ ...one, seen: told.conflict.token });
-      else forget(one);
-      for (const later of queue) if (mine && later.lesion_id === one.lesion_id && later.seen === one.seen) later.seen = told.conflict.token;
+      if (mine) {
+        for (const later of queue) if (later.lesion_id === one.lesion_id && later.seen === one.seen) later.seen = told.conflict.token;
+        queue.unshift({ ...one, seen: told.conflict.token });
+        const theirs = row(one.lesion_id); // what it replaces is what undo puts back
+        if (theirs && one.undoes) Object.assign(one.undoes, { resectability: theirs.marked, fdg_avidity: theirs.called, reason: theirs.reason });
+      } else {
+        drop(one);
+      }
       render();
       done();
     };
@@ -414,19 +451,22 @@ function settle(one, told) {
 }
 
 function undo() {
+  if (!undoable.length || isLocked()) return;
   const last = undoable.pop();
-  if (!last) return;
-  mark({ resectability: last.resectability, fdg_avidity: last.fdg_avidity, reason: last.reason }, { id: last.id, remember: false });
+  const words = { resectability: last.resectability, fdg_avidity: last.fdg_avidity, reason: last.reason };
+  mark(words, { id: last.id, remember: false, seen: left.get(last.id) });
   choose(last.id, { fly: true });
 }
 
+function reasonTold() { return $("reason").value.split(/\s+/).filter(Boolean).join(" "); }
+
+// Saves what was written on the row as it was when the writing began; a box that was only entered saves nothing.
 function flushReason() {
   clearTimeout(flushReason.soon);
-  const id = $("reason").dataset.id;
-  const x = row(id);
-  const waiting = queue.filter((m) => m.lesion_id === id).at(-1);
-  const told = $("reason").value.split(/\s+/).filter(Boolean).join(" ");
-  if (x && told !== (waiting?.reason ?? x.reason)) mark({ reason: told }, { id });
+  const told = reasonTold();
+  if (written.reading !== state.reading || told === written.text) return;
+  written.text = told;
+  mark({ reason: told }, { id: written.id, seen: written.seen, late: true }); // late: refused aloud, never lost
 }
 
 function reload() {
@@ -451,7 +491,15 @@ $("projected").addEventListener("click", () => { viewer.projection.of = viewer.p
 $("help-open").addEventListener("click", () => $("help").showModal());
 $("help-close").addEventListener("click", () => $("help").close());
 $("reader").addEventListener("change", () => localStorage.setItem("reader", $("reader").value.trim()));
-$("lesions").tBodies[0].addEventListener("click", (e) => { const id = e.target.closest("tr")?.dataset.id; if (id) choose(id, { focus: true }); });
+// On the press: it saves a reason that is being written, which draws the table anew, and then there is no click.
+for (const kind of ["mousedown", "click"]) {
+  $("lesions").tBodies[0].addEventListener(kind, (e) => {
+    const id = e.target.closest("tr")?.dataset.id;
+    if (!id || e.button) return;
+    e.preventDefault();
+    choose(id, { focus: true });
+  });
+}
 
 function theme(name) { document.documentElement.dataset.theme = name; }
 $("theme").addEventListener("click", () => {
@@ -470,7 +518,7 @@ document.addEventListener("keydown", (e) => {
   const here = inTable || e.target === document.body || Boolean(e.target.closest?.("#panes, #panel"));
   if (!here) return;
   const number = "12340".indexOf(e.key);
-  if (e.key.length === 1 && number >= 0) mark({ resectability: [...MARKINGS, ""][number] });
+  if (e.key.length === 1 && number >= 0) viewer.settled(() => mark({ resectability: [...MARKINGS, ""][number] }));
   else if (inTable && (e.key === "ArrowDown" || e.key === "ArrowUp")) step(e.key === "ArrowDown" ? 1 : -1, true);
   else if (inTable && (e.key === "PageDown" || e.key === "PageUp")) step(e.key === "PageDown" ? 10 : -10, true);
   else if (e.key === "n" || e.key === "N") step(1, inTable);
