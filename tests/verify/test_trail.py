@@ -153,6 +153,15 @@ def test_a_run_file_that_says_other_than_the_trail_is_told(trail: Cohort, key: s
     assert check_output_trail(trail.out).faults == (f"run.json says other than the trail: {key}.",)
 
 
+@pytest.mark.parametrize("key", ["files", "records_sha256", "user"])
+def test_a_key_taken_out_of_the_run_file_is_told(trail: Cohort, key: str) -> None:
+    """Without its hashes of the tables, a table could be altered and nothing would say so."""
+    run = json.loads((trail.out / "run.json").read_bytes())
+    del run[key]
+    (trail.out / "run.json").write_text(json.dumps(run))
+    assert check_output_trail(trail.out).faults == (f"run.json says other than the trail: {key}.",)
+
+
 def test_a_run_file_without_the_head_is_told(trail: Cohort) -> None:
     """Length and last hash are what shows a cut tail."""
     run = json.loads((trail.out / "run.json").read_bytes())

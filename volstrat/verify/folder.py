@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from volstrat.cohort.folders import OWN_FILES
 from volstrat.cohort.run_file import RUN_FILE, TRAIL, read_run_file, records_sha256
-from volstrat.cohort.worker import RECEIPT, RECORD
+from volstrat.cohort.tasks import one_line
+from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS
 from volstrat.errors import InputFileError
 from volstrat.io.audit import TrailHead, check_trail, read_trail
 from volstrat.io.output import STATE_FOLDER
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-COMPANIONS = frozenset({RECORD, RECEIPT, "report.html", "report.pdf"})
+COMPANIONS = frozenset({RECORD, RECEIPT, *REPORTS})
 """What a subject's folder may hold."""
 
 _OWN = {*OWN_FILES, STATE_FOLDER, MANIFEST, SIGNATURE}
@@ -119,7 +121,7 @@ def _run_file_faults(run: Mapping[str, Any], entries: list[dict[str, Any] | None
     return [
         f"{RUN_FILE} says other than the trail: {key}."
         for key, value in wanted.items()
-        if key in run and run[key] != value
+        if key not in run or run[key] != value
     ]
 
 
@@ -148,7 +150,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
     hashes: dict[str, str] = {}
     faults: list[FileFault] = []
     listed = _listed_subjects(out)
-    gone = set((run or {}).get("removed") or ())
+    gone = _removed(out, run, listed)
     for path in sorted(out.glob(f"*/{RECORD}")):
         name = path.relative_to(out).as_posix()
         data = path.read_bytes()
@@ -160,7 +162,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
             continue
         if subject in gone:
             continue
-        if subject in found or (listed is not None and subject not in listed):
+        if subject in found or (listed is not None and one_line(subject) not in listed):
             faults.append(FileFault(path=name, kind="extra", message=f"{name} is of no subject of this run."))
             continue
         found[subject] = (path.parent, record)
@@ -172,7 +174,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
         elif run is not None:
             beside = path.with_name(RECEIPT).relative_to(out).as_posix()
             faults.append(FileFault(path=beside, kind="missing", message=f"{beside} is missing."))
-    for subject in sorted((listed or set()) - set(found)):
+    for subject in sorted((listed or set()) - {one_line(subject) for subject in found}):
         message = f"{subject!r} is in cohort.csv; its record is missing."
         faults.append(FileFault(path=subject, kind="missing", message=message))
     whole = (run or {}).get("records_sha256")
@@ -202,7 +204,7 @@ def _against_receipt(name: str, receipt: Mapping[str, Any], sha256: str) -> Iter
 
 
 def _listed_subjects(out: Path) -> set[str] | None:
-    """Return the subjects of ``cohort.csv``; None where there is no such table."""
+    """Return the subjects as ``cohort.csv`` writes them, in one line; None where there is no such table."""
     try:
         with (out / "cohort.csv").open(encoding="utf-8", newline="") as stream:
             return {row["subject"] for row in csv.DictReader(stream)}
@@ -235,9 +237,19 @@ def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> 
     return faults
 
 
+def _removed(out: Path, run: Mapping[str, Any] | None, listed: set[str] | None) -> set[str]:
+    """Return the subjects that left the cohort in any run and have not come back; the trail names them."""
+    told = [(run or {}).get("removed")]
+    with suppress(InputFileError):
+        entries = [entry for entry in read_trail(out / TRAIL) if entry is not None]
+        told += [e["detail"].get("removed") for e in entries if e["event"].endswith("_finished")]
+    subjects = {str(subject) for names in told for subject in names or ()}
+    return {subject for subject in subjects if one_line(subject) not in (listed or ())}
+
+
 def _gone(out: Path, run: Mapping[str, Any] | None) -> set[str]:
     """Return the folders of subjects that had left the cohort: a run leaves them where they are."""
-    removed = set((run or {}).get("removed") or ())
+    removed = _removed(out, run, _listed_subjects(out))
     found = set()
     for path in out.glob(f"*/{RECORD}"):
         try:
