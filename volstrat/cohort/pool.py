@@ -206,7 +206,8 @@ class LocalRunner:
     def _run(
         self, take: TakeTask, ended: Callable[[], bool], *, workers: int, memory_bytes: int
     ) -> Iterator[tuple[Task, Receipt | BaseException] | None]:
-        idle = [_Worker(self._context, self._limits, memory_bytes) for _ in range(workers)]
+        every = [_Worker(self._context, self._limits, memory_bytes) for _ in range(workers)]
+        idle = [*every]
         busy: list[_Worker] = []
         vain = _Vain()
         try:
@@ -227,7 +228,7 @@ class LocalRunner:
                     yield self._checked(worker.take(), vain)
                 yield None
         finally:
-            for worker in (*busy, *idle):
+            for worker in every:  # one that Ctrl-C met while it was given a subject is in neither list
                 worker.stop()
 
     def _checked(
