@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from volstrat.cohort.folders import OWN_FILES
-from volstrat.cohort.run_file import RUN_FILE, TRAIL, read_run_file, records_sha256
+from volstrat.cohort.run_file import (
+    RUN_FILE,
+    TRAIL,
+    listed_subjects,
+    read_run_file,
+    records_sha256,
+    removed_subjects,
+)
 from volstrat.cohort.tasks import one_line
 from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS
 from volstrat.errors import InputFileError
@@ -149,8 +154,8 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
     receipts: dict[str, dict[str, Any]] = {}
     hashes: dict[str, str] = {}
     faults: list[FileFault] = []
-    listed = _listed_subjects(out)
-    gone = _removed(out, run, listed)
+    listed = listed_subjects(out)
+    gone = removed_subjects(out, run)
     for path in sorted(out.glob(f"*/{RECORD}")):
         name = path.relative_to(out).as_posix()
         data = path.read_bytes()
@@ -203,15 +208,6 @@ def _against_receipt(name: str, receipt: Mapping[str, Any], sha256: str) -> Iter
         )
 
 
-def _listed_subjects(out: Path) -> set[str] | None:
-    """Return the subjects as ``cohort.csv`` writes them, in one line; None where there is no such table."""
-    try:
-        with (out / "cohort.csv").open(encoding="utf-8", newline="") as stream:
-            return {row["subject"] for row in csv.DictReader(stream)}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error):
-        return None
-
-
 def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> list[FileFault]:
     """Name the output's own files that are missing or altered, and whatever else lies in it."""
     faults: list[FileFault] = []
@@ -237,19 +233,9 @@ def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> 
     return faults
 
 
-def _removed(out: Path, run: Mapping[str, Any] | None, listed: set[str] | None) -> set[str]:
-    """Return the subjects that left the cohort in any run and have not come back; the trail names them."""
-    told = [(run or {}).get("removed")]
-    with suppress(InputFileError):
-        entries = [entry for entry in read_trail(out / TRAIL) if entry is not None]
-        told += [e["detail"].get("removed") for e in entries if e["event"].endswith("_finished")]
-    subjects = {str(subject) for names in told for subject in names or ()}
-    return {subject for subject in subjects if one_line(subject) not in (listed or ())}
-
-
 def _gone(out: Path, run: Mapping[str, Any] | None) -> set[str]:
     """Return the folders of subjects that had left the cohort: a run leaves them where they are."""
-    removed = _removed(out, run, _listed_subjects(out))
+    removed = removed_subjects(out, run)
     found = set()
     for path in out.glob(f"*/{RECORD}"):
         try:
