@@ -271,6 +271,21 @@ def test_a_subject_that_is_gone_or_new_is_named(cohort: Cohort) -> None:
             lambda out: (out / FIRST / ".receipt.json").unlink(),
             f"{FIRST}/.receipt.json", "missing", id="no-receipt",
         ),
+        pytest.param(
+            lambda out: (out / FIRST).rename(out / "S98"), "S98/case.json", "extra", id="folder-renamed"
+        ),
+        pytest.param(
+            lambda out: (out / FIRST / "case.json").write_text(f'{{"subject": "{FIRST}"}}'),
+            f"{FIRST}/case.json", "altered", id="no-case-record",
+        ),
+        pytest.param(
+            lambda out: (out / FIRST / "case.json").write_text("[" * 100_000),
+            f"{FIRST}/case.json", "altered", id="nested",
+        ),
+        pytest.param(
+            lambda out: ((out / FIRST / "case.json").unlink(), (out / FIRST / "case.json").mkdir()),
+            f"{FIRST}/case.json", "altered", id="folder-for-record",
+        ),
         pytest.param(lambda out: (out / "index.html").unlink(), "index.html", "missing", id="no-page"),
     ],
 )  # fmt: skip

@@ -39,7 +39,7 @@ def read_run_file(out: Path) -> dict[str, Any] | None:
     """Return what the last run into a folder said of itself; None where there is nothing readable."""
     try:
         found = json.loads((out / RUN_FILE).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.get("schema") == _SCHEMA else None
 

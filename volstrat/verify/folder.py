@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from volstrat.cohort.folders import OWN_FILES
+from volstrat.cohort.folders import OWN_FILES, marked_name
 from volstrat.cohort.run_file import (
     RUN_FILE,
     TRAIL,
@@ -20,7 +20,7 @@ from volstrat.cohort.tasks import one_line
 from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS
 from volstrat.errors import InputFileError
 from volstrat.io.audit import TrailHead, check_trail, read_trail
-from volstrat.io.output import STATE_FOLDER
+from volstrat.io.output import STATE_FOLDER, folder_name
 from volstrat.io.seal import MANIFEST, SIGNATURE
 
 if TYPE_CHECKING:
@@ -123,10 +123,11 @@ def _run_file_faults(run: Mapping[str, Any], entries: list[dict[str, Any] | None
             wanted = dict(entry["detail"])
         elif entry is not None and entry["event"].endswith("_finished"):
             wanted |= entry["detail"]
+    told = {key for key, value in run.items() if value is not None and key != "audit"}
     return [
         f"{RUN_FILE} says other than the trail: {key}."
-        for key, value in wanted.items()
-        if key not in run or run[key] != value
+        for key in [*wanted, *sorted(told - set(wanted))]
+        if key not in wanted or key not in run or run[key] != wanted[key]
     ]
 
 
@@ -158,18 +159,23 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
     gone = removed_subjects(out, run)
     for path in sorted(out.glob(f"*/{RECORD}")):
         name = path.relative_to(out).as_posix()
-        data = path.read_bytes()
         try:
+            data = path.read_bytes()
             record = json.loads(data)
-            subject = str(record["subject"])
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError):
+            record = None
+        if not _is_record(record):
             faults.append(FileFault(path=name, kind="altered", message=f"{name} is no case record any more."))
             continue
+        subject = record["subject"]
         if subject in gone:
             continue
         if subject in found or (listed is not None and one_line(subject) not in listed):
             faults.append(FileFault(path=name, kind="extra", message=f"{name} is of no subject of this run."))
             continue
+        if path.parent.name not in {folder_name(subject), marked_name(subject)}:
+            message = f"{name} is the record of {subject!r}, whose folder has another name."
+            faults.append(FileFault(path=name, kind="extra", message=message))
         found[subject] = (path.parent, record)
         hashes[subject] = hashlib.sha256(data).hexdigest()
         receipt = _receipt(path.parent)
@@ -187,6 +193,19 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
         message = "The records are not those that the run wrote, though their receipts fit them."
         faults.append(FileFault(path=f"*/{RECORD}", kind="altered", message=message))
     return Records(by_subject=found, receipts=receipts, faults=tuple(faults))
+
+
+def _is_record(value: object) -> bool:
+    """Tell whether a JSON value has what is asked of a case record here."""
+    if not isinstance(value, dict) or not isinstance(value.get("subject"), str):
+        return False
+    kinds = {"inputs": list, "findings": list, "protocol": dict, "environment": dict}
+    return (
+        all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+        and isinstance(value.get("error", ""), dict | None)
+        and {"sha256"} <= value["protocol"].keys()
+        and {"volstrat", "python", "platform", "libraries"} <= value["environment"].keys()
+    )
 
 
 def _receipt(folder: Path) -> dict[str, Any] | None:
@@ -241,7 +260,7 @@ def _gone(out: Path, run: Mapping[str, Any] | None) -> set[str]:
         try:
             if json.loads(path.read_bytes()).get("subject") in removed:
                 found.add(path.parent.name)
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             continue
     return found
 
