@@ -123,6 +123,16 @@ def test_no_command_writes_into_a_sealed_output(cohort: Cohort, command: str) ->
     assert check_manifest(cohort.out) == []
 
 
+def test_a_seal_that_was_removed_is_missed(cohort: Cohort) -> None:
+    """The trail says that there was one; sealing again, as after a kill halfway, puts it right."""
+    lock_output(cohort.out)
+    (cohort.out / "SHA256SUMS").unlink()
+    result = verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True)
+    assert [(fault.path, fault.kind) for fault in result.files] == [("SHA256SUMS", "missing")]
+    lock_output(cohort.out)
+    assert verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True).clean
+
+
 def test_sealing_is_the_trails_last_entry(cohort: Cohort) -> None:
     """The manifest covers the entry that tells of it."""
     lock_output(cohort.out)
