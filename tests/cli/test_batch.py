@@ -200,6 +200,22 @@ def test_run_json_tells_the_command(cohort: Path, tmp_path: Path) -> None:
     assert told["command"][1:] == ["batch", str(cohort), "-o", str(tmp_path / "out")]
 
 
+def test_an_interrupt_while_workers_start_is_one_sentence(tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to the workers too, which are importing then: none of them says a word."""
+    make_cohort(tmp_path / "in", 60)
+    for n, wait in enumerate((0.1, 0.25, 0.4)):
+        out = tmp_path / f"out{n}"
+        command: list[str | Path] = [PROGRAM, "batch", tmp_path / "in", "-o", out, "--workers", "2"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        end = time.monotonic() + 60
+        while not (out / "run.json").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(wait)  # from the run's start to the first receipt is about a second
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert said == "volstrat: stopped. What is done is kept; run the same command again to go on.\n"
+
+
 def test_an_interrupt_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
     """Ctrl-C: no traceback, no worker left; the same command goes on."""
     make_cohort(tmp_path / "in", 60)

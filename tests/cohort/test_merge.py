@@ -112,6 +112,29 @@ def test_whole_cohorts_are_merged_and_a_subject_of_both_fails(cohort: Path, tmp_
     assert len(rows(tmp_path / "merged")) == 9
 
 
+def test_shards_by_different_lesion_tables_are_refused(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """Two readers' marks make no one cohort; shards by one reader's table do, and it is told whose."""
+    for case in sorted(cohort.glob("*/*")):
+        for reader in ("ann", "bo"):
+            (case / f"lesions.{reader}.csv").write_text("lesion_id,resectability\nL1,resectable\n")
+    shards = [tmp_path / f"shard{n}" for n in (1, 2)]
+    for n, (out, reader) in enumerate(zip(shards, ("ann", "bo"), strict=True), start=1):
+        run(cohort, out, shard=Shard(number=n, of=2), lesions=reader)
+    assert "made with another lesion table than" in refusal(shards, tmp_path / "merged")
+    run(cohort, shards[1], shard=Shard(number=2, of=2), lesions="ann")
+    merge_cohorts(shards, tmp_path / "merged")
+    assert json.loads((tmp_path / "merged" / "run.json").read_bytes())["lesions"] == "ann"
+
+
+def test_a_record_that_was_altered_is_refused(tmp_path: Path, shards: list[Path]) -> None:
+    """Merging would hash it into a new trail, which would then vouch for it."""
+    subject = next(name for name, status in statuses(shards[1]).items() if status == "assigned")
+    path = shards[1] / subject / "case.json"
+    path.write_bytes(path.read_bytes().replace(b'"assigned"', b'"review"'))
+    assert "are not those that its run wrote" in refusal(shards, tmp_path / "merged")
+    assert not (tmp_path / "merged" / "cohort.csv").exists()
+
+
 def test_a_missing_record_is_told(tmp_path: Path, shards: list[Path]) -> None:
     """By subject."""
     subject = next(iter(statuses(shards[1])))

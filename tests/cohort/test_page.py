@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,24 @@ def test_it_shows_every_subject_and_the_counts(page: Page, out: Path) -> None:
     assert page.title() == "Cohort: volstrat cohort"
 
 
+def test_what_nobody_marked_is_no_percentage(tmp_path: Path, run: Run) -> None:
+    """Neither of tumour nor of avid disease: its lower bound, 0 %, would read as "none of it"."""
+    case = write_case(tmp_path / "in" / "unmarked")
+    (case / "resectable.nii.gz").unlink(missing_ok=True)
+    (case / "lesions.csv").unlink(missing_ok=True)
+    if not (case / "fdg_avid.nii.gz").exists():
+        shutil.copy(case / "tumour.nii.gz", case / "fdg_avid.nii.gz")
+    run(tmp_path / "in", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "unmarked" / "case.json").read_bytes())
+    assert [record["predicates"][f"stratum_{n}"]["percent"] for n in (1, 2)] == [0.0, 0.0]
+    html = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    keys = json.loads(html.split('"keys":')[1].split("]")[0] + "]")
+    row = dict(
+        zip(keys, json.loads(re.findall(r'^(\["unmarked".*\]),?$', html, re.MULTILINE)[0]), strict=True)
+    )
+    assert (row["percent"], row["low"], row["high"], row["avidPercent"]) == (None, 0.0, 100.0, None)
+
+
 def test_heads_sort(page: Page) -> None:
     """Up, then down; numbers as numbers; subjects without a number come last either way."""
     head = page.get_by_role("button", name="Tumour ml")
@@ -131,10 +150,8 @@ def test_links_lead_to_the_records(page: Page, out: Path) -> None:
 def test_the_figure_tells_the_threshold_and_each_subject(page: Page, out: Path) -> None:
     """Dots for all subjects with a fraction, intervals where there are any; pointing reads one out."""
     records = [json.loads(path.read_bytes()) for path in out.glob("*/case.json")]
-    with_percent = [
-        r for r in records if r["predicates"] and r["predicates"]["stratum_1"]["percent"] is not None
-    ]
-    with_interval = [r for r in records if (r["robustness"] or {}).get("resectable_fraction_95")]
+    with_percent = [r for r in records if r["volumes"] and r["volumes"]["resectable_fraction"] is not None]
+    with_interval = [r for r in with_percent if (r["robustness"] or {}).get("resectable_fraction_95")]
     assert page.locator("#figure .named").text_content() == "threshold 70 %"
     drawn = "".join(str(p.get_attribute("d")) for p in page.locator("#figure path.dot").all())
     assert drawn.count("M") == len(with_percent) > 5

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,17 +14,19 @@ import pytest
 from tests.cohort import cohorts
 from tests.cohort.cohorts import results, write_case
 from volstrat.cohort import Shard
+from volstrat.cohort.worker import REPORTS
 from volstrat.errors import OutputError, UsageError
 from volstrat.io.audit import TrailHead, check_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from volstrat.cohort import CohortResult
     from volstrat.cohort.tasks import Assess
 
     Run = Callable[..., CohortResult]
+
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 
 
 def rows(out: Path, table: str = "cohort") -> list[dict[str, str]]:
@@ -189,6 +192,30 @@ def test_a_removed_subject_is_reported_and_leaves_the_tables(cohort: Path, tmp_p
     shutil.move(tmp_path / "aside", cohort / "site0000" / "S00005")
     assert run(cohort, out).skipped == 8
     assert results(out) == before
+
+
+def test_a_fresh_run_reports_who_is_gone_too(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """Giving up the ledger does not give up what it knew of removed subjects."""
+    out = tmp_path / "out"
+    run(cohort, out)
+    shutil.rmtree(cohort / "site0000" / "S00005")
+    result = run(cohort, out, fresh=True)
+    assert (result.removed, result.skipped, result.subjects) == (("S00005",), 0, 7)
+    assert run(cohort, out, fresh=True).removed == ()
+
+
+def test_no_report_of_another_result_stays_beside_a_record(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """It would show a verdict that no longer stands; where the record is the same, the report stays."""
+    out = tmp_path / "out"
+    run(cohort, out)
+    reports = [out / subject / name for subject in ("S00001", "S00002") for name in REPORTS]
+    for path in reports:
+        path.write_text("a report")
+    run(cohort, out, fresh=True)
+    assert all(path.exists() for path in reports)
+    write_case(cohort / "site0000" / "S00001", 70)
+    run(cohort, out)
+    assert [path.exists() for path in reports] == [False, False, True, True]
 
 
 def test_a_subject_that_moved_is_the_same_subject(cohort: Path, tmp_path: Path, run: Run) -> None:
@@ -361,6 +388,15 @@ def test_runs_that_are_refused(cohort: Path, tmp_path: Path, run: Run) -> None:
     assert "there is no case in it" in refused(run, tmp_path / "empty", tmp_path / "out")
     assert "no such folder" in refused(run, tmp_path / "nowhere", tmp_path / "out")
     assert "is a file" in refused(run, cohort, tmp_path / "file")
+    write_case(tmp_path / "other")
+    shutil.copytree(SAMPLES / "S15_dicom", cohort / "dicom")
+    assert "holds a case" in refused(run, cohort, cohort / "dicom" / "DICOM")
+    case = cohort / "site0000" / "S00001"
+    before = sorted(cohort.rglob("*"))
+    assert "holds a case" in refused(run, cohort, case)
+    assert "holds a case" in refused(run, cohort, cohort / "site0000")
+    assert "holds a case" in refused(run, cohort / "site0000", tmp_path / "other")
+    assert sorted(cohort.rglob("*")) == before
     assert "0 workers" in refused(run, cohort, tmp_path / "out", workers=0)
     assert not (tmp_path / "out").exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -34,6 +35,7 @@ from volstrat.compare.pair import ReadCase, compare_pair
 from volstrat.errors import UsageError
 from volstrat.io.discovery import find_sources
 from volstrat.io.protocol_files import load_protocol
+from volstrat.report.write import report_cohort
 
 if TYPE_CHECKING:
     from tests.compare.readers import Box
@@ -455,6 +457,40 @@ def test_the_page_is_self_contained_and_escapes_names(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in page
     assert "http" not in page.replace("http-equiv", "")
     assert "default-src 'none'" in page
+
+
+def test_a_subject_that_left_a_cohort_is_not_compared(tmp_path: Path) -> None:
+    """Its folder stays in the output, but it is in no table of the reading, and so in no statistic."""
+    for reader in ("a", "b"):
+        for subject in ("S1", "S2", "S3"):
+            stratum_1(tmp_path / reader / subject)
+        run_cohort(tmp_path / reader, tmp_path / f"out_{reader}", load_protocol(), workers=1)
+        shutil.rmtree(tmp_path / reader / "S2")
+        for _ in range(2):
+            run_cohort(tmp_path / reader, tmp_path / f"out_{reader}", load_protocol(), workers=1)
+        assert (tmp_path / f"out_{reader}" / "S2" / "case.json").exists()
+    found = compared(tmp_path, tmp_path / "out_a", tmp_path / "out_b")
+    assert [subject["subject"] for subject in found["subjects"]] == ["S1", "S3"]
+    written = report_cohort(tmp_path / "out_a", tmp_path / "reports", load_protocol())
+    assert [report.subject for report in written] == ["S1", "S3"]
+
+
+def test_an_unfinished_run_is_no_reading(tmp_path: Path) -> None:
+    """Subjects that it had yet to do would be missing without a word."""
+    stratum_1(tmp_path / "a" / "S1")
+    run_cohort(tmp_path / "a", tmp_path / "a_out", load_protocol(), workers=1)
+    run = json.loads((tmp_path / "a_out" / "run.json").read_bytes())
+    (tmp_path / "a_out" / "run.json").write_text(json.dumps({**run, "finished_at": None}))
+    with pytest.raises(UsageError, match="has not come to its end"):
+        compare_readings([tmp_path / "a_out", tmp_path / "a"], tmp_path / "out")
+
+
+def test_the_output_may_not_be_a_case(tmp_path: Path) -> None:
+    """An output is never walked: the case would be missing from the next batch over its folder."""
+    cases = [stratum_1(tmp_path / name / "S1") for name in ("a", "b")]
+    with pytest.raises(UsageError, match="is a case folder"):
+        compare_readings([tmp_path / "a", tmp_path / "b"], cases[0])
+    assert not (cases[0] / ".volstrat").exists()
 
 
 def test_the_output_may_not_be_a_reading(tmp_path: Path) -> None:

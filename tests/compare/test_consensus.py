@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,6 +113,40 @@ def test_a_reading_on_another_grid_has_no_consensus(tmp_path: Path) -> None:
     paths.append(write_case(tmp_path / "c" / "S1", affine=moved, tumour=filled(L1)))
     result = write_consensus(paths, tmp_path / "out")
     assert "2.00 mm away" in result.failed[0][1]
+
+
+def test_a_readers_masks_are_never_written_over(tmp_path: Path) -> None:
+    """Neither where the output is a reading, nor where it holds cases of the same subjects."""
+    roots = [tmp_path / name for name in ("a", "b", "c")]
+    for root in (*roots, tmp_path / "d"):
+        stratum_1(root / "S1")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for paths, out, word in (
+        (roots, roots[0], "holds a reading"),
+        (roots, tmp_path / "d", "no consensus made"),
+        ([root / "S1" for root in roots], roots[1], "no consensus made"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            write_consensus(paths, out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_nothing_of_an_earlier_consensus_stays(tmp_path: Path) -> None:
+    """An avid mask that the readings no longer give would be read with the new tumour."""
+    roots = [tmp_path / name for name in ("a", "b", "c")]
+    for root in roots:
+        stratum_1(root / "S1")
+    out = tmp_path / "out"
+    write_consensus(roots, out)
+    assert (out / "S1" / "fdg_avid.nii.gz").exists()
+    (roots[0] / "S1" / "fdg_avid.nii.gz").unlink()
+    write_consensus(roots, out)
+    names = ["consensus.json", "lesions.csv", "tumour.nii.gz"]
+    assert sorted(path.name for path in (out / "S1").iterdir()) == names
+    shutil.rmtree(roots[0] / "S1")
+    stratum_1(roots[0] / "S2")
+    assert [subject for subject, _ in write_consensus(roots, out).failed] == ["S1", "S2"]
+    assert list((out / "S1").iterdir()) == []
 
 
 def test_the_same_readings_give_the_same_bytes(tmp_path: Path) -> None:

@@ -106,6 +106,33 @@ def test_nothing_is_written_into_a_sealed_output(cohort: Cohort) -> None:
     assert {p: p.read_bytes() for p in before} == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["batch IN -o OUT", "case IN/CASE -o OUT", "report IN/CASE -o OUT", "compare OUT IN -o OUT/more"],
+)
+def test_no_command_writes_into_a_sealed_output(cohort: Cohort, command: str) -> None:
+    """Not into a folder in it either; each says so and exits with 2."""
+    lock_output(cohort.out)
+    words = {"IN": str(cohort.inputs), "OUT": str(cohort.out), "CASE": "S01_stratum_1"}
+    for word, path in words.items():
+        command = command.replace(word, path)
+    program = Path(sys.executable).parent / "volstrat"
+    done = subprocess.run([program, *command.split()], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "has been sealed with `volstrat lock`" in done.stderr
+    assert check_manifest(cohort.out) == []
+
+
+def test_a_seal_that_was_removed_is_missed(cohort: Cohort) -> None:
+    """The trail says that there was one; sealing again, as after a kill halfway, puts it right."""
+    lock_output(cohort.out)
+    (cohort.out / "SHA256SUMS").unlink()
+    result = verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True)
+    assert [(fault.path, fault.kind) for fault in result.files] == [("SHA256SUMS", "missing")]
+    lock_output(cohort.out)
+    assert verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True).clean
+
+
 def test_sealing_is_the_trails_last_entry(cohort: Cohort) -> None:
     """The manifest covers the entry that tells of it."""
     lock_output(cohort.out)

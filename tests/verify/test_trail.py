@@ -153,6 +153,53 @@ def test_a_run_file_that_says_other_than_the_trail_is_told(trail: Cohort, key: s
     assert check_output_trail(trail.out).faults == (f"run.json says other than the trail: {key}.",)
 
 
+@pytest.mark.parametrize("key", ["files", "records_sha256", "user"])
+def test_a_key_taken_out_of_the_run_file_is_told(trail: Cohort, key: str) -> None:
+    """Without its hashes of the tables, a table could be altered and nothing would say so."""
+    run = json.loads((trail.out / "run.json").read_bytes())
+    del run[key]
+    (trail.out / "run.json").write_text(json.dumps(run))
+    assert check_output_trail(trail.out).faults == (f"run.json says other than the trail: {key}.",)
+
+
+def test_a_key_put_into_the_run_file_is_told(trail: Cohort) -> None:
+    """Nothing vouches for it."""
+    run = json.loads((trail.out / "run.json").read_bytes())
+    (trail.out / "run.json").write_text(json.dumps({**run, "approved_by": "somebody"}))
+    assert check_output_trail(trail.out).faults == ("run.json says other than the trail: approved_by.",)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_cut_that_takes_the_runs_own_entries_is_told(trail: Cohort, left: int) -> None:
+    """Though `run.json` was made to keep the shorter trail's head: it still tells of an end that is gone."""
+    lines = trail.entries()[:left]
+    (trail.out / "audit.jsonl").write_bytes(b"".join(lines))
+    run = json.loads((trail.out / "run.json").read_bytes())
+    last = entry_of(lines[-1])["sha256"] if lines else "0" * 64
+    run["audit"] = {"length": left, "last_sha256": last}
+    (trail.out / "run.json").write_text(json.dumps(run))
+    assert "run.json says other than the trail: finished_at." in check_output_trail(trail.out).faults
+
+
+@pytest.mark.parametrize("changes", [{"detail": [1]}, {"detail": None}, {"event": 3}, {"recorded_at": 1}])
+def test_an_entry_of_other_types_is_no_entry(trail: Cohort, changes: dict[str, Any]) -> None:
+    """However well its hashes fit; nothing that reads the trail stumbles over it."""
+    lines = rechained(trail.entries(), 2, **changes)
+    (trail.out / "audit.jsonl").write_bytes(b"".join(lines))
+    run = json.loads((trail.out / "run.json").read_bytes())
+    run["audit"]["last_sha256"] = entry_of(lines[-1])["sha256"]
+    (trail.out / "run.json").write_text(json.dumps(run))
+    assert "Line 3 is no entry." in check_output_trail(trail.out).faults
+    assert not verify_output(trail.out, inputs=trail.inputs, only_hashes=True).clean
+
+
+def test_a_run_file_that_cannot_be_parsed_is_told(trail: Cohort) -> None:
+    """As one that is not there, however deep it is nested."""
+    (trail.out / "run.json").write_text("[" * 100_000)
+    (fault,) = check_output_trail(trail.out).faults
+    assert "run.json is missing or unreadable" in fault
+
+
 def test_a_run_file_without_the_head_is_told(trail: Cohort) -> None:
     """Length and last hash are what shows a cut tail."""
     run = json.loads((trail.out / "run.json").read_bytes())

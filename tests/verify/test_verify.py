@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shutil
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from volstrat.errors import UsageError
 from volstrat.io.output import write_atomically
 from volstrat.io.protocol_files import load_protocol
 from volstrat.record import record_bytes
-from volstrat.verify import verify_output
+from volstrat.verify import lock_output, verify_output
 from volstrat.verify.changelog import changes_since
 from volstrat.verify.steps import STEPS, record_differences
 
@@ -77,6 +78,29 @@ def test_an_untouched_cohort_is_clean(cohort: Cohort, only_hashes: bool) -> None
     last = json.loads(cohort.entries()[-1])
     assert (last["event"], last["detail"]["clean"]) == ("verified", True)
     assert verified(cohort, only_hashes=True).clean  # the head in run.json followed
+
+
+def test_subjects_that_left_in_an_earlier_run_are_no_fault(cohort: Cohort) -> None:
+    """Their folders are left alone by every later run too; the trail says that they left."""
+    shutil.rmtree(cohort.inputs / BROKEN)
+    protocol = load_protocol(cohort.protocol)
+    for _ in range(2):  # the first reports it, the second has nothing to report
+        run_cohort(cohort.inputs, cohort.out, protocol, workers=1)
+    assert (cohort.out / BROKEN / "case.json").exists()
+    assert verified(cohort, only_hashes=True).clean
+    assert verified(cohort).clean
+    lock_output(cohort.out)
+
+
+def test_names_that_the_table_escapes_are_no_fault(cohort: Cohort) -> None:
+    """A line break in a name is an escape in cohort.csv; record and folder are that subject's still."""
+    for name in ("a\nb", "tab\there"):
+        shutil.copytree(cohort.inputs / FIRST, cohort.inputs / name)
+    run_cohort(cohort.inputs, cohort.out, load_protocol(cohort.protocol), workers=1)
+    assert verified(cohort, only_hashes=True).clean
+    (cohort.out / "a%0Ab" / "case.json").unlink()
+    (fault,) = [fault for fault in verified(cohort, only_hashes=True).files if fault.kind == "missing"]
+    assert fault.path == r"a\nb"
 
 
 def test_verifying_leaves_no_trace_but_in_the_trail(cohort: Cohort) -> None:
@@ -246,6 +270,21 @@ def test_a_subject_that_is_gone_or_new_is_named(cohort: Cohort) -> None:
         pytest.param(
             lambda out: (out / FIRST / ".receipt.json").unlink(),
             f"{FIRST}/.receipt.json", "missing", id="no-receipt",
+        ),
+        pytest.param(
+            lambda out: (out / FIRST).rename(out / "S98"), "S98/case.json", "extra", id="folder-renamed"
+        ),
+        pytest.param(
+            lambda out: (out / FIRST / "case.json").write_text(f'{{"subject": "{FIRST}"}}'),
+            f"{FIRST}/case.json", "altered", id="no-case-record",
+        ),
+        pytest.param(
+            lambda out: (out / FIRST / "case.json").write_text("[" * 100_000),
+            f"{FIRST}/case.json", "altered", id="nested",
+        ),
+        pytest.param(
+            lambda out: ((out / FIRST / "case.json").unlink(), (out / FIRST / "case.json").mkdir()),
+            f"{FIRST}/case.json", "altered", id="folder-for-record",
         ),
         pytest.param(lambda out: (out / "index.html").unlink(), "index.html", "missing", id="no-page"),
     ],

@@ -78,8 +78,14 @@ def case(
     from volstrat.case import run_case
     from volstrat.cli.tables import case_table
     from volstrat.io.output import folder_name, write_atomically
+    from volstrat.io.seal import refuse_sealed
     from volstrat.record import record_bytes
 
+    if out is not None:
+        try:
+            refuse_sealed(out)
+        except VolstratError as error:
+            _fail(error)
     record = run_case(folder, _load(protocol_file), lesions=lesions)
     data = record_bytes(record)
     if out is not None:

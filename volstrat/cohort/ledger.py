@@ -8,7 +8,7 @@ written by the process that wrote the record: losing the ledger, or the parent, 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,19 +61,33 @@ class Ledger:
     reserved : frozenset of str
         Folded names that no subject's folder may have.
     fresh : bool
-        Begin with an empty one.
+        Begin with a new one, which knows of the old one only who was in it.
     """
 
     def __init__(self, out: Path, *, reserved: frozenset[str], fresh: bool = False) -> None:
         self._path = out / STATE_FOLDER / "ledger.sqlite"
         self._reserved = reserved
         with self._told():
+            met = self._met_before() if fresh else []
             if fresh:
                 for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-journal"):
                     self._path.with_name(name).unlink(missing_ok=True)
             self._db = sqlite3.connect(self._path, isolation_level=None)
             self._open()
+            self._db.executemany(
+                "INSERT INTO cohort_case (location, subject, folded, folder, run, done)"
+                " VALUES (?, ?, ?, ?, 0, 0)",
+                met,
+            )
         self.run = self._begin()
+
+    def _met_before(self) -> list[tuple[str, str, str, str]]:
+        """Return the cases of the ledger that is given up, so that those that are gone are still reported."""
+        if not self._path.exists():
+            return []
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(self._path)) as db:
+            return db.execute("SELECT location, subject, folded, folder FROM cohort_case").fetchall()
+        return []
 
     def _open(self) -> None:
         # The lock already keeps others out; without shared memory, a WAL works on network disks too.

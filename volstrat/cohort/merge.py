@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from volstrat.cohort.folders import marked_name
 from volstrat.cohort.progress import Progress
 from volstrat.cohort.run import CohortResult, finish, open_ledger
-from volstrat.cohort.run_file import RunFile, read_run_file
+from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
 from volstrat.cohort.tasks import Receipt
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError, UsageError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from volstrat.cohort.ledger import Ledger
 
 _SUBJECTS_AT_ONCE = 5000
+_ALIKE = {"protocol": "protocol", "environment": "program or libraries", "lesions": "lesion table"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,8 @@ def merge_cohorts(
     Raises
     ------
     UsageError
-        If an output is unfinished or missing, was made by another protocol or version, or is ``out`` itself.
+        If an output is unfinished, missing or altered, was made by another protocol or version (a shard: with
+        another lesion table), or is ``out`` itself.
     OutputError
         If ``out`` cannot be written.
     """
@@ -66,16 +68,24 @@ def merge_cohorts(
     _check_alike(parts)
     _check_complete(parts)
     protocol = _protocol_of(parts[0])
-    told = {"input_root": None, "merged": [str(p.folder.resolve()) for p in parts], "shard": None}
+    tables = {part.run.get("lesions") for part in parts}
+    told = {
+        "input_root": None,
+        "merged": [str(part.folder.resolve()) for part in parts],
+        "lesions": tables.pop() if len(tables) == 1 else None,
+        "shard": None,
+    }
     with output_lock(out), open_ledger(out, out) as ledger:
         run = RunFile(out, event="merge", told=told, protocol=protocol)
         progress = Progress()
         for part, name in zip(parts, _names(parts), strict=True):
+            hashes = []
             for subject in _subjects(part.folder):
-                _take_over(part, name, subject, ledger, out)
+                hashes.append((subject, _take_over(part, name, subject, ledger, out)))
                 progress.done += 1
                 progress.found = progress.done
                 on_progress(progress)
+            _check_records(part, hashes)
             ledger.commit()
         return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
 
@@ -101,15 +111,17 @@ def _check_alike(parts: Sequence[_Part]) -> None:
         if part.folder.resolve() in {other.folder.resolve() for other in parts[:n]}:
             msg = f"{part.folder}: is named twice."
             raise UsageError(msg)
-        for what, key in (("protocol", "protocol"), ("program or libraries", "environment")):
-            if _without_place(first.run[key]) != _without_place(part.run[key]):
+        alike = ["protocol", "environment", *(("lesions",) if part.run.get("shard") else ())]
+        for key in alike:
+            if _without_place(first.run.get(key)) != _without_place(part.run.get(key)):
+                what = _ALIKE[key]
                 msg = f"{part.folder}: was made with another {what} than {first.folder}."
                 raise UsageError(msg, hint="Run one of them again, then merge.")
 
 
-def _without_place(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run says of its protocol or program, but for where the protocol's file lay."""
-    return {key: value for key, value in told.items() if key != "source"}
+def _without_place(told: Mapping[str, Any] | str | None) -> object:
+    """Return what a run says of its protocol, program or tables, but for where the protocol's file lay."""
+    return {k: v for k, v in told.items() if k != "source"} if isinstance(told, dict) else told
 
 
 def _check_complete(parts: Sequence[_Part]) -> None:
@@ -164,13 +176,22 @@ def _subjects(folder: Path) -> Iterator[str]:
         raise UsageError(msg, hint="Run its batch again.") from error
 
 
-def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) -> None:
-    """Copy a subject's folder and note what it holds."""
+def _check_records(part: _Part, hashes: list[tuple[str, str]]) -> None:
+    """Refuse an output whose records are not, byte for byte, those that its run hashed at its end."""
+    told = part.run.get("records_sha256")
+    if told is not None and records_sha256(hashes) != told:
+        msg = f"{part.folder}: its records are not those that its run wrote."
+        raise UsageError(msg, hint="`volstrat verify` names them; run its batch again, then merge.")
+
+
+def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) -> str:
+    """Copy a subject's folder, note what it holds, and return the hash of its record."""
     location = f"{name}: {subject}"
     source, data = _record_of(part, subject)
+    sha256 = hashlib.sha256(data).hexdigest()
     folder = ledger.offer(location, subject)
     if folder is None:
-        return
+        return sha256
     target = out / folder
     try:
         if (target / RECORD).exists():
@@ -191,10 +212,11 @@ def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) 
             status=record["status"],
             stratum=record["stratum"],
             inputs_sha256="",
-            record_sha256=hashlib.sha256(data).hexdigest(),
+            record_sha256=sha256,
             version=record["environment"]["volstrat"],
         )
     )
+    return sha256
 
 
 def _record_of(part: _Part, subject: str) -> tuple[Path, bytes]:

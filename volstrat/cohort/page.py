@@ -81,11 +81,18 @@ class IndexPage:
             row.update(
                 total=volumes["total_tumour_ml"],
                 resectable=volumes["resectable_tumour_ml"],
-                percent=predicates["stratum_1"]["percent"],
+                percent=_marked(predicates["stratum_1"]["percent"], volumes["resectable_fraction"]),
                 low=low,
                 high=high,
                 avid=volumes["fdg_avid_ml"],
-                avidPercent=predicates["stratum_2"]["percent"],
+                avidPercent=_marked(
+                    predicates["stratum_2"]["percent"],
+                    volumes[
+                        "fdg_avid_resectable_ml"
+                        if predicates["stratum_2"]["unit"] == "pet"
+                        else "resectable_fraction"
+                    ],
+                ),
                 lesions=len(record["lesions"]),
             )
         self._write(("" if self._first else ",") + "\n" + _script_json(list(row.values())))
@@ -136,6 +143,11 @@ def _remarks(record: CaseRecord) -> str | None:
         return str(record["error"]["message"])
     codes = [f["code"] for f in record["findings"] if f["severity"] in {"blocking", "review"}]
     return ", ".join(dict.fromkeys(codes)) or None
+
+
+def _marked(percent: float | None, known: float | None) -> float | None:
+    """Return a share, or None where nothing is marked: its lower bound, 0, would read as "none of it"."""
+    return None if known is None else percent
 
 
 def _interval(record: CaseRecord) -> tuple[float | None, float | None]:

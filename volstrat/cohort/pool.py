@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,19 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+@contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Let no process that is started meanwhile ever see Ctrl-C: that is the parent's, which ends them all."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # which lets the signal through again when it starts its own process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(context: WorkerContext, memory_bytes: int, parent: int) -> None:
     import resource
 
@@ -99,12 +113,13 @@ class _Worker:
 
         from pebble import ProcessPool
 
+        self.task = task
         if self._pool is None:
             self._pool = ProcessPool(
                 max_workers=1, initializer=_start_worker, initargs=self._start, context=get_context("spawn")
             )
-        self.task = task
-        self.future = self._pool.schedule(_do_task, args=(task,), timeout=self._seconds)
+        with _interrupt_held():  # the first subject starts the process
+            self.future = self._pool.schedule(_do_task, args=(task,), timeout=self._seconds)
 
     def take(self) -> tuple[Task, Receipt | BaseException]:
         """Return the subject that is done, and its receipt or what ended it."""
@@ -191,7 +206,8 @@ class LocalRunner:
     def _run(
         self, take: TakeTask, ended: Callable[[], bool], *, workers: int, memory_bytes: int
     ) -> Iterator[tuple[Task, Receipt | BaseException] | None]:
-        idle = [_Worker(self._context, self._limits, memory_bytes) for _ in range(workers)]
+        every = [_Worker(self._context, self._limits, memory_bytes) for _ in range(workers)]
+        idle = [*every]
         busy: list[_Worker] = []
         vain = _Vain()
         try:
@@ -212,7 +228,7 @@ class LocalRunner:
                     yield self._checked(worker.take(), vain)
                 yield None
         finally:
-            for worker in (*busy, *idle):
+            for worker in every:  # one that Ctrl-C met while it was given a subject is in neither list
                 worker.stop()
 
     def _checked(

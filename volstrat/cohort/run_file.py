@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import getpass
 import hashlib
 import json
@@ -12,7 +13,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from volstrat.io.audit import append_entry
+from volstrat.cohort.tasks import one_line
+from volstrat.errors import InputFileError
+from volstrat.io.audit import append_entry, read_trail
 from volstrat.io.output import write_atomically
 from volstrat.record import environment
 
@@ -36,9 +39,32 @@ def read_run_file(out: Path) -> dict[str, Any] | None:
     """Return what the last run into a folder said of itself; None where there is nothing readable."""
     try:
         found = json.loads((out / RUN_FILE).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.get("schema") == _SCHEMA else None
+
+
+def listed_subjects(out: Path) -> set[str] | None:
+    """Return the subjects as ``cohort.csv`` writes them, in one line; None where there is no such table."""
+    try:
+        with (out / "cohort.csv").open(encoding="utf-8", newline="") as stream:
+            return {row["subject"] for row in csv.DictReader(stream)}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error):
+        return None
+
+
+def removed_subjects(out: Path, run: Mapping[str, Any] | None) -> set[str]:
+    """Return the subjects that left a cohort in any run and have not come back.
+
+    Their folders are still there. A run reports them once; the trail has what all runs reported.
+    """
+    told = [(run or {}).get("removed")]
+    with suppress(InputFileError):
+        entries = [entry for entry in read_trail(out / TRAIL) if entry is not None]
+        told += [e["detail"].get("removed") for e in entries if e["event"].endswith("_finished")]
+    listed = listed_subjects(out) or set()
+    subjects = {str(subject) for names in told for subject in names or ()}
+    return {subject for subject in subjects if one_line(subject) not in listed}
 
 
 def records_sha256(records: Iterable[tuple[str, str]]) -> str:

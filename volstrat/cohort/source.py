@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from volstrat.cohort.manifest import Manifest
+from volstrat.cohort.run_file import RUN_FILE
 from volstrat.cohort.tasks import location_of, plain_text
 from volstrat.errors import UsageError, VolstratError
-from volstrat.io.discovery import iter_case_folders, subject_of
+from volstrat.io.discovery import holds_case_files, is_case_folder, iter_case_folders, subject_of
+from volstrat.io.output import STATE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +67,7 @@ def _listed(manifest: Manifest) -> Iterator[FoundCase]:
 
 
 def check_places(source: Path, out: Path) -> None:
-    """Refuse an output that is the input, or that would be written into a file.
+    """Refuse an output that is the input or a file, or that holds cases of the input.
 
     Raises
     ------
@@ -80,6 +82,13 @@ def check_places(source: Path, out: Path) -> None:
         raise UsageError(msg, hint="Name another folder with -o.")
     if out.exists() and not out.is_dir():
         msg = f"{out}: is a file; results go into a folder."
+        raise UsageError(msg, hint="Name another folder with -o.")
+    is_output = (out / STATE_FOLDER).exists() or (out / RUN_FILE).exists()
+    if not out.is_dir() or is_output:
+        return
+    inside = out.resolve().is_relative_to(inputs.resolve())
+    if holds_case_files(out) if inside else is_case_folder(out):
+        msg = f"{out}: holds a case; an output is never walked, so what it holds would be passed over."
         raise UsageError(msg, hint="Name another folder with -o.")
 
 

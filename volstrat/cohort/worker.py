@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
-from volstrat.errors import InputChangedError, VolstratError
+from volstrat.errors import InputChangedError, OutputError, VolstratError
 from volstrat.io.discovery import find_sources
 from volstrat.io.fingerprint import Fingerprint, take_fingerprint
 from volstrat.io.output import write_atomically
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 RECORD = "case.json"
 RECEIPT = ".receipt.json"
+REPORTS = ("report.html", "report.pdf")
+"""What may stand beside a record, made of it: another record takes them away."""
+
 _SCHEMA = "volstrat.receipt/1"
 _READS = 2
 
@@ -116,8 +119,8 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
     ------
     OutputError
     """
-    _tidy(task.target)
     data = record_bytes(_without_surrogates(record))
+    _tidy(task.target, data)
     receipt = Receipt(
         location=task.location,
         subject=record["subject"],
@@ -143,11 +146,29 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
     return receipt
 
 
-def _tidy(target: Path) -> None:
-    """Remove what a killed worker left unfinished; nothing else ends so."""
+def _tidy(target: Path, record: bytes) -> None:
+    """Remove what a killed worker left unfinished (nothing else ends so), and reports of another record.
+
+    Raises
+    ------
+    OutputError
+        If a report cannot be removed: it would show an old verdict beside the new one.
+    """
     with suppress(OSError):
         for name in target.glob(".*.part"):
             name.unlink(missing_ok=True)
+    reports = [target / name for name in REPORTS if (target / name).exists()]
+    try:
+        if reports and (target / RECORD).read_bytes() == record:
+            return
+    except OSError:
+        pass
+    try:
+        for path in reports:
+            path.unlink()
+    except OSError as error:
+        msg = f"{path}: shows another result and cannot be removed ({error.strerror})."
+        raise OutputError(msg, hint="Check the folder's permissions.") from error
 
 
 def _standing_receipt(task: Task, inputs: Fingerprint, protocol: LoadedProtocol) -> Receipt | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from volstrat.case import assess_case
-from volstrat.compare.readings import open_readings
+from volstrat.compare.readings import check_place, open_readings
 from volstrat.core.alignment import align_masks
 from volstrat.core.consensus import FEWEST_READINGS, majority
 from volstrat.core.lesions import TumourEntry, find_lesions
@@ -21,12 +21,13 @@ from volstrat.core.marks import PARTIAL, Marking
 from volstrat.core.mask import Mask
 from volstrat.core.protocol import reaches_percent
 from volstrat.core.runs import LabelRuns, VoxelRuns, expand
-from volstrat.errors import CaseError, VolstratError
+from volstrat.errors import CaseError, OutputError, UsageError, VolstratError
+from volstrat.io.discovery import is_case_folder
 from volstrat.io.lesion_table import COLUMNS
 from volstrat.io.output import folder_name, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from volstrat.io.protocol_files import LoadedProtocol
 
 Method = Literal["majority", "staple"]
+_SUMMARY = "consensus.json"
+_FILES = ("tumour.nii.gz", "fdg_avid.nii.gz", "lesions.csv", _SUMMARY)
 _MARGIN_VOXELS = 5
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -86,26 +89,56 @@ def write_consensus(
     Raises
     ------
     UsageError
-        If there are fewer than three readings.
+        If there are fewer than three readings, or a case that no consensus made would be written over.
     OutputError
         If a file cannot be written.
     """
     if len(paths) < FEWEST_READINGS:
         majority([VoxelRuns.empty()] * len(paths))  # raises, and says why two cannot decide
     readings = open_readings(paths, protocol=protocol, lesions=lesions)
+    check_place(out, paths)
+    subjects = sorted({s for r in readings for s in r.subjects})
+    for subject in subjects:
+        _check_folder(out / folder_name(subject), paths)
     written, failed = [], []
-    for subject in sorted({s for r in readings for s in r.subjects}):
+    for subject in subjects:
+        target = out / folder_name(subject)
         try:
             files = _consensus_of(subject, readings, method)
         except VolstratError as error:
+            _clear(target, keep=())
             failed.append((subject, str(error)))
             each(subject, str(error))
             continue
+        _clear(target, keep=files)
         for name, data in files.items():
-            write_atomically(out / folder_name(subject) / name, data)
+            write_atomically(target / name, data)
         written.append(subject)
         each(subject, "")
     return ConsensusResult(written=tuple(written), failed=tuple(failed))
+
+
+def _check_folder(folder: Path, paths: Sequence[Path]) -> None:
+    """Refuse a folder that holds a case which no consensus made: a reader's masks are never written over."""
+    if not folder.is_dir():
+        return
+    is_read = any(path.resolve().is_relative_to(folder.resolve()) for path in paths)
+    if is_read or (is_case_folder(folder) and not (folder / _SUMMARY).exists()):
+        msg = f"{folder}: holds a case that no consensus made; it would be written over."
+        raise UsageError(msg, hint="Name another folder with -o.")
+
+
+def _clear(folder: Path, *, keep: Collection[str]) -> None:
+    """Remove what an earlier consensus left and this one does not write: it would stand beside it."""
+    if not (folder / _SUMMARY).exists():
+        return
+    try:
+        for name in _FILES:
+            if name not in keep:
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        msg = f"{folder}: an earlier consensus cannot be removed ({error.strerror})."
+        raise OutputError(msg, hint="Check the folder's permissions.") from error
 
 
 def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) -> dict[str, bytes]:
@@ -139,7 +172,7 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
     if avid is not None:
         files["fdg_avid.nii.gz"] = nifti_bytes(avid[0], avid[1])
         summary["fdg_avid"] = avid[2]
-    files["consensus.json"] = (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()
+    files[_SUMMARY] = (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()
     return files
 
 

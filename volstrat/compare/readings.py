@@ -10,14 +10,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from volstrat.cohort.run_file import read_run_file
+from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.errors import ProtocolError, UsageError, VolstratError
 from volstrat.io.case_file import CaseSources, RoleEntry
 from volstrat.io.dicom.grouping import is_one_subject
-from volstrat.io.discovery import CASE_FILE, find_sources, holds_case, iter_case_folders, subject_of
+from volstrat.io.discovery import (
+    CASE_FILE,
+    find_sources,
+    holds_case,
+    is_case_folder,
+    iter_case_folders,
+    subject_of,
+)
 from volstrat.io.output import STATE_FOLDER
 from volstrat.io.protocol_files import LoadedProtocol, load_protocol, parse_protocol
+from volstrat.io.seal import refuse_sealed
 from volstrat.io.volumes import volume_format
 
 if TYPE_CHECKING:
@@ -145,6 +153,22 @@ def open_readings(
         for path, name, table in zip(paths, string.ascii_uppercase, tables, strict=False)
     ]
     return tuple(_of_one_subject(found))
+
+
+def check_place(out: Path, paths: Sequence[Path]) -> None:
+    """Refuse an output folder that holds what is read, or what nobody may change.
+
+    Raises
+    ------
+    UsageError
+    """
+    refuse_sealed(out)
+    if out.resolve() in {path.resolve() for path in paths} or (out / RUN_FILE).exists():
+        msg = f"{out}: holds a reading; what is made of readings needs a folder of its own."
+        raise UsageError(msg, hint="Name another folder with -o.")
+    if out.is_dir() and is_case_folder(out):
+        msg = f"{out}: is a case folder; as an output it would never be read as a case again."
+        raise UsageError(msg, hint="Name another folder with -o.")
 
 
 def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) -> ReadingSet:
@@ -277,9 +301,15 @@ def cases_below(root: Path, out: Path, *, lesions: str | None) -> dict[str, Subj
 def _cohort_output(path: Path, name: str, run: Mapping[str, Any], protocol: LoadedProtocol) -> ReadingSet:
     told = run.get("protocol") or {}
     known = protocol_of_run(run)
+    if run.get("finished_at") is None:
+        msg = f"{path}: its run has not come to its end."
+        raise UsageError(msg, hint="Run its batch again; what is done will be skipped.")
     cases = cohort_cases(path, run) if known is not None else {}
     subjects = {}
+    gone = removed_subjects(path, run)
     for reading in _records(path):
+        if reading.subject in gone:
+            continue
         case = cases.get(reading.subject)
         subjects[reading.subject] = (
             reading if case is None else replace(case, record=reading.record, problem=reading.problem)

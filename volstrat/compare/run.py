@@ -22,10 +22,9 @@ from volstrat.compare.output import (
 )
 from volstrat.compare.page import AgreementPage
 from volstrat.compare.pair import Settings
-from volstrat.compare.readings import open_readings
+from volstrat.compare.readings import check_place, open_readings
 from volstrat.compare.subject import compare_subject
 from volstrat.core.findings import Finding
-from volstrat.errors import UsageError
 from volstrat.io.lock import output_lock
 from volstrat.io.output import STATE_FOLDER
 from volstrat.io.staged import StagedFiles
@@ -97,9 +96,7 @@ def compare_readings(
     settings = settings or Settings()
     readings = open_readings(paths, protocol=protocol, lesions=lesions)
     subjects = sorted({subject for reading in readings for subject in reading.subjects})
-    if out.resolve() in {path.resolve() for path in paths} or (out / "run.json").exists():
-        msg = f"{out}: holds a reading; a comparison needs a folder of its own."
-        raise UsageError(msg, hint="Name another folder with -o.")
+    check_place(out, paths)
     findings = tuple(_findings(readings, subjects))
     cohort = CohortAgreement([r.name for r in readings])
     items: list[dict[str, Any]] = []

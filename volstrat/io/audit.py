@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 NO_ENTRY = "0" * 64
 """What the first entry gives as ``previous_sha256``."""
 
-_KEYS = {"entry", "recorded_at", "event", "detail", "previous_sha256", "sha256"}
+_KINDS = {
+    "entry": int,
+    "recorded_at": str,
+    "event": str,
+    "detail": dict,
+    "previous_sha256": str,
+    "sha256": str,
+}
 _TAIL_BYTES = 65536
 
 
@@ -154,7 +161,9 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    whole = isinstance(entry, dict) and set(entry) == _KEYS and isinstance(entry["entry"], int)
+    if not isinstance(entry, dict) or set(entry) != set(_KINDS):
+        return None
+    whole = all(isinstance(entry[key], kind) for key, kind in _KINDS.items())
     return entry if whole and _line(entry) == line else None
 
 

@@ -64,6 +64,20 @@ def holds_case(folder: Path) -> bool:
         return any(_tells_case(Path(e.path)) for e in entries)
 
 
+def is_case_folder(folder: Path) -> bool:
+    """Tell whether a folder is itself a case: what lies directly in it says so."""
+    try:
+        return holds_case(folder) or _is_dicom_case(folder, (), is_root=True)
+    except OSError:
+        return False
+
+
+def holds_case_files(folder: Path) -> bool:
+    """Tell whether a folder holds a role file or DICOM, at any depth."""
+    files = (parent / name for parent, names in files_below(folder) for name in names)
+    return any(_tells_case(path) or looks_like_dicom(path) for path in files)
+
+
 def _tells_case(path: Path) -> bool:
     return path.name.lower() == CASE_FILE or (role_of(path) is not None and not path.is_dir())
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.sig"
+_RUN = "run.json"
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 
@@ -28,14 +29,16 @@ def is_sealed(out: Path) -> bool:
 
 
 def refuse_sealed(out: Path) -> None:
-    """Refuse to write into a sealed output.
+    """Refuse to write into a sealed output, or into a folder that lies in one.
 
     Raises
     ------
     UsageError
     """
-    if is_sealed(out):
-        msg = f"{out}: has been sealed with `volstrat lock`; nothing may be written into it."
+    inside = (folder for folder in out.resolve().parents if is_sealed(folder) and (folder / _RUN).is_file())
+    sealed = out if is_sealed(out) else next(inside, None)
+    if sealed is not None:
+        msg = f"{sealed}: has been sealed with `volstrat lock`; nothing may be written into it."
         raise UsageError(msg, hint="Name another folder with -o.")
 
 

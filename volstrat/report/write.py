@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case import assess_case
+from volstrat.cohort.run_file import removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.errors import UsageError, VolstratError
 from volstrat.io.discovery import find_sources
 from volstrat.io.output import folder_name, write_atomically
+from volstrat.io.seal import refuse_sealed
 from volstrat.record import SCHEMA_ID, failure_record, record_bytes
 from volstrat.report.key_slices import draw_pictures
 from volstrat.report.page import report_html, report_pdf
@@ -106,6 +108,7 @@ def report_case(
     UsageError, OutputError
         As `write_report`.
     """
+    refuse_sealed(out)
     subject = folder.resolve().name or "case"
     result: CaseResult | CaseRecord
     try:
@@ -152,13 +155,17 @@ def report_cohort(
     UsageError
         If there is no record.
     """
+    refuse_sealed(target)
     run = _run_file(out)
+    gone = removed_subjects(out, run)
     cases = _cases(inputs if inputs is not None else _input_root(run), out)
     table = lesions if lesions is not None else run.get("lesions")
     written = []
     for path in _record_files(out):
         data = _read_bytes(path)
         record = _record(data, path)
+        if record["subject"] in gone:
+            continue
         files = _files(target / path.parent.name, pdf=pdf)
         done = WrittenReport(subject=record["subject"], status=record["status"], files=files)
         if not _stands(files, data):

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from volstrat.cohort.folders import OWN_FILES
-from volstrat.cohort.run_file import RUN_FILE, TRAIL, read_run_file, records_sha256
-from volstrat.cohort.worker import RECEIPT, RECORD
+from volstrat.cohort.folders import OWN_FILES, marked_name
+from volstrat.cohort.run_file import (
+    RUN_FILE,
+    TRAIL,
+    listed_subjects,
+    read_run_file,
+    records_sha256,
+    removed_subjects,
+)
+from volstrat.cohort.tasks import one_line
+from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS
 from volstrat.errors import InputFileError
 from volstrat.io.audit import TrailHead, check_trail, read_trail
-from volstrat.io.output import STATE_FOLDER
+from volstrat.io.output import STATE_FOLDER, folder_name
 from volstrat.io.seal import MANIFEST, SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-COMPANIONS = frozenset({RECORD, RECEIPT, "report.html", "report.pdf"})
+COMPANIONS = frozenset({RECORD, RECEIPT, *REPORTS})
 """What a subject's folder may hold."""
 
 _OWN = {*OWN_FILES, STATE_FOLDER, MANIFEST, SIGNATURE}
@@ -116,10 +123,11 @@ def _run_file_faults(run: Mapping[str, Any], entries: list[dict[str, Any] | None
             wanted = dict(entry["detail"])
         elif entry is not None and entry["event"].endswith("_finished"):
             wanted |= entry["detail"]
+    told = {key for key, value in run.items() if value is not None and key != "audit"}
     return [
         f"{RUN_FILE} says other than the trail: {key}."
-        for key, value in wanted.items()
-        if key in run and run[key] != value
+        for key in [*wanted, *sorted(told - set(wanted))]
+        if key not in wanted or key not in run or run[key] != wanted[key]
     ]
 
 
@@ -147,22 +155,27 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
     receipts: dict[str, dict[str, Any]] = {}
     hashes: dict[str, str] = {}
     faults: list[FileFault] = []
-    listed = _listed_subjects(out)
-    gone = set((run or {}).get("removed") or ())
+    listed = listed_subjects(out)
+    gone = removed_subjects(out, run)
     for path in sorted(out.glob(f"*/{RECORD}")):
         name = path.relative_to(out).as_posix()
-        data = path.read_bytes()
         try:
+            data = path.read_bytes()
             record = json.loads(data)
-            subject = str(record["subject"])
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError):
+            record = None
+        if not _is_record(record):
             faults.append(FileFault(path=name, kind="altered", message=f"{name} is no case record any more."))
             continue
+        subject = record["subject"]
         if subject in gone:
             continue
-        if subject in found or (listed is not None and subject not in listed):
+        if subject in found or (listed is not None and one_line(subject) not in listed):
             faults.append(FileFault(path=name, kind="extra", message=f"{name} is of no subject of this run."))
             continue
+        if path.parent.name not in {folder_name(subject), marked_name(subject)}:
+            message = f"{name} is the record of {subject!r}, whose folder has another name."
+            faults.append(FileFault(path=name, kind="extra", message=message))
         found[subject] = (path.parent, record)
         hashes[subject] = hashlib.sha256(data).hexdigest()
         receipt = _receipt(path.parent)
@@ -172,7 +185,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
         elif run is not None:
             beside = path.with_name(RECEIPT).relative_to(out).as_posix()
             faults.append(FileFault(path=beside, kind="missing", message=f"{beside} is missing."))
-    for subject in sorted((listed or set()) - set(found)):
+    for subject in sorted((listed or set()) - {one_line(subject) for subject in found}):
         message = f"{subject!r} is in cohort.csv; its record is missing."
         faults.append(FileFault(path=subject, kind="missing", message=message))
     whole = (run or {}).get("records_sha256")
@@ -180,6 +193,19 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
         message = "The records are not those that the run wrote, though their receipts fit them."
         faults.append(FileFault(path=f"*/{RECORD}", kind="altered", message=message))
     return Records(by_subject=found, receipts=receipts, faults=tuple(faults))
+
+
+def _is_record(value: object) -> bool:
+    """Tell whether a JSON value has what is asked of a case record here."""
+    if not isinstance(value, dict) or not isinstance(value.get("subject"), str):
+        return False
+    kinds = {"inputs": list, "findings": list, "protocol": dict, "environment": dict}
+    return (
+        all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+        and isinstance(value.get("error", ""), dict | None)
+        and {"sha256"} <= value["protocol"].keys()
+        and {"volstrat", "python", "platform", "libraries"} <= value["environment"].keys()
+    )
 
 
 def _receipt(folder: Path) -> dict[str, Any] | None:
@@ -199,15 +225,6 @@ def _against_receipt(name: str, receipt: Mapping[str, Any], sha256: str) -> Iter
             old=receipt.get("record_sha256"),
             new=sha256,
         )
-
-
-def _listed_subjects(out: Path) -> set[str] | None:
-    """Return the subjects of ``cohort.csv``; None where there is no such table."""
-    try:
-        with (out / "cohort.csv").open(encoding="utf-8", newline="") as stream:
-            return {row["subject"] for row in csv.DictReader(stream)}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error):
-        return None
 
 
 def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> list[FileFault]:
@@ -237,13 +254,13 @@ def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> 
 
 def _gone(out: Path, run: Mapping[str, Any] | None) -> set[str]:
     """Return the folders of subjects that had left the cohort: a run leaves them where they are."""
-    removed = set((run or {}).get("removed") or ())
+    removed = removed_subjects(out, run)
     found = set()
     for path in out.glob(f"*/{RECORD}"):
         try:
             if json.loads(path.read_bytes()).get("subject") in removed:
                 found.add(path.parent.name)
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             continue
     return found
 

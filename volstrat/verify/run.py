@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
-from volstrat.cohort.run_file import read_run_file, record_event
-from volstrat.errors import CaseError, OutputError, ProtocolError, UsageError
+from volstrat.cohort.run_file import TRAIL, read_run_file, record_event
+from volstrat.errors import CaseError, InputFileError, OutputError, ProtocolError, UsageError
+from volstrat.io.audit import read_trail
 from volstrat.io.lock import output_lock
 from volstrat.io.protocol_files import PACKAGED, LoadedProtocol, load_protocol, parse_protocol
 from volstrat.io.seal import MANIFEST, check_manifest, is_sealed, write_manifest
@@ -186,12 +187,25 @@ def _noted(out: Path, result: Verification) -> Verification:
 
 def _sealed_faults(out: Path, known: Sequence[FileFault]) -> Iterator[FileFault]:
     if not is_sealed(out):
+        if _was_locked(out):
+            message = f"{MANIFEST} is missing, though the trail says that the output was sealed."
+            yield FileFault(path=MANIFEST, kind="missing", message=message)
         return
     told = {fault.path for fault in known}
     for path, kind, old, new in check_manifest(out):
         if path not in told:
             message = f"{path} is not as it was sealed ({kind})."
             yield FileFault(path=path, kind=kind, message=message, old=old, new=new)  # type: ignore[arg-type]
+
+
+def _was_locked(out: Path) -> bool:
+    """Tell whether the trail's last word on it is that the output was sealed; a later run says otherwise."""
+    locked = False
+    with suppress(InputFileError):
+        for entry in read_trail(out / TRAIL):
+            if entry is not None and (entry["event"] == "locked" or entry["event"].endswith("_started")):
+                locked = entry["event"] == "locked"
+    return locked
 
 
 def _protocol_now(
