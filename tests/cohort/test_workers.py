@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import resource_tracker, spawn
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ import pytest
 from make_cohort import make_cohort
 from tests.cohort.cohorts import die_once, misbehave, results
 from tests.cohort.test_run import rows, statuses
-from volstrat.cohort import Limits
+from volstrat.cohort import Limits, pool
 from volstrat.cohort.pool import _exit_words, default_workers, machine_memory_bytes
+from volstrat.errors import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +140,22 @@ def test_killed_and_resumed(tmp_path: Path, run: Run) -> None:
     run(tmp_path / "in", tmp_path / "well")
     assert results(out) == results(tmp_path / "well")
     assert json.loads((out / "run.json").read_bytes())["audit"]["length"] == 5  # four starts, one end
+
+
+def test_workers_that_never_start_end_the_run_with_a_sentence(
+    cohort: Path, tmp_path: Path, run_apart: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Python that ends at once, before it takes a subject: no waiting for ever, no subject that failed."""
+    resource_tracker.ensure_running()  # it is started by the same program
+    monkeypatch.setattr(pool, "_LONGEST_START_SECONDS", 2.0)
+    own = spawn.get_executable()
+    spawn.set_executable("/bin/false")
+    try:
+        with pytest.raises(WorkerLostError, match="No worker process would start in 2 seconds"):
+            run_apart(cohort, tmp_path / "out", workers=2)
+    finally:
+        spawn.set_executable(own)
+    assert not (tmp_path / "out" / "cohort.csv").exists()
 
 
 def test_what_a_process_says_by_ending() -> None:

@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _TURN_SECONDS = 0.2
 _MEMORY_SHARE = 0.9
 _MOST_STARTS_IN_VAIN = 5
+_LONGEST_START_SECONDS = 120.0
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 _context: WorkerContext | None = None
@@ -106,6 +108,7 @@ class _Worker:
         self._pool: Any = None
         self.task: Task | None = None
         self.future: Future[Receipt] | None = None
+        self._given_at = 0.0
 
     def give(self, task: Task) -> None:
         """Start a subject."""
@@ -114,12 +117,19 @@ class _Worker:
         from pebble import ProcessPool
 
         self.task = task
+        self._given_at = time.monotonic()
         if self._pool is None:
             self._pool = ProcessPool(
                 max_workers=1, initializer=_start_worker, initargs=self._start, context=get_context("spawn")
             )
         with _interrupt_held():  # the first subject starts the process
             self.future = self._pool.schedule(_do_task, args=(task,), timeout=self._seconds)
+
+    @property
+    def starts_in_vain(self) -> bool:
+        """Whether no process took the subject in all this time: the pool tries for ever."""
+        late = time.monotonic() - self._given_at > _LONGEST_START_SECONDS
+        return late and self.future is not None and not (self.future.running() or self.future.done())
 
     def take(self) -> tuple[Task, Receipt | BaseException]:
         """Return the subject that is done, and its receipt or what ended it."""
@@ -226,6 +236,10 @@ class LocalRunner:
                     busy.remove(worker)
                     idle.append(worker)
                     yield self._checked(worker.take(), vain)
+                if any(worker.starts_in_vain for worker in busy):
+                    msg = f"No worker process would start in {_LONGEST_START_SECONDS:g} seconds."
+                    hint = f"Can {sys.executable} be started here by this user? Is there enough memory?"
+                    raise WorkerLostError(msg, hint=hint)
                 yield None
         finally:
             for worker in every:  # one that Ctrl-C met while it was given a subject is in neither list
