@@ -14,6 +14,7 @@ from volstrat.cli.cohort_commands import batch, merge
 from volstrat.cli.compare_commands import compare, consensus
 from volstrat.cli.report_commands import report
 from volstrat.cli.review_commands import review
+from volstrat.cli.say import say
 from volstrat.cli.verify_commands import audit, lock, verify
 from volstrat.errors import VolstratError
 
@@ -97,7 +98,7 @@ def case(
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         if record["error"] is not None:
-            click.echo(f"volstrat: {record['error']['message']} {record['error']['hint']}".rstrip(), err=True)
+            say(f"volstrat: {record['error']['message']} {record['error']['hint']}".rstrip(), err=True)
     else:
         click.echo(case_table(record))
     sys.exit(exit_code([record["status"]]))
@@ -137,7 +138,7 @@ def suv(folder: Path, as_json: bool, series: str | None) -> None:
         _fail(error)
     _show(found, as_json=as_json, table=suv_table)
     if found["error"] is not None:
-        click.echo(f"volstrat: {found['error']['message']} {found['error']['hint']}".rstrip(), err=True)
+        say(f"volstrat: {found['error']['message']} {found['error']['hint']}".rstrip(), err=True)
         sys.exit(EXIT_FAILED)
 
 
@@ -163,9 +164,7 @@ def protocol_check(file: Path) -> None:
         loaded = load_protocol(file)
     except VolstratError as error:
         _fail(error)
-    click.echo(
-        f"{file.name}: protocol {loaded.protocol.id} {loaded.protocol.version}, sha256 {loaded.sha256}."
-    )
+    say(f"{file.name}: protocol {loaded.protocol.id} {loaded.protocol.version}, sha256 {loaded.sha256}.")
 
 
 @protocol.command("schema")
@@ -200,5 +199,5 @@ def _show(found: dict[str, Any], *, as_json: bool, table: Callable[[dict[str, An
 
 def _fail(error: VolstratError) -> None:
     """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
-    click.echo(f"volstrat: {error}", err=True)
+    say(f"volstrat: {error}", err=True)
     sys.exit(EXIT_USAGE if error.code == "usage" else EXIT_FAILED)

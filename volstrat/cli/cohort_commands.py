@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volstrat.cli.say import say
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ def _told() -> Iterator[None]:
     try:
         yield
     except VolstratError as error:
-        click.echo(f"volstrat: {error}", err=True)
+        say(f"volstrat: {error}", err=True)
         sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
     except KeyboardInterrupt:
-        click.echo("volstrat: stopped. What is done is kept; run the same command again to go on.", err=True)
+        say("volstrat: stopped. What is done is kept; run the same command again to go on.", err=True)
         sys.exit(EXIT_FAILED)
 
 
@@ -142,20 +143,20 @@ def _shown() -> Iterator[Callable[[Progress], None]]:
 def _end(result: CohortResult, out: Path) -> None:
     """Name what failed and what is gone, print the counts, and leave with the exit code they amount to."""
     for subject, message in result.failures:
-        click.echo(f"{subject!r} failed: {message}", err=True)
+        say(f"{subject!r} failed: {message}", err=True)
     more = result.counts["failed"] - len(result.failures)
     if more > 0:
-        click.echo(f"... and {more} more failed; cohort.csv has them all.", err=True)
+        say(f"... and {more} more failed; cohort.csv has them all.", err=True)
     if result.removed:
         named = ", ".join(map(repr, result.removed[:10])) + (", ..." if len(result.removed) > 10 else "")
-        click.echo(
+        say(
             f"{_subjects(len(result.removed))} of earlier runs left the tables, being gone: {named}",
             err=True,
         )
     told = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in result.counts.items() if n)
     skipped = f" ({result.skipped} unchanged since an earlier run)" if result.skipped else ""
-    click.echo(f"{_subjects(result.subjects)}{skipped}: {told or 'none'}")
-    click.echo(f"{out / 'cohort.csv'}, {out / 'index.html'}")
+    say(f"{_subjects(result.subjects)}{skipped}: {told or 'none'}")
+    say(f"{out / 'cohort.csv'}, {out / 'index.html'}")
     person = result.counts["review"] + result.counts["not_assessable"]
     sys.exit(EXIT_FAILED if result.counts["failed"] else EXIT_PERSON if person else 0)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from volstrat.cli.say import say
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def compare(
             settings=Settings(
                 surface_tolerance_mm=tolerance_mm, match_distance_mm=match_mm, resample=resample
             ),
-            each=lambda subject, stake: click.echo(f"{subject}: {stake.replace('_', ' ')}", err=True),
+            each=lambda subject, stake: say(f"{subject}: {stake.replace('_', ' ')}", err=True),
         )
     except VolstratError as error:
         _fail(error)
@@ -103,25 +104,23 @@ def compare(
 
 def _show(result: ComparisonResult, out: Path) -> None:
     for finding in result.findings:
-        click.echo(f"[{finding.severity}] {finding.message}")
+        say(f"[{finding.severity}] {finding.message}")
     strata = result.cohort["strata"]
     for pair in strata["pairs"]:
         same = sum(row[n] for n, row in enumerate(pair["table"]))
-        click.echo(
+        say(
             f"{pair['a']} and {pair['b']}: {same} of {pair['subjects']} subjects in the same stratum; "
             f"kappa {_figure(pair['kappa'])}"
         )
-    click.echo(f"Gwet's AC1 {_figure(strata['ac1'])}")
+    say(f"Gwet's AC1 {_figure(strata['ac1'])}")
     for item in result.adjudication[:20]:
         told = ", ".join(f"{name} {stratum or 'none'}" for name, stratum in item["strata"].items())
         carried = f"; carried by {item['attributed_to']}" if item["attributed_to"] else ""
-        click.echo(
-            f"{item['order']:>3}. {item['subject']}: {item['stake'].replace('_', ' ')} ({told}){carried}"
-        )
+        say(f"{item['order']:>3}. {item['subject']}: {item['stake'].replace('_', ' ')} ({told}){carried}")
     if len(result.adjudication) > 20:
-        click.echo(f"     ... and {len(result.adjudication) - 20} more in adjudication.csv")
+        say(f"     ... and {len(result.adjudication) - 20} more in adjudication.csv")
     many = "s" if result.subjects != 1 else ""
-    click.echo(f"{result.subjects} subject{many}; {out / 'agreement.html'}, {out / 'agreement.json'}")
+    say(f"{result.subjects} subject{many}; {out / 'agreement.html'}, {out / 'agreement.json'}")
 
 
 def _figure(estimate: dict[str, float | str | None]) -> str:
@@ -163,8 +162,8 @@ def consensus(
     except VolstratError as error:
         _fail(error)
     for subject, problem in result.failed:
-        click.echo(f"volstrat: {subject}: no consensus. {problem}", err=True)
-    click.echo(f"{len(result.written)} subjects with a consensus, {len(result.failed)} without; {out}")
+        say(f"volstrat: {subject}: no consensus. {problem}", err=True)
+    say(f"{len(result.written)} subjects with a consensus, {len(result.failed)} without; {out}")
     if result.failed:
         sys.exit(EXIT_DIFFERS)
 
@@ -177,5 +176,5 @@ def _loaded(protocol_file: Path | None) -> LoadedProtocol | None:
 
 def _fail(error: VolstratError) -> None:
     """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
-    click.echo(f"volstrat: {error}", err=True)
+    say(f"volstrat: {error}", err=True)
     sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_DIFFERS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volstrat.cli.say import say
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
@@ -57,18 +58,18 @@ def report(
     from volstrat.io.protocol_files import load_protocol
     from volstrat.report.write import is_cohort_output, report_case, report_cohort
 
-    def say(done: WrittenReport) -> None:
-        click.echo(f"{done.subject}: {done.status} {done.files[0]}", err=True)
+    def tell(done: WrittenReport) -> None:
+        say(f"{done.subject}: {done.status} {done.files[0]}", err=True)
 
     try:
         protocol = load_protocol(protocol_file)
         if is_cohort_output(source):
-            written = report_cohort(source, out, protocol, inputs=inputs, lesions=lesions, pdf=pdf, each=say)
+            written = report_cohort(source, out, protocol, inputs=inputs, lesions=lesions, pdf=pdf, each=tell)
         else:
             written = [report_case(source, out, protocol, lesions=lesions, pdf=pdf)]
-            say(written[0])
+            tell(written[0])
     except VolstratError as error:
-        click.echo(f"volstrat: {error}", err=True)
+        say(f"volstrat: {error}", err=True)
         sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
     statuses = {done.status for done in written}
     if "failed" in statuses:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from volstrat.cli.say import say
 from volstrat.errors import VolstratError
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -57,15 +58,16 @@ def review(
             session,
             port=port,
             opened=lambda link: _open(link, browser=not no_browser),
-            say=lambda link: click.echo(f"A new link: {link}", err=True),
+            say=lambda link: say(f"A new link: {link}", err=True),
         )
     except VolstratError as error:
-        click.echo(f"volstrat: {error}", err=True)
+        say(f"volstrat: {error}", err=True)
         sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
 
 
 def _open(link: str, *, browser: bool) -> None:
-    click.echo(f"The page is open at {link}\nThe link works once, on this computer. Ctrl-C ends.", err=True)
+    say(f"The page is open at {link}", err=True)
+    say("The link works once, on this computer. Ctrl-C ends.", err=True)
     if browser:
         import webbrowser
 

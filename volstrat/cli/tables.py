@@ -6,6 +6,7 @@ import re
 import textwrap
 from typing import Any
 
+from volstrat.cli.say import printable
 from volstrat.core.findings import shown_percent
 from volstrat.report.words import liver_text
 
@@ -219,14 +220,9 @@ def _findings(findings: list[dict[str, Any]]) -> list[str]:
     return [*lines, ""]
 
 
-def _printable(text: str) -> str:
-    """Replace what could steer a terminal: names come from files."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
-
-
 def _wrapped(text: str, indent: str, *, hanging: int = 2) -> list[str]:
     lines = textwrap.wrap(
-        _KEPT_TOGETHER.sub("\N{NO-BREAK SPACE}", _printable(text)),
+        _KEPT_TOGETHER.sub("\N{NO-BREAK SPACE}", printable(text)),
         WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + " " * hanging,
@@ -270,7 +266,7 @@ def _inspection_lines(found: dict[str, Any], *, most_segments: int) -> list[str]
 
 def _segments(segments: list[dict[str, Any]], most: int) -> list[str]:
     lines = [
-        f"{'':<12}{s['number']:>5}  {_printable(s['name'] or '-'):<36.36}{s['voxels']:>12} voxels"
+        f"{'':<12}{s['number']:>5}  {printable(s['name'] or '-'):<36.36}{s['voxels']:>12} voxels"
         for s in segments[:most]
     ]
     if len(segments) > most:
@@ -336,7 +332,7 @@ def suv_table(found: dict[str, Any]) -> str:
         f"Uptake            {_minutes(found['uptake_minutes'])}",
         "",
         "Read from",
-        *(_printable(f"  {s['attribute']} {s['tag']}: {s['value']}")[:WIDTH] for s in found["sources"]),
+        *(printable(f"  {s['attribute']} {s['tag']}: {s['value']}")[:WIDTH] for s in found["sources"]),
         "",
     ]
     return "\n".join([*lines, *_findings(found["findings"])]).rstrip()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from volstrat.cli.say import say
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
@@ -81,43 +82,41 @@ def verify(
 
 def _show(result: Verification) -> None:
     how = "hashes compared, nothing measured" if result.only_hashes else "measured again"
-    click.echo(f"{result.subjects} subject{'s' if result.subjects != 1 else ''}, {how}.")
+    say(f"{result.subjects} subject{'s' if result.subjects != 1 else ''}, {how}.")
     if result.trail is not None:
         faults = result.trail.faults
-        click.echo(f"Trail: {result.trail.head.length} entries, {'whole' if not faults else 'NOT whole'}.")
+        say(f"Trail: {result.trail.head.length} entries, {'whole' if not faults else 'NOT whole'}.")
         for text in faults:
-            click.echo(f"  {text}")
+            say(f"  {text}")
     for fault in result.files[:_MOST_SHOWN]:
-        click.echo(f"[{fault.kind}] {fault.message}")
+        say(f"[{fault.kind}] {fault.message}")
     _more(len(result.files), "files")
     for difference in result.protocol:
-        click.echo(f"Protocol: {difference.what} was {_value(difference.old)}, is {_value(difference.new)}.")
+        say(f"Protocol: {difference.what} was {_value(difference.old)}, is {_value(difference.new)}.")
     for found in result.differing[:_MOST_SHOWN]:
-        click.echo(f"{found.subject}: first differs at {_STEPS[found.first.step]}.")
+        say(f"{found.subject}: first differs at {_STEPS[found.first.step]}.")
         for difference in found.differences[:_MOST_SHOWN]:
             place = " ".join(text for text in (difference.role, difference.path) if text)
-            click.echo(
+            say(
                 f"  {_STEPS[difference.step]:<12}{f'{place}: ' if place else ''}{difference.what}: "
                 f"{_value(difference.old)} -> {_value(difference.new)}"
             )
     _more(len(result.differing), "subjects")
     if result.versions:
-        click.echo(
-            f"Records were made by volstrat {', '.join(result.versions)}. What can alter a verdict since:"
-        )
+        say(f"Records were made by volstrat {', '.join(result.versions)}. What can alter a verdict since:")
         for text in result.changes or ("nothing that the changelog names.",):
-            click.echo(f"  {text}")
+            say(f"  {text}")
     if result.sealed:
-        click.echo("The output is sealed (SHA256SUMS).")
+        say("The output is sealed (SHA256SUMS).")
     same = (
         "all hashes and versions are what they were" if result.only_hashes else "everything comes out again"
     )
-    click.echo(f"Clean: {same}." if result.clean else "DIFFERS.")
+    say(f"Clean: {same}." if result.clean else "DIFFERS.")
 
 
 def _more(count: int, what: str) -> None:
     if count > _MOST_SHOWN:
-        click.echo(f"... and {count - _MOST_SHOWN} more {what} (--json lists all).")
+        say(f"... and {count - _MOST_SHOWN} more {what} (--json lists all).")
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -143,11 +142,11 @@ def audit_show(*, out: Path, as_json: bool) -> None:
         _fail(error)
     for line, entry in enumerate(entries, start=1):
         if entry is None:
-            click.echo(f"line {line} is no entry", err=True)
+            say(f"line {line} is no entry", err=True)
         elif as_json:
             click.echo(json.dumps(entry))
         else:
-            click.echo(_entry(entry))
+            say(_entry(entry))
 
 
 def _entry(entry: dict[str, Any]) -> str:
@@ -172,9 +171,9 @@ def audit_check(*, out: Path) -> None:
         _fail(error)
     if state.faults:
         for text in state.faults:
-            click.echo(text)
+            say(text)
         sys.exit(EXIT_DIFFERS)
-    click.echo(f"{state.head.length} entries, whole; the last hashes to {state.head.last_sha256}.")
+    say(f"{state.head.length} entries, whole; the last hashes to {state.head.last_sha256}.")
 
 
 @click.command()
@@ -191,11 +190,11 @@ def lock(*, out: Path) -> None:
         files = lock_output(out)
     except VolstratError as error:
         _fail(error)
-    click.echo(f"{files} files sealed in {out / 'SHA256SUMS'}.")
-    click.echo(f"Sign it: ssh-keygen -Y sign -n volstrat -f KEY {out / 'SHA256SUMS'}")
+    say(f"{files} files sealed in {out / 'SHA256SUMS'}.")
+    say(f"Sign it: ssh-keygen -Y sign -n volstrat -f KEY {out / 'SHA256SUMS'}")
 
 
 def _fail(error: VolstratError) -> None:
     """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
-    click.echo(f"volstrat: {error}", err=True)
+    say(f"volstrat: {error}", err=True)
     sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_DIFFERS)
