@@ -27,7 +27,6 @@ from volstrat.errors import CaseError, GridMismatchError, InputFileError, Missin
 from volstrat.io.discovery import find_sources, subject_of
 from volstrat.io.entries import EntryReader, PetRead, pet_findings
 from volstrat.io.lesion_table import read_bytes, read_lesion_table
-from volstrat.io.side_by_side import map_side_by_side
 from volstrat.record import CaseRecord, failure_record, success_record
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from volstrat.io.volumes import MaskRead
 
 _SHARED_GRID = ("tumour", "resectable", "liver", "remnant")
-_READ_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -277,16 +275,12 @@ def _key(read: _ReadEntry, n: int) -> str:
 
 
 def _read_masks(sources: CaseSources, reader: EntryReader) -> list[_ReadEntry]:
-    """Read the masks side by side; decompression releases the interpreter lock."""
+    """Read the masks one by one: threads would take the interpreter lock from each other and lose time."""
     roles = ("tumour", "resectable", "liver", "remnant", "fdg_avid", "reference")
-    wanted = [(role, entry) for role in roles for entry in sources.entries.get(role, ())]
-    streamed = [pair for pair in wanted if not reader.reads_from_dicom(pair[1])]
-    masks = map_side_by_side(lambda pair: reader.mask(*pair), streamed, at_once=_READ_AT_ONCE)
-    early = dict(zip(map(id, streamed), masks, strict=True))
-    reads = [early[id(pair)] if id(pair) in early else reader.mask(*pair) for pair in wanted]
     return [
-        _ReadEntry(role=role, entry=entry, read=read)
-        for (role, entry), read in zip(wanted, reads, strict=True)
+        _ReadEntry(role=role, entry=entry, read=reader.mask(role, entry))
+        for role in roles
+        for entry in sources.entries.get(role, ())
     ]
 
 

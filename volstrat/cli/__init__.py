@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -12,6 +13,8 @@ def main() -> None:
 
         sys.stdout.write(f"volstrat {__version__}\n")
         return
+    # No large matrix is multiplied here; threads that wait for one cost 0.1 s of processor time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from volstrat.cli.app import cli
 
     cli(prog_name="volstrat")
