@@ -155,6 +155,7 @@ class _Tallies:
         rows = (measured.rows.get(i) for i in ids)
         words = ("" if row is None else row.fdg_avidity or "" for row in rows)
         self._table = np.array([_AVIDITY_CODES[word] for word in words], dtype=np.int64)
+        self._firsts: dict[tuple[object, ...], Predicate] = {}
         self._near = None
         if measured.attribution is not None and assessment.resolved is not None:
             self._near = _AvidNear(measured.attribution, assessment.resolved)
@@ -225,9 +226,14 @@ class _Tallies:
     def _first(
         self, total: NDArray[np.int64], markings: Sequence[Marking], dismissed: frozenset[int]
     ) -> Predicate:
-        marked = replace(self._measured.marked, total_voxels=total)
-        tally = tally_stratum_1(replace(self._measured, marked=marked), markings, dismissed, self._protocol)
-        return stratum_1_predicate(tally, self._protocol)
+        key = (total.tobytes(), tuple(markings), dismissed)
+        if key not in self._firsts:
+            marked = replace(self._measured.marked, total_voxels=total)
+            tally = tally_stratum_1(
+                replace(self._measured, marked=marked), markings, dismissed, self._protocol
+            )
+            self._firsts[key] = stratum_1_predicate(tally, self._protocol)
+        return self._firsts[key]
 
     def _concluded(
         self,
@@ -322,6 +328,20 @@ class _Atoms:
         return both[0].astype(np.int64), both[1].astype(np.int64)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Surroundings:
+    """The avid voxels that may belong to a lesion, with all lesions they may belong to.
+
+    ``by_marking`` and ``lesion_voxels`` are the counts of the case less what these voxels count for.
+    """
+
+    lesion: int
+    local: NDArray[np.int64]
+    part: Attribution
+    by_marking: NDArray[np.int64]
+    lesion_voxels: NDArray[np.int64]
+
+
 class _AvidNear:
     """The avid voxels round each lesion, to count them again where its row changes."""
 
@@ -332,13 +352,25 @@ class _AvidNear:
         self._rows_of_lesion = _Buckets(attribution.row_lesion, lesions)
         self._rows_of_voxel = _Buckets(attribution.row_voxel, size)
         self._pairs_of_voxel = _Buckets(before.pair_voxel, size)
+        self._last: _Surroundings | None = None
 
     def counts(self, lesion: int, marking: NDArray[np.int64], not_avid: NDArray[np.bool_]) -> AvidCounts:
         """Return the counts with a lesion marked otherwise; -1 is a lesion without one marking."""
-        a, before = self._attribution, self._before
-        mine = sorted_unique(a.row_voxel[self._rows_of_lesion.of(np.array([lesion]))])
+        mine = sorted_unique(self._attribution.row_voxel[self._rows_of_lesion.of(np.array([lesion]))])
         if not mine.size:
-            return before.counts
+            return self._before.counts
+        if self._last is None or self._last.lesion != lesion:  # changes come lesion by lesion
+            self._last = self._around(lesion, mine)
+        near = self._last
+        words = [None if m < 0 else Marking(m) for m in marking[near.local].tolist()]
+        removed = np.flatnonzero(not_avid[near.local]).tolist()
+        after = resolve(near.part, marking=words, not_avid=removed, region_marking=(), dismissed=()).counts
+        lesion_voxels = near.lesion_voxels.copy()
+        lesion_voxels[near.local] += after.lesion_voxels
+        return AvidCounts(by_marking=near.by_marking + after.by_marking, lesion_voxels=lesion_voxels)
+
+    def _around(self, lesion: int, mine: NDArray[np.int64]) -> _Surroundings:
+        a, before = self._attribution, self._before
         rows = self._rows_of_voxel.of(mine)
         local = sorted_unique(a.row_lesion[rows])
         part = replace(
@@ -351,16 +383,17 @@ class _AvidNear:
             row_marking=a.row_marking[rows],
             row_held=a.row_held[rows],
         )
-        words = [None if m < 0 else Marking(m) for m in marking[local].tolist()]
-        removed = np.flatnonzero(not_avid[local]).tolist()
-        after = resolve(part, marking=words, not_avid=removed, region_marking=(), dismissed=()).counts
         old = before.marking[mine]
-        by_marking = before.counts.by_marking + after.by_marking
-        by_marking -= np.bincount(old[old >= 0], minlength=len(Marking))
         lesion_voxels = before.counts.lesion_voxels.copy()
         left = np.searchsorted(local, before.pair_lesion[self._pairs_of_voxel.of(mine)])
-        lesion_voxels[local] += after.lesion_voxels - np.bincount(left, minlength=local.size)
-        return AvidCounts(by_marking=by_marking, lesion_voxels=lesion_voxels)
+        lesion_voxels[local] -= np.bincount(left, minlength=local.size)
+        return _Surroundings(
+            lesion=lesion,
+            local=local,
+            part=part,
+            by_marking=before.counts.by_marking - np.bincount(old[old >= 0], minlength=len(Marking)),
+            lesion_voxels=lesion_voxels,
+        )
 
 
 class _Buckets:
