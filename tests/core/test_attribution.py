@@ -214,6 +214,15 @@ def test_partly_marked_lesion_takes_the_nearest_voxels_marking_and_is_a_review()
     assert set(avid_reviews(record)) == {"avid_region_partly_marked", "avid_region_differently_marked"}
 
 
+def test_of_several_held_voxels_of_a_partial_lesion_the_nearest_says_the_marking() -> None:
+    """An avid voxel whose two middle tumour voxels are resectable is, though it holds an unresectable one."""
+    # Lesion CT 0-19, resectable 0-10. PET voxel 2 (u = 9.5) holds CT 8-11: 9 and 10 are nearest, 11 is not.
+    case = line_case({"L1": cells(20, (0, 19))}, avid=cells(5, (0, 4)), avid_affine=PET_4_MM)
+    case.resectable = cells(20, (0, 10))
+    _, record = agreed(case)
+    assert counts(record, "stratum_2") == (False, 3, 3, 5)
+
+
 def test_the_nearest_voxel_of_a_partial_lesion_may_lie_beyond_the_avid_voxel() -> None:
     """An avid voxel 8 x 2 mm wide holds resectable tumour 2 mm off; unresectable lies 1.5 mm beside."""
     lesion, resectable = np.zeros((8, 2, 1), dtype=bool), np.zeros((8, 2, 1), dtype=bool)
