@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from volstrat.compare.readings import ReadingSet
     from volstrat.io.protocol_files import LoadedProtocol
 
-FILES = ("agreement.json", "agreement.csv", "agreement_lesions.csv", "adjudication.csv", "agreement.html")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonResult:

@@ -96,17 +96,6 @@ class Attribution:
         """How many PET-only regions there are."""
         return int((self.pet_only >= 0).sum())
 
-    def pet_only_region_at(self, point_mm: Sequence[float]) -> int:
-        """Rank of the PET-only region in whose voxel a point (LPS mm) lies; -1 for none."""
-        at = self.grid.voxel_at(self.grid.to_index(np.array([point_mm])))[0]
-        if at[0] < 0:
-            return -1
-        linear = int(self.grid.ravel(at))
-        position = int(np.searchsorted(self.voxels, linear))
-        if position >= self.voxels.size or self.voxels[position] != linear:
-            return -1
-        return int(self.pet_only[self.region[position]])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvidCounts:

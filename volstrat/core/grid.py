@@ -46,11 +46,6 @@ class Placement:
         """True where indices carry over unchanged."""
         return self.axes == (0, 1, 2) and self.signs == (1, 1, 1) and self.offset == (0, 0, 0)
 
-    @property
-    def keeps_storage_order(self) -> bool:
-        """True where axes and their directions agree; only the offset may differ."""
-        return self.axes == (0, 1, 2) and self.signs == (1, 1, 1)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VoxelGrid:

@@ -79,11 +79,6 @@ class RunScanner:
         self._parts: list[Segments] = []
         self._runs = 0
 
-    @property
-    def bytes_fed(self) -> int:
-        """How many bytes have been fed, those not yet taken included."""
-        return self._fed + len(self._carry)
-
     def feed(self, piece: bytes | bytearray | memoryview) -> None:
         """Take the next bytes; their number need not be a multiple of anything."""
         view = memoryview(piece)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from volstrat.io.dicom.library import DicomLibrary
 
 MASK_ROLES = ("tumour", "resectable", "fdg_avid", "liver", "remnant", "reference")
-IMAGE_ROLES = ("pet", "ct")
 ROLES = ("tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference")
 LIVER_STATES = ("normal", "chemotherapy", "fibrosis", "cirrhosis")
 

@@ -31,7 +31,6 @@ COMPANIONS = frozenset({RECORD, RECEIPT, *REPORTS})
 """What a subject's folder may hold."""
 
 _OWN = {*OWN_FILES, STATE_FOLDER, MANIFEST, SIGNATURE}
-_OPTIONAL = {"index.html"}
 _HASHED_OUTSIDE = {RUN_FILE, TRAIL}
 
 

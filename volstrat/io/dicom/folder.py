@@ -75,11 +75,6 @@ class ImageFile:
         """True for a scout (topogram)."""
         return "LOCALIZER" in self.image_type
 
-    @property
-    def is_enhanced(self) -> bool:
-        """True where frames have functional groups of their own."""
-        return self.plane is None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeriesFiles:

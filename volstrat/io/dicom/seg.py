@@ -77,30 +77,6 @@ _WANTED: Final = frozenset(
 _COPY_AGAIN: Final = "Copy the file again from its source."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentInfo:
-    """One segment of a SEG.
-
-    Parameters
-    ----------
-    number : int
-        SegmentNumber.
-    name : str
-        SegmentLabel.
-    frame_count : int or None
-        Frames that belong to it; 0 for an empty one, None in a LABELMAP, whose frames hold all segments.
-    frame_of_reference_uid : str or None
-    referenced_series_uids : tuple of str
-        The series that the SEG says it was drawn on.
-    """
-
-    number: int
-    name: str
-    frame_count: int | None
-    frame_of_reference_uid: str | None
-    referenced_series_uids: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Seg:
     """What the header of a SEG says, checked."""
@@ -174,28 +150,6 @@ def read_seg(
     _refuse_doubled_frames(seg, lattice.slices, path.name)
     runs = _runs(path, seg, lattice.slices, threshold)
     return Mask(grid=lattice.grid, runs=runs, names=seg.names), lattice.findings
-
-
-def list_segments(path: Path) -> tuple[SegmentInfo, ...]:
-    """List the segments of a SEG by rising number.
-
-    Raises
-    ------
-    FormatError, CorruptDataError, InputFileError
-        As `read_seg`.
-    """
-    seg = _read_header(path)
-    per_segment = dict(zip(*np.unique(seg.frames.segments, return_counts=True), strict=True))
-    return tuple(
-        SegmentInfo(
-            number=number,
-            name=name,
-            frame_count=None if seg.is_labelmap else int(per_segment.get(number, 0)),
-            frame_of_reference_uid=seg.frame_of_reference_uid,
-            referenced_series_uids=seg.referenced_series_uids,
-        )
-        for number, name in seg.names.items()
-    )
 
 
 def referenced_series_uids(path: Path) -> tuple[str, ...]:
