@@ -32,10 +32,10 @@ def make(folder: Path) -> None:
 
 def _read(folder: Path) -> tuple[ReadCase, ReadCase]:
     """Read and measure both, as ``volstrat compare`` does."""
-    from volstrat.case import assess_case
+    from volstrat.case.assess import assess_case
+    from volstrat.case.discovery import find_sources
+    from volstrat.case.protocol_files import load_protocol
     from volstrat.compare.pair import ReadCase
-    from volstrat.io.discovery import find_sources
-    from volstrat.io.protocol_files import load_protocol
 
     protocol = load_protocol(None)
     a, b = (
@@ -63,7 +63,7 @@ def _told(agreement: dict[str, Any]) -> list[float]:
 def _surfaces(folder: Path) -> list[float]:
     from dataclasses import asdict
 
-    from volstrat.core.overlap import compare_masks
+    from volstrat.agreement.overlap import compare_masks
 
     a, b = (case.result.measured.lesions for case in _ready(folder))
     return _told(asdict(compare_masks(a.voxels(), b.voxels(), a.grid, tolerance_mm=_TOLERANCE_MM)))

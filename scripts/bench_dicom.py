@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.io.dicom.folder import SeriesFiles
+    from volstrat.dicom.folder import SeriesFiles
 
     Numbers = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _ROIS = 60
 
 
 def _series(folder: Path) -> SeriesFiles:
-    from volstrat.io.dicom.scan import scan_dicom
+    from volstrat.dicom.folder_scan import scan_dicom
 
     return scan_dicom(folder).series[0]
 
@@ -36,7 +36,7 @@ def _place(origin: Iterable[float], spacing: Iterable[float]) -> list[float]:
 
 
 def _ct_volstrat(ct: Path) -> list[float]:
-    from volstrat.io.dicom.series import series_geometry
+    from volstrat.dicom.series import series_geometry
 
     grid = series_geometry(_series(ct)).grid
     return _place(grid.affine[:3, 3], grid.spacing_mm)
@@ -82,7 +82,7 @@ def _ct_simpleitk(ct: Path) -> list[float]:
 
 
 def _seg_volstrat(path: Path) -> list[int]:
-    from volstrat.io.dicom.seg import read_seg
+    from volstrat.dicom.seg.segmentation import read_seg
 
     runs = read_seg(path)[0].runs
     return _counts(np.bincount(runs.labels, runs.stops - runs.starts, minlength=_ROIS + 1))
@@ -125,9 +125,9 @@ def _seg_simpleitk(path: Path) -> None:
 
 def _rtstruct_volstrat(folder: Path, *, series: bool) -> list[int]:
     """Read the ROIs on the CT's grid; with ``series``, the CT's headers are read for it too."""
-    from volstrat.core.grid import VoxelGrid
-    from volstrat.io.dicom.rtstruct import read_rtstruct
-    from volstrat.io.dicom.series import series_geometry
+    from volstrat.dicom.rtstruct.structure_set import read_rtstruct
+    from volstrat.dicom.series import series_geometry
+    from volstrat.geometry.grid import VoxelGrid
 
     grid = _GRID.get(folder)
     if series or grid is None:
@@ -172,9 +172,9 @@ def _rtstruct_rt_utils(folder: Path) -> None:
 
 
 def _suv_volstrat(pet: Path) -> list[float]:
-    from volstrat.io.dicom.pixels import read_suv
-    from volstrat.io.dicom.series import series_geometry
-    from volstrat.io.dicom.suv import suv_factors
+    from volstrat.dicom.pixels import read_suv
+    from volstrat.dicom.series import series_geometry
+    from volstrat.dicom.suv.suv_factors import suv_factors
 
     series = _series(pet)
     return _described(read_suv(series, series_geometry(series), suv_factors(series)).values)

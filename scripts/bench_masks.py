@@ -13,8 +13,8 @@ from bench_timing import SCRIPTS, Row, goal, run_rows, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from volstrat.case import CaseInputs
-    from volstrat.core.measure import Measurements
+    from volstrat.case.assess import CaseInputs
+    from volstrat.rule.measure import Measurements
 
 Answer = tuple[int, int, int]
 """Lesions, tumour voxels, resectable tumour voxels."""
@@ -72,24 +72,24 @@ def _decompressor(module: str) -> Callable[[bytes, int], bytes]:
 
 
 def _read(folder: Path) -> CaseInputs:
-    from volstrat.case import read_inputs
-    from volstrat.io.discovery import find_sources
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.assess import read_inputs
+    from volstrat.case.discovery import find_sources
+    from volstrat.case.protocol_files import load_protocol
 
     return read_inputs(find_sources(folder), load_protocol(None).protocol)
 
 
 def _measured(folder: Path) -> Measurements:
-    from volstrat.core.measure import measure_case
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.protocol_files import load_protocol
+    from volstrat.rule.measure import measure_case
 
     return measure_case(_read(folder).masks, load_protocol(None).protocol)
 
 
 def _assessed(folder: Path) -> Answer:
     """Read, measure and apply the rule."""
-    from volstrat.core.stratify import assess
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.protocol_files import load_protocol
+    from volstrat.rule.stratify import assess
 
     measured = _measured(folder)
     first = assess(measured, load_protocol(None).protocol).stratum_1
@@ -100,9 +100,9 @@ def _assessed(folder: Path) -> Answer:
 
 def _case(folder: Path) -> Answer:
     """All that ``volstrat case`` does, robustness and the record's bytes included."""
-    from volstrat.case import run_case
-    from volstrat.io.protocol_files import load_protocol
-    from volstrat.record import record_bytes
+    from volstrat.case.assess import run_case
+    from volstrat.case.protocol_files import load_protocol
+    from volstrat.case.record import record_bytes
 
     record = run_case(folder, load_protocol(None))
     record_bytes(record)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from volstrat.core.measure import Measurements
-    from volstrat.core.protocol import Protocol
-    from volstrat.core.stratify import Assessment
+    from volstrat.rule.measure import Measurements
+    from volstrat.rule.stratify import Assessment
+    from volstrat.terms.protocol import Protocol
 
 _MANY = 300
 
@@ -24,11 +24,11 @@ _MANY = 300
 @cache
 def _ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
     """Return a case as measured, and what the rule says of it."""
-    from volstrat.case import read_inputs
-    from volstrat.core.measure import measure_case
-    from volstrat.core.stratify import assess
-    from volstrat.io.discovery import find_sources
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.assess import read_inputs
+    from volstrat.case.discovery import find_sources
+    from volstrat.case.protocol_files import load_protocol
+    from volstrat.rule.measure import measure_case
+    from volstrat.rule.stratify import assess
 
     protocol = load_protocol(None).protocol
     measured = measure_case(read_inputs(find_sources(folder), protocol).masks, protocol)
@@ -40,8 +40,8 @@ def _measurement(folder: Path) -> None:
 
 
 def _robustness(folder: Path) -> None:
-    from volstrat.core.boundary import ShiftedVolumes
-    from volstrat.core.robustness import measure_robustness
+    from volstrat.certainty.robustness import measure_robustness
+    from volstrat.geometry.boundary_shift import ShiftedVolumes
 
     measured, assessment, protocol = _ready(folder)
     fresh = replace(measured, shifted=ShiftedVolumes())  # else the last round's surface is remembered
@@ -49,8 +49,8 @@ def _robustness(folder: Path) -> None:
 
 
 def _boundary(folder: Path) -> None:
-    from volstrat.core.boundary import boundary_shift
-    from volstrat.core.runs import LabelRuns
+    from volstrat.geometry.boundary_shift import boundary_shift
+    from volstrat.geometry.runs import LabelRuns
 
     measured, _, protocol = _ready(folder)
     marked = measured.marked
@@ -59,7 +59,7 @@ def _boundary(folder: Path) -> None:
 
 
 def _flips(folder: Path) -> None:
-    from volstrat.core.alternatives import find_flips
+    from volstrat.certainty.flips import find_flips
 
     find_flips(*_ready(folder))
 
@@ -68,7 +68,7 @@ def _shortest() -> None:
     """Find the shortest way through many lesions of which none is resectable."""
     import numpy as np
 
-    from volstrat.core.shortest import shortest_way
+    from volstrat.certainty.shortest_way import shortest_way
 
     voxels = np.random.default_rng(3).lognormal(7, 1.2, _MANY).astype(int) + 1
     shortest_way(voxels.tolist(), part_voxels=0, whole_voxels=int(voxels.sum()), percent=Decimal(70))

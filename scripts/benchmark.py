@@ -76,7 +76,7 @@ def _use_bytecode(folder: Path) -> None:
     """Let every program find its bytecode, as an installed one does, without writing into the checkout."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
-    for program in (["-m", "volstrat", "--version"], ["-c", "import volstrat.case, volstrat.cli.app"]):
+    for program in (["-m", "volstrat", "--version"], ["-c", "import volstrat.case.assess, volstrat.cli.app"]):
         run_program([sys.executable, *program])
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
 
-from volstrat.io.protocol_files import load_protocol
+from volstrat.case.protocol_files import load_protocol
 from volstrat.report.write import report_case
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shape_phantoms import Solid, alone, any_turn, ball, cuboid, ellipsoid
-from volstrat.core.boundary import boundary_shift
-from volstrat.core.counting import counting_error_percent
-from volstrat.core.policies import VolumeErrorPolicy
-from volstrat.core.volume_error import resectable_fraction_interval, wcv_percent
+from volstrat.certainty.counting_error import counting_error_percent
+from volstrat.certainty.volume_error import resectable_fraction_interval, wcv_percent
+from volstrat.geometry.boundary_shift import boundary_shift
+from volstrat.terms.policies import VolumeErrorPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

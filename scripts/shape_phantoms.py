@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.core.grid import VoxelGrid
-from volstrat.core.runs import LabelRuns
+from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.runs import LabelRuns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

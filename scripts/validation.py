@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from volstrat.case import run_case
-from volstrat.core.grid import VoxelGrid
-from volstrat.core.runs import VoxelRuns
-from volstrat.inspection import inspect_case
-from volstrat.io.case_file import CaseSources, RoleEntry
-from volstrat.io.entries import EntryReader, suv_report
-from volstrat.io.protocol_files import load_protocol
+from volstrat.case.assess import run_case
+from volstrat.case.case_file import CaseSources, RoleEntry
+from volstrat.case.entries import EntryReader, suv_report
+from volstrat.case.inspect import inspect_case
+from volstrat.case.protocol_files import load_protocol
+from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.runs import VoxelRuns
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("VOLSTRAT_TEST_DATA", ROOT.parent / "shared" / "data"))

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tests.oracle_rule import Oracle, OracleCase
-from volstrat.core.grid import VoxelGrid
-from volstrat.core.lesions import TumourEntry
-from volstrat.core.marks import LesionRow, Marking
-from volstrat.core.mask import Mask
-from volstrat.core.measure import Avid, CaseMasks, measure_case
-from volstrat.core.protocol import Protocol, Thresholds
-from volstrat.core.runs import LabelRuns, VoxelRuns
-from volstrat.core.verdict import reach_verdict
-from volstrat.io.protocol_files import LoadedProtocol
-from volstrat.record import record_schema, success_record
+from volstrat.case.protocol_files import LoadedProtocol
+from volstrat.case.record import record_schema, success_record
+from volstrat.certainty.verdict import reach_verdict
+from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.mask import Mask
+from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.rule.lesions import TumourEntry
+from volstrat.rule.measure import Avid, CaseMasks, measure_case
+from volstrat.terms.marks import LesionRow, Marking
+from volstrat.terms.protocol import Protocol, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

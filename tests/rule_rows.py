@@ -8,11 +8,11 @@ import numpy as np
 
 from tests.rule_cases import Record, grid_of, judge_masks, rows_of
 from tests.rule_lines import along
-from volstrat.core.lesions import TumourEntry
-from volstrat.core.mask import Mask
-from volstrat.core.measure import Avid, CaseMasks
-from volstrat.core.protocol import Protocol
-from volstrat.core.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.mask import Mask
+from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.rule.lesions import TumourEntry
+from volstrat.rule.measure import Avid, CaseMasks
+from volstrat.terms.protocol import Protocol
 
 Lesion = tuple[int, str | None, str | None]
 """Voxels, resectability word, avidity word."""

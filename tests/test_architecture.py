@@ -19,11 +19,18 @@ PACKAGE = ROOT / "volstrat"
 
 LAYERS = (
     "errors",
-    "core",
-    "io",
-    "record",
+    "terms",
+    "geometry",
+    "pet",
+    "rule",
+    "certainty",
+    "agreement",
+    "formats",
+    "dicom",
+    "store",
     "case",
-    "inspection",
+    "show",
+    "pictures",
     "cohort",
     "compare",
     "verify",
@@ -34,22 +41,10 @@ LAYERS = (
 )
 """Each imports only from itself and from those before it; ``volstrat`` itself imports nothing."""
 
-CORE_ORDER = (
-    "grid",
-    "runs",
-    "mask",
-    "protocol",
-    "lesions",
-    "attribution",
-    "uptake",
-    "remnant",
-    "stratify",
-    "robustness",
-    "agreement",
-)
-"""The modules of ``core`` that the design names: none reaches one further down, by any way."""
+SCIENCE = ("terms", "geometry", "pet", "rule", "certainty", "agreement")
+"""What measures and decides: numpy and scipy only, no files, no clock, no environment."""
 
-LIGHT = {"io": {"numpy", "zlib_ng"}, "cli": {"click"}}
+LIGHT = {"formats": {"numpy", "zlib_ng"}, "cli": {"click"}}
 """What may be imported while a module loads, beside the standard library and volstrat; else numpy."""
 
 HEAVY = (
@@ -68,7 +63,7 @@ OUTSIDE_WORLD = {
     "datetime", "http", "io", "logging", "os", "pathlib", "random", "shutil", "socket", "sqlite3",
     "subprocess", "sys", "tempfile", "time", "tomllib", "urllib",
 }  # fmt: skip
-"""Files, TOML, clocks, environment, logging: not for ``core``."""
+"""Files, TOML, clocks, environment, logging: not for the science."""
 
 Import = tuple[str, bool]
 """A module's dotted name, and whether it is imported while the importing module loads."""
@@ -158,20 +153,23 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     TopologicalSorter(WITHIN).prepare()  # raises CycleError, which names the cycle
 
 
-def test_core_modules_keep_the_order_of_the_design() -> None:
-    """None of the named core modules reaches one that stands below it, directly or by a detour."""
-    wrong = []
-    for rank, module in enumerate(CORE_ORDER):
-        reached: set[str] = set()
-        edge = {f"volstrat.core.{module}"}
-        while edge := {used for name in edge for used in WITHIN.get(name, set())} - reached:
-            reached |= edge
-        wrong += [(module, below) for below in CORE_ORDER[rank + 1 :] if f"volstrat.core.{below}" in reached]
-    assert wrong == []
+def test_no_module_name_stands_twice() -> None:
+    """A name in a traceback or a search leads to one file."""
+    names = sorted(path.stem for path in MODULES.values() if path.stem not in {"__init__", "__main__"})
+    assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if layer(name) == "core"])
-def test_core_knows_numpy_and_scipy_and_no_outside_world(name: str) -> None:
+def test_every_package_says_which_question_it_answers() -> None:
+    """The docstring of a package is the label on its door."""
+    assert [
+        str(path.relative_to(ROOT))
+        for path in MODULES.values()
+        if path.name == "__init__.py" and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ] == []
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if layer(name) in SCIENCE])
+def test_the_science_knows_numpy_and_scipy_and_no_outside_world(name: str) -> None:
     """Science only: no other library, no files, TOML, clock, environment or logging."""
     used = {used for used, _ in IMPORTS[name]}
     assert {third_party(one) for one in used} <= {"", "numpy", "scipy"}

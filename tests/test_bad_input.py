@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from tests.lattices import stored
 from tests.phantom_case import CT_AFFINE, PLAIN, Form, case_volumes, labels, resectable, write, write_case
 from tests.volume_files import nrrd_header
+from volstrat.case.record import record_schema
 from volstrat.cli.app import cli
-from volstrat.record import record_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,8 +25,8 @@ from tests.phantom_case import (
     write_case,
     write_segmentation,
 )
-from volstrat.case import run_case
-from volstrat.io.protocol_files import LoadedProtocol, load_protocol
+from volstrat.case.assess import run_case
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
     from pathlib import Path

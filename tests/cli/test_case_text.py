@@ -10,8 +10,8 @@ import pytest
 from tests.oracle_rule import OracleCase
 from tests.rule_cases import judge, judge_masks, masks_of, protocol_of
 from tests.rule_lines import cells, line_case
-from volstrat.cli.tables import case_table
-from volstrat.report.words import change_texts
+from volstrat.cli.terminal_tables import case_table
+from volstrat.show.words import change_texts
 
 
 def text_of(case: OracleCase, **changes: Any) -> str:  # noqa: ANN401 - protocol fields

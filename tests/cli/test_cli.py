@@ -16,9 +16,9 @@ from click.testing import CliRunner
 
 from tests.lattices import oblique
 from tests.phantom_case import PLAIN, Form, case_volumes, labels, write, write_case, write_segmentation
+from volstrat.case.protocol_files import load_protocol
+from volstrat.case.record import record_schema
 from volstrat.cli.app import cli
-from volstrat.io.protocol_files import load_protocol
-from volstrat.record import record_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -413,8 +413,8 @@ def test_a_case_of_masks_imports_no_heavy_library(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from volstrat.case import run_case\n"
-        "from volstrat.io.protocol_files import load_protocol\n"
+        "from volstrat.case.assess import run_case\n"
+        "from volstrat.case.protocol_files import load_protocol\n"
         "record = run_case(Path(sys.argv[1]), load_protocol())\n"
         "print(record['stratum'], *{name.partition('.')[0] for name in sys.modules})\n"
     )

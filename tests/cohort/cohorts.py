@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from make_cohort import subject_files
-from volstrat.cohort.folders import OWN_FILES
+from volstrat.cohort.subject_folders import OWN_FILES
 from volstrat.cohort.tasks import assess
 from volstrat.cohort.worker import do_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from volstrat.case.case_file import CaseSources
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.case.record import CaseRecord
     from volstrat.cohort.pool import TakeTask
     from volstrat.cohort.tasks import Limits, Receipt, WorkerContext
-    from volstrat.io.case_file import CaseSources
-    from volstrat.io.protocol_files import LoadedProtocol
-    from volstrat.record import CaseRecord
 
 STABLE_FILES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
 """What must be the same to the byte, whoever made it, and however often it was interrupted."""

@@ -9,8 +9,8 @@ import pytest
 
 from make_cohort import make_cohort
 from tests.cohort.cohorts import InlineRunner
+from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import CohortResult, run_cohort
-from volstrat.io.protocol_files import load_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CohortResult]:
 
     def inline(source: Path, out: Path, **options: Any) -> CohortResult:  # noqa: ANN401
         with monkeypatch.context() as patch:
-            patch.setattr("volstrat.cohort.run.LocalRunner", InlineRunner)
+            patch.setattr("volstrat.cohort.run_cohort.LocalRunner", InlineRunner)
             return run_cohort(source, out, **{"protocol": load_protocol(), "workers": 1, **options})
 
     return inline

@@ -114,9 +114,9 @@ class _Lost:
 
 def test_a_chunk_that_is_lost_is_halved_and_at_last_fails_alone(tmp_path: Path, cohort: Path) -> None:
     """Poison does not take its neighbours with it: the chunk parts until one subject is alone, thrice."""
+    from volstrat.case.protocol_files import load_protocol
     from volstrat.cohort.source import find_cases
     from volstrat.cohort.tasks import Task, WorkerContext
-    from volstrat.io.protocol_files import load_protocol
 
     tasks = tuple(
         Task(location=c.location, subject=c.subject, folder=c.folder, target=tmp_path / "out" / c.subject)

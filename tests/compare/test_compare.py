@@ -28,13 +28,13 @@ from tests.compare.readers import (
     write_case,
     write_mask,
 )
-from volstrat.case import assess_case
+from volstrat.case.assess import assess_case
+from volstrat.case.discovery import find_sources
+from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import run_cohort
 from volstrat.compare import Settings, agreement_schema, compare_readings
 from volstrat.compare.pair import ReadCase, compare_pair
 from volstrat.errors import UsageError
-from volstrat.io.discovery import find_sources
-from volstrat.io.protocol_files import load_protocol
 from volstrat.report.write import report_cohort
 
 if TYPE_CHECKING:

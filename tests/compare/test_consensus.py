@@ -12,13 +12,13 @@ import pytest
 import SimpleITK as sitk
 
 from tests.compare.readers import AFFINE, L1, L2, L3, SHAPE, filled, stratum_1, write_case
-from volstrat.case import run_case
+from volstrat.case.assess import run_case
+from volstrat.case.protocol_files import load_protocol
 from volstrat.compare import write_consensus
 from volstrat.compare.consensus import staple
-from volstrat.core.grid import VoxelGrid
-from volstrat.core.runs import VoxelRuns
 from volstrat.errors import UsageError
-from volstrat.io.protocol_files import load_protocol
+from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.runs import VoxelRuns
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from tests.io.dicom.image_files import image_dataset, save
+from tests.dicom.image_files import image_dataset, save
 from tests.lattices import oblique
 
 if TYPE_CHECKING:

@@ -28,18 +28,18 @@ from tests.dicom.dicom_case import (
     write_seg,
 )
 from tests.phantom_case import Form, write
-from volstrat.case import run_case
+from volstrat.case.assess import run_case
+from volstrat.case.dicom_roles import role_of_name
+from volstrat.case.inspect import inspect_case
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.errors import VolstratError
-from volstrat.inspection import inspect_case
-from volstrat.io.dicom.roles import role_of_name
-from volstrat.io.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pydicom.dataset import Dataset
 
-    from volstrat.record import CaseRecord
+    from volstrat.case.record import CaseRecord
 
 
 @cache

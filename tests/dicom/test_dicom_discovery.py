@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.dicom.dicom_case import Series, write_ct, write_dicom_case
+from volstrat.case.discovery import iter_case_folders
 from volstrat.cli.app import cli
-from volstrat.io.discovery import iter_case_folders
 
 
 @pytest.fixture(scope="module")

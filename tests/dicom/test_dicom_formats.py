@@ -32,15 +32,15 @@ from tests.dicom.dicom_case import (
 )
 from tests.lattices import ORDERS, Order, stored
 from tests.phantom_case import Form, write
-from volstrat.case import run_case
-from volstrat.io.protocol_files import LoadedProtocol, load_protocol
+from volstrat.case.assess import run_case
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from volstrat.record import CaseRecord
+    from volstrat.case.record import CaseRecord
 
     Polygons = dict[str, list[tuple[int, list[tuple[float, float]]]]]
 

@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 
 from tests.dicom.dicom_case import PT, Series, write_ct, write_pt, write_seg
-from volstrat.case import run_case
-from volstrat.io.protocol_files import LoadedProtocol, load_protocol
+from volstrat.case.assess import run_case
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from volstrat.record import CaseRecord
+    from volstrat.case.record import CaseRecord
 
 SHAPE, PET_SHAPE = (48, 40, 28), (24, 20, 14)
 # In PET voxels; doubled they are CT voxels.

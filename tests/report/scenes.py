@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tests.lattices import stored
-from volstrat.core.grid import VoxelGrid
-from volstrat.core.image import Image
-from volstrat.core.runs import VoxelRuns
-from volstrat.report.planes import Plane
-from volstrat.report.scene import Scene, Shape, Volume
+from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.image import Image
+from volstrat.geometry.runs import VoxelRuns
+from volstrat.pictures.planes import Plane
+from volstrat.pictures.scene import Scene, Shape, Volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tests.lattices import Order
-    from volstrat.report.planes import PlaneName
+    from volstrat.pictures.planes import PlaneName
 
     Affine = NDArray[np.float64]
 

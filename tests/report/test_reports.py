@@ -13,10 +13,10 @@ import pytest
 
 from tests.lattices import oblique
 from tests.volume_files import nifti, nrrd_header
+from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
 from volstrat.cohort import run_cohort
 from volstrat.errors import UsageError
-from volstrat.io.protocol_files import load_protocol
 from volstrat.report.write import report_case, report_cohort
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"

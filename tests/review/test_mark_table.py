@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from volstrat.core.marks import LesionRow, Marking
+from volstrat.case.lesion_table import read_lesion_table
 from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
-from volstrat.io.lesion_table import read_lesion_table
 from volstrat.review.mark_table import HISTORY, MarkTable, check_reader, clean_text, other_tables, token_of
+from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ from tests.lattices import oblique
 from tests.review.conftest import ROOT, settled
 from tests.review.pages import choose, radio, saved, stratum, words
 from tests.volume_files import nifti, nrrd_header
-from volstrat.case import run_case
-from volstrat.io.protocol_files import load_protocol
-from volstrat.report.words import STRATA
+from volstrat.case.assess import run_case
+from volstrat.case.protocol_files import load_protocol
+from volstrat.show.words import STRATA
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext

@@ -14,9 +14,9 @@ from tests.report.scenes import affine, block, coloured
 from tests.review.conftest import ROOT, settled
 from tests.review.pages import choose, ct_case, pane, saved, stratum
 from tests.volume_files import nifti
-from volstrat.case import run_case
-from volstrat.io.protocol_files import load_protocol
-from volstrat.report.styles import STYLES
+from volstrat.case.assess import run_case
+from volstrat.case.protocol_files import load_protocol
+from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:
     from tests.review.pages import Opened, Serve

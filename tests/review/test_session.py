@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from tests.phantom_case import write_case
-from volstrat.case import assess_case, reassess_case, run_case
-from volstrat.core.marks import LesionRow, Marking
+from volstrat.case.assess import assess_case, reassess_case, run_case
+from volstrat.case.discovery import find_sources
+from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
-from volstrat.io.discovery import find_sources
-from volstrat.io.protocol_files import load_protocol
 from volstrat.review.mark_table import token_of
 from volstrat.review.session import Mark, ReviewOptions, ReviewSession, inner_points
 from volstrat.review.state import state_of
+from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
     from collections.abc import Callable

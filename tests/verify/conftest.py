@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import run_cohort
-from volstrat.io.protocol_files import load_protocol
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 SUBJECTS = ("S01_stratum_1", "S11_lesion_table", "S14_broken_file")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import run_cohort
 from volstrat.errors import CaseError, UsageError
-from volstrat.io.protocol_files import load_protocol
-from volstrat.io.seal import check_manifest, write_manifest
+from volstrat.store.seal import check_manifest, write_manifest
 from volstrat.verify import check_output_trail, lock_output, verify_output
 
 if TYPE_CHECKING:

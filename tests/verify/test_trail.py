@@ -12,7 +12,7 @@ import pytest
 
 from volstrat.cohort.run_file import record_event
 from volstrat.errors import InputFileError
-from volstrat.io.audit import entry_sha256
+from volstrat.store.audit import entry_sha256
 from volstrat.verify import check_output_trail, verify_output
 
 if TYPE_CHECKING:

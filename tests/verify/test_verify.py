@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from volstrat.case import run_case
+from volstrat.case.assess import run_case
+from volstrat.case.protocol_files import load_protocol
+from volstrat.case.record import record_bytes
 from volstrat.cohort import Shard, merge_cohorts, run_cohort
 from volstrat.errors import UsageError
-from volstrat.io.output import write_atomically
-from volstrat.io.protocol_files import load_protocol
-from volstrat.record import record_bytes
+from volstrat.store.output import write_atomically
 from volstrat.verify import lock_output, verify_output
 from volstrat.verify.changelog import changes_since
 from volstrat.verify.steps import STEPS, record_differences

@@ -21,7 +21,7 @@ from volstrat.errors import VolstratError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.case.protocol_files import LoadedProtocol
 
 EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
 
@@ -51,7 +51,7 @@ def cli() -> None:
 
 
 def _load(protocol_file: Path | None) -> LoadedProtocol:
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.protocol_files import load_protocol
 
     try:
         return load_protocol(protocol_file)
@@ -76,11 +76,11 @@ def case(
     folder: Path, as_json: bool, out: Path | None, protocol_file: Path | None, lesions: str | None
 ) -> None:
     """Measure one case folder and assign its stratum."""
-    from volstrat.case import run_case
-    from volstrat.cli.tables import case_table
-    from volstrat.io.output import folder_name, write_atomically
-    from volstrat.io.seal import refuse_sealed
-    from volstrat.record import record_bytes
+    from volstrat.case.assess import run_case
+    from volstrat.case.record import record_bytes
+    from volstrat.cli.terminal_tables import case_table
+    from volstrat.store.output import folder_name, write_atomically
+    from volstrat.store.seal import refuse_sealed
 
     if out is not None:
         try:
@@ -111,8 +111,8 @@ def case(
 @_lesions_option
 def inspect(folder: Path, as_json: bool, protocol_file: Path | None, lesions: str | None) -> None:
     """Show what would be read from a case folder, and as what."""
-    from volstrat.cli.tables import inspection_table
-    from volstrat.inspection import inspect_case
+    from volstrat.case.inspect import inspect_case
+    from volstrat.cli.terminal_tables import inspection_table
 
     try:
         found = inspect_case(folder, _load(protocol_file), lesions=lesions)
@@ -129,8 +129,8 @@ def inspect(folder: Path, as_json: bool, protocol_file: Path | None, lesions: st
 @click.option("--series", metavar="UID", help="Which PET series, where the folder holds several.")
 def suv(folder: Path, as_json: bool, series: str | None) -> None:
     """Show what turns the PET series of a folder into SUV, and where each figure comes from."""
-    from volstrat.cli.tables import suv_table
-    from volstrat.io.entries import suv_report
+    from volstrat.case.entries import suv_report
+    from volstrat.cli.terminal_tables import suv_table
 
     try:
         found = suv_report(folder, series=series)
@@ -158,7 +158,7 @@ def protocol_show(protocol_file: Path | None) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def protocol_check(file: Path) -> None:
     """Check a protocol file; exit 1 with one sentence where it does not hold."""
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.protocol_files import load_protocol
 
     try:
         loaded = load_protocol(file)
@@ -170,7 +170,7 @@ def protocol_check(file: Path) -> None:
 @protocol.command("schema")
 def protocol_schema() -> None:
     """Print the JSON Schema of a protocol file."""
-    from volstrat.core.protocol import protocol_schema as schema
+    from volstrat.terms.protocol import protocol_schema as schema
 
     click.echo(json.dumps(schema(), indent=2))
 
@@ -188,7 +188,7 @@ cli.add_command(review)
 
 def _show(found: dict[str, Any], *, as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:
     """Print JSON, or a table for people."""
-    from volstrat.record import record_bytes
+    from volstrat.case.record import record_bytes
 
     if as_json:
         sys.stdout.buffer.write(record_bytes(found))

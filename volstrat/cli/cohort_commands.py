@@ -78,8 +78,8 @@ def batch(
     Run the same command again after an interruption: what is done is skipped, and the tables come out
     the same. A manifest is a CSV with the column `subject` and one column a role, paths relative to it.
     """
+    from volstrat.case.protocol_files import load_protocol
     from volstrat.cohort import Limits, parse_shard, run_cohort
-    from volstrat.io.protocol_files import load_protocol
 
     with _told():
         loaded = load_protocol(protocol_file)

@@ -12,8 +12,8 @@ from volstrat.cli.say import say
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
+    from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.compare import ComparisonResult
-    from volstrat.io.protocol_files import LoadedProtocol
 
 EXIT_DIFFERS, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
 _DIFFERS = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable")
@@ -169,7 +169,7 @@ def consensus(
 
 
 def _loaded(protocol_file: Path | None) -> LoadedProtocol | None:
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.protocol_files import load_protocol
 
     return None if protocol_file is None else load_protocol(protocol_file)
 

@@ -55,7 +55,7 @@ def report(
     CASE is a case folder, which is measured; OUT is the output of batch, of which every record gets a
     report. The page stands alone: it loads nothing, and the same inputs give the same bytes.
     """
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.protocol_files import load_protocol
     from volstrat.report.write import is_cohort_output, report_case, report_cohort
 
     def tell(done: WrittenReport) -> None:

@@ -43,7 +43,7 @@ def review(
 
     The page is served to this computer only, through a link that works once. It ends with Ctrl-C.
     """
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.protocol_files import load_protocol
     from volstrat.review.session import ReviewOptions, ReviewSession
 
     if reader is not None and blind is not None and reader != blind:

@@ -59,7 +59,7 @@ def verify(
     Steps, in their order: input bytes, header, protocol, version, library, count. Exit codes: 0 clean, 1
     something differs.
     """
-    from volstrat.io.protocol_files import load_protocol
+    from volstrat.case.protocol_files import load_protocol
     from volstrat.verify import verify_output
 
     try:
@@ -134,7 +134,7 @@ def audit() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON, one a line.")
 def audit_show(*, out: Path, as_json: bool) -> None:
     """Print the trail's entries in their order."""
-    from volstrat.io.audit import read_trail
+    from volstrat.store.audit import read_trail
 
     try:
         entries = list(read_trail(out / "audit.jsonl"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from volstrat.cohort.merge import merge_cohorts
-from volstrat.cohort.progress import Progress
-from volstrat.cohort.run import CohortResult, run_cohort
+from volstrat.cohort.run_cohort import CohortResult, run_cohort
+from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.tasks import Limits, Shard, parse_shard
 
 __all__ = ["CohortResult", "Limits", "Progress", "Shard", "merge_cohorts", "parse_shard", "run_cohort"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from volstrat.case.record import record_schema
 from volstrat.cohort.tasks import one_line
-from volstrat.record import record_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -12,10 +12,10 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from volstrat.cohort.folders import fold, marked_name
+from volstrat.cohort.subject_folders import fold, marked_name
 from volstrat.cohort.tasks import STATUSES
 from volstrat.errors import OutputError
-from volstrat.io.output import STATE_FOLDER, folder_name
+from volstrat.store.output import STATE_FOLDER, folder_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

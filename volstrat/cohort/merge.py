@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from volstrat.cohort.folders import marked_name
-from volstrat.cohort.progress import Progress
-from volstrat.cohort.run import CohortResult, finish, open_ledger
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
+from volstrat.cohort.run_cohort import CohortResult, finish, open_ledger
 from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
+from volstrat.cohort.run_progress import Progress
+from volstrat.cohort.subject_folders import marked_name
 from volstrat.cohort.tasks import Receipt
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError, UsageError
-from volstrat.io.lock import output_lock
-from volstrat.io.output import folder_name, write_atomically
-from volstrat.io.protocol_files import LoadedProtocol, load_protocol
-from volstrat.io.seal import refuse_sealed
+from volstrat.store.locking import output_lock
+from volstrat.store.output import folder_name, write_atomically
+from volstrat.store.seal import refuse_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from volstrat.cohort.cohort_page import IndexPage
 from volstrat.cohort.columns import (
     Column,
     cohort_columns,
@@ -16,20 +17,19 @@ from volstrat.cohort.columns import (
     lesion_columns,
     lesion_rows,
 )
-from volstrat.cohort.folders import OWN_FILES, TABLES
-from volstrat.cohort.page import IndexPage
+from volstrat.cohort.subject_folders import OWN_FILES, TABLES
 from volstrat.cohort.tasks import STATUSES
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError
-from volstrat.io.staged import StagedFiles
-from volstrat.io.tables import TableColumn, TableWriter
+from volstrat.store.staged import StagedFiles
+from volstrat.store.tables import TableColumn, TableWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from volstrat.case.record import CaseRecord
     from volstrat.cohort.ledger import Done, Ledger
-    from volstrat.record import CaseRecord
 
 _STRATA = ("stratum_1", "stratum_2", "ineligible")
 _MOST_FAILURES = 20

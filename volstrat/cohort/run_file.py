@@ -13,18 +13,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.record import environment
 from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
-from volstrat.io.audit import append_entry, read_trail
-from volstrat.io.output import write_atomically
-from volstrat.record import environment
+from volstrat.store.audit import append_entry, read_trail
+from volstrat.store.output import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from volstrat.io.audit import TrailHead
-    from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.store.audit import TrailHead
 
 RUN_FILE, TRAIL = "run.json", "audit.jsonl"
 _SCHEMA = "volstrat.run/1"

@@ -7,19 +7,19 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from volstrat.case.discovery import holds_case_files, is_case_folder, iter_case_folders, subject_of
 from volstrat.cohort.manifest import Manifest
 from volstrat.cohort.run_file import RUN_FILE
 from volstrat.cohort.tasks import location_of, plain_text
 from volstrat.errors import UsageError, VolstratError
-from volstrat.io.discovery import holds_case_files, is_case_folder, iter_case_folders, subject_of
-from volstrat.io.output import STATE_FOLDER
+from volstrat.store.output import STATE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from volstrat.case.case_file import CaseSources
     from volstrat.cohort.tasks import Shard
-    from volstrat.io.case_file import CaseSources
 
 _MOST_AHEAD = 200_000
 """Cases that may be found before they are worked on; a path each, so some tens of megabytes at most."""

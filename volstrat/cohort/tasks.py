@@ -9,17 +9,17 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.case import assess_case
+from volstrat.case.assess import assess_case
 from volstrat.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from volstrat.case.case_file import CaseSources
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.case.record import CaseRecord
     from volstrat.errors import VolstratError
-    from volstrat.io.case_file import CaseSources
-    from volstrat.io.protocol_files import LoadedProtocol
-    from volstrat.record import CaseRecord
 
     Assess = Callable[[CaseSources, LoadedProtocol], CaseRecord]
 

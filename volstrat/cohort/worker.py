@@ -13,20 +13,20 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.discovery import find_sources
+from volstrat.case.fingerprint import Fingerprint, take_fingerprint
+from volstrat.case.record import environment, failure_record, record_bytes
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
 from volstrat.errors import InputChangedError, OutputError, VolstratError
-from volstrat.io.discovery import find_sources
-from volstrat.io.fingerprint import Fingerprint, take_fingerprint
-from volstrat.io.output import write_atomically
-from volstrat.record import environment, failure_record, record_bytes
+from volstrat.store.output import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from volstrat.case.case_file import CaseSources
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.case.record import CaseRecord
     from volstrat.cohort.tasks import Task, WorkerContext
-    from volstrat.io.case_file import CaseSources
-    from volstrat.io.protocol_files import LoadedProtocol
-    from volstrat.record import CaseRecord
 
 RECORD = "case.json"
 RECEIPT = ".receipt.json"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from volstrat.compare.agreement_files import agreement_schema
 from volstrat.compare.consensus import ConsensusResult, write_consensus
-from volstrat.compare.output import agreement_schema
 from volstrat.compare.pair import Settings
-from volstrat.compare.run import ComparisonResult, compare_readings
+from volstrat.compare.run_compare import ComparisonResult, compare_readings
 
 __all__ = [
     "ComparisonResult",

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from volstrat.case import assess_case
+from volstrat.agreement.voting import FEWEST_READINGS, majority
+from volstrat.case.assess import assess_case
+from volstrat.case.discovery import is_case_folder
+from volstrat.case.lesion_table import COLUMNS
 from volstrat.compare.readings import check_place, open_readings
-from volstrat.core.alignment import align_masks
-from volstrat.core.consensus import FEWEST_READINGS, majority
-from volstrat.core.lesions import TumourEntry, find_lesions
-from volstrat.core.marks import PARTIAL, Marking
-from volstrat.core.mask import Mask
-from volstrat.core.protocol import reaches_percent
-from volstrat.core.runs import LabelRuns, VoxelRuns, expand
 from volstrat.errors import CaseError, OutputError, UsageError, VolstratError
-from volstrat.io.discovery import is_case_folder
-from volstrat.io.lesion_table import COLUMNS
-from volstrat.io.output import folder_name, write_atomically
+from volstrat.geometry.alignment import align_masks
+from volstrat.geometry.mask import Mask
+from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand
+from volstrat.rule.lesions import TumourEntry, find_lesions
+from volstrat.store.output import folder_name, write_atomically
+from volstrat.terms.marks import PARTIAL, Marking
+from volstrat.terms.protocol import reaches_percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.case import CaseResult
+    from volstrat.case.assess import CaseResult
+    from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.compare.readings import ReadingSet
-    from volstrat.core.grid import VoxelGrid
-    from volstrat.core.lesions import Lesions, MarkedLesions
-    from volstrat.core.protocol import Protocol
-    from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.rule.lesions import Lesions, MarkedLesions
+    from volstrat.terms.protocol import Protocol
 
 Method = Literal["majority", "staple"]
 _SUMMARY = "consensus.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from volstrat.compare.output import STAKES
+from volstrat.compare.agreement_files import STAKES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.core.alignment import align_masks, resample_nearest
-from volstrat.core.findings import Finding
-from volstrat.core.lesions import TumourEntry
-from volstrat.core.mask import Mask
-from volstrat.core.measure import CaseMasks, measure_case
-from volstrat.core.runs import LabelRuns, VoxelRuns
+from volstrat.case.entries import EntryReader
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
-from volstrat.io.entries import EntryReader
+from volstrat.geometry.alignment import align_masks, resample_nearest
+from volstrat.geometry.mask import Mask
+from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.rule.lesions import TumourEntry
+from volstrat.rule.measure import CaseMasks, measure_case
+from volstrat.terms.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from volstrat.case import CaseResult
-    from volstrat.core.grid import VoxelGrid
-    from volstrat.core.lesions import Lesions
-    from volstrat.core.measure import Measurements
-    from volstrat.core.protocol import Protocol
+    from volstrat.case.assess import CaseResult
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.rule.lesions import Lesions
+    from volstrat.rule.measure import Measurements
+    from volstrat.terms.protocol import Protocol
 
 _IMAGES = ("ct", "pet")
 

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volstrat.case import read_inputs
+from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
+from volstrat.agreement.overlap import compare_masks
+from volstrat.case.assess import read_inputs
 from volstrat.compare.grids import check_one_image, on_one_grid
-from volstrat.core.agreement import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
-from volstrat.core.marks import Marking
-from volstrat.core.measure import measure_case
-from volstrat.core.overlap import compare_masks
-from volstrat.core.runs import VoxelRuns
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
+from volstrat.geometry.runs import VoxelRuns
+from volstrat.rule.measure import measure_case
+from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volstrat.case import CaseResult
+    from volstrat.agreement.discordance import Discordance, Outcome
+    from volstrat.agreement.matching import LesionMatching
+    from volstrat.case.assess import CaseResult
+    from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.compare.grids import OnOneGrid
-    from volstrat.core.agreement import Discordance, Outcome
-    from volstrat.core.matching import LesionMatching
-    from volstrat.core.measure import Measurements
-    from volstrat.core.protocol import Protocol
-    from volstrat.io.protocol_files import LoadedProtocol
+    from volstrat.rule.measure import Measurements
+    from volstrat.terms.protocol import Protocol
 
 _NO_PET = "Avid disease was read in one reading alone, or in neither."
 _PET_GRIDS = "The avid masks lie on different grids."
@@ -156,7 +156,7 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
 
 
 def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
-    from volstrat.core.hybrid import match_readings
+    from volstrat.agreement.hybrid import match_readings
 
     return match_readings(grids.a, grids.b, distance_mm=settings.match_distance_mm)
 

@@ -10,12 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
-from volstrat.cohort.source import find_cases
-from volstrat.errors import ProtocolError, UsageError, VolstratError
-from volstrat.io.case_file import CaseSources, RoleEntry
-from volstrat.io.dicom.grouping import is_one_subject
-from volstrat.io.discovery import (
+from volstrat.case.case_file import CaseSources, RoleEntry
+from volstrat.case.discovery import (
     CASE_FILE,
     find_sources,
     holds_case,
@@ -23,15 +19,19 @@ from volstrat.io.discovery import (
     iter_case_folders,
     subject_of,
 )
-from volstrat.io.output import STATE_FOLDER
-from volstrat.io.protocol_files import LoadedProtocol, load_protocol, parse_protocol
-from volstrat.io.seal import refuse_sealed
-from volstrat.io.volumes import volume_format
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
+from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
+from volstrat.cohort.source import find_cases
+from volstrat.dicom.grouping import is_one_subject
+from volstrat.errors import ProtocolError, UsageError, VolstratError
+from volstrat.formats.volumes import volume_format
+from volstrat.store.output import STATE_FOLDER
+from volstrat.store.seal import refuse_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.record import CaseRecord
+    from volstrat.case.record import CaseRecord
 
 Kind = Literal["case", "cases", "cohort_output", "records", "manifest", "masks"]
 FEWEST_READINGS = 2

@@ -6,19 +6,19 @@ from dataclasses import asdict
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case import assess_case
+from volstrat.agreement.discordance import INGREDIENTS, LEVELS
+from volstrat.case.assess import assess_case
+from volstrat.case.record import failure_record
 from volstrat.compare.pair import ReadCase, compare_pair, not_compared
-from volstrat.core.agreement import INGREDIENTS, LEVELS
-from volstrat.core.findings import Finding
 from volstrat.errors import VolstratError
-from volstrat.record import failure_record
+from volstrat.terms.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from volstrat.case.record import CaseRecord
     from volstrat.compare.pair import Settings
     from volstrat.compare.readings import ReadingSet
-    from volstrat.record import CaseRecord
 
 _STAKES = (
     "trial_entry",

@@ -8,27 +8,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case import assess_case
+from volstrat.case.assess import assess_case
+from volstrat.case.discovery import find_sources
+from volstrat.case.record import SCHEMA_ID, failure_record, record_bytes
 from volstrat.cohort.run_file import removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.errors import UsageError, VolstratError
-from volstrat.io.discovery import find_sources
-from volstrat.io.output import folder_name, write_atomically
-from volstrat.io.seal import refuse_sealed
-from volstrat.record import SCHEMA_ID, failure_record, record_bytes
-from volstrat.report.key_slices import draw_pictures
-from volstrat.report.page import report_html, report_pdf
-from volstrat.report.scene import build_scene
-from volstrat.report.sites import lesion_sites
+from volstrat.pictures.key_slices import draw_pictures
+from volstrat.pictures.scene import build_scene
+from volstrat.pictures.sites import lesion_sites
+from volstrat.report.report_page import report_html, report_pdf
+from volstrat.store.output import folder_name, write_atomically
+from volstrat.store.seal import refuse_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from volstrat.case import CaseResult
+    from volstrat.case.assess import CaseResult
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.case.record import CaseRecord
     from volstrat.cohort.source import FoundCase
-    from volstrat.core.protocol import Protocol
-    from volstrat.io.protocol_files import LoadedProtocol
-    from volstrat.record import CaseRecord
+    from volstrat.terms.protocol import Protocol
 
 REPORT, REPORT_PDF = "report.html", "report.pdf"
 _RECORD, _RUN = "case.json", "run.json"

@@ -17,15 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from volstrat.case.lesion_table import COLUMNS, read_bytes, read_lesion_table
 from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
-from volstrat.io.lesion_table import COLUMNS, read_bytes, read_lesion_table
-from volstrat.io.output import write_atomically
+from volstrat.store.output import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from volstrat.core.marks import LesionRow
+    from volstrat.terms.marks import LesionRow
 
 HISTORY = "lesions.history.csv"
 _HISTORY_COLUMNS = (*COLUMNS, "table", "replaced_at", "replaced_by")

@@ -12,11 +12,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from volstrat.errors import MarkConflictError, UsageError, VolstratError
-from volstrat.report.key_slices import words_by_name
-from volstrat.report.pictures import Look, render_slice
-from volstrat.report.planes import PLANES, Frame, Plane
-from volstrat.report.png import png_bytes
-from volstrat.report.projections import Projected
+from volstrat.pictures.key_slices import words_by_name
+from volstrat.pictures.planes import PLANES, Frame, Plane
+from volstrat.pictures.png import png_bytes
+from volstrat.pictures.projections import Projected
+from volstrat.pictures.slices import Look, render_slice
 from volstrat.review.guard import HOST, Guard
 from volstrat.review.mark_table import token_of
 from volstrat.review.session import Mark, ReviewSession
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-    from volstrat.report.planes import PlaneName
+    from volstrat.pictures.planes import PlaneName
 
 _STATIC = {
     "/": ("page.html", "text/html; charset=utf-8"),

@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volstrat.case import assess_case, reassess_case
-from volstrat.core.marks import LesionRow, Marking
-from volstrat.core.measure import remark_case
+from volstrat.case.assess import assess_case, reassess_case
+from volstrat.case.discovery import CASE_FILE, find_sources
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
-from volstrat.io.discovery import CASE_FILE, find_sources
-from volstrat.report.pictures import depths
-from volstrat.report.planes import Plane
-from volstrat.report.projections import Projections
-from volstrat.report.scene import AVID, CtRead, build_scene, read_ct
-from volstrat.report.sites import lesion_sites
+from volstrat.pictures.planes import Plane
+from volstrat.pictures.projections import Projections
+from volstrat.pictures.scene import AVID, CtRead, build_scene, read_ct
+from volstrat.pictures.sites import lesion_sites
+from volstrat.pictures.slices import depths
 from volstrat.review.mark_table import MarkTable, TableState, check_reader, clean_text, other_tables
 from volstrat.review.watch import InputWatch
+from volstrat.rule.measure import remark_case
+from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from volstrat.case import CaseResult
-    from volstrat.core.measure import Measurements
-    from volstrat.io.case_file import CaseSources
-    from volstrat.io.protocol_files import LoadedProtocol
-    from volstrat.report.planes import PlaneName
-    from volstrat.report.scene import Scene, Shape
+    from volstrat.case.assess import CaseResult
+    from volstrat.case.case_file import CaseSources
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.pictures.planes import PlaneName
+    from volstrat.pictures.scene import Scene, Shape
+    from volstrat.rule.measure import Measurements
 
 _WORDS = {marking.word: marking for marking in Marking}
 _AVIDITY = ("avid", "not_avid")

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volstrat.report.figures import predicate_bar, sign
-from volstrat.report.key_slices import first_look, words_by_name
-from volstrat.report.pictures import WINDOWS
-from volstrat.report.planes import PLANES, Plane
-from volstrat.report.scene import AVID
-from volstrat.report.styles import STYLES
-from volstrat.report.words import (
+from volstrat.pictures.key_slices import first_look, words_by_name
+from volstrat.pictures.planes import PLANES, Plane
+from volstrat.pictures.scene import AVID
+from volstrat.pictures.slices import WINDOWS
+from volstrat.report.report_figures import predicate_bar, sign
+from volstrat.review.mark_table import token_of
+from volstrat.show.styles import STYLES
+from volstrat.show.words import (
     AVIDITY,
     HOLDS,
     SEVERITIES,
@@ -24,15 +25,14 @@ from volstrat.report.words import (
     remnant_text,
     share_text,
 )
-from volstrat.review.mark_table import token_of
 
 if TYPE_CHECKING:
-    from volstrat.core.marks import LesionRow
-    from volstrat.record import CaseRecord
-    from volstrat.report.planes import PlaneName
-    from volstrat.report.projections import Projections
-    from volstrat.report.scene import Scene
+    from volstrat.case.record import CaseRecord
+    from volstrat.pictures.planes import PlaneName
+    from volstrat.pictures.projections import Projections
+    from volstrat.pictures.scene import Scene
     from volstrat.review.session import Reviewed, ReviewSession
+    from volstrat.terms.marks import LesionRow
 
 _BAR_WIDTH = 310.0
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")

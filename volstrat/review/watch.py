@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from volstrat.io.case_file import CaseSources
+    from volstrat.case.case_file import CaseSources
 
 State = dict[Path, tuple[int, int, int]]
 """Size, time of change and inode of each file."""

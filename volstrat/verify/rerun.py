@@ -8,27 +8,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.discovery import find_sources
+from volstrat.case.entries import file_sha256
+from volstrat.case.fingerprint import take_fingerprint
+from volstrat.case.record import environment
 from volstrat.cohort import parse_shard, run_cohort
-from volstrat.cohort.folders import OWN_FILES
 from volstrat.cohort.run_file import read_run_file
 from volstrat.cohort.source import find_cases
+from volstrat.cohort.subject_folders import OWN_FILES
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import UsageError, VolstratError
-from volstrat.io.discovery import find_sources
-from volstrat.io.entries import file_sha256
-from volstrat.io.fingerprint import take_fingerprint
-from volstrat.record import environment
-from volstrat.verify.folder import FileFault, Records, read_records
-from volstrat.verify.inputs import readable_inputs
+from volstrat.verify.input_hashes import readable_inputs
+from volstrat.verify.result_folder import FileFault, Records, read_records
 from volstrat.verify.steps import STEPS, Difference, environment_differences, record_differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from volstrat.case.case_file import CaseSources
+    from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.cohort import Progress
     from volstrat.cohort.source import FoundCase
-    from volstrat.io.case_file import CaseSources
-    from volstrat.io.protocol_files import LoadedProtocol
 
 _TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
 

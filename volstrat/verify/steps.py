@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.core.protocol import Protocol
+    from volstrat.terms.protocol import Protocol
 
 Step = Literal["input_bytes", "header", "protocol", "version", "library", "count"]
 STEPS: tuple[Step, ...] = ("input_bytes", "header", "protocol", "version", "library", "count")

@@ -1,0 +1,151 @@
+"""Numbers and sentences as a meeting reads them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from volstrat.report.report_figures import predicate_bar, sign_path, waterfall
+from volstrat.show.styles import STYLES
+from volstrat.show.words import change_texts, percent_text, protocol_choices, remnant_text, share_text
+from volstrat.terms.protocol import Protocol, Thresholds
+
+
+@pytest.mark.parametrize(
+    ("percent", "wanted"),
+    [
+        (70.0, "70.0 %"),
+        (69.96, "69.96 %"),
+        (69.9999, "69.9999 %"),
+        (70.04, "70.04 %"),
+        (71.04, "71.0 %"),
+        (99.96, "100.0 %"),
+    ],
+)
+def test_a_share_is_never_rounded_onto_its_threshold(percent: float, wanted: str) -> None:
+    """What misses 70 % by a hair does not read 70.0 %."""
+    assert percent_text(percent, 70) == wanted
+
+
+def predicate(part: int, upper: int, whole: int) -> dict[str, Any]:
+    """Return a predicate of a record."""
+    return {
+        "holds": None, "part_voxels": part, "part_voxels_upper": upper, "whole_voxels": whole,
+        "unit": "tumour", "percent": 100 * part / whole if whole else None, "threshold_percent": 70,
+    }  # fmt: skip
+
+
+def test_open_markings_give_bounds() -> None:
+    """600 to 750 of 1000 voxels."""
+    assert share_text(predicate(600, 750, 1000)) == "60.0 to 75.0 %"
+    assert share_text(predicate(600, 600, 1000)) == "60.0 %"
+    assert share_text(predicate(0, 0, 0)) == "not assessed"
+
+
+def record(part: int, upper: int, whole: int) -> dict[str, Any]:
+    """Return as much of a record as the figures need."""
+    return {
+        "predicates": {"stratum_1": predicate(part, upper, whole)},
+        "robustness": {"resectable_fraction_95": [0.5, 0.9]},
+    }
+
+
+def test_the_bar_is_drawn_to_scale() -> None:
+    """Width 200 from x = 12: 60 % is 120 wide, 15 % open 30; threshold at 12 + 140; interval 112 to 192."""
+    svg = predicate_bar(record(600, 750, 1000), "stratum_1", width=200.0)
+    assert '<rect class="certain"' in svg
+    assert 'x="12.00" y="30.0" width="120.00"' in svg
+    assert 'x="132.00" y="30.0" width="30.00"' in svg
+    assert "M152.00 " in svg
+    assert "M112.00 " in svg
+    assert "H192.00" in svg
+
+
+def test_the_waterfall_falls_and_names_what_it_leaves_out() -> None:
+    """60 lesions of 1 to 60 ml: 48 bars, the 12 smallest (1 + ... + 12 = 78 ml) in words; ids are escaped."""
+    lesions = [
+        {"lesion_id": f"<L{n}>", "volume_ml": float(n), "resectability": "resectable"} for n in range(1, 61)
+    ]
+    svg = waterfall(lesions)
+    assert svg.count("<rect") == 48
+    assert "and 12 smaller ones, together 78.00 ml" in svg
+    few = waterfall(lesions[:3])
+    assert "&lt;L3&gt;" in few
+    assert "<L3>" not in few
+    assert waterfall([]) == ""
+
+
+def test_every_marking_has_a_sign_of_its_own() -> None:
+    """Shapes differ, not only colours."""
+    drawn = {sign_path(word, 0, 0, 4).replace(word, "") for word in STYLES}
+    assert len(drawn) == len(STYLES)
+
+
+def test_choices_are_said_as_they_are() -> None:
+    """Another protocol reads otherwise, sentence by sentence."""
+    told = dict(protocol_choices(Protocol()))
+    assert told["Stratum 1"] == "At least 70 % of the total tumour volume can be resected or ablated."
+    assert told["Stratum 2"] == "FDG-avid disease is observed, and all of it can be resected or ablated."
+    assert "counts as" in told["Ablation"]
+    other = replace(
+        Protocol(),
+        thresholds=Thresholds(stratum_1_percent=Decimal("87.5")),
+        both_fit="stratum_2",
+        ablation_counts=False,
+        exclusion_b="none_resectable",
+        pet_only_in_total=True,
+    )
+    changed = dict(protocol_choices(other))
+    assert "87.5 %" in changed["Stratum 1"]
+    assert changed["Where both hold"] == "The subject goes into stratum 2."
+    assert changed["Ablation"] == "What can be ablated does not count as resectable."
+    assert "any of it" in changed["Stratum 2"]
+    assert "are part of" in changed["Total"]
+
+
+def test_changes_are_grouped_by_what_they_lead_to() -> None:
+    """Two lesions that each would make the case ineligible stand in one sentence."""
+    told = change_texts(
+        {
+            "stratum": "ineligible",
+            "lesions": [{}],
+            "predicates": {"stratum_1": predicate(600, 600, 1000), "stratum_2": predicate(600, 600, 1000)},
+            "robustness": {
+                "flips": [
+                    {"lesion_id": "L1", "to": "resectable", "stratum": "stratum_1"},
+                    {"lesion_id": "L2", "to": "resectable", "stratum": "stratum_1"},
+                    {"lesion_id": "L3", "to": "not_avid", "stratum": "stratum_2"},
+                ],
+                "shortest_way": ["L1"],
+                "stratum_2_obstacles": ["L3"],
+            },
+        }
+    )
+    assert told == [
+        "L1, L2 each alone resectable instead: stratum 1.",
+        "L3 not avid instead: stratum 2.",
+        "Shortest way to 70 %: L1 would have to become resectable.",
+        "Between this case and stratum 2: L3.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "below", "said"),
+    [
+        (25.0, True, "below the limit of 25 %."),
+        (None, None, "not compared with a limit; the liver's state is not said."),
+        (None, True, "below every limit; the liver's state is not said."),
+    ],
+)
+def test_a_remnant_without_a_known_state_has_no_one_limit(
+    limit: float | None, below: bool | None, said: str
+) -> None:
+    """Nobody said that the liver is normal."""
+    remnant = {
+        "flr_ml": 500.0, "flr_percent": 22.0, "sflr_percent": None, "limit_percent": limit,
+        "below_limit": below,
+    }  # fmt: skip
+    assert remnant_text(remnant).endswith(said)

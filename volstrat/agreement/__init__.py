@@ -1,0 +1,1 @@
+"""How two or more readings agree, and which ingredient carries a difference."""

@@ -1,0 +1,238 @@
+"""Do two or more readers assign the same category: raw agreement, kappa, AC1.
+
+Categories are named in full beforehand, those that do not occur included: Gwet's chance agreement
+depends on how many could have been chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.agreement.estimate import UPPER_TAIL, Estimate
+from volstrat.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Int64s = NDArray[np.int64]
+
+_ROUNDING = 1e-12
+_ONE_READER = "At least two readers are needed; there are {k}."
+_ONE_SUBJECT = "At least two subjects are needed; there are {n}."
+_NO_ERROR = "All subjects contribute alike: the standard error is zero and gives no interval."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairConcordance:
+    """Two readers' categories side by side.
+
+    Parameters
+    ----------
+    first, second : int
+        Which readers, by column.
+    subjects : int
+        Subjects that both assigned a category.
+    table : tuple of tuple of int
+        ``table[r][c]``: subjects in category r for the first reader and c for the second.
+    agreement : Estimate
+        Share of subjects with one category, with Wilson's score interval (Wilson 1927).
+    kappa : Estimate
+        Cohen's kappa, ``(po - pe) / (1 - pe)``, with the asymptotic standard error of Fleiss, Cohen and
+        Everitt (1969) and ``+- 1.96`` of it; the interval is not cut off at -1 or 1.
+    """
+
+    first: int
+    second: int
+    subjects: int
+    table: tuple[tuple[int, ...], ...]
+    agreement: Estimate
+    kappa: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concordance:
+    """Agreement of two or more readers on a category.
+
+    Parameters
+    ----------
+    categories : tuple of str
+        In the order of the tables.
+    subjects : int
+        Subjects to which at least one reader gave a category.
+    agreement : Estimate
+        Share of subjects to which every reader gave the same category, of those read by every reader,
+        with Wilson's score interval.
+    ac1 : Estimate
+        Gwet's AC1 over all readers (Gwet 2008; missing ratings as in Gwet 2014), with its linearised
+        standard error and ``+- t(n - 1)`` of it, cut off at 1.
+    pairs : tuple of PairConcordance
+        Every two readers.
+    """
+
+    categories: tuple[str, ...]
+    subjects: int
+    agreement: Estimate
+    ac1: Estimate
+    pairs: tuple[PairConcordance, ...]
+
+
+def concordance(ratings: Sequence[Sequence[str | None]], categories: Sequence[str]) -> Concordance:
+    """Compare the categories that two or more readers assigned.
+
+    Parameters
+    ----------
+    ratings : sequence of sequence of str or None, (n, k)
+        A row a subject, a column a reader; None where a reader assigned none.
+    categories : sequence of str
+        Every category that could be assigned.
+
+    Raises
+    ------
+    UsageError
+        If a rating is no category, a category is named twice, or rows differ in length.
+    """
+    codes = _codes(ratings, categories)
+    everyone = codes[(codes >= 0).all(axis=1)]
+    if codes.shape[1] < 2:
+        agreement = Estimate.missing(_ONE_READER.format(k=codes.shape[1]))
+    else:
+        agreement = wilson(int((everyone == everyone[:, :1]).all(axis=1).sum()), everyone.shape[0])
+    return Concordance(
+        categories=tuple(categories),
+        subjects=int((codes >= 0).any(axis=1).sum()),
+        agreement=agreement,
+        ac1=_ac1(codes, len(categories)),
+        pairs=tuple(
+            _pair(codes, first, second, len(categories))
+            for first, second in combinations(range(codes.shape[1]), 2)
+        ),
+    )
+
+
+def _codes(ratings: Sequence[Sequence[str | None]], categories: Sequence[str]) -> Int64s:
+    """Ratings as positions in ``categories``, -1 where missing."""
+    number: dict[str | None, int] = {name: at for at, name in enumerate(categories)}
+    if len(number) < len(categories):
+        msg = f"Categories must be named once each; got {list(categories)}."
+        raise UsageError(msg)
+    number[None] = -1
+    unknown = {name for row in ratings for name in row if name not in number}
+    if unknown:
+        msg = f"{sorted(unknown, key=str)} is among the ratings but not among {list(categories)}."
+        raise UsageError(msg)
+    readers = {len(row) for row in ratings}
+    if len(readers) > 1:
+        msg = f"Every subject needs as many ratings as there are readers; got rows of {sorted(readers)}."
+        raise UsageError(msg)
+    codes = [[number[name] for name in row] for row in ratings]
+    return np.array(codes, dtype=np.int64).reshape(len(codes), readers.pop() if readers else 0)
+
+
+def wilson(hits: int, of: int) -> Estimate:
+    """Return a proportion with Wilson's score interval.
+
+    ``(p + z^2/2n +- z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)`` (Wilson 1927).
+
+    Parameters
+    ----------
+    hits, of : int
+        Subjects with the property, and all subjects.
+
+    Examples
+    --------
+    >>> round(wilson(9, 10).low, 4)
+    0.5958
+    """
+    if of == 0:
+        return Estimate.missing("There is no subject to count.")
+    z = _z()
+    share = hits / of
+    middle = share + z**2 / (2 * of)
+    reach = z * math.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
+    scale = 1 + z**2 / of
+    low = (middle - reach) / scale if hits else 0.0
+    high = (middle + reach) / scale if hits < of else 1.0
+    return Estimate(value=share, low=low, high=high)
+
+
+def _z() -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(UPPER_TAIL))
+
+
+def _pair(codes: Int64s, first: int, second: int, categories: int) -> PairConcordance:
+    both = codes[(codes[:, first] >= 0) & (codes[:, second] >= 0)]
+    table = np.zeros((categories, categories), dtype=np.int64)
+    np.add.at(table, (both[:, first], both[:, second]), 1)
+    return PairConcordance(
+        first=first,
+        second=second,
+        subjects=both.shape[0],
+        table=tuple(tuple(int(count) for count in row) for row in table),
+        agreement=wilson(int(np.trace(table)), both.shape[0]),
+        kappa=_kappa(table),
+    )
+
+
+def _kappa(table: Int64s) -> Estimate:
+    n = int(table.sum())
+    if n < 2:
+        return Estimate.missing(_ONE_SUBJECT.format(n=n))
+    rows, columns = table.sum(axis=1), table.sum(axis=0)
+    if int(rows @ columns) == n * n:  # in integers: both readers used one category, the same
+        return Estimate.missing("Both readers gave every subject one and the same category.")
+    share = table / n
+    row, column = rows / n, columns / n
+    by_chance = float(row @ column)
+    kappa = (float(np.trace(share)) - by_chance) / (1 - by_chance)
+    diagonal = (np.diag(share) * (1 - (row + column) * (1 - kappa)) ** 2).sum()
+    off = share * (column[:, None] + row[None, :]) ** 2
+    off_diagonal = (1 - kappa) ** 2 * (off.sum() - np.trace(off))
+    rest = (kappa - by_chance * (1 - kappa)) ** 2
+    variance = float(diagonal + off_diagonal - rest) / (1 - by_chance) ** 2 / n
+    error = math.sqrt(variance) if variance > _ROUNDING**2 else 0.0
+    return _with_error(kappa, error, _z())
+
+
+def _ac1(codes: Int64s, categories: int) -> Estimate:
+    """Gwet's AC1; subjects with one rating still inform the chance agreement."""
+    if codes.shape[1] < 2:
+        return Estimate.missing(_ONE_READER.format(k=codes.shape[1]))
+    if categories < 2:
+        return Estimate.missing("With fewer than two categories agreement is certain.")
+    votes = np.stack([(codes == q).sum(axis=1) for q in range(categories)], axis=1)
+    votes = votes[votes.sum(axis=1) > 0]
+    raters = votes.sum(axis=1)
+    n, rated_twice = raters.size, raters >= 2
+    if rated_twice.sum() < 2:
+        return Estimate.missing(_ONE_SUBJECT.format(n=int(rated_twice.sum())))
+    pairs = raters * (raters - 1)
+    agreeing = (votes * (votes - 1)).sum(axis=1) / np.maximum(pairs, 1)
+    prevalence = (votes / raters[:, None]).mean(axis=0)
+    by_chance = float((prevalence * (1 - prevalence)).sum()) / (categories - 1)
+    ac1 = (float(agreeing[rated_twice].mean()) - by_chance) / (1 - by_chance)
+    own = np.where(rated_twice, agreeing - by_chance, 0) * (n / int(rated_twice.sum())) / (1 - by_chance)
+    own_chance = (votes @ (1 - prevalence)) / raters / (categories - 1)
+    linearised = own - 2 * (1 - ac1) * (own_chance - by_chance) / (1 - by_chance)
+    variance = float(((linearised - ac1) ** 2).sum()) / (n * (n - 1))
+    error = math.sqrt(variance) if variance > _ROUNDING**2 else 0.0
+
+    from scipy.special import stdtrit
+
+    return _with_error(ac1, error, float(stdtrit(n - 1, UPPER_TAIL)), at_most=1.0)
+
+
+def _with_error(value: float, error: float, quantile: float, *, at_most: float = math.inf) -> Estimate:
+    if error == 0:
+        return Estimate(value=value, standard_error=0.0, reason=_NO_ERROR)
+    low, high = value - quantile * error, min(value + quantile * error, at_most)
+    return Estimate(value=value, low=low, high=high, standard_error=error)

@@ -1,0 +1,427 @@
+"""A reading put together from two: one reader's lesions, the other's contours, either's markings.
+
+Both readings are of one image, on one grid. Their lesions are matched (`volstrat.agreement.matching`);
+lesions that correspond, split and merged ones included, form a *cluster*. A hybrid takes
+
+- detection from one reading: which lesions without a counterpart are there at all;
+- contour from one reading: the voxels of every lesion that both saw;
+- marking from one reading: what can be resected. Where its contours are the other's, a lesion takes the
+  marking of its counterpart as a whole; where that has none (a partly resectable one), each voxel takes the
+  marking of the counterpart's nearest voxel. Lesions whose marking is the same word in both readings, or
+  that both readings took from the same mask or row, differ by nothing but contour and keep their own;
+- avidity from one reading: PET, avid mask, rule, and the table's avidity words;
+- the protocol from one reading, but for its avidity rule.
+
+A lesion that one reading alone has brings its own marking and avidity word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.agreement.matching import LesionMatching, match_lesions
+from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
+from volstrat.rule.attribution import Attribution, attribute
+from volstrat.rule.lesions import LesionMeasures, Lesions, own_markings, tally_markings
+from volstrat.rule.measure import Measurements, avid_disease
+from volstrat.terms.marks import LesionRow, Marking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from volstrat.rule.lesions import MarkedLesions
+    from volstrat.terms.protocol import Protocol
+
+    Int64s = NDArray[np.int64]
+    Pieces = tuple[Int64s, Int64s, Int64s, Int64s]
+
+_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Lesions of two readings that show the same disease, by position in each reading.
+
+    Parameters
+    ----------
+    members : tuple of two tuples of int
+        Of the first reading and of the second.
+    same_contour : bool
+        Both hold the same voxels.
+    same_marking : bool
+        Nothing but contour can make their markings differ.
+    """
+
+    members: tuple[tuple[int, ...], tuple[int, ...]]
+    same_contour: bool
+    same_marking: bool
+
+
+def lesion_labels(lesions: Lesions) -> LabelRuns:
+    """Return lesions as labels: position in ``ids``, plus one."""
+    return LabelRuns(lesions.starts, lesions.stops, lesions.lesion + 1)
+
+
+def match_readings(a: Measurements, b: Measurements, *, distance_mm: float) -> LesionMatching:
+    """Match the lesions of two measured readings on one grid; labels are positions in ``ids``, plus one."""
+    return match_lesions(
+        lesion_labels(a.lesions), lesion_labels(b.lesions), a.lesions.grid, distance_mm=distance_mm
+    )
+
+
+class HybridMaker:
+    """Makes hybrids of two readings under one protocol.
+
+    Parameters
+    ----------
+    readings : tuple of two Measurements
+        On one grid, both measured under ``protocol`` but for the avidity rule.
+    protocols : tuple of two Protocol
+        Whose avidity rules are in force with each reading's PET.
+    distance_mm : float
+        Lesions, and PET-only regions on different grids, match within this distance of their centroids.
+    """
+
+    def __init__(
+        self,
+        readings: tuple[Measurements, Measurements],
+        protocols: tuple[Protocol, Protocol],
+        *,
+        protocol: Protocol,
+        distance_mm: float,
+    ) -> None:
+        self.readings = readings
+        self._protocols = protocols
+        self._protocol = protocol
+        self._distance_mm = distance_mm
+        self.matching = match_readings(*readings, distance_mm=distance_mm)
+        self._pieces = tuple(
+            own_markings(r.lesions, resectable=r.masks.resectable, table=_table(r)) for r in readings
+        )
+        self.clusters = self._clusters()
+        self._attributions: dict[tuple[int, ...], tuple[Attribution | None, NDArray[np.bool_]]] = {}
+
+    def _clusters(self) -> tuple[Cluster, ...]:
+        found = [self._cluster(members) for members in _joined(self.matching)]
+        return tuple(sorted(found, key=lambda cluster: cluster.members))
+
+    def _cluster(self, members: tuple[tuple[int, ...], tuple[int, ...]]) -> Cluster:
+        voxels = [_voxels(r.lesions, side) for r, side in zip(self.readings, members, strict=True)]
+        return Cluster(
+            members=members,
+            same_contour=voxels[0].same_as(voxels[1]) and len(members[0]) == len(members[1]),
+            same_marking=self._same_marking(members, voxels),
+        )
+
+    def _same_marking(
+        self, members: tuple[tuple[int, ...], tuple[int, ...]], voxels: Sequence[VoxelRuns]
+    ) -> bool:
+        words = [{r.marked.marking[n] for n in side} for r, side in zip(self.readings, members, strict=True)]
+        if words[0] == words[1] and len(words[0]) == 1 and None not in words[0]:
+            return True
+        tables = [
+            {_table(r).get(r.lesions.ids[n]) for n in side}
+            for r, side in zip(self.readings, members, strict=True)
+        ]
+        if tables[0] != tables[1] or len(tables[0]) > 1:
+            return False
+        masks = [r.masks.resectable for r in self.readings]
+        if masks[0] is None or masks[1] is None:
+            return masks[0] is masks[1]
+        both = voxels[0].union(voxels[1])
+        return masks[0].intersection(both).same_as(masks[1].intersection(both))
+
+    def make(self, *, detection: int, contour: int, marking: int, avidity: int) -> Measurements:
+        """Return the hybrid; each argument says from which reading, 0 or 1."""
+        if detection == contour == marking == avidity:
+            return self.readings[detection]
+        picks = self._picks(detection, contour)
+        lesions, measures = self._assembled(detection, contour, picks)
+        marked = tally_markings(lesions, self._marked_pieces(picks, marking), self._protocol)
+        attribution, covered = self._attributed(
+            lesions, marked, detection=detection, contour=contour, marking=marking, avidity=avidity
+        )
+        rows = {
+            **self._lesion_rows(picks, lesions.ids, avidity),
+            **self._region_rows(attribution, marking=marking, avidity=avidity),
+        }
+        return Measurements(
+            masks=self.readings[avidity].masks,
+            lesions=lesions,
+            measures=measures,
+            marked=marked,
+            attribution=attribution,
+            covered=covered,
+            alternatives=(),
+            rows=rows,
+            lesion_findings=(),
+            mark_findings=(),
+        )
+
+    def _attributed(
+        self,
+        lesions: Lesions,
+        marked: MarkedLesions,
+        *,
+        detection: int,
+        contour: int,
+        marking: int,
+        avidity: int,
+    ) -> tuple[Attribution | None, NDArray[np.bool_]]:
+        """Attribute one reading's avid voxels to the hybrid's lesions, once for all markings if possible."""
+        depends = None in marked.marking or lesions.overlapping
+        source = self.readings[avidity]
+        if detection == contour == avidity and not depends:
+            return source.attribution, source.covered
+        key = (detection, contour, avidity, marking if depends else -1)
+        if key not in self._attributions:
+            rule = replace(self._protocol, avidity=self._protocols[avidity].avidity)
+            avid, covered = avid_disease(source.masks, lesions, rule)
+            distance_mm = self._protocol.attribution_distance_mm
+            self._attributions[key] = (
+                None
+                if avid is None
+                else attribute(
+                    lesions, marked, avid=avid.voxels, avid_grid=avid.grid, distance_mm=distance_mm
+                ),
+                covered,
+            )
+        return self._attributions[key]
+
+    def _picks(self, detection: int, contour: int) -> list[_Pick]:
+        """Lesions of the hybrid: which reading's, which lesion, and its cluster."""
+        picks = [_Pick(contour, n, c) for c in self.clusters for n in c.members[contour]]
+        only = self.matching.only_in_b if detection else self.matching.only_in_a
+        picks += [_Pick(detection, label - 1, None) for label in only]
+        if detection == contour:  # all lesions of one reading: in its own order
+            picks.sort(key=lambda pick: pick.lesion)
+        return picks
+
+    def _assembled(
+        self, detection: int, contour: int, picks: Sequence[_Pick]
+    ) -> tuple[Lesions, LesionMeasures]:
+        if detection == contour:
+            return self.readings[contour].lesions, self.readings[contour].measures
+        parts = []
+        for reading, r in enumerate(self.readings):
+            number = self._numbers(picks, reading)
+            mine = number[r.lesions.lesion] if number.size else r.lesions.lesion
+            kept = mine >= 0
+            parts.append((r.lesions.starts[kept], r.lesions.stops[kept], mine[kept]))
+        starts, stops, lesion = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((lesion, starts))
+        lesions = Lesions(
+            grid=self.readings[0].lesions.grid,
+            ids=tuple(f"L{n + 1}" for n in range(len(picks))),
+            starts=starts[order],
+            stops=stops[order],
+            lesion=lesion[order],
+        )
+        return lesions, _measures_of([(self.readings[p.reading].measures, p.lesion) for p in picks])
+
+    def _numbers(self, picks: Sequence[_Pick], reading: int) -> Int64s:
+        """For each lesion of a reading its position in the hybrid, or -1."""
+        number = np.full(self.readings[reading].lesions.count, -1, dtype=np.int64)
+        for position, pick in enumerate(picks):
+            if pick.reading == reading:
+                number[pick.lesion] = position
+        return number
+
+    def _marked_pieces(self, picks: Sequence[_Pick], marking: int) -> Pieces:
+        parts: list[Pieces] = []
+        own = [
+            _Pick(p.reading, p.lesion, None)
+            if p.reading == marking or p.cluster is None or p.cluster.same_marking
+            else p
+            for p in picks
+        ]
+        for reading, pieces in enumerate(self._pieces):
+            number = self._numbers(picks, reading)
+            for position, pick in enumerate(own):
+                if pick.cluster is not None and pick.reading == reading:
+                    number[pick.lesion] = -1  # takes its marking from the other reading
+                    parts.append(self._transferred(pick, position, marking))
+            mine = number[pieces[2]] if number.size else pieces[2]
+            kept = mine >= 0
+            parts.append((pieces[0][kept], pieces[1][kept], mine[kept], pieces[3][kept]))
+        starts, stops, lesion, mark = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((lesion, starts))
+        return starts[order], stops[order], lesion[order], mark[order]
+
+    def _transferred(self, pick: _Pick, position: int, marking: int) -> Pieces:
+        """Return a lesion's runs with the marking that its counterparts have."""
+        assert pick.cluster is not None
+        partners = pick.cluster.members[marking]
+        words = {self.readings[marking].marked.marking[n] for n in partners}
+        grid = self.readings[0].lesions.grid
+        voxels = self.readings[pick.reading].lesions.of(pick.lesion)
+        if len(words) == 1 and (word := next(iter(words))) is not None:
+            starts, stops, _ = split_rows(voxels.starts, voxels.stops, grid.shape[0])
+            mark = np.full(starts.size, int(word), dtype=np.int64)
+            return starts, stops, np.full(starts.size, position, dtype=np.int64), mark
+        starts, stops, lesion, own = self._pieces[marking]
+        chosen = np.isin(lesion, partners)
+        lengths = stops[chosen] - starts[chosen]
+        there = expand(starts[chosen], stops[chosen])
+        here = voxels.indices()
+        mark = _nearest_marking(
+            grid.to_mm(grid.unravel(there)), np.repeat(own[chosen], lengths), grid.to_mm(grid.unravel(here))
+        )
+        return here, here + 1, np.full(here.size, position, dtype=np.int64), mark
+
+    def _lesion_rows(self, picks: Sequence[_Pick], ids: Sequence[str], avidity: int) -> dict[str, LesionRow]:
+        rows = {}
+        for lesion_id, pick in zip(ids, picks, strict=True):
+            if pick.reading == avidity or pick.cluster is None:
+                words = {self._avidity_word(pick.reading, pick.lesion)}
+            else:
+                words = {self._avidity_word(avidity, n) for n in pick.cluster.members[avidity]}
+            word = "avid" if "avid" in words else None if None in words else "not_avid"
+            if word is not None:
+                rows[lesion_id] = LesionRow(lesion_id=lesion_id, fdg_avidity=word)  # type: ignore[arg-type]
+        return rows
+
+    def avidity_words_differ(self) -> bool:
+        """Tell whether the tables' avidity words differ on a lesion of both, or on PET-only regions."""
+        for cluster in self.clusters:
+            words = [
+                {self._avidity_word(reading, n) for n in side} for reading, side in enumerate(cluster.members)
+            ]
+            if words[0] != words[1]:
+                return True
+        regions = [
+            {i: row.fdg_avidity for i, row in r.rows.items() if i.startswith("P")} for r in self.readings
+        ]
+        return regions[0] != regions[1]
+
+    def _avidity_word(self, reading: int, lesion: int) -> str | None:
+        row = self.readings[reading].rows.get(self.readings[reading].lesions.ids[lesion])
+        return None if row is None else row.fdg_avidity
+
+    def _region_rows(
+        self, attribution: Attribution | None, *, marking: int, avidity: int
+    ) -> dict[str, LesionRow]:
+        """Rows of PET-only regions, marked by one reading and dismissed by the other."""
+        if attribution is None:
+            return {}
+        told = [self._counterparts(attribution, reading) for reading in range(2)]
+        rows = {}
+        for rank in range(attribution.pet_only_count):
+            marked, judged = told[marking][rank], told[avidity][rank]
+            words = [row.resectability for row in (marked, judged) if row is not None]
+            if words:
+                rows[f"P{rank + 1}"] = LesionRow(
+                    lesion_id=f"P{rank + 1}",
+                    resectability=next((word for word in words if word is not None), None),
+                    fdg_avidity=None if judged is None else judged.fdg_avidity,
+                )
+        return rows
+
+    def _counterparts(self, attribution: Attribution, reading: int) -> list[LesionRow | None]:
+        """For each PET-only region the row of the one that a reading shows in its place."""
+        own = self.readings[reading].attribution
+        rows = self.readings[reading].rows
+        if own is None or own.pet_only_count == 0:
+            return [None] * attribution.pet_only_count
+        here, there = _region_labels(attribution), _region_labels(own)
+        if _same_grid(attribution, own):
+            matching = match_lesions(here, there, own.grid, distance_mm=self._distance_mm)
+            partner = {pair.a - 1: pair.b - 1 for pair in matching.pairs}
+        else:
+            partner = _nearest_regions(attribution, own, self._distance_mm)
+        return [
+            rows.get(f"P{partner[rank] + 1}") if rank in partner else None
+            for rank in range(attribution.pet_only_count)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """A lesion of a hybrid: from which reading, which one, and its cluster (None: seen by one alone)."""
+
+    reading: int
+    lesion: int
+    cluster: Cluster | None
+
+
+def _table(measured: Measurements) -> dict[str, Marking]:
+    return {i: row.resectability for i, row in measured.rows.items() if row.resectability is not None}
+
+
+def _voxels(lesions: Lesions, members: Iterable[int]) -> VoxelRuns:
+    mine = np.isin(lesions.lesion, list(members))
+    return VoxelRuns.from_intervals(lesions.starts[mine], lesions.stops[mine])
+
+
+def _joined(matching: LesionMatching) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Join pairs and groups that share a lesion; members by position."""
+    links = [(pair.a - 1, pair.b - 1) for pair in matching.pairs]
+    for group in matching.groups:
+        if group.kind == "split":
+            links += [(group.whole - 1, part - 1) for part in group.parts]
+        else:
+            links += [(part - 1, group.whole - 1) for part in group.parts]
+    clusters: list[tuple[set[int], set[int]]] = []
+    for a, b in links:
+        touching = [c for c in clusters if a in c[0] or b in c[1]]
+        joined = ({a}.union(*(c[0] for c in touching)), {b}.union(*(c[1] for c in touching)))
+        clusters = [c for c in clusters if c not in touching]
+        clusters.append(joined)
+    return [(tuple(sorted(a)), tuple(sorted(b))) for a, b in clusters]
+
+
+def _measures_of(rows: Sequence[tuple[LesionMeasures, int]]) -> LesionMeasures:
+    def column(name: str, empty: tuple[int, ...]) -> NDArray[np.float64]:
+        values = [getattr(measures, name)[n] for measures, n in rows]
+        return np.array(values, dtype=np.float64) if values else np.zeros((0, *empty))
+
+    return LesionMeasures(
+        voxels=column("voxels", ()).astype(np.int64),
+        volume_ml=column("volume_ml", ()),
+        centroid_mm=column("centroid_mm", (3,)),
+        box_mm=column("box_mm", (2, 3)),
+        max_diameter_mm=column("max_diameter_mm", ()),
+        max_axial_diameter_mm=column("max_axial_diameter_mm", ()),
+    )
+
+
+def _nearest_marking(points: NDArray[np.float64], marking: Int64s, queries: NDArray[np.float64]) -> Int64s:
+    """Return the marking of the nearest point, the worst among ties (0.001 mm)."""
+    from scipy.spatial import cKDTree
+
+    count = min(_NEIGHBOURS, len(points))
+    distance, index = cKDTree(points).query(queries, k=count)
+    distance, index = distance.reshape(-1, count), index.reshape(-1, count)
+    tied = distance <= distance[:, :1] + TIE_MM
+    worst: Int64s = np.where(tied, marking[index], len(Marking)).min(axis=1)
+    return worst
+
+
+def _region_labels(attribution: Attribution) -> LabelRuns:
+    """PET-only regions as labels: rank plus one."""
+    rank = attribution.pet_only[attribution.region] if attribution.voxels.size else attribution.voxels
+    mine = rank >= 0
+    voxels, rank = attribution.voxels[mine], rank[mine]
+    return LabelRuns.from_sets(
+        (int(n) + 1, VoxelRuns.from_indices(voxels[rank == n])) for n in np.unique(rank)
+    )
+
+
+def _same_grid(a: Attribution, b: Attribution) -> bool:
+    return a.grid.shape == b.grid.shape and np.array_equal(a.grid.affine, b.grid.affine)
+
+
+def _nearest_regions(here: Attribution, there: Attribution, distance_mm: float) -> dict[int, int]:
+    partner = {}
+    for rank, centroid in enumerate(here.pet_only_measures.centroid_mm):
+        apart = np.sqrt(((there.pet_only_measures.centroid_mm - centroid) ** 2).sum(axis=1))
+        nearest = int(apart.argmin())
+        if apart[nearest] <= distance_mm + TIE_MM:
+            partner[rank] = nearest
+    return partner

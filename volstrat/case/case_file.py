@@ -1,0 +1,257 @@
+"""``case.toml``: which file plays which role."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from volstrat.errors import CaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    from volstrat.dicom.library import DicomLibrary
+    from volstrat.terms.policies import LiverState
+
+MASK_ROLES = ("tumour", "resectable", "fdg_avid", "liver", "remnant", "reference")
+ROLES = ("tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference")
+LIVER_STATES = ("normal", "chemotherapy", "fibrosis", "cirrhosis")
+
+_ENTRY_KEYS = {
+    "path": ROLES,
+    "segments": MASK_ROLES,
+    "rois": MASK_ROLES,
+    "threshold": MASK_ROLES,
+    "instances": ("tumour",),
+    "resample": ("resectable", "liver", "remnant"),
+    "assume_registered": ("pet", "fdg_avid"),
+    "units": ("pet",),
+    "series": ("pet", "ct"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleEntry:
+    """One file (or folder of DICOM) in a role.
+
+    Parameters
+    ----------
+    path : Path
+        Absolute, or relative to where the program runs.
+    select : tuple of str or int
+        Case-insensitive globs on segment or ROI names, or numbers; empty takes all.
+    threshold : float or None
+        Keep values at or above it.
+    instances : {"labels", "components"} or None
+    resample : bool
+        Allow nearest-neighbour resampling onto the tumour's grid.
+    assume_registered : bool
+        Accept another frame of reference.
+    units : {"SUVbw"} or None
+        Says that an image without DICOM headers is SUV.
+    series : str or None
+        Series Instance UID, where a folder holds several.
+    """
+
+    path: Path
+    select: tuple[str | int, ...] = ()
+    threshold: float | None = None
+    instances: Literal["labels", "components"] | None = None
+    resample: bool = False
+    assume_registered: bool = False
+    units: Literal["SUVbw"] | None = None
+    series: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """Facts about the patient that no image needs to give."""
+
+    weight_kg: float | None = None
+    height_cm: float | None = None
+    sex: Literal["M", "F"] | None = None
+    liver_state: LiverState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseSources:
+    """Which files play which role in one case.
+
+    ``told_by`` says how the roles were found: "case.toml", "names", "dicom" or "manifest";
+    ``library`` keeps what scanning the folder's DICOM found, and does not travel between processes.
+    """
+
+    folder: Path
+    subject: str
+    entries: Mapping[str, tuple[RoleEntry, ...]]
+    patient: Patient = field(default_factory=Patient)
+    told_by: str = "names"
+    library: DicomLibrary | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", MappingProxyType(dict(self.entries)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = (self.folder, self.subject, dict(self.entries), self.patient, self.told_by)
+        return (_rebuild_sources, values)
+
+    def only(self, role: str) -> RoleEntry | None:
+        """Return the one entry of a role, or None where the case has none."""
+        found = self.entries.get(role, ())
+        return found[0] if found else None
+
+
+def _rebuild_sources(
+    folder: Path, subject: str, entries: dict[str, tuple[RoleEntry, ...]], patient: Patient, told_by: str
+) -> CaseSources:
+    return CaseSources(folder=folder, subject=subject, entries=entries, patient=patient, told_by=told_by)
+
+
+def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> CaseSources:
+    """Parse ``case.toml``; every key it does not know is refused with its path.
+
+    Raises
+    ------
+    CaseError
+        For invalid TOML, an unknown key or role, or a value of the wrong kind.
+    """
+    try:
+        document = tomllib.loads(data.decode("utf-8-sig"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{name}: is not valid TOML ({error})."
+        raise CaseError(msg, hint="Correct that line; texts stand in double quotes.") from error
+    _refuse_unknown(document, ("subject", "inputs", "patient"), "", name)
+    subject = document.get("subject", folder.resolve().name)
+    if not isinstance(subject, str) or not subject.strip():
+        msg = f"{name}: subject must be a text that is not empty."
+        raise CaseError(msg, hint='Write subject = "S001", or leave it out: then the folder names it.')
+    inputs = document.get("inputs", {})
+    if not isinstance(inputs, dict):
+        msg = f"{name}: inputs must be a table, [inputs]."
+        raise CaseError(msg, hint='Write [inputs] on a line of its own, and below it tumour = "FILE".')
+    _refuse_unknown(inputs, ROLES, "inputs.", name)
+    entries = {role: _entries(role, value, folder, name) for role, value in inputs.items()}
+    return CaseSources(
+        folder=folder,
+        subject=subject,
+        entries=entries,
+        patient=_patient(document.get("patient", {}), name),
+        told_by="case.toml",
+    )
+
+
+def _refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], path: str, name: str) -> None:
+    for key in table:
+        if key not in known:
+            msg = f"{name}: unknown key {path + key!r}."
+            raise CaseError(msg, hint=f"Known here: {', '.join(known)}.")
+
+
+def _entries(role: str, value: object, folder: Path, name: str) -> tuple[RoleEntry, ...]:
+    items = value if isinstance(value, list) else [value]
+    if not items:
+        msg = f"{name}: inputs.{role} is an empty list."
+        raise CaseError(msg, hint="Remove the line, or name a file.")
+    if len(items) > 1 and role not in MASK_ROLES:
+        msg = f"{name}: inputs.{role} names {len(items)} files; this role takes one."
+        raise CaseError(msg, hint="Keep the one that is meant.")
+    return tuple(_entry(role, item, folder, name) for item in items)
+
+
+def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
+    where = f"inputs.{role}"
+    table = {"path": value} if isinstance(value, str) else value
+    if not isinstance(table, dict):
+        msg = f"{name}: {where} must be a path, a table with `path`, or a list of these."
+        raise CaseError(msg, hint=f'Write {role} = "FILE".')
+    allowed = tuple(key for key, roles in _ENTRY_KEYS.items() if role in roles)
+    _refuse_unknown(table, allowed, f"{where}.", name)
+    path = table.get("path")
+    if not isinstance(path, str) or not path:
+        msg = f"{name}: {where} needs `path`, a text."
+        raise CaseError(msg, hint=f'Write {role} = {{ path = "FILE", ... }}.')
+    if "segments" in table and "rois" in table:
+        msg = f"{name}: {where} has both `segments` and `rois`; it takes one of them."
+        raise CaseError(msg, hint="Keep `segments` for SEG, NRRD and label maps, `rois` for RTSTRUCT.")
+    threshold = table.get("threshold")
+    if threshold is not None and (
+        isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold)
+    ):
+        msg = f"{name}: {where}.threshold must be a number."
+        raise CaseError(msg, hint="Write threshold = 0.5, without quotes.")
+    return RoleEntry(
+        path=folder / Path(path),
+        select=_selection(table, where, name),
+        threshold=None if threshold is None else float(threshold),
+        instances=_choice(table, "instances", ("labels", "components"), where, name),  # type: ignore[arg-type]
+        resample=_flag(table, "resample", where, name),
+        assume_registered=_flag(table, "assume_registered", where, name),
+        units=_choice(table, "units", ("SUVbw",), where, name),  # type: ignore[arg-type]
+        series=_text(table, "series", where, name),
+    )
+
+
+def _selection(table: Mapping[str, object], where: str, name: str) -> tuple[str | int, ...]:
+    key = "segments" if "segments" in table else "rois"
+    if key not in table:
+        return ()
+    value = table[key]
+    items = value if isinstance(value, list) else [value]
+    if not items or not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
+        msg = f"{name}: {where}.{key} must be a list of names or whole numbers, at least one."
+        raise CaseError(msg, hint=f'Write {key} = ["Liver metastasis*", 3].')
+    return tuple(items)
+
+
+def _flag(table: Mapping[str, object], key: str, where: str, name: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        msg = f"{name}: {where}.{key} must be true or false."
+        raise CaseError(msg, hint=f"Write {key} = true, or leave it out.")
+    return value
+
+
+def _text(table: Mapping[str, object], key: str, where: str, name: str) -> str | None:
+    value = table.get(key)
+    if value is not None and not isinstance(value, str):
+        msg = f"{name}: {where}.{key} must be a text."
+        raise CaseError(msg, hint="Put it in double quotes.")
+    return value
+
+
+def _choice(
+    table: Mapping[str, object], key: str, choices: tuple[str, ...], where: str, name: str
+) -> str | None:
+    value = table.get(key)
+    if value is not None and value not in choices:
+        msg = f"{name}: {where}.{key} is {value!r}; it must be {' or '.join(choices)}."
+        raise CaseError(msg, hint=f'Write {key} = "{choices[0]}", or leave it out.')
+    return value
+
+
+def _patient(table: object, name: str) -> Patient:
+    if not isinstance(table, dict):
+        msg = f"{name}: patient must be a table, [patient]."
+        raise CaseError(msg, hint="Write [patient] on a line of its own, and below it weight_kg = 71.")
+    _refuse_unknown(table, ("weight_kg", "height_cm", "sex", "liver_state"), "patient.", name)
+    measures = {}
+    for key, low, high in (("weight_kg", 2, 500), ("height_cm", 40, 260)):
+        value = table.get(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            msg = f"{name}: patient.{key} is {value!r}; it must lie between {low} and {high}."
+            raise CaseError(msg, hint=f"Correct it, or leave {key} out.")
+        measures[key] = float(value)
+    state = _choice(table, "liver_state", LIVER_STATES, "patient", name)
+    return Patient(
+        weight_kg=measures.get("weight_kg"),
+        height_cm=measures.get("height_cm"),
+        sex=_choice(table, "sex", ("M", "F"), "patient", name),  # type: ignore[arg-type]
+        liver_state=state,  # type: ignore[arg-type]
+    )

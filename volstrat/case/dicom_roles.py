@@ -1,0 +1,241 @@
+"""Which series, segments and ROIs of a folder of DICOM play which role.
+
+Modality says what a series is; names of segments and ROIs are matched against the protocol's
+``naming`` patterns; the series that the tumour is drawn on is the case's image.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from volstrat.case.case_file import RoleEntry
+from volstrat.dicom.library import DicomLibrary, ambiguous_series, listed
+from volstrat.errors import AmbiguousRoleError, CaseError, CorruptDataError, MissingRoleError
+from volstrat.formats.selection import folded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from volstrat.dicom.folder import DicomFolder, SeriesFiles, Structure, StructureFile
+
+NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumour")
+"""Roles that names can say; a name that fits several plays the first."""
+
+_ON_PET = ("fdg_avid", "reference")
+
+_NOT = r"\b(no|non|not|ingen|inget|ej|icke|inte|without|utan)[ -]*"
+_DENIALS = {
+    "fdg_avid": re.compile(
+        _NOT + r"(fdg|avid|pet)|\b(fdg|avid|pet)[ :-]+(negativ|neg\b|(no|nej)$)|physiolog|fysiolog"
+    ),
+    "resectable": re.compile(r"[ :-](no|nej)$"),
+    "tumour": re.compile("^" + _NOT + "(tum|metas|lesion|gtv)"),
+}
+"""Names that fit a role's patterns and deny that role: "FDG-avid, not resectable" does not deny "avid"."""
+
+
+def dicom_roles(
+    folder: Path,
+    library: DicomLibrary,
+    naming: Mapping[str, Sequence[str]],
+    *,
+    settled: Mapping[str, tuple[RoleEntry, ...]],
+) -> dict[str, tuple[RoleEntry, ...]]:
+    """Find the roles that the DICOM below a folder plays.
+
+    Parameters
+    ----------
+    folder : Path
+        The case folder.
+    naming : mapping of role to globs
+        On segment labels and ROI names, case-insensitive.
+    settled : mapping of role to entries
+        Roles that file names have settled already. They are left alone, but for a folder called ``ct`` or
+        ``pet``, of which one series is chosen.
+
+    Raises
+    ------
+    AmbiguousRoleError
+        If two files or series could play one role; lists them and the line to write.
+    CaseError
+        If the tumour is drawn on a series that is not there.
+    CorruptDataError
+        If a file cannot be read that may be one of the masks, or a mask is there twice.
+    """
+    scan = library.folder(folder)
+    _refuse_broken(scan)
+    roles: dict[str, tuple[RoleEntry, ...]] = {}
+    drawn = _settled_files(scan, settled)
+    for role, candidates in _candidates(scan, naming).items():
+        if role in settled:
+            continue
+        if len(candidates) > 1:
+            raise _two_files(role, candidates, folder)
+        ((file, names),) = candidates
+        drawn[role] = file
+        roles[role] = (RoleEntry(path=file.path, select=names),)
+    for role, modality, drawn_role in (("ct", "CT", "tumour"), ("pet", "PT", "fdg_avid")):
+        named = settled[role][0].path if role in settled else None
+        if named is not None and not named.is_dir():
+            continue
+        where = scan if named is None else scan.below(named)
+        chosen = _series_for(scan, where, modality, drawn.get(drawn_role), role)
+        if chosen is not None:
+            parent = Path(os.path.commonpath([path.parent for path in chosen.paths]))
+            roles[role] = (RoleEntry(path=parent, series=chosen.series_instance_uid),)
+    return roles
+
+
+def _refuse_broken(scan: DicomFolder) -> None:
+    """Refuse an unreadable file that may be a mask: not one of a series whose other files can be read."""
+    known = {series.series_instance_uid for series in scan.series}
+    for broken in scan.broken:
+        if broken.series_instance_uid not in known:
+            raise broken.error()
+
+
+def _settled_files(
+    scan: DicomFolder, settled: Mapping[str, tuple[RoleEntry, ...]]
+) -> dict[str, StructureFile]:
+    """Return the SEG and RTSTRUCT files that play a role by their own names."""
+    by_path = {file.path: file for file in (*scan.segmentations, *scan.structure_sets)}
+    first = {role: entries[0].path for role, entries in settled.items()}
+    return {role: by_path[path] for role, path in first.items() if path in by_path}
+
+
+def _candidates(
+    scan: DicomFolder, naming: Mapping[str, Sequence[str]]
+) -> dict[str, list[tuple[StructureFile, tuple[int, ...]]]]:
+    """For each role the files with segments or ROIs so named, and their numbers."""
+    found: dict[str, list[tuple[StructureFile, tuple[int, ...]]]] = {}
+    for file in (*scan.segmentations, *scan.structure_sets):
+        on_pet = _is_on_pet(file, scan)
+        by_role: dict[str, list[int]] = {}
+        for structure in file.structures:
+            role = role_of_name(structure.name, naming)
+            if role is not None and (role in _ON_PET or not on_pet):
+                by_role.setdefault(role, []).append(structure.number)
+        for role, numbers in by_role.items():
+            found.setdefault(role, []).append((file, tuple(numbers)))
+    return found
+
+
+def _is_on_pet(file: StructureFile, scan: DicomFolder) -> bool:
+    """Tell whether a file was drawn on PET alone, as far as its series are there."""
+    drawn_on = file.referenced_series_uids
+    return {s.modality for s in scan.series if s.series_instance_uid in drawn_on} == {"PT"}
+
+
+def role_of_name(name: str, naming: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the role that a segment label or ROI name says, or None.
+
+    A name that denies a role does not play it.
+
+    >>> role_of_name("Liver metastasis 3", {"liver": ["liver"], "tumour": ["*metasta*"]})
+    'tumour'
+    >>> role_of_name("FDG-negative lesion", {"fdg_avid": ["fdg*"], "tumour": ["*lesion*"]})
+    'tumour'
+    """
+    words = " ".join(folded(name).replace("_", " ").split())
+    for role in NAMED_ROLES:
+        if role in _DENIALS and _DENIALS[role].search(words):
+            continue
+        if any(fnmatchcase(words, folded(pattern)) for pattern in naming.get(role, ())):
+            return role
+    return None
+
+
+def without_role(file: StructureFile, entries: Mapping[str, Sequence[RoleEntry]]) -> tuple[Structure, ...]:
+    """Return the segments or ROIs of a file that no entry takes."""
+    used: set[str | int] = set()
+    for entry in (entry for named in entries.values() for entry in named):
+        if entry.path == file.path:
+            used |= set(entry.select) or {s.number for s in file.structures}
+    return tuple(s for s in file.structures if s.number not in used)
+
+
+def _two_files(
+    role: str, candidates: Sequence[tuple[StructureFile, tuple[int, ...]]], folder: Path
+) -> AmbiguousRoleError | CorruptDataError:
+    where = [os.path.relpath(file.path, folder) for file, _ in candidates]
+    uids = [file.sop_instance_uid for file, _ in candidates]
+    for n, uid in enumerate(uids):
+        if uid and uid in uids[:n]:
+            msg = (
+                f"{folder.name}: {where[uids.index(uid)]} and {where[n]} are the same DICOM instance (equal "
+                "SOPInstanceUID)."
+            )
+            return CorruptDataError(msg, hint="Keep one of the two files.")
+    shown = []
+    for (file, numbers), path in zip(candidates, where, strict=True):
+        names = [s.name for s in file.structures if s.number in numbers]
+        shown.append(f"{path} ({_some(names)})")
+    msg = f"{folder.name}: {len(candidates)} candidates for {role}: {'; '.join(shown)}."
+    hint = f'Write case.toml with [inputs] {role} = "{where[0]}", or a list of them.'
+    return AmbiguousRoleError(msg, hint=hint)
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _series_for(
+    scan: DicomFolder, where: DicomFolder, modality: str, drawn: StructureFile | None, role: str
+) -> SeriesFiles | None:
+    """Choose the series of a modality: the one that was drawn on, else the only one in ``where``."""
+    everywhere = [s for s in scan.series if s.modality == modality and not s.is_localizer]
+    if drawn is not None and drawn.referenced_series_uids:
+        uids = drawn.referenced_series_uids
+        known = {s.modality for s in scan.series if s.series_instance_uid in uids}
+        if modality in known or not known:
+            return _drawn_on(drawn, everywhere, scan)
+        # Drawn on the other modality: that says nothing about this one.
+    there = [s for s in where.series if s.modality == modality and not s.is_localizer]
+    if len(there) > 1:
+        raise ambiguous_series(there, role=role, path=os.path.relpath(where.root, scan.root))
+    return there[0] if there else None
+
+
+def _drawn_on(drawn: StructureFile, series: Sequence[SeriesFiles], scan: DicomFolder) -> SeriesFiles:
+    """Return the series that a file references; for an RTSTRUCT else the only one in its frame of reference.
+
+    Raises
+    ------
+    CaseError
+        If that series is not there.
+    """
+    uids, frame = drawn.referenced_series_uids, drawn.frame_of_reference_uid
+    found = [s for s in series if s.series_instance_uid in uids]
+    if not found and drawn in scan.structure_sets:  # contours are in patient coordinates
+        found = [s for s in series if frame is not None and s.frame_of_reference_uid == frame]
+    if len(found) == 1:
+        return found[0]
+    what = "which is not there" if not found else "and several series could be meant"
+    msg = (
+        f"{drawn.path.name}: references series {', '.join(uids)}, {what}; "
+        f"there is {listed(scan.series) or 'none'}."
+    )
+    raise CaseError(msg, hint="Add that series, or name the files in case.toml.")
+
+
+def no_tumour(scan: DicomFolder, *, subject: str) -> MissingRoleError:
+    """Return the error for DICOM in which nothing is called tumour: what is there, what to write."""
+    shown = [listed(scan.series)] if scan.series else []
+    files = [*scan.segmentations, *scan.structure_sets]
+    for file in files:
+        drawn = ", drawn on PET" if _is_on_pet(file, scan) else ""
+        inside = _some([s.name for s in file.structures], 12)
+        shown.append(f"{os.path.relpath(file.path, scan.root)} ({inside}){drawn}")
+    there = "; ".join(shown) or "no DICOM image or mask"
+    msg = f"{subject}: no segment or ROI is called tumour; there is {there}."
+    if not files:
+        return MissingRoleError(msg, hint="Add a mask: SEG, RTSTRUCT, or tumour.nii.gz (.nrrd, .mha).")
+    path = os.path.relpath(files[0].path, scan.root)
+    names = [s.name for s in files[0].structures] or ["NAME"]
+    hint = f'Write case.toml with [inputs] tumour = {{ path = "{path}", segments = ["{names[0]}"] }}.'
+    return MissingRoleError(msg, hint=hint)

@@ -1,0 +1,298 @@
+"""Which files play which role in a folder without ``case.toml``, and which folders are cases."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from volstrat.case.case_file import CaseSources, RoleEntry, parse_case_file
+from volstrat.case.lesion_table import read_bytes
+from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
+from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
+from volstrat.formats.walk import files_below
+from volstrat.store.output import STATE_FOLDER
+from volstrat.terms.protocol import Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+CASE_FILE = "case.toml"
+_STEMS = {
+    "tumour": "tumour",
+    "tumor": "tumour",
+    "resectable": "resectable",
+    "fdg_avid": "fdg_avid",
+    "avid": "fdg_avid",
+    "pet": "pet",
+    "suv": "pet",
+    "ct": "ct",
+    "liver": "liver",
+    "remnant": "remnant",
+    "flr": "remnant",
+    "reference": "reference",
+    "lesions": "lesions",
+}
+_VOLUME_ENDINGS = (
+    *(".seg.nrrd", ".seg.nhdr", ".nii.gz", ".nii", ".hdr.gz", ".hdr"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
+)
+_FOLDER_ROLES = ("pet", "ct")
+_TRIED = 4
+
+
+def role_of(path: Path) -> str | None:
+    """Return the role that a file's or folder's name says, or None.
+
+    A lesion table is a ``.csv``; images are of a known ending; a folder may hold a CT or PET series.
+    """
+    name = path.name.lower()
+    if name == "lesions.csv":
+        return "lesions"
+    for ending in _VOLUME_ENDINGS:
+        if name.endswith(ending):
+            role = _STEMS.get(name[: -len(ending)])
+            return None if role == "lesions" else role
+    role = _STEMS.get(name)
+    return role if role in _FOLDER_ROLES and path.is_dir() else None
+
+
+def holds_case(folder: Path) -> bool:
+    """Tell whether a folder is a case by ``case.toml`` or by a file whose name says its role."""
+    with os.scandir(folder) as entries:
+        return any(_tells_case(Path(e.path)) for e in entries)
+
+
+def is_case_folder(folder: Path) -> bool:
+    """Tell whether a folder is itself a case: what lies directly in it says so."""
+    try:
+        return holds_case(folder) or _is_dicom_case(folder, (), is_root=True)
+    except OSError:
+        return False
+
+
+def holds_case_files(folder: Path) -> bool:
+    """Tell whether a folder holds a role file or DICOM, at any depth."""
+    files = (parent / name for parent, names in files_below(folder) for name in names)
+    return any(_tells_case(path) or looks_like_dicom(path) for path in files)
+
+
+def _tells_case(path: Path) -> bool:
+    return path.name.lower() == CASE_FILE or (role_of(path) is not None and not path.is_dir())
+
+
+def _holds_role_folder(folder: Path) -> bool:
+    """Tell whether a folder holds a ``ct`` or ``pet`` folder."""
+    with os.scandir(folder) as entries:
+        return any(e.is_dir() and role_of(Path(e.path)) is not None for e in entries)
+
+
+def _holds_dicom(folder: Path) -> bool:
+    """Tell whether a folder itself holds DICOM files; a DICOMDIR is none."""
+    names = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.upper() != "DICOMDIR")
+    return any(looks_like_dicom(path) for path in [p for p in names if p.is_file()][:_TRIED])
+
+
+def find_sources(
+    folder: Path, *, lesions: str | None = None, naming: Mapping[str, Sequence[str]] | None = None
+) -> CaseSources:
+    """Settle which file plays which role in a case folder.
+
+    Parameters
+    ----------
+    folder : Path
+    lesions : str or None
+        Name of the lesion table to use instead of the case's own: a file name, or ``R`` for
+        ``lesions.R.csv``.
+    naming : mapping of role to globs, or None
+        The protocol's, on names of segments and ROIs in DICOM; None: the packaged protocol's.
+
+    Raises
+    ------
+    InputFileError
+        If the folder or a file it needs cannot be read.
+    CaseError
+        If roles are missing, named twice or unknown.
+    """
+    if not folder.is_dir():
+        msg = f"{folder.name}: is not a folder; a case is a folder."
+        raise InputFileError(msg)
+    case_file = _case_file(folder)
+    sources = (
+        sources_by_name(folder)
+        if case_file is None
+        else parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name)
+    )
+    if sources.told_by != "case.toml" and _may_hold_dicom(folder, sources):
+        sources = _with_dicom(sources, naming)
+    if lesions is not None:
+        sources = _with_table(sources, lesions)
+    if "tumour" not in sources.entries:
+        raise _no_tumour(sources)
+    return sources
+
+
+def _case_file(folder: Path) -> Path | None:
+    """Return the folder's ``case.toml``, in any case of letters, even where it is a link to nothing.
+
+    Raises
+    ------
+    AmbiguousRoleError
+        If there are two.
+    """
+    try:
+        found = sorted(child for child in folder.iterdir() if child.name.lower() == CASE_FILE)
+    except OSError as error:
+        msg = f"{folder.name}: the folder cannot be read ({error.strerror})."
+        raise InputFileError(msg, hint="Check its permissions.") from error
+    if len(found) > 1:
+        msg = f"{folder.name}: {len(found)} case files: {', '.join(path.name for path in found)}."
+        raise AmbiguousRoleError(msg, hint="Keep one.")
+    return found[0] if found else None
+
+
+def subject_of(folder: Path) -> str:
+    """Return what ``case.toml`` calls the subject, else the folder's name; never fails."""
+    try:
+        case_file = _case_file(folder)
+        if case_file is not None:
+            return parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name).subject
+    except VolstratError:
+        pass
+    return folder.resolve().name or "case"
+
+
+def _with_table(sources: CaseSources, name: str) -> CaseSources:
+    file_name = name if name.lower().endswith(".csv") else f"lesions.{name}.csv"
+    entries = {**sources.entries, "lesions": (RoleEntry(path=sources.folder / file_name),)}
+    return replace(sources, entries=entries)
+
+
+def _may_hold_dicom(folder: Path, sources: CaseSources) -> bool:
+    """Tell whether a folder has a subfolder, or a file that plays no role yet, that may be DICOM.
+
+    A folder called ``ct`` or ``pet`` is looked into as well: masks may lie beside its images.
+    """
+    settled = {entry.path for entries in sources.entries.values() for entry in entries}
+    for child in sorted(folder.iterdir()):
+        if child.name.startswith("."):
+            continue
+        if child.is_dir():
+            return True
+        if child not in settled and (child.suffix.lower() == ".dcm" or looks_like_dicom(child)):
+            return True
+    return False
+
+
+def _with_dicom(sources: CaseSources, naming: Mapping[str, Sequence[str]] | None) -> CaseSources:
+    from volstrat.case.dicom_roles import dicom_roles
+    from volstrat.dicom.library import DicomLibrary
+
+    library = DicomLibrary()
+    patterns = Protocol().naming if naming is None else naming
+    found = dicom_roles(sources.folder, library, patterns, settled=sources.entries)
+    if not found:
+        scan = library.folder(sources.folder)
+        if "tumour" in sources.entries or not (scan.series or scan.segmentations or scan.structure_sets):
+            return sources
+    entries = {**sources.entries, **found}
+    return replace(sources, entries=entries, told_by="dicom", library=library)
+
+
+def sources_by_name(folder: Path) -> CaseSources:
+    """Settle roles by file stems."""
+    found: dict[str, list[Path]] = {}
+    try:
+        children = sorted(folder.iterdir())
+    except OSError as error:
+        msg = f"{folder.name}: the folder cannot be read ({error.strerror})."
+        raise InputFileError(msg) from error
+    for child in children:
+        role = role_of(child)
+        if role is not None:
+            found.setdefault(role, []).append(child)
+    for role, paths in found.items():
+        if len(paths) > 1:
+            names = ", ".join(p.name for p in paths)
+            msg = f"{folder.name}: {len(paths)} candidates for {role}: {names}."
+            hint = f'Keep one, or write case.toml with [inputs] {role} = "{paths[0].name}".'
+            raise AmbiguousRoleError(msg, hint=hint)
+    entries = {role: (RoleEntry(path=paths[0]),) for role, paths in found.items()}
+    return CaseSources(folder=folder, subject=folder.resolve().name, entries=entries)
+
+
+def _no_tumour(sources: CaseSources) -> MissingRoleError:
+    if sources.told_by == "case.toml":
+        msg = f"{CASE_FILE}: names no tumour mask."
+        return MissingRoleError(msg, hint='Write [inputs] tumour = "FILE".')
+    if sources.library is not None:
+        from volstrat.case.dicom_roles import no_tumour
+
+        return no_tumour(sources.library.folder(sources.folder), subject=sources.folder.name)
+    try:
+        there = sorted(p.name for p in sources.folder.iterdir())
+    except OSError:
+        there = []
+    shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
+    msg = f"{sources.folder.name}: no tumour mask; there is {shown or 'nothing'}."
+    hint = 'Name it tumour.nii.gz (or .nrrd, .mha), or write case.toml with [inputs] tumour = "FILE".'
+    return MissingRoleError(msg, hint=hint)
+
+
+def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]:
+    """Yield case folders below ``root``, in sorted order, as the walk meets them.
+
+    A case is the topmost folder that holds ``case.toml`` or a role file; of DICOM without either, the
+    topmost below ``root`` whose files are tied together by study or frame of reference, or that holds a
+    ``ct`` or ``pet`` folder. A lowest folder that holds nothing of this is yielded too, so that it fails by
+    name instead of being passed over. ``root`` itself is a case only where files or folders directly in it
+    say so.
+
+    Parameters
+    ----------
+    skip : Path or None
+        A folder that is never walked (the output).
+    """
+    skipped = None if skip is None else skip.resolve()
+    yield from _walk(root, skipped, frozenset())
+
+
+def _walk(folder: Path, skipped: Path | None, above: frozenset[Path]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real == skipped or real in above:  # the output, or a link that leads back up
+        return
+    if (folder / STATE_FOLDER).is_dir():  # the output of another run
+        return
+    try:
+        if holds_case(folder):
+            yield folder
+            return
+        children = sorted(
+            child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
+        )
+        is_case = _is_dicom_case(folder, children, is_root=not above)
+    except OSError:  # unreadable: a case of its own, which fails with the reason
+        yield folder
+        return
+    if is_case:
+        yield folder
+        return
+    for child in children:
+        yield from _walk(child, skipped, above | {real})
+
+
+def _is_dicom_case(folder: Path, children: Sequence[Path], *, is_root: bool) -> bool:
+    """Tell whether a folder without role files is one case: a lowest one, or DICOM tied together."""
+    if is_root:
+        return _holds_role_folder(folder) or (_holds_dicom(folder) and is_one_subject(folder))
+    if not children:
+        return True
+    if _role_files_below(folder):
+        return False
+    return is_one_subject(folder) or _holds_role_folder(folder)
+
+
+def _role_files_below(folder: Path) -> bool:
+    """Tell whether any folder below holds ``case.toml`` or a role file."""
+    return any(_tells_case(parent / name) for parent, names in files_below(folder) for name in names)

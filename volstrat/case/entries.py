@@ -1,0 +1,369 @@
+"""Read what a case's entries name, whatever the format."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from volstrat.dicom.grouping import looks_like_dicom
+from volstrat.errors import AmbiguousRoleError, FormatError, InputFileError, SuvError, VolstratError
+from volstrat.formats.selection import select_labels
+from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, volume_format
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.dicom.folder import SeriesFiles
+    from volstrat.dicom.library import DicomLibrary
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.image import Image
+
+
+_NAMED: Final = 12
+"""How many names a message lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PetRead:
+    """A PET image as read.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+        The field that PET covers.
+    suv : Image or None
+        SUVbw; None where the values cannot be had as SUV.
+    sul_factor : float or None
+        SUL (Janmahasatian) over SUVbw.
+    problem : SuvError or None
+        Why there is no SUV.
+    conversion : dict or None
+        What ``volstrat suv`` prints; None where the image is no DICOM.
+    body_size : tuple of float or None
+        Weight (kg) and height (cm) from the header.
+    """
+
+    grid: VoxelGrid
+    suv: Image | None
+    sul_factor: float | None
+    problem: SuvError | None
+    conversion: dict[str, object] | None
+    body_size: tuple[float | None, float | None]
+    format: str
+    sha256: str
+    findings: tuple[Finding, ...]
+
+
+class EntryReader:
+    """Reads the entries of one case; its DICOM folders are scanned once."""
+
+    def __init__(self, sources: CaseSources) -> None:
+        self._sources = sources
+        self._library = sources.library
+        self._told: set[str] = set()
+
+    @property
+    def library(self) -> DicomLibrary:
+        """The case's DICOM; loading it is put off until a case needs it."""
+        if self._library is None:
+            from volstrat.dicom.library import DicomLibrary
+
+            self._library = DicomLibrary()
+        return self._library
+
+    def mask(self, role: str, entry: RoleEntry) -> MaskRead:
+        """Read a mask and keep the segments, ROIs or labels that its entry selects.
+
+        Raises
+        ------
+        VolstratError
+        """
+        path = entry.path
+        _require_file(path)
+        if volume_format(path) is not None:
+            read = read_mask(path, threshold=entry.threshold)
+        else:
+            read = self.library.read_mask(
+                path,
+                select=entry.select,
+                threshold=entry.threshold,
+                images=self._image_series(role),
+                other_grid=self._image_grid(role),
+            )
+        if read.format == "dicom-rtstruct":  # only the wanted ROIs were read
+            return read
+        return replace(read, mask=select_labels(read.mask, entry.select, where=path.name))
+
+    def reads_from_dicom(self, entry: RoleEntry) -> bool:
+        """Tell whether an entry is DICOM by its name."""
+        return volume_format(entry.path) is None
+
+    def grid(self, role: str, entry: RoleEntry) -> tuple[str, VoxelGrid]:
+        """Read an image's format and grid; no pixels.
+
+        Raises
+        ------
+        VolstratError
+        """
+        named = volume_format(entry.path)
+        if named is not None:
+            return named, read_grid(entry.path)
+        series = self.library.series(_existing(entry.path), role=role, uid=entry.series)
+        return f"dicom-{series.modality.lower()}", self.library.geometry(series).grid
+
+    def image(self, role: str, entry: RoleEntry) -> Image:
+        """Read an image's values: HU for CT; for PET the file's own unit (see `pet` for SUV).
+
+        Raises
+        ------
+        VolstratError
+        """
+        if volume_format(entry.path) is not None:
+            return read_image(entry.path).image
+        from volstrat.dicom.pixels import read_series
+
+        series = self.library.series(_existing(entry.path), role=role, uid=entry.series)
+        return read_series(series, self.library.geometry(series))
+
+    def pet(self, entry: RoleEntry) -> PetRead:
+        """Read the PET image, as SUV where that can be known.
+
+        Raises
+        ------
+        VolstratError
+            If the image cannot be read; that it cannot become SUV is ``problem``, no error.
+        """
+        if volume_format(entry.path) is not None:
+            return self._plain_pet(entry)
+        from volstrat.dicom.library import series_sha256
+        from volstrat.dicom.pixels import read_suv
+        from volstrat.dicom.suv.suv_factors import PatientFacts, suv_factors
+
+        series = self.library.series(_existing(entry.path), role="pet", uid=entry.series)
+        geometry = self.library.geometry(series)
+        self._told.add(series.series_instance_uid)
+        told = self._sources.patient
+        patient = PatientFacts(weight_kg=told.weight_kg, height_cm=told.height_cm, sex=told.sex)
+        factors = suv_factors(series, patient=patient)
+        sul = factors.sul_janmahasatian_factor
+        known = sul is not None and factors.suvbw_factor
+        conversion = factors.as_json()
+        return PetRead(
+            grid=geometry.grid,
+            suv=None if factors.problem is not None else read_suv(series, geometry, factors),
+            sul_factor=sul / factors.suvbw_factor if known and sul and factors.suvbw_factor else None,
+            problem=factors.problem,
+            conversion={key: conversion[key] for key in conversion if key != "findings"},
+            body_size=_body_size({s.attribute: s.value for s in factors.sources}),
+            format=f"dicom-{series.modality.lower()}",
+            sha256=series_sha256(series),
+            findings=(*geometry.findings, *factors.findings),
+        )
+
+    def _plain_pet(self, entry: RoleEntry) -> PetRead:
+        """Read a PET image that is no DICOM: SUV only where the entry or the file's stem says so."""
+        path = entry.path
+        named = volume_format(path)
+        assert named is not None
+        if entry.units == "SUVbw" or path.name.lower().split(".")[0] == "suv":
+            read = read_image(path)
+            return PetRead(
+                grid=read.image.grid,
+                suv=read.image,
+                sul_factor=self._sul_factor(),
+                problem=None,
+                conversion=None,
+                body_size=(None, None),
+                format=named,
+                sha256=read.sha256,
+                findings=read.findings,
+            )
+        problem = SuvError(
+            f"{path.name}: does not say that its values are SUV.",
+            hint='Name the file suv, or write `units = "SUVbw"` in its case.toml entry.',
+        )
+        return PetRead(
+            grid=read_grid(path),
+            suv=None,
+            sul_factor=None,
+            problem=problem,
+            conversion=None,
+            body_size=(None, None),
+            format=named,
+            sha256=file_sha256(path),
+            findings=(),
+        )
+
+    def _sul_factor(self) -> float | None:
+        """SUL over SUVbw is lean over total body mass; the case must state weight, height and sex."""
+        from volstrat.dicom.suv.suv_factors import lean_mass_janmahasatian_kg
+
+        patient = self._sources.patient
+        if patient.weight_kg is None or patient.height_cm is None or patient.sex is None:
+            return None
+        lean = lean_mass_janmahasatian_kg(
+            weight_kg=patient.weight_kg, height_cm=patient.height_cm, sex=patient.sex
+        )
+        return lean / patient.weight_kg
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what the case's folders of DICOM passed over, and what the grids of its series brought up.
+
+        What reading the PET brought up is `pet_findings`. That slices are thick is left to the case, which
+        says so of the tumour's grid.
+        """
+        if self._library is None:
+            return ()
+        known = {entry.path for entries in self._sources.entries.values() for entry in entries}
+        known |= set(self._sources.folder.glob("lesions*.csv"))  # readers' tables and their history
+        found = self._library.findings(known=known, told=self._told)
+        return (*(finding for finding in found if finding.code != "thick_slices"), *self._without_role())
+
+    def _without_role(self) -> tuple[Finding, ...]:
+        """Name the segments and ROIs that fit no role: one of them may be a lesion under another name."""
+        if self._sources.told_by != "dicom":
+            return ()
+        from volstrat.case.dicom_roles import without_role
+
+        scan = self.library.folder(self._sources.folder)
+        names = [
+            structure.name or str(structure.number)
+            for file in (*scan.segmentations, *scan.structure_sets)
+            for structure in without_role(file, self._sources.entries)
+        ]
+        if not names:
+            return ()
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        message = (
+            f"{len(names)} segment(s) or ROI(s) play no role by their names: "
+            f"{', '.join(names[:_NAMED])}{more}. Name what is tumour among them in case.toml."
+        )
+        return (Finding(code="structures_without_role", severity="info", message=message),)
+
+    def _image_series(self, role: str) -> list[SeriesFiles]:
+        """Series that a SEG or RTSTRUCT of this case may be drawn on, the role's own image first.
+
+        Those that the entries name; where ``case.toml`` does not speak, all of the case folder.
+        """
+        series: dict[str, SeriesFiles] = {}
+        for image in ("pet", "ct") if role == "fdg_avid" else ("ct", "pet"):
+            entry = self._sources.only(image)
+            if entry is not None and self.reads_from_dicom(entry) and entry.path.exists():
+                found = self.library.folder(entry.path).series
+                series.update(
+                    {s.series_instance_uid: s for s in found if entry.series in (None, s.series_instance_uid)}
+                )
+        if self._sources.told_by not in ("case.toml", "manifest"):
+            for s in self.library.folder(self._sources.folder).series:
+                series.setdefault(s.series_instance_uid, s)
+        return list(series.values())
+
+    def _image_grid(self, role: str) -> VoxelGrid | None:
+        """Return the grid of the case's own image, for an RTSTRUCT that names no series that is there."""
+        entry = self._sources.only("pet" if role == "fdg_avid" else "ct")
+        if entry is None:
+            return None
+        try:
+            return self.grid("pet" if role == "fdg_avid" else "ct", entry)[1]
+        except VolstratError:
+            return None  # the error about the missing series says more
+
+
+def _body_size(header: Mapping[str, object]) -> tuple[float | None, float | None]:
+    """Weight (kg) and height (cm) among the attributes that SUV was worked out from."""
+
+    def number(keyword: str) -> float | None:
+        try:
+            return float(str(header[keyword]))
+        except (KeyError, ValueError):
+            return None
+
+    height_m = number("PatientSize")
+    return number("PatientWeight"), None if height_m is None else 100 * height_m
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes.
+
+    Raises
+    ------
+    InputFileError
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"{path.name}: cannot be read ({error.strerror})."
+        raise InputFileError(msg) from error
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        msg = f"{path.name}: no such file or folder."
+        raise InputFileError(msg, hint="Check the path in case.toml.")
+    return path
+
+
+def _require_file(path: Path) -> None:
+    if _existing(path).is_dir():
+        msg = f"{path.name}: is a directory where a file is expected."
+        raise InputFileError(msg, hint="Name the mask file itself.")
+    named = volume_format(path) is not None or path.suffix.lower() in {".dcm", ".ima", ""}
+    if not named and not looks_like_dicom(path):
+        msg = f"{path.name}: no format that volstrat reads as a mask."
+        raise FormatError(msg, hint="Masks are NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT files.")
+
+
+def pet_findings(read: PetRead, *, required: bool) -> tuple[Finding, ...]:
+    """Return what reading the PET brought up; a rule cannot do without SUV, a description can.
+
+    Where SUV is description, doubts about it call for no review.
+
+    Raises
+    ------
+    SuvError
+        If SUV is required and cannot be had.
+    """
+    if required and read.problem is not None:
+        raise read.problem
+    doubts = read.findings
+    if not required:
+        doubts = tuple(replace(f, severity="warning") if f.severity == "review" else f for f in doubts)
+    if read.problem is None:
+        return doubts
+    message = f"No SUV values: {read.problem}"
+    return (*doubts, Finding(code="suv_unavailable", severity="info", message=message, where="pet"))
+
+
+def suv_report(folder: Path, *, series: str | None = None) -> dict[str, Any]:
+    """Return what turns the PT series of a folder into SUV (the keys of ``volstrat suv --json``).
+
+    Parameters
+    ----------
+    folder : Path
+    series : str or None
+        Series Instance UID, where the folder holds several PT series.
+
+    Raises
+    ------
+    VolstratError
+        If there is no PT series, or several and none is named.
+    """
+    from volstrat.dicom.library import DicomLibrary
+    from volstrat.dicom.suv.suv_factors import suv_factors
+
+    library = DicomLibrary()
+    try:
+        chosen = library.series(folder, role="pet", uid=series)
+    except AmbiguousRoleError as error:
+        raise AmbiguousRoleError(error.message, hint="Choose one: --series UID.") from error
+    factors = suv_factors(chosen)
+    problem = factors.problem
+    told = (
+        None if problem is None else {"code": problem.code, "message": problem.message, "hint": problem.hint}
+    )
+    return {**factors.as_json(), "error": told}

@@ -1,0 +1,150 @@
+"""What a case's inputs hash to: every byte of every file that its roles name.
+
+A subject is skipped on a later run only where this is the same. Sizes and times are not asked: a file put
+back by a copy program can carry both unchanged, and hashing costs a small part of what measuring does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case.discovery import CASE_FILE
+from volstrat.errors import InputFileError, VolstratError
+from volstrat.formats.volumes import data_files, volume_format
+from volstrat.store.output import STATE_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from volstrat.case.case_file import CaseSources, RoleEntry
+
+_DETACHED = {"nrrd", "seg.nrrd", "metaimage"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileState:
+    """A file's bytes and what the file system said of it while they were hashed."""
+
+    sha256: str
+    size: int
+    modified_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """The inputs of a case.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the roles, with every key of their entries, and of all files' names and hashes.
+    files : mapping of Path to FileState
+    """
+
+    sha256: str
+    files: Mapping[Path, FileState]
+
+    def changed_file(self) -> Path | None:
+        """Return a file that is not what it was, by size, time and inode, or None."""
+        for path, state in self.files.items():
+            try:
+                now = path.stat()
+            except OSError:
+                return path
+            if (now.st_size, now.st_mtime_ns, now.st_ino) != (state.size, state.modified_ns, state.inode):
+                return path
+        return None
+
+
+def take_fingerprint(sources: CaseSources) -> Fingerprint:
+    """Hash the inputs of a case.
+
+    Raises
+    ------
+    InputFileError
+        If a file is missing or cannot be read.
+    """
+    files = {path: _state(path) for path in sorted(set(_files(sources)))}
+    told = {
+        "told_by": sources.told_by,
+        "patient": _values(sources.patient, sources.folder),
+        "entries": {
+            role: [_values(entry, sources.folder) for entry in entries]
+            for role, entries in sorted(sources.entries.items())
+        },
+        "files": sorted([_relative(path, sources.folder), state.sha256] for path, state in files.items()),
+    }
+    text = json.dumps(told, sort_keys=True)
+    return Fingerprint(sha256=hashlib.sha256(text.encode()).hexdigest(), files=files)
+
+
+def _files(sources: CaseSources) -> Iterator[Path]:
+    if sources.told_by == "case.toml":
+        yield sources.folder / CASE_FILE
+    if sources.told_by == "dicom":  # which series plays which role follows from all of them
+        yield from _below(sources.folder)
+    for entries in sources.entries.values():
+        for entry in entries:
+            yield from _files_of(entry)
+
+
+def _files_of(entry: RoleEntry) -> Iterator[Path]:
+    if entry.path.is_dir():
+        yield from _below(entry.path)
+        return
+    yield entry.path
+    if volume_format(entry.path) in _DETACHED or entry.path.name.lower().endswith((".hdr", ".hdr.gz")):
+        try:
+            yield from data_files(entry.path)
+        except VolstratError:
+            return  # the case will fail on it, with the reason
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the plain files below a folder; links are followed, but never in a circle."""
+    seen: set[str] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen or STATE_FOLDER in folders:
+            folders.clear()
+            continue
+        seen.add(real)
+        for name in names:
+            path = Path(here, name)
+            try:
+                if stat.S_ISREG(path.stat().st_mode):
+                    yield path
+            except OSError:  # a broken link is no file
+                continue
+
+
+def _state(path: Path) -> FileState:
+    try:
+        with path.open("rb") as stream:
+            before = os.fstat(stream.fileno())
+            digest = hashlib.file_digest(stream, "sha256")
+    except OSError as error:
+        msg = f"{path.name}: cannot be read ({error.strerror})."
+        raise InputFileError(msg) from error
+    return FileState(
+        sha256=digest.hexdigest(),
+        size=before.st_size,
+        modified_ns=before.st_mtime_ns,
+        inode=before.st_ino,
+    )
+
+
+def _values(said: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - any flat dataclass
+    values = {field.name: getattr(said, field.name) for field in fields(said)}
+    return {k: _relative(v, folder) if isinstance(v, Path) else v for k, v in values.items()}
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path, folder)

@@ -1,0 +1,155 @@
+"""What would be read from a case folder, and as what; nothing is measured or decided."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case.assess import grid_entry, segment_list
+from volstrat.case.case_file import MASK_ROLES, ROLES
+from volstrat.case.discovery import find_sources
+from volstrat.case.entries import EntryReader
+from volstrat.case.lesion_table import read_bytes, read_lesion_table
+from volstrat.errors import VolstratError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.dicom.folder import DicomFolder, SeriesFiles
+    from volstrat.terms.findings import Finding
+
+
+def inspect_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = None) -> dict[str, Any]:
+    """List, per role, the file, its format and grid, and its segments, ROIs or labels.
+
+    A file that cannot be read is listed with its error, so that one fault does not hide the rest. Where
+    roles were found in DICOM, ``unused`` lists the series, segments and ROIs that play none.
+
+    Raises
+    ------
+    VolstratError
+        If the roles themselves cannot be settled.
+    """
+    sources = find_sources(folder, lesions=lesions, naming=protocol.protocol.naming)
+    reader = EntryReader(sources)
+    findings: dict[Finding, None] = {}  # a file in two roles says the same twice
+    inputs = [
+        _entry(sources, reader, role, entry, findings)
+        for role in ROLES
+        for entry in sources.entries.get(role, ())
+    ]
+    findings |= dict.fromkeys(reader.findings())
+    return {
+        "subject": sources.subject,
+        "told_by": sources.told_by,
+        "inputs": inputs,
+        "unused": _unused(sources, reader) if sources.told_by == "dicom" else [],
+        "findings": [
+            {"code": f.code, "severity": f.severity, "message": f.message, "where": f.where}
+            for f in findings
+            if f.code != "structures_without_role"  # ``unused`` lists them
+        ],
+    }
+
+
+def _entry(
+    sources: CaseSources,
+    reader: EntryReader,
+    role: str,
+    entry: RoleEntry,
+    findings: dict[Finding, None],
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "role": role,
+        "path": _relative(sources, entry.path),
+        "format": None,
+        "grid": None,
+        "segments": [],
+        "series": None,
+        "suv": None,
+        "error": None,
+    }
+    try:
+        if role == "lesions":
+            rows = read_lesion_table(read_bytes(entry.path), name=entry.path.name)
+            found.update(format="csv", rows=len(rows))
+        elif role in MASK_ROLES:
+            read = reader.mask(role, entry)
+            findings |= dict.fromkeys(read.findings)
+            found.update(
+                format=read.format, grid=grid_entry(read.mask.grid), segments=segment_list(read.mask)
+            )
+        else:
+            image_format, grid = reader.grid(role, entry)
+            found.update(format=image_format, grid=grid_entry(grid))
+            if reader.reads_from_dicom(entry):
+                series = reader.library.series(entry.path, role=role, uid=entry.series)
+                found["series"] = _series(series)
+                found["suv"] = _suv(series, sources) if role == "pet" else None
+    except VolstratError as error:
+        found["error"] = str(error)
+    return found
+
+
+def _series(series: SeriesFiles) -> dict[str, Any]:
+    return {
+        "uid": series.series_instance_uid,
+        "modality": series.modality,
+        "description": series.description or None,
+        "date": series.series_date or None,
+        "slices": series.number_of_slices,
+        "attenuation_corrected": series.attenuation_corrected,
+    }
+
+
+def _suv(series: SeriesFiles, sources: CaseSources) -> dict[str, Any]:
+    """Say how the PET becomes SUV, or why it cannot."""
+    from volstrat.dicom.suv.suv_factors import PatientFacts, suv_factors
+
+    told = sources.patient
+    facts = PatientFacts(weight_kg=told.weight_kg, height_cm=told.height_cm, sex=told.sex)
+    factors = suv_factors(series, patient=facts)
+    return {
+        "units": factors.units,
+        "suvbw_factor": factors.suvbw_factor,
+        "uptake_minutes": factors.uptake_minutes,
+        "problem": None if factors.problem is None else str(factors.problem),
+    }
+
+
+def _unused(sources: CaseSources, reader: EntryReader) -> list[dict[str, Any]]:
+    """List what the case's folder of DICOM holds beside what plays a role."""
+    from volstrat.case.dicom_roles import without_role
+
+    scan = reader.library.folder(sources.folder)
+    entries = [entry for entries in sources.entries.values() for entry in entries]
+    listed: list[dict[str, Any]] = []
+    for series in scan.series:
+        if all(entry.series != series.series_instance_uid for entry in entries):
+            kind = "scout" if series.is_localizer else f"{series.modality} series"
+            listed.append(_unused_one(kind, _common_path(series, sources), series=_series(series)))
+    for kind, files in (("dicom-seg", scan.segmentations), ("dicom-rtstruct", scan.structure_sets)):
+        for file in files:
+            left = [{"number": s.number, "name": s.name or None} for s in without_role(file, sources.entries)]
+            if left:
+                listed.append(_unused_one(kind, _relative(sources, file.path), segments=left))
+    return [*listed, *_others(scan)]
+
+
+def _unused_one(kind: str, path: str | None, **details: object) -> dict[str, Any]:
+    return {"kind": kind, "path": path, "count": 1, "series": None, "segments": [], **details}
+
+
+def _others(scan: DicomFolder) -> list[dict[str, Any]]:
+    return [{**_unused_one(f"DICOM {kind}", None), "count": count} for kind, count in scan.other]
+
+
+def _common_path(series: SeriesFiles, sources: CaseSources) -> str:
+    common = os.path.commonpath([path.parent for path in series.paths])
+    return os.path.relpath(common, sources.folder).replace(os.sep, "/")
+
+
+def _relative(sources: CaseSources, path: Path) -> str:
+    return os.path.relpath(path, sources.folder).replace(os.sep, "/")

@@ -1,0 +1,75 @@
+"""Protocol files: TOML in, `Protocol` out."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from volstrat.case.lesion_table import read_bytes
+from volstrat.errors import ProtocolError
+from volstrat.terms.protocol import Protocol, protocol_from_mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+PACKAGED = "packaged"
+"""The source of the protocol that comes with the program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedProtocol:
+    """A protocol and the file it came from.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    sha256 : str
+        Of the file's bytes.
+    text : str
+    source : str
+        "packaged", the file's absolute path, or empty where it came from neither.
+    """
+
+    protocol: Protocol
+    sha256: str
+    text: str
+    source: str = ""
+
+
+def load_protocol(path: Path | None = None) -> LoadedProtocol:
+    """Load a protocol file, or the packaged ``pantodon.toml``.
+
+    Raises
+    ------
+    InputFileError, ProtocolError
+        If the file cannot be read, is no TOML, or has an unknown key or impossible value.
+    """
+    if path is None:
+        data, name = files("volstrat").joinpath("protocols/pantodon.toml").read_bytes(), "pantodon.toml"
+        return replace(parse_protocol(data, name=name), source=PACKAGED)
+    return replace(parse_protocol(read_bytes(path), name=path.name), source=str(path.resolve()))
+
+
+def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
+    """Parse a protocol file's bytes.
+
+    Raises
+    ------
+    ProtocolError
+        If it is no TOML, or has an unknown key or impossible value.
+    """
+    try:
+        text = data.decode("utf-8")
+        mapping = tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{name}: is not valid TOML ({error})."
+        raise ProtocolError(
+            msg, hint="Correct that line; `volstrat protocol show` prints a sound file."
+        ) from error
+    protocol = protocol_from_mapping(mapping, where=name)
+    return LoadedProtocol(protocol=protocol, sha256=hashlib.sha256(data).hexdigest(), text=text)

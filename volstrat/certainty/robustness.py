@@ -1,0 +1,307 @@
+"""How sure the verdict is: interval, boundary shift, flips, margin and the shortest way to the threshold.
+
+Nothing here changes a verdict. All of it is deterministic and works on what was measured once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.certainty.counting_error import (
+    counting_error_percent,
+    counting_findings,
+    equivalent_diameter_mm,
+    small_lesions,
+)
+from volstrat.certainty.flips import Flip, find_flips, open_choice_findings, stratum_without
+from volstrat.certainty.shortest_way import shortest_way
+from volstrat.certainty.volume_error import FractionInterval, resectable_fraction_interval
+from volstrat.geometry.runs import LabelRuns, cut_at
+from volstrat.rule.lesions import own_markings
+from volstrat.rule.stratify import (
+    Stratum1Tally,
+    exact_mm3,
+    only_stratum,
+    possible_strata,
+    stratum_1_predicate,
+)
+from volstrat.terms.findings import Finding, shown_percent
+from volstrat.terms.marks import Marking
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from volstrat.rule.measure import Measurements
+    from volstrat.rule.stratify import Assessment, Stratum
+    from volstrat.terms.protocol import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryShift:
+    """Resectable fraction and stratum with every tumour boundary moved; None where nothing is left.
+
+    The fraction is None too where nothing is marked.
+    """
+
+    shift_mm: float
+    resectable_fraction: float | None
+    stratum: Stratum | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Robustness:
+    """How far the verdict is from another one.
+
+    Parameters
+    ----------
+    interval : FractionInterval or None
+        None where there is no tumour.
+    boundary_shift : tuple of BoundaryShift
+    flips : tuple of Flip
+    margin_ml : float or None
+        Resectable ml (lower bound) less the threshold's; None without tumour.
+    shortest_way : tuple of str or None
+        The fewest lesions that would have to become resectable to reach the threshold; empty where it
+        is reached, None where nothing reaches it.
+    stratum_2_obstacles : tuple of str
+        Avid lesions and regions (or of unknown avidity) that are not wholly resectable.
+    counting_error_percent : tuple of float
+        Of each lesion, from counting voxels alone.
+    """
+
+    interval: FractionInterval | None
+    boundary_shift: tuple[BoundaryShift, ...]
+    flips: tuple[Flip, ...]
+    margin_ml: float | None
+    shortest_way: tuple[str, ...] | None
+    stratum_2_obstacles: tuple[str, ...]
+    counting_error_percent: tuple[float, ...]
+
+
+def measure_robustness(
+    measured: Measurements, assessment: Assessment, protocol: Protocol
+) -> tuple[Robustness, tuple[Finding, ...]]:
+    """Measure how sure a verdict is, and say what a person should know of it."""
+    parts, voxels = _parts(measured)
+    interval = _interval(voxels, measured, assessment, protocol)
+    robustness = Robustness(
+        interval=interval,
+        boundary_shift=_boundary_shift(parts, measured, assessment, protocol),
+        flips=find_flips(measured, assessment, protocol),
+        margin_ml=_margin_ml(assessment, protocol),
+        shortest_way=_shortest_way(voxels, measured, assessment, protocol),
+        stratum_2_obstacles=_obstacles(measured, assessment, protocol),
+        counting_error_percent=_counting_errors(measured),
+    )
+    findings = [
+        *open_choice_findings(measured, assessment, protocol),
+        *_counting(measured, assessment, protocol),
+    ]
+    threshold = protocol.thresholds.stratum_1_percent
+    if assessment.stratum is not None and interval is not None and interval.spans(threshold):
+        cause = "Volume error alone" if interval.probability is not None else "Volume error and open markings"
+        message = (
+            f"{cause} could move the resectable share across {threshold} %: its 95 % interval "
+            f"runs from {shown_percent(100 * interval.lo, threshold)} % to "
+            f"{shown_percent(100 * interval.hi, threshold)} %."
+        )
+        findings.append(Finding(code="borderline", severity="review", message=message, where="tumour"))
+    return robustness, tuple(findings)
+
+
+def _sure(protocol: Protocol) -> list[int]:
+    return [int(m) for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)]
+
+
+def _extra_regions(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[int]:
+    """Ranks of the PET-only regions that are part of the total."""
+    if not protocol.pet_only_in_total or measured.attribution is None:
+        return []
+    return [n for n in range(len(assessment.region_marking)) if n not in assessment.dismissed]
+
+
+def _parts(measured: Measurements) -> tuple[LabelRuns, NDArray[np.int64]]:
+    """Tumour cut into parts of one lesion and one marking, each voxel once.
+
+    Returns
+    -------
+    runs : LabelRuns
+        Label: 4 x lesion + marking + 1.
+    voxels : array of int64, (lesions, 4)
+    """
+    marked = measured.marked
+    if not measured.lesions.overlapping:
+        return LabelRuns(
+            marked.starts, marked.stops, 4 * marked.lesion + marked.worst + 1
+        ), marked.worst_voxels
+    starts, stops, origin = cut_at(marked.starts, marked.stops, np.concatenate((marked.starts, marked.stops)))
+    label = (4 * marked.lesion + marked.worst)[origin]
+    order = np.lexsort((label, starts))  # a voxel of several lesions goes to the first of them
+    first = np.ones(order.size, dtype=bool)
+    first[1:] = starts[order][1:] != starts[order][:-1]
+    kept = order[first]
+    starts, stops, label = starts[kept], stops[kept], label[kept]
+    voxels = np.bincount(label, stops - starts, minlength=4 * measured.lesions.count)
+    return LabelRuns(starts, stops, label + 1), voxels.astype(np.int64).reshape(-1, 4)
+
+
+def _interval(
+    voxels: NDArray[np.int64], measured: Measurements, assessment: Assessment, protocol: Protocol
+) -> FractionInterval | None:
+    ml = measured.lesions.grid.voxel_volume_mm3 / 1000
+    sure = voxels[:, _sure(protocol)].sum(axis=1)
+    volume = (voxels.sum(axis=1) * ml).tolist()
+    lower = (sure * ml).tolist()
+    upper = ((sure + voxels[:, Marking.UNKNOWN]) * ml).tolist()
+    diameter = measured.measures.max_axial_diameter_mm.tolist()
+    for n in _extra_regions(measured, assessment, protocol):
+        assert measured.attribution is not None
+        size = float(measured.attribution.pet_only_measures.volume_ml[n])
+        marking = assessment.region_marking[n]
+        volume.append(size)
+        lower.append(size if int(marking) in _sure(protocol) else 0.0)
+        upper.append(size if marking is Marking.UNKNOWN else lower[-1])
+        diameter.append(float(measured.attribution.pet_only_measures.max_axial_diameter_mm[n]))
+    return resectable_fraction_interval(
+        volume,
+        lower,
+        diameter,
+        policy=protocol.volume_error,
+        threshold_percent=protocol.thresholds.stratum_1_percent,
+        resectable_upper_ml=upper,
+    )
+
+
+def _boundary_shift(
+    parts: LabelRuns, measured: Measurements, assessment: Assessment, protocol: Protocol
+) -> tuple[BoundaryShift, ...]:
+    if not measured.lesions.count:
+        return tuple(
+            BoundaryShift(shift_mm=s, resectable_fraction=None, stratum=None)
+            for s in protocol.boundary_shift_mm
+        )
+    volumes = measured.shifted.of(measured.lesions.grid, parts, protocol.boundary_shift_mm)
+    marking = (np.array(parts.values) - 1) % 4
+    shifted = []
+    for shift, row in zip(protocol.boundary_shift_mm, volumes, strict=True):
+        mm3 = [Fraction(sum(_nanolitres(row[marking == m])), 1000) for m in Marking]
+        for n in _extra_regions(measured, assessment, protocol):
+            assert measured.attribution is not None
+            size = int(measured.attribution.pet_only_measures.voxels[n])
+            mm3[assessment.region_marking[n]] += size * exact_mm3(measured.attribution.grid)
+        shifted.append(_shifted(shift, mm3, assessment, protocol))
+    return tuple(shifted)
+
+
+def _nanolitres(ml: NDArray[np.float64]) -> list[int]:
+    """Volumes as whole numbers, which is how far they are rounded: shares of sums are exact then."""
+    return [round(volume) for volume in (ml * 1_000_000).tolist()]
+
+
+def _shifted(shift: float, mm3: list[Fraction], assessment: Assessment, protocol: Protocol) -> BoundaryShift:
+    """Return fraction and stratum of shifted volumes; stratum 2 stays as it is.
+
+    The fraction is a lower bound, and None where nothing is marked, as everywhere.
+    """
+    if not sum(mm3):
+        return BoundaryShift(shift_mm=shift, resectable_fraction=None, stratum=None)
+    tally = Stratum1Tally(voxels=(1, 1, 1, 1), volume_mm3=(mm3[0], mm3[1], mm3[2], mm3[3]), one_grid=False)
+    first = stratum_1_predicate(tally, protocol)
+    strata = possible_strata(first, assessment.stratum_2, assessment.tally_2, protocol)
+    marked = sum(mm3) > mm3[Marking.UNKNOWN]
+    fraction = float(sum(mm3[m] for m in _sure(protocol)) / sum(mm3)) if marked else None
+    return BoundaryShift(shift_mm=shift, resectable_fraction=fraction, stratum=only_stratum(strata))
+
+
+def _margin_ml(assessment: Assessment, protocol: Protocol) -> float | None:
+    mm3 = assessment.tally_1.volume_mm3
+    if not sum(mm3):
+        return None
+    needed = sum(mm3) * Fraction(protocol.thresholds.stratum_1_percent) / 100
+    return float((sum(mm3[m] for m in _sure(protocol)) - needed) / 1000)
+
+
+def _shortest_way(
+    voxels: NDArray[np.int64], measured: Measurements, assessment: Assessment, protocol: Protocol
+) -> tuple[str, ...] | None:
+    """Return the fewest lesions; PET-only regions are no lesions to debulk, even where they are counted."""
+    if not measured.lesions.count:
+        return None
+    first = assessment.stratum_1
+    part, whole = first.part_voxels, first.whole_voxels
+    if part is None or whole is None:  # PET-only volume is part of the total: in tumour voxels, rounded up
+        size = exact_mm3(measured.lesions.grid)
+        mm3 = assessment.tally_1.volume_mm3
+        whole = -(-sum(mm3) // size)
+        part = int(sum(mm3[m] for m in _sure(protocol)) // size)
+    alone = (voxels.sum(axis=1) - voxels[:, _sure(protocol)].sum(axis=1)).tolist()
+    shared: dict[tuple[int, ...], int] = {}
+    if measured.lesions.overlapping:
+        alone, shared = _remainders(measured, protocol)
+    way = shortest_way(
+        alone,
+        part_voxels=part,
+        whole_voxels=int(whole),
+        percent=protocol.thresholds.stratum_1_percent,
+        shared_voxels=shared,
+    )
+    return None if way is None else tuple(measured.lesions.ids[n] for n in way)
+
+
+def _remainders(measured: Measurements, protocol: Protocol) -> tuple[list[int], dict[tuple[int, ...], int]]:
+    """Voxels that each lesion alone keeps from being resectable, and that several keep together."""
+    table = {i: row.resectability for i, row in measured.rows.items() if row.resectability is not None}
+    starts, stops, lesion, own = own_markings(
+        measured.lesions, resectable=measured.masks.resectable, table=table
+    )
+    kept = ~np.isin(own, _sure(protocol))
+    starts, stops, lesion = starts[kept], stops[kept], lesion[kept]
+    starts, stops, origin = cut_at(starts, stops, np.concatenate((starts, stops)))
+    holders: dict[tuple[int, int], list[int]] = {}
+    for start, stop, holder in zip(starts.tolist(), stops.tolist(), lesion[origin].tolist(), strict=True):
+        holders.setdefault((start, stop), []).append(holder)
+    together: dict[tuple[int, ...], int] = {}
+    for (start, stop), those in holders.items():
+        key = tuple(sorted(set(those)))
+        together[key] = together.get(key, 0) + stop - start
+    alone = [together.pop((n,), 0) for n in range(measured.lesions.count)]
+    return alone, together
+
+
+def _obstacles(measured: Measurements, assessment: Assessment, protocol: Protocol) -> tuple[str, ...]:
+    lesions = zip(measured.lesions.ids, measured.marked.marking, assessment.avidity, strict=True)
+    found = [
+        i
+        for i, marking, avidity in lesions
+        if avidity != "not_avid" and (marking is None or int(marking) not in _sure(protocol))
+    ]
+    for n, marking in enumerate(assessment.region_marking):
+        if n not in assessment.dismissed and int(marking) not in _sure(protocol):
+            found.append(f"P{n + 1}")
+    return tuple(found)
+
+
+def _counting_errors(measured: Measurements) -> tuple[float, ...]:
+    spacing = measured.lesions.grid.spacing_mm
+    sizes, size_of = np.unique(measured.measures.volume_ml, return_inverse=True)
+    errors = [counting_error_percent(equivalent_diameter_mm(1000 * ml), spacing) for ml in sizes.tolist()]
+    return tuple(errors[n] for n in size_of.tolist())
+
+
+def _counting(measured: Measurements, assessment: Assessment, protocol: Protocol) -> tuple[Finding, ...]:
+    if not measured.lesions.count:
+        return ()
+    voxels = measured.measures.voxels.tolist()
+    small = small_lesions(voxels)
+    changes = None
+    tried = len(small) < len(voxels) and not measured.lesions.overlapping
+    if small and tried and assessment.stratum is not None:
+        other = stratum_without(measured, small, protocol)
+        changes = other != assessment.stratum
+    return counting_findings(
+        measured.lesions.ids, voxels, measured.lesions.grid.spacing_mm, changes_stratum=changes
+    )

@@ -1,0 +1,346 @@
+"""Tables for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Any
+
+from volstrat.cli.say import printable
+from volstrat.show.words import liver_text
+from volstrat.terms.findings import shown_percent
+
+WIDTH = 80
+_STRATA = {"stratum_1": "STRATUM 1", "stratum_2": "STRATUM 2", "ineligible": "INELIGIBLE", None: "NO STRATUM"}
+_STATUS = {
+    "assigned": "assigned",
+    "review": "a person must look at this case before the stratum is used",
+    "not_assessable": "not assessable",
+    "failed": "failed",
+}
+_HOLDS = {True: "yes", False: "no", None: "unknown"}
+_MOST_LESIONS = 60
+_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=(?:%|ml|mm)\b|%)|(?<=[Ss]tratum) (?=\d)")
+"""Spaces between a number and its unit, and in the name of a stratum."""
+_SCREEN_LINES = 40
+
+
+def case_table(record: dict[str, Any]) -> str:
+    """Render a case record for a person."""
+    lines = _wrapped(f"{record['subject']}: {_STRATA[record['stratum']]} - {_STATUS[record['status']]}", "")
+    lines.append("")
+    if record["error"] is not None:
+        lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip(), "")
+        return "\n".join(lines)
+    lines += [*_predicates(record), "", *_volumes(record), ""]
+    lines += [*_certainty(record), ""]
+    if record["lesions"] or record["pet_only_regions"]:
+        lines += [*_lesions([*record["lesions"], *record["pet_only_regions"]]), ""]
+    lines += _findings(record["findings"])
+    lines += _wrapped("Research use. The multidisciplinary team decides.", "")
+    return "\n".join(lines)
+
+
+def _predicates(record: dict[str, Any]) -> list[str]:
+    lines = [f"{'Predicate':<27}{'resectable / all voxels':>24}{'share':>12}{'needs':>8}{'holds':>9}"]
+    for key, name in (("stratum_1", "1 debulking, tumour volume"), ("stratum_2", "2 all FDG-avid disease")):
+        p = record["predicates"][key]
+        counted = "-" if p["whole_voxels"] is None else f"{_range(p)} / {p['whole_voxels']} {p['unit']}"
+        needs = p["threshold_percent"]
+        rest = f"{_percent(p['percent'], needs):>12}{f'{needs:g} %':>8}{_HOLDS[p['holds']]:>9}"
+        row = f"{name:<27}{counted:>24}"
+        lines += [row + rest] if len(counted) <= 24 else [row, rest.rjust(WIDTH)]
+    disease = record["predicates"]["stratum_2"]["avid_disease"].replace("_", " ")
+    return [*lines, f"FDG-avid disease: {disease}"]
+
+
+def _range(predicate: dict[str, Any]) -> str:
+    low, high = predicate["part_voxels"], predicate["part_voxels_upper"]
+    return str(low) if low == high else f"{low}..{high}"
+
+
+def _percent(value: float | None, threshold: float = 100) -> str:
+    """Round for display, but never onto or over a threshold that the value itself is not."""
+    return "-" if value is None else f"{shown_percent(value, threshold)} %"
+
+
+def _volumes(record: dict[str, Any]) -> list[str]:
+    volumes = record["volumes"]
+    needed = record["predicates"]["stratum_1"]["threshold_percent"]
+
+    def ml(key: str) -> str:
+        value = volumes[key]
+        return "not assessed" if value is None else f"{_ml(value)} ml"
+
+    avid_resectable = ml("fdg_avid_resectable_ml")
+    avid_share = volumes["fdg_avid_fraction"]
+    share = "not assessed" if avid_share is None else _percent(100 * avid_share)
+    unseen = [row["lesion_id"] for row in record["lesions"] if row["fdg_avidity"] == "not_assessed"]
+    if avid_share is not None and unseen:
+        share = f"at least {share} ({_ids(unseen)} not assessed)"
+    return [
+        f"Tumour, total      {ml('total_tumour_ml'):>14}   FDG-avid (PET)     {ml('fdg_avid_ml'):>14}",
+        f"  resectable       {ml('resectable_tumour_ml'):>14}     resectable       {avid_resectable:>14}",
+        f"  residual         {ml('residual_tumour_ml'):>14}     on PET only      {ml('pet_only_ml'):>14}",
+        *_wrapped(f"Avid share of the tumour volume: {share}", ""),
+        *_wrapped(liver_text(record["liver_burden"], needed), ""),
+    ]
+
+
+def _ml(value: float) -> str:
+    """Write a volume with two decimals, or two digits where it is so small that they would be lost."""
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def _certainty(record: dict[str, Any]) -> list[str]:
+    """Say how far the case is from another stratum, and what would take it there."""
+    robustness = record["robustness"]
+    needed = record["predicates"]["stratum_1"]["threshold_percent"]
+    lines = [_margin(record, needed), _volume_error(robustness, needed)]
+    lines.append(_shifts(record, needed))
+    way = robustness["shortest_way"]
+    if way:
+        lines.append(f"Shortest way to {needed:g} %: {_ids(way, len(way))} would have to become resectable.")
+    elif way is None and record["lesions"]:
+        lines.append(f"With every lesion resectable, {needed:g} % would still be out of reach.")
+    obstacles = robustness["stratum_2_obstacles"]
+    if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
+        lines.append(f"Between this case and stratum 2: {_ids(obstacles)}.")
+    if record["lesions"] or record["pet_only_regions"]:
+        lines.append(_flips(record["stratum"], robustness["flips"]))
+    if record["remnant"] is not None:
+        lines.append(_remnant(record["remnant"]))
+    return [part for line in lines for part in _wrapped(line, "")]
+
+
+def _margin(record: dict[str, Any], needed: float) -> str:
+    margin, first = record["robustness"]["margin_ml"], record["predicates"]["stratum_1"]
+    if margin is None:
+        return ""
+    told = f"{_ml(abs(margin))} ml {'above' if margin > 0 else 'short of'}" if margin else "none, exactly at"
+    unmarked = first["part_voxels"] != first["part_voxels_upper"]
+    rest = ", with what is not marked counted as unresectable" if unmarked else ""
+    return f"Margin: {told} {needed:g} %{rest}."
+
+
+def _volume_error(robustness: dict[str, Any], needed: float) -> str:
+    interval, chance = robustness["resectable_fraction_95"], robustness["probability_stratum_1_holds"]
+    if interval is None:
+        return ""
+    low, high = (shown_percent(100 * end, needed) for end in interval)
+    if interval[0] == interval[1]:
+        return f"Volume error cannot move a share of {low} %."
+    if chance is None:
+        return f"Volume error and open markings: {low} to {high} % (95 %)."
+    odds = "below 0.01" if chance < 0.01 else "above 0.99" if chance > 0.99 else f"{chance:.2f}"
+    return f"Volume error alone: {low} to {high} % (95 %); stratum 1 holds with probability {odds}."
+
+
+def _shifts(record: dict[str, Any], needed: float) -> str:
+    """Say the share under each shift of the boundaries, and the stratum where that is another."""
+    told = []
+    for shift in record["robustness"]["boundary_shift"]:
+        share, stratum = shift["resectable_fraction"], shift["stratum"]
+        shown = "no tumour left" if share is None else f"{shown_percent(100 * share, needed)} %"
+        if share is not None and stratum != record["stratum"]:
+            shown += f" ({_STRATA[stratum].lower()})"
+        told.append(f"{shift['shift_mm']:+g} mm {shown}")
+    if not told or record["volumes"]["resectable_fraction"] is None:
+        return ""
+    return f"Resectable share with every tumour boundary moved: {', '.join(told)}."
+
+
+def _flips(current: str | None, flips: list[dict[str, Any]]) -> str:
+    """Group single changes that lead to one stratum."""
+    other = "a stratum" if current is None else "another stratum"
+    if not flips:
+        return f"No single lesion's marking or avidity would give {other}."
+    groups: dict[tuple[str, str], list[str]] = {}
+    for flip in flips:
+        groups.setdefault((flip["stratum"], flip["to"]), []).append(flip["lesion_id"])
+    told = [
+        f"{_ids(ids, last=' or ')} {to.replace('_', ' ')}: {stratum.replace('_', ' ')}"
+        for (stratum, to), ids in groups.items()
+    ]
+    return f"One change alone would give {other}: {'; '.join(told)}."
+
+
+def _ids(ids: list[str], most: int = 8, *, last: str = " and ") -> str:
+    """List lesions, the first few by name; ``last`` joins the last one."""
+    named = ids if len(ids) <= most else [*ids[:most], f"{len(ids) - most} more"]
+    return last.join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+
+
+def _remnant(remnant: dict[str, Any]) -> str:
+    limits = [] if remnant["limit_percent"] is None else [remnant["limit_percent"]]
+    shares = [
+        f"{shown_percent(remnant[key], *limits)} % of {name}"
+        for key, name in (("flr_percent", "the liver without tumour"), ("sflr_percent", "the standard liver"))
+        if remnant[key] is not None
+    ]
+    limit = f" (limit {limits[0]:g} %)" if limits else ""
+    return (
+        f"Liver remnant: {remnant['flr_ml']:.0f} ml"
+        + (f", {', '.join(shares)}" if shares else "")
+        + limit
+        + "."
+    )
+
+
+def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        f"{'Lesion':<7}{'ml':>8}{'axial mm':>10}{'longest':>9}  {'marking':<15}{'FDG':<13}"
+        f"{'x, y, z mm LPS':>16}"
+    ]
+    for lesion in lesions[:_MOST_LESIONS]:
+        x, y, z = lesion["centroid_mm"]
+        marking = lesion["resectability"]
+        if marking == "partial" and lesion["resectable_fraction"] is not None:
+            marking += f" {100 * lesion['resectable_fraction']:.0f} %"
+        row = (
+            f"{lesion['lesion_id']:<7}{_ml(lesion['volume_ml']):>8}{lesion['max_axial_diameter_mm']:>10.1f}"
+            f"{lesion['max_diameter_mm']:>9.1f}  {marking:<15}{lesion['fdg_avidity'].replace('_', ' '):<13}"
+        )
+        place = f"{round(x)}, {round(y)}, {round(z)}"
+        if len(row) + len(place) <= WIDTH:
+            lines.append(row + place.rjust(WIDTH - len(row)))
+        else:
+            lines += [row.rstrip(), place.rjust(WIDTH)]
+    if len(lesions) > _MOST_LESIONS:
+        lines.append(f"... and {len(lesions) - _MOST_LESIONS} more (--json lists all)")
+    return lines
+
+
+def _findings(findings: list[dict[str, Any]]) -> list[str]:
+    if not findings:
+        return ["No findings.", ""]
+    lines = ["Findings"]
+    for finding in findings:
+        lines += _wrapped(f"[{finding['severity']}] {finding['message']} ({finding['code']})", "  ")
+    return [*lines, ""]
+
+
+def _wrapped(text: str, indent: str, *, hanging: int = 2) -> list[str]:
+    lines = textwrap.wrap(
+        _KEPT_TOGETHER.sub("\N{NO-BREAK SPACE}", printable(text)),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + " " * hanging,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
+def inspection_table(found: dict[str, Any]) -> str:
+    """Render what `inspect_case` found for a person, on one screen where that is possible."""
+    whole = _inspection_lines(found, most_segments=_MOST_LESIONS)
+    for most in (12, 6, 3):
+        if len(whole) <= _SCREEN_LINES:
+            break
+        whole = _inspection_lines(found, most_segments=most)
+    return "\n".join(whole)
+
+
+def _inspection_lines(found: dict[str, Any], *, most_segments: int) -> list[str]:
+    lines = [*_wrapped(f"{found['subject']}: roles from {found['told_by']}", ""), ""]
+    frames: dict[str, str] = {}
+    for entry in found["inputs"]:
+        lines += _wrapped(f"{entry['role']:<11} {entry['path']}", "", hanging=12)
+        if entry["error"]:
+            lines += _wrapped(f"cannot be read: {entry['error']}", " " * 12)
+            continue
+        for line in _what(entry, frames):
+            lines += _wrapped(line, " " * 12)
+        lines += _segments(entry["segments"], most_segments)
+    if found["unused"]:
+        lines += ["", "Plays no role"]
+        for one in found["unused"]:
+            lines += _wrapped(_unused(one), "  ")
+    if frames:
+        lines += ["", "Frame of reference"]
+        lines += [f"  {name}  {uid}" for uid, name in frames.items()]
+    if found["findings"]:
+        lines += ["", *_findings(found["findings"])]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _segments(segments: list[dict[str, Any]], most: int) -> list[str]:
+    lines = [
+        f"{'':<12}{s['number']:>5}  {printable(s['name'] or '-'):<36.36}{s['voxels']:>12} voxels"
+        for s in segments[:most]
+    ]
+    if len(segments) > most:
+        lines.append(f"{'':<12}... and {len(segments) - most} more (--json lists all)")
+    return lines
+
+
+def _what(entry: dict[str, Any], frames: dict[str, str]) -> list[str]:
+    """Describe an entry; frames of reference get a letter each, so that equal ones can be seen."""
+    if entry["grid"] is None:
+        return [f"{entry['format']}, {entry.get('rows', 0)} rows"]
+    shape = " x ".join(str(n) for n in entry["grid"]["shape"])
+    spacing = " x ".join(f"{n:.4g}" for n in entry["grid"]["spacing_mm"])
+    frame = entry["grid"]["frame_of_reference_uid"]
+    about = [f"frame {frames.setdefault(frame, _letters(len(frames)))}"] if frame else []
+    if entry["series"] is not None:
+        about.append(_series(entry["series"]))
+    return [
+        f"{entry['format']}, {shape} voxels of {spacing} mm",
+        ", ".join(part for part in about if part),
+        "" if entry["suv"] is None else _suv(entry["suv"]),
+    ]
+
+
+def _letters(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number)
+
+
+def _series(series: dict[str, Any]) -> str:
+    parts = [repr(series["description"]) if series["description"] else "", series["date"] or ""]
+    if series["attenuation_corrected"] is False:
+        parts.append("not attenuation-corrected")
+    return ", ".join(part for part in parts if part)
+
+
+def _suv(suv: dict[str, Any]) -> str:
+    if suv["problem"] is not None:
+        return f"no SUV: {suv['problem']}"
+    factor = "by slice" if suv["suvbw_factor"] is None else f"= value x {suv['suvbw_factor']:.6g}"
+    uptake = "" if suv["uptake_minutes"] is None else f", uptake {suv['uptake_minutes']:.0f} min"
+    return f"SUVbw {factor} ({suv['units']}{uptake})"
+
+
+def _unused(one: dict[str, Any]) -> str:
+    parts = [one["kind"] if one["count"] == 1 else f"{one['count']} x {one['kind']}"]
+    if one["path"] is not None:
+        parts.append(one["path"])
+    if one["series"] is not None:
+        parts += [_series(one["series"]), f"{one['series']['slices']} slices"]
+    names = [s["name"] or str(s["number"]) for s in one["segments"]]
+    parts += names[:6] + ([f"and {len(names) - 6} more"] if len(names) > 6 else [])
+    return ", ".join(part for part in parts if part)
+
+
+def suv_table(found: dict[str, Any]) -> str:
+    """Render what turns a PET series into SUV for a person."""
+    lines = [
+        f"Units             {found['units'] or 'not said'}",
+        f"SUVbw factor      {_figure(found['suvbw_factor'])}",
+        f"SUL Janmahasatian {_figure(found['sul_janmahasatian_factor'])}",
+        f"SUL James         {_figure(found['sul_james_factor'])}",
+        f"Decay reference   {found['decay_reference'] or 'not said'}",
+        f"Uptake            {_minutes(found['uptake_minutes'])}",
+        "",
+        "Read from",
+        *(printable(f"  {s['attribute']} {s['tag']}: {s['value']}")[:WIDTH] for s in found["sources"]),
+        "",
+    ]
+    return "\n".join([*lines, *_findings(found["findings"])]).rstrip()
+
+
+def _figure(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.9g}"
+
+
+def _minutes(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.1f} min"

@@ -1,0 +1,300 @@
+"""A cohort from its source to its tables."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from volstrat.cohort.ledger import Ledger
+from volstrat.cohort.pool import LocalRunner, default_workers
+from volstrat.cohort.results import file_hashes, write_results
+from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
+from volstrat.cohort.run_progress import Progress
+from volstrat.cohort.source import CaseStream, check_places, find_cases
+from volstrat.cohort.subject_folders import reserved_names
+from volstrat.cohort.tasks import Limits, Task, WorkerContext, assess
+from volstrat.cohort.worker import RECORD, fail_task
+from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
+from volstrat.store.locking import output_lock
+from volstrat.store.seal import refuse_sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.cohort.pool import TakeTask
+    from volstrat.cohort.source import FoundCase
+    from volstrat.cohort.tasks import Assess, Receipt, Shard
+
+_MOST_NAMED = 5
+
+
+class Runner(Protocol):
+    """Does tasks somewhere: on this machine, on a cluster."""
+
+    def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
+        """Yield the receipt of each task as it is done; None now and then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortResult:
+    """How a run ended.
+
+    Parameters
+    ----------
+    counts : dict
+        Subjects by status.
+    skipped : int
+        Subjects whose record of an earlier run stands.
+    removed : tuple of str
+        Subjects of earlier runs that are gone: no longer in the tables, their folders untouched.
+    failures : tuple of (str, str)
+        The first subjects that failed, with the reason.
+    """
+
+    counts: dict[str, int]
+    skipped: int
+    removed: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...]
+
+    @property
+    def subjects(self) -> int:
+        """How many subjects the tables have."""
+        return sum(self.counts.values())
+
+
+def run_cohort(
+    source: Path,
+    out: Path,
+    protocol: LoadedProtocol,
+    *,
+    lesions: str | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+    shard: Shard | None = None,
+    scheduler: str | None = None,
+    limits: Limits | None = None,
+    assess: Assess = assess,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> CohortResult:
+    """Measure every case of a folder or manifest and write records, tables, summary and page.
+
+    A subject is skipped where its record stands and its status is final, and the bytes of its inputs, the
+    protocol and the versions are what they were. The tables hold this run's subjects, whoever did them.
+
+    Subjects are done in processes of their own, started afresh: a script that calls this must keep its own
+    doings under ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    source : Path
+        A folder of case folders at any depth, or a manifest (CSV).
+    out : Path
+        Made where it is not there.
+    protocol : LoadedProtocol
+    lesions : str or None
+        Lesion table to use instead of the cases' own (see `find_sources`).
+    workers : int or None
+        Processes; as many as there are processors by default. Not asked where there is a scheduler.
+    fresh : bool
+        Do every subject, whatever an earlier run left.
+    shard : Shard or None
+        Do only this part.
+    scheduler : str or None
+        Address of a dask scheduler whose workers see the same files.
+    limits : Limits or None
+        What one subject may take.
+    assess : callable
+        What is done with each case: a module's function, from `CaseSources` and `LoadedProtocol` to a record.
+    on_progress : callable
+        Called several times a second with one `Progress`, kept up to date.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to do, or this output is not to be written by this run.
+    OutputError
+        If the output cannot be written.
+    """
+    check_places(source, out)
+    refuse_sealed(out)
+    if source.is_file() and lesions is not None:
+        msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
+        raise UsageError(msg, hint="Write the tables' paths in its column `lesions`.")
+    if workers is not None and workers < 1:
+        msg = f"{workers} workers can do nothing."
+        raise UsageError(msg, hint="Give --workers 1 or more.")
+    context = WorkerContext(protocol=protocol, lesions=lesions, fresh=fresh, assess=assess)
+    limits = limits or Limits()
+    runner: Runner
+    if scheduler is None:
+        workers = workers or default_workers()
+        runner = LocalRunner(context, workers=workers, limits=limits)
+    else:
+        from volstrat.cohort.cluster import ClusterRunner
+
+        source, out = source.absolute(), out.absolute()  # the workers stand elsewhere
+        runner = ClusterRunner(context, scheduler=scheduler, limits=limits)
+    cases = _some(find_cases(source, out, shard=shard), source, shard)
+    told = {
+        "input_root": str(source.resolve()),
+        "lesions": lesions,
+        "shard": None if shard is None else str(shard),
+        "workers": workers if scheduler is None else None,
+        "scheduler": scheduler,
+        "fresh": fresh,
+    }
+    with output_lock(out):
+        _check_shard(out, shard)
+        with open_ledger(out, source, fresh=fresh) as ledger:
+            run = RunFile(out, event="batch", told=told, protocol=protocol)
+            progress = Progress()
+            _do_all(
+                cases=cases, runner=runner, ledger=ledger, out=out, progress=progress, on_progress=on_progress
+            )
+            return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
+
+
+def _some(cases: Iterator[FoundCase], source: Path, shard: Shard | None) -> Iterator[FoundCase]:
+    """Return the cases again once there is one; a shard may be empty."""
+    first = next(cases, None)
+    if first is None and shard is None:
+        msg = f"{source}: there is no case in it."
+        raise UsageError(msg, hint="A case is a folder with a tumour mask or a case.toml.")
+
+    def again() -> Iterator[FoundCase]:
+        if first is not None:
+            yield first
+            yield from cases
+
+    return again()
+
+
+def _check_shard(out: Path, shard: Shard | None) -> None:
+    """Refuse another part of the cohort in a folder that holds one already."""
+    before = read_run_file(out)
+    if shard is None or before is None or before.get("shard") == str(shard):
+        return
+    held = f"shard {before['shard']}" if before.get("shard") else "a whole cohort"
+    msg = f"{out}: holds {held}; shard {shard} would drop its subjects from the tables."
+    raise UsageError(msg, hint="Give each shard an output folder of its own, and merge them.")
+
+
+@contextmanager
+def open_ledger(out: Path, source: Path, *, fresh: bool = False) -> Iterator[Ledger]:
+    """Open the ledger of an output folder; what was noted is kept however the block ends."""
+    ledger = Ledger(out, reserved=reserved_names(out, source), fresh=fresh)
+    try:
+        yield ledger
+    except BaseException:
+        ledger.abandon()
+        raise
+    ledger.close()
+
+
+def _do_all(
+    *,
+    cases: Iterator[FoundCase],
+    runner: Runner,
+    ledger: Ledger,
+    out: Path,
+    progress: Progress,
+    on_progress: Callable[[Progress], None],
+) -> None:
+    """Have every case done, and note each in the ledger as it is."""
+    stream = CaseStream(cases)
+
+    def take(wait_seconds: float) -> Task | None:
+        case = stream.take(wait_seconds)
+        while case is not None:
+            folder = ledger.offer(case.location, case.subject)
+            if folder is not None:
+                return Task(
+                    location=case.location,
+                    subject=case.subject,
+                    folder=case.folder,
+                    target=out / folder,
+                    sources=case.sources,
+                    problem=case.problem,
+                )
+            progress.done += 1  # another case of a subject that was met before
+            case = stream.take(0.0)
+        return None
+
+    try:
+        for receipt in runner.receipts(take, lambda: stream.ended):
+            if receipt is not None:
+                ledger.note(receipt)
+                progress.done += 1
+                progress.skipped += receipt.skipped
+                progress.counts[receipt.status] = progress.counts.get(receipt.status, 0) + 1
+            else:
+                progress.found, progress.all_found = stream.found, stream.all_found
+                on_progress(progress)
+            ledger.commit()
+    finally:
+        stream.stop()
+
+
+def finish(
+    out: Path,
+    ledger: Ledger,
+    run: RunFile,
+    protocol: LoadedProtocol,
+    *,
+    progress: Progress,
+    on_progress: Callable[[Progress], None],
+) -> CohortResult:
+    """Settle names, then write tables, summary and page, and tell the run's end.
+
+    Raises
+    ------
+    OutputError
+    """
+    progress.writing = True
+    on_progress(progress)
+    _fail_twice(out, ledger, protocol)
+    _put_in_place(out, ledger)
+    ledger.commit()
+    summary = write_results(out, ledger, turn=lambda: on_progress(progress))
+    counts, removed = ledger.counts(), ledger.removed()
+    run.finish(
+        counts=counts,
+        files=file_hashes(out),
+        records_sha256=records_sha256((done.subject, done.record_sha256) for done in ledger.subjects()),
+        skipped=progress.skipped,
+        removed=list(removed),
+    )
+    ledger.forget_removed()
+    return CohortResult(counts=counts, skipped=progress.skipped, removed=removed, failures=summary.failures)
+
+
+def _fail_twice(out: Path, ledger: Ledger, protocol: LoadedProtocol) -> None:
+    """Give each subject that several cases are called its one failed record."""
+    for subject, locations in list(ledger.twice()):
+        named = ", ".join(map(repr, locations[:_MOST_NAMED]))
+        more = f" and {len(locations) - _MOST_NAMED} more" if len(locations) > _MOST_NAMED else ""
+        msg = f"{len(locations)} cases are called {subject!r}: {named}{more}."
+        error = DuplicateSubjectError(msg, hint="Rename all but one, or set another `subject` in case.toml.")
+        folder = ledger.folder_of(subject)
+        task = Task(location=locations[0], subject=subject, folder=out, target=out / folder)
+        ledger.settle_twice(subject, folder, fail_task(task, error, protocol).record_sha256)
+
+
+def _put_in_place(out: Path, ledger: Ledger) -> None:
+    """Move results into the folders they should have, once it is known who shares a name with whom."""
+    for subject, there, wanted in ledger.misplaced():
+        source, target = out / there, out / wanted
+        try:
+            if (target / RECORD).exists():  # of an earlier run, when the name was free or taken
+                shutil.rmtree(target)
+            source.rename(target)
+        except OSError as error:
+            msg = f"{source}: cannot be moved to {target.name} ({error.strerror})."
+            raise OutputError(msg, hint="Run the same command again.") from error
+        ledger.moved(subject, wanted)
+        ledger.commit()

@@ -1,0 +1,205 @@
+"""Agreement over all subjects: volumes, fractions, strata."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+from volstrat.agreement.concordance import concordance
+from volstrat.agreement.estimate import CONFIDENCE
+from volstrat.agreement.reliability import (
+    LIMITS_Z,
+    REPEATABILITY_FACTOR,
+    bland_altman,
+    intraclass_correlation,
+    within_subject_variation,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+STRATA = ("stratum_1", "stratum_2", "ineligible")
+
+_QUANTITIES: tuple[tuple[str, Literal["difference", "log_ratio"]], ...] = (
+    ("total_tumour_ml", "log_ratio"),
+    ("resectable_fraction", "difference"),
+    ("resectable_tumour_ml", "log_ratio"),
+    ("fdg_avid_ml", "log_ratio"),
+    ("fdg_avid_fraction", "difference"),
+)
+"""Volumes are compared as ratios, since their error grows with them; fractions as differences."""
+
+_APART = {"different_images"}
+"""Readings of two images say nothing about how readers agree."""
+
+
+class CohortAgreement:
+    """Takes subjects one by one and keeps what the statistics need of each.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the readings.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._values: dict[str, list[list[float | None]]] = {name: [] for name, _ in _QUANTITIES}
+        self._strata: list[list[str | None]] = []
+        self._predicates: dict[str, list[list[str | None]]] = {"stratum_1": [], "stratum_2": []}
+        self._outcomes: Counter[str] = Counter()
+        self._attributed: dict[str, Counter[str]] = {
+            level: Counter() for level in ("stratum", "predicates", "counts")
+        }
+        self._lesions: Counter[str] = Counter()
+        self._markings: dict[str, Counter[tuple[str, str]]] = {
+            "resectability": Counter(),
+            "fdg_avidity": Counter(),
+        }
+        self._absent: Counter[str] = Counter()
+
+    def add(self, subject: dict[str, Any]) -> None:
+        """Take up one subject."""
+        readings = subject["readings"]
+        self._outcomes[subject["outcome"]] += 1
+        for reading in readings:
+            self._absent[reading["reading"]] += reading["source"] == "absent"
+        for pair in subject["pairs"]:
+            found = pair["discordance"]
+            if found is not None and found["level"] is not None:
+                self._attributed[found["level"]][found["attributed_to"] or ""] += 1
+            for lesion in pair["lesions"]:
+                self._lesions[lesion["kind"]] += 1
+                if lesion["kind"] == "matched":
+                    for key, table in self._markings.items():
+                        table[lesion["a"][key], lesion["b"][key]] += 1
+        if {pair["outcome"] for pair in subject["pairs"]} & _APART:
+            return
+        for name, _ in _QUANTITIES:
+            self._values[name].append([(r["volumes"] or {}).get(name) for r in readings])
+        self._strata.append([r["stratum"] for r in readings])
+        for name, words in self._predicates.items():
+            words.append([_word(r, name) for r in readings])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``cohort`` of ``agreement.json``."""
+        return {
+            "subjects": sum(self._outcomes.values()),
+            "outcomes": dict(sorted(self._outcomes.items())),
+            "absent": {name: self._absent[name] for name in self._names},
+            "quantities": [self._quantity(name, scale) for name, scale in _QUANTITIES],
+            "strata": self._concordance(self._strata, STRATA),
+            "predicates": {
+                name: self._concordance(words, ("holds", "fails", "unknown"))
+                for name, words in self._predicates.items()
+            },
+            "attributed_to": {
+                level: dict(sorted(counts.items())) for level, counts in self._attributed.items()
+            },
+            "lesions": {kind: self._lesions[kind] for kind in ("matched", "part", "only_a", "only_b")},
+            "markings": {
+                key: [{"a": a, "b": b, "lesions": count} for (a, b), count in sorted(table.items())]
+                for key, table in self._markings.items()
+            },
+        }
+
+    def _quantity(self, name: str, scale: Literal["difference", "log_ratio"]) -> dict[str, Any]:
+        table = self._values[name]
+        pairs = []
+        for first, second in combinations(range(len(self._names)), 2):
+            found = bland_altman([row[first] for row in table], [row[second] for row in table], scale=scale)
+            told = asdict(found)
+            told["as_ratio"] = (
+                {
+                    key: None if (value := getattr(found, key).value) is None else math.exp(value)
+                    for key in ("bias", "lower_limit", "upper_limit")
+                }
+                if scale == "log_ratio"
+                else None
+            )
+            pairs.append({"a": self._names[first], "b": self._names[second], **told})
+        reliability = {"raw": asdict(intraclass_correlation(_shaped(table, len(self._names))))}
+        if scale == "log_ratio":
+            reliability["log"] = asdict(intraclass_correlation(_logs(table, len(self._names))))
+        return {
+            "quantity": name,
+            "scale": scale,
+            "bland_altman": pairs,
+            "icc": reliability,
+            "within_subject": asdict(within_subject_variation(_shaped(table, len(self._names)))),
+        }
+
+    def _concordance(
+        self, ratings: Sequence[Sequence[str | None]], categories: Iterable[str]
+    ) -> dict[str, Any]:
+        found = concordance(ratings or [[None] * len(self._names)], tuple(categories))
+        told = asdict(found)
+        told["without"] = {name: sum(row[n] is None for row in ratings) for n, name in enumerate(self._names)}
+        for pair in told["pairs"]:
+            pair["a"], pair["b"] = self._names[pair.pop("first")], self._names[pair.pop("second")]
+        return told
+
+
+def _shaped(table: Sequence[Sequence[float | None]], readers: int) -> list[list[float | None]]:
+    """Return the rows, or one row of missing values where there is none, so that readers are counted."""
+    return [list(row) for row in table] or [[None] * readers]
+
+
+def _logs(table: Sequence[Sequence[float | None]], readers: int) -> list[list[float | None]]:
+    rows = [[math.log(v) if v is not None and v > 0 else None for v in row] for row in table]
+    return _shaped(rows, readers)
+
+
+def _word(reading: dict[str, Any], predicate: str) -> str | None:
+    if reading["predicates"] is None:
+        return None
+    holds = reading["predicates"][predicate]["holds"]
+    return "unknown" if holds is None else "holds" if holds else "fails"
+
+
+def definitions(*, surface_tolerance_mm: float, match_distance_mm: float) -> dict[str, str]:
+    """Say in words what each figure is: files are read years later, by people without this program."""
+    return {
+        "confidence": f"All intervals are {CONFIDENCE:.0%}.",
+        "dice": "2 |A and B| / (|A| + |B|) in voxels; null where both are empty, 0 where one is.",
+        "volume_similarity": "1 - |A - B| / (A + B) in voxels.",
+        "surface_dice": (
+            f"Share of both surfaces' area within {surface_tolerance_mm:g} mm of the other surface "
+            "(Nikolov et al., arXiv 1809.04430)."
+        ),
+        "hd95_mm": (
+            "The larger of the two directed 95th percentiles of surface distance, weighted by surface area."
+        ),
+        "mean_surface_distance_mm": "Area-weighted mean distance over both surfaces together.",
+        "lesions": (
+            "Matched one to one by falling Dice, then by centroids no farther apart than "
+            f"{match_distance_mm:g} mm. A lesion of which half lies in one that has its partner already is "
+            "a part of that one."
+        ),
+        "not_alike_ml": (
+            "Volume of the voxels that one reading calls resectable tumour, other tumour or no tumour, and "
+            "the other something else."
+        ),
+        "attributed_to": (
+            "The smallest set of ingredients that carries the difference both ways: put into A it makes A's "
+            "outcome B's, put into B it makes B's outcome A's. The outcome is the stratum where that "
+            "differs, else the predicates, else the counts (`level`)."
+        ),
+        "bland_altman": (
+            f"B - A, or ln(B / A); limits {LIMITS_Z:g} SD either side (Bland and Altman 1986, 1999)."
+        ),
+        "icc": (
+            "ICC(2,1) absolute agreement and ICC(3,1) consistency, of single readings (McGraw and Wong 1996)."
+        ),
+        "within_subject": (
+            f"wCV = sqrt(mean(s^2 / m^2)); RC = {REPEATABILITY_FACTOR:g} wSD. Readers are the repeats, so "
+            "this is reproducibility between readers."
+        ),
+        "strata": (
+            "Raw agreement with Wilson's interval; Cohen's kappa (Fleiss, Cohen and Everitt 1969); Gwet's "
+            "AC1 (2008)."
+        ),
+    }

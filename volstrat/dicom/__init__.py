@@ -1,0 +1,1 @@
+"""DICOM in: folders, series, geometry, pixels; SEG, RTSTRUCT and SUV in their own packages."""

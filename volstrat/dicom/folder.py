@@ -1,0 +1,286 @@
+"""What a scan of DICOM files gives: series, segmentations, structure sets, and what was left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from volstrat.dicom.header import Header, PixelLayout
+from volstrat.errors import CorruptDataError
+from volstrat.terms.findings import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """Where one frame lies in the patient, and how its stored values scale.
+
+    Parameters
+    ----------
+    orientation : tuple of 6 float or None
+        ImageOrientationPatient: direction along a row, then down a column (LPS).
+    position_mm : tuple of 3 float or None
+        ImagePositionPatient: centre of the first pixel (LPS).
+    pixel_spacing_mm : tuple of 2 float or None
+        PixelSpacing: between rows, then between columns.
+    slope, intercept : float or None
+        RescaleSlope and RescaleIntercept; None where absent.
+    thickness_mm, slice_gap_mm : float or None
+        SliceThickness and SpacingBetweenSlices.
+    """
+
+    orientation: tuple[float, ...] | None
+    position_mm: tuple[float, ...] | None
+    pixel_spacing_mm: tuple[float, ...] | None
+    slope: float | None
+    intercept: float | None
+    thickness_mm: float | None
+    slice_gap_mm: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageFile:
+    """One file of a CT or PT series.
+
+    Parameters
+    ----------
+    path : Path
+    sop_instance_uid : str
+    sop_class_uid : str
+    rows, columns, number_of_frames : int
+        0 where the header does not say.
+    image_type : tuple of str
+    frame_of_reference_uid : str or None
+    plane : Plane or None
+        None for Enhanced files: each frame has its own (see `series.series_geometry`).
+    pixels : PixelLayout or None
+        None where the file holds no pixel data; not known yet for Enhanced files.
+    header : Header
+        The other attributes read, for pixels and SUV.
+    """
+
+    path: Path
+    sop_instance_uid: str
+    sop_class_uid: str
+    rows: int
+    columns: int
+    number_of_frames: int
+    image_type: tuple[str, ...]
+    frame_of_reference_uid: str | None
+    plane: Plane | None
+    pixels: PixelLayout | None
+    header: Header = field(repr=False)
+
+    @property
+    def is_localizer(self) -> bool:
+        """True for a scout (topogram)."""
+        return "LOCALIZER" in self.image_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeriesFiles:
+    """The files of one CT or PT series, in the order of their SOP instance UIDs.
+
+    Parameters
+    ----------
+    series_instance_uid, study_instance_uid : str
+    modality : str
+        ``"CT"`` or ``"PT"``.
+    description : str
+    series_date : str
+        ``YYYYMMDD`` of the series, else of the study; may be empty.
+    frame_of_reference_uid : str or None
+        None where the files name none, or several.
+    sop_class_uids : tuple of str
+    files : tuple of ImageFile
+    units : str
+        PT: Units (0054,1001); may be empty.
+    corrected_image : tuple of str
+        PT: CorrectedImage (0028,0051).
+    attenuation_corrected : bool or None
+        PT: False where the header lists corrections and attenuation is not among them; None where
+        it does not say, and for CT.
+    """
+
+    series_instance_uid: str
+    study_instance_uid: str
+    modality: str
+    description: str
+    series_date: str
+    frame_of_reference_uid: str | None
+    sop_class_uids: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+    units: str = ""
+    corrected_image: tuple[str, ...] = ()
+    attenuation_corrected: bool | None = None
+
+    @property
+    def number_of_slices(self) -> int:
+        """How many frames the files hold."""
+        return sum(file.number_of_frames for file in self.files)
+
+    @property
+    def is_localizer(self) -> bool:
+        """True where every image is a scout."""
+        return all(file.is_localizer for file in self.files)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files' paths, sorted."""
+        return tuple(sorted(file.path for file in self.files))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """A segment of a SEG or an ROI of an RTSTRUCT.
+
+    Parameters
+    ----------
+    number : int
+        SegmentNumber or ROINumber.
+    name : str
+        SegmentLabel or ROIName; may be empty.
+    """
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructureFile:
+    """A SEG or RTSTRUCT file, as far as it takes to choose it.
+
+    Parameters
+    ----------
+    path : Path
+    sop_instance_uid, series_instance_uid : str
+    label : str
+        Content or structure set label, else the series description; may be empty.
+    series_date : str
+        ``YYYYMMDD``; may be empty.
+    referenced_series_uids : tuple of str
+    frame_of_reference_uid : str or None
+    structures : tuple of Structure
+    """
+
+    path: Path
+    sop_instance_uid: str
+    series_instance_uid: str
+    label: str
+    series_date: str
+    referenced_series_uids: tuple[str, ...]
+    frame_of_reference_uid: str | None
+    structures: tuple[Structure, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenFile:
+    """A DICOM file that cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+    reason : str
+        Goes behind the file's name: "ends within its pixel data ...".
+    series_instance_uid : str or None
+        None where the header does not get that far.
+    """
+
+    path: Path
+    reason: str
+    series_instance_uid: str | None
+
+    def error(self) -> CorruptDataError:
+        """Return the error for a case that needs this file."""
+        msg = f"{self.path.name}: {self.reason}."
+        return CorruptDataError(msg, hint="Copy the file again from its source.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DicomFolder:
+    """What a folder of DICOM holds.
+
+    Parameters
+    ----------
+    root : Path
+    series : tuple of SeriesFiles
+        By date, then UID.
+    segmentations, structure_sets : tuple of StructureFile
+        By date, then UID.
+    other : tuple of (str, int)
+        Other DICOM objects by modality (or SOP class), and how many of each.
+    skipped : tuple of Path
+        DICOMDIR and files that are not DICOM.
+    broken : tuple of BrokenFile
+        An error where a needed series is concerned: see `broken_files_of`.
+    """
+
+    root: Path
+    series: tuple[SeriesFiles, ...]
+    segmentations: tuple[StructureFile, ...]
+    structure_sets: tuple[StructureFile, ...]
+    other: tuple[tuple[str, int], ...]
+    skipped: tuple[Path, ...]
+    broken: tuple[BrokenFile, ...]
+
+    def broken_files_of(self, series: SeriesFiles) -> tuple[BrokenFile, ...]:
+        """Return unreadable files of a series: by UID, or, where that is lost too, by lying beside it."""
+        folders = {file.path.parent for file in series.files}
+        return tuple(
+            broken
+            for broken in self.broken
+            if broken.series_instance_uid == series.series_instance_uid
+            or (broken.series_instance_uid is None and broken.path.parent in folders)
+        )
+
+    def below(self, path: Path) -> DicomFolder:
+        """Return what of it lies below a folder, as the scan met it; a series may be there in part."""
+
+        def inside(file: ImageFile | StructureFile | BrokenFile) -> bool:
+            return file.path.is_relative_to(path)
+
+        parts = [(series, tuple(file for file in series.files if inside(file))) for series in self.series]
+        return replace(
+            self,
+            root=path,
+            series=tuple(
+                series if len(files) == len(series.files) else replace(series, files=files)
+                for series, files in parts
+                if files
+            ),
+            segmentations=tuple(file for file in self.segmentations if inside(file)),
+            structure_sets=tuple(file for file in self.structure_sets if inside(file)),
+            skipped=tuple(one for one in self.skipped if one.is_relative_to(path)),
+            broken=tuple(file for file in self.broken if inside(file)),
+        )
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what was passed over, in one sentence each."""
+        found = []
+        if self.skipped:
+            count = len(self.skipped)
+            were = "file was" if count == 1 else "files were"
+            found.append(
+                Finding(
+                    code="files_skipped",
+                    severity="info",
+                    message=f"{count} {were} skipped: DICOMDIR or not DICOM.",
+                )
+            )
+        for broken in self.broken:
+            where = _relative(broken.path, self.root)
+            found.append(
+                Finding(
+                    code="dicom_file_unreadable",
+                    severity="warning",
+                    message=f"{broken.path.name}: {broken.reason}; it was left out.",
+                    where=where,
+                )
+            )
+        return tuple(found)
+
+
+def _relative(path: Path, root: Path) -> str:
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return path.name

@@ -1,0 +1,155 @@
+"""The frames of a CT or PT file: one for a classic file, one per functional group item for Enhanced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from volstrat.dicom.attributes import TAGS
+from volstrat.dicom.folder import Plane
+from volstrat.dicom.folder_scan import plane_of
+from volstrat.dicom.header import Header, HeaderReader, PixelLayout
+from volstrat.errors import CorruptDataError, FormatError
+
+if TYPE_CHECKING:
+    from volstrat.dicom.folder import ImageFile
+
+_WANTED: Final = frozenset(TAGS.values())
+_SHARED: Final = TAGS["SharedFunctionalGroupsSequence"]
+_PER_FRAME: Final = TAGS["PerFrameFunctionalGroupsSequence"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """One slice of a series.
+
+    Parameters
+    ----------
+    file : ImageFile
+    index : int
+        Of the frame in its file, from 0.
+    plane : Plane
+    image_type : tuple of str
+    pixels : PixelLayout or None
+        Of the whole file.
+    header : Header
+        The file's attributes; for Enhanced files overlaid with those of the frame's functional groups.
+    """
+
+    file: ImageFile
+    index: int
+    plane: Plane
+    image_type: tuple[str, ...]
+    pixels: PixelLayout | None
+    header: Header = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """File name, with the frame's number (from 1) where the file has several."""
+        name = self.file.path.name
+        return f"{name} frame {self.index + 1}" if self.file.number_of_frames > 1 else name
+
+
+def frames_of(file: ImageFile) -> list[Frame]:
+    """Return the frames of one file, in stored order.
+
+    Raises
+    ------
+    FormatError
+        If a file of a classic SOP class holds several frames, which then have no positions.
+    CorruptDataError
+        If an Enhanced file's functional groups do not parse or do not fit its number of frames.
+    """
+    if file.plane is None:
+        return _enhanced_frames(file)
+    if file.number_of_frames != 1:
+        msg = f"{file.path.name}: holds {file.number_of_frames} frames without a position for each."
+        raise FormatError(msg, hint="Export the series as single slices or as Enhanced multi-frame.")
+    return [
+        Frame(
+            file=file,
+            index=0,
+            plane=file.plane,
+            image_type=file.image_type,
+            pixels=file.pixels,
+            header=file.header,
+        )
+    ]
+
+
+def _enhanced_frames(file: ImageFile) -> list[Frame]:
+    try:
+        header = HeaderReader(_WANTED).read(file.path)
+        shared, per_frame = header.items(_SHARED), header.items(_PER_FRAME)
+        if len(per_frame) != file.number_of_frames:
+            msg = (
+                f"describes {len(per_frame)} frames in PerFrameFunctionalGroupsSequence, "
+                f"NumberOfFrames is {file.number_of_frames}"
+            )
+            raise CorruptDataError(msg)
+        common = dict(file.header.elements)
+        for item in shared[:1]:
+            common |= _flattened(item)
+        return [
+            _enhanced_frame(file, header, index, common | _flattened(one))
+            for index, one in enumerate(per_frame)
+        ]
+    except CorruptDataError as error:
+        msg = f"{file.path.name}: {error.message.rstrip('.')}."
+        raise CorruptDataError(msg, hint="Copy the file again from its source.") from error
+
+
+def _enhanced_frame(file: ImageFile, header: Header, index: int, elements: dict[int, bytes]) -> Frame:
+    flat = Header(transfer_syntax=header.transfer_syntax, elements=elements, size=header.size)
+    plane = plane_of(flat)
+    if flat.text(TAGS["Modality"]) == "PT":
+        plane = _with_real_world_values(plane, flat)
+    return Frame(
+        file=file,
+        index=index,
+        plane=plane,
+        image_type=file.image_type + flat.texts(TAGS["FrameType"]),
+        pixels=header.pixels,
+        header=flat,
+    )
+
+
+def _flattened(item: Header) -> dict[int, bytes]:
+    """Return the attributes of all functional groups of an item in one data set.
+
+    Each group is a sequence of one item (PS3.3 C.7.6.16), and no two groups that are read here
+    share an attribute.
+    """
+    elements: dict[int, bytes] = {}
+    for tag in item.elements:
+        if tag in _GROUPS:
+            for group in item.items(tag)[:1]:
+                elements |= {one: value for one, value in group.elements.items() if one in _WANTED}
+    return elements
+
+
+# Groups that place, scale and time a frame; those that point to other images hold UIDs of theirs.
+_GROUPS: Final = frozenset(
+    TAGS[keyword]
+    for keyword in (
+        "PixelMeasuresSequence",
+        "PlanePositionSequence",
+        "PlaneOrientationSequence",
+        "PixelValueTransformationSequence",
+        "RealWorldValueMappingSequence",
+        "FrameContentSequence",
+        "CTImageFrameTypeSequence",
+        "PETFrameTypeSequence",
+        "UnassignedSharedConvertedAttributesSequence",
+        "UnassignedPerFrameConvertedAttributesSequence",
+    )
+)
+
+
+def _with_real_world_values(plane: Plane, header: Header) -> Plane:
+    """Take an Enhanced PET frame's scale from the mapping that also states its unit."""
+    slope = header.doubles(TAGS["RealWorldValueSlope"])
+    intercept = header.doubles(TAGS["RealWorldValueIntercept"])
+    if not slope or not intercept or TAGS["Units"] in header.elements:
+        return plane
+    return replace(plane, slope=slope[0], intercept=intercept[0])

@@ -1,0 +1,284 @@
+"""A case's DICOM: each folder scanned once, series chosen, masks read on the images they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from volstrat.dicom.folder import DicomFolder, SeriesFiles, StructureFile
+from volstrat.dicom.folder_scan import scan_dicom, scan_files
+from volstrat.errors import (
+    AmbiguousRoleError,
+    CaseError,
+    FormatError,
+    GridMismatchError,
+    MissingRoleError,
+)
+from volstrat.formats.selection import matching
+from volstrat.formats.volumes import MaskRead
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from volstrat.dicom.series import SeriesGeometry
+    from volstrat.geometry.grid import VoxelGrid
+
+_MODALITY_OF = {"ct": "CT", "pet": "PT"}
+
+
+class DicomLibrary:
+    """What a case's folders of DICOM hold; every folder is scanned once and every grid worked out once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, DicomFolder] = {}
+        self._files: dict[Path, DicomFolder] = {}
+        self._geometries: dict[tuple[str, tuple[Path, ...]], SeriesGeometry] = {}
+
+    def folder(self, path: Path) -> DicomFolder:
+        """Scan a folder, or one DICOM file; what an earlier scan has met is not read again."""
+        key = path.resolve()
+        if not path.is_dir():
+            if key not in self._files:
+                self._files[key] = scan_files([path], root=path.parent)
+            return self._files[key]
+        if key in self._folders:
+            return self._folders[key]
+        for scanned in self._folders.values():
+            if path.is_relative_to(scanned.root):
+                part = scanned.below(path)
+                if part.series or part.segmentations or part.structure_sets:
+                    return part
+        self._folders[key] = scan_dicom(path)
+        return self._folders[key]
+
+    def findings(self, *, known: Collection[Path], told: Collection[str]) -> tuple[Finding, ...]:
+        """Return what scanning folders passed over, and what the series' grids brought up.
+
+        Parameters
+        ----------
+        known : collection of Path
+            Files that the case uses though they are no DICOM; they are not counted as passed over.
+        told : collection of str
+            Series Instance UIDs whose findings the caller has already.
+        """
+        found: list[Finding] = []
+        folders = list(self._folders.values())
+        passed_over = tuple(path for folder in folders for path in folder.skipped if path not in known)
+        for n, folder in enumerate(folders):  # one count for all of them
+            found += replace(folder, skipped=() if n else passed_over).findings()
+        for (uid, _), geometry in self._geometries.items():
+            found += geometry.findings if uid not in told else ()
+        return tuple(found)
+
+    def geometry(self, series: SeriesFiles) -> SeriesGeometry:
+        """Return a series' grid; refuses a series with an unreadable file beside it.
+
+        Raises
+        ------
+        GeometryError, CorruptDataError
+        """
+        from volstrat.dicom.series import series_geometry
+
+        key = (series.series_instance_uid, series.paths)
+        if key not in self._geometries:
+            for folder in (*self._folders.values(), *self._files.values()):
+                for broken in folder.broken_files_of(series):
+                    raise broken.error()
+            self._geometries[key] = series_geometry(series)
+        return self._geometries[key]
+
+    def series(self, path: Path, *, role: str, uid: str | None) -> SeriesFiles:
+        """Choose the series of a folder that plays the role ``ct`` or ``pet``.
+
+        Raises
+        ------
+        MissingRoleError, AmbiguousRoleError
+            Listing what is there and the line to write.
+        """
+        folder = self.folder(path)
+        wanted = _MODALITY_OF[role]
+        there = [s for s in folder.series if s.modality == wanted and not s.is_localizer]
+        if uid is not None:
+            there = [s for s in folder.series if s.series_instance_uid == uid and s.modality == wanted]
+        if not there:
+            for broken in folder.broken:
+                raise broken.error()
+            what = f"series {uid}" if uid else f"{wanted} series"
+            msg = f"{path.name}: no {what} for {role}; there is {listed(folder.series) or 'no image series'}."
+            raise MissingRoleError(msg, hint=f"Name the folder of the {wanted} series as `{role}`.")
+        if len(there) > 1:
+            raise ambiguous_series(there, role=role, path=path.name)
+        return there[0]
+
+    def read_mask(
+        self,
+        path: Path,
+        *,
+        select: Sequence[str | int],
+        threshold: float | None,
+        images: Sequence[SeriesFiles],
+        other_grid: VoxelGrid | None,
+    ) -> MaskRead:
+        """Read a SEG or RTSTRUCT file.
+
+        Parameters
+        ----------
+        select : sequence of str or int
+            Names (globs) or numbers of the segments or ROIs wanted; empty takes all. ROIs that are not
+            wanted are not looked at.
+        images : sequence of SeriesFiles
+            Series on which it may be drawn; the one it references is used.
+        other_grid : VoxelGrid or None
+            For an RTSTRUCT whose referenced series is not there: the grid of the case's own image.
+
+        Raises
+        ------
+        VolstratError
+        """
+        found = self.folder(path)
+        for broken in found.broken:
+            raise broken.error()
+        for file in found.segmentations:
+            return self._seg(file, threshold, images)
+        for file in found.structure_sets:
+            if threshold is not None:
+                msg = f"{path.name}: is an RTSTRUCT; a threshold has no meaning for contours."
+                raise CaseError(msg, hint="Leave `threshold` out.")
+            names = {s.number: s.name for s in file.structures}
+            rois = matching(names, select, where=path.name) if select else None
+            return self._rtstruct(file, rois, images, other_grid)
+        msg = f"{path.name}: is neither a DICOM SEG nor an RTSTRUCT."
+        raise FormatError(msg, hint="Masks are SEG, RTSTRUCT, NIfTI, NRRD or MetaImage files.")
+
+    def _seg(self, file: StructureFile, threshold: float | None, images: Sequence[SeriesFiles]) -> MaskRead:
+        from volstrat.dicom.seg.segmentation import read_seg
+
+        referenced = referenced_series(file, images)
+        grid = None if referenced is None else self.geometry(referenced).grid
+        mask, findings = read_seg(file.path, threshold=threshold, image_grid=grid)
+        if images and referenced is None and file.referenced_series_uids:
+            frame = file.frame_of_reference_uid
+            if frame is None or all(s.frame_of_reference_uid != frame for s in images):
+                uids = ", ".join(file.referenced_series_uids)
+                msg = (
+                    f"{file.path.name}: the image series it references ({uids}) is not there, and the "
+                    "case's images are not in its frame of reference."
+                )
+                raise GridMismatchError(msg, hint="Give that series as `ct` (or `pet`).")
+            findings = (*findings, _reference_absent(file))
+        return MaskRead(mask=mask, format="dicom-seg", sha256=_sha256([file.path]), findings=findings)
+
+    def _rtstruct(
+        self,
+        file: StructureFile,
+        rois: Sequence[int] | None,
+        images: Sequence[SeriesFiles],
+        other_grid: VoxelGrid | None,
+    ) -> MaskRead:
+        from volstrat.dicom.rtstruct.structure_set import list_rois, read_rtstruct, referenced_image_uids
+
+        name = file.path.name
+        named = referenced_image_uids(file.path)
+        drawn_on = set(file.referenced_series_uids)
+        if sum(s.series_instance_uid in drawn_on for s in images) > 1:  # each ROI is drawn on its own
+            wanted_rois = [roi for roi in list_rois(file.path) if rois is None or roi.number in rois]
+            drawn_on = {uid for roi in wanted_rois for uid in roi.referenced_series_uids}
+        series = _first_of(drawn_on, images) or _holding_any(named, images)
+        findings: tuple[Finding, ...] = ()
+        if series is None:
+            findings = (_reference_absent(file),)
+            series = self._same_frame(file, images)
+        grid = other_grid if series is None else self.geometry(series).grid
+        if grid is None:
+            wanted = ", ".join(file.referenced_series_uids) or "none"
+            msg = f"{name}: the image series it was drawn on is not there (it references {wanted})."
+            raise MissingRoleError(msg, hint="Give that series as `ct` (or `pet`).")
+        instances = set() if series is None else {f.sop_instance_uid for f in series.files}
+        # A rewritten image has new UIDs throughout; contours on some unknown images are on another one.
+        known = instances if instances & named else None
+        if named and known is None and not findings:
+            findings = (_images_renamed(file),)
+        mask, read = read_rtstruct(file.path, grid=grid, rois=rois, image_instance_uids=known)
+        return MaskRead(
+            mask=mask, format="dicom-rtstruct", sha256=_sha256([file.path]), findings=(*findings, *read)
+        )
+
+    @staticmethod
+    def _same_frame(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
+        """Return the only series in the structure set's frame of reference, if there is just one."""
+        frame = file.frame_of_reference_uid
+        same = [s for s in images if frame is not None and s.frame_of_reference_uid == frame]
+        return same[0] if len(same) == 1 else None
+
+
+def referenced_series(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
+    """Return the first series among ``images`` that a SEG or RTSTRUCT says it was drawn on."""
+    return _first_of(file.referenced_series_uids, images)
+
+
+def _first_of(uids: Collection[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
+    return next((series for series in images if series.series_instance_uid in uids), None)
+
+
+def _holding_any(instances: frozenset[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
+    """Return the series that holds any of these images, by SOP instance UID."""
+    for series in images:
+        if any(file.sop_instance_uid in instances for file in series.files):
+            return series
+    return None
+
+
+def _images_renamed(file: StructureFile) -> Finding:
+    message = (
+        f"{file.path.name}: its contours name images by UIDs that its series does not have (rewritten "
+        "images?); they are placed by position."
+    )
+    return Finding(code="referenced_images_renamed", severity="info", message=message, where=file.path.name)
+
+
+def _reference_absent(file: StructureFile) -> Finding:
+    message = f"{file.path.name}: the series it references is not among the images; the case's image is used."
+    return Finding(code="referenced_series_absent", severity="warning", message=message, where=file.path.name)
+
+
+def ambiguous_series(series: Sequence[SeriesFiles], *, role: str, path: str) -> AmbiguousRoleError:
+    """Return the error for several series that could play one role."""
+    where = "" if path == "." else f"{path}: "
+    msg = f"{where}{len(series)} series could be {role}: {listed(series)}."
+    uid = series[0].series_instance_uid
+    hint = f'Choose one in case.toml: {role} = {{ path = "{path}", series = "{uid}" }}.'
+    return AmbiguousRoleError(msg, hint=hint)
+
+
+def listed(series: Iterable[SeriesFiles]) -> str:
+    """Describe series: what, when, how many slices, corrected or not, and the UID that names it."""
+    shown = []
+    for s in series:
+        parts = [f"{s.modality} {s.description!r}" if s.description else s.modality]
+        if s.series_date:
+            parts.append(s.series_date)
+        parts.append(f"{s.number_of_slices} slices")
+        if s.attenuation_corrected is not None:
+            parts.append("attenuation-corrected" if s.attenuation_corrected else "not attenuation-corrected")
+        parts.append(f"series {s.series_instance_uid}")
+        shown.append(", ".join(parts))
+    return "; ".join(shown)
+
+
+def _sha256(paths: Iterable[Path]) -> str:
+    """Hash one file's bytes, or of several the sorted hashes of each: their order and names do not matter."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
+def series_sha256(series: SeriesFiles) -> str:
+    """Hash a series: the sorted hashes of its files, so that names and order do not matter."""
+    return _sha256(series.paths)

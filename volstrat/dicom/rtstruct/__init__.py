@@ -1,0 +1,1 @@
+"""RT Structure Sets into masks."""

@@ -1,0 +1,264 @@
+"""Where the frames of a DICOM SEG lie: positions to one regular lattice (PS3.3 C.7.6.16).
+
+Frames come in any order, empty ones are left out, and the distance between slices is often not
+stated. Positions are LPS mm already. All frames must lie on one lattice: one orientation, one pixel
+spacing, whole multiples of one step along the normal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from volstrat.errors import GeometryError
+from volstrat.geometry.grid import VoxelGrid
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Int64s = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+# DESIGN section 3: a slice may lie 2 % of the spacing off the best regular lattice.
+_OFF_LATTICE_SHARE: Final = 0.02
+_WORTH_SAYING_MM: Final = 0.01
+_GAP_SHARE: Final = 0.1
+_SAME_SLICE_MM: Final = 0.001
+_SAME_COSINE: Final = 1e-4
+_SAME_SPACING_SHARE: Final = 1e-5
+_UNIT_LENGTH: Final = 1e-2
+_LARGEST_DIVISOR: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FramePlanes:
+    """The planes of the frames, one row each.
+
+    Parameters
+    ----------
+    positions_mm : array, (f, 3)
+        ImagePositionPatient.
+    orientations : array, (o, 6)
+        Every ImageOrientationPatient that occurs.
+    pixel_spacings_mm : array, (p, 2)
+        Every PixelSpacing that occurs: between rows, between columns.
+    spacing_between_slices_mm, slice_thickness_mm : float or None
+        None where absent or not positive.
+    """
+
+    positions_mm: Floats
+    orientations: Floats
+    pixel_spacings_mm: Floats
+    spacing_between_slices_mm: float | None
+    slice_thickness_mm: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FrameLattice:
+    """The lattice of all frames, and the slice of each.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+        The slab from the first to the last frame, ``is_window`` set.
+    slices : array of int64, (f,)
+        Slice (``k``) of each frame.
+    findings : tuple of Finding
+    """
+
+    grid: VoxelGrid
+    slices: Int64s
+    findings: tuple[Finding, ...]
+
+
+def frame_lattice(
+    planes: FramePlanes,
+    *,
+    rows: int,
+    columns: int,
+    frame_of_reference_uid: str | None,
+    image_grid: VoxelGrid | None,
+    where: str,
+) -> FrameLattice:
+    """Put all frames onto one regular lattice.
+
+    Parameters
+    ----------
+    planes : FramePlanes
+    rows, columns : int
+    frame_of_reference_uid : str or None
+    image_grid : VoxelGrid or None
+        Grid of the segmented image, if known: its distance between slices is believed first.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    GeometryError
+        If orientations or pixel spacings differ, positions are on no regular lattice, the slices
+        are sheared (gantry tilt), or nothing states how thick a single slice is.
+    """
+    along_row, down_column = _orientation(planes.orientations, where)
+    between_rows, between_columns = _pixel_spacing(planes.pixel_spacings_mm, where)
+    normal = np.cross(along_row, down_column)
+    distance = planes.positions_mm @ normal
+    known = None if image_grid is None else _spacing_along(image_grid, normal)
+    slices, spacing, findings = _slices(distance, planes, known, where)
+    origin, step = _fit(planes.positions_mm, slices, normal * spacing, where)
+    affine = np.eye(4)
+    affine[:3, 0] = along_row * between_columns
+    affine[:3, 1] = down_column * between_rows
+    affine[:3, 2] = step
+    affine[:3, 3] = origin
+    off = _length(planes.positions_mm - origin - slices[:, None] * step).max()
+    if off > _OFF_LATTICE_SHARE * spacing:
+        msg = (
+            f"{where}: frames lie up to {off:.3f} mm off a regular lattice of slices every {spacing:g} mm "
+            f"(at most {_OFF_LATTICE_SHARE * spacing:.3f} mm is taken)."
+        )
+        raise GeometryError(msg, hint="Resample the segmentation onto a regular grid.")
+    if off > _WORTH_SAYING_MM:
+        message = f"Slices lie up to {off:.3f} mm off a regular lattice (every {spacing:g} mm)."
+        findings.append(Finding(code="slices_off_lattice", severity="info", message=message, where=where))
+    try:
+        grid = VoxelGrid(
+            shape=(columns, rows, int(slices.max()) + 1),
+            affine=affine,
+            frame_of_reference_uid=frame_of_reference_uid,
+            is_window=True,
+        )
+    except GeometryError as error:
+        msg = f"{where}: {error.message}"
+        raise GeometryError(msg, hint=error.hint) from error
+    return FrameLattice(grid=grid, slices=slices, findings=tuple(findings))
+
+
+def _orientation(orientations: Floats, where: str) -> tuple[Floats, Floats]:
+    if np.abs(orientations - orientations[0]).max() > _SAME_COSINE:
+        msg = f"{where}: frames have {len(orientations)} different orientations; expected one."
+        raise GeometryError(msg, hint="Export one segmentation per image series.")
+    along_row, down_column = orientations[0, :3], orientations[0, 3:]
+    lengths = np.array([_length(along_row), _length(down_column)])
+    if np.abs(lengths - 1).max() > _UNIT_LENGTH:
+        msg = f"{where}: ImageOrientationPatient {orientations[0].tolist()} is not made of unit vectors."
+        raise GeometryError(msg)
+    return along_row / lengths[0], down_column / lengths[1]
+
+
+def _pixel_spacing(spacings: Floats, where: str) -> tuple[float, float]:
+    if (spacings <= 0).any() or np.abs(spacings / spacings[0] - 1).max() > _SAME_SPACING_SHARE:
+        msg = f"{where}: expected one positive PixelSpacing for all frames; got {spacings.tolist()}."
+        raise GeometryError(msg)
+    return float(spacings[0, 0]), float(spacings[0, 1])
+
+
+def _spacing_along(grid: VoxelGrid, normal: Floats) -> float:
+    axis = int(np.abs(normal @ grid.directions).argmax())
+    return grid.spacing_mm[axis]
+
+
+def _slices(
+    distance: Floats, planes: FramePlanes, known: float | None, where: str
+) -> tuple[Int64s, float, list[Finding]]:
+    """Slice number of each frame (the lowest is 0), their spacing, and what had to be inferred."""
+    order = np.argsort(distance, kind="stable")
+    gaps = np.diff(distance[order])
+    gaps[gaps <= _SAME_SLICE_MM] = 0
+    apart = gaps[gaps > 0]
+    stated = [x for x in (known, planes.spacing_between_slices_mm) if x is not None]
+    if not apart.size:
+        spacing = next((x for x in (*stated, planes.slice_thickness_mm) if x is not None), None)
+        if spacing is None:
+            msg = f"{where}: has one slice and states neither SpacingBetweenSlices nor SliceThickness."
+            raise GeometryError(msg, hint="Give the segmentation together with its image.")
+        return np.zeros(distance.size, np.int64), spacing, []
+    candidates = stated + _guesses(apart, planes.slice_thickness_mm)
+    for candidate in candidates:
+        numbers = _multiples(gaps, candidate)
+        if numbers is not None:
+            slices = np.empty(distance.size, np.int64)
+            slices[order] = np.concatenate(([0], np.cumsum(numbers)))
+            spacing = float(gaps.sum() / numbers.sum())
+            if abs(spacing - candidate) * numbers.sum() <= _SAME_SLICE_MM:
+                spacing = candidate  # as written, without the rounding of positions
+            findings = [] if candidate in stated else _inferred(spacing, numbers, planes, where)
+            return slices, spacing, findings
+    msg = (
+        f"{where}: slice positions are no whole multiples of one spacing "
+        f"(distances from {apart.min():.3f} to {apart.max():.3f} mm)."
+    )
+    raise GeometryError(msg, hint="Resample the segmentation onto a regular grid.")
+
+
+def _guesses(apart: Floats, thickness: float | None) -> list[float]:
+    """Spacings to try where none is stated: the smallest distance, then whole parts of it."""
+    smallest = float(np.median(apart[apart <= apart.min() * (1 + _GAP_SHARE)]))
+    parts = [smallest / n for n in range(1, _LARGEST_DIVISOR + 1)]
+    return parts if thickness is None else [*parts, thickness]
+
+
+def _multiples(gaps: Floats, spacing: float) -> Int64s | None:
+    """Each gap as a whole number of spacings, or None where one is not."""
+    numbers = np.zeros(gaps.size, np.int64)
+    # From small to large gaps, the spacing bettered on the way: a stated spacing is rounded.
+    fitted, covered, counted = spacing, 0.0, 0
+    order = np.argsort(gaps, kind="stable")
+    for at in order[np.count_nonzero(gaps == 0) :]:
+        number = int(np.rint(gaps[at] / fitted))
+        if abs(gaps[at] - number * fitted) > 2 * _OFF_LATTICE_SHARE * spacing:
+            return None
+        numbers[at] = number
+        covered, counted = covered + float(gaps[at]), counted + number
+        if counted:
+            fitted = covered / counted
+    if not counted or abs(fitted / spacing - 1) > _OFF_LATTICE_SHARE:
+        return None
+    return numbers
+
+
+def _inferred(spacing: float, numbers: Int64s, planes: FramePlanes, where: str) -> list[Finding]:
+    """Return what to say where the spacing comes from the positions alone."""
+    stated, thickness = planes.spacing_between_slices_mm, planes.slice_thickness_mm
+    every_slice_apart = int(numbers[numbers > 0].min()) > 1
+    parts = 1.0 if thickness is None else spacing / thickness
+    skips = round(parts) > 1 and abs(parts - round(parts)) < _OFF_LATTICE_SHARE * parts
+    if stated is not None:
+        said, doubtful = f"SpacingBetweenSlices says {stated:g} mm", True
+    elif skips:
+        said, doubtful = f"SliceThickness says {thickness:g} mm", True
+    else:
+        said, doubtful = "no SpacingBetweenSlices is stated", every_slice_apart
+    if stated is None and not doubtful:
+        return []
+    message = (
+        f"Slices are taken to be {spacing:g} mm apart, from the positions of the frames, though {said}. "
+        "Volumes depend on it: compare with the image."
+    )
+    return [Finding(code="seg_slice_spacing_inferred", severity="review", message=message, where=where)]
+
+
+def _fit(positions: Floats, slices: Int64s, along_normal: Floats, where: str) -> tuple[Floats, Floats]:
+    """Origin and step of the lattice that lies best; along the normal where that is near enough."""
+    first = positions[slices.argmin()]
+    if _length(positions - first - slices[:, None] * along_normal).max() <= _SAME_SLICE_MM:
+        return first, along_normal
+    spread = slices - slices.mean()
+    centre = positions.mean(axis=0)
+    if not spread.any():
+        msg = f"{where}: frames of one slice start at different places in its plane."
+        raise GeometryError(msg)
+    step = spread @ (positions - centre) / float(spread @ spread)
+    spacing = _length(along_normal)
+    normal = along_normal / spacing
+    across = positions - centre - ((positions - centre) @ normal)[:, None] * normal
+    if _length(across).max() <= _OFF_LATTICE_SHARE * spacing:
+        step = normal * float(step @ normal)
+    return centre - slices.mean() * step, step
+
+
+def _length(vectors: Floats) -> Floats:
+    length: Floats = np.sqrt((vectors**2).sum(axis=-1))
+    return length

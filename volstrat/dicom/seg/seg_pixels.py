@@ -1,0 +1,156 @@
+"""The pixel bytes of a DICOM SEG, piece by piece: stored as they are, deflated or compressed."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+from volstrat.dicom.header import (
+    DEFLATED_LITTLE_ENDIAN,
+    EXPLICIT_BIG_ENDIAN,
+    NATIVE_SYNTAXES,
+    PIXEL_DATA,
+    inflated_file,
+)
+from volstrat.errors import CorruptDataError, FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from volstrat.dicom.header import Header
+
+_PIECE_BYTES: Final = 1 << 20
+_DEFLATED_FRAMES: Final = "1.2.840.10008.1.2.8.1"
+# Without loss and with a decoder; a mask that was compressed with losses is none.
+_COMPRESSED: Final = {
+    "1.2.840.10008.1.2.4.80": "JPEG-LS",
+    "1.2.840.10008.1.2.4.90": "JPEG 2000",
+    "1.2.840.10008.1.2.5": "RLE",
+    _DEFLATED_FRAMES: "deflated frames",
+}
+_COPY_AGAIN: Final = "Copy the file again from its source."
+
+
+def pixel_pieces(
+    path: Path, header: Header, *, frames: int, shape: tuple[int, int], bits: int
+) -> Iterator[bytes | memoryview]:
+    """Yield the pixel data of all frames, uncompressed, little-endian, in stored order.
+
+    Parameters
+    ----------
+    path : Path
+    header : Header
+    frames : int
+    shape : tuple of int
+        Rows and columns.
+    bits : int
+        Allocated per pixel. With 1, pixels are one line of bits without padding between frames.
+
+    Raises
+    ------
+    CorruptDataError
+        If the pixel data is missing, or not as long as the frames need it to be.
+    FormatError
+        If the transfer syntax is not read.
+    """
+    pixels = header.pixels
+    if pixels is None or pixels.tag != PIXEL_DATA:
+        msg = f"{path.name}: holds no pixel data."
+        raise CorruptDataError(msg, hint=_COPY_AGAIN)
+    if header.transfer_syntax == EXPLICIT_BIG_ENDIAN:
+        msg = f"{path.name}: is stored big-endian, which is retired and not read for a SEG."
+        raise FormatError(msg, hint="Convert it to Explicit VR Little Endian, e.g. with dcmconv.")
+    if header.transfer_syntax not in NATIVE_SYNTAXES:
+        yield from _decompressed(path, header, frames=frames, shape=shape, bits=bits)
+        return
+    expected = (frames * shape[0] * shape[1] * bits + 7) // 8
+    if pixels.length not in (expected, expected + expected % 2):
+        msg = (
+            f"{path.name}: pixel data is {pixels.length} bytes; {frames} frames of {shape[0]} x {shape[1]} "
+            f"pixels of {bits} bit need {expected}."
+        )
+        raise CorruptDataError(msg, hint=_COPY_AGAIN)
+    if header.transfer_syntax == DEFLATED_LITTLE_ENDIAN:
+        yield memoryview(inflated_file(path))[pixels.offset : pixels.offset + expected]
+        return
+    with path.open("rb", buffering=0) as file:
+        file.seek(pixels.offset)
+        left = expected
+        while left:
+            piece = file.read(min(left, _PIECE_BYTES))
+            if not piece:
+                msg = f"{path.name}: ends within its pixel data (truncated)."
+                raise CorruptDataError(msg, hint=_COPY_AGAIN)
+            left -= len(piece)
+            yield piece
+
+
+def _decompressed(
+    path: Path, header: Header, *, frames: int, shape: tuple[int, int], bits: int
+) -> Iterator[bytes]:
+    """Yield frames of encapsulated pixel data (PS3.5 A.4), decoded one by one."""
+    syntax = header.transfer_syntax
+    if syntax not in _COMPRESSED:
+        msg = f"{path.name}: its pixels have the transfer syntax {syntax}, which is not read for a SEG."
+        raise FormatError(msg, hint="Convert it to Explicit VR Little Endian, e.g. with dcmconv.")
+    if bits == 1 and (syntax != _DEFLATED_FRAMES or shape[0] * shape[1] % 8):
+        msg = f"{path.name}: one-bit pixels compressed as {_COMPRESSED[syntax]} are not read."
+        raise FormatError(msg, hint="Convert it to Explicit VR Little Endian, e.g. with dcmconv.")
+    expected = shape[0] * shape[1] * bits // 8
+    for number, stream in enumerate(_code_streams(path, header, frames), start=1):
+        try:
+            if syntax == _DEFLATED_FRAMES:
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream)[:expected]
+            else:
+                data = _decoded(stream, syntax, shape, bits)
+        except (zlib.error, ValueError, RuntimeError, OSError) as error:
+            msg = f"{path.name}: frame {number} ({_COMPRESSED[syntax]}) does not decode."
+            raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
+        if len(data) != expected:
+            msg = f"{path.name}: frame {number} decodes to {len(data)} bytes; expected {expected}."
+            raise CorruptDataError(msg, hint=_COPY_AGAIN)
+        yield data
+
+
+def _code_streams(path: Path, header: Header, frames: int) -> list[bytes]:
+    from pydicom.encaps import generate_frames
+
+    if header.pixels is None or header.pixels.length is not None:
+        msg = f"{path.name}: holds no compressed pixel data, though its transfer syntax says so."
+        raise CorruptDataError(msg, hint=_COPY_AGAIN)
+    with path.open("rb") as file:
+        file.seek(header.pixels.offset)
+        encapsulated = file.read()
+    try:
+        streams = list(generate_frames(encapsulated, number_of_frames=frames))
+    except (ValueError, EOFError, IndexError) as error:
+        msg = f"{path.name}: its compressed pixel data is damaged or cut off."
+        raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
+    if len(streams) != frames:
+        msg = f"{path.name}: holds {len(streams)} compressed frames; expected {frames}."
+        raise CorruptDataError(msg, hint=_COPY_AGAIN)
+    return streams
+
+
+def _decoded(stream: bytes, syntax: str, shape: tuple[int, int], bits: int) -> bytes:
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    layout: dict[str, Any] = {
+        "rows": shape[0],
+        "columns": shape[1],
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "bits_allocated": bits,
+        "bits_stored": bits,
+        "pixel_representation": 0,
+        "photometric_interpretation": "MONOCHROME2",
+        "pixel_keyword": "PixelData",
+    }
+    encapsulated = encapsulate([stream], has_bot=False)
+    # What pydicom would check and warn about is checked by the caller.
+    array, _ = get_decoder(UID(syntax)).as_array(encapsulated, validate=False, **layout)
+    stored: bytes = array.astype(f"<u{bits // 8}", copy=False).tobytes()
+    return stored

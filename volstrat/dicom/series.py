@@ -1,0 +1,334 @@
+"""The grid of a CT or PT series, from headers alone.
+
+Slices are sorted by position along their normal, never by file name or instance number, and the
+distance between them comes from the positions: SliceThickness is not spacing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.dicom.image_frames import frames_of
+from volstrat.errors import CorruptDataError, GeometryError
+from volstrat.geometry.grid import TIE_MM, VoxelGrid
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from volstrat.dicom.folder import Plane, SeriesFiles
+    from volstrat.dicom.image_frames import Frame
+
+    Floats = NDArray[np.float64]
+
+MAX_OFF_LATTICE = 0.02
+"""How far a slice may lie off the best regular lattice, as a share of the slice spacing."""
+
+_NOTED_OFF_LATTICE = 0.001  # below this share it is rounding of decimal strings
+_SAME_POSITION = 0.01  # of the spacing
+_MISSING_SLICE = 1.5  # of the spacing
+_MAX_COSINE_DIFFERENCE = 1e-4
+_MAX_SHEAR_COSINE = 1e-3
+_MAX_SPACING_DIFFERENCE = 1e-4  # relative
+_MAX_IN_PLANE = 0.02  # of the pixel spacing
+_THICK_MM = 3.0
+_LEAST_TOLERANCE_MM = 0.01  # positions are often written with two decimals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeriesGeometry:
+    """The grid of a series and the slices that fill it.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+        ``i`` runs along the columns of a row, ``j`` down the rows, ``k`` along the normal.
+    frames : tuple of Frame
+        One for each ``k``.
+    findings : tuple of Finding
+    """
+
+    grid: VoxelGrid
+    frames: tuple[Frame, ...]
+    findings: tuple[Finding, ...]
+
+
+def series_geometry(series: SeriesFiles) -> SeriesGeometry:
+    """Find the regular grid of a series.
+
+    Parameters
+    ----------
+    series : SeriesFiles
+
+    Returns
+    -------
+    SeriesGeometry
+
+    Raises
+    ------
+    GeometryError
+        If a slice is missing, shifted or there twice; if scouts, orientations, matrices, spacings or
+        frames of reference are mixed; if the gantry was tilted; if a header lacks its position.
+    CorruptDataError
+        If two files carry one SOP instance UID, or an Enhanced file is damaged.
+    FormatError
+        If a classic file holds several frames.
+
+    Notes
+    -----
+    Positions are those of PS3.3 C.7.6.2: ImagePositionPatient is the centre of the first pixel,
+    PixelSpacing gives the distance between rows first. No slice may lie more than 2 % of the spacing
+    off the best regular lattice.
+    """
+    name = _series_name(series)
+    _refuse_duplicates(series)
+    frames = [frame for file in series.files for frame in frames_of(file)]
+    if not frames:
+        msg = f"{name}: holds no images."
+        raise GeometryError(msg)
+    _refuse_scouts(frames, name)
+    _refuse_incomplete(frames)
+    _refuse_mixed(frames, name)
+    row, column = _axes(frames[0])
+    normal = np.cross(row, column)
+    positions = np.array([frame.plane.position_mm for frame in frames], dtype=np.float64)
+    order = np.argsort(positions @ normal, kind="stable")
+    frames = [frames[at] for at in order]
+    positions = positions[order]
+    if len(frames) == 1:
+        step, findings = _single_step(frames[0], normal)
+        origin = positions[0]
+    else:
+        _refuse_gaps(frames, positions @ normal, name)
+        origin, step, findings = _lattice(frames, positions, normal, name)
+    plane = frames[0].plane
+    assert plane.pixel_spacing_mm is not None  # refused above
+    affine = np.eye(4)
+    affine[:3, 0] = row * plane.pixel_spacing_mm[1]
+    affine[:3, 1] = column * plane.pixel_spacing_mm[0]
+    affine[:3, 2] = step
+    affine[:3, 3] = origin
+    first = frames[0].file
+    grid = VoxelGrid(
+        shape=(first.columns, first.rows, len(frames)),
+        affine=affine,
+        frame_of_reference_uid=first.frame_of_reference_uid,
+    )
+    findings += _rescale_findings(series, frames) + _thickness_findings(series, grid, name)
+    return SeriesGeometry(grid=grid, frames=tuple(frames), findings=tuple(findings))
+
+
+def _series_name(series: SeriesFiles) -> str:
+    return (
+        f"{series.modality} series {series.description!r}"
+        if series.description
+        else f"{series.modality} series"
+    )
+
+
+def _refuse_duplicates(series: SeriesFiles) -> None:
+    """Refuse two files of one SOP instance: nothing says which of them is the image."""
+    for one, other in zip(series.files, series.files[1:], strict=False):  # sorted by UID
+        if one.sop_instance_uid and one.sop_instance_uid == other.sop_instance_uid:
+            names = sorted("/".join(file.path.parts[-2:]) for file in (one, other))
+            if one.path.parent == other.path.parent:
+                names = sorted(file.path.name for file in (one, other))
+            msg = f"{names[0]} and {names[1]} are the same DICOM instance (equal SOPInstanceUID)."
+            raise CorruptDataError(msg, hint="Keep one of the two files.")
+
+
+def _refuse_scouts(frames: list[Frame], name: str) -> None:
+    scouts = [frame for frame in frames if "LOCALIZER" in frame.image_type]
+    if not scouts:
+        return
+    if len(scouts) == len(frames):
+        msg = f"{name}: is a scout (ImageType LOCALIZER), not a stack of slices."
+        raise GeometryError(msg, hint="Name the folder of the axial series.")
+    msg = f"{name}: {len(scouts)} of {len(frames)} images are scouts (LOCALIZER), e.g. {scouts[0].name}."
+    raise GeometryError(msg, hint="Move the scout out of the folder.")
+
+
+def _refuse_incomplete(frames: list[Frame]) -> None:
+    for frame in frames:
+        plane = frame.plane
+        expected = (
+            ("ImagePositionPatient", plane.position_mm, 3),
+            ("ImageOrientationPatient", plane.orientation, 6),
+            ("PixelSpacing", plane.pixel_spacing_mm, 2),
+        )
+        for keyword, values, count in expected:
+            if values is None or len(values) != count or not np.isfinite(values).all():
+                msg = f"{frame.name}: has no usable {keyword} ({count} numbers expected)."
+                raise GeometryError(msg, hint="Export the series again from its source.")
+        if frame.file.rows < 1 or frame.file.columns < 1:
+            msg = f"{frame.name}: has no usable Rows and Columns."
+            raise GeometryError(msg, hint="Export the series again from its source.")
+        if min(plane.pixel_spacing_mm or (0,)) <= 0:
+            msg = f"{frame.name}: PixelSpacing is {plane.pixel_spacing_mm}; both must be above 0 mm."
+            raise GeometryError(msg, hint="Export the series again from its source.")
+
+
+def _refuse_mixed(frames: list[Frame], name: str) -> None:
+    """Refuse images that differ from the first in matrix, spacing, orientation or frame of reference."""
+    hint = "Keep one acquisition in the folder, or export the images as separate series."
+    first = frames[0]
+    spacing, orientation = np.array(first.plane.pixel_spacing_mm), np.array(first.plane.orientation)
+    for frame in frames[1:]:
+        if (frame.file.columns, frame.file.rows) != (first.file.columns, first.file.rows):
+            got = f"{frame.file.columns} x {frame.file.rows} ({frame.name})"
+            msg = (
+                f"{name}: mixes matrices: {first.file.columns} x {first.file.rows} ({first.name}) and {got}."
+            )
+            raise GeometryError(msg, hint=hint)
+        if (np.abs(np.array(frame.plane.pixel_spacing_mm) / spacing - 1) > _MAX_SPACING_DIFFERENCE).any():
+            got = f"{frame.plane.pixel_spacing_mm} ({frame.name})"
+            msg = f"{name}: mixes pixel spacings: {first.plane.pixel_spacing_mm} ({first.name}) and {got} mm."
+            raise GeometryError(msg, hint=hint)
+        if (np.abs(np.array(frame.plane.orientation) - orientation) > _MAX_COSINE_DIFFERENCE).any():
+            msg = f"{name}: mixes orientations: {first.name} and {frame.name} are not parallel."
+            raise GeometryError(msg, hint=hint)
+        if frame.file.frame_of_reference_uid != first.file.frame_of_reference_uid:
+            msg = f"{name}: mixes frames of reference: {first.name} and {frame.name} differ."
+            raise GeometryError(msg, hint=hint)
+
+
+def _axes(frame: Frame) -> tuple[Floats, Floats]:
+    """Return unit vectors along a row and down a column."""
+    cosines = np.array(frame.plane.orientation, dtype=np.float64)
+    row, column = cosines[:3], cosines[3:]
+    lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
+    if (np.abs(lengths - 1) > _MAX_SHEAR_COSINE).any() or abs(row @ column) > _MAX_SHEAR_COSINE:
+        msg = (
+            f"{frame.name}: ImageOrientationPatient {cosines.tolist()} is not two perpendicular unit vectors."
+        )
+        raise GeometryError(msg, hint="Export the series again from its source.")
+    return row / lengths[0], column / lengths[1]
+
+
+def _single_step(frame: Frame, normal: Floats) -> tuple[Floats, list[Finding]]:
+    plane: Plane = frame.plane
+    for keyword, value in (
+        ("SpacingBetweenSlices", plane.slice_gap_mm),
+        ("SliceThickness", plane.thickness_mm),
+    ):
+        if value and abs(value) > 0:
+            message = f"The series has one slice; its thickness is taken from {keyword}: {abs(value):g} mm."
+            finding = Finding(
+                code="single_slice", severity="warning", message=message, where=frame.file.path.name
+            )
+            return normal * abs(value), [finding]
+    msg = f"{frame.name}: is the only slice, and neither SpacingBetweenSlices nor SliceThickness is stated."
+    raise GeometryError(msg, hint="Name the whole series.")
+
+
+def _refuse_gaps(frames: list[Frame], along_mm: Floats, name: str) -> None:
+    """Refuse two frames at one position, and missing slices."""
+    gaps = np.diff(along_mm)
+    apart = gaps[gaps > _LEAST_TOLERANCE_MM]
+    if not apart.size:
+        msg = f"{name}: all {len(frames)} images lie at one position."
+        raise GeometryError(msg, hint="Name a series of slices.")
+    # The lower median: with half of the slices missing the larger gap must not pass for the spacing.
+    usual = float(np.sort(apart)[(apart.size - 1) // 2])
+    twins = np.flatnonzero(gaps <= max(_SAME_POSITION * usual, _LEAST_TOLERANCE_MM))
+    if twins.size:
+        at = int(twins[0])
+        msg = (
+            f"{name}: two images lie at one position, {frames[at].name} and {frames[at + 1].name} "
+            f"({_place(frames[at])}); {twins.size} of {len(frames)} images are such doubles."
+        )
+        raise GeometryError(msg, hint="Keep one phase or acquisition of the series.")
+    wide = np.flatnonzero(gaps > _MISSING_SLICE * usual)
+    if wide.size:
+        at = int(wide[0])
+        missing = sum(round(float(gaps[one]) / usual) - 1 for one in wide)
+        msg = (
+            f"{name}: {missing} {'slice is' if missing == 1 else 'slices are'} missing: "
+            f"{gaps[at]:.2f} mm between {frames[at].name} and {frames[at + 1].name} "
+            f"({_place(frames[at])}), {usual:.2f} mm elsewhere."
+        )
+        raise GeometryError(msg, hint="Export the whole series again.")
+
+
+def _place(frame: Frame) -> str:
+    position = frame.plane.position_mm or ()
+    return "position " + ", ".join(f"{value:.2f}" for value in position) + " mm"
+
+
+def _lattice(
+    frames: list[Frame], positions: Floats, normal: Floats, name: str
+) -> tuple[Floats, Floats, list[Finding]]:
+    """Choose origin and step over all positions; refuse tilt, shifted and irregular slices."""
+    origin, step = _best_lattice(positions, normal)
+    spacing = float(step @ normal)
+    slant = float(np.linalg.norm(step - spacing * normal)) / spacing
+    if slant > _MAX_SHEAR_COSINE:
+        angle = float(np.degrees(np.arctan(slant)))
+        msg = f"{name}: the gantry was tilted by {angle:.2f} degrees: the grid is sheared."
+        raise GeometryError(msg, hint="Resample the series onto a rectangular grid first.")
+    off = _off_lattice(positions, origin, step)
+    along = np.abs(off @ normal)
+    worst = int(along.argmax())
+    if along[worst] > max(MAX_OFF_LATTICE * spacing, _LEAST_TOLERANCE_MM):
+        msg = (
+            f"{name}: slices are not regular: {frames[worst].name} lies {along[worst]:.3f} mm off a lattice "
+            f"of {spacing:.3f} mm (at most {MAX_OFF_LATTICE:.0%} of it is taken as regular)."
+        )
+        raise GeometryError(msg, hint="Export the series again, or resample it to equal spacing first.")
+    sideways = np.linalg.norm(off - np.outer(off @ normal, normal), axis=1)
+    pixel_mm = min(frames[0].plane.pixel_spacing_mm or (0.0,))
+    moved = int(sideways.argmax())
+    if sideways[moved] > max(_MAX_IN_PLANE * pixel_mm, _LEAST_TOLERANCE_MM):
+        msg = f"{name}: {frames[moved].name} is shifted by {sideways[moved]:.2f} mm within its plane."
+        raise GeometryError(msg, hint="Keep one reconstruction in the folder, or export the series again.")
+    findings = []
+    if along[worst] > max(_NOTED_OFF_LATTICE * spacing, _LEAST_TOLERANCE_MM / 2):
+        gaps = np.diff(positions @ normal)
+        message = (
+            f"{name}: distances between slices vary from {gaps.min():.3f} to {gaps.max():.3f} mm; "
+            f"{spacing:.4f} mm is used, and no slice is more than {along[worst]:.3f} mm off."
+        )
+        findings.append(Finding(code="slices_irregular", severity="info", message=message))
+    return origin, step, findings
+
+
+def _best_lattice(positions: Floats, normal: Floats) -> tuple[Floats, Floats]:
+    """Return origin and step through both end slices, or by least squares where that fits better.
+
+    Through the ends the extent is exact, and the decimals are those of the header.
+    """
+    last = len(positions) - 1
+    ends = positions[0], (positions[last] - positions[0]) / last
+    index = np.arange(last + 1) - last / 2
+    step = index @ positions / (index @ index)
+    fitted = positions.mean(axis=0) - last / 2 * step, step
+    misfit = [float(np.abs(_off_lattice(positions, *lattice) @ normal).max()) for lattice in (ends, fitted)]
+    return fitted if misfit[1] < misfit[0] - TIE_MM else ends
+
+
+def _off_lattice(positions: Floats, origin: Floats, step: Floats) -> Floats:
+    off: Floats = positions - (origin + np.arange(len(positions))[:, None] * step)
+    return off
+
+
+def _thickness_findings(series: SeriesFiles, grid: VoxelGrid, name: str) -> list[Finding]:
+    """Say when CT slices are too thick for small lesions (CCC 0.51 for 10-20 mm at 5 mm; Rao 2013)."""
+    spacing = grid.spacing_mm[2]
+    if series.modality != "CT" or spacing <= _THICK_MM:
+        return []
+    message = (
+        f"{name}: slices are {spacing:g} mm thick; volumes of small lesions want {_THICK_MM:g} mm or less."
+    )
+    return [Finding(code="thick_slices", severity="info", message=message)]
+
+
+def _rescale_findings(series: SeriesFiles, frames: list[Frame]) -> list[Finding]:
+    if series.modality != "CT" or all(frame.plane.slope is not None for frame in frames):
+        return []
+    count = Counter(frame.plane.slope is None for frame in frames)[True]
+    message = f"{_series_name(series)}: {count} of {len(frames)} slices state no RescaleSlope; 1 is used."
+    return [Finding(code="rescale_missing", severity="warning", message=message)]

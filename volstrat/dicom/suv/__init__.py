@@ -1,0 +1,1 @@
+"""PET headers into SUV factors: dose, weight, times, decay."""

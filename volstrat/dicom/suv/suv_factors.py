@@ -1,0 +1,435 @@
+"""From PET values to SUV: one factor, and every attribute that went into it.
+
+SUVbw = C x W / D, with C the activity concentration, W the body weight in grams and D the injected
+dose decayed to the time that C is corrected to. Sources: DICOM PS3.3 C.8.9; QIBA, "SUV vendor
+neutral pseudo-code"; Janmahasatian, Clin Pharmacokinet 2005; James, 1976.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from volstrat.dicom.image_frames import frames_of
+from volstrat.dicom.suv.suv_header import PetHeader, Source
+from volstrat.dicom.suv.suv_times import Decay, decay_of
+from volstrat.errors import CorruptDataError, SuvError
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from volstrat.dicom.folder import SeriesFiles
+    from volstrat.dicom.image_frames import Frame
+
+LATE_PHASE_MINUTES: Final = 90.0
+_EARLY_PHASE_MINUTES: Final = 30.0
+_PHILIPS_TOLERANCE: Final = 0.01
+_SUV_TYPES: Final = {
+    "BW": "body weight",
+    "LBM": "lean body mass by an unstated formula",
+    "LBMJAMES128": "lean body mass (James)",
+    "LBMJANMA": "lean body mass (Janmahasatian)",
+    "IBW": "ideal body weight by an unstated formula",
+    "BSA": "body surface area by an unstated formula",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientFacts:
+    """Facts that a case states itself; they stand before the DICOM header's.
+
+    Parameters
+    ----------
+    weight_kg, height_cm : float or None
+    sex : {"M", "F"} or None
+    """
+
+    weight_kg: float | None = None
+    height_cm: float | None = None
+    sex: Literal["M", "F"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuvFactors:
+    """What turns a PET series into SUV.
+
+    Parameters
+    ----------
+    units : str or None
+        Units (0054,1001).
+    suvbw_factor, sul_janmahasatian_factor, sul_james_factor : float or None
+        Each multiplies the rescaled (slope x stored + intercept) value; None where it cannot be
+        known, or where it differs between frames.
+    decay_reference : str or None
+        What the values are decay-corrected to, with the time of day.
+    uptake_minutes : float or None
+        From injection to the decay reference; to the earliest acquisition where DecayCorrection is
+        ADMIN or NONE.
+    sources : tuple of Source
+        Every attribute used, with its value.
+    findings : tuple of Finding
+    problem : SuvError or None
+        Why there is no SUVbw; names the attribute.
+    frame_factors : tuple of (str, int, float)
+        SOP instance UID, frame index and SUVbw factor of each frame, where they differ (PET without
+        decay correction); else empty.
+    """
+
+    units: str | None
+    suvbw_factor: float | None
+    sul_janmahasatian_factor: float | None
+    sul_james_factor: float | None
+    decay_reference: str | None
+    uptake_minutes: float | None
+    sources: tuple[Source, ...]
+    findings: tuple[Finding, ...]
+    problem: SuvError | None = None
+    frame_factors: tuple[tuple[str, int, float], ...] = ()
+
+    def required(self) -> Callable[[Frame], float]:
+        """Return the SUVbw factor of each frame.
+
+        Raises
+        ------
+        SuvError
+            If SUVbw cannot be known; names the attribute.
+        """
+        if self.problem is not None:
+            raise self.problem
+        single = self.suvbw_factor
+        if single is not None:
+            return lambda frame: single
+        by_frame = {(uid, index): factor for uid, index, factor in self.frame_factors}
+        return lambda frame: by_frame[frame.file.sop_instance_uid, frame.index]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the keys of `volstrat suv --json`."""
+        return {
+            "units": self.units,
+            "suvbw_factor": self.suvbw_factor,
+            "sul_janmahasatian_factor": self.sul_janmahasatian_factor,
+            "sul_james_factor": self.sul_james_factor,
+            "decay_reference": self.decay_reference,
+            "uptake_minutes": self.uptake_minutes,
+            "sources": [
+                {"attribute": one.attribute, "tag": one.tag, "value": one.value} for one in self.sources
+            ],
+            "findings": [
+                {"code": one.code, "severity": one.severity, "message": one.message, "where": one.where}
+                for one in self.findings
+            ],
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class _Result:
+    """What is known so far; stays as far as it got where a `SuvError` ends the work."""
+
+    units: str | None = None
+    bw_factors: list[float] | None = None
+    decay_reference: str | None = None
+    uptake_minutes: float | None = None
+
+
+def suv_factors(series: SeriesFiles, *, patient: PatientFacts | None = None) -> SuvFactors:
+    """Find the factors that turn a PT series into SUV, from its headers.
+
+    Parameters
+    ----------
+    series : SeriesFiles
+        Of modality PT.
+    patient : PatientFacts or None
+        What the case itself states.
+
+    Returns
+    -------
+    SuvFactors
+        Where SUVbw cannot be known its factors are None and ``problem`` is the error that says why.
+
+    Raises
+    ------
+    CorruptDataError
+        If an Enhanced file's functional groups are damaged.
+    """
+    frames = [frame for file in series.files for frame in frames_of(file)]
+    header = PetHeader([frame.header for frame in frames])
+    findings: list[Finding] = []
+    result = _Result()
+    problem: SuvError | None = None
+    try:
+        _body_weight_factors(header, patient or PatientFacts(), result, findings)
+    except SuvError as error:
+        problem = error
+    except CorruptDataError as error:
+        problem = SuvError(error.message, hint=error.hint)
+    single = _single(result.bw_factors)
+    janmahasatian, james = _lean(header, patient or PatientFacts(), single, findings)
+    findings += _series_findings(header, series, result)
+    per_frame: tuple[tuple[str, int, float], ...] = ()
+    if result.bw_factors and single is None:
+        per_frame = tuple(
+            (frame.file.sop_instance_uid, frame.index, factor)
+            for frame, factor in zip(frames, result.bw_factors, strict=True)
+        )
+        if len({(uid, index) for uid, index, _ in per_frame}) < len(per_frame):
+            msg = "SOPInstanceUID (0008,0018) is missing; slices of different factors cannot be told apart."
+            problem = SuvError(msg, hint="Export the PET series again.")
+        message = "The PET is not decay-corrected to one time: each frame has an SUV factor of its own."
+        findings.append(Finding(code="suv_factor_by_frame", severity="info", message=message))
+    return SuvFactors(
+        units=result.units,
+        suvbw_factor=single,
+        sul_janmahasatian_factor=janmahasatian,
+        sul_james_factor=james,
+        decay_reference=result.decay_reference,
+        uptake_minutes=result.uptake_minutes,
+        sources=header.sources,
+        findings=tuple(findings),
+        problem=problem,
+        frame_factors=per_frame,
+    )
+
+
+def _single(factors: Sequence[float] | None) -> float | None:
+    if not factors or max(factors) - min(factors) > 1e-12 * max(factors):
+        return None
+    return factors[0]
+
+
+def _body_weight_factors(
+    header: PetHeader, patient: PatientFacts, result: _Result, findings: list[Finding]
+) -> None:
+    """Work out the SUVbw factor of each frame by the route that Units asks for."""
+    if header.count == 0:
+        msg = "The PET series holds no images."
+        raise SuvError(msg)
+    units = result.units = header.units()
+    if units == "GML":
+        _describe_decay(header, result)
+        result.bw_factors = [_gml_factor(header, patient)] * header.count
+    elif units == "CNTS":
+        result.bw_factors = _philips_factors(header, patient, result, findings)
+    elif units == "BQML":
+        result.bw_factors = _concentration_factors(
+            header, patient, result, findings, scales=[1.0] * header.count
+        )
+    else:
+        msg = f"Units (0054,1001) is {units!r}, from which SUV cannot be worked out (BQML, GML and CNTS can)."
+        raise SuvError(msg, hint="Export the PET in BQML.")
+
+
+def _concentration_factors(
+    header: PetHeader, patient: PatientFacts, result: _Result, findings: list[Finding], *, scales: list[float]
+) -> list[float]:
+    """Return the SUVbw factors of values that ``scales`` turn into Bq/ml."""
+    dose_bq = _dose_bq(header)
+    weight_kg = _weight_kg(header, patient)
+    decay: Decay = decay_of(header, findings)
+    result.decay_reference, result.uptake_minutes = decay.reference, decay.uptake_minutes
+    grams = 1000.0 * weight_kg
+    return [
+        scale * grams / (dose_bq * 2.0 ** (-elapsed / decay.half_life_s) if elapsed else dose_bq)
+        for scale, elapsed in zip(scales, decay.elapsed_s, strict=True)
+    ]
+
+
+def _describe_decay(header: PetHeader, result: _Result) -> None:
+    """Note uptake time and decay reference where SUV does not depend on them."""
+    try:
+        decay = decay_of(header, [])
+    except (SuvError, CorruptDataError):
+        return
+    result.decay_reference, result.uptake_minutes = decay.reference, decay.uptake_minutes
+
+
+def _philips_factors(
+    header: PetHeader, patient: PatientFacts, result: _Result, findings: list[Finding]
+) -> list[float]:
+    """Return the factors of Philips' counts: its own SUV factor first, else by way of Bq/ml."""
+    to_suv = header.private_numbers("Philips SUV scale factor")
+    to_bq = header.private_numbers("Philips activity concentration scale factor")
+    if to_suv is None and to_bq is None:
+        msg = (
+            "Units (0054,1001) is CNTS and neither (7053,xx00) SUV scale factor nor (7053,xx09) activity "
+            "concentration scale factor of 'Philips PET Private Group' is there."
+        )
+        raise SuvError(
+            msg, hint="Export the PET in BQML, or keep the private attributes when de-identifying."
+        )
+    if to_suv is None:
+        assert to_bq is not None
+        return _concentration_factors(header, patient, result, findings, scales=to_bq)
+    if to_bq is None:
+        _describe_decay(header, result)
+        return to_suv
+    try:
+        other = _concentration_factors(header, patient, result, [], scales=to_bq)
+    except (SuvError, CorruptDataError):
+        return to_suv
+    apart = max(abs(one / two - 1) for one, two in zip(to_suv, other, strict=True))
+    if apart > _PHILIPS_TOLERANCE:
+        message = (
+            f"Philips' SUV factor and the one worked out from dose, weight and times differ by {apart:.1%}; "
+            f"Philips' own ({to_suv[0]:g}) is used."
+        )
+        findings.append(Finding(code="suv_factors_differ", severity="review", message=message))
+    return to_suv
+
+
+def _gml_factor(header: PetHeader, patient: PatientFacts) -> float:
+    """Return the factor from values that are already SUV of the type in SUVType (0054,1006)."""
+    # PS3.3 C.8.9.1: without SUVType, GML means body weight.
+    kind = header.suv_type() or "BW"
+    if kind == "BW":
+        return 1.0
+    if kind in ("LBMJANMA", "LBMJAMES128"):
+        weight_kg = _weight_kg(header, patient)
+        height_cm, sex = _height_cm(header, patient), _sex(header, patient)
+        lean = lean_mass_janmahasatian_kg if kind == "LBMJANMA" else lean_mass_james_kg
+        return weight_kg / lean(weight_kg=weight_kg, height_cm=height_cm, sex=sex)
+    meaning = _SUV_TYPES.get(kind, "a type that is not known")
+    msg = f"SUVType (0054,1006) is {kind}: SUV by {meaning}, which cannot be turned into SUVbw."
+    raise SuvError(msg, hint="Export the PET as BQML or as SUVbw.")
+
+
+def _dose_bq(header: PetHeader) -> float:
+    dose = header.injection_number("RadionuclideTotalDose")
+    name = "RadionuclideTotalDose (0018,1074)"
+    if dose is None:
+        msg = f"{name} is missing."
+        raise SuvError(msg, hint="SUV needs the injected dose in Bq.")
+    if dose <= 0:
+        msg = f"{name} is {dose:g}; the injected dose in Bq was expected."
+        raise SuvError(msg, hint="Correct the dose at the source.")
+    if dose < 1e6:  # 1 MBq; the smallest clinical FDG doses are tens of MBq
+        guess = "MBq or mCi" if dose < 1e4 else "kBq or uCi"
+        msg = f"{name} is {dose:g}, too little for Bq; it looks like {guess}."
+        raise SuvError(msg, hint="Correct the dose to Bq at the source.")
+    if dose > 5e9:  # 5 GBq, ten times the largest FDG doses
+        msg = f"{name} is {dose:g} Bq, more than any FDG dose."
+        raise SuvError(msg, hint="Correct the dose to Bq at the source.")
+    return dose
+
+
+def _weight_kg(header: PetHeader, patient: PatientFacts) -> float:
+    weight, name = patient.weight_kg, "case.toml patient.weight_kg"
+    if weight is not None:
+        header.note(name, "", weight)
+    else:
+        weight, name = header.number("PatientWeight"), "PatientWeight (0010,1030)"
+    if not weight:
+        msg = f"{name} is {'0' if weight == 0 else 'missing'}."
+        raise SuvError(msg, hint="State `weight_kg` under [patient] in case.toml.")
+    if not 2 <= weight <= 500:  # kg; a person
+        grams = " (it looks like grams)" if weight > 2000 else ""
+        msg = f"{name} is {weight:g}, no body weight in kg{grams}."
+        raise SuvError(msg, hint="State `weight_kg` under [patient] in case.toml.")
+    return weight
+
+
+def _height_cm(header: PetHeader, patient: PatientFacts) -> float:
+    if patient.height_cm is not None:
+        height, name = patient.height_cm, "case.toml patient.height_cm"
+        header.note(name, "", height)
+    else:
+        metres, name = header.number("PatientSize"), "PatientSize (0010,1020)"
+        if not metres:
+            msg = f"{name} is {'0' if metres == 0 else 'missing'}."
+            raise SuvError(msg, hint="State `height_cm` under [patient] in case.toml.")
+        height = 100.0 * metres
+    if not 40 <= height <= 260:  # cm; a person
+        msg = f"{name} gives a height of {height:g} cm."
+        raise SuvError(msg, hint="State `height_cm` under [patient] in case.toml.")
+    return height
+
+
+def _sex(header: PetHeader, patient: PatientFacts) -> str:
+    if patient.sex is not None:
+        header.note("case.toml patient.sex", "", patient.sex)
+        return patient.sex
+    sex = header.text("PatientSex")
+    if sex not in ("M", "F"):
+        msg = (
+            f"PatientSex (0010,0040) is {sex!r}; lean body mass is known for M and F."
+            if sex
+            else ("PatientSex (0010,0040) is missing.")
+        )
+        raise SuvError(msg, hint='State `sex = "F"` or `"M"` under [patient] in case.toml.')
+    return sex
+
+
+def lean_mass_janmahasatian_kg(*, weight_kg: float, height_cm: float, sex: str) -> float:
+    """Return lean body mass in kg (Janmahasatian 2005).
+
+    >>> round(lean_mass_janmahasatian_kg(weight_kg=71, height_cm=163, sex="M"), 3)
+    52.856
+    """
+    body_mass_index = weight_kg / (height_cm / 100) ** 2
+    constant, slope = (6680.0, 216.0) if sex == "M" else (8780.0, 244.0)
+    return 9270.0 * weight_kg / (constant + slope * body_mass_index)
+
+
+def lean_mass_james_kg(*, weight_kg: float, height_cm: float, sex: str) -> float:
+    """Return lean body mass in kg (James 1976, with 128 for men).
+
+    Raises
+    ------
+    SuvError
+        Beyond the weight where the formula turns over and lean mass would fall with weight.
+    """
+    linear, square = (1.10, 128.0) if sex == "M" else (1.07, 148.0)
+    turning_kg = linear * height_cm**2 / (2 * square)
+    if weight_kg > turning_kg:
+        msg = (
+            f"Lean body mass by James is not defined for {weight_kg:g} kg at {height_cm:g} cm: "
+            f"the formula turns over at {turning_kg:.1f} kg."
+        )
+        raise SuvError(msg, hint="Use the Janmahasatian formula.")
+    return linear * weight_kg - square * (weight_kg / height_cm) ** 2
+
+
+def _lean(
+    header: PetHeader, patient: PatientFacts, bw_factor: float | None, findings: list[Finding]
+) -> tuple[float | None, float | None]:
+    """Return the factors of SUL by Janmahasatian and by James."""
+    if bw_factor is None:
+        return None, None
+    try:
+        weight_kg = _weight_kg(header, patient)
+        height_cm, sex = _height_cm(header, patient), _sex(header, patient)
+    except SuvError as error:
+        findings.append(_no_lean(error.message))
+        return None, None
+    janmahasatian = lean_mass_janmahasatian_kg(weight_kg=weight_kg, height_cm=height_cm, sex=sex)
+    try:
+        james = lean_mass_james_kg(weight_kg=weight_kg, height_cm=height_cm, sex=sex)
+    except SuvError as error:
+        findings.append(_no_lean(error.message))
+        return bw_factor * janmahasatian / weight_kg, None
+    return bw_factor * janmahasatian / weight_kg, bw_factor * james / weight_kg
+
+
+def _no_lean(reason: str) -> Finding:
+    return Finding(code="sul_not_available", severity="info", message=f"No SUL (lean body mass): {reason}")
+
+
+def _series_findings(header: PetHeader, series: SeriesFiles, result: _Result) -> list[Finding]:
+    """Say what makes the series a doubtful one to measure uptake on."""
+    findings = []
+    stated = series.attenuation_corrected  # of the file; legacy converted files say it of their frames
+    if stated is False or (stated is None and header.is_corrected_for("ATTN") is False):
+        message = "The PET series is not attenuation-corrected (ATTN is not in CorrectedImage): no valid SUV."
+        findings.append(Finding(code="pet_not_attenuation_corrected", severity="review", message=message))
+    uptake = result.uptake_minutes
+    if uptake is not None and uptake > LATE_PHASE_MINUTES:
+        message = f"The PET was acquired {uptake:.0f} min after injection, a late phase (60 min is usual)."
+        findings.append(Finding(code="pet_late_phase", severity="warning", message=message))
+    if uptake is not None and uptake < _EARLY_PHASE_MINUTES:
+        message = f"The PET was acquired {uptake:.0f} min after injection, an early phase (60 min is usual)."
+        findings.append(Finding(code="pet_early_phase", severity="warning", message=message))
+    tracer = header.other_tracer()
+    if tracer:
+        message = f"The tracer of the PET series is {tracer!r}, not FDG."
+        findings.append(Finding(code="pet_not_fdg", severity="review", message=message))
+    return findings

@@ -1,0 +1,1 @@
+"""Volume files in: NIfTI, NRRD and MetaImage, streamed into voxel runs."""

@@ -1,0 +1,249 @@
+"""What a volume file's header says, in one form for every format; and what the header readers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.errors import FormatError, GeometryError
+from volstrat.formats.stream import RESAVE, decoder_for
+from volstrat.geometry.grid import VoxelGrid
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from volstrat.formats.stream import Decoder, Encoding, SourceFile
+    from volstrat.terms.findings import Finding
+
+MILLIMETRES_IN = {
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "millimeters": 1.0,
+    "millimetre": 1.0,
+    "millimetres": 1.0,
+    "cm": 10.0,
+    "m": 1000.0,
+    "um": 0.001,
+    "\N{MICRO SIGN}m": 0.001,
+    "\N{GREEK SMALL LETTER MU}m": 0.001,
+    "micron": 0.001,
+    "microns": 0.001,
+}
+"""Millimetres in one unit of length, by the names that headers use."""
+
+
+_MOST_FILES = 100_000
+_FARTHEST_MM = 1e7
+_SMALLEST_EDGE_MM = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One segment of a `.seg.nrrd`: the voxels of one layer that have one value."""
+
+    name: str
+    value: int
+    layer: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VolumeHeader:
+    """Where a volume's voxels are and how to read them.
+
+    Parameters
+    ----------
+    name : str
+        The file, as it is named in messages.
+    grid : VoxelGrid
+        Converted to LPS mm.
+    dtype : dtype
+        Of the stored values, byte order included.
+    encoding : Encoding
+    slope, intercept : float
+        value = slope x stored + intercept.
+    data_files : tuple of Path
+        The files that hold the voxels, in order, in equal parts; empty: they follow the header.
+    line_skip, byte_skip : int
+        What to pass over before the voxels, see `start_of_voxels`.
+    layers : int
+        Values a grid point, more than 1 only where segments lie in layers.
+    layers_fastest : bool
+        The layers of one voxel are stored side by side; else layer after layer.
+    segments : tuple of Segment
+    is_segmentation : bool
+        The file is a segmentation with named segments.
+    units : str or None
+        Unit of the values, where the header names one.
+    findings : tuple of Finding
+    """
+
+    name: str
+    grid: VoxelGrid
+    dtype: np.dtype[np.generic]
+    encoding: Encoding = "raw"
+    slope: float = 1.0
+    intercept: float = 0.0
+    data_files: tuple[Path, ...] = ()
+    line_skip: int = 0
+    byte_skip: int = 0
+    layers: int = 1
+    layers_fastest: bool = True
+    segments: tuple[Segment, ...] = ()
+    is_segmentation: bool = False
+    units: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.data_files and self.voxel_bytes % len(self.data_files):
+            msg = (
+                f"{self.name}: names {len(self.data_files)} data files, among which a volume of shape "
+                f"{self.grid.shape} cannot be shared evenly."
+            )
+            raise FormatError(msg)
+
+    @property
+    def voxel_bytes(self) -> int:
+        """How many bytes all voxels take once decoded."""
+        return self.grid.size * self.layers * self.dtype.itemsize
+
+    @property
+    def voxel_bytes_per_file(self) -> int:
+        """How many of them each file holds."""
+        return self.voxel_bytes // max(len(self.data_files), 1)
+
+
+def grid_of(
+    name: str, shape: tuple[int, ...], affine_lps: ArrayLike, *, is_window: bool = False
+) -> VoxelGrid:
+    """Return the grid, or say in which file it is unusable.
+
+    Raises
+    ------
+    GeometryError
+        If the affine is not finite, singular or sheared; the message begins with ``name``.
+    """
+    ni, nj, nk = shape
+    affine = plausible(name, np.asarray(affine_lps, dtype=np.float64))
+    try:
+        return VoxelGrid(shape=(ni, nj, nk), affine=affine, is_window=is_window)
+    except GeometryError as error:
+        msg = f"{name}: {error.message[0].lower()}{error.message[1:]}"
+        raise GeometryError(msg, hint=error.hint) from error
+
+
+def plausible(name: str, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an affine in mm whose numbers can be a patient's.
+
+    Raises
+    ------
+    GeometryError
+        If it is not finite, reaches beyond 10 km, or has voxel edges below a nanometre.
+    """
+    if not (np.abs(affine) < _FARTHEST_MM).all():
+        msg = (
+            f"{name}: its affine holds {affine.ravel()[np.abs(affine).argmax()]:g}, which is no place in mm."
+        )
+        raise GeometryError(msg, hint=RESAVE)
+    edges = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    if not (edges > _SMALLEST_EDGE_MM).all():
+        msg = f"{name}: the voxel spacing is {edges.min():g} mm along an axis."
+        raise GeometryError(msg, hint=RESAVE)
+    return affine
+
+
+def single_volume_shape(name: str, sizes: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return the three spatial sizes of a volume whose further axes, if any, have one entry.
+
+    Raises
+    ------
+    FormatError
+        If there are fewer than three axes, an empty one, or more than one volume.
+    """
+    if min(sizes, default=0) < 1:
+        msg = f"{name}: has the shape {sizes}; every axis needs at least one voxel."
+        raise FormatError(msg)
+    if len(sizes) < 3:
+        msg = f"{name}: has {len(sizes)} axes; a volume has three."
+        raise FormatError(msg, hint="Export the whole volume, not one slice.")
+    volumes = int(np.prod(np.array(sizes[3:], dtype=object)))
+    if volumes != 1:
+        msg = f"{name}: holds {volumes} volumes (shape {sizes}); one was expected."
+        raise FormatError(msg, hint="Export the one volume that is meant.")
+    return sizes[0], sizes[1], sizes[2]
+
+
+def beside(header: Path, named: str) -> Path:
+    """Return the path of a data file that a header names, relative to the header's folder.
+
+    Raises
+    ------
+    FormatError
+        If the name leads out of that folder: what a case reads lies in the case.
+    """
+    relative = PurePosixPath(named)
+    depth = 0
+    for part in relative.parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0 or relative.is_absolute():
+            msg = f"{header.name}: names the data file {named}, which is outside the header's folder."
+            raise FormatError(msg, hint="Put the data file beside its header and name it without a path.")
+    return header.parent / relative
+
+
+def numbered_names(header: str, pattern: str, first: int, last: int, step: int, *, most: int) -> list[str]:
+    """Return the names of a printf pattern such as ``slice%03d.raw`` from first to last.
+
+    Raises
+    ------
+    FormatError
+        If the pattern is not one with a single whole number, or gives none or more than ``most`` names.
+    """
+    count = (last - first) // step + 1 if step else 0
+    before, percent, after = pattern.partition("%")
+    width, d, rest = after.partition("d")
+    if not percent or not d or "%" in rest or (width and not width.isdecimal()):
+        msg = f"{header}: the data file pattern {pattern} is not of the form name%03d.raw."
+        raise FormatError(msg)
+    if not 1 <= count <= min(most, _MOST_FILES):
+        msg = f"{header}: its data file pattern gives {max(count, 0)} files; the volume has {most} slices."
+        raise FormatError(msg)
+    fill = "0" if width.startswith("0") else " "
+    columns = int(width or 0)
+    if columns > 20:
+        msg = f"{header}: the data file pattern {pattern} asks for {columns} digits."
+        raise FormatError(msg)
+    numbers = range(first, first + count * step, step)
+    return [f"{before}{str(n).rjust(columns, fill)}{rest}" for n in numbers]
+
+
+def start_of_voxels(source: SourceFile, header: VolumeHeader) -> Decoder:
+    """Return a decoder that stands where the voxels of a header begin.
+
+    Parameters
+    ----------
+    source : SourceFile
+        Positioned after the header, or at the beginning of a detached data file.
+    header : VolumeHeader
+        Its ``line_skip`` counts lines of the file, its ``byte_skip`` decoded bytes after those;
+        a ``byte_skip`` of -1: the voxels are the file's last bytes.
+
+    Raises
+    ------
+    CorruptDataError
+        If the file ends before.
+    FormatError
+        If the voxels are counted from the end of compressed data.
+    """
+    source.skip_lines(header.line_skip)
+    skip = header.byte_skip
+    if skip == -1:
+        if header.encoding != "raw":
+            msg = f"{header.name}: counts its {header.encoding} voxels from the file's end; raw was expected."
+            raise FormatError(msg, hint=RESAVE)
+        skip = max(source.remaining_bytes - header.voxel_bytes_per_file, 0)
+    decoder = decoder_for(source, header.encoding, header.dtype)
+    decoder.skip(skip)
+    return decoder

@@ -1,0 +1,281 @@
+"""MetaImage headers (.mha, and .mhd with its data files).
+
+MetaImage is LPS mm, as ITK has it. Source: the MetaIO documentation (itk.org/Wiki/MetaIO); checked
+against SimpleITK: row ``a`` of TransformMatrix is the direction of axis ``a`` (the transpose of
+ITK's direction matrix), Offset is the centre of the first voxel, AnatomicalOrientation and
+CenterOfRotation change nothing. Refused, because readers differ on them: units other than mm, an
+intensity function, a matrix that is no rotation. A missing matrix or offset is the identity and 0,
+which the format defines; a finding says so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.errors import FormatError, GeometryError
+from volstrat.formats.layout import (
+    VolumeHeader,
+    beside,
+    grid_of,
+    numbered_names,
+    single_volume_shape,
+    start_of_voxels,
+)
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from volstrat.formats.stream import Decoder, Encoding, SourceFile
+
+_LARGEST_HEADER_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 14
+_TYPES = {
+    "met_char": "i1",
+    "met_uchar": "u1",
+    "met_short": "i2",
+    "met_ushort": "u2",
+    "met_int": "i4",
+    "met_uint": "u4",
+    "met_long": "i4",  # four bytes in MetaIO on every platform
+    "met_ulong": "u4",
+    "met_long_long": "i8",
+    "met_ulong_long": "u8",
+    "met_float": "f4",
+    "met_double": "f8",
+}
+_SYNONYMS = {
+    "rotation": "transformmatrix",
+    "orientation": "transformmatrix",
+    "position": "offset",
+    "origin": "offset",
+    "elementbyteordermsb": "binarydatabyteordermsb",
+}
+_LOCAL_DATA = re.compile(rb"(?im)^[ \t]*ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\r?\n")
+_UNIT_LENGTH_WITHIN = 1e-3
+
+
+class _Header:
+    """The keys of a header, in lower case and by one name each."""
+
+    def __init__(self, name: str, lines: list[str]) -> None:
+        self.name = name
+        self.keys: dict[str, str] = {}
+        self.listed: list[str] = []
+        for at, line in enumerate(lines):
+            key, equals, value = line.partition("=")
+            if not equals:
+                if not line.strip():
+                    continue
+                msg = f"{name}: line {at + 1} of its header is not of the form 'Key = Value'."
+                raise FormatError(msg, hint="Check that the file's name fits its format.")
+            key = key.strip().lower()
+            self.keys[_SYNONYMS.get(key, key)] = value.strip()
+            if key == "elementdatafile":
+                self.listed = [entry.strip() for entry in lines[at + 1 :] if entry.strip()]
+                return
+        msg = f"{name}: is not MetaImage; its header has no ElementDataFile."
+        raise FormatError(msg, hint="Check that the file's name fits its format.")
+
+    def required(self, key: str) -> str:
+        if key.lower() not in self.keys:
+            msg = f"{self.name}: its header lacks '{key}'."
+            raise FormatError(msg)
+        return self.keys[key.lower()]
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        text = self.required(key) if default is None else self.keys.get(key.lower(), str(default))
+        if not re.fullmatch(r"-?\d{1,18}", text):
+            msg = f"{self.name}: its {key} is {text!r}; a whole number was expected."
+            raise FormatError(msg)
+        return int(text)
+
+    def numbers(self, key: str, count: int) -> NDArray[np.float64]:
+        text = self.required(key)
+        try:
+            values = np.array([float(word) for word in text.split()], dtype=np.float64)
+        except ValueError:
+            values = np.empty(0)
+        if values.size != count:
+            msg = f"{self.name}: its {key} is '{text[:80]}'; {count} numbers were expected."
+            raise FormatError(msg)
+        return values
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        text = self.keys.get(key.lower(), str(default)).lower()
+        if text not in {"true", "t", "1", "false", "f", "0"}:
+            msg = f"{self.name}: its {key} is {text!r}; True or False was expected."
+            raise FormatError(msg)
+        return text in {"true", "t", "1"}
+
+
+def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder | None]:
+    """Read a MetaImage header.
+
+    Parameters
+    ----------
+    path : Path
+    source : SourceFile
+        That file, at its beginning.
+
+    Returns
+    -------
+    VolumeHeader
+        Its grid in LPS mm, which MetaImage uses itself.
+    Decoder or None
+        Stands where the voxels begin; None where they lie in other files.
+
+    Raises
+    ------
+    FormatError, CorruptDataError, GeometryError, InputFileError
+        If the file is no MetaImage, or one that volstrat refuses (see the module).
+    """
+    name = path.name
+    header = _Header(name, _header_lines(name, source))
+    _refuse_unusual(header)
+    dimensions = header.whole("NDims")
+    words = header.required("DimSize").split()
+    if len(words) != dimensions or not all(re.fullmatch(r"\d{1,18}", word) for word in words):
+        msg = f"{name}: its DimSize is '{' '.join(words)[:80]}' for {dimensions} dimensions."
+        raise FormatError(msg)
+    sizes = tuple(int(word) for word in words)
+    shape = single_volume_shape(name, sizes)
+    affine, findings = _affine(header, dimensions)
+    data_files = _data_files(path, header, sizes)
+    encoding = _encoding(header)
+    skip = header.whole("HeaderSize", 0)
+    if skip < -1 or (skip > 0 and (encoding == "zlib" or not data_files)):
+        msg = f"{name}: a HeaderSize of {skip} does not go with its data."
+        raise FormatError(msg)
+    volume = VolumeHeader(
+        name=name,
+        grid=grid_of(name, shape, affine),
+        dtype=_dtype(header),
+        encoding=encoding,
+        data_files=data_files,
+        byte_skip=skip,
+        findings=findings,
+    )
+    return volume, None if data_files else start_of_voxels(source, volume)
+
+
+def _header_lines(name: str, source: SourceFile) -> list[str]:
+    """Return the header's lines; what follows ElementDataFile = LOCAL goes back to the source."""
+    head = bytearray()
+    local = None
+    while local is None:
+        block = source.read(_BLOCK_BYTES)
+        head += block
+        line = head.rfind(b"\n", 0, len(head) - len(block)) + 1  # the last one that may have been cut
+        local = _LOCAL_DATA.search(head, line)
+        if not block:
+            break
+        if len(head) > _LARGEST_HEADER_BYTES:
+            msg = (
+                f"{name}: is not MetaImage; its header does not end within {_LARGEST_HEADER_BYTES >> 20} MB."
+            )
+            raise FormatError(msg, hint="Check that the file's name fits its format.")
+    if local:
+        source.unread(bytes(head[local.end() :]))
+        del head[local.end() :]
+    return re.split(r"\r?\n", head.decode("latin-1"))
+
+
+def _refuse_unusual(header: _Header) -> None:
+    """Refuse what other readers pass over and what would change values or volumes."""
+    kind = header.keys.get("objecttype", "Image")
+    if kind.lower() != "image":
+        msg = f"{header.name}: its ObjectType is {kind}; Image was expected."
+        raise FormatError(msg)
+    channels = header.whole("ElementNumberOfChannels", 1)
+    if channels != 1:
+        msg = f"{header.name}: has {channels} channels at each voxel; one was expected."
+        raise FormatError(msg, hint="Export the one channel that is meant.")
+    units = header.keys.get("distanceunits", "mm")
+    if units.lower() not in {"mm", "millimeter", "?", ""}:
+        msg = f"{header.name}: its DistanceUnits are {units}; mm was expected."
+        raise FormatError(msg)
+    for key, identity in (
+        ("ElementToIntensityFunctionSlope", 1.0),
+        ("ElementToIntensityFunctionOffset", 0.0),
+    ):
+        if key.lower() in header.keys and header.numbers(key, 1)[0] != identity:
+            msg = f"{header.name}: has an {key}, which readers do not agree to apply."
+            raise FormatError(msg, hint="Save the image with its final values.")
+
+
+def _affine(header: _Header, dimensions: int) -> tuple[NDArray[np.float64], tuple[Finding, ...]]:
+    """Return the map from indices to LPS mm, and a finding where the format's defaults stand in."""
+    spacing_key = "ElementSpacing" if "elementspacing" in header.keys else "ElementSize"
+    spacing = header.numbers(spacing_key, dimensions)[:3]
+    rows = np.eye(dimensions)
+    offset = np.zeros(dimensions)
+    missing = [key for key in ("TransformMatrix", "Offset") if key.lower() not in header.keys]
+    if "TransformMatrix" not in missing:
+        rows = header.numbers("TransformMatrix", dimensions**2).reshape(dimensions, dimensions)
+    if "Offset" not in missing:
+        offset = header.numbers("Offset", dimensions)
+    directions = rows[:3, :3].T
+    lengths = np.array([math.hypot(*direction) for direction in directions.T])
+    if not (np.abs(lengths - 1) <= _UNIT_LENGTH_WITHIN).all():
+        rows_long = " ".join(f"{length:.6g}" for length in lengths)
+        msg = f"{header.name}: its TransformMatrix is no rotation; its rows have the lengths {rows_long}."
+        raise GeometryError(msg, hint="Save the image again with its voxel size in ElementSpacing.")
+    affine = np.eye(4)
+    affine[:3, :3] = directions * spacing
+    affine[:3, 3] = offset[:3]
+    if not missing:
+        return affine, ()
+    finding = Finding(
+        code="geometry_defaulted",
+        severity="warning",
+        message=f"{header.name}: has no {' and no '.join(missing)}; the format's default was taken.",
+        where=header.name,
+    )
+    return affine, (finding,)
+
+
+def _encoding(header: _Header) -> Encoding:
+    if not header.flag("BinaryData", default=True):
+        return "text"
+    return "zlib" if header.flag("CompressedData", default=False) else "raw"
+
+
+def _dtype(header: _Header) -> np.dtype[np.generic]:
+    named = header.required("ElementType")
+    if named.lower() not in _TYPES:
+        msg = f"{header.name}: its ElementType is {named}; a single whole or real number was expected."
+        raise FormatError(msg)
+    order = ">" if header.flag("BinaryDataByteOrderMSB", default=False) else "<"
+    return np.dtype(order + _TYPES[named.lower()])
+
+
+def _data_files(path: Path, header: _Header, sizes: tuple[int, ...]) -> tuple[Path, ...]:
+    """Return the detached data files, in order; none where the data follow the header."""
+    named = header.required("ElementDataFile")
+    words = named.split()
+    if named.upper() == "LOCAL":
+        return ()
+    if not words:
+        msg = f"{header.name}: its ElementDataFile is empty."
+        raise FormatError(msg)
+    if words[0].upper() == "LIST":
+        names = header.listed
+    elif (
+        "%" in words[0] and len(words) in {2, 3, 4} and all(re.fullmatch(r"-?\d{1,9}", w) for w in words[1:])
+    ):
+        numbers = [int(word) for word in words[1:]]
+        first, last, step = (numbers + [sizes[2] + numbers[0] - 1, 1][len(numbers) - 1 :])[:3]
+        names = numbered_names(header.name, words[0], first, last, step, most=sizes[2])
+    else:
+        names = [named]
+    if not names:
+        msg = f"{header.name}: announces a list of data files and names none."
+        raise FormatError(msg)
+    return tuple(beside(path, name) for name in names)

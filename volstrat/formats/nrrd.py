@@ -1,0 +1,387 @@
+"""NRRD headers (.nrrd, detached .nhdr) and the segments of Slicer's .seg.nrrd.
+
+Source: "Definition of NRRD File Format" (teem.sourceforge.net/nrrd/format.html), NRRD0001 to
+NRRD0005; segment keys as 3D Slicer's documentation of `.seg.nrrd` describes them.
+
+NRRD names its own space; it becomes LPS here, once. Only patient spaces are taken (left-posterior-
+superior, right-anterior-superior, left-anterior-superior): a file without a space, or in
+scanner-xyz or a bare 3D space, does not say how the patient lies and is refused, as is one
+without space directions or a space origin.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.errors import FormatError, GeometryError
+from volstrat.formats.layout import (
+    MILLIMETRES_IN,
+    Segment,
+    VolumeHeader,
+    beside,
+    grid_of,
+    numbered_names,
+    plausible,
+    single_volume_shape,
+    start_of_voxels,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from volstrat.formats.stream import Decoder, Encoding, SourceFile
+
+_LARGEST_HEADER_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 14
+_TYPES = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": (
+        "longlong",
+        "long long",
+        "long long int",
+        "signed long long",
+        "signed long long int",
+        "int64",
+        "int64_t",
+    ),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+_CODE_OF_TYPE = {name: code for code, names in _TYPES.items() for name in names}
+_ENCODINGS: dict[str, Encoding] = {
+    "raw": "raw",
+    "gzip": "gzip",
+    "gz": "gzip",
+    "bzip2": "bzip2",
+    "bz2": "bzip2",
+    "text": "text",
+    "txt": "text",
+    "ascii": "text",
+}
+_SIGNS_TO_LPS = {
+    "left-posterior-superior": (1, 1, 1),
+    "lps": (1, 1, 1),
+    "right-anterior-superior": (-1, -1, 1),
+    "ras": (-1, -1, 1),
+    "left-anterior-superior": (1, -1, 1),
+    "las": (1, -1, 1),
+}
+_ALIASES = {
+    "datafile": "data file",
+    "lineskip": "line skip",
+    "byteskip": "byte skip",
+    "sampleunits": "sample units",
+}
+_ESCAPED = re.compile(r"\\([n\\])")
+_ESCAPES = {"n": "\n", "\\": "\\"}
+_MOST_LAYERS = 1000
+_VECTOR = re.compile(r"\(([^()]*)\)|none", re.IGNORECASE)
+_SEGMENT_KEY = re.compile(r"Segment(\d{1,6})_(ID|Name|LabelValue|Layer)")
+_SPATIAL_KINDS = {"domain", "space"}
+_UNKNOWN_KINDS = {"???", "none"}
+
+
+class _Header:
+    """The text of a header: fields (names in lower case) and key/value pairs."""
+
+    def __init__(self, name: str, lines: list[str]) -> None:
+        self.name = name
+        self.fields: dict[str, str] = {}
+        self.keys: dict[str, str] = {}
+        self.listed: list[str] = []
+        for at, line in enumerate(lines):
+            if line.startswith("#") or not line.strip():
+                continue
+            key, colon, value = line.partition(":")
+            if not colon:
+                msg = f"{name}: line {at + 2} of its header is neither a field nor a key."
+                raise FormatError(msg)
+            if value.startswith("="):
+                self.keys[key.strip()] = _ESCAPED.sub(lambda match: _ESCAPES[match[1]], value[1:].strip())
+                continue
+            field = _ALIASES.get(key.strip().lower(), key.strip().lower())
+            self.fields[field] = value.strip()
+            if field == "data file" and value.split()[:1] == ["LIST"]:
+                self.listed = [entry.strip() for entry in lines[at + 1 :] if entry.strip()]
+                break
+
+    def required(self, field: str) -> str:
+        if field not in self.fields:
+            msg = f"{self.name}: its header lacks the field '{field}'."
+            raise FormatError(msg)
+        return self.fields[field]
+
+    def whole(self, field: str, default: int) -> int:
+        text = self.fields.get(field, str(default))
+        if not re.fullmatch(r"-?\d{1,18}", text):
+            msg = f"{self.name}: the field '{field}' is {text!r}; a whole number was expected."
+            raise FormatError(msg)
+        return int(text)
+
+
+def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder | None]:
+    """Read an NRRD header.
+
+    Parameters
+    ----------
+    path : Path
+    source : SourceFile
+        That file, at its beginning.
+
+    Returns
+    -------
+    VolumeHeader
+        Its grid in LPS mm, from the space that the file names.
+    Decoder or None
+        Stands where the voxels begin; None where they lie in other files.
+
+    Raises
+    ------
+    FormatError, CorruptDataError, GeometryError, InputFileError
+        If the file is no NRRD, or one that volstrat refuses (see the module).
+    """
+    name = path.name
+    header = _Header(name, _header_lines(name, source))
+    sizes = _sizes(header)
+    spatial = _spatial_axes(header, len(sizes))
+    segments = _segments(header)
+    is_segmentation = bool(segments) or name.lower().endswith((".seg.nrrd", ".seg.nhdr"))
+    layers, layers_fastest = _layers(name, sizes, spatial, is_segmentation=is_segmentation)
+    encoding = _encoding(header)
+    shape = single_volume_shape(name, tuple(sizes[axis] for axis in spatial))
+    volume = VolumeHeader(
+        name=name,
+        grid=grid_of(name, shape, _affine(header, spatial), is_window=is_segmentation),
+        dtype=_dtype(header, encoding),
+        encoding=encoding,
+        data_files=_data_files(path, header, sizes),
+        line_skip=header.whole("line skip", 0),
+        byte_skip=header.whole("byte skip", 0),
+        layers=layers,
+        layers_fastest=layers_fastest,
+        segments=_checked(name, segments, layers),
+        is_segmentation=is_segmentation,
+        units=header.fields.get("sample units", "").strip('"') or None,
+    )
+    if volume.line_skip < 0 or volume.byte_skip < -1:
+        msg = f"{name}: skips {volume.line_skip} lines and {volume.byte_skip} bytes, which cannot be."
+        raise FormatError(msg)
+    return volume, None if volume.data_files else start_of_voxels(source, volume)
+
+
+def _header_lines(name: str, source: SourceFile) -> list[str]:
+    """Return the lines after the magic up to the empty line; what follows goes back to the source."""
+    head = bytearray()
+    while True:
+        block = source.read(_BLOCK_BYTES)
+        head += block
+        if not head.startswith(b"NRRD000"[: len(head)]):
+            msg = f"{name}: is not NRRD; it begins with {bytes(head[:8])!r}."
+            raise FormatError(msg, hint="Check that the file's name fits its format.")
+        end = re.compile(rb"\n\r?\n").search(head, max(0, len(head) - len(block) - 3))
+        if end or not block:
+            break
+        if len(head) > _LARGEST_HEADER_BYTES:
+            msg = f"{name}: its header does not end within {_LARGEST_HEADER_BYTES >> 20} MB."
+            raise FormatError(msg)
+    if end:
+        source.unread(bytes(head[end.end() :]))
+        del head[end.start() :]
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError:
+        text = head.decode("latin-1")
+    magic, *lines = re.split(r"\r?\n", text)
+    if magic.strip() not in {f"NRRD000{version}" for version in range(1, 6)}:
+        msg = f"{name}: is NRRD of an unknown version ({magic[:20]!r}); NRRD0001 to NRRD0005 were expected."
+        raise FormatError(msg)
+    return lines
+
+
+def _sizes(header: _Header) -> tuple[int, ...]:
+    words = header.required("sizes").split()
+    dimension = header.whole("dimension", len(words))
+    if not all(re.fullmatch(r"\d{1,18}", word) for word in words) or len(words) != dimension:
+        msg = f"{header.name}: its sizes are '{' '.join(words)[:80]}' for {dimension} dimensions."
+        raise FormatError(msg)
+    return tuple(int(word) for word in words)
+
+
+def _vectors(header: _Header, field: str) -> list[list[float] | None]:
+    """Return the vectors of a field such as ``none (1,0,0) (0,1,0)``."""
+    try:
+        return [
+            None if match[1] is None else [float(number) for number in match[1].split(",")]
+            for match in _VECTOR.finditer(header.fields[field])
+        ]
+    except ValueError:
+        text = header.fields[field][:80]
+        msg = f"{header.name}: the field '{field}' is {text!r}; vectors of numbers were expected."
+        raise FormatError(msg) from None
+
+
+def _spatial_axes(header: _Header, dimension: int) -> tuple[int, ...]:
+    """Return the axes that lie in space: those with a direction, and by their kind."""
+    if "space directions" not in header.fields:
+        msg = f"{header.name}: has no space directions, so it does not say how the patient lies."
+        raise GeometryError(msg, hint="Save it again with its orientation, in left-posterior-superior space.")
+    vectors = _vectors(header, "space directions")
+    kinds = header.fields.get("kinds", "").lower().split()
+    if len(vectors) != dimension or (kinds and len(kinds) != dimension):
+        msg = (
+            f"{header.name}: has {dimension} axes but {len(vectors)} space directions and {len(kinds)} kinds."
+        )
+        raise FormatError(msg)
+    spatial = tuple(axis for axis, vector in enumerate(vectors) if vector is not None)
+    for axis in spatial:
+        if kinds and kinds[axis] not in _SPATIAL_KINDS | _UNKNOWN_KINDS:
+            msg = f"{header.name}: axis {axis + 1} has a direction in space, but its kind is {kinds[axis]}."
+            raise FormatError(msg)
+    if len(spatial) != 3:
+        msg = f"{header.name}: has {len(spatial)} axes in space; a volume has three."
+        raise FormatError(msg, hint="Export the whole volume, not one slice.")
+    return spatial
+
+
+def _affine(header: _Header, spatial: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the map from indices to LPS mm."""
+    space = header.fields.get("space", "").lower()
+    if space not in _SIGNS_TO_LPS:
+        what = f"its space is '{space}'" if space else "it names no space"
+        msg = f"{header.name}: {what}, which does not say how the patient lies."
+        raise GeometryError(msg, hint="Save it again in left-posterior-superior space.")
+    if "space origin" not in header.fields:
+        msg = f"{header.name}: has no space origin, so it does not say where the volume is."
+        raise GeometryError(msg, hint="Save it again with its origin.")
+    origin = _vectors(header, "space origin")
+    directions = _vectors(header, "space directions")
+    columns = [*(directions[axis] for axis in spatial), *origin]
+    if len(columns) != 4 or any(column is None or len(column) != 3 for column in columns):
+        msg = f"{header.name}: its space directions and origin are not vectors of three numbers."
+        raise FormatError(msg)
+    affine = np.eye(4)
+    affine[:3] = np.array(columns, dtype=np.float64).T
+    to_mm = _millimetres(header)
+    signs = _SIGNS_TO_LPS[space]
+    scale = np.diag([signs[0] * to_mm[0], signs[1] * to_mm[1], signs[2] * to_mm[2], 1.0])
+    scaled: NDArray[np.float64] = scale @ plausible(header.name, affine)
+    return scaled
+
+
+def _millimetres(header: _Header) -> list[float]:
+    """Return millimetres in one unit of each space axis; mm where no unit is named."""
+    text = header.fields.get("space units")
+    if text is None:
+        return [1.0, 1.0, 1.0]
+    units = [unit.strip().lower() for unit in re.findall(r'"([^"]*)"', text)] or text.lower().split()
+    if len(units) != 3 or any(unit and unit not in MILLIMETRES_IN for unit in units):
+        msg = f"{header.name}: its space units are {text}; millimetres were expected."
+        raise FormatError(msg)
+    return [MILLIMETRES_IN.get(unit, 1.0) for unit in units]
+
+
+def _encoding(header: _Header) -> Encoding:
+    named = header.required("encoding").lower()
+    if named not in _ENCODINGS:
+        msg = f"{header.name}: its encoding is '{named}'; raw, gzip, bzip2 or text were expected."
+        raise FormatError(msg)
+    return _ENCODINGS[named]
+
+
+def _dtype(header: _Header, encoding: Encoding) -> np.dtype[np.generic]:
+    named = header.required("type").lower()
+    if named not in _CODE_OF_TYPE:
+        msg = f"{header.name}: its type is '{named}'; a whole or real number type was expected."
+        raise FormatError(msg)
+    dtype = np.dtype(_CODE_OF_TYPE[named])
+    if dtype.itemsize == 1 or encoding == "text":
+        return dtype
+    endian = header.required("endian").lower()
+    if endian not in {"little", "big"}:
+        msg = f"{header.name}: its endian is '{endian}'; little or big was expected."
+        raise FormatError(msg)
+    return dtype.newbyteorder("<" if endian == "little" else ">")
+
+
+def _layers(
+    name: str, sizes: tuple[int, ...], spatial: tuple[int, ...], *, is_segmentation: bool
+) -> tuple[int, bool]:
+    """Return how many values a grid point has, and whether they lie side by side."""
+    others = [axis for axis in range(len(sizes)) if axis not in spatial and sizes[axis] != 1]
+    if not others:
+        return 1, True
+    if not is_segmentation or len(others) > 1:
+        msg = f"{name}: holds more than one value at each voxel (sizes {sizes}); one volume was expected."
+        raise FormatError(
+            msg, hint="Export the one volume that is meant; name a Slicer segmentation .seg.nrrd."
+        )
+    if not 1 <= sizes[others[0]] <= _MOST_LAYERS or (spatial[0] < others[0] < spatial[2]):
+        msg = f"{name}: its layers (sizes {sizes}) are not 1 to {_MOST_LAYERS} on the first or the last axis."
+        raise FormatError(msg)
+    return sizes[others[0]], others[0] < spatial[0]
+
+
+def _data_files(path: Path, header: _Header, sizes: tuple[int, ...]) -> tuple[Path, ...]:
+    """Return the detached data files, in order; none where the data follow the header."""
+    words = header.fields.get("data file", "").split()
+    if not words:
+        return ()
+    if header.listed:
+        names = header.listed
+    elif words[0] == "LIST":
+        names = []
+    elif "%" in words[0] and len(words) in {4, 5} and all(re.fullmatch(r"-?\d{1,9}", w) for w in words[1:]):
+        first, last, step = (int(word) for word in words[1:4])
+        names = numbered_names(header.name, words[0], first, last, step, most=sizes[-1])
+    else:
+        names = [header.fields["data file"]]
+    if not names:
+        msg = f"{header.name}: announces a list of data files and names none."
+        raise FormatError(msg)
+    return tuple(beside(path, name) for name in names)
+
+
+def _segments(header: _Header) -> tuple[Segment, ...]:
+    """Return the segments by their number; files from before Slicer 4.11 have one layer a segment."""
+    found: dict[int, dict[str, str]] = {}
+    for key, value in header.keys.items():
+        match = _SEGMENT_KEY.fullmatch(key)
+        if match:
+            found.setdefault(int(match[1]), {})[match[2]] = value
+    has_layers = any("Layer" in entry for entry in found.values())
+    has_values = any("LabelValue" in entry for entry in found.values())
+    segments = []
+    for order, (number, entry) in enumerate(sorted(found.items())):
+        value = entry.get("LabelValue", "1")
+        layer = entry.get("Layer", "0" if has_layers or has_values else str(order))
+        if not re.fullmatch(r"\d{1,9}", value) or not re.fullmatch(r"\d{1,9}", layer) or int(value) == 0:
+            msg = f"{header.name}: segment {number} has value {value!r} in layer {layer!r}; no whole numbers."
+            raise FormatError(msg)
+        name = entry.get("Name") or entry.get("ID") or f"Segment {number}"
+        segments.append(Segment(name=" ".join(name.split()), value=int(value), layer=int(layer)))
+    return tuple(segments)
+
+
+def _checked(name: str, segments: tuple[Segment, ...], layers: int) -> tuple[Segment, ...]:
+    """Return the segments, each with voxels of its own: a layer that exists, no value named twice in it."""
+    taken = set()
+    for segment in segments:
+        if segment.layer >= layers:
+            msg = f"{name}: a segment is in layer {segment.layer}, but there are {layers} layers (from 0)."
+            raise FormatError(msg)
+        if (segment.layer, segment.value) in taken:
+            msg = f"{name}: two segments have the value {segment.value} in layer {segment.layer}."
+            raise FormatError(msg)
+        taken.add((segment.layer, segment.value))
+    return segments

@@ -1,0 +1,353 @@
+"""Reading NIfTI, NRRD and MetaImage files: masks as runs, images as dense values.
+
+Masks are streamed from the file into a `RunScanner`; no dense volume is ever held.
+
+>>> volume_format(Path("case/Tumour.NII.GZ"))
+'nifti'
+>>> volume_format(Path("case/tumour.seg.nrrd"))
+'seg.nrrd'
+>>> volume_format(Path("case/notes.txt")) is None
+True
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.errors import FormatError
+from volstrat.formats.layout import start_of_voxels
+from volstrat.formats.stream import SourceFile
+from volstrat.geometry.image import Image
+from volstrat.geometry.mask import Mask
+from volstrat.geometry.run_scanner import RunScanner
+from volstrat.geometry.runs import LabelRuns
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from volstrat.formats.layout import VolumeHeader
+    from volstrat.formats.stream import Decoder, Digest
+    from volstrat.geometry.grid import VoxelGrid
+
+_FORMATS = {
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".hdr": "nifti",
+    ".hdr.gz": "nifti",
+    ".seg.nrrd": "seg.nrrd",
+    ".seg.nhdr": "seg.nrrd",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".mha": "metaimage",
+    ".mhd": "metaimage",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskRead:
+    """A mask as read from a file.
+
+    Parameters
+    ----------
+    mask : Mask
+    format : str
+        "nifti", "nrrd", "seg.nrrd" or "metaimage".
+    sha256 : str
+        Of the file's bytes, in hex; for a detached header of its bytes and then of its data
+        files', in their order.
+    findings : tuple of Finding
+    """
+
+    mask: Mask
+    format: str
+    sha256: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageRead:
+    """An image as read from a file; `sha256` as in `MaskRead`.
+
+    Parameters
+    ----------
+    image : Image
+        float32, slope and intercept applied.
+    format : str
+    sha256 : str
+    units : str or None
+        Unit of the values, where the header names one (NRRD's sample units).
+    findings : tuple of Finding
+    """
+
+    image: Image
+    format: str
+    sha256: str
+    units: str | None
+    findings: tuple[Finding, ...] = ()
+
+
+def volume_format(path: Path) -> str | None:
+    """Return the format that a file's name says, in any case, or None for other names.
+
+    Data files of detached headers (.img, .raw, .zraw) are no volumes of their own: None.
+    """
+    name = path.name.lower()
+    for ending in sorted(_FORMATS, key=len, reverse=True):
+        if name.endswith(ending) and name != ending:
+            return _FORMATS[ending]
+    return None
+
+
+def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
+    """Read a mask, streaming: work and memory go with the tumour and not with the volume.
+
+    Parameters
+    ----------
+    path : Path
+    threshold : float or None
+        If given, voxels with a value >= threshold get label 1.
+
+    Returns
+    -------
+    MaskRead
+        Label maps keep their values as labels. Segments of a `.seg.nrrd` keep their label value
+        where all of them differ, else they are numbered from 1 in the order of the file.
+
+    Raises
+    ------
+    InputFileError
+        If the file or a data file it names is missing, empty, a directory or unreadable.
+    FormatError
+        If it is not in a form that volstrat takes.
+    CorruptDataError
+        If it is truncated, damaged, or of another size than its header says.
+    GeometryError
+        If its grid is sheared, singular, without orientation, or contradicts itself.
+    MaskValueError
+        If a value is no label: NaN, negative or not integral.
+    """
+    digest = hashlib.sha256()
+    with _opened(path, digest) as (header, attached):
+        if header.is_segmentation and threshold is not None:
+            msg = f"{path.name}: holds named segments, to which a threshold does not apply."
+            raise FormatError(msg, hint="Leave out `threshold`; choose with `segments = [...]`.")
+        scanners = [
+            RunScanner(
+                header.dtype,
+                slope=header.slope,
+                intercept=header.intercept,
+                threshold=threshold,
+                where=path.name,
+            )
+            for _ in range(header.layers)
+        ]
+        _feed(scanners, header, _pieces(header, attached, digest))
+    mask, findings = _mask(header, [scanner.finish() for scanner in scanners])
+    return MaskRead(
+        mask=mask,
+        format=_format_of(path, header),
+        sha256=digest.hexdigest(),
+        findings=header.findings + findings,
+    )
+
+
+def read_image(path: Path) -> ImageRead:
+    """Read an image as dense float32 values, slope and intercept applied.
+
+    Raises
+    ------
+    InputFileError, FormatError, CorruptDataError, GeometryError
+        As `read_mask`.
+    """
+    digest = hashlib.sha256()
+    with _opened(path, digest) as (header, attached):
+        if header.layers != 1:
+            msg = f"{path.name}: holds {header.layers} values at each voxel; an image has one."
+            raise FormatError(msg)
+        values = _filled(header, _pieces(header, attached, digest))
+    return ImageRead(
+        image=Image(grid=header.grid, values=values.reshape(header.grid.shape, order="F")),
+        format=_format_of(path, header),
+        sha256=digest.hexdigest(),
+        units=header.units,
+        findings=header.findings,
+    )
+
+
+def read_grid(path: Path) -> VoxelGrid:
+    """Read the header only and return its grid in LPS mm.
+
+    Raises
+    ------
+    InputFileError, FormatError, CorruptDataError, GeometryError
+        As `read_mask`, for what a header can show.
+    """
+    with _opened(path, None) as (header, _):
+        return header.grid
+
+
+def data_files(path: Path) -> tuple[Path, ...]:
+    """Read the header only and return the files that hold its voxels; none where they follow it.
+
+    Raises
+    ------
+    InputFileError, FormatError, CorruptDataError, GeometryError
+        As `read_mask`, for what a header can show.
+    """
+    with _opened(path, None) as (header, _):
+        return header.data_files
+
+
+def _format_of(path: Path, header: VolumeHeader) -> str:
+    return "seg.nrrd" if header.is_segmentation else str(volume_format(path))
+
+
+@contextmanager
+def _opened(path: Path, digest: Digest | None) -> Iterator[tuple[VolumeHeader, Decoder | None]]:
+    """Open a volume and read its header; the decoder, if any, stands where the voxels begin."""
+    named = volume_format(path)
+    if named is None:
+        msg = f"{path.name}: is not a volume by its name; {', '.join(_FORMATS)} were expected."
+        raise FormatError(
+            msg, hint="Name the header file (.hdr, .nhdr, .mhd) where header and data are apart."
+        )
+    with SourceFile(path, digest) as source:
+        yield _read_header(named, path, source)
+
+
+def _read_header(named: str, path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder | None]:
+    """Read a header by the module of its format, which is loaded when a file asks for it."""
+    if named == "nifti":
+        from volstrat.formats.nifti import read_header
+    elif named == "metaimage":
+        from volstrat.formats.metaimage import read_header
+    else:
+        from volstrat.formats.nrrd import read_header
+    return read_header(path, source)
+
+
+def _pieces(header: VolumeHeader, attached: Decoder | None, digest: Digest) -> Iterator[bytes]:
+    """Yield the voxel bytes in pieces, from behind the header or from the data files in order."""
+    if attached is not None:
+        yield from attached.pieces(header.voxel_bytes)
+        return
+    for path in header.data_files:
+        with SourceFile(path, digest, named_by=header.name) as source:
+            yield from start_of_voxels(source, header).pieces(header.voxel_bytes_per_file)
+
+
+def _feed(scanners: list[RunScanner], header: VolumeHeader, pieces: Iterable[bytes]) -> None:
+    """Give every layer's bytes to its own scanner."""
+    if header.layers == 1:
+        for piece in pieces:
+            scanners[0].feed(piece)
+    elif header.layers_fastest:
+        _feed_interleaved(scanners, header.dtype.itemsize, pieces)
+    else:
+        _feed_one_after_another(scanners, header.grid.size * header.dtype.itemsize, pieces)
+
+
+def _feed_interleaved(scanners: list[RunScanner], itemsize: int, pieces: Iterable[bytes]) -> None:
+    layers = len(scanners)
+    step = layers * itemsize
+    carry = b""
+    for piece in pieces:
+        data = carry + piece if carry else piece
+        points, rest = divmod(len(data), step)
+        carry = data[len(data) - rest :]
+        values = np.frombuffer(data, dtype=f"u{itemsize}", count=points * layers).reshape(points, layers)
+        if not values.any():
+            nothing = bytes(points * itemsize)
+            for scanner in scanners:
+                scanner.feed(nothing)
+            continue
+        for layer, scanner in enumerate(scanners):
+            scanner.feed(values[:, layer].tobytes())
+
+
+def _feed_one_after_another(scanners: list[RunScanner], layer_bytes: int, pieces: Iterable[bytes]) -> None:
+    done = 0
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            layer, within = divmod(done, layer_bytes)
+            part = view[: layer_bytes - within]
+            scanners[layer].feed(part)
+            done += len(part)
+            view = view[len(part) :]
+
+
+def _mask(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Finding, ...]]:
+    """Return the mask; values of segments become their numbers, each (layer, value) its own."""
+    if not header.is_segmentation:
+        return Mask(grid=header.grid, runs=layers[0]), ()
+    numbers, names = _numbered(header)
+    parts = []
+    unnamed: list[str] = []
+    for layer, runs in enumerate(layers):
+        values, inverse = np.unique(runs.labels, return_inverse=True)
+        for value in (int(v) for v in values):
+            if (layer, value) not in numbers:
+                taken = set(numbers.values())
+                numbers[layer, value] = value if value not in taken else max(taken) + 1
+                unnamed.append(f"{value} ({runs.of(value).count} voxels)")
+        labels = np.array([numbers[layer, int(value)] for value in values], dtype=np.int64)[inverse]
+        parts.append((runs.starts, runs.stops, labels))
+    starts, stops, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((labels, starts))
+    mask = Mask(grid=header.grid, runs=LabelRuns(starts[order], stops[order], labels[order]), names=names)
+    if not unnamed:
+        return mask, ()
+    finding = Finding(
+        code="segment_unnamed",
+        severity="warning",
+        message=f"{header.name}: no segment has the value {', '.join(unnamed)}; kept without a name.",
+        where=header.name,
+    )
+    return mask, (finding,)
+
+
+def _numbered(header: VolumeHeader) -> tuple[dict[tuple[int, int], int], dict[int, str]]:
+    """Return the number of each (layer, value) that a segment names, and the names by number."""
+    values = [segment.value for segment in header.segments]
+    apart = len(set(values)) == len(values)
+    numbers, names = {}, {}
+    for order, segment in enumerate(header.segments, start=1):
+        number = segment.value if apart else order
+        numbers[segment.layer, segment.value] = number
+        names[number] = segment.name
+    return numbers, names
+
+
+def _filled(header: VolumeHeader, pieces: Iterator[bytes]) -> NDArray[np.float32]:
+    """Return all values, (n,), decoded piece by piece."""
+    first = next(pieces)  # fails before anything is allocated where the file is too short
+    try:
+        values = np.empty(header.grid.size, dtype=np.float32)
+    except (MemoryError, ValueError) as error:
+        msg = f"{header.name}: an image of shape {header.grid.shape} does not fit in memory."
+        raise FormatError(msg) from error
+    done = 0
+    carry = b""
+    scaled = header.slope != 1 or header.intercept != 0
+    for piece in chain((first,), pieces):
+        data = carry + piece if carry else piece
+        count = len(data) // header.dtype.itemsize
+        carry = data[count * header.dtype.itemsize :]
+        stored = np.frombuffer(data, dtype=header.dtype, count=count)
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and so it reads
+            if scaled:
+                stored = stored.astype(np.float64) * header.slope + header.intercept
+            values[done : done + count] = stored
+        done += count
+    return values

@@ -1,0 +1,1 @@
+"""Where voxels lie and what they enclose: grids, runs, masks, components, contours, surfaces, diameters."""

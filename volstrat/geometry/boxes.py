@@ -1,0 +1,239 @@
+"""Cuts the connected pieces of tumour into small dense boxes, as many as the surface needs.
+
+A piece of usual size has one box round it; pieces of about one size share an array, so that a
+thousand specks cost little more than one lesion. A large piece, or one that reaches far, is cut
+into tiles, each with the halo that smoothing needs, and only tiles that a surface runs through are
+made. So time and memory go with the surface and not with the box round the piece.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.geometry.components import connected_components
+from volstrat.geometry.runs import expand, split_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.runs import LabelRuns
+
+    Int64s = NDArray[np.int64]
+    Int32s = NDArray[np.int32]
+    Bools = NDArray[np.bool_]
+
+_VOXELS_AT_ONCE = 150_000
+_LARGEST_BOX = 250_000
+"""Voxels; a larger box is cut into tiles."""
+_TILE = 24
+"""Edge of a tile in voxels, without its halo."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PieceRows:
+    """Tumour as runs of one row and one part each, piece by piece.
+
+    Parameters
+    ----------
+    first : array of int64, (3, n)
+        Index of each run's first voxel.
+    length : array of int64, (n,)
+    group : array of int32, (n,)
+        One number for each part of each piece.
+    edge : array of int64, (pieces + 1,)
+        The runs of a piece lie between two edges, by rising index.
+    group_piece, group_part : array of int64, (groups,)
+        Piece, and position of the label among the labels, that a group stands for.
+    """
+
+    first: Int64s
+    length: Int64s
+    group: Int32s
+    edge: Int64s
+    group_piece: Int64s
+    group_part: Int64s
+
+    @classmethod
+    def of(cls, grid: VoxelGrid, parts: LabelRuns) -> PieceRows:
+        """Return the rows of parts that do not overlap; pieces are 26-connected, whatever the part."""
+        pieces = connected_components(parts.union(), grid, connectivity=26)
+        starts, stops, labels = split_rows(parts.starts, parts.stops, grid.shape[0], parts.labels)
+        piece = pieces.component[np.searchsorted(pieces.starts, starts, side="right") - 1]
+        values = np.array(parts.values)
+        kind = piece * values.size + np.searchsorted(values, labels)
+        order = np.argsort(kind // values.size, kind="stable")
+        kinds, group = np.unique(kind, return_inverse=True)
+        edge = np.searchsorted(piece[order], np.arange(pieces.count + 1))
+        return cls(
+            np.ascontiguousarray(grid.unravel(starts[order]).T),
+            (stops - starts)[order],
+            group[order].astype(np.int32),
+            edge,
+            *np.divmod(kinds, values.size),
+        )
+
+    def bounds(self) -> tuple[Int64s, Int64s]:
+        """First and last index of each piece, (3, pieces)."""
+        last = self.first.copy()
+        last[0] += self.length - 1
+        opens = self.edge[:-1]
+        return np.minimum.reduceat(self.first, opens, axis=1), np.maximum.reduceat(last, opens, axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """Dense boxes of one size.
+
+    Each is a core, whose faces are asked for, a voxel of margin, and beyond that a halo, which only
+    smoothing looks at.
+
+    Parameters
+    ----------
+    owner : array of int32, (n, nk, nj, ni)
+        Group of each voxel plus 1, 0 for background and for other pieces.
+    low : array of int64, (3, n)
+        Index in the grid of the first voxel of each box without its halo.
+    halo : tuple of int
+        Voxels of halo at either end, along i, j, k; without any, the margin is empty.
+    """
+
+    owner: Int32s
+    low: Int64s
+    halo: tuple[int, int, int]
+
+    def without_halo(self) -> Int32s:
+        """Cores with their margin."""
+        _, nk, nj, ni = self.owner.shape
+        hi, hj, hk = self.halo
+        return self.owner[:, hk : nk - hk, hj : nj - hj, hi : ni - hi]
+
+    def core_of(self, filled: Bools) -> Bools:
+        """Return the same voxels without those in the margin."""
+        if not any(self.halo):
+            return filled
+        core = np.zeros_like(filled)
+        core[:, 1:-1, 1:-1, 1:-1] = filled[:, 1:-1, 1:-1, 1:-1]
+        return core
+
+
+def boxes_of(rows: PieceRows, reach: tuple[int, int, int]) -> Iterator[Boxes]:
+    """Cut all pieces into boxes.
+
+    Parameters
+    ----------
+    rows : PieceRows
+    reach : tuple of int
+        How many voxels smoothing looks ahead along i, j, k.
+    """
+    low, high = rows.bounds()
+    size = high - low + 3
+    step = 2 ** np.maximum(np.ceil(np.log2(size)).astype(np.int64) - 4, 0)
+    size = -(-size // step) * step  # at most an eighth larger, so that many share a size
+    large = size.prod(axis=0) > _LARGEST_BOX
+    yield from _whole_pieces(rows, np.flatnonzero(~large), low - 1, size)
+    for piece in np.flatnonzero(large).tolist():
+        yield from _tiles(rows, piece, reach)
+
+
+def _whole_pieces(rows: PieceRows, pieces: Int64s, low: Int64s, size: Int64s) -> Iterator[Boxes]:
+    """One box a piece; boxes of one size together."""
+    order = pieces[np.lexsort(size[:, pieces])]
+    sizes = size[:, order]
+    opens = np.flatnonzero(np.concatenate(([True], (sizes[:, 1:] != sizes[:, :-1]).any(axis=0))))
+    for first, past in zip(opens.tolist(), [*opens[1:].tolist(), order.size], strict=True):
+        ni, nj, nk = (int(n) for n in sizes[:, first]) if order.size else (1, 1, 1)
+        at_once = max(1, _VOXELS_AT_ONCE // (ni * nj * nk))
+        for begin in range(first, past, at_once):
+            members = order[begin : min(begin + at_once, past)]
+            ours = expand(rows.edge[members], rows.edge[members + 1])
+            slot = np.repeat(np.arange(members.size), rows.edge[members + 1] - rows.edge[members])
+            i, j, k = rows.first[:, ours] - low[:, members[slot]]
+            owner = np.zeros((members.size, nk, nj, ni), dtype=np.int32)
+            start = i + ni * (j + nj * (k + nk * slot))
+            _fill(owner, start, rows.length[ours], rows.group[ours])
+            yield Boxes(owner, low[:, members], (0, 0, 0))
+
+
+def _fill(owner: Int32s, start: Int64s, length: Int64s, group: Int32s) -> None:
+    owner.reshape(-1)[expand(start, start + length)] = np.repeat(group + 1, length)
+
+
+def _tiles(rows: PieceRows, piece: int, reach: tuple[int, int, int]) -> Iterator[Boxes]:
+    """Cut one piece into tiles, and keep those that a surface may run through.
+
+    A column of tiles along i at a time is made dense.
+    """
+    ours = slice(int(rows.edge[piece]), int(rows.edge[piece + 1]))
+    first, length, group = rows.first[:, ours], rows.length[ours], rows.group[ours]
+    edge = np.array([max(_TILE, 2 * n) for n in reach])
+    around = np.array(reach) + 1
+    lowest = first.min(axis=1)
+    tile_j, tile_k = (first[1:] - lowest[1:, None]) // edge[1:, None]
+    tiles_j = int(tile_j.max()) + 1
+    for tile in np.unique(tile_j + tiles_j * tile_k).tolist():
+        k, j = divmod(tile, tiles_j)
+        begin = lowest[1:] + np.array([j, k]) * edge[1:]
+        from_k = np.searchsorted(first[2], begin[1] - around[2])
+        past_k = np.searchsorted(first[2], begin[1] + edge[2] + around[2])
+        near = first[1, from_k:past_k] - begin[0]
+        chosen = from_k + np.flatnonzero((near >= -around[1]) & (near < edge[1] + around[1]))
+        column = _Column(first[:, chosen], length[chosen], group[chosen], begin, edge, around)
+        yield from column.tiles()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """The rows of one piece in and round one column of tiles along i.
+
+    ``begin`` (2,): first j and k of the column, without halo; ``edge``, ``around`` (3,): size of a
+    tile, and of its margin and halo.
+    """
+
+    first: Int64s
+    length: Int64s
+    group: Int32s
+    begin: Int64s
+    edge: Int64s
+    around: Int64s
+
+    def tiles(self) -> Iterator[Boxes]:
+        """Tiles of the column that a surface may run through."""
+        inside = (self.first[1:] >= self.begin[:, None]) & (
+            self.first[1:] < (self.begin + self.edge[1:])[:, None]
+        )
+        core = inside.all(axis=0)
+        begin_i = int(self.first[0, core].min())
+        past_i = int((self.first[0] + self.length)[core].max())
+        count = -(-(past_i - begin_i) // int(self.edge[0]))
+        low = np.array([begin_i, *self.begin]) - self.around
+        size = np.array([count * self.edge[0], *self.edge[1:]]) + 2 * self.around
+        windows = np.lib.stride_tricks.sliding_window_view(
+            self._dense(low, size), int(self.edge[0] + 2 * self.around[0]), axis=2
+        )[:, :, :: int(self.edge[0])].transpose(2, 0, 1, 3)
+        ai, aj, ak = self.around.tolist()
+        cores = windows[:, ak:-ak, aj:-aj, ai:-ai]
+        with_margin = windows[:, ak - 1 : 1 - ak or None, aj - 1 : 1 - aj or None, ai - 1 : 1 - ai or None]
+        kept = np.flatnonzero(cores.any(axis=(1, 2, 3)) & ~with_margin.all(axis=(1, 2, 3)))
+        at_once = max(1, _VOXELS_AT_ONCE // windows[0].size)
+        for n in range(0, kept.size, at_once):
+            chosen = kept[n : n + at_once]
+            place = np.repeat((low + self.around - 1)[:, None], chosen.size, axis=1)
+            place[0] += chosen * self.edge[0]
+            yield Boxes(windows[chosen], place, (ai - 1, aj - 1, ak - 1))
+
+    def _dense(self, low: Int64s, size: Int64s) -> Int32s:
+        """Return the column with all halos, (nk, nj, ni)."""
+        ni, nj, nk = size.tolist()
+        i, j, k = self.first - low[:, None]
+        start, stop = np.maximum(i, 0), np.minimum(i + self.length, ni)
+        some = start < stop
+        base = ni * (j + nj * k)
+        owner = np.zeros((nk, nj, ni), dtype=np.int32)
+        _fill(owner, (base + start)[some], (stop - start)[some], self.group[some])
+        return owner

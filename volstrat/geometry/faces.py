@@ -1,0 +1,175 @@
+"""Voxel faces between tumour and background, and the normal of the surface at each.
+
+The normal is the gradient of the mask smoothed with a Gaussian that is the same in all directions in
+millimetres and as wide as the voxel is long, so that neither staircases nor thick slices turn it.
+Each connected piece is smoothed by itself (`core.boxes` cuts it into boxes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.geometry.boxes import Boxes, PieceRows, boxes_of
+from volstrat.geometry.smoothing import gaussian_kernel, smoothed_gradient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.runs import LabelRuns
+    from volstrat.geometry.smoothing import Kernel
+
+    Int64s = NDArray[np.int64]
+    Int32s = NDArray[np.int32]
+    Float64s = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+_SMOOTHING = 0.9
+"""Standard deviation of the Gaussian in units of the largest voxel edge (docs/method.md compares)."""
+_NO_SLOPE = 1e-9
+"""Of the smoothed mask, 1/mm: below this it is what rounding leaves of slopes that cancel."""
+_ORDERS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
+"""For faces across each axis: the axes by which they are sorted, fastest first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """Faces across one axis, line of voxels by line of voxels: low end, high end, low end, ...
+
+    A voxel at the edge of the grid has background beyond. Kept small: a noisy mask has millions.
+
+    Parameters
+    ----------
+    axis : int
+    shape : tuple of int
+        Of the grid, in the order of ``_ORDERS``.
+    place : array of int64, (n,)
+        Linear index of the tumour voxel behind each face, in that order.
+    group : array of int32, (n,)
+        Which of the surface's groups the voxel belongs to.
+    normal : array of float64, (3, n)
+        Outward unit normal along i, j, k; (0, 0, 0) where the smoothed mask has no slope.
+    """
+
+    axis: int
+    shape: tuple[int, int, int]
+    place: Int64s
+    group: Int32s
+    normal: Float64s
+
+    def stretch(self, first: int, past: int) -> Faces:
+        """Return the faces from one number up to another."""
+        chosen = slice(max(first, 0), past)
+        return Faces(self.axis, self.shape, self.place[chosen], self.group[chosen], self.normal[:, chosen])
+
+    def centres(self) -> Float64s:
+        """Voxel indices of the faces' centres, (3, n); the faces start with a low end."""
+        index = np.empty((3, self.place.size))
+        rest, index[self.axis] = np.divmod(self.place, self.shape[0])
+        _, second, third = _ORDERS[self.axis]
+        index[third], index[second] = np.divmod(rest, self.shape[1])
+        index[self.axis, ::2] -= 0.5
+        index[self.axis, 1::2] += 0.5
+        return index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurfaceFaces:
+    """All faces between tumour of any part and background.
+
+    Parameters
+    ----------
+    across : tuple of Faces
+        Across i, j and k.
+    piece, part : array of int64, (groups,)
+        Of each group: the 26-connected piece of all tumour, and the position of its label among the labels.
+    """
+
+    across: tuple[Faces, Faces, Faces]
+    piece: Int64s
+    part: Int64s
+
+
+def surface_faces(grid: VoxelGrid, parts: LabelRuns) -> SurfaceFaces:
+    """Find all faces between tumour of any part and background, with their normals.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+    parts : LabelRuns
+        Not overlapping and not empty.
+    """
+    sigma = _SMOOTHING * max(grid.spacing_mm)
+    a, b, c = (gaussian_kernel(step, sigma) for step in grid.spacing_mm)
+    rows = PieceRows.of(grid, parts)
+    reach = (a[0].size // 2, b[0].size // 2, c[0].size // 2)
+    found: tuple[list[_Found], ...] = ([], [], [])
+    for boxes in boxes_of(rows, reach):
+        for axis, faces in enumerate(_faces_in(boxes, (a, b, c), grid.shape)):
+            found[axis].append(faces)
+    i, j, k = (_sorted_faces(axis, grid.shape, faces) for axis, faces in enumerate(found))
+    return SurfaceFaces((i, j, k), rows.group_piece, rows.group_part)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """Unsorted faces of some boxes across one axis; ``key`` is twice the place, plus 1 for a high end."""
+
+    key: Int64s
+    group: Int32s
+    normal: Float64s
+
+
+def _sorted_faces(axis: int, shape: tuple[int, int, int], found: list[_Found]) -> Faces:
+    """Join what was found, emptying the list on the way: a column in two copies at most."""
+    a, b, c = _ORDERS[axis]
+    key = np.concatenate([f.key for f in found])
+    order = np.argsort(key)
+    group = np.concatenate([f.group for f in found])[order]
+    columns = [f.normal for f in found]
+    found.clear()
+    normal = np.empty((3, key.size))
+    for n in range(3):
+        normal[n] = np.concatenate([column[n] for column in columns])[order]
+    return Faces(axis, (shape[a], shape[b], shape[c]), key[order] >> 1, group, normal)
+
+
+def _faces_in(
+    boxes: Boxes, kernels: tuple[Kernel, Kernel, Kernel], shape: tuple[int, int, int]
+) -> Iterator[_Found]:
+    """Faces of the voxels inside some boxes, across i, j and k."""
+    gradient = smoothed_gradient((boxes.owner > 0).astype(np.float64), kernels, boxes.halo)
+    slopes = [g.reshape(-1) for g in gradient]
+    owner = np.ascontiguousarray(boxes.without_halo())
+    filled = owner > 0
+    size = filled.shape[:0:-1]
+    steps = (1, size[0], size[0] * size[1])
+    core = boxes.core_of(filled).reshape(-1)
+    filled, owner = filled.reshape(-1), owner.reshape(-1)
+    volume = steps[2] * size[2]
+    for axis, step in enumerate(steps):
+        low, high = _exposed(core, filled, step)
+        place = np.concatenate((low, high))
+        beyond = np.concatenate((low - step, high + step))
+        normal = np.stack([-(slope[place] + slope[beyond]) for slope in slopes])
+        length = np.sqrt((normal**2).sum(axis=0))
+        normal *= np.where(length > _NO_SLOPE, 1 / np.maximum(length, _NO_SLOPE), 0.0)
+        box, inside = np.divmod(place, volume)
+        row, i = np.divmod(inside, size[0])
+        k, j = np.divmod(row, size[1])
+        index = (i + boxes.low[0, box], j + boxes.low[1, box], k + boxes.low[2, box])
+        a, b, c = _ORDERS[axis]
+        key = 2 * (index[a] + shape[a] * (index[b] + shape[b] * index[c]))
+        key[low.size :] += 1
+        yield _Found(key, owner[place] - 1, normal)
+
+
+def _exposed(core: Bools, filled: Bools, step: int) -> tuple[Int64s, Int64s]:
+    """Places of the voxels with background before and behind them; boxes have a margin."""
+    low = np.flatnonzero(core[step:] & ~filled[:-step]) + step
+    return low, np.flatnonzero(core[:-step] & ~filled[step:])

@@ -1,0 +1,36 @@
+"""A dense image on a grid: CT or PET values, held only where a command needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from volstrat.geometry.grid import VoxelGrid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Image:
+    """Dense values on a grid.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+    values : array of float32 or int16, shape ``grid.shape``
+        Indexed ``[i, j, k]``, Fortran order; locked. Unit as its producer states (HU, SUVbw, Bq/ml).
+    """
+
+    grid: VoxelGrid
+    values: NDArray[np.generic]
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.grid.shape:
+            msg = f"Values of shape {self.values.shape} do not fit a grid of shape {self.grid.shape}."
+            raise ValueError(msg)
+        values = np.asfortranarray(self.values)
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)

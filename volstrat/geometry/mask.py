@@ -1,0 +1,62 @@
+"""A mask: labelled runs on a grid, and what the labels stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from volstrat.errors import GridMismatchError
+from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.runs import LabelRuns, VoxelRuns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mask:
+    """Labelled voxels on a grid.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+    runs : LabelRuns
+        Labels from 1; where labels overlap a voxel appears in several runs.
+    names : mapping of int to str
+        Label or segment names the file gives, by label; a label may be named and hold no voxel.
+    """
+
+    grid: VoxelGrid
+    runs: LabelRuns
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.runs.starts.size and int(self.runs.stops.max()) > self.grid.size:
+            msg = f"A mask has voxels beyond its grid of shape {self.grid.shape}."
+            raise ValueError(msg)
+        object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Labels that are named or occur, rising."""
+        return tuple(sorted({*self.names, *self.runs.values}))
+
+    def voxels(self) -> VoxelRuns:
+        """Return the voxels of any label."""
+        return self.runs.union()
+
+    def on_grid(self, grid: VoxelGrid, *, tolerance_mm: float) -> Mask:
+        """Return the mask on another grid of the same lattice; nothing is resampled.
+
+        Raises
+        ------
+        GridMismatchError
+            If the voxels do not fall on the other lattice within ``tolerance_mm``.
+        """
+        placement = self.grid.placement_on(grid, tolerance_mm=tolerance_mm)
+        if placement is None:
+            msg = "The two masks do not share a lattice."
+            raise GridMismatchError(msg)
+        runs = self.runs.reindexed(placement, shape=self.grid.shape, onto=grid.shape)
+        return Mask(grid=grid, runs=runs, names=self.names)

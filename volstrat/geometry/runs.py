@@ -1,0 +1,383 @@
+"""Voxel sets as sorted runs: the form in which every mask is held.
+
+A run is a stretch ``[start, stop)`` of linear voxel indices (``i`` fastest). Tumour fills about one
+voxel in a thousand of a whole-body CT, so counts and set algebra on runs cost next to nothing, and
+no step needs a dense volume. Runs may pass from one row into the next; `split_rows` cuts them at
+row ends where geometry matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from volstrat.geometry.grid import Placement
+
+    Int64s = NDArray[np.int64]
+    Bools = NDArray[np.bool_]
+
+
+def _locked(values: ArrayLike) -> Int64s:
+    array = np.array(values, dtype=np.int64).reshape(-1)
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoxelRuns:
+    """A set of voxels: sorted, disjoint runs that do not touch.
+
+    Parameters
+    ----------
+    starts, stops : array of int64, (n,)
+        ``starts[r] < stops[r] < starts[r + 1]``.
+
+    Raises
+    ------
+    ValueError
+        If the runs are empty, unsorted, overlap or touch.
+    """
+
+    starts: Int64s
+    stops: Int64s
+
+    def __post_init__(self) -> None:
+        starts, stops = _locked(self.starts), _locked(self.stops)
+        if starts.size != stops.size or (starts >= stops).any() or (stops[:-1] >= starts[1:]).any():
+            msg = "Runs must be non-empty, sorted and apart."
+            raise ValueError(msg)
+        object.__setattr__(self, "starts", starts)
+        object.__setattr__(self, "stops", stops)
+
+    @classmethod
+    def empty(cls) -> VoxelRuns:
+        """Return the set without voxels."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+    @classmethod
+    def from_intervals(cls, starts: ArrayLike, stops: ArrayLike) -> VoxelRuns:
+        """Return the union of any intervals: unsorted, overlapping, touching or empty ones."""
+        first, last = _locked(starts), _locked(stops)
+        keep = first < last
+        order = np.argsort(first[keep], kind="stable")
+        first, last = first[keep][order], last[keep][order]
+        if first.size == 0:
+            return cls.empty()
+        reach = np.maximum.accumulate(last)
+        opens = np.concatenate(([True], first[1:] > reach[:-1]))
+        closes = np.concatenate((opens[1:], [True]))
+        return cls(first[opens], reach[closes])
+
+    @classmethod
+    def from_indices(cls, linear: ArrayLike) -> VoxelRuns:
+        """Return the set of these linear indices, in any order, with repeats or without."""
+        index = sorted_unique(np.asarray(linear, dtype=np.int64))
+        return cls.from_intervals(index, index + 1)
+
+    @classmethod
+    def from_dense(cls, dense: NDArray[np.generic]) -> VoxelRuns:
+        """Return the non-zero voxels of a dense array indexed ``[i, j, k]``."""
+        flat = dense.ravel(order="F") != 0
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], flat, [False])).view(np.int8)))
+        return cls(edges[::2], edges[1::2])
+
+    @property
+    def count(self) -> int:
+        """How many voxels the set holds."""
+        return int((self.stops - self.starts).sum())
+
+    def __bool__(self) -> bool:
+        return self.starts.size > 0
+
+    def same_as(self, other: VoxelRuns) -> bool:
+        """Tell whether both hold the same voxels (the form is canonical)."""
+        return np.array_equal(self.starts, other.starts) and np.array_equal(self.stops, other.stops)
+
+    def indices(self) -> Int64s:
+        """Every linear index of the set, rising."""
+        return expand(self.starts, self.stops)
+
+    def _combine(self, other: VoxelRuns, keep: Callable[[Bools, Bools], Bools]) -> VoxelRuns:
+        points = sorted_unique(np.concatenate((self.starts, self.stops, other.starts, other.stops)))
+        if points.size == 0:
+            return VoxelRuns.empty()
+        kept = keep(self._covers(points[:-1]), other._covers(points[:-1]))
+        edge = np.diff(np.concatenate(([False], kept, [False])).view(np.int8))
+        return VoxelRuns(points[edge == 1], points[edge == -1])
+
+    def _covers(self, points: Int64s) -> Bools:
+        run = np.searchsorted(self.stops, points, side="right")
+        inside = run < self.starts.size
+        inside[inside] = self.starts[run[inside]] <= points[inside]
+        return inside
+
+    def union(self, other: VoxelRuns) -> VoxelRuns:
+        """Voxels of either set."""
+        return VoxelRuns.from_intervals(
+            np.concatenate((self.starts, other.starts)), np.concatenate((self.stops, other.stops))
+        )
+
+    def intersection(self, other: VoxelRuns) -> VoxelRuns:
+        """Voxels of both sets."""
+        return self._combine(other, np.logical_and)
+
+    def difference(self, other: VoxelRuns) -> VoxelRuns:
+        """Voxels of this set that the other does not hold."""
+        return self._combine(other, np.greater)
+
+    def contains(self, linear: ArrayLike) -> Bools:
+        """Tell for each linear index whether the set holds it."""
+        return self._covers(np.asarray(linear, dtype=np.int64))
+
+    def counts_in(self, starts: Int64s, stops: Int64s) -> Int64s:
+        """Count the voxels of the set inside each interval ``[start, stop)``."""
+        return self._count_below(stops) - self._count_below(starts)
+
+    def _count_below(self, points: Int64s) -> Int64s:
+        before = np.concatenate(([0], np.cumsum(self.stops - self.starts)))
+        run = np.searchsorted(self.starts, points, side="left")
+        # Whole runs that start below the point, less what the last of them reaches past it.
+        if not self:
+            return np.zeros(points.size, dtype=np.int64)
+        past = np.where(run > 0, np.maximum(self.stops[np.maximum(run, 1) - 1] - points, 0), 0)
+        counted: Int64s = before[run] - past
+        return counted
+
+    def reindexed(
+        self, placement: Placement, *, shape: tuple[int, int, int], onto: tuple[int, int, int]
+    ) -> VoxelRuns:
+        """Return the set as indices of another grid of the same lattice; voxels beyond it are dropped.
+
+        Parameters
+        ----------
+        placement : Placement
+            From `VoxelGrid.placement_on`.
+        shape, onto : tuple of int
+            Shape of this set's grid and of the other.
+        """
+        labels = LabelRuns(self.starts, self.stops, np.ones(self.starts.size, np.int64))
+        return labels.reindexed(placement, shape=shape, onto=onto).union()
+
+    def to_crop(
+        self, *, shape: tuple[int, int, int], low: tuple[int, int, int], high: tuple[int, int, int]
+    ) -> NDArray[np.bool_]:
+        """Return the voxels of the box ``[low, high)`` as a dense array indexed ``[i, j, k]``.
+
+        The box may reach beyond the grid; there it is empty.
+        """
+        size = tuple(h - n for n, h in zip(low, high, strict=True))
+        crop = np.zeros(size, dtype=bool, order="F")
+        starts, stops = split_rows(self.starts, self.stops, shape[0])[:2]
+        row, first = np.divmod(starts, shape[0])
+        last = stops - row * shape[0]
+        k, j = np.divmod(row, shape[1])
+        first, last = np.maximum(first, low[0]), np.minimum(last, high[0])
+        keep = (first < last) & (j >= low[1]) & (j < high[1]) & (k >= low[2]) & (k < high[2])
+        base = -low[0] + size[0] * ((j - low[1]) + size[1] * (k - low[2]))
+        crop.reshape(-1, order="F")[expand((first + base)[keep], (last + base)[keep])] = True
+        return crop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelRuns:
+    """Runs that carry a label; runs of different labels may overlap, those of one label do not.
+
+    Parameters
+    ----------
+    starts, stops, labels : array of int64, (n,)
+        Sorted by start, then label; labels are positive.
+    """
+
+    starts: Int64s
+    stops: Int64s
+    labels: Int64s
+
+    def __post_init__(self) -> None:
+        starts, stops, labels = _locked(self.starts), _locked(self.stops), _locked(self.labels)
+        if not starts.size == stops.size == labels.size or (starts >= stops).any() or (labels < 1).any():
+            msg = "Label runs need as many starts as stops and labels, none empty, labels from 1."
+            raise ValueError(msg)
+        if (np.diff(starts) < 0).any():
+            msg = "Label runs must be sorted by start."
+            raise ValueError(msg)
+        object.__setattr__(self, "starts", starts)
+        object.__setattr__(self, "stops", stops)
+        object.__setattr__(self, "labels", labels)
+
+    @classmethod
+    def empty(cls) -> LabelRuns:
+        """Return no runs."""
+        none = np.empty(0, np.int64)
+        return cls(none, none, none)
+
+    @classmethod
+    def from_sets(cls, sets: Iterable[tuple[int, VoxelRuns]]) -> LabelRuns:
+        """Return one labelled form of several voxel sets, each label once."""
+        parts = [(runs.starts, runs.stops, np.full(runs.starts.size, label)) for label, runs in sets]
+        if not parts:
+            return cls.empty()
+        starts, stops, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((labels, starts))
+        return cls(starts[order], stops[order], labels[order])
+
+    @classmethod
+    def from_dense(cls, dense: NDArray[np.integer]) -> LabelRuns:
+        """Return the positive labels of a dense array indexed ``[i, j, k]``."""
+        flat = dense.ravel(order="F")
+        return cls(*_label_segments(flat.astype(np.int64), np.arange(flat.size)))
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The labels that occur, rising."""
+        return tuple(sorted_unique(self.labels).tolist())
+
+    @property
+    def overlapping(self) -> bool:
+        """True where a voxel carries more than one label."""
+        return bool((self.starts[1:] < np.maximum.accumulate(self.stops)[:-1]).any())
+
+    def union(self) -> VoxelRuns:
+        """Voxels of any label."""
+        return VoxelRuns.from_intervals(self.starts, self.stops)
+
+    def of(self, label: int) -> VoxelRuns:
+        """Voxels of one label."""
+        mine = self.labels == label
+        return VoxelRuns.from_intervals(self.starts[mine], self.stops[mine])
+
+    def reindexed(
+        self, placement: Placement, *, shape: tuple[int, int, int], onto: tuple[int, int, int]
+    ) -> LabelRuns:
+        """Return the runs as indices of another grid of the same lattice (see `VoxelRuns.reindexed`)."""
+        if placement.is_identity and shape == onto:
+            return self
+        starts, stops, labels = split_rows(self.starts, self.stops, shape[0], self.labels)
+        row, first = np.divmod(starts, shape[0])
+        k, j = np.divmod(row, shape[1])
+        if placement.axes[0] != 0:  # the fastest axis turns: every voxel is a run of its own
+            labels = np.repeat(labels, stops - starts)
+            where = expand(starts, stops)
+            row, first = np.divmod(where, shape[0])
+            k, j = np.divmod(row, shape[1])
+            last = first + 1
+        else:
+            last = stops - row * shape[0]
+        low = [first, j, k]
+        high = [last - 1, j, k]
+        placed_low: list[Int64s] = [first, j, k]
+        placed_high: list[Int64s] = [first, j, k]
+        for axis, (to, sign) in enumerate(zip(placement.axes, placement.signs, strict=True)):
+            ends = sorted((0, 1)) if sign > 0 else [1, 0]
+            both = (low[axis], high[axis])
+            placed_low[to] = sign * both[ends[0]] + placement.offset[to]
+            placed_high[to] = sign * both[ends[1]] + placement.offset[to]
+        i0 = np.maximum(placed_low[0], 0)
+        i1 = np.minimum(placed_high[0] + 1, onto[0])
+        keep = (i0 < i1) & (placed_low[1] >= 0) & (placed_low[1] < onto[1])
+        keep &= (placed_low[2] >= 0) & (placed_low[2] < onto[2])
+        base = onto[0] * (placed_low[1] + onto[1] * placed_low[2])
+        return _merged((base + i0)[keep], (base + i1)[keep], labels[keep])
+
+
+def _merged(starts: Int64s, stops: Int64s, labels: Int64s) -> LabelRuns:
+    """Sort runs and join those of one label that touch or overlap."""
+    if starts.size == 0:
+        return LabelRuns.empty()
+    order = np.lexsort((starts, labels))
+    starts, stops, labels = starts[order], stops[order], labels[order]
+    span = int(stops.max()) + 1  # far enough apart that labels never meet
+    lane = labels * span
+    joined = VoxelRuns.from_intervals(starts + lane, stops + lane)
+    label = joined.starts // span
+    first, last = joined.starts - label * span, joined.stops - label * span
+    order = np.lexsort((label, first))
+    return LabelRuns(first[order], last[order], label[order])
+
+
+def sorted_unique(values: Int64s) -> Int64s:
+    """Return the values once each, rising: `numpy.unique`, without the hash table that slows it 20-fold."""
+    rising = np.sort(values, axis=None)
+    first = np.ones(rising.size, dtype=bool)
+    np.not_equal(rising[1:], rising[:-1], out=first[1:])
+    once: Int64s = rising[first]
+    return once
+
+
+def expand(starts: Int64s, stops: Int64s) -> Int64s:
+    """Every index of the intervals ``[start, stop)``, in their order."""
+    lengths = stops - starts
+    total = int(lengths.sum())
+    ends = np.cumsum(lengths)
+    indices: Int64s = np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    return indices
+
+
+def split_rows(
+    starts: Int64s, stops: Int64s, row_length: int, labels: Int64s | None = None
+) -> tuple[Int64s, Int64s, Int64s]:
+    """Cut runs at row ends; returns starts, stops and, for each piece, its label (or its run)."""
+    first_row = starts // row_length
+    pieces = (stops - 1) // row_length - first_row + 1
+    carried = np.arange(starts.size, dtype=np.int64) if labels is None else labels
+    if int(pieces.max(initial=1)) == 1:
+        return starts, stops, carried
+    row = expand(first_row, first_row + pieces)
+    new_starts = np.maximum(np.repeat(starts, pieces), row * row_length)
+    new_stops = np.minimum(np.repeat(stops, pieces), (row + 1) * row_length)
+    return new_starts, new_stops, np.repeat(carried, pieces)
+
+
+def _label_segments(values: Int64s, positions: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+    """Stretches of equal non-zero values at consecutive positions: starts, stops, labels."""
+    if values.size == 0:
+        none = np.empty(0, np.int64)
+        return none, none, none
+    breaks = (values[1:] != values[:-1]) | (positions[1:] != positions[:-1] + 1)
+    first = np.concatenate(([0], np.flatnonzero(breaks) + 1))
+    last = np.concatenate((first[1:], [values.size])) - 1
+    kept = values[first] != 0
+    first, last = first[kept], last[kept]
+    return positions[first], positions[last] + 1, values[first]
+
+
+def cut_at(starts: Int64s, stops: Int64s, points: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+    """Cut intervals at every given point inside them.
+
+    Returns
+    -------
+    starts, stops, origin : array of int64
+        The pieces, in order, and which interval each comes from.
+    """
+    points = sorted_unique(points)
+    first = np.searchsorted(points, starts, side="right")
+    past = np.maximum(np.searchsorted(points, stops, side="left"), first)
+    pieces = past - first + 1
+    origin = np.repeat(np.arange(starts.size, dtype=np.int64), pieces)
+    opens = np.cumsum(pieces) - pieces
+    new_starts = np.repeat(starts, pieces)
+    new_stops = np.repeat(stops, pieces)
+    inner = points[expand(first, past)]
+    at = np.ones(origin.size, dtype=bool)
+    at[opens] = False
+    new_starts[at] = inner
+    at[:] = True
+    at[opens + pieces - 1] = False
+    new_stops[at] = inner
+    return new_starts, new_stops, origin
+
+
+def covered_twice(starts: Int64s, stops: Int64s) -> VoxelRuns:
+    """Return the voxels that lie in two or more of the intervals."""
+    edges = np.concatenate((starts, stops))
+    step = np.concatenate((np.ones(starts.size, np.int64), np.full(stops.size, -1)))
+    order = np.argsort(edges, kind="stable")
+    edges, depth = edges[order], np.cumsum(step[order])
+    deep = np.flatnonzero(depth[:-1] >= 2)
+    return VoxelRuns.from_intervals(edges[deep], edges[deep + 1])

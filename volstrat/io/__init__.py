@@ -1,1 +1,0 @@
-"""Formats in and out. Nothing here measures or decides."""

@@ -1,1 +1,0 @@
-"""DICOM in: folders, CT and PT series, segmentations, structure sets, SUV."""

@@ -1,0 +1,1 @@
+"""What the PET shows: uptake, avid regions, reference regions, the avidity rules."""

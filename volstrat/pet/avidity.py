@@ -1,0 +1,375 @@
+"""Which PET voxels round CT tumour are FDG-avid, by a protocol's rule (see `AvidityRule`).
+
+A lesion is detected where the maximum in its region (the tumour grown by the margin; see `lesion_regions`)
+reaches the rule's threshold and, for every rule but ``fixed``, SUVpeak does too. Of a detected lesion the
+region's voxels that reach the delineation's level are avid. Neither the sphere of SUVpeak alone, nor a hot
+neighbour whose uptake lies outside the region, makes a lesion avid.
+
+Limits include equality, within one part in a million, so that 4.1 stored in 32 bits reaches a threshold of
+4.1. ``background`` alone asks for more than its limit: a lesion level with its background is not above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.geometry.runs import VoxelRuns, sorted_unique
+from volstrat.pet.reference import (
+    ReferenceUptake,
+    liver_sphere,
+    mask_reference,
+    measure_reference,
+)
+from volstrat.pet.regions import LesionRegions, lesion_regions
+from volstrat.pet.uptake import peak_values, values_at
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.image import Image
+    from volstrat.geometry.mask import Mask
+    from volstrat.geometry.runs import LabelRuns
+    from volstrat.terms.avidity_rules import AvidityRule
+
+    Int64s = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+_RELATIVE_SLACK = 1e-6
+_LEAST_SHELL_VOXELS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LesionDetection:
+    """What a rule found for one lesion, with the numbers that decided.
+
+    Parameters
+    ----------
+    lesion_id : str
+    label : int
+        The lesion's label in the tumour runs.
+    detected : bool or None
+        None where not assessable: not detected, and the PET field or finite values do not cover the
+        lesion, or its threshold is not known.
+    threshold : float or None
+        What the lesion had to reach, in the rule's metric; None where it could not be measured.
+    suv_max, suv_peak : float or None
+        Of the lesion's region; the peak only where the rule goes by it.
+    delineation_threshold : float or None
+        The level at which a detected lesion was delineated.
+    avid_voxels : VoxelRuns
+        On the PET grid; empty where not detected.
+    region_voxels : int
+        How many PET voxels were searched.
+    below_resolution : bool
+        Not detected, and smaller than the rule's ``small_lesion_mm``: PET may not show it.
+    """
+
+    lesion_id: str
+    label: int
+    detected: bool | None
+    threshold: float | None
+    suv_max: float | None
+    suv_peak: float | None
+    delineation_threshold: float | None
+    avid_voxels: VoxelRuns
+    region_voxels: int
+    below_resolution: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AvidityResult:
+    """What a rule found.
+
+    Parameters
+    ----------
+    rule : AvidityRule
+    avid : VoxelRuns or None
+        Avid voxels on the PET grid; None where the rule could not be carried out, which is not "none".
+    reference : ReferenceUptake or None
+        The reference region, for ``liver`` and ``blood_pool``.
+    lesions : tuple of LesionDetection
+        In the order of their labels; empty where the rule could not be carried out.
+    findings : tuple of Finding
+    """
+
+    rule: AvidityRule
+    avid: VoxelRuns | None
+    reference: ReferenceUptake | None
+    lesions: tuple[LesionDetection, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AvidityInputs:
+    """What the rules look at.
+
+    Parameters
+    ----------
+    suv : Image
+        SUVbw on the PET grid.
+    tumour : LabelRuns
+        Lesions on ``ct_grid``.
+    ct_grid : VoxelGrid
+    lesion_ids : mapping of int to str
+        The id of each label.
+    sul_factor : float or None
+        SUL over SUVbw; None where height, weight or sex is not known.
+    reference, liver : Mask or None
+        On any grid in the same frame of reference.
+    """
+
+    suv: Image
+    tumour: LabelRuns
+    ct_grid: VoxelGrid
+    lesion_ids: Mapping[int, str]
+    sul_factor: float | None = None
+    reference: Mask | None = None
+    liver: Mask | None = None
+
+
+def evaluate_rules(rules: Sequence[AvidityRule], inputs: AvidityInputs) -> tuple[AvidityResult, ...]:
+    """Carry out several rules on one case; regions of equal margin are found once.
+
+    A drawn reference region is liver or blood pool, not both: it serves the first of the rules that
+    needs one, and every other rule of that name.
+
+    Parameters
+    ----------
+    rules : sequence of AvidityRule
+        None of them ``mask``: such a rule has nothing to carry out.
+    inputs : AvidityInputs
+
+    Returns
+    -------
+    tuple of AvidityResult
+        One for each rule.
+
+    Raises
+    ------
+    ValueError
+        If one of the rules is ``mask``.
+    """
+    if not all(rule.needs_suv for rule in rules):
+        msg = 'rule = "mask" is drawn by a reader; it cannot be evaluated on a SUV image.'
+        raise ValueError(msg)
+    drawn_for = next((rule.rule for rule in rules if rule.rule in ("liver", "blood_pool")), None)
+    regions: dict[float, LesionRegions] = {}
+    results = []
+    for rule in rules:
+        if rule.margin_mm not in regions:
+            regions[rule.margin_mm] = lesion_regions(
+                inputs.tumour, ct_grid=inputs.ct_grid, pet_grid=inputs.suv.grid, margin_mm=rule.margin_mm
+            )
+        drawn = inputs.reference if rule.rule == drawn_for else None
+        results.append(_evaluate(rule, inputs, regions[rule.margin_mm], drawn))
+    return tuple(results)
+
+
+def _evaluate(
+    rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, drawn: Mask | None
+) -> AvidityResult:
+    factor = 1.0 if rule.metric == "SUVbw" else inputs.sul_factor
+    if factor is None:
+        return not_evaluated(rule, "SUL needs the patient's weight, height and sex")
+    found = _thresholds(rule, inputs, regions, factor, drawn)
+    if isinstance(found, str):
+        return not_evaluated(rule, found)
+    threshold, reference, findings = found
+    lesions = _detect(rule, inputs, regions, threshold, factor)
+    avid = VoxelRuns.from_intervals(
+        np.concatenate([np.empty(0, np.int64), *(x.avid_voxels.starts for x in lesions)]),
+        np.concatenate([np.empty(0, np.int64), *(x.avid_voxels.stops for x in lesions)]),
+    )
+    non_finite = int((~np.isfinite(values_at(inputs.suv, sorted_unique(regions.voxels)))).sum())
+    findings = (*findings, *_findings(rule, lesions, non_finite))
+    return AvidityResult(rule=rule, avid=avid, reference=reference, lesions=lesions, findings=findings)
+
+
+def _thresholds(
+    rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, factor: float, drawn: Mask | None
+) -> tuple[Floats, ReferenceUptake | None, tuple[Finding, ...]] | str:
+    """Find what each lesion must reach (NaN where that cannot be measured), or why nothing can be said."""
+    if rule.suv_threshold is not None:
+        return np.full(regions.labels.size, rule.suv_threshold), None, ()
+    if rule.rule == "background":
+        return _shell_thresholds(rule, inputs, regions, factor), None, ()
+    voxels = _reference_voxels(rule, inputs, regions, drawn)
+    if isinstance(voxels, str):
+        return voxels
+    reference = measure_reference(inputs.suv, voxels, factor=factor)
+    if isinstance(reference, str):
+        return reference
+    multiplier, sd_count = rule.reference_factors
+    threshold = multiplier * reference.suv_mean + sd_count * reference.suv_sd
+    placed = "drawn" if drawn is not None else "placed by volstrat in the right lobe"
+    x, y, z = reference.centre_mm
+    finding = Finding(
+        code="avidity_reference",
+        severity="info",
+        message=(
+            f"The {rule.rule} reference region ({placed}, {reference.volume_ml:.1f} ml at {x:.0f}, {y:.0f}, "
+            f"{z:.0f} mm LPS) has {rule.metric} {reference.suv_mean:.2f} +- {reference.suv_sd:.2f}: "
+            f"a lesion is FDG-avid from {rule.metric} peak {threshold:.2f}."
+        ),
+        where="reference" if drawn is not None else "liver",
+    )
+    return np.full(regions.labels.size, threshold), reference, (finding,)
+
+
+def _reference_voxels(
+    rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, drawn: Mask | None
+) -> Int64s | str:
+    tumour_voxels = sorted_unique(regions.voxels[regions.is_core])
+    grid = inputs.suv.grid
+    if drawn is not None:
+        return mask_reference(drawn, pet_grid=grid, tumour_voxels=tumour_voxels)
+    if rule.rule == "liver" and inputs.liver is not None:
+        return liver_sphere(inputs.liver, pet_grid=grid, tumour_voxels=tumour_voxels)
+    if rule.rule == "liver":
+        return "it needs a liver mask, or a reference mask in healthy liver (a 3 cm sphere in the right lobe)"
+    return "it needs a reference mask (a cylinder of 1 x 2 cm in the descending aorta)"
+
+
+def _shell_thresholds(
+    rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, factor: float
+) -> Floats:
+    """Mean and SD of the shell round each lesion, all lesions' own regions left out."""
+    wide = lesion_regions(
+        inputs.tumour,
+        ct_grid=inputs.ct_grid,
+        pet_grid=inputs.suv.grid,
+        margin_mm=rule.margin_mm + rule.shell_mm,
+        exclusive=False,
+    )
+    values = values_at(inputs.suv, wide.voxels)
+    used = np.isfinite(values) & ~VoxelRuns.from_indices(regions.voxels).contains(wide.voxels)
+    lesion, values = wide.lesion[used], values[used] * factor
+    count = np.bincount(lesion, minlength=wide.labels.size)
+    with np.errstate(invalid="ignore", divide="ignore"):  # an empty shell has no mean
+        mean = np.bincount(lesion, values, wide.labels.size) / count
+        variance = np.bincount(lesion, (values - mean[lesion]) ** 2, wide.labels.size) / count
+    multiplier, sd_count = rule.reference_factors
+    threshold = multiplier * mean + sd_count * np.sqrt(variance)
+    measurable = (count >= _LEAST_SHELL_VOXELS) & (mean > 0)
+    return np.where(measurable, threshold, np.nan)
+
+
+def _detect(
+    rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, threshold: Floats, factor: float
+) -> tuple[LesionDetection, ...]:
+    values = values_at(inputs.suv, regions.voxels) * factor
+    peaks = peak_values(inputs.suv, regions.voxels) * factor if rule.suv_threshold is None else None
+    volume_mm3 = regions.voxel_counts * inputs.ct_grid.voxel_volume_mm3
+    small = (6 * volume_mm3 / np.pi) ** (1 / 3) < rule.small_lesion_mm
+    lesions = []
+    for a, label in enumerate(regions.labels.tolist()):
+        mine = slice(int(regions.bounds[a]), int(regions.bounds[a + 1]))
+        value, finite = values[mine], np.isfinite(values[mine])
+        limit = None if np.isnan(threshold[a]) else float(threshold[a])
+        suv_max = float(value[finite].max()) if finite.any() else None
+        suv_peak = float(peaks[mine][finite].max()) if peaks is not None and finite.any() else None
+        detected = _passes(rule, suv_max, limit) and (peaks is None or _passes(rule, suv_peak, limit))
+        level = _delineation_level(rule, limit, suv_max) if detected else None
+        chosen = finite & _delineated(rule, value, level)
+        known = limit is not None and bool(regions.covered[a]) and bool(finite.all())
+        lesions.append(
+            LesionDetection(
+                lesion_id=inputs.lesion_ids[label],
+                label=label,
+                detected=True if detected else (False if known else None),
+                threshold=limit,
+                suv_max=suv_max,
+                suv_peak=suv_peak,
+                delineation_threshold=level,
+                avid_voxels=VoxelRuns.from_indices(regions.voxels[mine][chosen]),
+                region_voxels=value.size,
+                below_resolution=not detected and bool(small[a]),
+            )
+        )
+    return tuple(lesions)
+
+
+def _passes(rule: AvidityRule, value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and bool(_reaches(rule, np.array([value]), limit)[0])
+
+
+def _reaches(rule: AvidityRule, values: Floats, limit: float) -> Bools:
+    if rule.rule == "background":  # level with the background is not above it
+        return values > limit * (1 + _RELATIVE_SLACK)
+    return values >= limit * (1 - _RELATIVE_SLACK)
+
+
+def _delineation_level(rule: AvidityRule, limit: float | None, suv_max: float | None) -> float | None:
+    if rule.percent_of_max is None or suv_max is None:
+        return limit
+    return suv_max * rule.percent_of_max / 100
+
+
+def _delineated(rule: AvidityRule, values: Floats, level: float | None) -> Bools:
+    if level is None:
+        return np.zeros(values.size, dtype=bool)
+    if rule.percent_of_max is not None:
+        return values >= level * (1 - _RELATIVE_SLACK)
+    return _reaches(rule, values, level)
+
+
+def not_evaluated(rule: AvidityRule, why: str) -> AvidityResult:
+    """Return the result of a rule that could not be carried out, with the finding that says why."""
+    finding = Finding(
+        code="avidity_rule_not_evaluated",
+        severity="warning",
+        message=f'The avidity rule "{rule.title}" could not be carried out: {why}.',
+        where="pet",
+    )
+    return AvidityResult(rule=rule, avid=None, reference=None, lesions=(), findings=(finding,))
+
+
+def _findings(
+    rule: AvidityRule, lesions: tuple[LesionDetection, ...], non_finite: int
+) -> tuple[Finding, ...]:
+    said = [
+        (
+            "pet_only_not_searched",
+            f'The avidity rule "{rule.title}" searches within {rule.margin_mm:g} mm of CT tumour; FDG-avid '
+            "disease that CT does not show was not looked for.",
+            "pet",
+        )
+    ]
+    small = [x.lesion_id for x in lesions if x.below_resolution]
+    if small:
+        message = (
+            f"{_listed(small)}: not FDG-avid by the rule, but smaller than {rule.small_lesion_mm:g} mm "
+            "(equivalent diameter), where PET loses half of the uptake: not assessable rather than negative. "
+            "A reader can say so in the lesion table."
+        )
+        said.append(("small_lesion_not_assessable", message, ", ".join(small)))
+    no_background = [x.lesion_id for x in lesions if x.threshold is None]
+    if no_background:
+        message = (
+            f"{_listed(no_background)}: fewer than {_LEAST_SHELL_VOXELS} usable PET voxels, or no uptake, in "
+            f"the {rule.shell_mm:g} mm shell round it; the rule says nothing about it."
+        )
+        said.append(("background_not_measurable", message, ", ".join(no_background)))
+    if non_finite:
+        message = (
+            f"{non_finite} PET voxels in or round tumour have no finite value; they count as neither avid "
+            "nor not avid."
+        )
+        said.append(("suv_not_finite", message, "pet"))
+    return tuple(
+        Finding(code=code, severity="warning", message=message, where=where) for code, message, where in said
+    )
+
+
+def _listed(ids: list[str]) -> str:
+    shown = ", ".join(ids[:8])
+    more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
+    return f"{'Lesion' if len(ids) == 1 else 'Lesions'} {shown}{more}"

@@ -1,0 +1,189 @@
+"""What is written on a picture: side letters, scale bar, captions, colour scale, lesion names."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from PIL import ImageFont
+    from PIL.Image import Image
+
+    from volstrat.show.styles import Colour, Style
+
+_WHITE: Colour = (255, 255, 255)
+_BLACK: Colour = (0, 0, 0)
+_SMALLEST_TEXT, _SMALLEST_LETTER = 11, 15
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def annotate(
+    picture: Image,
+    *,
+    letters: tuple[str, str, str, str],
+    mm_per_pixel: float,
+    captions: Sequence[str],
+    scale: tuple[NDArray[np.uint8], str, float] | None = None,
+    light: bool = False,
+) -> None:
+    """Write on a picture, in place.
+
+    Parameters
+    ----------
+    letters : tuple of str
+        Patient sides at the left, right, top and bottom.
+    captions : sequence of str
+        Lines at the top left (all but the last) and at the bottom left (the last).
+    scale : tuple or None
+        Colours from low to high, unit and top value of a colour scale at the right.
+    light : bool
+        True where the ground is white: black letters, else white ones.
+    """
+    inks = (_BLACK, _WHITE) if light else (_WHITE, _BLACK)
+    width, height = picture.size
+    text = max(_SMALLEST_TEXT, min(width, height) // 27)
+    letter = max(_SMALLEST_LETTER, min(width, height) // 17)
+    left, right, top, bottom = letters
+    margin = text // 2
+    for word, at, anchor in (
+        (left, (margin, height / 2), "lm"),
+        (right, (width - margin, height / 2), "rm"),
+        (top, (width / 2, margin), "mt"),
+        (bottom, (width / 2, height - margin), "mb"),
+    ):
+        _write(picture, at, word, letter, anchor=anchor, fill=inks[0], rim=inks[1])
+    for line, caption in enumerate(captions[:-1]):
+        at = (margin, margin + line * text * 1.3)
+        _write(picture, at, caption, text, anchor="lt", fill=inks[0], rim=inks[1])
+    _write(picture, (margin, height - margin), captions[-1], text, anchor="lb", fill=inks[0], rim=inks[1])
+    _draw_scale_bar(picture, mm_per_pixel, text, inks)
+    if scale is not None:
+        _draw_colour_scale(picture, scale, text, inks)
+
+
+def _write(
+    picture: Image, at: tuple[float, float], words: str, size: int, *, anchor: str, fill: Colour, rim: Colour
+) -> None:
+    """Write words with a rim; ``anchor`` says which point of them lies at ``at`` (l m r, t m b)."""
+    tile = _tile(words, size, fill, rim)
+    shift = {"l": 0.0, "t": 0.0, "m": 0.5, "r": 1.0, "b": 1.0}
+    x = round(at[0] - shift[anchor[0]] * tile.width)
+    y = round(at[1] - shift[anchor[1]] * tile.height)
+    picture.paste(tile, (x, y), tile)
+
+
+@lru_cache(maxsize=1024)
+def _tile(words: str, size: int, fill: Colour, rim: Colour) -> Image:
+    """Render words once: the same ones come back on every slice."""
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    font = _font(size)
+    edge = max(1, size // 8)
+    left, _, right, _ = font.getbbox(words, stroke_width=edge)
+    tile = Pil.new("RGBA", (max(1, round(right - left)), round(size * 1.1) + 2 * edge))
+    ImageDraw.Draw(tile).text(
+        (-left, tile.height - edge - size * 0.2),
+        words,
+        fill=fill,
+        font=font,
+        anchor="ls",
+        stroke_width=edge,
+        stroke_fill=rim,
+    )
+    return tile
+
+
+def _draw_scale_bar(picture: Image, mm_per_pixel: float, text: int, inks: tuple[Colour, Colour]) -> None:
+    """Draw a bar of a round length, about a fifth of the picture, at the bottom right."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(picture)
+    length = bar_length_mm(mm_per_pixel * picture.width)
+    x1, y = picture.width - text, picture.height - text
+    x0 = x1 - length / mm_per_pixel
+    tick = text // 3
+    for width, colour in ((5, inks[1]), (2, inks[0])):
+        for ends in (((x0, y), (x1, y)), ((x0, y - tick), (x0, y + tick)), ((x1, y - tick), (x1, y + tick))):
+            draw.line(ends, fill=colour, width=width)
+    told = f"{length / 10:g} cm" if length >= 10 else f"{length:g} mm"
+    _write(picture, ((x0 + x1) / 2, y - tick), told, text, anchor="mb", fill=inks[0], rim=inks[1])
+
+
+def bar_length_mm(width_mm: float) -> float:
+    """Return a length of 1, 2 or 5 times a power of ten, at most a fifth of a width.
+
+    >>> bar_length_mm(400.0), bar_length_mm(84.0)
+    (50.0, 10.0)
+    """
+    most = width_mm / 5
+    power = 10.0 ** np.floor(np.log10(most))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= most))
+
+
+def _draw_colour_scale(
+    picture: Image, scale: tuple[NDArray[np.uint8], str, float], text: int, inks: tuple[Colour, Colour]
+) -> None:
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    colours, unit, top = scale
+    bar_width, bar_height = text * 2 // 3, max(1, picture.height // 4)
+    x, y = picture.width - bar_width - text // 2, text * 5 // 2
+    strip = Pil.fromarray(np.ascontiguousarray(np.repeat(colours[::-1, None], bar_width, axis=1)))
+    ImageDraw.Draw(picture).rectangle((x - 1, y - 1, x + bar_width, y + bar_height), outline=inks[0])
+    picture.paste(strip.resize((bar_width, bar_height)), (x, y))
+    at = (picture.width - text // 2, y - text // 3)
+    _write(picture, at, unit, text, anchor="rb", fill=inks[0], rim=inks[1])
+    for share in (0.0, 0.5, 1.0):
+        told = f"{top * share:g}"
+        at = (x - text // 3, round(y + bar_height * (1 - share)))
+        _write(picture, at, told, text, anchor="rm", fill=inks[0], rim=inks[1])
+
+
+def draw_label(picture: Image, at: tuple[float, float], name: str, style: Style, *, selected: bool) -> None:
+    """Write a lesion's name with the sign of its marking beside it, kept within the picture."""
+    text = max(_SMALLEST_TEXT + 1, min(picture.size) // 26) + (2 if selected else 0)
+    rim = _BLACK
+    tile = _tile(name, text, style.colour, rim)
+    sign = text * 0.8
+    x = float(np.clip(at[0], 2, max(2, picture.width - sign - 3 - tile.width)))
+    y = float(np.clip(at[1], tile.height / 2, picture.height - tile.height / 2))
+    draw_sign(picture, (x + sign / 2, y), sign / 2, style)
+    _write(picture, (x + sign + 2, y), name, text, anchor="lm", fill=style.colour, rim=rim)
+
+
+def draw_sign(picture: Image, at: tuple[float, float], radius: float, style: Style) -> None:
+    """Draw the sign of a marking."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(picture)
+    x, y = at
+    r = radius
+    box = (x - r, y - r, x + r, y + r)
+    if style.sign == "disc":
+        draw.ellipse(box, fill=style.colour, outline=_BLACK)
+    elif style.sign == "diamond":
+        corners = [(x, y - r - 1), (x + r + 1, y), (x, y + r + 1), (x - r - 1, y)]
+        draw.polygon(corners, fill=style.colour, outline=_BLACK)
+    elif style.sign == "cross":
+        for width, colour in ((5, _BLACK), (3, style.colour)):
+            draw.line((x - r, y - r, x + r, y + r), fill=colour, width=width)
+            draw.line((x - r, y + r, x + r, y - r), fill=colour, width=width)
+    elif style.sign == "question":
+        _write(picture, (x, y), "?", round(2.6 * r), anchor="mm", fill=style.colour, rim=_BLACK)
+    else:
+        draw.ellipse(box, fill=_BLACK, outline=style.colour, width=2)
+        if style.sign == "half":
+            draw.pieslice(box, 90, 270, fill=style.colour)

@@ -1,0 +1,159 @@
+"""The pictures of a report: projections of the case, and a slice through each lesion."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.pictures.planes import Frame, Plane
+from volstrat.pictures.png import png_bytes
+from volstrat.pictures.projections import Projections
+from volstrat.pictures.scene import AVID
+from volstrat.pictures.slices import Look, box_corners, render_slice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from volstrat.case.record import CaseRecord
+    from volstrat.pictures.planes import PlaneName
+    from volstrat.pictures.projections import Projected
+    from volstrat.pictures.scene import Scene, Shape
+
+_LEAST_FIELD_MM = 160.0
+_LARGE, _SMALL = 420, 300
+_MANY = 40
+_PROJECTION = (440, 600)
+_LEAST_SUV_MAX, _MOST_SUV_MAX = 4.0, 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture of a report.
+
+    Parameters
+    ----------
+    name : str
+        Lesion or region; "" for projections.
+    alt : str
+        What it shows, for who cannot see it.
+    uri : str
+        PNG as a data URI.
+    """
+
+    name: str
+    alt: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """All pictures of a report, and what a person should know of them."""
+
+    projections: tuple[Picture, ...]
+    slices: tuple[Picture, ...]
+    notices: tuple[str, ...]
+
+
+def draw_pictures(scene: Scene, record: CaseRecord) -> Pictures:
+    """Draw the pictures of a case."""
+    look = first_look(scene, record)
+    return Pictures(
+        projections=tuple(_projections(scene, look)),
+        slices=tuple(_slices(scene, look)),
+        notices=scene.notices,
+    )
+
+
+def words_by_name(record: CaseRecord) -> dict[str, str]:
+    """Return the marking of each lesion and region, ``dismissed`` for what is called physiological."""
+    words = {x["lesion_id"]: x["resectability"] for x in record["lesions"]}
+    for region in record["pet_only_regions"]:
+        called_off = region["fdg_avidity"] == "not_avid"
+        words[region["lesion_id"]] = "dismissed" if called_off else region["resectability"]
+    return words
+
+
+def first_look(scene: Scene, record: CaseRecord) -> Look:
+    """Return how a case is drawn at first: abdomen window, and a PET scale that shows its lesions."""
+    hottest = [x["suv_max"] for x in (*record["lesions"], *record["pet_only_regions"])]
+    known = [x for x in hottest if x is not None]
+    top = float(np.clip(np.ceil(max(known, default=10.0)), _LEAST_SUV_MAX, _MOST_SUV_MAX))
+    if scene.pet is not None and scene.pet.unit != "SUV":
+        top = float(f"{max(float(np.percentile(scene.pet.values.astype(np.float32), 99.9)), 1e-6):.2g}")
+    return Look(suv_max=top, markings=words_by_name(record))
+
+
+def _projections(scene: Scene, look: Look) -> list[Picture]:
+    projections = Projections(scene)
+    names: Sequence[PlaneName] = ("coronal", "sagittal")
+    kinds: Sequence[Projected] = ("lesions",) if scene.pet is None else ("pet", "lesions")
+    shown = {"pet": "maximum intensity projection of the PET", "lesions": "projection of all lesions"}
+    return [
+        Picture(
+            name="",
+            alt=f"{name} {shown[of]}".capitalize(),
+            uri=data_uri(
+                projections.render(name, of=of, width=_PROJECTION[0], height=_PROJECTION[1], look=look)
+            ),
+        )
+        for of in kinds
+        for name in names
+    ]
+
+
+def _slices(scene: Scene, look: Look) -> list[Picture]:
+    shapes = [s for s in scene.shapes if s.name != AVID]
+    size = _LARGE if len(shapes) <= _MANY else _SMALL
+    pictures = []
+    for shape in shapes:
+        plane = key_plane(scene, shape)
+        frame = close_up(plane, shape, width=size, height=size)
+        pixels = render_slice(scene, plane, frame, replace(look, selected=shape.name))
+        word = look.markings.get(shape.name, "unknown")
+        pictures.append(
+            Picture(name=shape.name, alt=f"Axial slice through {shape.name}, {word}", uri=data_uri(pixels))
+        )
+    return pictures
+
+
+def key_plane(scene: Scene, shape: Shape, name: PlaneName = "axial") -> Plane:
+    """Return the plane on which a shape is largest."""
+    plane = Plane(name=name, grid=scene.grid, index=0)
+    points = shape.grid.to_mm(shape.grid.unravel(shape.voxels.indices()))
+    at = np.floor(scene.grid.to_index(points)[:, plane.normal] + 0.5).astype(np.int64)
+    at = at[(at >= 0) & (at < plane.count)]
+    if not at.size:
+        return replace(plane, index=plane.slice_at(points.mean(axis=0)))
+    return replace(plane, index=int(np.argmax(np.bincount(at))))
+
+
+def close_up(plane: Plane, shape: Shape, *, width: int, height: int) -> Frame:
+    """Return a frame round a shape, wide enough to tell where in the body it lies."""
+    around = plane.to_plane(box_corners(shape.box_mm))
+    low, high = around.min(axis=0), around.max(axis=0)
+    side = max(_LEAST_FIELD_MM, 2.5 * float((high - low).max()))
+    left, top = (_placed(a, b, side, whole) for a, b, whole in zip(low, high, plane.size_mm, strict=True))
+    right, bottom = (
+        start + min(side, whole) for start, whole in zip((left, top), plane.size_mm, strict=True)
+    )
+    return Frame.around(plane, (left, top, right, bottom), width=width, height=height)
+
+
+def _placed(low: float, high: float, side: float, whole: float) -> float:
+    """Return where a stretch begins that holds the middle of another and stays within the whole."""
+    if side >= whole:
+        return 0.0
+    inside = (low + high) / 2
+    if not 0 <= inside <= whole:
+        return float(inside - side / 2)
+    return float(np.clip(inside - side / 2, 0.0, whole - side))
+
+
+def data_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return a picture as a data URI that is the same on every machine."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(pixels)).decode()

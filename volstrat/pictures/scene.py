@@ -1,0 +1,232 @@
+"""What can be drawn of a case: images in patient order, lesions and regions as voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from volstrat.case.entries import EntryReader
+from volstrat.errors import GridMismatchError, VolstratError
+from volstrat.geometry.alignment import check_frame_of_reference
+from volstrat.geometry.runs import VoxelRuns
+from volstrat.pictures.planes import PatientView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from volstrat.case.assess import CaseResult
+    from volstrat.case.case_file import CaseSources
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.image import Image
+    from volstrat.rule.measure import Measurements
+
+AVID = "avid"
+"""Name of the shape that all FDG-avid voxels make."""
+
+_LOWEST, _HIGHEST = -32768, 32767
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Volume:
+    """An image in patient order, without NaN.
+
+    Parameters
+    ----------
+    kind : {"CT", "PET"}
+    unit : str
+        "HU", "SUV", or "" where PET values cannot be had as SUV.
+    view : PatientView
+    values : array of int16 or float32, shape ``view.grid.shape``
+    """
+
+    kind: Literal["CT", "PET"]
+    unit: str
+    view: PatientView
+    values: NDArray[np.generic]
+
+    @classmethod
+    def ct(cls, image: Image) -> Volume:
+        """Return a CT in whole HU: half the memory, and more than a window shows."""
+        whole = np.empty(image.grid.shape, dtype=np.int16, order="F")
+        for k in range(image.grid.shape[2]):  # a slice stays in the processor's cache
+            values = np.rint(image.values[..., k])
+            np.clip(values, _LOWEST, _HIGHEST, out=values)
+            if np.isnan(values.min()):
+                values = np.nan_to_num(values, nan=_LOWEST)
+            whole[..., k] = values
+        view = PatientView.of(image.grid)
+        return cls(kind="CT", unit="HU", view=view, values=view.turn(whole))
+
+    @classmethod
+    def pet(cls, image: Image, *, unit: str) -> Volume:
+        """Return a PET image."""
+        view = PatientView.of(image.grid)
+        values = np.nan_to_num(image.values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        return cls(kind="PET", unit=unit, view=view, values=view.turn(np.asfortranarray(values)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shape:
+    """Voxels that are drawn under a name: a lesion, a PET-only region, or all that is avid.
+
+    ``box_mm`` is (2, 3): the lowest and highest LPS coordinate of any voxel's outer corner.
+    """
+
+    name: str
+    grid: VoxelGrid
+    voxels: VoxelRuns
+    box_mm: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, name: str, grid: VoxelGrid, voxels: VoxelRuns) -> Shape:
+        """Return a shape with its box."""
+        index = grid.unravel(voxels.indices())
+        low, high = index.min(axis=0) - 0.5, index.max(axis=0) + 0.5
+        bits = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
+        corners = grid.to_mm(low + bits * (high - low))
+        return cls(
+            name=name, grid=grid, voxels=voxels, box_mm=np.stack((corners.min(axis=0), corners.max(axis=0)))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scene:
+    """A case to be drawn.
+
+    Parameters
+    ----------
+    ct, pet : Volume or None
+    shapes : tuple of Shape
+        Lesions in the record's order, then PET-only regions, then ``AVID`` if there is any.
+    mask_grid : VoxelGrid
+        Of the tumour mask; planes follow it where there is no image.
+    notices : tuple of str
+        What a person should know about the pictures.
+    """
+
+    ct: Volume | None
+    pet: Volume | None
+    shapes: tuple[Shape, ...]
+    mask_grid: VoxelGrid
+    notices: tuple[str, ...] = ()
+    base: Volume | None = field(init=False)
+    grid: VoxelGrid = field(init=False)
+
+    def __post_init__(self) -> None:
+        base = self.ct or self.pet
+        object.__setattr__(self, "base", base)
+        view = PatientView.of(self.mask_grid) if base is None else base.view
+        object.__setattr__(self, "grid", view.grid)
+
+
+def shapes_of(measured: Measurements) -> tuple[Shape, ...]:
+    """Return the shapes of a measured case."""
+    lesions = measured.lesions
+    shapes = [Shape.of(name, lesions.grid, lesions.of(n)) for n, name in enumerate(lesions.ids)]
+    attribution = measured.attribution
+    if attribution is not None and attribution.voxels.size:
+        rank = attribution.pet_only[attribution.region]
+        shapes += [
+            Shape.of(f"P{n + 1}", attribution.grid, VoxelRuns.from_indices(attribution.voxels[rank == n]))
+            for n in range(attribution.pet_only_count)
+        ]
+        shapes.append(Shape.of(AVID, attribution.grid, VoxelRuns.from_indices(attribution.voxels)))
+    return tuple(shapes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CtRead:
+    """A CT as read for the pictures, or why it cannot be shown; both None and "" where there is none."""
+
+    volume: Volume | None
+    problem: str = ""
+
+
+def read_ct(sources: CaseSources) -> CtRead:
+    """Read the CT of a case, if it has one; may run beside the reading of its masks."""
+    entry = sources.only("ct")
+    if entry is None:
+        return CtRead(volume=None)
+    try:
+        # What a scan of DICOM folders found belongs to one thread: this one looks for itself.
+        image = EntryReader(replace(sources, library=None)).image("ct", entry)
+        return CtRead(volume=Volume.ct(image))
+    except (VolstratError, MemoryError) as error:
+        return CtRead(
+            volume=None, problem=f"The CT cannot be shown: {error or 'it does not fit into memory.'}"
+        )
+
+
+def build_scene(result: CaseResult, ct_read: CtRead | None = None) -> Scene:
+    """Put what can be drawn of a case together.
+
+    An image that cannot be read is no failure: it is a notice, and the rest is drawn.
+
+    Parameters
+    ----------
+    ct_read : CtRead or None
+        None: the CT is read now.
+    """
+    masks = result.inputs.masks
+    found = read_ct(result.sources) if ct_read is None else ct_read
+    notices = [found.problem] if found.problem else []
+    ct = found.volume
+    if ct is not None:
+        notices += _frame_notices(ct, result.sources, masks.grid)
+    pet = None
+    if masks.suv is not None:
+        pet = Volume.pet(masks.suv, unit="SUV")
+    elif result.sources.only("pet") is not None:
+        pet = _read_unscaled_pet(result.sources, notices)
+    shapes = shapes_of(result.measured)
+    notices += _misfits(ct, pet, shapes)
+    return Scene(ct=ct, pet=pet, shapes=shapes, mask_grid=masks.grid, notices=tuple(notices))
+
+
+def _frame_notices(ct: Volume, sources: CaseSources, mask_grid: VoxelGrid) -> list[str]:
+    entry = sources.only("ct")
+    name = "The CT" if entry is None else entry.path.name
+    try:
+        check_frame_of_reference(ct.view.grid, mask_grid, name=name, other="the tumour mask")
+    except GridMismatchError as error:
+        return [f"{error.message} The pictures may not fit the contours."]
+    return []
+
+
+def _read_unscaled_pet(sources: CaseSources, notices: list[str]) -> Volume | None:
+    entry = sources.only("pet")
+    assert entry is not None
+    try:
+        volume = Volume.pet(EntryReader(sources).image("pet", entry), unit="")
+    except (VolstratError, MemoryError) as error:
+        notices.append(f"The PET cannot be shown: {error or 'it does not fit into memory.'}")
+        return None
+    notices.append("The PET's values are not SUV; its scale is relative.")
+    return volume
+
+
+def _misfits(ct: Volume | None, pet: Volume | None, shapes: Sequence[Shape]) -> list[str]:
+    """Say where pictures and contours do not lie in one place."""
+    notices = []
+    if ct is not None and pet is not None and not _meet(_field(ct), _field(pet)):
+        notices.append("CT and PET do not overlap: the PET is not shown on the CT, only in its projection.")
+    for volume in (ct, pet):
+        if volume is not None:
+            outside = [s.name for s in shapes if s.name != AVID and not _meet(_field(volume), s.box_mm)]
+            if outside:
+                who = ", ".join(outside[:8]) + (f" and {len(outside) - 8} more" if len(outside) > 8 else "")
+                notices.append(f"Outside the field of the {volume.kind}: {who}.")
+    return notices
+
+
+def _field(volume: Volume) -> NDArray[np.float64]:
+    corners = volume.view.grid.corners_mm()
+    return np.stack((corners.min(axis=0), corners.max(axis=0)))
+
+
+def _meet(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return bool((one[0] <= other[1]).all() and (other[0] <= one[1]).all())

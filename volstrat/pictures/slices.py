@@ -1,0 +1,421 @@
+"""The one renderer: slices and projections of a case as pixels.
+
+`render_slice` draws a plane of the CT (else the PET, else the masks alone) with the PET blended in and
+the lesions outlined along their own voxels; `volstrat.pictures.projections` draws what lies behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.pictures.annotations import annotate, draw_label
+from volstrat.pictures.outlines import dashes, outlines
+from volstrat.pictures.planes import Frame, PatientView, Plane
+from volstrat.pictures.sampling import in_voxels, sample
+from volstrat.pictures.scene import AVID
+from volstrat.show.styles import AVID_COLOUR, DRAWN_FIRST, STYLES, Colour
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image as PilImage
+    from PIL.ImageDraw import ImageDraw
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.pictures.scene import Scene, Shape, Volume
+    from volstrat.show.styles import Style
+
+    Pixels = NDArray[np.uint8]
+    Float64s = NDArray[np.float64]
+
+WINDOWS: dict[str, tuple[float, float]] = {
+    "abdomen": (40, 400),
+    "liver": (60, 160),
+    "lung": (-600, 1500),
+    "bone": (400, 1800),
+}
+"""Centre and width, HU."""
+
+_PARALLEL_COSINE = 1 - 1e-6
+_TIE = 1e-6
+_MOST_NAMES = 14
+_BACKGROUND = 16
+_UNTOUCHED = 24
+_BLACK: Colour = (0, 0, 0)
+_WHITE: Colour = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a picture is drawn.
+
+    Parameters
+    ----------
+    window : tuple of float
+        Centre and width of the CT window, HU.
+    suv_max : float
+        Top of the PET scale.
+    pet_opacity : float
+        0 hides the PET on the CT, 1 shows the hottest voxels alone.
+    markings : mapping of str to str
+        A word of `STYLES` for each shape.
+    selected : str
+        The shape to stress; "" for none.
+    show_lesions, show_avid : bool
+    annotated : bool
+        Side letters, scale bar, window, position and names.
+    """
+
+    window: tuple[float, float] = WINDOWS["abdomen"]
+    suv_max: float = 10.0
+    pet_opacity: float = 0.6
+    markings: Mapping[str, str] = field(default_factory=dict)
+    selected: str = ""
+    show_lesions: bool = True
+    show_avid: bool = True
+    annotated: bool = True
+
+
+def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
+    """Draw a slice.
+
+    Returns
+    -------
+    array of uint8, (height, width, 3)
+    """
+    from PIL import Image as Pil
+
+    grey = _ground(scene, plane, frame, look)
+    if scene.ct is not None and scene.pet is not None and look.pet_opacity > 0:
+        picture = _blend(grey, sample(scene.pet, plane, frame), look)
+    else:
+        picture = Pil.fromarray(grey).convert("RGB")
+    drawn = _draw_shapes(picture, scene, plane, frame, look)
+    if look.annotated:
+        annotate(
+            picture,
+            letters=plane.letters(),
+            mm_per_pixel=frame.mm_per_pixel,
+            captions=(*_position(plane), *_windows(scene, look)),
+            scale=_shown_scale(scene, look),
+            light=scene.ct is None and scene.pet is not None,
+        )
+        draw_names(picture, drawn, look)  # last: a colour scale over a 3 leaves another lesion's name
+    pixels: Pixels = np.asarray(picture)
+    return pixels
+
+
+def _ground(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
+    """Return the grey picture below everything: the CT, else the PET, black on white, else the field."""
+    if scene.ct is not None:
+        centre, width = look.window
+        low = centre - width / 2
+        return _grey(scene.ct, plane, frame, low, low + width)
+    if scene.pet is not None:
+        return _grey(scene.pet, plane, frame, look.suv_max, 0.0)
+    grey = np.full((frame.height, frame.width), _BACKGROUND, dtype=np.uint8)
+    columns, rows, _ = _visible(plane, frame)
+    grey[rows, columns] = _UNTOUCHED
+    return grey
+
+
+def _visible(plane: Plane, frame: Frame) -> tuple[slice, slice, tuple[float, float, float, float]]:
+    """Pixels of the frame that lie on the plane, and the box in voxels (columns, rows) below them."""
+    low = frame.to_pixels(np.zeros(2))
+    high = frame.to_pixels(np.array(plane.size_mm))
+    limits = (frame.width, frame.height)
+    first = [int(np.clip(np.ceil(low[a] - 1e-6), 0, limits[a])) for a in range(2)]
+    last = [int(np.clip(np.floor(high[a] + 1e-6), first[a], limits[a])) for a in range(2)]
+    spacing = (plane.grid.spacing_mm[plane.columns], plane.grid.spacing_mm[plane.rows])
+    shape = (plane.grid.shape[plane.columns], plane.grid.shape[plane.rows])
+    corner = (frame.left_mm, frame.top_mm)
+    box = [
+        float(np.clip((corner[a] + frame.mm_per_pixel * end) / spacing[a], 0, shape[a]))
+        for end_of in (first, last)
+        for a, end in enumerate(end_of)
+    ]
+    return slice(first[0], last[0]), slice(first[1], last[1]), (box[0], box[1], box[2], box[3])
+
+
+def _grey(volume: Volume, plane: Plane, frame: Frame, black: float, white: float) -> Pixels:
+    outside = _BACKGROUND if white > black else 255
+    return into_frame(windowed(plane.cut(volume.values), black, white), plane, frame, outside=outside)
+
+
+def windowed(values: NDArray[np.generic], black: float, white: float) -> Pixels:
+    """Scale values to 8 bits between those that are drawn black and white."""
+    scaled = (values.astype(np.float32) - np.float32(black)) * np.float32(255 / (white - black))
+    np.clip(scaled, 0, 255, out=scaled)
+    pixels: Pixels = np.rint(scaled).astype(np.uint8)
+    return pixels
+
+
+def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int) -> Pixels:
+    """Lay a slice (a pixel a voxel) into the frame at its scale."""
+    from PIL import Image as Pil
+
+    columns, rows, box = _visible(plane, frame)
+    out = np.full((frame.height, frame.width), outside, dtype=np.uint8)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    if min(size) > 0 and box[0] < box[2] and box[1] < box[3]:
+        picture = Pil.fromarray(np.ascontiguousarray(flat))
+        out[rows, columns] = np.asarray(picture.resize(size, Pil.Resampling.BILINEAR, box=box))
+    return out
+
+
+def hot_colours() -> NDArray[np.uint8]:
+    """Return the PET colour scale, (256, 3): black, red, yellow, white."""
+    level = np.linspace(0, 3, 256)
+    channels = [np.clip(level - start, 0, 1) for start in (0, 1, 2)]
+    return np.rint(255 * np.stack(channels, axis=1)).astype(np.uint8)
+
+
+def _blend(grey: Pixels, suv: NDArray[np.float32], look: Look) -> PilImage:
+    """Lay the PET over the CT: the hotter, the less the CT shines through."""
+    from PIL import Image as Pil
+
+    step = np.clip(suv * np.float32(255 / look.suv_max), 0, 255).astype(np.uint16)
+    height, width = grey.shape
+    mixed = np.take(_mixtures(look.pet_opacity), step * 256 + grey)
+    return Pil.frombuffer("RGBX", (width, height), mixed, "raw", "RGBX", 0, 1).convert("RGB")
+
+
+@lru_cache(maxsize=8)
+def _mixtures(opacity: float) -> NDArray[np.uint32]:
+    """Return the pixel of each PET level (256) over each grey (256), as red, green, blue and nothing."""
+    strength = opacity * np.clip(np.arange(256) / 64, 0, 1)
+    mixed = np.zeros((256, 256, 4), dtype=np.uint8)
+    mixed[..., :3] = np.rint(
+        hot_colours()[:, None] * strength[:, None, None]
+        + np.arange(256)[None, :, None] * (1 - strength)[:, None, None]
+    )
+    return mixed.view(np.uint32).reshape(-1)
+
+
+def _draw_shapes(
+    picture: PilImage, scene: Scene, plane: Plane, frame: Frame, look: Look
+) -> list[tuple[str, str, Float64s]]:
+    """Draw outlines, and return name, word and corners of each."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(picture)
+    drawn = []
+    for shape, word in in_order(_cut(scene.shapes, plane), look):
+        lattice = _cross_section(shape, plane)
+        if lattice is None:
+            continue
+        polygons = [frame.to_pixels(p) for p in lattice]
+        if shape.name == AVID:
+            _draw_lines(draw, polygons, colour=AVID_COLOUR, width=1)
+        else:
+            draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
+            drawn.append((shape.name, word, np.concatenate(polygons)))
+    return drawn
+
+
+def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], look: Look) -> None:
+    """Write names and signs beside outlines: of all where there are few, else of the selected one.
+
+    What lies outside the picture has no name in it.
+    """
+    seen = [
+        (n, word, c)
+        for n, word, c in drawn
+        if (c.max(axis=0) > 0).all() and (c.min(axis=0) < picture.size).all()
+    ]
+    for name, word, corners in seen:
+        if len(seen) <= _MOST_NAMES or name == look.selected:
+            x, y = corners[np.argmax(corners[:, 0] - corners[:, 1])].tolist()
+            draw_label(picture, (x + 5, y - 5), name, STYLES[word], selected=name == look.selected)
+
+
+def in_order(shapes: Sequence[Shape], look: Look) -> list[tuple[Shape, str]]:
+    """Return shapes and words in the order of drawing: what stands in the way on top, the selected last."""
+    told = [(s, look.markings.get(s.name, "unknown")) for s in shapes if _shown(s, look)]
+    return sorted(
+        told,
+        key=lambda pair: (
+            pair[0].name != AVID,
+            pair[0].name == look.selected,
+            DRAWN_FIRST.index(pair[1]),
+        ),
+    )
+
+
+def _shown(shape: Shape, look: Look) -> bool:
+    return look.show_avid if shape.name == AVID else look.show_lesions
+
+
+def _cut(shapes: Sequence[Shape], plane: Plane) -> list[Shape]:
+    """Return the shapes whose boxes the plane cuts."""
+    if not shapes:
+        return []
+    boxes = np.array([shape.box_mm for shape in shapes])
+    along, start = plane.grid.inverse[plane.normal, :3], plane.grid.inverse[plane.normal, 3]
+    ends = boxes * along
+    low, high = ends.min(axis=1).sum(axis=1) + start, ends.max(axis=1).sum(axis=1) + start
+    cut = (low - 0.5 <= plane.index) & (plane.index <= high + 0.5)
+    return [shape for shape, is_cut in zip(shapes, cut.tolist(), strict=True) if is_cut]
+
+
+def _cross_section(shape: Shape, plane: Plane) -> list[Float64s] | None:
+    """Outlines (mm on the plane) of a shape within the plane's slice, or None."""
+    corners = box_corners(shape.box_mm)
+    low, step, counts = lattice(shape, plane, plane.to_plane(corners))
+    u = low[0] + step[0] * np.arange(counts[0])
+    v = low[1] + step[1] * np.arange(counts[1])
+    origin, right, down = in_voxels(plane, shape.grid)
+    index = (origin + u[None, :, None] * right + v[:, None, None] * down).reshape(-1, 3)
+    through = shape.grid.inverse[:3, :3] @ plane.grid.affine[:3, plane.normal]
+    inside = np.zeros(len(index), dtype=bool)
+    for depth in depths(shape.grid, plane):
+        at = shape.grid.voxel_at(index + depth * through)
+        inside |= shape.voxels.contains(shape.grid.ravel(at)) & (at[:, 0] >= 0)
+    if not inside.any():
+        return None
+    return [
+        np.array(low) + (p - 0.5) * np.array(step) for p in outlines(inside.reshape(counts[1], counts[0]))
+    ]
+
+
+def depths(grid: VoxelGrid, plane: Plane) -> list[float]:
+    """Say where in a slice a shape is looked for, in slices from its middle.
+
+    In the middle; where the shape's voxels are thinner than the slice, at each of their centres within it,
+    so that what lies between two slices' middles is on one of them.
+    """
+    own, axis = _patient_grid(grid), plane.normal
+    normal = plane.grid.directions[:, axis]
+    thickness = float(own.spacing_mm @ np.abs(normal @ own.directions)) / plane.grid.spacing_mm[axis]
+    if thickness > _PARALLEL_COSINE:
+        return [0.0]
+    if not _parallel(own, plane.grid):
+        count = int(np.ceil(1 / thickness))
+        return [(n + 0.5) / count - 0.5 for n in range(count)]
+    first = float(plane.grid.to_index(own.affine[:3, 3])[axis]) - plane.index
+    centres = first + thickness * np.arange(own.shape[axis])
+    within = centres[np.abs(centres) <= 0.5 + _TIE]  # on the border: in both slices
+    return [float(depth) for depth in within] or [0.0]
+
+
+def _parallel(own: VoxelGrid, other: VoxelGrid) -> bool:
+    """Tell whether the axes of two grids in patient order run parallel."""
+    return bool(((own.directions * other.directions).sum(axis=0) > _PARALLEL_COSINE).all())
+
+
+def box_corners(box: Float64s) -> Float64s:
+    """Return the eight corners of a box (2, 3)."""
+    bits = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
+    corners: Float64s = np.where(bits, box[1], box[0])
+    return corners
+
+
+@lru_cache(maxsize=16)
+def _patient_grid(grid: VoxelGrid) -> VoxelGrid:
+    return PatientView.of(grid).grid
+
+
+def lattice(
+    shape: Shape, plane: Plane, around: Float64s, *, coarse: bool = False
+) -> tuple[tuple[float, float], tuple[float, float], tuple[int, int]]:
+    """Lay a net of points over a shape: its own voxel centres where both run parallel, else a fine one.
+
+    Parameters
+    ----------
+    around : array, (n, 2)
+        Positions on the plane that the net must hold.
+    coarse : bool
+        Where they do not run parallel, a net with at least one voxel centre in each mesh.
+
+    Returns
+    -------
+    low, step, counts : tuple of two
+        First point, distance (mm) and number of points, to the right and down.
+    """
+    own = _patient_grid(shape.grid)
+    axes = (plane.columns, plane.rows)
+    if _parallel(own, plane.grid):
+        step = (own.spacing_mm[axes[0]], own.spacing_mm[axes[1]])
+        anchor = plane.to_plane(own.affine[:3, 3])
+    else:
+        mesh = max(own.spacing_mm) if coarse else min(own.spacing_mm) / 2
+        step = (mesh, mesh)
+        anchor = around.min(axis=0)
+    low, counts = [], []
+    for a in range(2):
+        first = np.floor((around[:, a].min() - anchor[a]) / step[a])
+        last = np.ceil((around[:, a].max() - anchor[a]) / step[a])
+        low.append(float(anchor[a] + first * step[a]))
+        counts.append(int(last - first) + 1)
+    return (low[0], low[1]), step, (counts[0], counts[1])
+
+
+def draw_outline(draw: ImageDraw, polygons: Sequence[Float64s], style: Style, *, selected: bool) -> None:
+    """Draw a shape's outline in its style on a dark rim, and white brackets round a selected one."""
+    width = 4 if style.double else 2
+    _draw_lines(draw, polygons, colour=_BLACK, width=width + 2)
+    for polygon in polygons:
+        pieces = dashes(polygon, style.dash) if style.dash else [polygon]
+        _draw_lines(draw, pieces, colour=style.colour, width=width)
+    if style.double:
+        _draw_lines(draw, polygons, colour=_BLACK, width=1)
+    if selected:
+        _draw_brackets(draw, np.concatenate(polygons))
+
+
+def _draw_brackets(draw: ImageDraw, corners: Float64s) -> None:
+    (x0, y0), (x1, y1) = corners.min(axis=0) - 8, corners.max(axis=0) + 8
+    arm = min(max((x1 - x0) / 5, 6.0), 18.0)
+    lines = [
+        np.array([(x, y + dy * arm), (x, y), (x + dx * arm, y)])
+        for x, dx in ((x0, 1), (x1, -1))
+        for y, dy in ((y0, 1), (y1, -1))
+    ]
+    for colour, width in ((_BLACK, 5), (_WHITE, 2)):
+        _draw_lines(draw, lines, colour=colour, width=width)
+
+
+def _draw_lines(draw: ImageDraw, lines: Sequence[Float64s], *, colour: Colour, width: int) -> None:
+    """Draw lines that run along rows and columns, as outlines do, each stretch as the pixels it covers.
+
+    A library's wide lines lie a pixel off on one side or the other, by their direction.
+    """
+    for line in lines:
+        low, high = np.minimum(line[:-1], line[1:]), np.maximum(line[:-1], line[1:])
+        first = np.floor(low - width / 2 + 0.5).astype(int)
+        last = np.maximum(np.floor(high + width / 2 + 0.5).astype(int) - 1, first)
+        for (x0, y0), (x1, y1) in zip(first.tolist(), last.tolist(), strict=True):
+            draw.rectangle((x0, y0, x1, y1), fill=colour)
+
+
+def _position(plane: Plane) -> tuple[str, ...]:
+    along = plane.grid.to_mm(np.eye(3)[plane.normal] * plane.index)
+    lps = int(np.abs(plane.grid.directions[:, plane.normal]).argmax())
+    axis = "xyz"[lps]
+    return (f"{plane.name}  {axis} = {float(along[lps]):.1f} mm", f"{plane.index + 1} / {plane.count}")
+
+
+def _windows(scene: Scene, look: Look) -> tuple[str, ...]:
+    if scene.ct is not None:
+        return (f"CT  W {look.window[1]:g}  L {look.window[0]:g} HU",)
+    if scene.pet is not None:
+        return (f"PET {scene.pet.unit or '(no SUV)'} 0 to {look.suv_max:g}",)
+    return ("masks alone, no image",)
+
+
+def _shown_scale(scene: Scene, look: Look) -> tuple[NDArray[np.uint8], str, float] | None:
+    if scene.pet is None or (scene.ct is not None and look.pet_opacity == 0):
+        return None
+    return pet_scale(scene.pet.unit, look.suv_max, hot=scene.ct is not None)
+
+
+def pet_scale(unit: str, top: float, *, hot: bool) -> tuple[NDArray[np.uint8], str, float]:
+    """Return the PET's colours from low to high, its unit and its top: hot on a CT, else white to black."""
+    grey = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 3, axis=1)
+    return hot_colours() if hot else grey, unit or "PET", top

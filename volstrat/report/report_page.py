@@ -1,0 +1,209 @@
+"""A case record as a page that stands alone: HTML, and PDF from it."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case.record import record_bytes
+from volstrat.errors import UsageError
+from volstrat.pictures.key_slices import words_by_name
+from volstrat.report.report_figures import predicate_bar, sign, waterfall
+from volstrat.show.words import (
+    AVIDITY,
+    HOLDS,
+    SEVERITIES,
+    STATUS,
+    STRATA,
+    change_texts,
+    liver_text,
+    margin_text,
+    ml_text,
+    predicate_text,
+    protocol_choices,
+    remnant_text,
+    share_text,
+    shift_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from volstrat.case.record import CaseRecord
+    from volstrat.pictures.key_slices import Pictures
+    from volstrat.terms.protocol import Protocol
+
+_MOST_URGENT = 5
+_MOST_SEGMENTS = 12
+_TITLES = {
+    "stratum_1": "Stratum 1, resectable share of the tumour volume",
+    "stratum_2": "Stratum 2, resectable share of FDG-avid disease",
+}
+
+
+def report_html(
+    record: CaseRecord,
+    *,
+    protocol: Protocol | None,
+    pictures: Pictures | None = None,
+    sites: Mapping[str, str] | None = None,
+    no_pictures: str = "No pictures: the inputs were not read.",
+) -> str:
+    """Write the report of a case as one HTML page that loads nothing.
+
+    Parameters
+    ----------
+    protocol : Protocol or None
+        None where the record was made under a protocol that is not at hand.
+    sites : mapping of lesion id to name, or None
+        Names that the masks give their segments.
+    no_pictures : str
+        Why there are none, where there are none.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    templates = files("volstrat.report").joinpath("templates")
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(templates.joinpath("report.html").read_text(encoding="utf-8"))
+    values: dict[str, Any] = {
+        "record": record,
+        "record_sha256": hashlib.sha256(record_bytes(record)).hexdigest(),
+        # Part of this package, and no file of a case gets into it.
+        "style": Markup(templates.joinpath("report.css").read_text(encoding="utf-8")),
+        "strata": STRATA,
+        "severities": SEVERITIES,
+        "status": STATUS[record["status"]],
+        "choices": [] if protocol is None else protocol_choices(protocol),
+        "inputs": [_input(entry) for entry in record["inputs"]],
+        "libraries": ", ".join(f"{k} {v}" for k, v in record["environment"]["libraries"].items()),
+        "no_pictures": no_pictures,
+        "pictures": pictures,
+    }
+    if record["error"] is None:
+        values.update(_measured(record, pictures, sites or {}))
+    return template.render(values)
+
+
+def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the page says of a case that did not fail."""
+    from markupsafe import Markup
+
+    words = words_by_name(record)
+    rows = [_row(x, words, sites) for x in (*record["lesions"], *record["pet_only_regions"])]
+    urgent = [f for f in record["findings"] if f["severity"] in ("blocking", "review")]
+    drawn = () if pictures is None else pictures.slices
+    by_id = {row["id"]: row for row in rows}
+    volumes = record["volumes"]
+    liver = liver_text(record["liver_burden"], record["predicates"]["stratum_1"]["threshold_percent"])
+    names = {
+        "total": "total_tumour_ml",
+        "resectable": "resectable_tumour_ml",
+        "residual": "residual_tumour_ml",
+        "avid": "fdg_avid_ml",
+        "avid_resectable": "fdg_avid_resectable_ml",
+        "pet_only": "pet_only_ml",
+    }
+    return {
+        "bars": [_bar(record, key) for key in ("stratum_1", "stratum_2")],
+        "margin": margin_text(record),
+        "urgent": urgent[:_MOST_URGENT],
+        "more_urgent": len(urgent) - _MOST_URGENT if len(urgent) > _MOST_URGENT else 0,
+        "changes": change_texts(record),
+        "remnant": f"{liver} {remnant_text(record['remnant'])}".strip(),
+        "waterfall": Markup(waterfall(record["lesions"])),
+        "legend": [(word, Markup(sign(word))) for word in dict.fromkeys(words.values())],
+        "volumes": {name: ml_text(volumes[key]) for name, key in names.items()},
+        "rows": rows,
+        "sites": any(row["site"] for row in rows),
+        "slices": [(p, by_id[p.name]) for p in drawn],
+        "sureness": [x for x in (margin_text(record), shift_text(record), *change_texts(record)) if x],
+    }
+
+
+def _bar(record: CaseRecord, key: str) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    predicate = record["predicates"][key]
+    return {
+        "title": _TITLES[key],
+        "share": share_text(predicate),
+        "holds": HOLDS[predicate["holds"]],
+        "svg": Markup(predicate_bar(record, key)),
+        "told": predicate_text(record, key),
+    }
+
+
+def _row(lesion: Mapping[str, Any], words: Mapping[str, str], sites: Mapping[str, str]) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    word = words[lesion["lesion_id"]]
+    told = word
+    if word == "partial" and lesion["resectable_fraction"] is not None:
+        told = f"partial ({100 * lesion['resectable_fraction']:.0f} %)"
+    return {
+        "id": lesion["lesion_id"],
+        "site": sites.get(lesion["lesion_id"], ""),
+        "word": told,
+        "sign": Markup(sign(word)),
+        "avidity": AVIDITY[lesion["fdg_avidity"]],
+        "volume": ml_text(lesion["volume_ml"]).removesuffix(" ml"),
+        "axial": f"{lesion['max_axial_diameter_mm']:.1f}",
+        "longest": f"{lesion['max_diameter_mm']:.1f}",
+        "avid_ml": "-"
+        if lesion["fdg_avid_ml"] is None
+        else ml_text(lesion["fdg_avid_ml"]).removesuffix(" ml"),
+        "suv_max": _figure(lesion["suv_max"]),
+        "suv_peak": _figure(lesion["suv_peak"]),
+        "tlg": _figure(lesion["tlg_g"]),
+        "centre": ", ".join(f"{x:.0f}" for x in lesion["centroid_mm"]),
+    }
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _input(entry: Mapping[str, Any]) -> dict[str, str]:
+    grid, segments = entry["grid"], entry["segments"]
+    shape = spacing = ""
+    if grid is not None:
+        shape = " x ".join(map(str, grid["shape"]))
+        spacing = " x ".join(f"{s:.4g}" for s in grid["spacing_mm"])
+    named = [f"{s['number']} {s['name'] or ''}".strip() for s in segments]
+    more = f" and {len(named) - _MOST_SEGMENTS} more" if len(named) > _MOST_SEGMENTS else ""
+    return {
+        "role": entry["role"],
+        "path": entry["path"],
+        "format": entry["format"],
+        "grid": f"{shape}, {spacing} mm" if shape else "-",
+        "segments": ", ".join(named[:_MOST_SEGMENTS]) + more,
+        "sha256": entry["sha256"],
+    }
+
+
+def report_pdf(html: str) -> bytes:
+    """Turn a report into PDF (PDF/UA-1, A4 landscape); needs the extra ``pdf``.
+
+    The same page gives the same bytes: no date is written, and the identifier comes from the page.
+
+    Raises
+    ------
+    UsageError
+        If WeasyPrint, or the libraries of the system that it needs, cannot be had.
+    """
+    try:
+        from weasyprint import HTML
+        from weasyprint.urls import URLFetcher
+    except (ImportError, OSError) as error:
+        msg = f"PDF needs WeasyPrint, which cannot be loaded ({error})."
+        hint = 'Install volstrat with its extra: pip install "volstrat[pdf]"; the system needs Pango.'
+        raise UsageError(msg, hint=hint) from error
+    identifier = hashlib.sha256(html.encode()).digest()[:16]
+    fetcher = URLFetcher(allowed_protocols=("data",))  # the page holds all it shows
+    data: bytes = HTML(string=html, url_fetcher=fetcher).write_pdf(
+        pdf_identifier=identifier, pdf_variant="pdf/ua-1"
+    )
+    return data

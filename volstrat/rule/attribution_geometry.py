@@ -1,0 +1,257 @@
+"""Where avid voxels lie among tumour voxels: which ones they hold, how far the nearest is and whose it is.
+
+The geometry of `volstrat.rule.attribution`. Points are voxel centres in LPS mm; distances within 0.001 mm of
+the smallest are ties.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.projection import project
+from volstrat.geometry.runs import LabelRuns, expand, sorted_unique
+from volstrat.terms.marks import Marking
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.spatial import cKDTree
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.rule.lesions import MarkedLesions
+
+    Int64s = NDArray[np.int64]
+    Float64s = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+Rows = tuple["Int64s", "Int64s", "Int64s", "Int64s"]
+"""Candidates: avid voxel (position), lesion, worst `Marking` of its nearest voxels, 1 where it is held."""
+
+_NEIGHBOURS = 8
+_QUERIES_AT_ONCE = 100_000
+_INSIDE = 0.49
+"""Share of the smallest spacing that surely lies within a voxel: axes may meet at a cosine of 1e-3."""
+
+
+class TumourVoxels:
+    """Tumour voxels with their lesions and markings, fetched box by box."""
+
+    def __init__(self, grid: VoxelGrid, marked: MarkedLesions) -> None:
+        order = np.argsort(marked.starts, kind="stable")
+        self.grid = grid
+        self.lesion = marked.lesion[order]
+        self.worst = marked.worst[order]
+        self.runs = LabelRuns(marked.starts[order], marked.stops[order], np.arange(1, order.size + 1))
+        ends = (grid.to_mm(grid.unravel(self.runs.starts)), grid.to_mm(grid.unravel(self.runs.stops - 1)))
+        self.low, self.high = np.minimum(*ends), np.maximum(*ends)
+
+    def in_box(
+        self, low: Float64s, high: Float64s, lesions: Int64s | None
+    ) -> tuple[Float64s, Int64s, Int64s]:
+        """Centres (mm), lesions and markings of voxels whose runs meet a box (of some lesions only)."""
+        chosen = ((self.low <= high) & (self.high >= low)).all(axis=1)
+        if lesions is not None:
+            chosen &= np.isin(self.lesion, lesions)
+        run = np.flatnonzero(chosen)
+        starts, stops = self.runs.starts[run], self.runs.stops[run]
+        centres = self.grid.to_mm(self.grid.unravel(expand(starts, stops)))
+        return (
+            centres,
+            np.repeat(self.lesion[run], stops - starts),
+            np.repeat(self.worst[run], stops - starts),
+        )
+
+
+def find_holders(
+    tumour: TumourVoxels, voxels: Int64s, centres: Float64s, avid_grid: VoxelGrid
+) -> tuple[Int64s, Int64s, Int64s]:
+    """Avid voxels that hold tumour voxel centres: position in ``voxels``, run of tumour, tumour voxel."""
+    none = np.empty(0, np.int64)
+    if not voxels.size or not tumour.lesion.size:
+        return none, none, none
+    margin = sum(avid_grid.spacing_mm)
+    near = ((tumour.low <= centres.max(axis=0) + margin) & (tumour.high >= centres.min(axis=0) - margin)).all(
+        1
+    )
+    runs = LabelRuns(tumour.runs.starts[near], tumour.runs.stops[near], tumour.runs.labels[near])
+    projected = project(runs, from_grid=tumour.grid, to_grid=avid_grid)
+    position = np.minimum(np.searchsorted(voxels, projected.holders), voxels.size - 1)
+    hit = voxels[position] == projected.holders
+    return position[hit], projected.labels[hit] - 1, projected.voxels[hit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AvidVoxels:
+    """Avid voxels: centres (mm), region, and the pairs (voxel, lesion) of those that hold tumour."""
+
+    grid: VoxelGrid
+    centres: Float64s
+    region: Int64s
+    regions: int
+    held: Int64s
+
+    @property
+    def holds(self) -> Bools:
+        """Flag the voxels that hold tumour."""
+        flags = np.zeros(self.region.size, dtype=bool)
+        flags[self.held[:, 0]] = True
+        return flags
+
+    @property
+    def region_holds(self) -> Bools:
+        """Flag the regions with a voxel that holds tumour."""
+        flags = np.zeros(self.regions, dtype=bool)
+        flags[self.region[self.held[:, 0]]] = True
+        return flags
+
+
+def tumour_distances_mm(tumour: TumourVoxels, pet: AvidVoxels, distance_mm: float) -> Float64s:
+    """Distance of each avid voxel to the nearest tumour voxel, mm, exact where a limit is near.
+
+    A voxel that holds tumour is nearer than half its diagonal; one in reach of such a voxel is
+    bounded by it. Only what these bounds leave open is measured.
+    """
+    half_diagonal = float(np.linalg.norm(pet.grid.spacing_mm)) / 2 * 1.001
+    holds = pet.holds
+    bound = np.where(holds, half_diagonal, np.inf)
+    spill = ~holds & pet.region_holds[pet.region]
+    if spill.any():
+        from scipy.spatial import cKDTree
+
+        bound[spill] = cKDTree(pet.centres[holds]).query(pet.centres[spill])[0] + half_diagonal
+    region_bound = np.full(pet.regions, np.inf)
+    np.minimum.at(region_bound, pet.region, bound)
+    unsure = (bound > 2 * distance_mm) | (region_bound[pet.region] > distance_mm)
+    reach = 2 * distance_mm + 2 * TIE_MM
+    for group in _groups(pet.region, unsure):
+        low, high = pet.centres[group].min(axis=0), pet.centres[group].max(axis=0)
+        points = tumour.in_box(low - reach, high + reach, None)[0]
+        bound[group] = _nearest_distance(points, pet.centres[group], reach)
+    return bound
+
+
+def distinct_pairs(first: Int64s, second: Int64s) -> Int64s:
+    """Each pair once, sorted, (n, 2)."""
+    span = int(second.max(initial=0)) + 1
+    return np.stack(np.divmod(sorted_unique(first * span + second), span), axis=-1)
+
+
+def _groups(region: Int64s, chosen: Bools) -> list[Int64s]:
+    """Positions of the chosen voxels, region by region."""
+    where = np.flatnonzero(chosen)
+    order = where[np.argsort(region[where], kind="stable")]
+    cuts = np.flatnonzero(np.diff(region[order])) + 1
+    return [group for group in np.split(order, cuts) if group.size]
+
+
+def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Float64s:
+    if not points.size:
+        return np.full(len(queries), np.inf)
+    from scipy.spatial import cKDTree
+
+    distance: Float64s = cKDTree(points).query(queries, distance_upper_bound=reach)[0]
+    return distance
+
+
+def nearest_held(
+    tumour: TumourVoxels, pet: AvidVoxels, holder: Int64s, run: Int64s, tumour_voxel: Int64s
+) -> Int64s:
+    """Worst marking among the nearest tumour voxels of each pair in ``pet.held``; -1 where it is not sure.
+
+    What lies outside an avid voxel is at least half its smallest spacing from its centre: a held tumour
+    voxel closer than that is the lesion's nearest.
+    """
+    sure = np.full(len(pet.held), -1, dtype=np.int64)
+    if not holder.size:
+        return sure
+    span = int(tumour.lesion.max()) + 1
+    pair = np.searchsorted(pet.held[:, 0] * span + pet.held[:, 1], holder * span + tumour.lesion[run])
+    apart = np.empty(holder.size)
+    for part in (slice(n, n + _QUERIES_AT_ONCE) for n in range(0, holder.size, _QUERIES_AT_ONCE)):
+        at = tumour.grid.to_mm(tumour.grid.unravel(tumour_voxel[part]))
+        apart[part] = np.linalg.norm(at - pet.centres[holder[part]], axis=1)
+    closest = np.full(len(pet.held), np.inf)
+    np.minimum.at(closest, pair, apart)
+    tie = apart <= closest[pair] + TIE_MM
+    worst = np.full(len(pet.held), len(Marking), dtype=np.int64)
+    np.minimum.at(worst, pair[tie], tumour.worst[run[tie]])
+    inside = closest + 2 * TIE_MM < _INSIDE * min(pet.grid.spacing_mm)
+    sure[inside] = worst[inside]
+    return sure
+
+
+def held_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools, partial: Bools, nearest: Int64s) -> Rows:
+    """Rows of avid voxels that hold tumour; on partly marked lesions the nearest voxel's marking."""
+    chosen = near[pet.region[pet.held[:, 0]]]
+    voxel, lesion = pet.held[chosen].T
+    marking = np.where(partial[lesion], nearest[chosen], int(Marking.UNKNOWN))
+    for part in np.unique(lesion[marking < 0]):
+        mine = np.flatnonzero((lesion == part) & (marking < 0))
+        rows = nearest_rows(tumour, pet, voxel[mine], np.array([part]), reach=None)
+        marking[mine] = rows[2][np.argsort(rows[0], kind="stable")]
+    return voxel, lesion, marking, np.ones(voxel.size, dtype=np.int64)
+
+
+def spill_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools, partial: Bools) -> list[Rows]:
+    """Rows of avid voxels that hold no tumour in regions that do: the nearest lesions held."""
+    rows: list[Rows] = []
+    held_region = pet.region[pet.held[:, 0]]
+    owned = distinct_pairs(held_region, pet.held[:, 1])
+    for group in _groups(pet.region, ~pet.holds & (near & pet.region_holds)[pet.region]):
+        candidates = owned[owned[:, 0] == pet.region[group[0]], 1]
+        if candidates.size == 1 and not partial[candidates[0]]:
+            only = np.full(group.size, candidates[0])
+            unknown = np.full(group.size, int(Marking.UNKNOWN))
+            rows.append((group, only, unknown, np.zeros(group.size, dtype=np.int64)))
+        else:
+            rows.append(nearest_rows(tumour, pet, group, candidates, reach=None))
+    return rows
+
+
+def nearest_rows(
+    tumour: TumourVoxels, pet: AvidVoxels, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
+) -> Rows:
+    """Rows of the lesions nearest to each avid voxel, ties included.
+
+    ``reach`` bounds the distance to the nearest voxel where that is known; it only saves work.
+    """
+    if not voxel.size:
+        none = np.empty(0, np.int64)
+        return none, none, none, none
+    from scipy.spatial import cKDTree
+
+    margin = np.inf if reach is None or not np.isfinite(reach) else reach + 2 * TIE_MM
+    queries = pet.centres[voxel]
+    points, owner, worst = tumour.in_box(queries.min(axis=0) - margin, queries.max(axis=0) + margin, lesions)
+    tree = cKDTree(points)
+    pairs = [
+        (begin + query, found)
+        for begin in range(0, len(queries), _QUERIES_AT_ONCE)
+        for query, found in [_nearest_points(tree, queries[begin : begin + _QUERIES_AT_ONCE])]
+    ]
+    query, found = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    lesion_count = int(owner.max()) + 1
+    key, row = np.unique(query * lesion_count + owner[found], return_inverse=True)
+    marking = np.full(key.size, len(Marking), dtype=np.int64)
+    np.minimum.at(marking, row, worst[found])
+    position, lesion = np.divmod(key, lesion_count)
+    return voxel[position], lesion, marking, np.zeros(key.size, dtype=np.int64)
+
+
+def _nearest_points(tree: cKDTree, queries: Float64s) -> tuple[Int64s, Int64s]:
+    """Pairs of query and point where no other point is nearer, ties included."""
+    count = min(_NEIGHBOURS, tree.n)
+    distance, index = tree.query(queries, k=count)
+    distance, index = distance.reshape(-1, count), index.reshape(-1, count)
+    tie = distance <= distance[:, :1] + TIE_MM
+    crowded = tie[:, -1] & (count < tree.n)
+    tie[crowded] = False
+    query, column = np.nonzero(tie)
+    found = index[query, column]
+    for n in np.flatnonzero(crowded).tolist():  # more ties than neighbours asked for
+        ball = np.array(tree.query_ball_point(queries[n], distance[n, 0] + TIE_MM), dtype=np.int64)
+        query, found = np.append(query, np.full(ball.size, n)), np.append(found, ball)
+    return query, found

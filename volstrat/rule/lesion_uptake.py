@@ -1,0 +1,71 @@
+"""SUV statistics of a case's lesions and PET-only regions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.geometry.grid import TIE_MM
+from volstrat.pet.regions import voxels_in_mask
+from volstrat.pet.uptake import LesionUptake, suv_statistics
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.rule.attribution import Attribution
+    from volstrat.rule.measure import Measurements
+    from volstrat.rule.stratify import Assessment
+
+    Int64s = NDArray[np.int64]
+    Uptakes = tuple[LesionUptake | None, ...]
+
+
+def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Uptakes, Uptakes]:
+    """Measure SUVmax, SUVmean, SUVpeak and TLG of every lesion and PET-only region.
+
+    A lesion's voxels are the avid ones that belong to it, where the avid mask is drawn on the PET
+    image's own grid; else the PET voxels whose centres lie in the lesion; else, for a lesion smaller
+    than a PET voxel, those that hold it.
+
+    Returns
+    -------
+    lesions, regions : tuple of LesionUptake or None
+        None without a SUV image, or where the lesion lies outside the PET field.
+    """
+    attribution, resolved = measured.attribution, assessment.resolved
+    regions = 0 if attribution is None else attribution.pet_only_count
+    suv = measured.masks.suv
+    if suv is None:
+        return (None,) * measured.lesions.count, (None,) * regions
+    own: list[Int64s] = [np.empty(0, np.int64)] * measured.lesions.count
+    alone: list[Int64s] = []
+    if attribution is not None and resolved is not None and _same_voxels(attribution, suv.grid):
+        order = np.argsort(resolved.pair_lesion, kind="stable")
+        cuts = np.searchsorted(resolved.pair_lesion[order], np.arange(1, measured.lesions.count))
+        own = np.split(attribution.voxels[resolved.pair_voxel[order]], cuts)
+        rank = attribution.pet_only[attribution.region]
+        alone = [attribution.voxels[rank == n] for n in range(regions)]
+    for n in range(measured.lesions.count):
+        if not own[n].size and measured.covered[n]:
+            own[n] = _in_lesion(measured, n, suv.grid)
+    uptake = suv_statistics(suv, [*own, *alone])
+    found = uptake[measured.lesions.count :] if alone else (None,) * regions
+    return uptake[: measured.lesions.count], found
+
+
+def _same_voxels(attribution: Attribution, grid: VoxelGrid) -> bool:
+    placement = attribution.grid.placement_on(grid, tolerance_mm=100 * TIE_MM)
+    return placement is not None and placement.is_identity and attribution.grid.shape == grid.shape
+
+
+def _in_lesion(measured: Measurements, lesion: int, grid: VoxelGrid) -> Int64s:
+    runs = measured.lesions.of(lesion)
+    inside = voxels_in_mask(runs, mask_grid=measured.lesions.grid, pet_grid=grid)
+    if inside.size:
+        return inside
+    centres = measured.lesions.grid.to_mm(measured.lesions.grid.unravel(runs.indices()))
+    at = grid.voxel_at(grid.to_index(centres))
+    holders: Int64s = np.unique(grid.ravel(at[at[:, 0] >= 0]))
+    return holders

@@ -1,0 +1,444 @@
+"""From tumour masks to lesions, their markings and their measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from volstrat.errors import NoisyMaskError
+from volstrat.geometry.components import Components, connected_components
+from volstrat.geometry.diameters import longest_diameters_mm
+from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.runs import VoxelRuns, covered_twice, cut_at, split_rows
+from volstrat.terms.findings import Finding
+from volstrat.terms.marks import PARTIAL, Marking
+from volstrat.terms.protocol import reaches_percent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from volstrat.geometry.mask import Mask
+    from volstrat.terms.protocol import Protocol
+
+    Int64s = NDArray[np.int64]
+    Float64s = NDArray[np.float64]
+
+Instances = Literal["labels", "components"]
+_MOST_LESIONS = 10_000
+"""More than any patient has, or any reader could mark; also of PET regions."""
+_MOST_RUNS = 2_000_000
+"""Of tumour: ten times what a body full of metastases has at CT resolution."""
+_POSITION_STEP_MM = 1e-3
+_POSITION_OFFSET = 0.318309886  # keeps round coordinates away from the edges of a step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TumourEntry:
+    """A tumour mask and how its lesions are told apart (None: by the convention of `find_lesions`)."""
+
+    mask: Mask
+    instances: Instances | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lesions:
+    """Lesions as runs cut at row ends.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+    ids : tuple of str
+        ``L`` + number, by rising number.
+    starts, stops, lesion : array of int64, (n,)
+        Runs, sorted by start, and the position in ``ids`` of the lesion each belongs to. A voxel
+        that several lesions hold appears once for each.
+    """
+
+    grid: VoxelGrid
+    ids: tuple[str, ...]
+    starts: Int64s
+    stops: Int64s
+    lesion: Int64s
+
+    @property
+    def count(self) -> int:
+        """How many lesions there are."""
+        return len(self.ids)
+
+    @property
+    def overlapping(self) -> bool:
+        """True where a voxel lies in several lesions."""
+        return bool((self.starts[1:] < np.maximum.accumulate(self.stops)[:-1]).any())
+
+    def voxels(self) -> VoxelRuns:
+        """Return the voxels of all lesions, each once."""
+        return VoxelRuns.from_intervals(self.starts, self.stops)
+
+    def of(self, lesion: int) -> VoxelRuns:
+        """Return the voxels of one lesion, by its position in ``ids``."""
+        mine = self.lesion == lesion
+        return VoxelRuns.from_intervals(self.starts[mine], self.stops[mine])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LesionMeasures:
+    """Size and place of each lesion; arrays of length ``n`` lesions.
+
+    ``centroid_mm`` is (n, 3); ``box_mm`` is (n, 2, 3), lowest and highest LPS coordinate of any
+    voxel centre; diameters are between voxel centres.
+    """
+
+    voxels: Int64s
+    volume_ml: Float64s
+    centroid_mm: Float64s
+    box_mm: Float64s
+    max_diameter_mm: Float64s
+    max_axial_diameter_mm: Float64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MarkedLesions:
+    """What each lesion and each of its voxels is marked.
+
+    Parameters
+    ----------
+    starts, stops, lesion : array of int64, (n,)
+        The lesions' runs, cut so that each has one marking; sorted only where lesions do not overlap.
+    worst : array of int64, (n,)
+        `Marking` of the run's voxels, the worst of all lesions that hold them.
+    own_voxels, worst_voxels : array of int64, (lesions, 4)
+        Voxels of each lesion by its own marking, and by the worst one where lesions overlap.
+    total_voxels : array of int64, (4,)
+        Tumour voxels by worst marking, each voxel once.
+    marking : tuple
+        Of each lesion: the `Marking` on nearly all its voxels, or None (partial).
+    """
+
+    starts: Int64s
+    stops: Int64s
+    lesion: Int64s
+    worst: Int64s
+    own_voxels: Int64s
+    worst_voxels: Int64s
+    total_voxels: Int64s
+    marking: tuple[Marking | None, ...]
+
+    def word(self, lesion: int) -> str:
+        """Return the marking's word, or "partial"."""
+        marking = self.marking[lesion]
+        return PARTIAL if marking is None else marking.word
+
+
+def find_lesions(
+    entries: Sequence[TumourEntry], grid: VoxelGrid, protocol: Protocol
+) -> tuple[Lesions, tuple[Finding, ...]]:
+    """Tell lesions apart.
+
+    Several distinct labels (values, segments, ROIs) are a lesion each, ``L`` + number; a single one
+    falls into its connected components, ``L1``, ``L2``, ... by falling volume, ties by centroid
+    (LPS x, then y, then z). ``instances`` of an entry overrides this. Labels of one number in
+    several entries are one lesion; component lesions are numbered after the labelled ones.
+
+    Parameters
+    ----------
+    entries : sequence of TumourEntry
+        Masks on ``grid``.
+
+    Raises
+    ------
+    NoisyMaskError
+        If there are more than 10,000 lesions, or millions of voxels without neighbours.
+    """
+    if sum(entry.mask.runs.starts.size for entry in entries) > _MOST_RUNS:
+        msg = f"The tumour falls into more than {_MOST_RUNS:,} separate runs of voxels; it looks like noise."
+        raise NoisyMaskError(msg, hint="Give the tumour mask; a map of probabilities needs a `threshold`.")
+    undecided = {label for e in entries if e.instances is None for label in e.mask.labels}
+    labelled: dict[int, VoxelRuns] = {}
+    pooled = VoxelRuns.empty()
+    for entry in entries:
+        if entry.instances == "labels" or (entry.instances is None and len(undecided) > 1):
+            for label in entry.mask.labels:
+                voxels = entry.mask.runs.of(label)
+                labelled[label] = labelled[label].union(voxels) if label in labelled else voxels
+        else:
+            pooled = pooled.union(entry.mask.voxels())
+    findings: list[Finding] = []
+    numbers, parts = _labelled_parts(labelled, grid, findings)
+    after = max(numbers, default=0)
+    components = connected_components(pooled, grid, connectivity=protocol.connectivity)
+    rank = _component_rank(components, grid)
+    parts.append((components.starts, components.stops, rank[components.component] + len(numbers)))
+    numbers.extend(range(after + 1, after + 1 + components.count))
+    lesions = _assemble(grid, numbers, parts, protocol, findings)
+    hint = "Clean the mask, or leave specks out with `minimum_voxels` in the protocol."
+    refuse_specks(lesions.count, "tumour", hint=hint)
+    twice = covered_twice(lesions.starts, lesions.stops).count
+    if twice:
+        ml = twice * grid.voxel_volume_mm3 / 1000
+        message = (
+            f"{twice} voxels ({ml:.3f} ml) lie in more than one lesion; each counts once, worst marking."
+        )
+        findings.append(
+            Finding(code="overlapping_lesions", severity="warning", message=message, where="tumour")
+        )
+    return lesions, tuple(findings)
+
+
+def refuse_specks(count: int, what: str, *, hint: str) -> None:
+    """Refuse a mask that falls into more pieces than lesions or PET regions there can be.
+
+    Raises
+    ------
+    NoisyMaskError
+    """
+    if count > _MOST_LESIONS:
+        msg = f"The {what} falls into {count:,} pieces, more than {_MOST_LESIONS:,}; it looks like noise."
+        raise NoisyMaskError(msg, hint=hint)
+
+
+def _labelled_parts(
+    labelled: Mapping[int, VoxelRuns], grid: VoxelGrid, findings: list[Finding]
+) -> tuple[list[int], list[tuple[Int64s, Int64s, Int64s]]]:
+    numbers = sorted(number for number, voxels in labelled.items() if voxels)
+    for number in sorted(set(labelled) - set(numbers)):
+        message = f"Label {number} of the tumour mask is named but has no voxel; it is no lesion."
+        findings.append(
+            Finding(code="empty_segment", severity="warning", message=message, where=f"L{number}")
+        )
+    parts = []
+    for position, number in enumerate(numbers):
+        voxels = labelled[number]
+        starts, stops, _ = split_rows(voxels.starts, voxels.stops, grid.shape[0])
+        parts.append((starts, stops, np.full(starts.size, position, dtype=np.int64)))
+    for number, pieces in zip(numbers, _pieces_of(parts, grid), strict=True):
+        if pieces > 1:
+            message = (
+                f"L{number} is in {pieces} pieces that do not touch; it counts as one lesion "
+                '(`instances = "components"` in its entry tells them apart).'
+            )
+            findings.append(
+                Finding(code="label_in_pieces", severity="warning", message=message, where=f"L{number}")
+            )
+    return numbers, parts
+
+
+def _pieces_of(parts: Sequence[tuple[Int64s, Int64s, Int64s]], grid: VoxelGrid) -> list[int]:
+    """Count each label's 26-connected pieces: all at once, each label a slab of one tall grid."""
+    if not parts:
+        return []
+    ni, nj, nk = grid.shape
+    slab = ni * nj * (nk + 1)
+    starts = np.concatenate([part[0] + n * slab for n, part in enumerate(parts)])
+    stops = np.concatenate([part[1] + n * slab for n, part in enumerate(parts)])
+    tall = VoxelGrid(shape=(ni, nj, (nk + 1) * len(parts)), affine=grid.affine)
+    found = connected_components(VoxelRuns.from_intervals(starts, stops), tall)
+    owner = np.zeros(found.count, dtype=np.int64)
+    owner[found.component] = found.starts // slab
+    return [int(n) for n in np.bincount(owner, minlength=len(parts))]
+
+
+def _component_rank(components: Components, grid: VoxelGrid) -> Int64s:
+    """Rank of each component: falling volume, then position."""
+    voxels, centroid = _sizes(
+        grid, components.starts, components.stops, components.component, components.count
+    )
+    return falling_volume_rank(voxels, centroid)
+
+
+def falling_volume_rank(voxels: Int64s, centroid_mm: Float64s) -> Int64s:
+    """Rank by falling volume, ties by centroid (LPS x, then y, then z; within a micrometre equal)."""
+    step = np.floor(centroid_mm / _POSITION_STEP_MM + _POSITION_OFFSET)
+    order = np.lexsort((step[:, 2], step[:, 1], step[:, 0], -voxels))
+    rank = np.empty(voxels.size, dtype=np.int64)
+    rank[order] = np.arange(voxels.size)
+    return rank
+
+
+def _assemble(
+    grid: VoxelGrid,
+    numbers: Sequence[int],
+    parts: Sequence[tuple[Int64s, Int64s, Int64s]],
+    protocol: Protocol,
+    findings: list[Finding],
+) -> Lesions:
+    """Join the parts into one sorted table, leaving out lesions below the protocol's minimum."""
+    starts, stops, lesion = (np.concatenate(column) for column in zip(*parts, strict=True))
+    voxels = np.bincount(lesion, weights=stops - starts, minlength=len(numbers)).astype(np.int64)
+    kept = voxels >= protocol.minimum_voxels
+    if not kept.all():
+        lost = int(voxels[~kept].sum())
+        message = (
+            f"{int((~kept).sum())} lesions of fewer than {protocol.minimum_voxels} voxels are left out "
+            f"({lost} voxels, {lost * grid.voxel_volume_mm3 / 1000:.3f} ml), as the protocol says."
+        )
+        findings.append(
+            Finding(code="lesions_below_minimum", severity="warning", message=message, where="tumour")
+        )
+    position = np.cumsum(kept) - 1
+    stay = kept[lesion]
+    starts, stops, lesion = starts[stay], stops[stay], position[lesion[stay]]
+    order = np.lexsort((lesion, starts))
+    return Lesions(
+        grid=grid,
+        ids=tuple(f"L{n}" for n, k in zip(numbers, kept, strict=True) if k),
+        starts=starts[order],
+        stops=stops[order],
+        lesion=lesion[order],
+    )
+
+
+def _sizes(
+    grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, count: int
+) -> tuple[Int64s, Float64s]:
+    """Voxels and centroid (LPS mm) of each owner's runs (cut at row ends)."""
+    length = stops - starts
+    first = grid.unravel(starts)
+    weights = (length * (2 * first[:, 0] + length - 1) / 2, length * first[:, 1], length * first[:, 2])
+    voxels = np.bincount(owner, weights=length, minlength=count).astype(np.int64)
+    sums = np.stack([np.bincount(owner, weights=w, minlength=count) for w in weights], axis=-1)
+    return voxels, grid.to_mm(sums / np.maximum(voxels, 1)[:, None])
+
+
+def measure_runs(grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, count: int) -> LesionMeasures:
+    """Measure lesions or PET regions given as runs cut at row ends.
+
+    Parameters
+    ----------
+    starts, stops, owner : array of int64, (n,)
+        Runs, and which of the ``count`` lesions each belongs to.
+    """
+    voxels, centroid = _sizes(grid, starts, stops, owner, count)
+    low = np.full((count, 3), np.inf)
+    high = np.full((count, 3), -np.inf)
+    for ends in (starts, stops - 1):
+        mm = grid.to_mm(grid.unravel(ends))
+        np.minimum.at(low, owner, mm)
+        np.maximum.at(high, owner, mm)
+    longest, axial = longest_diameters_mm(grid, starts, stops, owner, count)
+    return LesionMeasures(
+        voxels=voxels,
+        volume_ml=voxels * grid.voxel_volume_mm3 / 1000,
+        centroid_mm=centroid,
+        box_mm=np.stack((low, high), axis=1),
+        max_diameter_mm=longest,
+        max_axial_diameter_mm=axial,
+    )
+
+
+def measure_lesions(lesions: Lesions) -> LesionMeasures:
+    """Measure every lesion."""
+    return measure_runs(lesions.grid, lesions.starts, lesions.stops, lesions.lesion, lesions.count)
+
+
+def mark_lesions(
+    lesions: Lesions,
+    *,
+    resectable: VoxelRuns | None,
+    table: Mapping[str, Marking],
+    protocol: Protocol,
+) -> MarkedLesions:
+    """Mark every voxel of every lesion.
+
+    The table's marking stands where it has one; else the mask's (inside: resectable, outside:
+    unresectable); else the voxel is unknown.
+
+    Parameters
+    ----------
+    resectable : VoxelRuns or None
+        On the lesions' grid.
+    table : mapping of lesion id to Marking
+    """
+    return tally_markings(lesions, own_markings(lesions, resectable=resectable, table=table), protocol)
+
+
+def own_markings(
+    lesions: Lesions, *, resectable: VoxelRuns | None, table: Mapping[str, Marking]
+) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """Cut the lesions' runs so that each has one marking of its own lesion.
+
+    Parameters
+    ----------
+    resectable, table
+        As for `mark_lesions`.
+
+    Returns
+    -------
+    starts, stops, lesion, marking : array of int64, (n,)
+    """
+    starts, stops, lesion = lesions.starts, lesions.stops, lesions.lesion
+    by_table = np.array([table.get(i, -1) for i in lesions.ids], dtype=np.int64)
+    if resectable is not None:
+        edges = np.concatenate((resectable.starts, resectable.stops))
+        starts, stops, origin = cut_at(starts, stops, edges)
+        lesion = lesion[origin]
+        inside = resectable.contains(starts)
+        by_mask = np.where(inside, Marking.RESECTABLE, Marking.UNRESECTABLE).astype(np.int64)
+    else:
+        by_mask = np.full(starts.size, Marking.UNKNOWN, dtype=np.int64)
+    return starts, stops, lesion, np.where(by_table[lesion] >= 0, by_table[lesion], by_mask)
+
+
+def tally_markings(
+    lesions: Lesions, pieces: tuple[Int64s, Int64s, Int64s, Int64s], protocol: Protocol
+) -> MarkedLesions:
+    """Count lesions' voxels by marking, and say what each lesion is marked as a whole.
+
+    Parameters
+    ----------
+    lesions : Lesions
+    pieces : tuple of arrays
+        Runs with their lesion and marking, as `own_markings` returns them.
+    protocol : Protocol
+    """
+    starts, stops, lesion, own = pieces
+    own_voxels = _tally(lesion, own, stops - starts, lesions.count)
+    worst, total = own, own_voxels.sum(axis=0)
+    if lesions.overlapping:
+        starts, stops, origin, worst, total = _worst_of_overlaps(starts, stops, own)
+        lesion = lesion[origin]
+    return MarkedLesions(
+        starts=starts,
+        stops=stops,
+        lesion=lesion,
+        worst=worst,
+        own_voxels=own_voxels,
+        worst_voxels=_tally(lesion, worst, stops - starts, lesions.count),
+        total_voxels=total,
+        marking=tuple(_marking_of(row, protocol) for row in own_voxels),
+    )
+
+
+def _tally(lesion: Int64s, marking: Int64s, voxels: Int64s, count: int) -> Int64s:
+    flat = np.bincount(lesion * 4 + marking, weights=voxels, minlength=count * 4)
+    return flat.astype(np.int64).reshape(count, 4)
+
+
+def _worst_of_overlaps(
+    starts: Int64s, stops: Int64s, own: Int64s
+) -> tuple[Int64s, Int64s, Int64s, Int64s, Int64s]:
+    """Cut runs where lesions overlap and give each piece the worst marking of those that hold it."""
+    taken = VoxelRuns.empty()
+    sets = []
+    for marking in sorted(Marking):
+        mine = own == marking
+        fresh = VoxelRuns.from_intervals(starts[mine], stops[mine]).difference(taken)
+        sets.append(fresh)
+        taken = taken.union(fresh)
+    edges = np.concatenate([np.concatenate((s.starts, s.stops)) for s in sets])
+    starts, stops, origin = cut_at(starts, stops, edges)
+    worst = np.zeros(starts.size, dtype=np.int64)
+    for marking, voxels in zip(sorted(Marking), sets, strict=True):
+        worst[voxels.contains(starts)] = marking
+    return starts, stops, origin, worst, np.array([s.count for s in sets], dtype=np.int64)
+
+
+def _marking_of(voxels: Int64s, protocol: Protocol) -> Marking | None:
+    whole = int(voxels.sum())
+    for marking in Marking:
+        if reaches_percent(int(voxels[marking]), whole, protocol.whole_lesion_percent):
+            return marking
+    return None

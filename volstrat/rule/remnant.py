@@ -1,0 +1,286 @@
+"""The liver that remains: its share of the functional liver, and whether that is enough.
+
+Counts on runs decide; the surgeon's plan is the ``remnant`` mask. What comes out informs the reader
+and never decides a stratum. Formulas and sources: ``docs/method.md``, "Liver remnant".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from volstrat.terms.findings import Finding, shown_percent
+
+if TYPE_CHECKING:
+    from volstrat.geometry.runs import VoxelRuns
+    from volstrat.terms.policies import LiverState, RemnantPolicy
+
+WEIGHT_KG = (20.0, 350.0)
+HEIGHT_CM = (100.0, 250.0)
+"""Adults outside these are more likely typing errors: metres for centimetres, grams for kilograms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiverBurden:
+    """Tumour in the liver alone, beside the total that the stratum rests on.
+
+    Parameters
+    ----------
+    liver_ml : float
+        Of the liver mask as drawn, tumour in it included.
+    tumour_ml : float
+        Tumour within the liver mask.
+    resectable_ml : float or None
+        The part of it marked resectable; None where none of it is marked.
+    """
+
+    liver_ml: float
+    tumour_ml: float
+    resectable_ml: float | None
+
+    @property
+    def burden_percent(self) -> float | None:
+        """Tumour as a share of the liver; None where the liver mask is empty."""
+        return 100 * self.tumour_ml / self.liver_ml if self.liver_ml else None
+
+    @property
+    def resectable_fraction(self) -> float | None:
+        """Resectable share of the liver's tumour, 0 to 1; None where it holds none, or none is marked."""
+        if self.resectable_ml is None or not self.tumour_ml:
+            return None
+        return self.resectable_ml / self.tumour_ml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiverRemnant:
+    """The future liver remnant.
+
+    Parameters
+    ----------
+    flr_ml : float
+        Remnant without the tumour in it.
+    retained_tumour_ml : float
+        Tumour in the remnant that is not resectable and stays there.
+    cleared_tumour_ml : float
+        Tumour in the remnant that is to be resected or ablated out of it.
+    flr_percent : float or None
+        Of the liver without tumour, on the same images; None without a liver mask.
+    sflr_percent : float or None
+        Of the standard liver for the body's surface; None without weight and height.
+    limit_percent : float or None
+        For the liver's state; None where the state is not known.
+    below_limit : bool or None
+        None where nothing can be compared, or the state is unknown and would decide.
+    """
+
+    flr_ml: float
+    retained_tumour_ml: float
+    cleared_tumour_ml: float
+    flr_percent: float | None
+    sflr_percent: float | None
+    limit_percent: float | None
+    below_limit: bool | None
+
+
+def body_surface_m2(weight_kg: float, height_cm: float, *, formula: str = "mosteller") -> float:
+    """Body surface area: Mosteller (1987) ``sqrt(W H / 3600)`` or DuBois (1916).
+
+    Raises
+    ------
+    ValueError
+        If the formula is another word.
+
+    Examples
+    --------
+    >>> body_surface_m2(80, 180), round(body_surface_m2(80, 180, formula="dubois"), 4)
+    (2.0, 1.9964)
+    """
+    if formula == "mosteller":
+        return math.sqrt(weight_kg * height_cm / 3600)
+    if formula == "dubois":
+        return 0.007184 * math.pow(weight_kg, 0.425) * math.pow(height_cm, 0.725)
+    msg = f"formula must be mosteller or dubois, not {formula!r}."
+    raise ValueError(msg)
+
+
+def standard_liver_ml(surface_m2: float, *, formula: str = "vauthey") -> float:
+    """Liver volume expected for a body surface: Vauthey (2002) or Urata (1995).
+
+    Raises
+    ------
+    ValueError
+        If the formula is another word.
+
+    Examples
+    --------
+    >>> round(standard_liver_ml(2.0), 2), round(standard_liver_ml(2.0, formula="urata"), 1)
+    (1740.15, 1414.8)
+    """
+    if formula == "vauthey":
+        return -794.41 + 1267.28 * surface_m2
+    if formula == "urata":
+        return 706.2 * surface_m2 + 2.4
+    msg = f"formula must be vauthey or urata, not {formula!r}."
+    raise ValueError(msg)
+
+
+def measure_liver_burden(
+    *,
+    liver: VoxelRuns,
+    tumour: VoxelRuns,
+    resectable: VoxelRuns,
+    unmarked: VoxelRuns,
+    voxel_volume_mm3: float,
+) -> LiverBurden:
+    """Count the tumour, and its resectable part, within the liver mask.
+
+    Parameters
+    ----------
+    liver, tumour, resectable, unmarked : VoxelRuns
+        On one grid; of ``resectable`` only what is tumour counts. ``unmarked``: tumour of unknown marking.
+    voxel_volume_mm3 : float
+    """
+    inside = tumour.intersection(liver)
+    ml = voxel_volume_mm3 / 1000
+    marked = not inside or bool(inside.difference(unmarked))
+    return LiverBurden(
+        liver_ml=liver.count * ml,
+        tumour_ml=inside.count * ml,
+        resectable_ml=inside.intersection(resectable).count * ml if marked else None,
+    )
+
+
+def measure_remnant(
+    *,
+    remnant: VoxelRuns,
+    tumour: VoxelRuns,
+    resectable: VoxelRuns,
+    voxel_volume_mm3: float,
+    policy: RemnantPolicy,
+    liver: VoxelRuns | None = None,
+    weight_kg: float | None = None,
+    height_cm: float | None = None,
+    liver_state: LiverState | None = None,
+) -> tuple[LiverRemnant, tuple[Finding, ...]]:
+    """Measure the future liver remnant and set it beside its limit.
+
+    Tumour is no functional liver, whether it stays or goes: all of it is taken off the remnant, as it
+    is off the liver. Where both shares are known, the lower one is compared: their denominators are
+    not interchangeable, and the limits come from studies of either.
+
+    Parameters
+    ----------
+    remnant, tumour, resectable : VoxelRuns
+        On one grid. ``resectable``: voxels to be resected or ablated.
+    voxel_volume_mm3 : float
+    policy : RemnantPolicy
+    liver : VoxelRuns, optional
+        Of the same grid; the remnant outside it is not counted.
+    weight_kg, height_cm : float, optional
+    liver_state : {"normal", "chemotherapy", "fibrosis", "cirrhosis"}, optional
+
+    Returns
+    -------
+    LiverRemnant, tuple of Finding
+        Weight or height that cannot be an adult's is a finding and gives no standardised share.
+    """
+    ml = voxel_volume_mm3 / 1000
+    findings: list[Finding] = []
+    if liver is not None:
+        findings += _liver_findings(remnant, liver, tumour, ml)
+        remnant = remnant.intersection(liver)
+    functional = remnant.difference(tumour)
+    inside = remnant.intersection(tumour)
+    cleared = inside.intersection(resectable).count
+    whole = None if liver is None else liver.difference(tumour).count
+    standard, size_findings = _standard_liver(weight_kg, height_cm, policy)
+    flr_percent = 100 * functional.count / whole if whole else None
+    sflr_percent = 100 * functional.count * ml / standard if standard else None
+    limit, below = _compare((flr_percent, sflr_percent), liver_state, policy)
+    result = LiverRemnant(
+        flr_ml=functional.count * ml,
+        retained_tumour_ml=(inside.count - cleared) * ml,
+        cleared_tumour_ml=cleared * ml,
+        flr_percent=flr_percent,
+        sflr_percent=sflr_percent,
+        limit_percent=limit,
+        below_limit=below,
+    )
+    return result, (*findings, *size_findings, *_limit_findings(result, liver_state, policy))
+
+
+def _compare(
+    shares: tuple[float | None, float | None], state: LiverState | None, policy: RemnantPolicy
+) -> tuple[float | None, bool | None]:
+    """Limit for the state, and whether the lowest known share is below it."""
+    known = [share for share in shares if share is not None]
+    limits = policy.limits_percent
+    if state is not None:
+        return limits[state], min(known) < limits[state] if known else None
+    verdicts = {min(known) < limit for limit in limits.values()} if known else set()
+    return None, verdicts.pop() if len(verdicts) == 1 else None
+
+
+def _standard_liver(
+    weight_kg: float | None, height_cm: float | None, policy: RemnantPolicy
+) -> tuple[float | None, list[Finding]]:
+    if weight_kg is None or height_cm is None:
+        return None, []
+    if not (WEIGHT_KG[0] <= weight_kg <= WEIGHT_KG[1] and HEIGHT_CM[0] <= height_cm <= HEIGHT_CM[1]):
+        message = (
+            f"Weight {weight_kg:g} kg and height {height_cm:g} cm are not an adult's; the remnant was not "
+            "set against a standard liver. Give kilograms and centimetres."
+        )
+        return None, [Finding(code="body_size_implausible", severity="warning", message=message)]
+    surface = body_surface_m2(weight_kg, height_cm, formula=policy.body_surface)
+    volume = standard_liver_ml(surface, formula=policy.liver_volume)
+    if volume > 0:
+        return volume, []
+    message = f"The formula gives no liver volume for a body surface of {surface:.2f} m2."
+    return None, [Finding(code="body_size_implausible", severity="warning", message=message)]
+
+
+def _liver_findings(remnant: VoxelRuns, liver: VoxelRuns, tumour: VoxelRuns, ml: float) -> list[Finding]:
+    found = []
+    outside = remnant.difference(liver).count
+    if outside:
+        message = f"{outside * ml:.1f} ml of the remnant lie outside the liver mask and were not counted."
+        found.append(
+            Finding(code="remnant_outside_liver", severity="warning", message=message, where="remnant")
+        )
+    if tumour and not tumour.intersection(liver):
+        message = "No tumour lies in the liver mask: none is there, or the mask was drawn without it."
+        found.append(Finding(code="liver_without_tumour", severity="info", message=message, where="liver"))
+    return found
+
+
+def _limit_findings(remnant: LiverRemnant, state: LiverState | None, policy: RemnantPolicy) -> list[Finding]:
+    limits = policy.limits_percent
+    marks = limits.values() if state is None else [limits[state]]
+    shares = [
+        f"{shown_percent(value, *marks)} % of the {name}"
+        for value, name in (
+            (remnant.flr_percent, "liver without tumour"),
+            (remnant.sflr_percent, "standard liver for the body surface"),
+        )
+        if value is not None
+    ]
+    if not shares:
+        message = (
+            f"The remnant of {remnant.flr_ml:.0f} ml has nothing to be compared with: "
+            "give a liver mask, or weight and height."
+        )
+        return [Finding(code="remnant_not_compared", severity="info", message=message, where="remnant")]
+    measured = " and ".join(shares)
+    if remnant.below_limit:
+        limit = "any limit" if state is None else f"the limit of {remnant.limit_percent:g} % ({state})"
+        message = f"The remnant is {measured}: below {limit}."
+        return [Finding(code="remnant_below_limit", severity="review", message=message, where="remnant")]
+    if remnant.below_limit is None:
+        message = (
+            f"The remnant is {measured}; whether that is enough depends on the liver's state: name it as "
+            "`liver_state` under [patient] in case.toml."
+        )
+        return [Finding(code="liver_state_missing", severity="warning", message=message, where="remnant")]
+    return []

@@ -1,0 +1,392 @@
+"""The rule: predicates with bounds, and the stratum they give.
+
+Registry: PANTODON, NCT07273409. Counts are integers on one grid; `reaches_percent` compares them
+without rounding. "Unknown" is a value of its own and never turns into "no".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from volstrat.geometry.runs import VoxelRuns
+from volstrat.rule.attribution import AvidCounts, Resolved, resolve
+from volstrat.terms.marks import Marking
+from volstrat.terms.protocol import reaches_percent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.rule.measure import Measurements
+    from volstrat.terms.marks import FdgAvidity, LesionRow
+    from volstrat.terms.protocol import Protocol
+
+Stratum = Literal["stratum_1", "stratum_2", "ineligible"]
+AvidDisease = Literal["observed", "not_observed", "not_assessed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicate:
+    """One predicate, three-valued, with the counts it rests on.
+
+    ``part_voxels`` counts unknown markings as unresectable, ``part_voxels_upper`` as resectable.
+    ``can_hold`` and ``can_fail`` say what the unknown markings and avidities leave possible.
+    Counts are None only where PET-only volume is part of the total (two voxel sizes).
+    """
+
+    holds: bool | None
+    part_voxels: int | None
+    part_voxels_upper: int | None
+    whole_voxels: int | None
+    unit: Literal["tumour", "pet"]
+    percent: float | None
+    threshold_percent: Decimal
+    can_hold: bool
+    can_fail: bool
+    avid_disease: AvidDisease | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stratum1Tally:
+    """Tumour by marking, in voxels and, with PET-only regions where they count, in mm3 (exact)."""
+
+    voxels: tuple[int, int, int, int]
+    volume_mm3: tuple[Fraction, Fraction, Fraction, Fraction]
+    one_grid: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stratum2Tally:
+    """Avid disease by marking.
+
+    Parameters
+    ----------
+    unit : {"tumour", "pet"}
+    voxels : tuple of int, (4,)
+        Avid voxels by `Marking`.
+    avid_without_voxels : tuple of Marking or None
+        Markings of lesions that the table calls avid and no avid voxel belongs to (None: partial).
+    unassessed : tuple of Marking or None
+        Markings of lesions of unknown avidity.
+    """
+
+    unit: Literal["tumour", "pet"]
+    voxels: tuple[int, int, int, int]
+    avid_without_voxels: tuple[Marking | None, ...]
+    unassessed: tuple[Marking | None, ...]
+    empty_tumour: bool = False
+    pet_read: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Assessment:
+    """The rule applied to a case.
+
+    Parameters
+    ----------
+    stratum_1, stratum_2 : Predicate
+    stratum : str or None
+        None where the case is not assessable.
+    avidity : tuple
+        Of each lesion.
+    region_marking : tuple of Marking
+        Of each PET-only region.
+    dismissed : frozenset of int
+        PET-only regions (ranks) that the table calls physiological.
+    resolved : Resolved or None
+        What each avid voxel is marked; None without an avid mask.
+    only_pet_only_open : bool
+        True where nothing but the possibility of PET-only disease stands in the way of a stratum.
+    """
+
+    stratum_1: Predicate
+    stratum_2: Predicate
+    stratum: Stratum | None
+    avidity: tuple[FdgAvidity, ...]
+    region_marking: tuple[Marking, ...]
+    dismissed: frozenset[int]
+    resolved: Resolved | None
+    tally_1: Stratum1Tally
+    tally_2: Stratum2Tally
+    only_pet_only_open: bool
+
+
+def assess(measured: Measurements, protocol: Protocol) -> Assessment:
+    """Apply the rule to a measured case."""
+    rows, ids = measured.rows, measured.lesions.ids
+    table = tuple(rows[i].fdg_avidity if i in rows else None for i in ids)
+    region_marking, dismissed = table_regions(measured)
+    resolved = None
+    if measured.attribution is not None:
+        resolved = resolve(
+            measured.attribution,
+            marking=measured.marked.marking,
+            not_avid=[n for n, word in enumerate(table) if word == "not_avid"],
+            region_marking=region_marking,
+            dismissed=dismissed,
+        )
+    counts = None if resolved is None else resolved.counts
+    avidity = tuple(_avidity_of(n, word, measured, counts) for n, word in enumerate(table))
+    tally_1 = tally_stratum_1(measured, region_marking, dismissed, protocol)
+    tally_2 = _tally_stratum_2(measured, avidity, counts)
+    first = stratum_1_predicate(tally_1, protocol)
+    second = stratum_2_predicate(tally_2, protocol)
+    strata = possible_strata(first, second, tally_2, protocol)
+    without = _strata_of(first, second, protocol)
+    return Assessment(
+        stratum_1=first,
+        stratum_2=second,
+        stratum=only_stratum(strata),
+        avidity=avidity,
+        region_marking=region_marking,
+        dismissed=dismissed,
+        resolved=resolved,
+        tally_1=tally_1,
+        tally_2=tally_2,
+        only_pet_only_open=len(strata) > 1 and len(without) == 1,
+    )
+
+
+def table_regions(measured: Measurements) -> tuple[tuple[Marking, ...], frozenset[int]]:
+    """Return the PET-only regions' markings (unknown until marked) and which are dismissed."""
+    if measured.attribution is None:
+        return (), frozenset()
+    rows: Mapping[str, LesionRow] = measured.rows
+    marking, dismissed = [], set()
+    for n in range(measured.attribution.pet_only_count):
+        row = rows.get(f"P{n + 1}")
+        told = None if row is None else row.resectability
+        marking.append(Marking.UNKNOWN if told is None else told)
+        if row is not None and row.fdg_avidity == "not_avid":
+            dismissed.add(n)
+    return tuple(marking), frozenset(dismissed)
+
+
+def _avidity_of(
+    lesion: int, table: Literal["avid", "not_avid"] | None, measured: Measurements, counts: AvidCounts | None
+) -> FdgAvidity:
+    if table is not None:
+        return table
+    if counts is None:
+        return "not_assessed"
+    if counts.lesion_voxels[lesion]:
+        return "avid"
+    return "not_avid" if measured.covered[lesion] else "not_assessed"
+
+
+def exact_mm3(grid: VoxelGrid) -> Fraction:
+    """Return a grid's voxel volume as the decimal it stands for, in mm3: exact in ratio."""
+    return Fraction(str(grid.voxel_volume_mm3))
+
+
+def tally_stratum_1(
+    measured: Measurements, region_marking: Sequence[Marking], dismissed: frozenset[int], protocol: Protocol
+) -> Stratum1Tally:
+    """Count the tumour by marking, with PET-only regions where the protocol counts them in the total."""
+    voxels = [int(n) for n in measured.marked.total_voxels]
+    size = exact_mm3(measured.lesions.grid)
+    volume = [n * size for n in voxels]
+    added = False
+    if protocol.pet_only_in_total and measured.attribution is not None:
+        pet_size = exact_mm3(measured.attribution.grid)
+        sizes = measured.attribution.pet_only_measures.voxels
+        for n, marking in enumerate(region_marking):
+            if n not in dismissed:
+                volume[marking] += int(sizes[n]) * pet_size
+                added = True
+    return Stratum1Tally(
+        voxels=(voxels[0], voxels[1], voxels[2], voxels[3]),
+        volume_mm3=(volume[0], volume[1], volume[2], volume[3]),
+        one_grid=not added,
+    )
+
+
+def _tally_stratum_2(
+    measured: Measurements, avidity: Sequence[FdgAvidity], counts: AvidCounts | None
+) -> Stratum2Tally:
+    marking = measured.marked.marking
+    unassessed = tuple(m for m, a in zip(marking, avidity, strict=True) if a == "not_assessed")
+    if counts is None:
+        voxels = _avid_tumour_voxels(measured, avidity)
+        without: tuple[Marking | None, ...] = ()
+    else:
+        voxels = tuple(int(n) for n in counts.by_marking)
+        without = tuple(
+            m
+            for m, a, n in zip(marking, avidity, counts.lesion_voxels, strict=True)
+            if a == "avid" and n == 0
+        )
+    return Stratum2Tally(
+        unit="tumour" if counts is None else "pet",
+        voxels=(voxels[0], voxels[1], voxels[2], voxels[3]),
+        avid_without_voxels=without,
+        unassessed=unassessed,
+        empty_tumour=measured.lesions.count == 0,
+        pet_read=counts is not None,
+    )
+
+
+def _avid_tumour_voxels(measured: Measurements, avidity: Sequence[FdgAvidity]) -> tuple[int, ...]:
+    """Tumour voxels of avid lesions by marking: the lesion's where it has one, else the voxel's."""
+    marked = measured.marked
+    avid = np.array([a == "avid" for a in avidity], dtype=bool)
+    words = np.array([-1 if m is None else m for m in marked.marking], dtype=np.int64)
+    chosen = avid[marked.lesion] if avid.size else np.zeros(0, dtype=bool)
+    starts, stops = marked.starts[chosen], marked.stops[chosen]
+    own = words[marked.lesion[chosen]]
+    marking = np.where(own >= 0, own, marked.worst[chosen])
+    counts, taken = [], VoxelRuns.empty()
+    for m in sorted(Marking):  # a voxel of two lesions counts once, with the worst marking
+        mine = VoxelRuns.from_intervals(starts[marking == m], stops[marking == m]).difference(taken)
+        counts.append(mine.count)
+        taken = taken.union(mine)
+    return tuple(counts)
+
+
+def _split(values: Sequence[int], protocol: Protocol) -> tuple[int, int, int]:
+    """Resectable for certain, resectable at most, and whole, of counts by `Marking`."""
+    sure = sum(values[m] for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
+    return sure, sure + values[Marking.UNKNOWN], sum(values)
+
+
+def stratum_1_predicate(tally: Stratum1Tally, protocol: Protocol) -> Predicate:
+    """Return the stratum 1 predicate: enough of the total tumour volume can be debulked."""
+    percent = protocol.thresholds.stratum_1_percent
+    sure, most, whole = _split(tally.voxels, protocol)
+    if tally.one_grid:
+        lower, upper = reaches_percent(sure, whole, percent), reaches_percent(most, whole, percent)
+        share = 100 * sure / whole if whole else None
+    else:
+        mm3 = tally.volume_mm3
+        sure_mm3 = sum(mm3[m] for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
+        needed = sum(mm3) * Fraction(percent) / 100
+        lower, upper = sure_mm3 >= needed, sure_mm3 + mm3[Marking.UNKNOWN] >= needed
+        share = float(100 * sure_mm3 / sum(mm3))
+    empty = not sum(tally.voxels)
+    return Predicate(
+        holds=None if empty or lower != upper else lower,
+        part_voxels=sure if tally.one_grid else None,
+        part_voxels_upper=most if tally.one_grid else None,
+        whole_voxels=whole if tally.one_grid else None,
+        unit="tumour",
+        percent=share,
+        threshold_percent=percent,
+        can_hold=empty or upper,
+        can_fail=empty or not lower,
+    )
+
+
+def stratum_2_predicate(tally: Stratum2Tally, protocol: Protocol) -> Predicate:
+    """Return the stratum 2 predicate: avid disease is observed, and all of it is resectable."""
+    percent = protocol.thresholds.stratum_2_percent
+    sure, most, whole = _split(tally.voxels, protocol)
+    observed = whole > 0 or bool(tally.avid_without_voxels)
+    if tally.empty_tumour:
+        holds, can_hold, can_fail = None, True, True
+    elif protocol.exclusion_b == "not_all_resectable":
+        holds, can_hold, can_fail = _all_resectable(tally, observed, protocol)
+    else:
+        holds, can_hold, can_fail = _any_resectable(tally, observed, protocol)
+    disease: AvidDisease = "observed" if observed else "not_observed"
+    if not observed and (tally.unassessed or (tally.empty_tumour and not tally.pet_read)):
+        disease = "not_assessed"
+    return Predicate(
+        holds=holds,
+        part_voxels=sure,
+        part_voxels_upper=most,
+        whole_voxels=whole,
+        unit=tally.unit,
+        percent=100 * sure / whole if whole else None,
+        threshold_percent=percent,
+        can_hold=can_hold,
+        can_fail=can_fail,
+        avid_disease=disease,
+    )
+
+
+def _certain(marking: Marking | None, protocol: Protocol) -> bool:
+    return marking is not None and marking.counts(ablation_counts=protocol.ablation_counts)
+
+
+def _possible(marking: Marking | None, protocol: Protocol) -> bool:
+    return marking is Marking.UNKNOWN or _certain(marking, protocol)
+
+
+def _all_resectable(
+    tally: Stratum2Tally, observed: bool, protocol: Protocol
+) -> tuple[bool | None, bool, bool]:
+    percent = protocol.thresholds.stratum_2_percent
+    sure, most, whole = _split(tally.voxels, protocol)
+    lost = not reaches_percent(most, whole, percent)
+    lost |= any(not _possible(m, protocol) for m in tally.avid_without_voxels)
+    open_marking = not reaches_percent(sure, whole, percent)
+    open_marking |= any(not _certain(m, protocol) for m in tally.avid_without_voxels)
+    open_avidity = any(not _certain(m, protocol) for m in tally.unassessed)
+    if lost or (not observed and not tally.unassessed):
+        return False, False, True
+    if observed and not open_marking and not open_avidity:
+        return True, True, False
+    can_hold = observed or any(_possible(m, protocol) for m in tally.unassessed)
+    return None, can_hold, True
+
+
+def _any_resectable(
+    tally: Stratum2Tally, observed: bool, protocol: Protocol
+) -> tuple[bool | None, bool, bool]:
+    """Read exclusion b the other way: only where none of the avid disease is resectable.
+
+    Of a lesion without one marking (None) a part is.
+    """
+    sure, most, _ = _split(tally.voxels, protocol)
+    if sure or any(m is None or _certain(m, protocol) for m in tally.avid_without_voxels):
+        return True, True, False
+    can_hold = bool(most) or any(
+        m is None or _possible(m, protocol) for m in (*tally.avid_without_voxels, *tally.unassessed)
+    )
+    if can_hold or (not observed and tally.unassessed):
+        return None, can_hold, True
+    return False, False, True
+
+
+def _leaves_pet_only_open(predicate: Predicate, tally: Stratum2Tally) -> Predicate:
+    """Without PET an undecided stratum 2 may still hold or fail by disease that only PET would show."""
+    if tally.pet_read or predicate.holds is not None:
+        return predicate
+    return replace(predicate, can_hold=True, can_fail=True)
+
+
+def possible_strata(
+    first: Predicate, second: Predicate, tally: Stratum2Tally, protocol: Protocol
+) -> set[Stratum]:
+    """Return every stratum that some combination of the unknown markings and avidities gives.
+
+    One: that is the case's stratum. Several: the case is not assessable.
+    """
+    return _strata_of(first, _leaves_pet_only_open(second, tally), protocol)
+
+
+def _strata_of(first: Predicate, second: Predicate, protocol: Protocol) -> set[Stratum]:
+    return {
+        _stratum_of(a, b, protocol)
+        for a in (True, False)
+        for b in (True, False)
+        if (first.can_hold if a else first.can_fail) and (second.can_hold if b else second.can_fail)
+    }
+
+
+def only_stratum(strata: set[Stratum]) -> Stratum | None:
+    """Return the stratum where there is but one."""
+    return next(iter(strata)) if len(strata) == 1 else None
+
+
+def _stratum_of(first: bool, second: bool, protocol: Protocol) -> Stratum:
+    if first and second:
+        return protocol.both_fit
+    if first:
+        return "stratum_1"
+    return "stratum_2" if second else "ineligible"

@@ -1,0 +1,1 @@
+"""How numbers and words are shown, wherever people see them."""

@@ -1,0 +1,1 @@
+"""Results out, safely: whole files, locks, tables, seals, the chained trail."""

@@ -1,0 +1,125 @@
+"""Seal a finished output: one manifest of hashes, which common tools check and sign.
+
+``sha256sum -c SHA256SUMS`` checks it; ``ssh-keygen -Y sign -n volstrat -f KEY SHA256SUMS`` signs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from volstrat.errors import CorruptDataError, UsageError
+from volstrat.store.output import STATE_FOLDER, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANIFEST = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.sig"
+_RUN = "run.json"
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_UNESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+
+
+def is_sealed(out: Path) -> bool:
+    """Tell whether an output has been sealed."""
+    return (out / MANIFEST).is_file()
+
+
+def refuse_sealed(out: Path) -> None:
+    """Refuse to write into a sealed output, or into a folder that lies in one.
+
+    Raises
+    ------
+    UsageError
+    """
+    inside = (folder for folder in out.resolve().parents if is_sealed(folder) and (folder / _RUN).is_file())
+    sealed = out if is_sealed(out) else next(inside, None)
+    if sealed is not None:
+        msg = f"{sealed}: has been sealed with `volstrat lock`; nothing may be written into it."
+        raise UsageError(msg, hint="Name another folder with -o.")
+
+
+def write_manifest(out: Path) -> int:
+    """Write the manifest of everything in an output but the manifest, its signature and the state folder.
+
+    Returns
+    -------
+    int
+        How many files it names.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    lines = [_line(_sha256(out / name), name) for name in _names(out)]
+    write_atomically(out / MANIFEST, "".join(lines).encode("utf-8", "surrogateescape"))
+    return len(lines)
+
+
+def check_manifest(out: Path) -> list[tuple[str, str, str | None, str | None]]:
+    """Compare a sealed output with its manifest.
+
+    Returns
+    -------
+    list of (path, kind, old hash, new hash)
+        ``kind`` is "missing", "extra" or "altered"; empty where all is as it was sealed.
+
+    Raises
+    ------
+    CorruptDataError
+        If a line of the manifest is none.
+    """
+    sealed = dict(_read_manifest(out))
+    faults: list[tuple[str, str, str | None, str | None]] = []
+    there = set(_names(out))
+    for name, sha256 in sorted(sealed.items()):
+        if name not in there:
+            faults.append((name, "missing", sha256, None))
+        elif (now := _sha256(out / name)) != sha256:
+            faults.append((name, "altered", sha256, now))
+    return faults + [(name, "extra", None, _sha256(out / name)) for name in sorted(there - set(sealed))]
+
+
+def _names(out: Path) -> Iterator[str]:
+    """Yield the files of an output, relative and sorted."""
+    found = []
+    for parent, folders, names in os.walk(out):
+        if Path(parent) == out:
+            folders[:] = [name for name in folders if name != STATE_FOLDER]
+        found += [Path(parent, name).relative_to(out).as_posix() for name in names]
+    yield from sorted(set(found) - {MANIFEST, SIGNATURE})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _line(sha256: str, name: str) -> str:
+    """Return a line as sha256sum writes it: names with a backslash or line break are escaped and marked."""
+    escaped = "".join(_ESCAPES.get(c, c) for c in name)
+    return f"{'' if escaped == name else chr(92)}{sha256}  {escaped}\n"
+
+
+def _read_manifest(out: Path) -> Iterator[tuple[str, str]]:
+    text = (out / MANIFEST).read_bytes().decode("utf-8", "surrogateescape")
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        marked = line.startswith("\\")
+        sha256, gap, name = line.removeprefix("\\").partition("  ")
+        if not gap or len(sha256) != 64:
+            msg = f"{MANIFEST}, line {number}: is no line of a manifest."
+            raise CorruptDataError(msg)
+        yield (_unescaped(name) if marked else name), sha256
+
+
+def _unescaped(name: str) -> str:
+    parts, at = [], 0
+    while at < len(name):
+        pair = name[at : at + 2]
+        parts.append(_UNESCAPES.get(pair, name[at]))
+        at += 2 if pair in _UNESCAPES else 1
+    return "".join(parts)

@@ -1,0 +1,1 @@
+"""What words mean: protocols and their choices, markings, avidity rules, findings."""

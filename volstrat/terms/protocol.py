@@ -1,0 +1,263 @@
+"""The protocol: every choice that the trial's registry entry leaves open, as a field.
+
+A protocol is data. `protocol_from_mapping` builds one from parsed TOML; fields that a file does not
+name keep the defaults here, which are those of the packaged ``pantodon.toml``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type_hints
+
+from volstrat.errors import ProtocolError
+from volstrat.terms.avidity_rules import Avidity
+from volstrat.terms.policies import RemnantPolicy, VolumeErrorPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Percentages that the predicates must reach; decimals are exact."""
+
+    stratum_1_percent: Decimal = Decimal(70)
+    stratum_2_percent: Decimal = Decimal(100)
+
+    def __post_init__(self) -> None:
+        for name in ("stratum_1_percent", "stratum_2_percent"):
+            _require_between(f"thresholds.{name}", getattr(self, name), low=0, high=100, open_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """Choices whose other setting is tried; a different stratum calls for a person."""
+
+    open_choices: tuple[str, ...] = ("avidity.also_check", "pet_only_in_total")
+
+    def __post_init__(self) -> None:
+        known = ("avidity.also_check", "pet_only_in_total", "both_fit", "ablation_counts", "exclusion_b")
+        for choice in self.open_choices:
+            if choice not in known:
+                msg = (
+                    f"review.open_choices: {choice!r} is not a choice that can be tried ({', '.join(known)})."
+                )
+                raise ProtocolError(msg)
+
+
+NAMING: dict[str, tuple[str, ...]] = {
+    "fdg_avid": ("fdg*", "*fdg avid*", "*fdg-avid*", "avid*", "*pet avid*", "*pet-avid*", "*pet positi*"),
+    "resectable": ("resectable*", "can be resected*", "debulk*", "resektabel*", "resekterbar*"),
+    "remnant": ("flr*", "*remnant*", "*leverrest*"),
+    "reference": ("reference*", "referens*", "blood pool*", "blodpool*", "aorta*"),
+    "liver": (
+        "liver",
+        "lever",
+        "whole liver",
+        "hela levern",
+        "liver parenchyma",
+        "leverparenkym",
+        "liver-gtv*",
+        "liver - gtv*",
+        "liver minus*",
+        "liver without*",
+        "lever minus*",
+        "lever utan*",
+    ),
+    "tumour": (
+        "*tumour*",
+        "*tumor*",
+        "*tumör*",
+        "*metasta*",
+        "*lesion*",
+        "*gtv*",
+        "*primary*",
+        "*primär*",
+        "met",
+        "mets*",
+        "met[0-9]*",
+        "met [0-9]*",
+        "liver met*",
+        "lever met*",
+        "levermet*",
+    ),
+}
+"""Globs on segment labels and ROI names, English and Swedish; a name plays the first role it fits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """Every open choice of the rule and of how it is measured.
+
+    See ``pantodon.toml`` for each field's reason, and DESIGN section 2 for its meaning.
+    """
+
+    id: str = "pantodon"
+    version: str = "1"
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    both_fit: Literal["stratum_1", "stratum_2"] = "stratum_1"
+    ablation_counts: bool = True
+    exclusion_b: Literal["not_all_resectable", "none_resectable"] = "not_all_resectable"
+    tumour_scope: Literal["all", "liver"] = "all"
+    pet_only_in_total: bool = False
+    connectivity: Literal[26, 18, 6] = 26
+    minimum_voxels: int = 1
+    attribution_distance_mm: float = 10.0
+    whole_lesion_percent: Decimal = Decimal(95)
+    geometry_tolerance_mm: float = 0.1
+    avidity: Avidity = field(default_factory=Avidity)
+    volume_error: VolumeErrorPolicy = field(default_factory=VolumeErrorPolicy)
+    boundary_shift_mm: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
+    remnant: RemnantPolicy = field(default_factory=RemnantPolicy)
+    review: Review = field(default_factory=Review)
+    naming: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(NAMING))
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.naming) - set(NAMING))
+        if unknown:
+            msg = f"naming: unknown role {unknown[0]!r} ({', '.join(NAMING)})."
+            raise ProtocolError(msg)
+        if not set(NAMING) <= set(self.naming):  # a role that is not named keeps its patterns and its place
+            object.__setattr__(self, "naming", {**NAMING, **self.naming})
+        _require_between("minimum_voxels", self.minimum_voxels, low=1)
+        _require_between("attribution_distance_mm", self.attribution_distance_mm, low=0)
+        _require_between("geometry_tolerance_mm", self.geometry_tolerance_mm, low=0)
+        for shift in self.boundary_shift_mm:
+            if not math.isfinite(shift):
+                msg = f"boundary_shift_mm is {list(self.boundary_shift_mm)}; each must be a number of mm."
+                raise ProtocolError(msg)
+        _require_between("whole_lesion_percent", self.whole_lesion_percent, low=50, high=100, open_low=True)
+
+
+def reaches_percent(part: int, whole: int, percent: Decimal) -> bool:
+    """Tell whether ``part / whole >= percent / 100``, in integers.
+
+    The decimal percent is written as a ratio of integers, so exactly 70 % passes and no rounding
+    can decide.
+    """
+    numerator, denominator = percent.as_integer_ratio()
+    return part * 100 * denominator >= whole * numerator
+
+
+def _require_between(
+    name: str, value: float | Decimal, *, low: float, high: float | None = None, open_low: bool = False
+) -> None:
+    finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    below = finite and (value <= low if open_low else value < low)
+    if not finite or below or (high is not None and value > high):
+        bounds = f"{'above' if open_low else 'at least'} {low}" + (
+            "" if high is None else f" and at most {high}"
+        )
+        msg = f"{name} is {value}; it must be {bounds}."
+        raise ProtocolError(msg)
+
+
+def protocol_from_mapping(data: Mapping[str, object], *, where: str = "protocol") -> Protocol:
+    """Build a protocol from parsed TOML (numbers with a point as `Decimal`).
+
+    Raises
+    ------
+    ProtocolError
+        For an unknown key (named with its path), a wrong type or an impossible value.
+    """
+    built = _build(Protocol, data, path="", where=where)
+    assert isinstance(built, Protocol)
+    return built
+
+
+def _build(kind: type, data: Mapping[str, object], *, path: str, where: str) -> object:
+    hints = get_type_hints(kind)
+    known = [f.name for f in dataclasses.fields(kind)]
+    for key in data:
+        if key not in known:
+            msg = f"{where}: unknown key {path + key!r}."
+            raise ProtocolError(msg, hint=f"Known here: {', '.join(known)}.")
+    values = {key: _convert(hints[key], value, path + key, where) for key, value in data.items()}
+    try:
+        return kind(**values)
+    except ProtocolError as error:
+        # What a table checks of itself names it already.
+        msg = f"{where}: {path}{error.message.removeprefix(path)}"
+        raise ProtocolError(msg, hint=error.hint) from error
+
+
+def _convert(hint: object, value: object, path: str, where: str) -> object:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if isinstance(value, dict):
+            return _build(hint, value, path=f"{path}.", where=where)
+        raise _wrong(where, path, value, "a table")
+    if origin is Literal:
+        if value in arguments and type(value) is type(arguments[0]):
+            return value
+        raise _wrong(where, path, value, f"one of {', '.join(str(a) for a in arguments)}")
+    if origin in (Union, types.UnionType):
+        inner = next(a for a in arguments if a is not type(None))
+        return None if value is None else _convert(inner, value, path, where)
+    if origin is tuple:
+        if isinstance(value, list):
+            return tuple(_convert(arguments[0], v, f"{path}[{n}]", where) for n, v in enumerate(value))
+        raise _wrong(where, path, value, "a list")
+    if origin is not None and issubclass(origin, dict):
+        if isinstance(value, dict):
+            return {k: _convert(arguments[1], v, f"{path}.{k}", where) for k, v in value.items()}
+        raise _wrong(where, path, value, "a table")
+    return _convert_plain(hint, value, path, where)
+
+
+def _convert_plain(hint: object, value: object, path: str, where: str) -> object:
+    number = isinstance(value, int | Decimal | float) and not isinstance(value, bool)
+    if hint is Decimal and number:
+        return Decimal(str(value))
+    if hint is float and number:
+        return float(value)  # type: ignore[arg-type]
+    if hint is int and number and not isinstance(value, Decimal | float):
+        return value
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is str and isinstance(value, str):
+        return value
+    names = {
+        Decimal: "a number",
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "a text",
+    }
+    raise _wrong(where, path, value, names[hint])  # type: ignore[index]
+
+
+def _wrong(where: str, path: str, value: object, expected: str) -> ProtocolError:
+    shown = str(value) if isinstance(value, Decimal) else repr(value)
+    return ProtocolError(f"{where}: {path} is {shown}; it must be {expected}.")
+
+
+def protocol_schema() -> dict[str, object]:
+    """Return the JSON Schema (2020-12) of a protocol file, from the fields themselves."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "volstrat protocol",
+        **_schema_of(Protocol),
+    }
+
+
+def _schema_of(hint: object) -> dict[str, object]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = get_type_hints(hint)
+        fields = {f.name: _schema_of(hints[f.name]) for f in dataclasses.fields(hint)}
+        return {"type": "object", "additionalProperties": False, "properties": fields}
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in (Union, types.UnionType):
+        return _schema_of(next(a for a in arguments if a is not type(None)))
+    if origin is tuple:
+        return {"type": "array", "items": _schema_of(arguments[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
+    names = {Decimal: "number", float: "number", int: "integer", bool: "boolean", str: "string"}
+    return {"type": names[hint]}  # type: ignore[index]

@@ -1,0 +1,55 @@
+"""The inputs of a case that cannot be measured any more, each read by itself."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case.assess import grid_entry, segment_list, voxels_sha256
+from volstrat.case.case_file import MASK_ROLES
+from volstrat.case.entries import EntryReader, file_sha256
+from volstrat.errors import VolstratError
+
+if TYPE_CHECKING:
+    from volstrat.case.case_file import CaseSources, RoleEntry
+
+
+def readable_inputs(sources: CaseSources) -> list[dict[str, Any]]:
+    """Describe each input as a record does, as far as it can be read.
+
+    A case that fails has no inputs in its record; this finds out which of them is not what it was.
+    """
+    reader = EntryReader(sources)
+    found = []
+    for role, entries in sources.entries.items():
+        for entry in entries:
+            described = _described(role, entry, reader)
+            if described is not None:
+                path = os.path.relpath(entry.path, sources.folder).replace(os.sep, "/")
+                found.append({"role": role, "path": path, **described})
+    return found
+
+
+def _described(role: str, entry: RoleEntry, reader: EntryReader) -> dict[str, Any] | None:
+    try:
+        if role in MASK_ROLES:
+            read = reader.mask(role, entry)
+            return {
+                "sha256": read.sha256,
+                "voxels_sha256": voxels_sha256(read.mask),
+                "grid": grid_entry(read.mask.grid),
+                "segments": segment_list(read.mask),
+            }
+        if role == "pet":
+            pet = reader.pet(entry)
+            told = {"sha256": pet.sha256, "grid": grid_entry(pet.grid), "segments": []}
+            return told | ({} if pet.conversion is None else {"suv": pet.conversion})
+    except VolstratError:
+        pass  # unreadable: its bytes are all that can be said of it
+    if role == "ct" or entry.path.is_dir():
+        return None
+    try:
+        sha256 = file_sha256(entry.path)
+    except VolstratError:
+        return None
+    return {"sha256": sha256, "grid": None, "segments": []}

@@ -1,0 +1,276 @@
+"""Whether an output folder is still what its run left: its trail, its own files, the records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from volstrat.cohort.run_file import (
+    RUN_FILE,
+    TRAIL,
+    listed_subjects,
+    read_run_file,
+    records_sha256,
+    removed_subjects,
+)
+from volstrat.cohort.subject_folders import OWN_FILES, marked_name
+from volstrat.cohort.tasks import one_line
+from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS
+from volstrat.errors import InputFileError
+from volstrat.store.audit import TrailHead, check_trail, read_trail
+from volstrat.store.output import STATE_FOLDER, folder_name
+from volstrat.store.seal import MANIFEST, SIGNATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+COMPANIONS = frozenset({RECORD, RECEIPT, *REPORTS})
+"""What a subject's folder may hold."""
+
+_OWN = {*OWN_FILES, STATE_FOLDER, MANIFEST, SIGNATURE}
+_HASHED_OUTSIDE = {RUN_FILE, TRAIL}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFault:
+    """A file of an output that is not as it should be.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the output.
+    kind : {"missing", "extra", "altered"}
+    message : str
+    old, new : str or None
+        Hashes, where the file was altered.
+    """
+
+    path: str
+    kind: Literal["missing", "extra", "altered"]
+    message: str
+    old: str | None = None
+    new: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fault as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailState:
+    """What checking a trail gave.
+
+    Parameters
+    ----------
+    head : TrailHead
+    faults : tuple of str
+        One sentence each; empty where the trail is whole.
+    """
+
+    head: TrailHead
+    faults: tuple[str, ...]
+
+
+def check_output_trail(out: Path) -> TrailState:
+    """Check an output's trail: every link, its length and last hash, and what ``run.json`` took from it.
+
+    Raises
+    ------
+    InputFileError
+        If there is no trail at all, and nothing says that there should be one.
+    """
+    run = read_run_file(out)
+    expected = _expected(run)
+    if not (out / TRAIL).is_file():
+        if run is None:
+            msg = f"{out}: holds no audit trail ({TRAIL})."
+            raise InputFileError(msg, hint="Name the output folder of volstrat batch.")
+        return TrailState(head=TrailHead(), faults=(f"The trail ({TRAIL}) was removed.",))
+    head, faults = check_trail(out / TRAIL, expected=expected)
+    told = list(faults)
+    if run is None:
+        told.append(f"{RUN_FILE} is missing or unreadable: whether the trail's end was cut cannot be known.")
+    elif expected is None:
+        told.append(f"{RUN_FILE} does not keep the trail's length and last hash: its end may have been cut.")
+    elif head.length > expected.length:
+        first = expected.length + 1
+        more = f"Entry {first}" if head.length == first else f"Entries {first} to {head.length}"
+        told.append(
+            f"{more} came after the last one that {RUN_FILE} keeps: added by hand, or by a program that was "
+            "cut off before it could say so."
+        )
+    if run is not None and not faults:
+        told += _run_file_faults(run, list(read_trail(out / TRAIL)))
+    return TrailState(head=head, faults=tuple(told))
+
+
+def _expected(run: Mapping[str, Any] | None) -> TrailHead | None:
+    told = (run or {}).get("audit")
+    if not isinstance(told, dict) or not isinstance(told.get("length"), int):
+        return None
+    return TrailHead(length=told["length"], last_sha256=str(told.get("last_sha256")))
+
+
+def _run_file_faults(run: Mapping[str, Any], entries: list[dict[str, Any] | None]) -> list[str]:
+    """Compare ``run.json`` with the trail's entries on the same run."""
+    wanted: dict[str, Any] = {}
+    for entry in entries:
+        if entry is not None and entry["event"].endswith("_started"):
+            wanted = dict(entry["detail"])
+        elif entry is not None and entry["event"].endswith("_finished"):
+            wanted |= entry["detail"]
+    told = {key for key, value in run.items() if value is not None and key != "audit"}
+    return [
+        f"{RUN_FILE} says other than the trail: {key}."
+        for key in [*wanted, *sorted(told - set(wanted))]
+        if key not in wanted or key not in run or run[key] != wanted[key]
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Records:
+    """The records of an output.
+
+    Parameters
+    ----------
+    by_subject : dict
+        Folder and record of each subject that the output should hold.
+    receipts : dict
+        What stands beside each record, if anything does.
+    faults : tuple of FileFault
+    """
+
+    by_subject: dict[str, tuple[Path, dict[str, Any]]]
+    receipts: dict[str, dict[str, Any]]
+    faults: tuple[FileFault, ...]
+
+
+def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
+    """Read all records and say which are missing, extra, or not what the run wrote."""
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    receipts: dict[str, dict[str, Any]] = {}
+    hashes: dict[str, str] = {}
+    faults: list[FileFault] = []
+    listed = listed_subjects(out)
+    gone = removed_subjects(out, run)
+    for path in sorted(out.glob(f"*/{RECORD}")):
+        name = path.relative_to(out).as_posix()
+        try:
+            data = path.read_bytes()
+            record = json.loads(data)
+        except (OSError, ValueError, RecursionError):
+            record = None
+        if not _is_record(record):
+            faults.append(FileFault(path=name, kind="altered", message=f"{name} is no case record any more."))
+            continue
+        subject = record["subject"]
+        if subject in gone:
+            continue
+        if subject in found or (listed is not None and one_line(subject) not in listed):
+            faults.append(FileFault(path=name, kind="extra", message=f"{name} is of no subject of this run."))
+            continue
+        if path.parent.name not in {folder_name(subject), marked_name(subject)}:
+            message = f"{name} is the record of {subject!r}, whose folder has another name."
+            faults.append(FileFault(path=name, kind="extra", message=message))
+        found[subject] = (path.parent, record)
+        hashes[subject] = hashlib.sha256(data).hexdigest()
+        receipt = _receipt(path.parent)
+        if receipt is not None:
+            receipts[subject] = receipt
+            faults += _against_receipt(name, receipt, hashes[subject])
+        elif run is not None:
+            beside = path.with_name(RECEIPT).relative_to(out).as_posix()
+            faults.append(FileFault(path=beside, kind="missing", message=f"{beside} is missing."))
+    for subject in sorted((listed or set()) - {one_line(subject) for subject in found}):
+        message = f"{subject!r} is in cohort.csv; its record is missing."
+        faults.append(FileFault(path=subject, kind="missing", message=message))
+    whole = (run or {}).get("records_sha256")
+    if whole and not faults and records_sha256(hashes.items()) != whole:
+        message = "The records are not those that the run wrote, though their receipts fit them."
+        faults.append(FileFault(path=f"*/{RECORD}", kind="altered", message=message))
+    return Records(by_subject=found, receipts=receipts, faults=tuple(faults))
+
+
+def _is_record(value: object) -> bool:
+    """Tell whether a JSON value has what is asked of a case record here."""
+    if not isinstance(value, dict) or not isinstance(value.get("subject"), str):
+        return False
+    kinds = {"inputs": list, "findings": list, "protocol": dict, "environment": dict}
+    return (
+        all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+        and isinstance(value.get("error", ""), dict | None)
+        and {"sha256"} <= value["protocol"].keys()
+        and {"volstrat", "python", "platform", "libraries"} <= value["environment"].keys()
+    )
+
+
+def _receipt(folder: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((folder / RECEIPT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _against_receipt(name: str, receipt: Mapping[str, Any], sha256: str) -> Iterator[FileFault]:
+    if receipt.get("record_sha256") != sha256:
+        yield FileFault(
+            path=name,
+            kind="altered",
+            message=f"{name} is not the record that the run wrote.",
+            old=receipt.get("record_sha256"),
+            new=sha256,
+        )
+
+
+def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> list[FileFault]:
+    """Name the output's own files that are missing or altered, and whatever else lies in it."""
+    faults: list[FileFault] = []
+    wanted: dict[str, str] = dict((run or {}).get("files") or {})
+    if run is not None:
+        for name in OWN_FILES:
+            if not (out / name).is_file() and (name in wanted or name in _HASHED_OUTSIDE):
+                faults.append(FileFault(path=name, kind="missing", message=f"{name} is missing."))
+    for name, sha256 in wanted.items():
+        path = out / name
+        if path.is_file() and (now := _file_sha256(path)) != sha256:
+            message = f"{name} is not what the run wrote."
+            faults.append(FileFault(path=name, kind="altered", message=message, old=sha256, new=now))
+    folders = {folder.name: folder for folder, _ in subjects.by_subject.values()}
+    known_extra = {fault.path.split("/", 1)[0] for fault in subjects.faults if fault.kind == "extra"}
+    gone = _gone(out, run)
+    for path in sorted(out.iterdir()):
+        if path.name in folders:
+            faults += _extra_in(path, out)
+        elif path.name not in _OWN and path.name not in known_extra and path.name not in gone:
+            message = f"{path.name} is nothing that a run writes."
+            faults.append(FileFault(path=path.name, kind="extra", message=message))
+    return faults
+
+
+def _gone(out: Path, run: Mapping[str, Any] | None) -> set[str]:
+    """Return the folders of subjects that had left the cohort: a run leaves them where they are."""
+    removed = removed_subjects(out, run)
+    found = set()
+    for path in out.glob(f"*/{RECORD}"):
+        try:
+            if json.loads(path.read_bytes()).get("subject") in removed:
+                found.add(path.parent.name)
+        except (OSError, ValueError, AttributeError, RecursionError):
+            continue
+    return found
+
+
+def _extra_in(folder: Path, out: Path) -> Iterator[FileFault]:
+    for path in sorted(folder.iterdir()):
+        if path.name not in COMPANIONS:
+            name = path.relative_to(out).as_posix()
+            yield FileFault(path=name, kind="extra", message=f"{name} is nothing that a run writes.")
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

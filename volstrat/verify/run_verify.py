@@ -1,0 +1,294 @@
+"""Run an output's cases again and say what comes out differently, and at which step."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from volstrat import __version__
+from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol, parse_protocol
+from volstrat.case.record import environment
+from volstrat.cohort.run_file import TRAIL, read_run_file, record_event
+from volstrat.errors import CaseError, InputFileError, OutputError, ProtocolError, UsageError
+from volstrat.store.audit import read_trail
+from volstrat.store.locking import output_lock
+from volstrat.store.seal import MANIFEST, check_manifest, is_sealed, write_manifest
+from volstrat.verify.changelog import changelog_text, changes_since
+from volstrat.verify.rerun import SubjectDifferences, by_hashes, by_rerun
+from volstrat.verify.result_folder import (
+    FileFault,
+    TrailState,
+    check_files,
+    check_output_trail,
+    read_records,
+)
+from volstrat.verify.steps import (
+    Difference,
+    protocol_differences,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from volstrat.cohort import Progress
+
+SCHEMA_ID = "volstrat.verification/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What verifying an output gave.
+
+    Parameters
+    ----------
+    only_hashes : bool
+        Nothing was measured again.
+    subjects : int
+        Subjects looked at.
+    trail : TrailState or None
+        None where the output never had one.
+    files : tuple of FileFault
+    protocol : tuple of Difference
+        Fields in which the protocol differs from the one recorded.
+    differing : tuple of SubjectDifferences
+    versions : tuple of str
+        Older versions that records were made by.
+    changes : tuple of str
+        What changed since the oldest of them that can alter a verdict.
+    sealed : bool
+    noted : bool
+        Whether the trail has an entry of this verification.
+    """
+
+    only_hashes: bool
+    subjects: int
+    trail: TrailState | None
+    files: tuple[FileFault, ...]
+    protocol: tuple[Difference, ...]
+    differing: tuple[SubjectDifferences, ...]
+    versions: tuple[str, ...]
+    changes: tuple[str, ...]
+    sealed: bool
+    noted: bool = False
+
+    @property
+    def clean(self) -> bool:
+        """True where nothing differs."""
+        return not (self.files or self.protocol or self.differing or (self.trail and self.trail.faults))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the verification as JSON values."""
+        return {
+            "schema": SCHEMA_ID,
+            "clean": self.clean,
+            "only_hashes": self.only_hashes,
+            "subjects": self.subjects,
+            "trail": None
+            if self.trail is None
+            else {"length": self.trail.head.length, "faults": list(self.trail.faults)},
+            "files": [fault.as_json() for fault in self.files],
+            "protocol": [difference.as_json() for difference in self.protocol],
+            "differing": [
+                {
+                    "subject": found.subject,
+                    "first": found.first.as_json(),
+                    "differences": [difference.as_json() for difference in found.differences],
+                }
+                for found in self.differing
+            ],
+            "older_versions": list(self.versions),
+            "changes_that_can_alter_a_verdict": list(self.changes),
+            "sealed": self.sealed,
+            "noted_in_trail": self.noted,
+            "environment": environment(),
+        }
+
+
+def verify_output(
+    out: Path,
+    *,
+    inputs: Path | None = None,
+    protocol: LoadedProtocol | None = None,
+    only_hashes: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Verification:
+    """Check an output folder and run its cases again.
+
+    Parameters
+    ----------
+    out : Path
+        Of ``volstrat batch``, ``merge`` or ``case``.
+    inputs : Path or None
+        Folder or manifest of the cases, where it is no longer the one that ``run.json`` names.
+    protocol : LoadedProtocol or None
+        To run again by; by default the file that the run was made by, as it is now, else the text it kept.
+    only_hashes : bool
+        Compare hashes of inputs, protocol and records, and versions; measure nothing.
+    workers : int or None
+        Processes.
+    on_progress : callable
+        As for `run_cohort`.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to verify, or the inputs are not there.
+    """
+    run = read_run_file(out)
+    records = read_records(out, run)
+    if run is None and not records.by_subject:
+        msg = f"{out}: holds no record of volstrat batch or case."
+        raise UsageError(msg, hint="Name the output folder, not the folder of the cases.")
+    trail = None if run is None and not (out / "audit.jsonl").is_file() else check_output_trail(out)
+    faults = [*records.faults, *(check_files(out, run, records) if run is not None else ())]
+    faults += _sealed_faults(out, faults)
+    now, changed = _protocol_now(run, protocol)
+    if only_hashes:
+        differing = list(by_hashes(out, run, records, inputs, now))
+    else:
+        differing, tables = by_rerun(out, run, records, inputs, now, workers=workers, on_progress=on_progress)
+        if not differing and not changed:
+            faults += tables
+    older = sorted({r["environment"]["volstrat"] for _, r in records.by_subject.values()} - {__version__})
+    result = Verification(
+        only_hashes=only_hashes,
+        subjects=len(records.by_subject),
+        trail=trail,
+        files=tuple(faults),
+        protocol=tuple(changed),
+        differing=tuple(differing),
+        versions=tuple(older),
+        changes=tuple(changes_since(older[0], changelog_text())) if older else (),
+        sealed=is_sealed(out),
+    )
+    return _noted(out, result)
+
+
+def _noted(out: Path, result: Verification) -> Verification:
+    """Add an entry to the trail, unless it is sealed or broken, or the folder cannot be written."""
+    if result.sealed or result.trail is None or result.trail.faults:
+        return result
+    detail = {
+        "clean": result.clean,
+        "only_hashes": result.only_hashes,
+        "subjects": result.subjects,
+        "differing": [found.subject for found in result.differing],
+        "files": [fault.path for fault in result.files],
+    }
+    with suppress(OutputError, UsageError), output_lock(out):
+        record_event(out, "verified", detail)
+        return replace(result, noted=True)
+    return result
+
+
+def _sealed_faults(out: Path, known: Sequence[FileFault]) -> Iterator[FileFault]:
+    if not is_sealed(out):
+        if _was_locked(out):
+            message = f"{MANIFEST} is missing, though the trail says that the output was sealed."
+            yield FileFault(path=MANIFEST, kind="missing", message=message)
+        return
+    told = {fault.path for fault in known}
+    for path, kind, old, new in check_manifest(out):
+        if path not in told:
+            message = f"{path} is not as it was sealed ({kind})."
+            yield FileFault(path=path, kind=kind, message=message, old=old, new=new)  # type: ignore[arg-type]
+
+
+def _was_locked(out: Path) -> bool:
+    """Tell whether the trail's last word on it is that the output was sealed; a later run says otherwise."""
+    locked = False
+    with suppress(InputFileError):
+        for entry in read_trail(out / TRAIL):
+            if entry is not None and (entry["event"] == "locked" or entry["event"].endswith("_started")):
+                locked = entry["event"] == "locked"
+    return locked
+
+
+def _protocol_now(
+    run: Mapping[str, Any] | None, given: LoadedProtocol | None
+) -> tuple[LoadedProtocol, list[Difference]]:
+    """Return the protocol to run again by, and in what it differs from the one recorded."""
+    if run is None or not run.get("protocol"):
+        return given or load_protocol(None), []
+    told = run["protocol"]
+    recorded = _recorded(told)
+    now = given or _of_source(told) or recorded
+    if now is None:
+        msg = "The run did not keep the text of its protocol, and the file is not there any more."
+        raise UsageError(msg, hint="Name the protocol file with --protocol.")
+    if now.sha256 == told["sha256"]:
+        return now, []
+    found = [] if recorded is None else protocol_differences(recorded.protocol, now.protocol)
+    return now, found or [
+        Difference(
+            step="protocol",
+            what="sha256" if recorded is None else "sha256 (no field differs: comments or order)",
+            old=told["sha256"],
+            new=now.sha256,
+        )
+    ]
+
+
+def _recorded(told: Mapping[str, Any]) -> LoadedProtocol | None:
+    """Return the protocol by the text that the run kept, where that is what was hashed."""
+    text = str(told.get("text") or "")
+    if hashlib.sha256(text.encode()).hexdigest() != told["sha256"]:
+        return None
+    with suppress(ProtocolError):
+        return parse_protocol(text.encode(), name="the protocol in run.json")
+    return None
+
+
+def _of_source(told: Mapping[str, Any]) -> LoadedProtocol | None:
+    """Return the protocol file that the run was made by, as it is now."""
+    source = told.get("source")
+    if source == PACKAGED:
+        return load_protocol(None)
+    if source and Path(source).is_file():
+        return load_protocol(Path(source))
+    return None
+
+
+def lock_output(out: Path) -> int:
+    """Seal a finished output with a manifest of hashes; nothing may be written into it any more.
+
+    Returns
+    -------
+    int
+        How many files the manifest names.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no finished run, or has been sealed.
+    CaseError
+        If its trail or its files are not what the run left: a fault is not sealed in.
+    OutputError
+        If the manifest cannot be written.
+    """
+    run = read_run_file(out)
+    if run is None or run.get("finished_at") is None:
+        what = "holds no run of volstrat batch" if run is None else "its run has not come to its end"
+        msg = f"{out}: {what}; there is nothing to seal."
+        raise UsageError(msg, hint="Run the batch to its end first.")
+    if is_sealed(out):
+        faults = check_manifest(out)
+        if not faults:
+            msg = f"{out}: has been sealed already, and is unchanged since."
+            raise UsageError(msg)
+        msg = f"{out}: has been sealed already, and {faults[0][0]} is {faults[0][1]} since."
+        raise CaseError(msg, hint=f"`volstrat verify` names all of it; {MANIFEST} is never written twice.")
+    with output_lock(out):
+        records = read_records(out, run)
+        problems = [fault.message for fault in (*records.faults, *check_files(out, run, records))]
+        problems += check_output_trail(out).faults
+        if problems:
+            more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
+            msg = f"{out}: cannot be sealed. {problems[0]}{more}"
+            raise CaseError(msg, hint="`volstrat verify` names all of it. Run the batch again, then seal.")
+        record_event(out, "locked", {"subjects": len(records.by_subject)})
+        return write_manifest(out)
