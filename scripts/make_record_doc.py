@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from volstrat.record import record_schema
+from volstrat.case.record import record_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

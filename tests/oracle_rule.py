@@ -1,4 +1,4 @@
-"""The rule of DESIGN section 2, written a second time: dense arrays, voxel by voxel, nothing clever.
+"""The rule of docs/rule.md, written a second time: dense arrays, voxel by voxel, nothing clever.
 
 A second opinion for the tests. It was written from the contract's sentences, shares no code with
 volstrat, and decides "every combination of the unknown markings and avidities" by trying them all.

@@ -1,4 +1,4 @@
-"""Imports point one way, and importing stays light (DESIGN section 4, STYLE rules 1 and 10)."""
+"""Imports point one way, and importing stays light (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_loading_a_module_imports_nothing_heavy(name: str) -> None:
     ],
 )
 def test_a_case_of_masks_runs_without_heavy_libraries(arguments: list[str], allowed: set[str]) -> None:
-    """DESIGN section 8: the mask-only path imports numpy and little else; ``--version`` not even that.
+    """docs/architecture.md: the mask-only path imports numpy and little else; ``--version`` not even that.
 
     Attribution of avid regions may use scipy's nearest neighbours.
     """

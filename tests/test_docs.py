@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import make_cli_reference
+import make_record_doc
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,3 +56,8 @@ def test_the_command_reference_is_up_to_date() -> None:
     """`docs/cli.md` is what `scripts/make_cli_reference.py` writes."""
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert page == make_cli_reference.reference()
+
+
+def test_the_list_of_the_records_keys_is_up_to_date() -> None:
+    """`docs/record.md` lists what `scripts/make_record_doc.py` finds in the schema."""
+    assert make_record_doc.PATH.read_text(encoding="utf-8") == make_record_doc.record_doc()

@@ -34,9 +34,8 @@ CORNER_MM = np.array([-31.0, -120.5, 812.25])
 def boxes(first_column: str) -> dict[str, tuple[Box, int]]:
     """Read a table of boxes: name, first and last voxel of each axis, and the count it states."""
     table = BY_HAND.split(f"| {first_column} | x | y | z | Voxels |")[1].split("\n\n")[0]
-    rows = re.findall(
-        r"^\| ([\w ]+) \| (\d+)-(\d+) \| (\d+)-(\d+) \| (\d+)-(\d+) \|.* = (\d+) \|$", table, re.M
-    )
+    box = r"(\d+)-(\d+) \| (\d+)-(\d+) \| (\d+)-(\d+)"
+    rows = re.findall(rf"^\| ([\w ]+) \| {box} \|.* = (\d+) \|$", table, re.MULTILINE)
     found = {}
     for name, *numbers, count in rows:
         ends = [int(n) for n in numbers]
@@ -100,7 +99,7 @@ def test_the_boxes_hold_as_many_voxels_as_the_page_says(column: str) -> None:
     assert sizes == {name: count for name, (_, count) in found.items()}
 
 
-EXPECTED = re.findall(r"^\| `([\w.]+)` \| `(.+)` \|$", BY_HAND, re.M)
+EXPECTED = re.findall(r"^\| `([\w.]+)` \| `(.+)` \|$", BY_HAND, re.MULTILINE)
 
 
 def test_the_page_states_what_decides() -> None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_DATA = ROOT / "sample_data"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((SAMPLE_DATA / "expected.json").read_text(encoding="utf-8"))
 EXIT_CODES = {"assigned": 0, "review": 3, "not_assessable": 3, "failed": 1}
-"""DESIGN section 6: 0 nothing to look at, 1 failed, 3 needs a person."""
+"""docs/record.md: 0 nothing to look at, 1 failed, 3 needs a person."""
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -85,7 +85,7 @@ def test_sample_subject_gives_what_its_story_says(subject: str) -> None:
 
 
 def test_missing_pet_is_only_worth_a_note_where_stratum_1_holds() -> None:
-    """DESIGN section 6: missing PET with stratum 1 true is ``info``."""
+    """docs/rule.md: missing PET with stratum 1 true is ``info``."""
     record = json.loads(run("case", SAMPLE_DATA / "S06_no_pet_not_needed", "--json").stdout)
     assert [f["severity"] for f in record["findings"] if f["code"] == "pet_missing"] == ["info"]
 

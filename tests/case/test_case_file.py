@@ -1,4 +1,4 @@
-"""``case.toml``: every role and key of DESIGN section 5, and what is refused."""
+"""``case.toml``: every role and key of docs/record.md, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes in (DESIGN section 5), sentence by sentence, from a case folder to its record."""
+"""What goes in (docs/record.md), sentence by sentence, from a case folder to its record."""
 
 from __future__ import annotations
 

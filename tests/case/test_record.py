@@ -1,4 +1,4 @@
-"""Case records end to end: from files in a folder to the JSON that other programs read (DESIGN 5 and 6)."""
+"""Case records end to end: from files in a folder to the JSON that other programs read (docs/record.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which lesion an FDG-avid voxel belongs to, and which marking it takes (DESIGN section 2, Attribution).
+"""Which lesion an FDG-avid voxel belongs to, and which marking it takes (docs/rule.md, attribution).
 
 Every case here is judged twice: by volstrat and, voxel by voxel, by the oracle.
 """

@@ -1,4 +1,4 @@
-"""How lesions are told apart, marked and measured (DESIGN section 5, "Lesions"; section 2, "Edges")."""
+"""How lesions are told apart, marked and measured (docs/rule.md, "Lesions")."""
 
 from __future__ import annotations
 

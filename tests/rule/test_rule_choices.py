@@ -1,4 +1,4 @@
-"""What the protocol's choices change, and PET-only regions in the counts (DESIGN section 2)."""
+"""What the protocol's choices change, and PET-only regions in the counts (docs/rule.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Avidity, the PET field, status, findings and volumes (DESIGN section 2, "Edges", and section 6)."""
+"""Avidity, the PET field, status, findings and volumes (docs/rule.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predicates and strata, counted in integers (DESIGN section 2, from "Counts decide" to "Order")."""
+"""Predicates and strata, counted in integers (docs/rule.md, from "Stratum 1" on)."""
 
 from __future__ import annotations
 

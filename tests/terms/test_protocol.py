@@ -77,7 +77,7 @@ def test_packaged_protocol_is_the_default_and_names_every_choice_of_the_rule() -
 
 
 def test_contract_defaults() -> None:
-    """The values that DESIGN section 2 fixes."""
+    """The values that docs/rule.md fixes."""
     p = Protocol()
     assert (p.thresholds.stratum_1_percent, p.thresholds.stratum_2_percent) == (Decimal(70), Decimal(100))
     assert (p.both_fit, p.ablation_counts, p.exclusion_b) == ("stratum_1", True, "not_all_resectable")

@@ -39,7 +39,7 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
     Parameters
     ----------
     data : bytes
-        Comma-separated text in UTF-8, header first; see DESIGN section 5.
+        Comma-separated text in UTF-8, header first; see docs/record.md.
     name : str
         The file's name, for messages.
 

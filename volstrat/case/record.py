@@ -1,4 +1,4 @@
-"""The case record: what other programs and people rely on (DESIGN section 6).
+"""The case record: what other programs and people rely on (docs/record.md).
 
 Nothing in a record depends on the clock, the host or the order of files: the same inputs, protocol
 and version give the same bytes.

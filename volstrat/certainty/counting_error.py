@@ -30,7 +30,7 @@ _EXAMPLE_MM = 10.0
 SMALL_LESION_VOXELS = 10
 """Below this many voxels a lesion's volume is little more than its being there."""
 THICK_SLICE_MM = 3.0
-"""Slices beyond this are said to be thick (Rao 2013; FIELD, "Volume error")."""
+"""Slices beyond this are said to be thick (Rao 2013; docs/method.md, "Counting error")."""
 
 
 def equivalent_diameter_mm(volume_mm3: float) -> float:

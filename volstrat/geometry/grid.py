@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 TIE_MM = 0.001
-"""Distances closer than this are equal (DESIGN, attribution): rounding never decides."""
+"""Distances closer than this are equal (docs/rule.md, attribution): rounding never decides."""
 
 _MAX_SHEAR_COSINE = 1e-3
 _MOST_VOXELS = 1 << 62

@@ -1,4 +1,4 @@
-"""What "FDG-avid" means, as data: no guideline fixes it for neuroendocrine tumours (DESIGN section 2).
+"""What "FDG-avid" means, as data: no guideline fixes it for neuroendocrine tumours (docs/rule.md).
 
 A rule detects, then delineates. `AvidityRule` holds one rule; `Avidity` is a protocol's ``avidity`` table:
 the rule in force and the others that are tried beside it.

@@ -93,7 +93,7 @@ NAMING: dict[str, tuple[str, ...]] = {
 class Protocol:
     """Every open choice of the rule and of how it is measured.
 
-    See ``pantodon.toml`` for each field's reason, and DESIGN section 2 for its meaning.
+    See ``pantodon.toml`` for each field's reason, and ``docs/rule.md`` for its meaning.
     """
 
     id: str = "pantodon"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Int64s = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-# DESIGN section 3: a slice may lie 2 % of the spacing off the best regular lattice.
+# docs/record.md: a slice may lie 2 % of the spacing off the best regular lattice.
 _OFF_LATTICE_SHARE: Final = 0.02
 _WORTH_SAYING_MM: Final = 0.01
 _GAP_SHARE: Final = 0.1
