@@ -30,7 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CohortResult]:
 
     def inline(source: Path, out: Path, **options: Any) -> CohortResult:  # noqa: ANN401
         with monkeypatch.context() as patch:
-            patch.setattr("volstrat.cohort.run_cohort.LocalRunner", InlineRunner)
+            patch.setattr("volstrat.cohort.cohort_run.LocalRunner", InlineRunner)
             return run_cohort(source, out, **{"protocol": load_protocol(), "workers": 1, **options})
 
     return inline

@@ -15,7 +15,7 @@ import pytest
 
 from make_cohort import make_cohort
 from tests.cohort.cohorts import die_once, misbehave, results
-from tests.cohort.test_run_cohort import rows, statuses
+from tests.cohort.test_cohort_run import rows, statuses
 from volstrat.cohort import Limits, pool
 from volstrat.cohort.pool import _exit_words, default_workers, machine_memory_bytes
 from volstrat.errors import WorkerLostError

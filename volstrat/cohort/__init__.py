@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from volstrat.cohort.cohort_run import CohortResult, run_cohort
 from volstrat.cohort.merge import merge_cohorts
-from volstrat.cohort.run_cohort import CohortResult, run_cohort
 from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.tasks import Limits, Shard, parse_shard
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
-from volstrat.cohort.run_cohort import CohortResult, finish, open_ledger
+from volstrat.cohort.cohort_run import CohortResult, finish, open_ledger
 from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
 from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.subject_folders import marked_name

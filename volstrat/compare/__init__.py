@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from volstrat.compare.agreement_files import agreement_schema
+from volstrat.compare.compare_run import ComparisonResult, compare_readings
 from volstrat.compare.consensus import ConsensusResult, write_consensus
 from volstrat.compare.pair import Settings
-from volstrat.compare.run_compare import ComparisonResult, compare_readings
 
 __all__ = [
     "ComparisonResult",
