@@ -13,7 +13,7 @@ from bench_timing import SCRIPTS, Row, goal, run_rows, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from volstrat.case.assess import CaseInputs
+    from volstrat.case.inputs import CaseInputs
     from volstrat.rule.measure import Measurements
 
 Answer = tuple[int, int, int]
@@ -72,8 +72,8 @@ def _decompressor(module: str) -> Callable[[bytes, int], bytes]:
 
 
 def _read(folder: Path) -> CaseInputs:
-    from volstrat.case.assess import read_inputs
     from volstrat.case.discovery import find_sources
+    from volstrat.case.inputs import read_inputs
     from volstrat.case.protocol_files import load_protocol
 
     return read_inputs(find_sources(folder), load_protocol(None).protocol)

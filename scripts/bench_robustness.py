@@ -24,8 +24,8 @@ _MANY = 300
 @cache
 def _ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
     """Return a case as measured, and what the rule says of it."""
-    from volstrat.case.assess import read_inputs
     from volstrat.case.discovery import find_sources
+    from volstrat.case.inputs import read_inputs
     from volstrat.case.protocol_files import load_protocol
     from volstrat.rule.measure import measure_case
     from volstrat.rule.stratify import assess

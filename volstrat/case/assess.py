@@ -2,69 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from volstrat.case.discovery import find_sources, subject_of
-from volstrat.case.entries import EntryReader, PetRead, pet_findings
-from volstrat.case.lesion_table import read_bytes, read_lesion_table
+from volstrat.case.inputs import read_inputs
 from volstrat.case.record import CaseRecord, failure_record, success_record
 from volstrat.certainty.verdict import Verdict, reach_verdict
-from volstrat.errors import CaseError, GridMismatchError, InputFileError, MissingRoleError
-from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
-from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
-from volstrat.rule.lesions import TumourEntry
-from volstrat.rule.measure import Avid, CaseMasks, Measurements, measure_case, remark_case
+from volstrat.geometry.runs import VoxelRuns
+from volstrat.rule.measure import Measurements, measure_case, remark_case
 from volstrat.rule.remnant import (
     LiverBurden,
     LiverRemnant,
     measure_liver_burden,
     measure_remnant,
 )
-from volstrat.terms.findings import Finding
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.case_file import CaseSources
+    from volstrat.case.inputs import CaseInputs
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.formats.volumes import MaskRead
-    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
-
-_SHARED_GRID = ("tumour", "resectable", "liver", "remnant")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CaseInputs:
-    """A case as read: masks on their grids, lesion rows, and what reading them brought up.
-
-    Parameters
-    ----------
-    masks : CaseMasks
-    liver, remnant : VoxelRuns or None
-        On the tumour's grid.
-    body_size : tuple of float or None
-        Weight (kg) and height (cm) as the PET header says.
-    findings : tuple of Finding
-    inputs : tuple of dict
-        What the record says of each file.
-    """
-
-    masks: CaseMasks
-    liver: VoxelRuns | None
-    remnant: VoxelRuns | None
-    body_size: tuple[float | None, float | None]
-    findings: tuple[Finding, ...]
-    inputs: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -181,305 +147,3 @@ def _liver(
             liver_state=told.liver_state,
         )
     return remnant, burden, findings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _ReadEntry:
-    """A mask file as one role's entry."""
-
-    role: str
-    entry: RoleEntry
-    read: MaskRead
-
-    @property
-    def name(self) -> str:
-        return self.entry.path.name
-
-
-def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
-    """Read every file the rule needs and put the masks that share a grid onto it.
-
-    Raises
-    ------
-    VolstratError
-        If a file cannot be read, or the masks do not fit together.
-    """
-    for role, entries in sources.entries.items():  # of roles not needed too: no path is ignored
-        for entry in entries:
-            if not entry.path.exists():
-                msg = f"{entry.path.name}: no such file or folder (named as {role})."
-                hint = "Check the name where it is given (case.toml, manifest, --lesions), or the link."
-                raise InputFileError(msg, hint=hint)
-    reader = EntryReader(sources)
-    read = _read_masks(sources, reader)
-    findings = [finding for r in read for finding in r.read.findings]
-    read, resampled = _resample_where_allowed(read, protocol)
-    findings += resampled
-    shared = {_key(r, n): r for n, r in enumerate(read) if r.role in _SHARED_GRID}
-    base = next(iter(shared))
-    grid, aligned = align_masks(
-        {key: r.read.mask for key, r in shared.items()},
-        tolerance_mm=protocol.geometry_tolerance_mm,
-        base=base,
-    )
-    tumour = [
-        TumourEntry(mask=aligned[key], instances=r.entry.instances)
-        for key, r in shared.items()
-        if r.role == "tumour"
-    ]
-    _refuse_label_clash([r for r in shared.values() if r.role == "tumour"])
-    united = {
-        role: _union(aligned[key] for key, r in shared.items() if r.role == role)
-        for role in ("resectable", "liver", "remnant")
-        if role in sources.entries
-    }
-    if protocol.tumour_scope == "liver":
-        tumour, scoped = _in_liver(tumour, united.get("liver"), grid)
-        findings += scoped
-    avid, avid_findings = _avid_mask(read, grid, base, protocol)
-    pet, pet_inputs, found = _read_pet(sources, reader, grid, base, protocol)
-    rows, table_inputs = _read_table(sources)
-    masks = {role: [r.read.mask for r in read if r.role == role] for role in ("reference", "liver")}
-    return CaseInputs(
-        masks=CaseMasks(
-            grid=grid,
-            tumour=tumour,
-            resectable=united.get("resectable"),
-            avid=avid,
-            pet_field=_pet_field(pet, read),
-            suv=None if pet is None else pet.suv,
-            sul_factor=None if pet is None else pet.sul_factor,
-            reference=masks["reference"][0] if masks["reference"] else None,
-            liver=masks["liver"][0] if masks["liver"] else None,
-            rows=rows,
-        ),
-        liver=united.get("liver"),
-        remnant=united.get("remnant"),
-        body_size=(None, None) if pet is None else pet.body_size,
-        findings=(*findings, *avid_findings, *found, *reader.findings()),
-        inputs=(*(_mask_input(sources, r) for r in read), *pet_inputs, *table_inputs),
-    )
-
-
-def _pet_field(pet: PetRead | None, read: Sequence[_ReadEntry]) -> VoxelGrid | None:
-    """Return the field that PET covers: of the PET image, else of a dense avid mask."""
-    if pet is not None:
-        return pet.grid
-    avid = (r.read.mask.grid for r in read if r.role == "fdg_avid")
-    return next((grid for grid in avid if not grid.is_window), None)
-
-
-def _key(read: _ReadEntry, n: int) -> str:
-    """Name a mask in messages: its file, and its role where another file has the same name."""
-    return read.name if n == 0 else f"{read.name} ({read.role})"
-
-
-def _read_masks(sources: CaseSources, reader: EntryReader) -> list[_ReadEntry]:
-    """Read the masks one by one: threads would take the interpreter lock from each other and lose time."""
-    roles = ("tumour", "resectable", "liver", "remnant", "fdg_avid", "reference")
-    return [
-        _ReadEntry(role=role, entry=entry, read=reader.mask(role, entry))
-        for role in roles
-        for entry in sources.entries.get(role, ())
-    ]
-
-
-def _resample_where_allowed(
-    read: Sequence[_ReadEntry], protocol: Protocol
-) -> tuple[list[_ReadEntry], list[Finding]]:
-    """Resample masks whose entry allows it and whose grid is not the tumour's."""
-    own = read[0].read.mask.grid
-    done, findings = [], []
-    for r in read:
-        mask = r.read.mask
-        if r.entry.resample and not _same_grid(mask, own, protocol.geometry_tolerance_mm):
-            check_frame_of_reference(mask.grid, own, name=r.name, other=read[0].name)
-            moved = mask.grid.corner_displacement_mm(own)
-            before, mask = mask, resample_nearest(mask, own)
-            message = (
-                f"{r.name} was resampled onto the grid of {read[0].name} (nearest neighbour; grids "
-                f"{moved:.2f} mm apart): {_ml(before):.3f} ml became {_ml(mask):.3f} ml."
-            )
-            findings.append(Finding(code="resampled", severity="warning", message=message, where=r.role))
-            done.append(replace(r, read=replace(r.read, mask=mask)))
-        elif r.entry.resample and own.is_window:  # on the lattice already; its extent need not be another's
-            mask = replace(mask, grid=replace(mask.grid, is_window=True))
-            done.append(replace(r, read=replace(r.read, mask=mask)))
-        else:
-            done.append(r)
-    return done, findings
-
-
-def _same_grid(mask: Mask, own: VoxelGrid, tolerance_mm: float) -> bool:
-    if mask.grid.placement_on(own, tolerance_mm=tolerance_mm) is None:
-        return False
-    return mask.grid.is_window or own.is_window or sorted(mask.grid.shape) == sorted(own.shape)
-
-
-def _ml(mask: Mask) -> float:
-    return mask.voxels().count * mask.grid.voxel_volume_mm3 / 1000
-
-
-def _refuse_label_clash(tumour: Sequence[_ReadEntry]) -> None:
-    """Refuse one number for differently named segments of two files: they are different lesions."""
-    seen: dict[int, tuple[str, str]] = {}
-    for r in tumour:
-        if r.entry.instances == "components":
-            continue
-        for number, name in r.read.mask.names.items():
-            other = seen.setdefault(number, (name, r.name))
-            if other[0] != name:
-                msg = f"Segment {number} is {other[0]!r} in {other[1]} and {name!r} in {r.name}."
-                hint = 'Write `instances = "components"` in their entries, or renumber the segments.'
-                raise CaseError(msg, hint=hint)
-
-
-def _union(masks: Iterable[Mask]) -> VoxelRuns:
-    voxels = VoxelRuns.empty()
-    for mask in masks:
-        voxels = voxels.union(mask.voxels())
-    return voxels
-
-
-def _in_liver(
-    tumour: Sequence[TumourEntry], liver: VoxelRuns | None, grid: VoxelGrid
-) -> tuple[list[TumourEntry], list[Finding]]:
-    """Keep the tumour that lies in the liver, as the protocol's ``tumour_scope`` says.
-
-    What tells lesions apart is the mask as drawn: a label stays a lesion where no other lies in the liver.
-    """
-    if liver is None:
-        msg = 'The protocol counts only tumour in the liver (tumour_scope = "liver"); there is no liver mask.'
-        raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
-    drawn = {label for entry in tumour if entry.instances is None for label in entry.mask.labels}
-    kept, lost = [], VoxelRuns.empty()
-    for entry in tumour:
-        sets = [(n, entry.mask.runs.of(n)) for n in entry.mask.runs.values]
-        inside = LabelRuns.from_sets([(n, voxels.intersection(liver)) for n, voxels in sets])
-        gone = set(entry.mask.runs.values) - set(inside.values)
-        names = {n: name for n, name in entry.mask.names.items() if n not in gone}
-        instances = "labels" if entry.instances is None and len(drawn) > 1 else entry.instances
-        mask = Mask(grid=grid, runs=inside, names=names)
-        kept.append(replace(entry, mask=mask, instances=instances))
-        lost = lost.union(entry.mask.voxels().difference(liver))
-    if not lost:
-        return kept, []
-    message = f"{lost.count * grid.voxel_volume_mm3 / 1000:.3f} ml of tumour outside the liver are left out."
-    return kept, [Finding(code="tumour_outside_liver", severity="warning", message=message, where="tumour")]
-
-
-def _avid_mask(
-    read: Sequence[_ReadEntry], grid: VoxelGrid, base: str, protocol: Protocol
-) -> tuple[Avid | None, list[Finding]]:
-    """Unite the avid masks on their own grid, which must be in the tumour's frame of reference."""
-    entries = [r for r in read if r.role == "fdg_avid"]
-    if not entries:
-        return None, []
-    masks = {_key(r, n): r.read.mask for n, r in enumerate(entries)}
-    first = next(iter(masks))
-    avid_grid, aligned = align_masks(masks, tolerance_mm=protocol.geometry_tolerance_mm, base=first)
-    assumed = any(r.entry.assume_registered for r in entries)
-    findings = _check_registered(avid_grid, grid, name=first, base=base, assumed=assumed)
-    return Avid(voxels=_union(aligned.values()), grid=avid_grid), findings
-
-
-def _read_pet(
-    sources: CaseSources, reader: EntryReader, grid: VoxelGrid, base: str, protocol: Protocol
-) -> tuple[PetRead | None, list[dict[str, Any]], list[Finding]]:
-    entry = sources.only("pet")
-    if entry is None:
-        return None, [], []
-    pet = reader.pet(entry)
-    findings = list(pet_findings(pet, required=protocol.avidity.needs_suv))
-    findings += _check_registered(
-        pet.grid, grid, name=entry.path.name, base=base, assumed=entry.assume_registered
-    )
-    told: dict[str, Any] = {
-        "role": "pet",
-        "path": _relative(sources, entry.path),
-        "format": pet.format,
-        "sha256": pet.sha256,
-        "grid": grid_entry(pet.grid),
-        "segments": [],
-    }
-    if pet.conversion is not None:
-        told["suv"] = pet.conversion
-    return pet, [told], findings
-
-
-def _check_registered(
-    grid: VoxelGrid, own: VoxelGrid, *, name: str, base: str, assumed: bool
-) -> list[Finding]:
-    try:
-        check_frame_of_reference(grid, own, name=name, other=base)
-    except GridMismatchError as error:
-        if not assumed:
-            hint = "Register PET and CT first, or write `assume_registered = true` in its case.toml entry."
-            raise GridMismatchError(error.message, hint=hint) from error
-        message = f"{error.message} It is taken as registered, as case.toml says."
-        return [Finding(code="assumed_registered", severity="warning", message=message, where=name)]
-    return []
-
-
-def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[dict[str, Any]]]:
-    table = sources.only("lesions")
-    if table is None:
-        return (), []
-    data = read_bytes(table.path)
-    entry: dict[str, Any] = {
-        "role": "lesions",
-        "path": _relative(sources, table.path),
-        "format": "csv",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "grid": None,
-        "segments": [],
-    }
-    return read_lesion_table(data, name=table.path.name), [entry]
-
-
-def _mask_input(sources: CaseSources, read: _ReadEntry) -> dict[str, Any]:
-    mask = read.read.mask
-    return {
-        "role": read.role,
-        "path": _relative(sources, read.entry.path),
-        "format": read.read.format,
-        "sha256": read.read.sha256,
-        "voxels_sha256": voxels_sha256(mask),
-        "grid": grid_entry(mask.grid),
-        "segments": segment_list(mask),
-    }
-
-
-def voxels_sha256(mask: Mask) -> str:
-    """Hash which voxels carry which label, whatever the file's header and compression.
-
-    With it a rerun tells a changed header from changed voxels.
-    """
-    digest = hashlib.sha256()
-    for label in mask.runs.values:
-        runs = mask.runs.of(label)
-        for numbers in (np.array([label, runs.starts.size]), runs.starts, runs.stops):
-            digest.update(numbers.astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
-def segment_list(mask: Mask) -> list[dict[str, Any]]:
-    """List a mask's segments, ROIs or labels with their voxel counts."""
-    return [
-        {"number": n, "name": mask.names.get(n) or None, "voxels": mask.runs.of(n).count} for n in mask.labels
-    ]
-
-
-def grid_entry(grid: VoxelGrid) -> dict[str, Any]:
-    """Say what a grid is, as the record does."""
-    return {
-        "shape": list(grid.shape),
-        "spacing_mm": list(grid.spacing_mm),
-        "origin_mm": [float(x) for x in grid.affine[:3, 3]],
-        "directions": [[float(x) for x in row] for row in grid.directions],
-        "frame_of_reference_uid": grid.frame_of_reference_uid,
-    }
-
-
-def _relative(sources: CaseSources, path: Path) -> str:
-    return os.path.relpath(path, sources.folder).replace(os.sep, "/")

@@ -9,7 +9,7 @@ import numpy as np
 
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
 from volstrat.agreement.overlap import compare_masks
-from volstrat.case.assess import read_inputs
+from volstrat.case.inputs import read_inputs
 from volstrat.compare.grids import check_one_image, on_one_grid
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.assess import grid_entry, segment_list, voxels_sha256
 from volstrat.case.case_file import MASK_ROLES
 from volstrat.case.entries import EntryReader, file_sha256
+from volstrat.case.inputs import grid_entry, segment_list, voxels_sha256
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
