@@ -20,9 +20,9 @@ from click.testing import CliRunner
 from tests.compare.readers import L1, L2, L3, filled, stratum_1
 from tests.rule_cases import judge
 from tests.rule_random import marked_case
+from volstrat.case.record import record_schema
 from volstrat.cli.app import cli
 from volstrat.compare import agreement_schema
-from volstrat.record import record_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

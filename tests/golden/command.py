@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _show(found: dict[str, Found], *, every: bool) -> None:
     """Make the values of the last accepted goldens by the program of that commit, and say what changed."""
-    commit = _git("log", "-1", "--format=%H", "--", "tests/golden/digests")
+    commit = _git("log", "-1", "--format=%H", "--", "tests/golden")
     say(f"Since {_git('log', '-1', '--format=%h %s', commit)}:")
     before = _values_at(commit)
     for name in SETS:
