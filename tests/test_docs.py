@@ -3,53 +3,97 @@
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING
+
+import pytest
 
 import make_cli_reference
+import make_findings_doc
 import make_record_doc
+from volstrat.errors import VolstratError
+from volstrat.terms.catalogue import CATALOGUE, ERRORS
+from volstrat.terms.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def finding_codes() -> set[str]:
-    """Codes that the package gives to findings, read from its source."""
-    codes: set[str] = set()
-    for path in (ROOT / "volstrat").rglob("*.py"):
+def calls() -> list[tuple[str, ast.Call]]:
+    """Every call in the package of a plain function or class, with the file it stands in."""
+    found = []
+    for path in sorted((ROOT / "volstrat").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            codes |= {
-                k.value.value
-                for k in node.keywords
-                if k.arg == "code" and isinstance(k.value, ast.Constant) and isinstance(k.value.value, str)
-            }
-    return codes
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                found.append((path.name, node))
+    return found
 
 
-def error_codes() -> set[str]:
-    """Codes of the errors, read from their source."""
-    text = (ROOT / "volstrat" / "errors.py").read_text(encoding="utf-8")
-    return set(re.findall(r'^    code = "(\w+)"', text, flags=re.MULTILINE)) - {"error"}
+def text_of(node: ast.expr | None) -> str | None:
+    """Return the text of a literal, else None."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def documented() -> set[str]:
-    """Codes in the first column of the tables of docs/findings.md."""
-    text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text, flags=re.MULTILINE)
-    return {code for row in rows for code in re.findall(r"`(\w+)`", row)}
+def from_catalogue() -> list[tuple[str, str, list[str], set[str]]]:
+    """Return the calls of `finding` and `sentence`: file and line, literal code, forms, fields."""
+    found = []
+    for name, node in calls():
+        code = text_of(node.args[0]) if node.args else None
+        if code is None or getattr(node.func, "id", "") not in ("finding", "sentence"):
+            continue
+        fields = {k.arg for k in node.keywords if k.arg not in (None, "severity", "where")}
+        form = node.args[1] if len(node.args) > 1 else None
+        forms = [form.body, form.orelse] if isinstance(form, ast.IfExp) else [form]
+        words = [text_of(one) or "" for one in forms]
+        found.append((f"{name}:{node.lineno}", code, words, {f for f in fields if f is not None}))
+    return found
 
 
-def test_every_finding_and_error_code_is_documented() -> None:
-    """`docs/findings.md` names every code that a record can carry."""
-    assert finding_codes() | error_codes() <= documented()
+def error_classes(base: type[VolstratError] = VolstratError) -> Iterator[type[VolstratError]]:
+    """Every class of error."""
+    for kind in base.__subclasses__():
+        yield kind
+        yield from error_classes(kind)
 
 
-def test_no_documented_code_is_gone() -> None:
-    """Every code in `docs/findings.md` still stands in the source."""
-    source = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "volstrat").rglob("*.py"))
-    severities = {"blocking", "review", "warning", "info"}
-    assert {code for code in documented() - severities if f'"{code}"' not in source} == set()
+def test_no_finding_is_raised_outside_the_catalogue() -> None:
+    """Every literal code in the source has an entry, and `Finding` refuses another."""
+    literal = {text_of(k.value) for _, node in calls() for k in node.keywords if k.arg == "code"}
+    assert literal - {None} <= set(CATALOGUE)
+    assert {code for _, code, _, _ in from_catalogue()} <= set(CATALOGUE)
+    with pytest.raises(ValueError, match="no entry"):
+        Finding(code="no_such_code", severity="info", message="")
+
+
+def test_every_entry_of_the_catalogue_is_raised_somewhere() -> None:
+    """A code whose last use is gone leaves the catalogue too."""
+    files = [p for p in (ROOT / "volstrat").rglob("*.py") if "catalogue" not in p.parts]
+    source = "".join(p.read_text(encoding="utf-8") for p in files)
+    assert {code for code in CATALOGUE if f'"{code}"' not in source} == set()
+
+
+def test_every_sentence_is_given_exactly_its_fields() -> None:
+    """What a call of `finding` or `sentence` passes is what the sentence names in braces."""
+    wrong = []
+    for where, code, forms, fields in from_catalogue():
+        for form in forms:
+            named = {field for _, field, _, _ in Formatter().parse(CATALOGUE[code].forms[form]) if field}
+            if named != fields and not (len(forms) > 1 and named < fields):
+                wrong.append((where, code, form, named ^ fields))
+    assert wrong == []
+
+
+def test_every_error_code_stands_in_the_catalogue() -> None:
+    """One entry a class of error, and one for what volstrat did not foresee."""
+    assert {kind.code for kind in error_classes()} | {"internal_error"} == {entry.code for entry in ERRORS}
+
+
+def test_the_page_of_findings_is_up_to_date() -> None:
+    """`docs/findings.md` is what `scripts/make_findings_doc.py` writes."""
+    assert make_findings_doc.PATH.read_text(encoding="utf-8") == make_findings_doc.findings_doc()
 
 
 def test_the_command_reference_is_up_to_date() -> None:

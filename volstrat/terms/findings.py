@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from volstrat.terms.catalogue import CATALOGUE, Severity
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-Severity = Literal["info", "warning", "review", "blocking"]
+__all__ = ["SEVERITIES", "Finding", "Severity", "finding", "sentence", "shown_percent"]
 
 SEVERITIES: tuple[Severity, ...] = ("blocking", "review", "warning", "info")
 """Gravest first."""
@@ -38,7 +40,7 @@ class Finding:
     Parameters
     ----------
     code : str
-        Contract: `docs/findings.md` lists every code.
+        One of `volstrat.terms.catalogue`; another is refused.
     severity : {"info", "warning", "review", "blocking"}
         ``review``: a person must look before the stratum is used. ``blocking``: why there is none.
     message : str
@@ -51,3 +53,41 @@ class Finding:
     severity: Severity
     message: str
     where: str = ""
+
+    def __post_init__(self) -> None:
+        if self.code not in CATALOGUE:
+            msg = (
+                f"{self.code!r} has no entry in volstrat.terms.catalogue: add one, then run "
+                "scripts/make_findings_doc.py."
+            )
+            raise ValueError(msg)
+
+
+def finding(
+    code: str, form: str = "", *, severity: Severity | None = None, where: str = "", **fields: object
+) -> Finding:
+    """Make a finding from its entry in the catalogue.
+
+    Parameters
+    ----------
+    code : str
+    form : str
+        Which of the entry's sentences, where it has several.
+    severity : {"info", "warning", "review", "blocking"}, optional
+        The entry's own where none is given.
+    where : str
+    **fields
+        What the sentence names in braces.
+
+    Examples
+    --------
+    >>> finding("resectable_outside_tumour", where="resectable", volume_ml=1.25).message
+    'The resectable mask covers 1.250 ml outside tumour; that part is ignored.'
+    """
+    message = sentence(code, form, **fields)
+    return Finding(code=code, severity=severity or CATALOGUE[code].severity, message=message, where=where)
+
+
+def sentence(code: str, form: str = "", **fields: object) -> str:
+    """Return a sentence of the catalogue, or the part of one, with its fields filled in."""
+    return CATALOGUE[code].forms[form].format(**fields)

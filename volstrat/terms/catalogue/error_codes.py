@@ -1,0 +1,83 @@
+"""The codes of errors; `volstrat.errors` has a class for each but ``internal_error``."""
+
+from __future__ import annotations
+
+from volstrat.terms.catalogue.entry import ErrorEntry
+
+ERRORS = (
+    ErrorEntry("role_missing", "a role that the case needs is not there", "Name the file that plays it."),
+    ErrorEntry("role_ambiguous", "two candidates play one role", "Name the one that is meant in case.toml."),
+    ErrorEntry(
+        "case_invalid", "case.toml or a manifest has something that does not fit", "Correct that line."
+    ),
+    ErrorEntry("subject_duplicate", "two cases carry one subject's name", "Rename one of them."),
+    ErrorEntry("file_unreadable", "a file is absent, empty, or cannot be opened", "Check path and rights."),
+    ErrorEntry("data_corrupt", "a file is truncated, or its checksum or size does not fit", "Copy it again."),
+    ErrorEntry(
+        "format_unsupported", "a file is not in a form that volstrat reads", "Export it as one that is."
+    ),
+    ErrorEntry("input_changed", "a file changed while it was read", "Run again when nothing writes to it."),
+    ErrorEntry("geometry_invalid", "a grid is sheared, irregular or contradicts itself", "Export it again."),
+    ErrorEntry(
+        "grid_mismatch",
+        "two masks that must share a grid, or a frame of reference, do not",
+        "Draw both on one image, or allow resampling in the entry.",
+    ),
+    ErrorEntry(
+        "different_images",
+        "two readings that should be of one image are of two",
+        "Compare readings of one image.",
+    ),
+    ErrorEntry(
+        "mask_noisy",
+        "a mask falls into so many bits (10,000 lesions or avid regions, millions of runs of "
+        "voxels) that it is noise, or an image",
+        "Clean the mask, or name the file that is the mask.",
+    ),
+    ErrorEntry(
+        "mask_value_invalid",
+        "what a mask holds is no label: NaN, negative or not integral",
+        "Export labels, or say `threshold` in the entry.",
+    ),
+    ErrorEntry(
+        "segment_not_found",
+        "no segment, ROI or label matches what the case asks for",
+        "Choose from the list in the sentence.",
+    ),
+    ErrorEntry(
+        "lesion_table_invalid",
+        "a lesion table has a row, word, id or point that does not fit",
+        "Correct that row.",
+    ),
+    ErrorEntry(
+        "protocol_invalid", "a protocol has an unknown key or an impossible value", "Correct that line."
+    ),
+    ErrorEntry(
+        "suv_unavailable",
+        "a rule needs SUV and the PET cannot become it; the attribute is named",
+        "Give the attribute at the source or in case.toml.",
+    ),
+    ErrorEntry(
+        "worker_lost",
+        "in a batch: the process that read the subject died",
+        "Run the subject alone; if it dies again, report it.",
+    ),
+    ErrorEntry("time_limit", "in a batch: the subject took longer than it may", "Raise `--time-limit`."),
+    ErrorEntry(
+        "memory_limit",
+        "in a batch: the subject needs more memory than it may have",
+        "Use fewer workers, or raise `--memory-limit`.",
+    ),
+    ErrorEntry(
+        "output_unwritable", "a result cannot be written", "Check the folder, its rights and its space."
+    ),
+    ErrorEntry(
+        "mark_conflict",
+        "on the review page: another reader changed the row that a mark was to replace",
+        "Look at the row as it stands now, and mark again.",
+    ),
+    ErrorEntry("usage", "wrong usage, or nothing was found", "`--help` says what a command takes."),
+    ErrorEntry(
+        "internal_error", "volstrat itself failed", "Please report it, with the case if it can be shared."
+    ),
+)

@@ -1,0 +1,214 @@
+"""Findings on files: what was passed over, what a header does not say or says twice."""
+
+from __future__ import annotations
+
+from volstrat.terms.catalogue.entry import Entry
+
+FILE_FINDINGS = (
+    Entry(
+        "files_skipped",
+        "info",
+        {
+            "one": "{count} file was skipped: DICOMDIR or not DICOM.",
+            "several": "{count} files were skipped: DICOMDIR or not DICOM.",
+        },
+        means="DICOMDIR and files that are not DICOM were passed over",
+    ),
+    Entry(
+        "dicom_file_unreadable",
+        "warning",
+        "{name}: {reason}; it was left out.",
+        means="a DICOM file that nothing needs cannot be read",
+        do="Export the file again.",
+    ),
+    Entry(
+        "structures_without_role",
+        "info",
+        "{count} segment(s) or ROI(s) play no role by their names: {names}. Name what is tumour among "
+        "them in "
+        "case.toml.",
+        means="segments and ROIs of a folder of DICOM that no name pattern fits; they are not read",
+        do="Name what is tumour among them in case.toml.",
+    ),
+    Entry(
+        "segment_unnamed",
+        "warning",
+        "{name}: no segment has the value {values}; kept without a name.",
+        means="voxels carry a value that no segment names",
+        do="Name the segment where it was drawn.",
+    ),
+    Entry(
+        "units_converted",
+        "warning",
+        "{name}: its header says {unit}; they were converted to millimetres.",
+        means="a NIfTI in other units than mm",
+        do="Check the lesions' diameters.",
+    ),
+    Entry(
+        "pixdim_ignored",
+        "warning",
+        "{name}: its pixdim says {pixdim}, its sform {sform}; the sform was used. Check the voxel size.",
+        means="NIfTI pixdim and affine differ; the affine is used",
+        do="Check the voxel size.",
+    ),
+    Entry(
+        "geometry_defaulted",
+        "warning",
+        "{name}: has no {fields}; the format's default was taken.",
+        means="a MetaImage header leaves geometry out",
+        do="Save the file again with its geometry.",
+    ),
+)
+
+DICOM_FINDINGS = (
+    Entry(
+        "slices_irregular",
+        "info",
+        "{name}: distances between slices vary from {least_mm:.3f} to {most_mm:.3f} mm; {spacing_mm:.4f} "
+        "mm is "
+        "used, and no slice is more than {off_mm:.3f} mm off.",
+        means="slice positions vary within 2 % of the spacing",
+    ),
+    Entry(
+        "single_slice",
+        "warning",
+        "The series has one slice; its thickness is taken from {attribute}: {thickness_mm:g} mm.",
+        means="one slice only: its thickness stands for the spacing",
+        do="Check that the whole series is there.",
+    ),
+    Entry(
+        "rescale_missing",
+        "warning",
+        "{name}: {count} of {slices} slices state no RescaleSlope; 1 is used.",
+        means="no rescale slope and intercept; 1 and 0 are used",
+    ),
+    Entry(
+        "slices_off_lattice",
+        "info",
+        "Slices lie up to {off_mm:.3f} mm off a regular lattice (every {spacing_mm:g} mm).",
+        means="SEG frames lie slightly off the lattice",
+    ),
+    Entry(
+        "seg_slice_spacing_inferred",
+        "review",
+        {
+            "stated": (
+                "Slices are taken to be {spacing_mm:g} mm apart, from the positions of the frames, though "
+                "{attribute} says {stated_mm:g} mm. Volumes depend on it: compare with the image."
+            ),
+            "not_stated": (
+                "Slices are taken to be {spacing_mm:g} mm apart, from the positions of the frames, though no "
+                "SpacingBetweenSlices is stated. Volumes depend on it: compare with the image."
+            ),
+        },
+        means="a SEG with gaps does not say its slice spacing",
+        do="Compare with the spacing of the image that it was drawn on.",
+    ),
+    Entry(
+        "referenced_series_absent",
+        "warning",
+        "{name}: the series it references is not among the images; the case's image is used.",
+        means="the series a SEG or RTSTRUCT references is not there",
+        do="Add the series that it was drawn on.",
+    ),
+    Entry(
+        "referenced_images_renamed",
+        "info",
+        "{name}: its contours name images by UIDs that its series does not have (rewritten images?); they "
+        "are "
+        "placed by position.",
+        means="contours name images by UIDs the series does not have",
+    ),
+    Entry(
+        "rtstruct_roi_empty",
+        "info",
+        "{roi} has no contours.",
+        means="a ROI without contours",
+    ),
+    Entry(
+        "rtstruct_roi_renumbered",
+        "info",
+        "ROI number {number} {name!r} cannot be a label (labels start at 1); it is label {label} here.",
+        means="a ROI number below 1 was replaced",
+    ),
+    Entry(
+        "rtstruct_other_frame",
+        "warning",
+        "ROI {number} {name!r} is drawn in another frame of reference and was left out.",
+        means="a ROI in another frame of reference was left out",
+        do="Check that it is not tumour of this image.",
+    ),
+    Entry(
+        "rtstruct_contour_off_slice",
+        "warning",
+        "{roi}: {count} contour(s) lie up to {off_mm:.2f} mm off the image's slices (every {spacing_mm:g} "
+        "mm); "
+        "each was taken to the nearest slice.",
+        means="contours lie off their slice by up to a quarter of the spacing",
+    ),
+    Entry(
+        "rtstruct_contour_outside_image",
+        "review",
+        "{roi}: {count} of {contours} contours reach outside the image; what lies outside is not counted.",
+        means="contours reach beyond the image",
+        do="Check that the structure set is shown on the image it was drawn on.",
+    ),
+    Entry(
+        "rtstruct_contour_without_area",
+        "info",
+        {
+            "harmless": "{roi}: {count} {kind} contour(s) enclose no area and were left out.",
+            "open": (
+                "{roi}: {count} {kind} contour(s) enclose no area and were left out. If they outline "
+                "tumour, close "
+                "them and export again."
+            ),
+        },
+        means="points, lines and other contours that enclose nothing",
+        do="If they outline tumour, close them and export again.",
+        also=("review",),
+    ),
+    Entry(
+        "rtstruct_contour_repeated",
+        "review",
+        "{roi} has {count} contour(s) more than once; each was counted once. Two equal contours would "
+        "otherwise "
+        "cancel out.",
+        means="a contour is there twice, however it is written; it counts once",
+        do="Look at these contours.",
+    ),
+    Entry(
+        "rtstruct_contours_cross",
+        "review",
+        "{roi}: {count} pair(s) of contours cross on one slice; what both enclose counts as outside "
+        "(even-odd). "
+        "Look at these contours.",
+        means="contours of one ROI cross",
+        do="Look at these contours.",
+    ),
+    Entry(
+        "rtstruct_contour_self_overlap",
+        "review",
+        "{roi}: contours wind twice round {voxels} voxel(s), which count as outside (even-odd). Look at "
+        "these "
+        "contours.",
+        means="a contour crosses itself",
+        do="Look at these contours.",
+    ),
+    Entry(
+        "rtstruct_slice_gaps",
+        "info",
+        {
+            "between_lesions": "{roi}: {count} slice(s) between its first and its last have no contour.",
+            "within_a_lesion": (
+                "{roi}: {count} slice(s) without a contour lie between slices whose contours overlap (image "
+                "slices every {spacing_mm:g} mm, contours up to {apart_mm:g} mm apart); nothing was "
+                "filled in, so "
+                "the volume may be too small."
+            ),
+        },
+        means="slices without contour inside a ROI",
+        do="Where they lie within a lesion: fill the slices in between, and export again.",
+        also=("review",),
+    ),
+)

@@ -1,0 +1,146 @@
+"""Findings on lesions, their markings, and the liver that remains."""
+
+from __future__ import annotations
+
+from volstrat.terms.catalogue.entry import Entry
+
+LESION_FINDINGS = (
+    Entry(
+        "label_in_pieces",
+        "warning",
+        "{lesion} is in {pieces} pieces that do not touch; it counts as one lesion "
+        '(`instances = "components"` in its entry tells them apart).',
+        means="one label lies in pieces that do not touch",
+        do="Check that it is one lesion.",
+    ),
+    Entry(
+        "empty_segment",
+        "warning",
+        "Label {number} of the tumour mask is named but has no voxel; it is no lesion.",
+        means="a named segment holds no voxel",
+        do="Draw the lesion, or take its name away.",
+    ),
+    Entry(
+        "overlapping_lesions",
+        "warning",
+        "{voxels} voxels ({volume_ml:.3f} ml) lie in more than one lesion; each counts once, worst marking.",
+        means="voxels lie in several lesions; each counts once, worst marking",
+        do="Check that no lesion was drawn twice.",
+    ),
+    Entry(
+        "lesions_below_minimum",
+        "warning",
+        "{count} lesions of fewer than {minimum_voxels} voxels are left out ({voxels} voxels, "
+        "{volume_ml:.3f} "
+        "ml), as the protocol says.",
+        means="lesions below the protocol's `minimum_voxels` are left out",
+    ),
+    Entry(
+        "partly_resectable_lesion",
+        "warning",
+        "{lesion} has no one marking: {shares}.",
+        means="a lesion has no one marking on nearly all its voxels",
+        do="Check that a part of it is meant to stay.",
+    ),
+    Entry(
+        "resectable_outside_tumour",
+        "info",
+        "The resectable mask covers {volume_ml:.3f} ml outside tumour; that part is ignored.",
+        means="the resectable mask covers more than tumour; that part is ignored",
+    ),
+    Entry(
+        "table_over_mask",
+        "info",
+        "The lesion table's marking stands over the resectable mask for {lesions}.",
+        means="the lesion table's marking stands over the resectable mask",
+    ),
+    Entry(
+        "tumour_outside_liver",
+        "warning",
+        "{volume_ml:.3f} ml of tumour outside the liver are left out.",
+        means='with `tumour_scope = "liver"`: tumour that is left out',
+    ),
+    Entry(
+        "resampled",
+        "warning",
+        {
+            "mask": (
+                "{name} was resampled onto the grid of {other} (nearest neighbour; grids "
+                "{distance_mm:.2f} mm "
+                "apart): {before_ml:.3f} ml became {after_ml:.3f} ml."
+            ),
+            "reading": (
+                "Reading {name} was resampled onto the grid of reading {other} (nearest neighbour): "
+                "{reason} Its "
+                "own stratum and volumes are those of its own grid."
+            ),
+        },
+        means="a mask was resampled, as its entry allows; in a comparison: a reading, onto the other's grid",
+        do="Compare the two volumes that the sentence gives.",
+    ),
+    Entry(
+        "assumed_registered",
+        "warning",
+        "{difference} It is taken as registered, as case.toml says.",
+        means="another frame of reference was accepted, as the entry says",
+        do="Look at PET and CT over one another.",
+    ),
+)
+
+REMNANT_FINDINGS = (
+    Entry(
+        "remnant_below_limit",
+        "review",
+        {
+            "any_limit": "The remnant is {shares}: below any limit.",
+            "limit": "The remnant is {shares}: below the limit of {limit_percent:g} % ({liver_state}).",
+            "share": "{percent} % of the {whole}",
+        },
+        means="the remnant is below the limit for the liver's state",
+        do="Discuss the plan, or what makes the remnant grow.",
+    ),
+    Entry(
+        "remnant_not_compared",
+        "info",
+        "The remnant of {volume_ml:.0f} ml has nothing to be compared with: give a liver mask, or weight and "
+        "height.",
+        means="nothing to compare the remnant with",
+        do="Give a liver mask, or weight and height.",
+    ),
+    Entry(
+        "remnant_outside_liver",
+        "warning",
+        "{volume_ml:.1f} ml of the remnant lie outside the liver mask and were not counted.",
+        means="part of the remnant lies outside the liver mask",
+        do="Check that both were drawn on one image.",
+    ),
+    Entry(
+        "liver_without_tumour",
+        "info",
+        "No tumour lies in the liver mask: none is there, or the mask was drawn without it.",
+        means="no tumour lies in the liver mask",
+    ),
+    Entry(
+        "liver_state_missing",
+        "warning",
+        "The remnant is {shares}; whether that is enough depends on the liver's state: name it as "
+        "`liver_state` "
+        "under [patient] in case.toml.",
+        means="whether the remnant is enough depends on the liver's state",
+        do="Name it as `liver_state` under [patient] in case.toml.",
+    ),
+    Entry(
+        "body_size_implausible",
+        "warning",
+        {
+            "not_an_adult": (
+                "Weight {weight_kg:g} kg and height {height_cm:g} cm are not an adult's; the remnant was "
+                "not set "
+                "against a standard liver. Give kilograms and centimetres."
+            ),
+            "no_volume": "The formula gives no liver volume for a body surface of {surface_m2:.2f} m2.",
+        },
+        means="weight or height cannot be an adult's",
+        do="Give kilograms and centimetres.",
+    ),
+)

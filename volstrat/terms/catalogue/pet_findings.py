@@ -1,0 +1,169 @@
+"""Findings of the avidity rules and of SUV."""
+
+from __future__ import annotations
+
+from volstrat.terms.catalogue.entry import Entry
+
+PET_FINDINGS = (
+    Entry(
+        "pet_only_not_searched",
+        "warning",
+        'The avidity rule "{rule}" searches within {margin_mm:g} mm of CT tumour; FDG-avid disease that '
+        "CT does "
+        "not show was not looked for.",
+        means="the rule searches only round CT tumour",
+        do="Look for avid disease that CT does not show, and draw it.",
+    ),
+    Entry(
+        "small_lesion_not_assessable",
+        "warning",
+        "{lesions}: not FDG-avid by the rule, but smaller than {limit_mm:g} mm (equivalent diameter), "
+        "where PET "
+        "loses half of the uptake: not assessable rather than negative. A reader can say so in the lesion "
+        "table.",
+        means="not avid, but too small for PET to show",
+        do="Say the lesion's avidity in the lesion table.",
+    ),
+    Entry(
+        "avidity_rule_not_evaluated",
+        "warning",
+        'The avidity rule "{rule}" could not be carried out: {reason}.',
+        means="the rule could not be carried out, and why",
+        do="Give what the sentence says is missing.",
+    ),
+    Entry(
+        "avidity_reference",
+        "info",
+        {
+            "drawn": (
+                "The {rule} reference region (drawn, {volume_ml:.1f} ml at {x_mm:.0f}, {y_mm:.0f}, "
+                "{z_mm:.0f} mm "
+                "LPS) has {metric} {mean:.2f} +- {sd:.2f}: a lesion is FDG-avid from {metric} peak "
+                "{threshold:.2f}."
+            ),
+            "placed": (
+                "The {rule} reference region (placed by volstrat in the right lobe, {volume_ml:.1f} ml at "
+                "{x_mm:.0f}, {y_mm:.0f}, {z_mm:.0f} mm LPS) has {metric} {mean:.2f} +- {sd:.2f}: a lesion is "
+                "FDG-avid from {metric} peak {threshold:.2f}."
+            ),
+        },
+        means="the reference region and what was measured in it",
+    ),
+    Entry(
+        "background_not_measurable",
+        "warning",
+        "{lesions}: fewer than {least_voxels} usable PET voxels, or no uptake, in the {shell_mm:g} mm "
+        "shell round "
+        "it; the rule says nothing about it.",
+        means="too few PET voxels round a lesion",
+        do="Say the lesion's avidity in the lesion table.",
+    ),
+    Entry(
+        "suv_not_finite",
+        "warning",
+        "{voxels} PET voxels in or round tumour have no finite value; they count as neither avid nor not "
+        "avid.",
+        means="PET voxels without a finite value",
+        do="Export the PET again.",
+    ),
+    Entry(
+        "avid_mask_not_used",
+        "warning",
+        'The avidity rule "{rule}" is in force; the drawn avid mask is not used.',
+        means="a rule is in force; the drawn avid mask is not used",
+        do="Choose the protocol that is meant: a rule, or what a reader drew.",
+    ),
+    Entry(
+        "suv_unavailable",
+        "info",
+        "No SUV values: {reason}",
+        means="the PET image cannot become SUV; SUV values are null",
+    ),
+    Entry(
+        "sul_not_available",
+        "info",
+        "No SUL (lean body mass): {reason}",
+        means="no lean body mass, and why",
+    ),
+    Entry(
+        "suv_factor_by_frame",
+        "info",
+        "The PET is not decay-corrected to one time: each frame has an SUV factor of its own.",
+        means="each frame has an SUV factor of its own",
+    ),
+    Entry(
+        "suv_factors_differ",
+        "review",
+        "Philips' SUV factor and the one worked out from dose, weight and times differ by {share:.1%}; "
+        "Philips' "
+        "own ({factor:g}) is used.",
+        means="two ways to SUV differ by more than 1 %",
+        do="Check dose, weight and times in the header against the record of the examination.",
+        also=("warning",),
+    ),
+    Entry(
+        "injection_time_disputed",
+        "review",
+        {
+            "two_times": (
+                "RadiopharmaceuticalStartDateTime ({first}) and RadiopharmaceuticalStartTime ({second}) "
+                "differ by "
+                "{minutes:.0f} min; the first is used."
+            ),
+            "zone": (
+                "{attribute} is told at {offset}, and {zone_attribute}, which tells the zone of the other "
+                "times, "
+                "is missing; all are taken to be of one zone."
+            ),
+        },
+        means="the header gives two injection times, or one in a zone that its other times do not state",
+        do="Check the injection time against the record of the examination.",
+        also=("warning",),
+    ),
+    Entry(
+        "pet_not_attenuation_corrected",
+        "review",
+        "The PET series is not attenuation-corrected (ATTN is not in CorrectedImage): no valid SUV.",
+        means="the PET series is not attenuation-corrected",
+        do="Give the attenuation-corrected series.",
+        also=("warning",),
+    ),
+    Entry(
+        "pet_decay_contradictory",
+        "review",
+        {
+            "listed": (
+                "{attribute} is {correction}, and {other_attribute} lists DECY: they contradict each "
+                "other; the "
+                "first is used."
+            ),
+            "not_listed": (
+                "{attribute} is {correction}, and {other_attribute} does not list DECY: they contradict each "
+                "other; the first is used."
+            ),
+        },
+        means="DecayCorrection and CorrectedImage do not agree on whether decay was corrected",
+        do="Ask where the PET was made which of the two is right.",
+        also=("warning",),
+    ),
+    Entry(
+        "pet_not_fdg",
+        "review",
+        "The tracer of the PET series is {tracer!r}, not FDG.",
+        means="the tracer is not FDG",
+        do="Give the FDG-PET.",
+        also=("warning",),
+    ),
+    Entry(
+        "pet_late_phase",
+        "warning",
+        "The PET was acquired {uptake_minutes:.0f} min after injection, a late phase (60 min is usual).",
+        means="more than 90 minutes after injection",
+    ),
+    Entry(
+        "pet_early_phase",
+        "warning",
+        "The PET was acquired {uptake_minutes:.0f} min after injection, an early phase (60 min is usual).",
+        means="less than 30 minutes after injection",
+    ),
+)

@@ -1,0 +1,51 @@
+"""Findings of comparing readings; they stand in ``agreement.json`` and in no case record."""
+
+from __future__ import annotations
+
+from volstrat.terms.catalogue.entry import Entry
+
+READING_FINDINGS = (
+    Entry(
+        "protocols_differ",
+        "warning",
+        "The readings were made by different protocols: {readings}. Where that carries a difference, it is "
+        "attributed to the protocol.",
+        means="the readings were made by different protocols",
+        do="Run both readings by one protocol.",
+    ),
+    Entry(
+        "protocol_unknown",
+        "warning",
+        "Reading {reading} does not hold its protocol's text; its records are compared.",
+        means="an output does not hold the text of its protocol; its records are compared",
+    ),
+    Entry(
+        "subject_absent",
+        "warning",
+        "Not in reading {reading}: {subjects}.",
+        means="subjects that a reading does not have",
+        do="Read these subjects too.",
+    ),
+    Entry(
+        "one_subject",
+        "info",
+        "One subject: statistics over subjects do not exist, and are null with that reason.",
+        means="statistics over subjects do not exist",
+    ),
+    Entry(
+        "record_outdated",
+        "warning",
+        "Reading {reading}: the files no longer give the record that stands in the output; what they give "
+        "now is "
+        "compared. `volstrat verify` says what changed.",
+        means="the files no longer give the record that stands in the output",
+        do="`volstrat verify` says what changed.",
+    ),
+    Entry(
+        "subject_names_differ",
+        "warning",
+        "Taken as one subject, {subject!r}, as each reading is a single case: {names}.",
+        means="single cases of different names are taken as one subject",
+        do="Check that they are of one subject.",
+    ),
+)
