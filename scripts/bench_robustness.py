@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -41,11 +40,8 @@ def _measurement(folder: Path) -> None:
 
 def _robustness(folder: Path) -> None:
     from volstrat.certainty.robustness import measure_robustness
-    from volstrat.geometry.boundary_shift import ShiftedVolumes
 
-    measured, assessment, protocol = _ready(folder)
-    fresh = replace(measured, shifted=ShiftedVolumes())  # else the last round's surface is remembered
-    measure_robustness(fresh, assessment, protocol)
+    measure_robustness(*_ready(folder))
 
 
 def _boundary(folder: Path) -> None:

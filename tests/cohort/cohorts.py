@@ -17,7 +17,7 @@ from volstrat.cohort.worker import do_task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from volstrat.case.case_file import CaseSources
+    from volstrat.case.entries import EntryReader
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record import CaseRecord
     from volstrat.cohort.pool import TakeTask
@@ -58,62 +58,62 @@ class InlineRunner:
             yield None
 
 
-def segfault(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+def segfault(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Die of subject S00003."""
-    if sources.subject == "S00003":
+    if case.sources.subject == "S00003":
         ctypes.string_at(0)
-    return assess(sources, protocol)
+    return assess(case, protocol)
 
 
-def misbehave(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+def misbehave(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Die of one subject, sleep over another, eat memory over a third, be killed over a fourth."""
-    if sources.subject == "S00002":
+    if case.sources.subject == "S00002":
         os.kill(os.getpid(), signal.SIGSEGV)
-    if sources.subject == "S00004":
+    if case.sources.subject == "S00004":
         time.sleep(3600)
-    if sources.subject == "S00005":
+    if case.sources.subject == "S00005":
         eaten = [bytearray(b"\1" * 2**24)]
         while True:
             eaten.append(bytearray(eaten[0]))
-    if sources.subject == "S00007":
+    if case.sources.subject == "S00007":
         os.kill(os.getpid(), signal.SIGKILL)
-    return assess(sources, protocol)
+    return assess(case, protocol)
 
 
-def die_once(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+def die_once(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Die the first time a case is read: a file beside it remembers."""
-    mark = sources.folder / "died-here"
+    mark = case.sources.folder / "died-here"
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return assess(sources, protocol)
+    return assess(case, protocol)
 
 
-def slowly(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+def slowly(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Take a tenth of a second more than needed."""
     time.sleep(0.1)
-    return assess(sources, protocol)
+    return assess(case, protocol)
 
 
-def touch_while_reading(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+def touch_while_reading(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Write to an input while it is being measured, every time."""
-    with sources.entries["tumour"][0].path.open("ab") as stream:
+    with case.sources.entries["tumour"][0].path.open("ab") as stream:
         stream.write(b"")
-    os.utime(sources.entries["tumour"][0].path)
-    return assess(sources, protocol)
+    os.utime(case.sources.entries["tumour"][0].path)
+    return assess(case, protocol)
 
 
-def touch_once_while_reading(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+def touch_once_while_reading(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Write to an input while it is measured the first time, as a copy that just comes to its end."""
-    mark = sources.folder.parent / f"touched {sources.folder.name}"
+    mark = case.sources.folder.parent / f"touched {case.sources.folder.name}"
     if not mark.exists():
         mark.touch()
-        return touch_while_reading(sources, protocol)
-    return assess(sources, protocol)
+        return touch_while_reading(case, protocol)
+    return assess(case, protocol)
 
 
-def odd_name(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+def odd_name(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Put a name that is not UTF-8 into a record, as file names may be."""
-    record: dict[str, Any] = assess(sources, protocol)
+    record: dict[str, Any] = assess(case, protocol)
     record["inputs"][0]["path"] = "tumour\udcff.nii.gz"
     return record

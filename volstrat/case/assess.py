@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.case.discovery import find_sources, subject_of
+from volstrat.case.discovery import open_case, subject_of
+from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import read_inputs
 from volstrat.case.record import CaseRecord, failure_record, success_record
 from volstrat.certainty.verdict import Verdict, reach_verdict
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.inputs import CaseInputs
     from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.geometry.boundary_shift import ShiftedVolumes
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
@@ -55,25 +57,43 @@ def run_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = No
         Lesion table to use instead of the case's own (see `find_sources`).
     """
     try:
-        sources = find_sources(folder, lesions=lesions, naming=protocol.protocol.naming)
-        return assess_case(sources, protocol).record
+        case = open_case(folder, lesions=lesions, naming=protocol.protocol.naming)
+        return assess_case(case, protocol).record
     except Exception as error:
         return failure_record(subject=subject_of(folder), error=error, protocol=protocol)
 
 
-def assess_case(sources: CaseSources, protocol: LoadedProtocol) -> CaseResult:
+def assess_case(
+    case: CaseSources | EntryReader, protocol: LoadedProtocol, *, shifted: ShiftedVolumes | None = None
+) -> CaseResult:
     """Read, measure and stratify a case.
+
+    Parameters
+    ----------
+    case : CaseSources or EntryReader
+        A reader keeps what finding the sources scanned.
+    protocol : LoadedProtocol
+    shifted : ShiftedVolumes or None
+        Where moved boundaries are kept for `reassess_case` to find.
 
     Raises
     ------
     VolstratError
         If the inputs cannot be read or do not fit together.
     """
-    inputs = read_inputs(sources, protocol.protocol)
-    return _concluded(sources, inputs, measure_case(inputs.masks, protocol.protocol), protocol)
+    inputs = read_inputs(case, protocol.protocol)
+    sources = case.sources if isinstance(case, EntryReader) else case
+    measured = measure_case(inputs.masks, protocol.protocol)
+    return _concluded(sources, inputs, measured, protocol, shifted)
 
 
-def reassess_case(result: CaseResult, rows: Mapping[str, LesionRow], protocol: LoadedProtocol) -> CaseResult:
+def reassess_case(
+    result: CaseResult,
+    rows: Mapping[str, LesionRow],
+    protocol: LoadedProtocol,
+    *,
+    shifted: ShiftedVolumes | None = None,
+) -> CaseResult:
     """Stratify a case again with another lesion table; no file is read, and no geometry measured, again.
 
     The record's inputs stay those that were read.
@@ -85,6 +105,8 @@ def reassess_case(result: CaseResult, rows: Mapping[str, LesionRow], protocol: L
         The whole table.
     protocol : LoadedProtocol
         The one that the result was made under.
+    shifted : ShiftedVolumes or None
+        Moved boundaries of the same case, as `assess_case` kept them.
 
     Raises
     ------
@@ -92,15 +114,21 @@ def reassess_case(result: CaseResult, rows: Mapping[str, LesionRow], protocol: L
         If a row does not fit the case.
     """
     measured = remark_case(result.measured, rows, protocol.protocol)
-    return _concluded(result.sources, result.inputs, measured, protocol)
+    return _concluded(result.sources, result.inputs, measured, protocol, shifted)
 
 
 def _concluded(
-    sources: CaseSources, inputs: CaseInputs, measured: Measurements, protocol: LoadedProtocol
+    sources: CaseSources,
+    inputs: CaseInputs,
+    measured: Measurements,
+    protocol: LoadedProtocol,
+    shifted: ShiftedVolumes | None,
 ) -> CaseResult:
     """Apply the rule to what was measured."""
     remnant, liver, findings = _liver(sources, inputs, measured, protocol.protocol)
-    verdict = reach_verdict(measured, protocol.protocol, findings=(*inputs.findings, *findings))
+    verdict = reach_verdict(
+        measured, protocol.protocol, findings=(*inputs.findings, *findings), shifted=shifted
+    )
     record = success_record(
         subject=sources.subject,
         measured=measured,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
-    from volstrat.dicom.library import DicomLibrary
     from volstrat.terms.policies import LiverState
 
 MASK_ROLES = ("tumour", "resectable", "fdg_avid", "liver", "remnant", "reference")
@@ -82,8 +81,7 @@ class Patient:
 class CaseSources:
     """Which files play which role in one case.
 
-    ``told_by`` says how the roles were found: "case.toml", "names", "dicom" or "manifest";
-    ``library`` keeps what scanning the folder's DICOM found, and does not travel between processes.
+    ``told_by`` says how the roles were found: "case.toml", "names", "dicom" or "manifest".
     """
 
     folder: Path
@@ -91,7 +89,6 @@ class CaseSources:
     entries: Mapping[str, tuple[RoleEntry, ...]]
     patient: Patient = field(default_factory=Patient)
     told_by: str = "names"
-    library: DicomLibrary | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", MappingProxyType(dict(self.entries)))

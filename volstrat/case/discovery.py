@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import CaseSources, RoleEntry, parse_case_file
+from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes
 from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
@@ -17,6 +18,8 @@ from volstrat.terms.protocol import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from volstrat.dicom.library import DicomLibrary
 
 CASE_FILE = "case.toml"
 _STEMS = {
@@ -115,6 +118,19 @@ def find_sources(
     CaseError
         If roles are missing, named twice or unknown.
     """
+    return open_case(folder, lesions=lesions, naming=naming).sources
+
+
+def open_case(
+    folder: Path, *, lesions: str | None = None, naming: Mapping[str, Sequence[str]] | None = None
+) -> EntryReader:
+    """Settle the roles, as `find_sources`, and return a reader that keeps what scanning DICOM found.
+
+    Raises
+    ------
+    InputFileError, CaseError
+        As `find_sources`.
+    """
     if not folder.is_dir():
         msg = f"{folder.name}: is not a folder; a case is a folder."
         raise InputFileError(msg)
@@ -124,13 +140,14 @@ def find_sources(
         if case_file is None
         else parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name)
     )
+    library = None
     if sources.told_by != "case.toml" and _may_hold_dicom(folder, sources):
-        sources = _with_dicom(sources, naming)
+        sources, library = _with_dicom(sources, naming)
     if lesions is not None:
         sources = _with_table(sources, lesions)
     if "tumour" not in sources.entries:
-        raise _no_tumour(sources)
-    return sources
+        raise _no_tumour(sources, library)
+    return EntryReader(sources, library)
 
 
 def _case_file(folder: Path) -> Path | None:
@@ -185,7 +202,10 @@ def _may_hold_dicom(folder: Path, sources: CaseSources) -> bool:
     return False
 
 
-def _with_dicom(sources: CaseSources, naming: Mapping[str, Sequence[str]] | None) -> CaseSources:
+def _with_dicom(
+    sources: CaseSources, naming: Mapping[str, Sequence[str]] | None
+) -> tuple[CaseSources, DicomLibrary | None]:
+    """Add the roles that DICOM plays, and return what was scanned for it; None where that is no DICOM."""
     from volstrat.case.dicom_roles import dicom_roles
     from volstrat.dicom.library import DicomLibrary
 
@@ -195,9 +215,9 @@ def _with_dicom(sources: CaseSources, naming: Mapping[str, Sequence[str]] | None
     if not found:
         scan = library.folder(sources.folder)
         if "tumour" in sources.entries or not (scan.series or scan.segmentations or scan.structure_sets):
-            return sources
+            return sources, None
     entries = {**sources.entries, **found}
-    return replace(sources, entries=entries, told_by="dicom", library=library)
+    return replace(sources, entries=entries, told_by="dicom"), library
 
 
 def sources_by_name(folder: Path) -> CaseSources:
@@ -222,14 +242,14 @@ def sources_by_name(folder: Path) -> CaseSources:
     return CaseSources(folder=folder, subject=folder.resolve().name, entries=entries)
 
 
-def _no_tumour(sources: CaseSources) -> MissingRoleError:
+def _no_tumour(sources: CaseSources, library: DicomLibrary | None) -> MissingRoleError:
     if sources.told_by == "case.toml":
         msg = f"{CASE_FILE}: names no tumour mask."
         return MissingRoleError(msg, hint='Write [inputs] tumour = "FILE".')
-    if sources.library is not None:
+    if library is not None:
         from volstrat.case.dicom_roles import no_tumour
 
-        return no_tumour(sources.library.folder(sources.folder), subject=sources.folder.name)
+        return no_tumour(library.folder(sources.folder), subject=sources.folder.name)
     try:
         there = sorted(p.name for p in sources.folder.iterdir())
     except OSError:

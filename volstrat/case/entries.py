@@ -59,12 +59,33 @@ class PetRead:
 
 
 class EntryReader:
-    """Reads the entries of one case; its DICOM folders are scanned once."""
+    """Reads the entries of one case; its DICOM folders are scanned once.
 
-    def __init__(self, sources: CaseSources) -> None:
+    Parameters
+    ----------
+    sources : CaseSources
+    library : DicomLibrary or None
+        What finding the sources scanned already; None: scanned when it is needed.
+    """
+
+    def __init__(self, sources: CaseSources, library: DicomLibrary | None = None) -> None:
         self._sources = sources
-        self._library = sources.library
+        self._library = library
         self._told: set[str] = set()
+
+    @property
+    def sources(self) -> CaseSources:
+        """Which file plays which role."""
+        return self._sources
+
+    def of_subject(self, subject: str) -> EntryReader:
+        """Return the same case under another name, as a cohort calls it."""
+        return EntryReader(replace(self._sources, subject=subject), self._library)
+
+    def without(self, role: str) -> EntryReader:
+        """Return the same case, one role of it left out."""
+        entries = {other: entries for other, entries in self._sources.entries.items() if other != role}
+        return EntryReader(replace(self._sources, entries=entries), self._library)
 
     @property
     def library(self) -> DicomLibrary:
@@ -73,6 +94,8 @@ class EntryReader:
             from volstrat.dicom.library import DicomLibrary
 
             self._library = DicomLibrary()
+            if self._sources.told_by == "dicom":  # as finding them did: what is passed over is counted once
+                self._library.folder(self._sources.folder)
         return self._library
 
     def mask(self, role: str, entry: RoleEntry) -> MaskRead:

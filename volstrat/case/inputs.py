@@ -69,21 +69,28 @@ class _ReadEntry:
         return self.entry.path.name
 
 
-def read_inputs(sources: CaseSources, protocol: Protocol) -> CaseInputs:
+def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInputs:
     """Read every file the rule needs and put the masks that share a grid onto it.
+
+    Parameters
+    ----------
+    case : CaseSources or EntryReader
+        A reader keeps what finding the sources scanned.
+    protocol : Protocol
 
     Raises
     ------
     VolstratError
         If a file cannot be read, or the masks do not fit together.
     """
+    reader = case if isinstance(case, EntryReader) else EntryReader(case)
+    sources = reader.sources
     for role, entries in sources.entries.items():  # of roles not needed too: no path is ignored
         for entry in entries:
             if not entry.path.exists():
                 msg = f"{entry.path.name}: no such file or folder (named as {role})."
                 hint = "Check the name where it is given (case.toml, manifest, --lesions), or the link."
                 raise InputFileError(msg, hint=hint)
-    reader = EntryReader(sources)
     read = _read_masks(sources, reader)
     findings = [finding for r in read for finding in r.read.findings]
     read, resampled = _resample_where_allowed(read, protocol)

@@ -20,6 +20,7 @@ from volstrat.certainty.counting_error import (
 from volstrat.certainty.flips import Flip, find_flips, open_choice_findings, stratum_without
 from volstrat.certainty.shortest_way import shortest_way
 from volstrat.certainty.volume_error import FractionInterval, resectable_fraction_interval
+from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.geometry.runs import LabelRuns, cut_at
 from volstrat.rule.lesions import own_markings
 from volstrat.rule.stratify import (
@@ -83,14 +84,24 @@ class Robustness:
 
 
 def measure_robustness(
-    measured: Measurements, assessment: Assessment, protocol: Protocol
+    measured: Measurements,
+    assessment: Assessment,
+    protocol: Protocol,
+    *,
+    shifted: ShiftedVolumes | None = None,
 ) -> tuple[Robustness, tuple[Finding, ...]]:
-    """Measure how sure a verdict is, and say what a person should know of it."""
+    """Measure how sure a verdict is, and say what a person should know of it.
+
+    Parameters
+    ----------
+    shifted : ShiftedVolumes or None
+        What moved boundaries gave of the same case under other markings, which is looked for there first.
+    """
     parts, voxels = _parts(measured)
     interval = _interval(voxels, measured, assessment, protocol)
     robustness = Robustness(
         interval=interval,
-        boundary_shift=_boundary_shift(parts, measured, assessment, protocol),
+        boundary_shift=_boundary_shift(parts, measured, assessment, protocol, shifted or ShiftedVolumes()),
         flips=find_flips(measured, assessment, protocol),
         margin_ml=_margin_ml(assessment, protocol),
         shortest_way=_shortest_way(voxels, measured, assessment, protocol),
@@ -177,14 +188,18 @@ def _interval(
 
 
 def _boundary_shift(
-    parts: LabelRuns, measured: Measurements, assessment: Assessment, protocol: Protocol
+    parts: LabelRuns,
+    measured: Measurements,
+    assessment: Assessment,
+    protocol: Protocol,
+    known: ShiftedVolumes,
 ) -> tuple[BoundaryShift, ...]:
     if not measured.lesions.count:
         return tuple(
             BoundaryShift(shift_mm=s, resectable_fraction=None, stratum=None)
             for s in protocol.boundary_shift_mm
         )
-    volumes = measured.shifted.of(measured.lesions.grid, parts, protocol.boundary_shift_mm)
+    volumes = known.of(measured.lesions.grid, parts, protocol.boundary_shift_mm)
     marking = (np.array(parts.values) - 1) % 4
     shifted = []
     for shift, row in zip(protocol.boundary_shift_mm, volumes, strict=True):

@@ -17,6 +17,7 @@ from volstrat.terms.marks import Marking
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from volstrat.geometry.boundary_shift import ShiftedVolumes
     from volstrat.rule.measure import Measurements
     from volstrat.terms.protocol import Protocol
 
@@ -69,7 +70,13 @@ class Verdict:
     findings: tuple[Finding, ...]
 
 
-def reach_verdict(measured: Measurements, protocol: Protocol, *, findings: Iterable[Finding] = ()) -> Verdict:
+def reach_verdict(
+    measured: Measurements,
+    protocol: Protocol,
+    *,
+    findings: Iterable[Finding] = (),
+    shifted: ShiftedVolumes | None = None,
+) -> Verdict:
     """Apply the rule and say what a person should know.
 
     Parameters
@@ -78,9 +85,11 @@ def reach_verdict(measured: Measurements, protocol: Protocol, *, findings: Itera
     protocol : Protocol
     findings : iterable of Finding
         What reading the inputs brought up; joined with the rule's own.
+    shifted : ShiftedVolumes or None
+        What moved boundaries gave of the same case, which is looked for there first.
     """
     assessment = assess(measured, protocol)
-    robustness, doubts = measure_robustness(measured, assessment, protocol)
+    robustness, doubts = measure_robustness(measured, assessment, protocol, shifted=shifted)
     own = [
         *measured.lesion_findings,
         *measured.mark_findings,

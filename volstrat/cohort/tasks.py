@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources
+    from volstrat.case.entries import EntryReader
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record import CaseRecord
     from volstrat.errors import VolstratError
 
-    Assess = Callable[[CaseSources, LoadedProtocol], CaseRecord]
+    Assess = Callable[[EntryReader, LoadedProtocol], CaseRecord]
 
 FINAL_STATUSES = ("assigned", "review", "not_assessable")
 """A subject with one of these is not done again while its inputs, protocol and version stay the same."""
@@ -31,9 +32,9 @@ STATUSES = (*FINAL_STATUSES, "failed")
 _ESCAPED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 
 
-def assess(sources: CaseSources, protocol: LoadedProtocol) -> CaseRecord:
+def assess(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Measure and stratify one case: what a cohort does with each of its subjects."""
-    return assess_case(sources, protocol).record
+    return assess_case(case, protocol).record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.discovery import find_sources
+from volstrat.case.discovery import open_case
+from volstrat.case.entries import EntryReader
 from volstrat.case.fingerprint import Fingerprint, take_fingerprint
 from volstrat.case.record import environment, failure_record, record_bytes
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
@@ -58,13 +58,13 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
     try:
         name = ""
         for _ in range(_READS):
-            sources = _sources(task, context)
-            inputs = _fingerprint(sources)
+            case = _opened(task, context)
+            inputs = _fingerprint(case.sources)
             if inputs is not None and not context.fresh:
                 standing = _standing_receipt(task, inputs, context.protocol)
                 if standing is not None:
                     return standing
-            record = context.assess(sources, context.protocol)
+            record = context.assess(case, context.protocol)
             if inputs is None:
                 return write_record(task, record, inputs_sha256="")
             changed = inputs.changed_file()
@@ -82,11 +82,11 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
         return fail_task(task, error, context.protocol)
 
 
-def _sources(task: Task, context: WorkerContext) -> CaseSources:
-    sources = task.sources or find_sources(
-        task.folder, lesions=context.lesions, naming=context.protocol.protocol.naming
-    )
-    return replace(sources, subject=task.subject)
+def _opened(task: Task, context: WorkerContext) -> EntryReader:
+    if task.sources is not None:
+        return EntryReader(task.sources).of_subject(task.subject)
+    naming = context.protocol.protocol.naming
+    return open_case(task.folder, lesions=context.lesions, naming=naming).of_subject(task.subject)
 
 
 def _fingerprint(sources: CaseSources) -> Fingerprint | None:

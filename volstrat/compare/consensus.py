@@ -146,7 +146,7 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
     if absent:
         msg = f"{subject!r} is not in reading {', '.join(absent)}."
         raise CaseError(msg, hint="A consensus needs every reading of a subject.")
-    cases = [assess_case(r.subjects[subject].find(r.protocol), r.protocol) for r in readings]
+    cases = [assess_case(r.subjects[subject].open(r.protocol), r.protocol) for r in readings]
     names = [f"reading {r.name}" for r in readings]
     protocol = readings[0].protocol.protocol
     drawn = [(case.inputs.masks.grid, case.measured.lesions.voxels()) for case in cases]

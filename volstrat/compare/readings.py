@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from volstrat.case.case_file import CaseSources, RoleEntry
 from volstrat.case.discovery import (
     CASE_FILE,
-    find_sources,
     holds_case,
     is_case_folder,
     iter_case_folders,
+    open_case,
     subject_of,
 )
+from volstrat.case.entries import EntryReader
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
 from volstrat.cohort.source import find_cases
@@ -67,8 +68,8 @@ class SubjectReading:
     problem: VolstratError | None = None
     called: str | None = None
 
-    def find(self, protocol: LoadedProtocol) -> CaseSources:
-        """Return which file plays which role.
+    def open(self, protocol: LoadedProtocol) -> EntryReader:
+        """Return a reader of the files that play its roles.
 
         Raises
         ------
@@ -77,12 +78,12 @@ class SubjectReading:
         if self.problem is not None:
             raise self.problem
         if self.sources is not None:
-            return replace(self.sources, subject=self.subject)
+            return EntryReader(self.sources).of_subject(self.subject)
         if self.folder is None:
             msg = f"{self.subject}: the files that its record was made from are not there."
             raise UsageError(msg, hint="Compare the case folders instead, or put the input folder back.")
-        found = find_sources(self.folder, lesions=self.lesions, naming=protocol.protocol.naming)
-        return replace(found, subject=self.subject)
+        found = open_case(self.folder, lesions=self.lesions, naming=protocol.protocol.naming)
+        return found.of_subject(self.subject)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

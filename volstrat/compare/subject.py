@@ -77,7 +77,7 @@ def _read(subject: str, reading: ReadingSet) -> tuple[ReadCase | None, dict[str,
     if found.record is not None and found.folder is None and found.sources is None:
         return None, _entry(reading, found.record, "record"), []
     try:
-        result = assess_case(found.find(reading.protocol), reading.protocol)
+        result = assess_case(found.open(reading.protocol), reading.protocol)
     except Exception as error:
         record = failure_record(subject=subject, error=error, protocol=reading.protocol)
         return None, _entry(reading, record, "measured"), _changed(reading, found.record, record)

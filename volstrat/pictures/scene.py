@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -152,8 +152,7 @@ def read_ct(sources: CaseSources) -> CtRead:
     if entry is None:
         return CtRead(volume=None)
     try:
-        # What a scan of DICOM folders found belongs to one thread: this one looks for itself.
-        image = EntryReader(replace(sources, library=None)).image("ct", entry)
+        image = EntryReader(sources).image("ct", entry)
         return CtRead(volume=Volume.ct(image))
     except (VolstratError, MemoryError) as error:
         return CtRead(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.assess import assess_case
-from volstrat.case.discovery import find_sources
+from volstrat.case.discovery import open_case
+from volstrat.case.entries import EntryReader
 from volstrat.case.record import SCHEMA_ID, failure_record, record_bytes
 from volstrat.cohort.run_file import removed_subjects
 from volstrat.cohort.source import find_cases
@@ -112,9 +113,9 @@ def report_case(
     subject = folder.resolve().name or "case"
     result: CaseResult | CaseRecord
     try:
-        sources = find_sources(folder, lesions=lesions, naming=protocol.protocol.naming)
-        subject = sources.subject
-        result = assess_case(sources, protocol)
+        case = open_case(folder, lesions=lesions, naming=protocol.protocol.naming)
+        subject = case.sources.subject
+        result = assess_case(case, protocol)
     except Exception as error:
         result = failure_record(subject=subject, error=error, protocol=protocol)
     return write_report(result, out / folder_name(subject), protocol=protocol, pdf=pdf)
@@ -243,10 +244,12 @@ def _from_record(
         why = "No pictures: the record was made under another protocol (--protocol names it)."
     elif case is not None and record["error"] is None:
         try:
-            sources = case.sources or find_sources(
-                case.folder, lesions=lesions, naming=protocol.protocol.naming
+            files = (
+                open_case(case.folder, lesions=lesions, naming=protocol.protocol.naming)
+                if case.sources is None
+                else EntryReader(case.sources)
             )
-            result = assess_case(replace(sources, subject=record["subject"]), protocol)
+            result = assess_case(files.of_subject(record["subject"]), protocol)
         except VolstratError as error:
             why = f"No pictures: the case can no longer be read. {error}"
         else:

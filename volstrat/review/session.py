@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volstrat.case.assess import assess_case, reassess_case
-from volstrat.case.discovery import CASE_FILE, find_sources
+from volstrat.case.discovery import CASE_FILE, open_case
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
+from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.pictures.planes import Plane
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import AVID, CtRead, build_scene, read_ct
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.assess import CaseResult
     from volstrat.case.case_file import CaseSources
+    from volstrat.case.entries import EntryReader
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.scene import Scene, Shape
@@ -154,6 +156,7 @@ class ReviewSession:
         self._lock = threading.RLock()
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
+        self._shifted = ShiftedVolumes()
 
     @property
     def table_name(self) -> str:
@@ -172,9 +175,9 @@ class ReviewSession:
             self.stage = READING_MASKS
             reading: Future[CtRead] = Future()
             try:
-                sources = find_sources(self.folder, naming=self.protocol.protocol.naming)
-                threading.Thread(target=_read_beside, args=(sources, reading), daemon=True).start()
-                bare = self._read_masks(sources)
+                case = open_case(self.folder, naming=self.protocol.protocol.naming)
+                threading.Thread(target=_read_beside, args=(case.sources, reading), daemon=True).start()
+                bare = self._read_masks(case)
             except VolstratError as error:
                 self.error, self.stage = error, ""
                 return
@@ -202,11 +205,12 @@ class ReviewSession:
             if mine == self.reading:
                 self.scene, self.projections, self.notices, self.stage = scene, projections, notices, ""
 
-    def _read_masks(self, sources: CaseSources) -> CaseResult:
+    def _read_masks(self, case: EntryReader) -> CaseResult:
+        sources = case.sources
+        self._shifted = ShiftedVolumes()
         self._table = MarkTable(self._table_path(sources))
         self._watch = InputWatch(sources)
-        entries = {role: entries for role, entries in sources.entries.items() if role != "lesions"}
-        bare = assess_case(replace(sources, entries=entries), self.protocol)
+        bare = assess_case(case.without("lesions"), self.protocol, shifted=self._shifted)
         self.sites = lesion_sites(bare.measured)
         self.points = inner_points(bare.measured)
         self.notices = tuple(self._table_notices(sources))
@@ -261,7 +265,7 @@ class ReviewSession:
     def _with_table(self, bare: CaseResult, table: TableState, *, version: int) -> Reviewed:
         result, problem, misfits = None, "", {}
         try:
-            result = reassess_case(bare, table.rows, self.protocol)
+            result = reassess_case(bare, table.rows, self.protocol, shifted=self._shifted)
         except LesionTableError as error:
             problem = str(error)
             misfits = self._misfits(bare, table)

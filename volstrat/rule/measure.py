@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from volstrat.errors import LesionTableError
-from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute
@@ -94,8 +93,6 @@ class Measurements:
     rows : mapping of lesion or region id to LesionRow
     lesion_findings, mark_findings : tuple of Finding
         What telling lesions and avid disease apart brought up, and what marking them did.
-    shifted : ShiftedVolumes
-        Kept when the case is marked again.
     """
 
     masks: CaseMasks
@@ -108,7 +105,6 @@ class Measurements:
     rows: Mapping[str, LesionRow]
     lesion_findings: tuple[Finding, ...]
     mark_findings: tuple[Finding, ...]
-    shifted: ShiftedVolumes = field(default_factory=ShiftedVolumes)
 
 
 def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
