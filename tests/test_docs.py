@@ -80,6 +80,7 @@ def test_every_sentence_is_given_exactly_its_fields() -> None:
     wrong = []
     for where, code, forms, fields in from_catalogue():
         for form in forms:
+            assert form in CATALOGUE[code].forms, f"{where}: write the form of {code} out as a literal"
             named = {field for _, field, _, _ in Formatter().parse(CATALOGUE[code].forms[form]) if field}
             if named != fields and not (len(forms) > 1 and named < fields):
                 wrong.append((where, code, form, named ^ fields))

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 OverlapOutcome = Literal["compared", "both_empty", "only_a_empty", "only_b_empty"]
 
 _HD_PERCENT = 95.0
-_MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +106,7 @@ def compare_masks(a: VoxelRuns, b: VoxelRuns, grid: VoxelGrid, *, tolerance_mm: 
             raise GridMismatchError(msg, hint="Bring both masks onto one grid first.")
     in_a, in_b, in_both = a.count, b.count, a.intersection(b).count
     total = in_a + in_b
-    voxel_ml = grid.voxel_volume_mm3 / _MM3_PER_ML
+    voxel_ml = grid.voxel_ml
     outcome = _outcome(in_a, in_b)
     surfaces = _surface_values(a, b, grid, tolerance_mm) if outcome == "compared" else {}
     return MaskAgreement(

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.terms.findings import Finding, Severity
+from volstrat.terms.findings import finding, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from volstrat.terms.findings import Finding
 
 _FEW_VOXELS = 3000
 _CUT_OFF = 4.0
@@ -101,24 +103,38 @@ def counting_findings(
         named = ", ".join(lesion_ids[n] for n in small[:8]) + (", ..." if len(small) > 8 else "")
         share = 100 * sum(voxels[n] for n in small) / sum(voxels)
         one = len(small) == 1
-        has, hold, them = ("lesion has", "holds", "it") if one else ("lesions have", "hold", "them")
         effect = ""
         if changes_stratum is not None:
-            effect = f" Leaving {them} out would {'' if changes_stratum else 'not '}change the stratum."
-        message = (
-            f"{len(small)} {has} fewer than {SMALL_LESION_VOXELS} voxels ({named}) and {hold} "
-            f"{_two_digits(share)} % of the tumour.{effect}"
+            effect = sentence(
+                "small_lesions",
+                "changes" if changes_stratum else "does_not_change",
+                them="it" if one else "them",
+            )
+        findings.append(
+            finding(
+                "small_lesions",
+                "one" if one else "several",
+                severity="warning" if changes_stratum else "info",
+                count=len(small),
+                limit_voxels=SMALL_LESION_VOXELS,
+                lesions=named,
+                share_percent=_two_digits(share),
+                effect=effect,
+            )
         )
-        severity: Severity = "warning" if changes_stratum else "info"
-        findings.append(Finding(code="small_lesions", severity=severity, message=message))
     if max(spacing_mm) > THICK_SLICE_MM:
         error = counting_error_percent(_EXAMPLE_MM, spacing_mm)
-        message = (
-            f"Slices are {max(spacing_mm):.3g} mm apart, more than {THICK_SLICE_MM:g} mm: counting voxels "
-            f"alone puts the volume of a {_EXAMPLE_MM:g} mm lesion off by {_two_digits(error)} % "
-            "(one standard deviation)."
+        findings.append(
+            finding(
+                "thick_slices",
+                "counting",
+                where="tumour",
+                spacing_mm=max(spacing_mm),
+                limit_mm=THICK_SLICE_MM,
+                example_mm=_EXAMPLE_MM,
+                error_percent=_two_digits(error),
+            )
         )
-        findings.append(Finding(code="thick_slices", severity="warning", message=message, where="tumour"))
     return tuple(findings)
 
 

@@ -24,7 +24,7 @@ from volstrat.rule.stratify import (
     stratum_2_predicate,
     tally_stratum_1,
 )
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment, Predicate, Stratum
+    from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
 _DECISIONS = (Marking.RESECTABLE, Marking.ABLATABLE, Marking.UNRESECTABLE)
@@ -447,11 +448,15 @@ def open_choice_findings(
     for choice in protocol.review.open_choices:
         for setting, stratum in _other_settings(choice, measured, protocol):
             if stratum is not None and stratum != assessment.stratum:
-                message = (
-                    f"With {setting} the case would be {stratum.replace('_', ' ')} instead of "
-                    f"{assessment.stratum.replace('_', ' ')}; the protocol leaves this choice open."
+                findings.append(
+                    finding(
+                        "open_choice",
+                        where=choice,
+                        setting=setting,
+                        other_stratum=stratum.replace("_", " "),
+                        stratum=assessment.stratum.replace("_", " "),
+                    )
                 )
-                findings.append(Finding(code="open_choice", severity="review", message=message, where=choice))
     return tuple(findings)
 
 

@@ -30,7 +30,7 @@ from volstrat.rule.stratify import (
     possible_strata,
     stratum_1_predicate,
 )
-from volstrat.terms.findings import Finding, shown_percent
+from volstrat.terms.findings import finding, shown_percent
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment, Stratum
+    from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
 
@@ -114,13 +115,16 @@ def measure_robustness(
     ]
     threshold = protocol.thresholds.stratum_1_percent
     if assessment.stratum is not None and interval is not None and interval.spans(threshold):
-        cause = "Volume error alone" if interval.probability is not None else "Volume error and open markings"
-        message = (
-            f"{cause} could move the resectable share across {threshold} %: its 95 % interval "
-            f"runs from {shown_percent(100 * interval.lo, threshold)} % to "
-            f"{shown_percent(100 * interval.hi, threshold)} %."
+        findings.append(
+            finding(
+                "borderline",
+                "volume_error" if interval.probability is not None else "open_markings",
+                where="tumour",
+                threshold_percent=threshold,
+                lower_percent=shown_percent(100 * interval.lo, threshold),
+                upper_percent=shown_percent(100 * interval.hi, threshold),
+            )
         )
-        findings.append(Finding(code="borderline", severity="review", message=message, where="tumour"))
     return robustness, tuple(findings)
 
 
@@ -163,7 +167,7 @@ def _parts(measured: Measurements) -> tuple[LabelRuns, NDArray[np.int64]]:
 def _interval(
     voxels: NDArray[np.int64], measured: Measurements, assessment: Assessment, protocol: Protocol
 ) -> FractionInterval | None:
-    ml = measured.lesions.grid.voxel_volume_mm3 / 1000
+    ml = measured.lesions.grid.voxel_ml
     sure = voxels[:, _sure(protocol)].sum(axis=1)
     volume = (voxels.sum(axis=1) * ml).tolist()
     lower = (sure * ml).tolist()

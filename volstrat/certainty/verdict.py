@@ -11,7 +11,7 @@ from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
 from volstrat.rule.attribution import review_regions
 from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
-from volstrat.terms.findings import SEVERITIES, Finding, Severity, shown_percent
+from volstrat.terms.findings import SEVERITIES, finding, sentence, shown_percent
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
@@ -19,25 +19,10 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.boundary_shift import ShiftedVolumes
     from volstrat.rule.measure import Measurements
+    from volstrat.terms.findings import Finding, Severity
     from volstrat.terms.protocol import Protocol
 
 Status = Literal["assigned", "review", "not_assessable"]
-
-_REGION_REVIEWS = {
-    "differently_marked": (
-        "avid_region_differently_marked",
-        "An FDG-avid region on {where} lies on differently marked tumour; check which part is avid.",
-    ),
-    "partly_marked": (
-        "avid_region_partly_marked",
-        "An FDG-avid region lies on {where}, which has no one marking; check which part is avid.",
-    ),
-    "reaches_far": (
-        "avid_region_reaches_far",
-        "An FDG-avid region on {where} reaches more than {far:g} mm from any tumour voxel; check that it "
-        "is tumour and not physiological uptake.",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +143,7 @@ class _AvidVolumes:
         attribution, resolved = measured.attribution, assessment.resolved
         if attribution is None or resolved is None:
             return cls()
-        ml = attribution.grid.voxel_volume_mm3 / 1000
+        ml = attribution.grid.voxel_ml
         whole = resolved.counts.whole
         sure = resolved.counts.count(
             *(m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
@@ -202,38 +187,29 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
     stands_in_way = undecided and assessment.stratum_1.holds is not None
     severity = _grave(assessment, "blocking" if stands_in_way else "warning")
     if measured.attribution is None:
-        why = (
-            f'The avidity rule "{protocol.avidity.title}" could not be carried out'
-            if protocol.avidity.needs_suv
-            else "No FDG-avid mask and no avidity rule"
-        )
-        message = f"{why}: avid disease is assessed from the lesion table alone"
+        still_open = ""
         if assessment.only_pet_only_open:
-            message += "; only disease that PET alone would show stands between this case and a stratum"
+            still_open = sentence("pet_missing", "pet_only_open")
         elif unknown:
-            message += f", which leaves {', '.join(_shortened(unknown))} open"
-        message += ". This is not 'no avid disease'."
-        return [Finding(code="pet_missing", severity=severity, message=message, where="fdg_avid")]
+            still_open = sentence("pet_missing", "lesions_open", lesions=", ".join(_shortened(unknown)))
+        return [
+            finding(
+                "pet_missing",
+                "no_rule" if protocol.avidity.needs_suv else "no_mask",
+                severity=severity,
+                where="fdg_avid",
+                rule=protocol.avidity.title,
+                still_open=still_open,
+            )
+        ]
     findings = []
     if protocol.avidity.needs_suv and measured.masks.avid is not None:
-        message = f'The avidity rule "{protocol.avidity.title}" is in force; the drawn avid mask is not used.'
-        findings.append(
-            Finding(code="avid_mask_not_used", severity="warning", message=message, where="fdg_avid")
-        )
+        findings.append(finding("avid_mask_not_used", where="fdg_avid", rule=protocol.avidity.title))
+    lesions = ", ".join(_shortened(unknown))
     if unknown and measured.masks.pet_field is None:
-        message = (
-            f"The avid mask does not say which field PET covered, so {', '.join(_shortened(unknown))} "
-            "without avid voxels cannot be called not avid. Give the PET image as `pet`."
-        )
-        findings.append(
-            Finding(code="pet_field_unknown", severity=severity, message=message, where="fdg_avid")
-        )
+        findings.append(finding("pet_field_unknown", severity=severity, where="fdg_avid", lesions=lesions))
     elif unknown:
-        message = (
-            f"The PET field does not cover {', '.join(_shortened(unknown))} wholly and shows no avid "
-            "voxel there: avidity not assessed."
-        )
-        findings.append(Finding(code="pet_field_short", severity=severity, message=message, where="pet"))
+        findings.append(finding("pet_field_short", severity=severity, where="pet", lesions=lesions))
     return findings
 
 
@@ -242,25 +218,37 @@ def _region_findings(measured: Measurements, assessment: Assessment, protocol: P
     if attribution is None or resolved is None:
         return []
     findings = []
+    grave = _grave(assessment)
     for lesion, reason in review_regions(attribution, resolved, marking=measured.marked.marking):
-        code, text = _REGION_REVIEWS[reason]
-        where = measured.lesions.ids[lesion]
-        message = text.format(where=where, far=2 * protocol.attribution_distance_mm)
-        findings.append(Finding(code=code, severity=_grave(assessment), message=message, where=where))
+        on = measured.lesions.ids[lesion]
+        if reason == "differently_marked":
+            found = finding("avid_region_differently_marked", severity=grave, where=on, lesion=on)
+        elif reason == "partly_marked":
+            found = finding("avid_region_partly_marked", severity=grave, where=on, lesion=on)
+        else:
+            far_mm = 2 * protocol.attribution_distance_mm
+            found = finding("avid_region_reaches_far", severity=grave, where=on, lesion=on, far_mm=far_mm)
+        findings.append(found)
     for n, marking in enumerate(assessment.region_marking):
         ml = attribution.pet_only_measures.volume_ml[n]
         x, y, z = attribution.pet_only_measures.centroid_mm[n]
         name = f"P{n + 1}"
-        place = f"PET-only region {name} ({ml:.2f} ml at {round(x)}, {round(y)}, {round(z)} mm LPS)"
-        severity: Severity = "info"
+        place = sentence(
+            "pet_only_region",
+            "place",
+            region=name,
+            volume_ml=ml,
+            x_mm=round(x),
+            y_mm=round(y),
+            z_mm=round(z),
+        )
         if n in assessment.dismissed:
-            message = f"{place} is dismissed as physiological."
+            found = finding("pet_only_region", "dismissed", where=name, place=place)
         elif marking is Marking.UNKNOWN:
-            severity = "review"
-            message = f"{place} is not marked: mark it, or dismiss it with `not_avid`, in the lesion table."
+            found = finding("pet_only_region", "unmarked", severity="review", where=name, place=place)
         else:
-            message = f"{place} is marked {marking.word}."
-        findings.append(Finding(code="pet_only_region", severity=severity, message=message, where=name))
+            found = finding("pet_only_region", "marked", where=name, place=place, marking=marking.word)
+        findings.append(found)
     return findings
 
 
@@ -268,15 +256,11 @@ def _stratum_findings(measured: Measurements, assessment: Assessment, protocol: 
     findings = []
     first, second = assessment.stratum_1, assessment.stratum_2
     if measured.lesions.count == 0:
-        message = "The tumour mask holds no voxel: neither predicate can be assessed."
-        findings.append(Finding(code="tumour_empty", severity="blocking", message=message, where="tumour"))
+        findings.append(finding("tumour_empty", where="tumour"))
     elif assessment.stratum is None:
         findings.extend(_unknown_markings(measured, assessment, protocol))
     if first.holds and second.holds:
-        message = (
-            f"Both predicates hold; the protocol puts such a case into {protocol.both_fit.replace('_', ' ')}."
-        )
-        findings.append(Finding(code="both_strata_hold", severity="info", message=message))
+        findings.append(finding("both_strata_hold", stratum=protocol.both_fit.replace("_", " ")))
     ablatable = [
         *(
             i
@@ -286,9 +270,10 @@ def _stratum_findings(measured: Measurements, assessment: Assessment, protocol: 
         *(f"P{n + 1}" for n, m in enumerate(assessment.region_marking) if m is Marking.ABLATABLE),
     ]
     if ablatable:
-        counted = "counts" if protocol.ablation_counts else "does not count"
-        message = f"Ablation {counted} as resection under this protocol: {', '.join(_shortened(ablatable))}."
-        findings.append(Finding(code="ablation", severity="info", message=message))
+        lesions = ", ".join(_shortened(ablatable))
+        findings.append(
+            finding("ablation", "counts" if protocol.ablation_counts else "does_not_count", lesions=lesions)
+        )
     return findings
 
 
@@ -307,19 +292,23 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
         low, high = _bounds_percent(first, assessment, protocol)
         open_ones = unmarked + (regions if protocol.pet_only_in_total else [])
         threshold = first.threshold_percent
-        message = (
-            f"{', '.join(_shortened(open_ones)) or 'Part of the tumour'} not marked: the resectable share "
-            f"lies between {shown_percent(low, threshold)} % and {shown_percent(high, threshold)} %, on both "
-            f"sides of {threshold} %. Mark {'them' if len(open_ones) > 1 else 'it'}."
-        )
-        return [Finding(code="unknown_marking", severity="blocking", message=message, where="lesions")]
+        return [
+            finding(
+                "unknown_marking",
+                "stratum_1",
+                where="lesions",
+                lesions=", ".join(_shortened(open_ones)) or "Part of the tumour",
+                lower_percent=shown_percent(low, threshold),
+                upper_percent=shown_percent(high, threshold),
+                threshold_percent=threshold,
+                them="them" if len(open_ones) > 1 else "it",
+            )
+        ]
     avid = [i for i in unmarked if assessment.avidity[measured.lesions.ids.index(i)] != "not_avid"]
     if second.holds is None and (avid or regions):
-        message = (
-            f"{', '.join(_shortened(avid + regions))} not marked: whether all FDG-avid disease is resectable "
-            f"depends on it. Mark {'them' if len(avid + regions) > 1 else 'it'}."
-        )
-        return [Finding(code="unknown_marking", severity="blocking", message=message, where="lesions")]
+        lesions = ", ".join(_shortened(avid + regions))
+        them = "them" if len(avid + regions) > 1 else "it"
+        return [finding("unknown_marking", "stratum_2", where="lesions", lesions=lesions, them=them)]
     return []
 
 

@@ -87,7 +87,7 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> dict[str, Any]
     else:
         discordance, why, matching = pair.discordance(), "", pair.matching
     apart = voxels_not_alike(grids.a, grids.b, protocols=protocols)
-    voxel_ml = grids.a.lesions.grid.voxel_volume_mm3 / 1000
+    voxel_ml = grids.a.lesions.grid.voxel_ml
     return {
         "a": a.name,
         "b": b.name,

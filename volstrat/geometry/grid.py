@@ -133,6 +133,11 @@ class VoxelGrid:
         return unit
 
     @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel, in ml."""
+        return self.voxel_volume_mm3 / 1000
+
+    @property
     def voxel_volume_mm3(self) -> float:
         """``|det(affine)|`` in mm3."""
         return self._volume_mm3

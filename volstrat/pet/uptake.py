@@ -82,7 +82,7 @@ def suv_statistics(
     bounds = np.concatenate(([0], np.cumsum([part.size for part in voxels], dtype=np.int64)))
     values = values_at(image, joined)
     peaks = peak_values(image, joined)
-    voxel_ml = image.grid.voxel_volume_mm3 / 1000.0
+    voxel_ml = image.grid.voxel_ml
     return tuple(
         _summary(values[a:b], peaks[a:b], voxel_ml=voxel_ml, factor=factor)
         for a, b in pairwise(bounds.tolist())

@@ -12,7 +12,7 @@ from volstrat.geometry.components import Components, connected_components
 from volstrat.geometry.diameters import longest_diameters_mm
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import VoxelRuns, covered_twice, cut_at, split_rows
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 from volstrat.terms.marks import PARTIAL, Marking
 from volstrat.terms.protocol import reaches_percent
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.geometry.mask import Mask
+    from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
     Int64s = NDArray[np.int64]
@@ -178,13 +179,8 @@ def find_lesions(
     refuse_specks(lesions.count, "tumour", hint=hint)
     twice = covered_twice(lesions.starts, lesions.stops).count
     if twice:
-        ml = twice * grid.voxel_volume_mm3 / 1000
-        message = (
-            f"{twice} voxels ({ml:.3f} ml) lie in more than one lesion; each counts once, worst marking."
-        )
-        findings.append(
-            Finding(code="overlapping_lesions", severity="warning", message=message, where="tumour")
-        )
+        ml = twice * grid.voxel_ml
+        findings.append(finding("overlapping_lesions", where="tumour", voxels=twice, volume_ml=ml))
     return lesions, tuple(findings)
 
 
@@ -205,10 +201,7 @@ def _labelled_parts(
 ) -> tuple[list[int], list[tuple[Int64s, Int64s, Int64s]]]:
     numbers = sorted(number for number, voxels in labelled.items() if voxels)
     for number in sorted(set(labelled) - set(numbers)):
-        message = f"Label {number} of the tumour mask is named but has no voxel; it is no lesion."
-        findings.append(
-            Finding(code="empty_segment", severity="warning", message=message, where=f"L{number}")
-        )
+        findings.append(finding("empty_segment", where=f"L{number}", number=number))
     parts = []
     for position, number in enumerate(numbers):
         voxels = labelled[number]
@@ -216,13 +209,8 @@ def _labelled_parts(
         parts.append((starts, stops, np.full(starts.size, position, dtype=np.int64)))
     for number, pieces in zip(numbers, _pieces_of(parts, grid), strict=True):
         if pieces > 1:
-            message = (
-                f"L{number} is in {pieces} pieces that do not touch; it counts as one lesion "
-                '(`instances = "components"` in its entry tells them apart).'
-            )
-            findings.append(
-                Finding(code="label_in_pieces", severity="warning", message=message, where=f"L{number}")
-            )
+            lesion_id = f"L{number}"
+            findings.append(finding("label_in_pieces", where=lesion_id, lesion=lesion_id, pieces=pieces))
     return numbers, parts
 
 
@@ -271,12 +259,15 @@ def _assemble(
     kept = voxels >= protocol.minimum_voxels
     if not kept.all():
         lost = int(voxels[~kept].sum())
-        message = (
-            f"{int((~kept).sum())} lesions of fewer than {protocol.minimum_voxels} voxels are left out "
-            f"({lost} voxels, {lost * grid.voxel_volume_mm3 / 1000:.3f} ml), as the protocol says."
-        )
         findings.append(
-            Finding(code="lesions_below_minimum", severity="warning", message=message, where="tumour")
+            finding(
+                "lesions_below_minimum",
+                where="tumour",
+                count=int((~kept).sum()),
+                minimum_voxels=protocol.minimum_voxels,
+                voxels=lost,
+                volume_ml=lost * grid.voxel_ml,
+            )
         )
     position = np.cumsum(kept) - 1
     stay = kept[lesion]

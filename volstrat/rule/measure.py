@@ -13,7 +13,7 @@ from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute
 from volstrat.rule.lesions import find_lesions, mark_lesions, measure_lesions
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.lesions import LesionMeasures, Lesions, MarkedLesions, TumourEntry
     from volstrat.terms.avidity_rules import AvidityRule
+    from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
 
@@ -358,26 +359,15 @@ def _mark_findings(
     masks: CaseMasks, lesions: Lesions, marked: MarkedLesions, rows: Mapping[str, LesionRow]
 ) -> list[Finding]:
     findings = []
-    ml = masks.grid.voxel_volume_mm3 / 1000
     if masks.resectable is not None:
         outside = masks.resectable.difference(lesions.voxels()).count
         if outside:
-            message = (
-                f"The resectable mask covers {outside * ml:.3f} ml outside tumour; that part is ignored."
-            )
-            findings.append(
-                Finding(
-                    code="resectable_outside_tumour", severity="info", message=message, where="resectable"
-                )
-            )
-        told = [i for i in lesions.ids if i in rows and rows[i].resectability is not None]
-        if told:
-            message = (
-                f"The lesion table's marking stands over the resectable mask for {', '.join(_shown(told))}."
-            )
-            findings.append(
-                Finding(code="table_over_mask", severity="info", message=message, where="lesions")
-            )
+            volume_ml = outside * masks.grid.voxel_ml
+            findings.append(finding("resectable_outside_tumour", where="resectable", volume_ml=volume_ml))
+        marked_by_table = [i for i in lesions.ids if i in rows and rows[i].resectability is not None]
+        if marked_by_table:
+            shown = ", ".join(_shown(marked_by_table))
+            findings.append(finding("table_over_mask", where="lesions", lesions=shown))
     for n, lesion_id in enumerate(lesions.ids):
         if marked.marking[n] is None:
             share = 100 * marked.own_voxels[n] / marked.own_voxels[n].sum()
@@ -386,8 +376,7 @@ def _mark_findings(
                 for m, word in enumerate(("unresectable", "unknown", "ablatable", "resectable"))
                 if share[m]
             )
-            message = f"{lesion_id} has no one marking: {parts}."
             findings.append(
-                Finding(code="partly_resectable_lesion", severity="warning", message=message, where=lesion_id)
+                finding("partly_resectable_lesion", where=lesion_id, lesion=lesion_id, shares=parts)
             )
     return findings

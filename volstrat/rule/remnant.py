@@ -10,10 +10,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.terms.findings import Finding, shown_percent
+from volstrat.terms.findings import finding, sentence, shown_percent
 
 if TYPE_CHECKING:
     from volstrat.geometry.runs import VoxelRuns
+    from volstrat.terms.findings import Finding
     from volstrat.terms.policies import LiverState, RemnantPolicy
 
 WEIGHT_KG = (20.0, 350.0)
@@ -228,30 +229,23 @@ def _standard_liver(
     if weight_kg is None or height_cm is None:
         return None, []
     if not (WEIGHT_KG[0] <= weight_kg <= WEIGHT_KG[1] and HEIGHT_CM[0] <= height_cm <= HEIGHT_CM[1]):
-        message = (
-            f"Weight {weight_kg:g} kg and height {height_cm:g} cm are not an adult's; the remnant was not "
-            "set against a standard liver. Give kilograms and centimetres."
-        )
-        return None, [Finding(code="body_size_implausible", severity="warning", message=message)]
+        return None, [
+            finding("body_size_implausible", "not_an_adult", weight_kg=weight_kg, height_cm=height_cm)
+        ]
     surface = body_surface_m2(weight_kg, height_cm, formula=policy.body_surface)
     volume = standard_liver_ml(surface, formula=policy.liver_volume)
     if volume > 0:
         return volume, []
-    message = f"The formula gives no liver volume for a body surface of {surface:.2f} m2."
-    return None, [Finding(code="body_size_implausible", severity="warning", message=message)]
+    return None, [finding("body_size_implausible", "no_volume", surface_m2=surface)]
 
 
 def _liver_findings(remnant: VoxelRuns, liver: VoxelRuns, tumour: VoxelRuns, ml: float) -> list[Finding]:
     found = []
     outside = remnant.difference(liver).count
     if outside:
-        message = f"{outside * ml:.1f} ml of the remnant lie outside the liver mask and were not counted."
-        found.append(
-            Finding(code="remnant_outside_liver", severity="warning", message=message, where="remnant")
-        )
+        found.append(finding("remnant_outside_liver", where="remnant", volume_ml=outside * ml))
     if tumour and not tumour.intersection(liver):
-        message = "No tumour lies in the liver mask: none is there, or the mask was drawn without it."
-        found.append(Finding(code="liver_without_tumour", severity="info", message=message, where="liver"))
+        found.append(finding("liver_without_tumour", where="liver"))
     return found
 
 
@@ -259,7 +253,7 @@ def _limit_findings(remnant: LiverRemnant, state: LiverState | None, policy: Rem
     limits = policy.limits_percent
     marks = limits.values() if state is None else [limits[state]]
     shares = [
-        f"{shown_percent(value, *marks)} % of the {name}"
+        sentence("remnant_below_limit", "share", percent=shown_percent(value, *marks), whole=name)
         for value, name in (
             (remnant.flr_percent, "liver without tumour"),
             (remnant.sflr_percent, "standard liver for the body surface"),
@@ -267,20 +261,22 @@ def _limit_findings(remnant: LiverRemnant, state: LiverState | None, policy: Rem
         if value is not None
     ]
     if not shares:
-        message = (
-            f"The remnant of {remnant.flr_ml:.0f} ml has nothing to be compared with: "
-            "give a liver mask, or weight and height."
-        )
-        return [Finding(code="remnant_not_compared", severity="info", message=message, where="remnant")]
+        return [finding("remnant_not_compared", where="remnant", volume_ml=remnant.flr_ml)]
     measured = " and ".join(shares)
+    if remnant.below_limit and state is None:
+        return [finding("remnant_below_limit", "any_limit", where="remnant", shares=measured)]
     if remnant.below_limit:
-        limit = "any limit" if state is None else f"the limit of {remnant.limit_percent:g} % ({state})"
-        message = f"The remnant is {measured}: below {limit}."
-        return [Finding(code="remnant_below_limit", severity="review", message=message, where="remnant")]
+        limit = remnant.limit_percent
+        return [
+            finding(
+                "remnant_below_limit",
+                "limit",
+                where="remnant",
+                shares=measured,
+                limit_percent=limit,
+                liver_state=state,
+            )
+        ]
     if remnant.below_limit is None:
-        message = (
-            f"The remnant is {measured}; whether that is enough depends on the liver's state: name it as "
-            "`liver_state` under [patient] in case.toml."
-        )
-        return [Finding(code="liver_state_missing", severity="warning", message=message, where="remnant")]
+        return [finding("liver_state_missing", where="remnant", shares=measured)]
     return []
