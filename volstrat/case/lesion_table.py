@@ -1,13 +1,12 @@
-"""Lesion tables: CSV in, `LesionRow` out."""
+"""Lesion tables in, `LesionRow` out."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import stat
 from typing import TYPE_CHECKING
 
+from volstrat.case.table_file import read_table
 from volstrat.errors import InputFileError, LesionTableError
 from volstrat.terms.marks import LesionRow, Marking
 
@@ -39,7 +38,7 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
     Parameters
     ----------
     data : bytes
-        Comma-separated text in UTF-8, header first; see docs/record.md.
+        CSV or an Excel workbook as people save them (`read_table`); see docs/record.md.
     name : str
         The file's name, for messages.
 
@@ -49,36 +48,13 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
         For a missing or unknown column, a word that is none of the contract's, half a point, a row
         of another length, or a second row of one lesion.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        msg = f"{name}: byte {error.start} is not UTF-8 text."
-        raise LesionTableError(msg, hint="Save the table as CSV UTF-8.") from error
-    if not text.strip():
-        msg = f"{name}: is empty; a lesion table has at least a header line."
-        raise LesionTableError(msg, hint=f"Write the header {','.join(COLUMNS[:3])}.")
-    try:
-        return _parse(text, name)
-    except csv.Error as error:
-        msg = f"{name}: is not a readable CSV ({error})."
-        raise LesionTableError(
-            msg, hint="Save the table as CSV UTF-8, cells with quotes in them quoted."
-        ) from error
-
-
-def _parse(text: str, name: str) -> tuple[LesionRow, ...]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header = [cell.strip() for cell in next(reader)]
-    _check_header(header, name)
+    table = read_table(data, name=name)
+    _check_header(list(table.header), name)
     rows: dict[str, LesionRow] = {}
-    for cells in reader:
-        where = f"{name}, line {reader.line_num}"
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            msg = f"{where}: has {len(cells)} cells, the header {len(header)}."
-            raise LesionTableError(msg, hint="Put cells that contain a comma in double quotes.")
-        row = _row(dict(zip(header, (cell.strip() for cell in cells), strict=True)), where)
+    for line, values in table.rows:
+        where = f"{name}, line {line}"
+        cells = dict(zip(table.header, values, strict=True))
+        row = _row({**cells, **{c: table.decimal(cells.get(c, "")) for c in _POINT}}, where)
         if row.lesion_id in rows:
             msg = f"{where}: {row.lesion_id} has a second row (the first: {rows[row.lesion_id].where})."
             raise LesionTableError(msg, hint="Keep one row a lesion.")
@@ -90,8 +66,6 @@ def _check_header(header: list[str], name: str) -> None:
     missing = [column for column in COLUMNS[:2] if column not in header]
     if missing:
         hint = f"The columns are {', '.join(COLUMNS)}; the first two are required."
-        if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-            hint = "It is separated by semicolons or tabs; save it separated by commas."
         msg = f"{name}: the header has no column {' and no '.join(missing)} (it has: {', '.join(header)})."
         raise LesionTableError(msg, hint=hint)
     unknown = [column for column in header if column not in COLUMNS]

@@ -1,0 +1,192 @@
+"""Tables as people save them, into rows of text: CSV with commas, semicolons or tabs, UTF-16, workbooks.
+
+Spreadsheets write "CSV" in many ways: a European one separates by semicolons because its decimals have
+commas, puts ``sep=;`` on a first line, a byte order mark in front, and empty cells behind the last column.
+What a table means does not hang on that. openpyxl reads workbooks.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from volstrat.errors import LesionTableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from volstrat.errors import VolstratError
+
+TABLE_ENDINGS = (".csv", ".xlsx")
+
+_SEPARATORS = (",", ";", "\t")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_LARGEST_SHEET_BYTES = 1 << 26
+_MOST_COLUMNS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRows:
+    """A table's header and rows as text.
+
+    Parameters
+    ----------
+    header : tuple of str
+        Column names, outer blanks and empty columns at the end left out.
+    rows : tuple of (int, tuple of str)
+        The line (of a sheet: the row) that each stands on, counted from 1, and its cells, one a column; blank
+        rows are left out.
+    separator : str
+        "" for a workbook.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[int, tuple[str, ...]], ...]
+    separator: str
+
+    def decimal(self, text: str) -> str:
+        """Return a number's text with a decimal point: where semicolons separate, a comma may be one."""
+        return text.replace(",", ".") if self.separator == ";" and text.count(",") == 1 else text
+
+
+def read_table(data: bytes, *, name: str, error: type[VolstratError] = LesionTableError) -> TableRows:
+    """Read the bytes of a table, whatever program saved it.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        The file's name: it is in every message, and its ending tells a workbook.
+    error : type
+        What to raise.
+
+    Raises
+    ------
+    VolstratError
+        If the bytes are no text and no workbook, or a row is longer or shorter than the header.
+    """
+    if name.lower().endswith(".xlsx"):
+        return _aligned(_sheet_rows(data, name, error), name, separator="", error=error)
+    text = _text(data, name, error)
+    separator, text, skipped = _separator(text, name, error)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        rows = [(reader.line_num + skipped, cells) for cells in reader]
+    except csv.Error as problem:
+        msg = f"{name}: is not a readable CSV ({problem})."
+        raise error(msg, hint="Save it as CSV UTF-8, cells with quotes in them quoted.") from problem
+    return _aligned(rows, name, separator=separator, error=error)
+
+
+def _text(data: bytes, name: str, error: type[VolstratError]) -> str:
+    encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as problem:
+        called = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        msg = f"{name}: byte {problem.start} is not {called} text."
+        raise error(msg, hint="Save the table as CSV UTF-8.") from problem
+    if "\0" in text:
+        msg = f"{name}: holds NUL characters; it is no table."
+        raise error(msg, hint="Save the table as CSV UTF-8.")
+    return text
+
+
+def _separator(text: str, name: str, error: type[VolstratError]) -> tuple[str, str, int]:
+    """Tell what separates the cells; return it, the text below a ``sep=`` line, and the lines left out."""
+    first, _, rest = text.partition("\n")
+    stated = first.strip().strip('"')
+    if stated.lower().startswith("sep="):
+        separator = first.rstrip("\r\n").strip('"')[4:] or "\t"
+        if separator not in _SEPARATORS:
+            msg = f"{name}: its first line says sep={separator!r}; comma, semicolon or tab were expected."
+            raise error(msg, hint="Save the table as CSV UTF-8.")
+        return separator, rest, 1
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    found = [one for one in _SEPARATORS if one in _unquoted(header)]
+    if len(found) > 1:
+        shown = " and ".join({",": "commas", ";": "semicolons", "\t": "tabs"}[one] for one in found)
+        msg = f"{name}: its header has {shown}; which of them separates the columns cannot be told."
+        raise error(msg, hint="Save the table as CSV UTF-8, separated by commas.")
+    return (found[0] if found else ","), text, 0
+
+
+def _unquoted(line: str) -> str:
+    """Return a line without what stands in double quotes."""
+    return "".join(line.split('"')[::2])
+
+
+def _aligned(
+    rows: Iterable[tuple[int, list[str]]], name: str, *, separator: str, error: type[VolstratError]
+) -> TableRows:
+    """Take the first row that is not blank as header and hold every other one to its length."""
+    filled = [
+        (line, [cell.strip() for cell in cells]) for line, cells in rows if any(c.strip() for c in cells)
+    ]
+    if not filled:
+        msg = f"{name}: is empty; a table has at least a header line."
+        raise error(msg, hint="Write the column names on the first line.")
+    header = _without_empty_end(filled[0][1])
+    if "" in header:
+        msg = f"{name}: column {header.index('') + 1} has no name, and a named one follows it."
+        raise error(msg, hint="Name the column, or remove it.")
+    aligned = []
+    for line, cells in filled[1:]:
+        kept = _without_empty_end(cells, at_least=len(header))
+        if len(kept) != len(header):
+            msg = f"{name}, line {line}: has {len(kept)} cells, the header {len(header)}."
+            raise error(msg, hint="Put cells that contain the separator in double quotes.")
+        aligned.append((line, tuple(kept)))
+    return TableRows(header=tuple(header), rows=tuple(aligned), separator=separator)
+
+
+def _without_empty_end(cells: list[str], *, at_least: int = 0) -> list[str]:
+    end = len(cells)
+    while end > at_least and not cells[end - 1]:
+        end -= 1
+    return cells[:end]
+
+
+def _sheet_rows(data: bytes, name: str, error: type[VolstratError]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a workbook's one sheet that holds anything."""
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    _refuse_swollen(data, name, error)
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        sheets = {
+            sheet.title: [_cells(row) for row in sheet.iter_rows(max_col=_MOST_COLUMNS)]
+            for sheet in book.worksheets
+        }
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError) as problem:
+        msg = f"{name}: is no readable Excel workbook."
+        raise error(msg, hint="Save it again as .xlsx, or as CSV UTF-8.") from problem
+    filled = {title: rows for title, rows in sheets.items() if any(any(row) for row in rows)}
+    if len(filled) > 1:
+        msg = f"{name}: {len(filled)} sheets hold something: {', '.join(filled)}."
+        raise error(msg, hint="Keep the sheet that holds the table, in a workbook of its own.")
+    for rows in filled.values():
+        yield from enumerate(rows, 1)
+
+
+def _cells(row: Iterable[object]) -> list[str]:
+    """Return a sheet row's cells as text: what its program shows, a whole number without a decimal point."""
+    values = [getattr(cell, "value", cell) for cell in row]
+    return ["" if value is None else str(value).removesuffix(".0") for value in values]
+
+
+def _refuse_swollen(data: bytes, name: str, error: type[VolstratError]) -> None:
+    """Refuse a workbook that unpacks to more than any table."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            size = sum(item.file_size for item in packed.infolist())
+    except zipfile.BadZipFile as problem:
+        msg = f"{name}: is no readable Excel workbook."
+        raise error(msg, hint="Save it again as .xlsx, or as CSV UTF-8.") from problem
+    if size > _LARGEST_SHEET_BYTES:
+        msg = f"{name}: unpacks to {size} bytes; a table has at most {_LARGEST_SHEET_BYTES}."
+        raise error(msg, hint="Keep the table alone in the workbook.")
