@@ -10,7 +10,7 @@ from volstrat.dicom.grouping import looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, FormatError, InputFileError, SuvError, VolstratError
 from volstrat.formats.selection import select_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, volume_format
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from volstrat.dicom.library import DicomLibrary
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
+    from volstrat.terms.findings import Finding
 
 
 _NAMED: Final = 12
@@ -244,7 +245,7 @@ class EntryReader:
         known = {entry.path for entries in self._sources.entries.values() for entry in entries}
         known |= set(self._sources.folder.glob("lesions*.csv"))  # readers' tables and their history
         found = self._library.findings(known=known, told=self._told)
-        return (*(finding for finding in found if finding.code != "thick_slices"), *self._without_role())
+        return (*(one for one in found if one.code != "thick_slices"), *self._without_role())
 
     def _without_role(self) -> tuple[Finding, ...]:
         """Name the segments and ROIs that fit no role: one of them may be a lesion under another name."""
@@ -261,11 +262,8 @@ class EntryReader:
         if not names:
             return ()
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        message = (
-            f"{len(names)} segment(s) or ROI(s) play no role by their names: "
-            f"{', '.join(names[:_NAMED])}{more}. Name what is tumour among them in case.toml."
-        )
-        return (Finding(code="structures_without_role", severity="info", message=message),)
+        shown = f"{', '.join(names[:_NAMED])}{more}"
+        return (finding("structures_without_role", count=len(names), names=shown),)
 
     def _image_series(self, role: str) -> list[SeriesFiles]:
         """Series that a SEG or RTSTRUCT of this case may be drawn on, the role's own image first.
@@ -358,8 +356,7 @@ def pet_findings(read: PetRead, *, required: bool) -> tuple[Finding, ...]:
         doubts = tuple(replace(f, severity="warning") if f.severity == "review" else f for f in doubts)
     if read.problem is None:
         return doubts
-    message = f"No SUV values: {read.problem}"
-    return (*doubts, Finding(code="suv_unavailable", severity="info", message=message, where="pet"))
+    return (*doubts, finding("suv_unavailable", where="pet", reason=read.problem))
 
 
 def suv_report(folder: Path, *, series: str | None = None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.formats.volumes import MaskRead
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
 
@@ -92,7 +93,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
                 hint = "Check the name where it is given (case.toml, manifest, --lesions), or the link."
                 raise InputFileError(msg, hint=hint)
     read = _read_masks(sources, reader)
-    findings = [finding for r in read for finding in r.read.findings]
+    findings = [one for r in read for one in r.read.findings]
     read, resampled = _resample_where_allowed(read, protocol)
     findings += resampled
     shared = {_key(r, n): r for n, r in enumerate(read) if r.role in _SHARED_GRID}
@@ -176,11 +177,18 @@ def _resample_where_allowed(
             check_frame_of_reference(mask.grid, own, name=r.name, other=read[0].name)
             moved = mask.grid.corner_displacement_mm(own)
             before, mask = mask, resample_nearest(mask, own)
-            message = (
-                f"{r.name} was resampled onto the grid of {read[0].name} (nearest neighbour; grids "
-                f"{moved:.2f} mm apart): {_ml(before):.3f} ml became {_ml(mask):.3f} ml."
+            findings.append(
+                finding(
+                    "resampled",
+                    "mask",
+                    where=r.role,
+                    name=r.name,
+                    other=read[0].name,
+                    distance_mm=moved,
+                    before_ml=_ml(before),
+                    after_ml=_ml(mask),
+                )
             )
-            findings.append(Finding(code="resampled", severity="warning", message=message, where=r.role))
             done.append(replace(r, read=replace(r.read, mask=mask)))
         elif r.entry.resample and own.is_window:  # on the lattice already; its extent need not be another's
             mask = replace(mask, grid=replace(mask.grid, is_window=True))
@@ -197,7 +205,7 @@ def _same_grid(mask: Mask, own: VoxelGrid, tolerance_mm: float) -> bool:
 
 
 def _ml(mask: Mask) -> float:
-    return mask.voxels().count * mask.grid.voxel_volume_mm3 / 1000
+    return mask.voxels().count * mask.grid.voxel_ml
 
 
 def _refuse_label_clash(tumour: Sequence[_ReadEntry]) -> None:
@@ -244,8 +252,7 @@ def _in_liver(
         lost = lost.union(entry.mask.voxels().difference(liver))
     if not lost:
         return kept, []
-    message = f"{lost.count * grid.voxel_volume_mm3 / 1000:.3f} ml of tumour outside the liver are left out."
-    return kept, [Finding(code="tumour_outside_liver", severity="warning", message=message, where="tumour")]
+    return kept, [finding("tumour_outside_liver", where="tumour", volume_ml=lost.count * grid.voxel_ml)]
 
 
 def _avid_mask(
@@ -296,8 +303,7 @@ def _check_registered(
         if not assumed:
             hint = "Register PET and CT first, or write `assume_registered = true` in its case.toml entry."
             raise GridMismatchError(error.message, hint=hint) from error
-        message = f"{error.message} It is taken as registered, as case.toml says."
-        return [Finding(code="assumed_registered", severity="warning", message=message, where=name)]
+        return [finding("assumed_registered", where=name, difference=error.message)]
     return []
 
 

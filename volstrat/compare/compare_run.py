@@ -28,7 +28,7 @@ from volstrat.compare.subject import compare_subject
 from volstrat.store.locking import output_lock
 from volstrat.store.output import STATE_FOLDER
 from volstrat.store.staged import StagedFiles
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.compare.readings import ReadingSet
+    from volstrat.terms.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,27 +171,20 @@ def _findings(readings: Sequence[ReadingSet], subjects: Sequence[str]) -> list[F
     found = []
     by_sha = {r.protocol.sha256 for r in readings}
     if len(by_sha) > 1:
-        told = ", ".join(
+        protocols = ", ".join(
             f"{r.name} {r.protocol.protocol.id} {r.protocol.protocol.version} ({r.protocol.sha256[:12]})"
             for r in readings
         )
-        message = (
-            f"The readings were made by different protocols: {told}. Where that carries a difference, it is "
-            "attributed to the protocol."
-        )
-        found.append(Finding(code="protocols_differ", severity="warning", message=message))
+        found.append(finding("protocols_differ", readings=protocols))
     for reading in readings:
         if not reading.protocol_known:
-            message = f"Reading {reading.name} does not hold its protocol's text; its records are compared."
-            found.append(Finding(code="protocol_unknown", severity="warning", message=message))
+            found.append(finding("protocol_unknown", reading=reading.name))
         missing = [subject for subject in subjects if subject not in reading.subjects]
         if missing:
             shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-            message = f"Not in reading {reading.name}: {shown}."
-            found.append(Finding(code="subject_absent", severity="warning", message=message))
+            found.append(finding("subject_absent", reading=reading.name, subjects=shown))
     if len(subjects) == 1:
-        message = "One subject: statistics over subjects do not exist, and are null with that reason."
-        found.append(Finding(code="one_subject", severity="info", message=message))
+        found.append(finding("one_subject"))
     return found
 
 

@@ -15,7 +15,7 @@ from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import CaseMasks, measure_case
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.measure import Measurements
+    from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
 _IMAGES = ("ct", "pet")
@@ -126,11 +127,9 @@ def on_one_grid(
             hint = "Draw both on one image, or resample the second reading with --resample."
             raise GridMismatchError(error.message, hint=hint) from error
         common = grids[0]
-        message = (
-            f"Reading {names[1]} was resampled onto the grid of reading {names[0]} (nearest neighbour): "
-            f"{error.message} Its own stratum and volumes are those of its own grid."
-        )
-        findings = (Finding(code="resampled", severity="warning", message=message, where=names[1]),)
+        reason = error.message
+        note = finding("resampled", "reading", where=names[1], name=names[1], other=names[0], reason=reason)
+        findings = (note,)
     resampled = b.measured.lesions if findings else None
     moves = (_Mover(common, tolerance_mm), _Mover(common, tolerance_mm, resampled=resampled))
     measured = []

@@ -11,7 +11,7 @@ from volstrat.case.assess import assess_case
 from volstrat.case.record import failure_record
 from volstrat.compare.pair import ReadCase, compare_pair, not_compared
 from volstrat.errors import VolstratError
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from volstrat.case.record import CaseRecord
     from volstrat.compare.pair import Settings
     from volstrat.compare.readings import ReadingSet
+    from volstrat.terms.findings import Finding
 
 _STAKES = (
     "trial_entry",
@@ -90,11 +91,7 @@ def _changed(reading: ReadingSet, before: CaseRecord | None, now: CaseRecord) ->
     keys = ("status", "stratum", "predicates", "volumes", "inputs")
     if before is None or all(before.get(key) == now[key] for key in keys):
         return []
-    message = (
-        f"Reading {reading.name}: the files no longer give the record that stands in the output; what they "
-        "give now is compared. `volstrat verify` says what changed."
-    )
-    return [Finding(code="record_outdated", severity="warning", message=message, where=reading.name)]
+    return [finding("record_outdated", where=reading.name, reading=reading.name)]
 
 
 def _names(subject: str, readings: Sequence[ReadingSet]) -> list[Finding]:
@@ -105,9 +102,8 @@ def _names(subject: str, readings: Sequence[ReadingSet]) -> list[Finding]:
     }
     if not called:
         return []
-    told = " and ".join(f"{name} calls it {other!r}" for name, other in called.items())
-    message = f"Taken as one subject, {subject!r}, as each reading is a single case: {told}."
-    return [Finding(code="subject_names_differ", severity="warning", message=message)]
+    names = " and ".join(f"{name} calls it {other!r}" for name, other in called.items())
+    return [finding("subject_names_differ", subject=subject, names=names)]
 
 
 def _entry(reading: ReadingSet, record: CaseRecord | None, source: str) -> dict[str, Any]:

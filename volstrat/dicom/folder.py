@@ -7,7 +7,7 @@ from pathlib import Path
 
 from volstrat.dicom.header import Header, PixelLayout
 from volstrat.errors import CorruptDataError
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import Finding, finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,24 +258,11 @@ class DicomFolder:
         found = []
         if self.skipped:
             count = len(self.skipped)
-            were = "file was" if count == 1 else "files were"
-            found.append(
-                Finding(
-                    code="files_skipped",
-                    severity="info",
-                    message=f"{count} {were} skipped: DICOMDIR or not DICOM.",
-                )
-            )
+            found.append(finding("files_skipped", "one" if count == 1 else "several", count=count))
         for broken in self.broken:
             where = _relative(broken.path, self.root)
-            found.append(
-                Finding(
-                    code="dicom_file_unreadable",
-                    severity="warning",
-                    message=f"{broken.path.name}: {broken.reason}; it was left out.",
-                    where=where,
-                )
-            )
+            name = broken.path.name
+            found.append(finding("dicom_file_unreadable", where=where, name=name, reason=broken.reason))
         return tuple(found)
 
 

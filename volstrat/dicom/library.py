@@ -18,13 +18,14 @@ from volstrat.errors import (
 )
 from volstrat.formats.selection import matching
 from volstrat.formats.volumes import MaskRead
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from volstrat.dicom.series import SeriesGeometry
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.terms.findings import Finding
 
 _MODALITY_OF = {"ct": "CT", "pet": "PT"}
 
@@ -232,16 +233,11 @@ def _holding_any(instances: frozenset[str], images: Sequence[SeriesFiles]) -> Se
 
 
 def _images_renamed(file: StructureFile) -> Finding:
-    message = (
-        f"{file.path.name}: its contours name images by UIDs that its series does not have (rewritten "
-        "images?); they are placed by position."
-    )
-    return Finding(code="referenced_images_renamed", severity="info", message=message, where=file.path.name)
+    return finding("referenced_images_renamed", where=file.path.name, name=file.path.name)
 
 
 def _reference_absent(file: StructureFile) -> Finding:
-    message = f"{file.path.name}: the series it references is not among the images; the case's image is used."
-    return Finding(code="referenced_series_absent", severity="warning", message=message, where=file.path.name)
+    return finding("referenced_series_absent", where=file.path.name, name=file.path.name)
 
 
 def ambiguous_series(series: Sequence[SeriesFiles], *, role: str, path: str) -> AmbiguousRoleError:

@@ -15,13 +15,14 @@ import numpy as np
 from volstrat.dicom.image_frames import frames_of
 from volstrat.errors import CorruptDataError, GeometryError
 from volstrat.geometry.grid import TIE_MM, VoxelGrid
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.dicom.folder import Plane, SeriesFiles
     from volstrat.dicom.image_frames import Frame
+    from volstrat.terms.findings import Finding
 
     Floats = NDArray[np.float64]
 
@@ -216,11 +217,9 @@ def _single_step(frame: Frame, normal: Floats) -> tuple[Floats, list[Finding]]:
         ("SliceThickness", plane.thickness_mm),
     ):
         if value and abs(value) > 0:
-            message = f"The series has one slice; its thickness is taken from {keyword}: {abs(value):g} mm."
-            finding = Finding(
-                code="single_slice", severity="warning", message=message, where=frame.file.path.name
-            )
-            return normal * abs(value), [finding]
+            name = frame.file.path.name
+            assumed = finding("single_slice", where=name, attribute=keyword, thickness_mm=abs(value))
+            return normal * abs(value), [assumed]
     msg = f"{frame.name}: is the only slice, and neither SpacingBetweenSlices nor SliceThickness is stated."
     raise GeometryError(msg, hint="Name the whole series.")
 
@@ -288,11 +287,16 @@ def _lattice(
     findings = []
     if along[worst] > max(_NOTED_OFF_LATTICE * spacing, _LEAST_TOLERANCE_MM / 2):
         gaps = np.diff(positions @ normal)
-        message = (
-            f"{name}: distances between slices vary from {gaps.min():.3f} to {gaps.max():.3f} mm; "
-            f"{spacing:.4f} mm is used, and no slice is more than {along[worst]:.3f} mm off."
+        findings.append(
+            finding(
+                "slices_irregular",
+                name=name,
+                least_mm=gaps.min(),
+                most_mm=gaps.max(),
+                spacing_mm=spacing,
+                off_mm=along[worst],
+            )
         )
-        findings.append(Finding(code="slices_irregular", severity="info", message=message))
     return origin, step, findings
 
 
@@ -320,15 +324,13 @@ def _thickness_findings(series: SeriesFiles, grid: VoxelGrid, name: str) -> list
     spacing = grid.spacing_mm[2]
     if series.modality != "CT" or spacing <= _THICK_MM:
         return []
-    message = (
-        f"{name}: slices are {spacing:g} mm thick; volumes of small lesions want {_THICK_MM:g} mm or less."
-    )
-    return [Finding(code="thick_slices", severity="info", message=message)]
+    return [
+        finding("thick_slices", "series", severity="info", name=name, spacing_mm=spacing, limit_mm=_THICK_MM)
+    ]
 
 
 def _rescale_findings(series: SeriesFiles, frames: list[Frame]) -> list[Finding]:
     if series.modality != "CT" or all(frame.plane.slope is not None for frame in frames):
         return []
     count = Counter(frame.plane.slope is None for frame in frames)[True]
-    message = f"{_series_name(series)}: {count} of {len(frames)} slices state no RescaleSlope; 1 is used."
-    return [Finding(code="rescale_missing", severity="warning", message=message)]
+    return [finding("rescale_missing", name=_series_name(series), count=count, slices=len(frames))]

@@ -25,7 +25,7 @@ from volstrat.formats.layout import (
     single_volume_shape,
     start_of_voxels,
 )
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.formats.stream import Decoder, Encoding, SourceFile
+    from volstrat.terms.findings import Finding
 
 _LARGEST_HEADER_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 14
@@ -232,13 +233,8 @@ def _affine(header: _Header, dimensions: int) -> tuple[NDArray[np.float64], tupl
     affine[:3, 3] = offset[:3]
     if not missing:
         return affine, ()
-    finding = Finding(
-        code="geometry_defaulted",
-        severity="warning",
-        message=f"{header.name}: has no {' and no '.join(missing)}; the format's default was taken.",
-        where=header.name,
-    )
-    return affine, (finding,)
+    fields = " and no ".join(missing)
+    return affine, (finding("geometry_defaulted", where=header.name, name=header.name, fields=fields),)
 
 
 def _encoding(header: _Header) -> Encoding:

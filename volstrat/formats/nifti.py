@@ -27,7 +27,7 @@ import numpy as np
 from volstrat.errors import CorruptDataError, FormatError, GeometryError
 from volstrat.formats.layout import VolumeHeader, grid_of, plausible, single_volume_shape
 from volstrat.formats.stream import RESAVE, sniffed
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from volstrat.formats.stream import Decoder, SourceFile
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.terms.findings import Finding
 
     Affine = NDArray[np.float64]
 
@@ -262,13 +263,7 @@ def _millimetres(name: str, xyzt_units: int) -> tuple[float, tuple[Finding, ...]
         raise FormatError(msg, hint=RESAVE)
     if code not in _UNIT_NAMES:
         return 1.0, ()
-    finding = Finding(
-        code="units_converted",
-        severity="warning",
-        message=f"{name}: its header says {_UNIT_NAMES[code]}; they were converted to millimetres.",
-        where=name,
-    )
-    return _MILLIMETRES[code], (finding,)
+    return _MILLIMETRES[code], (finding("units_converted", where=name, name=name, unit=_UNIT_NAMES[code]),)
 
 
 def _qform(name: str, fields: _Fields) -> Affine:
@@ -322,12 +317,12 @@ def _pixdim_finding(
     if (np.abs(sizes - edges) <= 1e-3 * edges).all():
         return ()
     return (
-        Finding(
-            code="pixdim_ignored",
-            severity="warning",
-            message=f"{name}: its pixdim says {_millimetre_list(sizes)}, its sform "
-            f"{_millimetre_list(edges)}; the sform was used. Check the voxel size.",
+        finding(
+            "pixdim_ignored",
             where=name,
+            name=name,
+            pixdim=_millimetre_list(sizes),
+            sform=_millimetre_list(edges),
         ),
     )
 

@@ -28,7 +28,7 @@ from volstrat.geometry.image import Image
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.run_scanner import RunScanner
 from volstrat.geometry.runs import LabelRuns
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from volstrat.formats.layout import VolumeHeader
     from volstrat.formats.stream import Decoder, Digest
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.terms.findings import Finding
 
 _FORMATS = {
     ".nii": "nifti",
@@ -308,13 +309,8 @@ def _mask(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Fi
     mask = Mask(grid=header.grid, runs=LabelRuns(starts[order], stops[order], labels[order]), names=names)
     if not unnamed:
         return mask, ()
-    finding = Finding(
-        code="segment_unnamed",
-        severity="warning",
-        message=f"{header.name}: no segment has the value {', '.join(unnamed)}; kept without a name.",
-        where=header.name,
-    )
-    return mask, (finding,)
+    values_text = ", ".join(unnamed)
+    return mask, (finding("segment_unnamed", where=header.name, name=header.name, values=values_text),)
 
 
 def _numbered(header: VolumeHeader) -> tuple[dict[tuple[int, int], int], dict[int, str]]:

@@ -25,7 +25,7 @@ from volstrat.pet.reference import (
 )
 from volstrat.pet.regions import LesionRegions, lesion_regions
 from volstrat.pet.uptake import peak_values, values_at
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.mask import Mask
     from volstrat.geometry.runs import LabelRuns
     from volstrat.terms.avidity_rules import AvidityRule
+    from volstrat.terms.findings import Finding
 
     Int64s = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -209,19 +210,22 @@ def _thresholds(
         return reference
     multiplier, sd_count = rule.reference_factors
     threshold = multiplier * reference.suv_mean + sd_count * reference.suv_sd
-    placed = "drawn" if drawn is not None else "placed by volstrat in the right lobe"
     x, y, z = reference.centre_mm
-    finding = Finding(
-        code="avidity_reference",
-        severity="info",
-        message=(
-            f"The {rule.rule} reference region ({placed}, {reference.volume_ml:.1f} ml at {x:.0f}, {y:.0f}, "
-            f"{z:.0f} mm LPS) has {rule.metric} {reference.suv_mean:.2f} +- {reference.suv_sd:.2f}: "
-            f"a lesion is FDG-avid from {rule.metric} peak {threshold:.2f}."
-        ),
+    measured = finding(
+        "avidity_reference",
+        "drawn" if drawn is not None else "placed",
         where="reference" if drawn is not None else "liver",
+        rule=rule.rule,
+        volume_ml=reference.volume_ml,
+        x_mm=x,
+        y_mm=y,
+        z_mm=z,
+        metric=rule.metric,
+        mean=reference.suv_mean,
+        sd=reference.suv_sd,
+        threshold=threshold,
     )
-    return np.full(regions.labels.size, threshold), reference, (finding,)
+    return np.full(regions.labels.size, threshold), reference, (measured,)
 
 
 def _reference_voxels(
@@ -323,50 +327,40 @@ def _delineated(rule: AvidityRule, values: Floats, level: float | None) -> Bools
 
 def not_evaluated(rule: AvidityRule, why: str) -> AvidityResult:
     """Return the result of a rule that could not be carried out, with the finding that says why."""
-    finding = Finding(
-        code="avidity_rule_not_evaluated",
-        severity="warning",
-        message=f'The avidity rule "{rule.title}" could not be carried out: {why}.',
-        where="pet",
-    )
-    return AvidityResult(rule=rule, avid=None, reference=None, lesions=(), findings=(finding,))
+    reason = finding("avidity_rule_not_evaluated", where="pet", rule=rule.title, reason=why)
+    return AvidityResult(rule=rule, avid=None, reference=None, lesions=(), findings=(reason,))
 
 
 def _findings(
     rule: AvidityRule, lesions: tuple[LesionDetection, ...], non_finite: int
 ) -> tuple[Finding, ...]:
-    said = [
-        (
-            "pet_only_not_searched",
-            f'The avidity rule "{rule.title}" searches within {rule.margin_mm:g} mm of CT tumour; FDG-avid '
-            "disease that CT does not show was not looked for.",
-            "pet",
-        )
+    found = [
+        finding("pet_only_not_searched", where="pet", rule=rule.title, margin_mm=rule.margin_mm),
     ]
     small = [x.lesion_id for x in lesions if x.below_resolution]
     if small:
-        message = (
-            f"{_listed(small)}: not FDG-avid by the rule, but smaller than {rule.small_lesion_mm:g} mm "
-            "(equivalent diameter), where PET loses half of the uptake: not assessable rather than negative. "
-            "A reader can say so in the lesion table."
+        found.append(
+            finding(
+                "small_lesion_not_assessable",
+                where=", ".join(small),
+                lesions=_listed(small),
+                limit_mm=rule.small_lesion_mm,
+            )
         )
-        said.append(("small_lesion_not_assessable", message, ", ".join(small)))
     no_background = [x.lesion_id for x in lesions if x.threshold is None]
     if no_background:
-        message = (
-            f"{_listed(no_background)}: fewer than {_LEAST_SHELL_VOXELS} usable PET voxels, or no uptake, in "
-            f"the {rule.shell_mm:g} mm shell round it; the rule says nothing about it."
+        found.append(
+            finding(
+                "background_not_measurable",
+                where=", ".join(no_background),
+                lesions=_listed(no_background),
+                least_voxels=_LEAST_SHELL_VOXELS,
+                shell_mm=rule.shell_mm,
+            )
         )
-        said.append(("background_not_measurable", message, ", ".join(no_background)))
     if non_finite:
-        message = (
-            f"{non_finite} PET voxels in or round tumour have no finite value; they count as neither avid "
-            "nor not avid."
-        )
-        said.append(("suv_not_finite", message, "pet"))
-    return tuple(
-        Finding(code=code, severity="warning", message=message, where=where) for code, message, where in said
-    )
+        found.append(finding("suv_not_finite", where="pet", voxels=non_finite))
+    return tuple(found)
 
 
 def _listed(ids: list[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from volstrat.errors import GridMismatchError
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.geometry.contours import FilledContours, PlacedContours
+    from volstrat.terms.findings import Finding
 
     Int64s = NDArray[np.int64]
 
@@ -34,33 +35,33 @@ def unfilled_findings(
     """Return findings on contours without area, and on a ROI that has no contours at all."""
     roi = f"ROI {number} {name!r}"
     if not contours:
-        return [_finding("rtstruct_roi_empty", "info", f"{roi} has no contours.", where)]
+        return [finding("rtstruct_roi_empty", where=where, roi=roi)]
     only_points = unfilled.get("POINT", 0) == contours
     findings = []
     for kind, count in unfilled.items():
         harmless = only_points or kind.endswith("-point") or kind == "POINT"
-        message = f"{roi}: {count} {kind} contour(s) enclose no area and were left out."
-        if not harmless:
-            message += " If they outline tumour, close them and export again."
         findings.append(
-            _finding("rtstruct_contour_without_area", "info" if harmless else "review", message, where)
+            finding(
+                "rtstruct_contour_without_area",
+                "harmless" if harmless else "open",
+                severity="info" if harmless else "review",
+                where=where,
+                roi=roi,
+                count=count,
+                kind=kind,
+            )
         )
     return findings
 
 
 def renumbered_finding(number: int, name: str, label: int, where: str) -> Finding:
     """Return the finding that a ROI number below 1 was given another label."""
-    message = f"ROI number {number} {name!r} cannot be a label (labels start at 1); it is label {label} here."
-    return _finding("rtstruct_roi_renumbered", "info", message, where)
+    return finding("rtstruct_roi_renumbered", where=where, number=number, name=name, label=label)
 
 
 def repeated_finding(number: int, name: str, repeated: int, where: str) -> Finding:
     """Return the finding that a ROI has the very same contour more than once."""
-    message = (
-        f"ROI {number} {name!r} has {repeated} contour(s) more than once; each was counted once. "
-        "Two equal contours would otherwise cancel out."
-    )
-    return _finding("rtstruct_contour_repeated", "review", message, where)
+    return finding("rtstruct_contour_repeated", where=where, roi=f"ROI {number} {name!r}", count=repeated)
 
 
 def refuse_off_slice(placed: PlacedContours, numbers: Int64s, names: Mapping[int, str], where: str) -> None:
@@ -107,17 +108,23 @@ def contour_findings(
         inside = mine[placed.on_slices[mine]]
         off = away[inside][away[inside] > silent]
         if off.size:
-            message = (
-                f"{roi}: {off.size} contour(s) lie up to {off.max():.2f} mm off the image's slices "
-                f"(every {spacing:g} mm); each was taken to the nearest slice."
+            findings.append(
+                finding(
+                    "rtstruct_contour_off_slice",
+                    where=where,
+                    roi=roi,
+                    count=off.size,
+                    off_mm=off.max(),
+                    spacing_mm=spacing,
+                )
             )
-            findings.append(_finding("rtstruct_contour_off_slice", "warning", message, where))
         if out[mine].any():
-            message = (
-                f"{roi}: {int(out[mine].sum())} of {mine.size} contours reach outside the image; "
-                "what lies outside is not counted."
+            count = int(out[mine].sum())
+            findings.append(
+                finding(
+                    "rtstruct_contour_outside_image", where=where, roi=roi, count=count, contours=mine.size
+                )
             )
-            findings.append(_finding("rtstruct_contour_outside_image", "review", message, where))
         findings += _gap_finding(placed.slices[inside], boxes[inside], spacing, roi, where)
     return findings
 
@@ -132,18 +139,10 @@ def overlap_findings(
         roi = f"ROI {number} {names[number]!r}"
         pairs = int((crossing == number).sum())
         if pairs:
-            message = (
-                f"{roi}: {pairs} pair(s) of contours cross on one slice; what both enclose counts as outside "
-                "(even-odd). Look at these contours."
-            )
-            findings.append(_finding("rtstruct_contours_cross", "review", message, where))
+            findings.append(finding("rtstruct_contours_cross", where=where, roi=roi, count=pairs))
         lost = int(filled.self_overlap_voxels[mine].sum())
         if lost:
-            message = (
-                f"{roi}: contours wind twice round {lost} voxel(s), which count as outside (even-odd). "
-                "Look at these contours."
-            )
-            findings.append(_finding("rtstruct_contour_self_overlap", "review", message, where))
+            findings.append(finding("rtstruct_contour_self_overlap", where=where, roi=roi, voxels=lost))
     return findings
 
 
@@ -161,14 +160,19 @@ def _gap_finding(
         below, above = boxes[slices == occupied[low]], boxes[slices == occupied[low + 1]]
         skipped += int(steps[low] - 1) if _any_overlap(below, above) else 0
     if skipped:
-        message = (
-            f"{roi}: {skipped} slice(s) without a contour lie between slices whose contours overlap "
-            f"(image slices every {spacing:g} mm, contours up to {int(steps.max()) * spacing:g} mm apart); "
-            "nothing was filled in, so the volume may be too small."
-        )
-        return [_finding("rtstruct_slice_gaps", "review", message, where)]
-    message = f"{roi}: {missing} slice(s) between its first and its last have no contour."
-    return [_finding("rtstruct_slice_gaps", "info", message, where)]
+        return [
+            finding(
+                "rtstruct_slice_gaps",
+                "within_a_lesion",
+                severity="review",
+                where=where,
+                roi=roi,
+                count=skipped,
+                spacing_mm=spacing,
+                apart_mm=int(steps.max()) * spacing,
+            )
+        ]
+    return [finding("rtstruct_slice_gaps", "between_lesions", where=where, roi=roi, count=missing)]
 
 
 def _any_overlap(one: NDArray[np.float64], two: NDArray[np.float64]) -> bool:
@@ -182,7 +186,3 @@ def _by_roi(numbers: Int64s) -> Iterator[tuple[int, Int64s]]:
     """Each ROI number and the indices of its contours."""
     for number in np.unique(numbers):
         yield int(number), np.flatnonzero(numbers == number)
-
-
-def _finding(code: str, severity: str, message: str, where: str) -> Finding:
-    return Finding(code=code, severity=severity, message=message, where=where)  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ from volstrat.errors import CorruptDataError, FormatError, GridMismatchError, Se
 from volstrat.geometry.contours import fill_contours, place_contours, same_outline
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from volstrat.dicom.header import Header
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.terms.findings import Finding
 
 RTSTRUCT_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.481.3"})
 _REFERENCED_FRAMES: Final = 0x30060010
@@ -294,13 +295,7 @@ def _in_frame(
         )
         raise GridMismatchError(msg, hint="Name the image that the structure set was drawn on.")
     findings = [
-        Finding(
-            code="rtstruct_other_frame",
-            severity="warning",
-            message=f"ROI {roi.number} {roi.name!r} is drawn in another frame of reference and was left out.",
-            where=where,
-        )
-        for roi in others
+        finding("rtstruct_other_frame", where=where, number=roi.number, name=roi.name) for roi in others
     ]
     return [roi for roi in rois if roi not in others], findings
 

@@ -14,10 +14,12 @@ import numpy as np
 
 from volstrat.errors import GeometryError
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from volstrat.terms.findings import Finding
 
     Int64s = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -121,8 +123,7 @@ def frame_lattice(
         )
         raise GeometryError(msg, hint="Resample the segmentation onto a regular grid.")
     if off > _WORTH_SAYING_MM:
-        message = f"Slices lie up to {off:.3f} mm off a regular lattice (every {spacing:g} mm)."
-        findings.append(Finding(code="slices_off_lattice", severity="info", message=message, where=where))
+        findings.append(finding("slices_off_lattice", where=where, off_mm=off, spacing_mm=spacing))
     try:
         grid = VoxelGrid(
             shape=(columns, rows, int(slices.max()) + 1),
@@ -225,19 +226,21 @@ def _inferred(spacing: float, numbers: Int64s, planes: FramePlanes, where: str) 
     every_slice_apart = int(numbers[numbers > 0].min()) > 1
     parts = 1.0 if thickness is None else spacing / thickness
     skips = round(parts) > 1 and abs(parts - round(parts)) < _OFF_LATTICE_SHARE * parts
-    if stated is not None:
-        said, doubtful = f"SpacingBetweenSlices says {stated:g} mm", True
-    elif skips:
-        said, doubtful = f"SliceThickness says {thickness:g} mm", True
-    else:
-        said, doubtful = "no SpacingBetweenSlices is stated", every_slice_apart
-    if stated is None and not doubtful:
-        return []
-    message = (
-        f"Slices are taken to be {spacing:g} mm apart, from the positions of the frames, though {said}. "
-        "Volumes depend on it: compare with the image."
-    )
-    return [Finding(code="seg_slice_spacing_inferred", severity="review", message=message, where=where)]
+    name, size = ("SliceThickness", thickness) if stated is None else ("SpacingBetweenSlices", stated)
+    if stated is not None or skips:
+        return [
+            finding(
+                "seg_slice_spacing_inferred",
+                "stated",
+                where=where,
+                spacing_mm=spacing,
+                attribute=name,
+                stated_mm=size,
+            )
+        ]
+    if every_slice_apart:
+        return [finding("seg_slice_spacing_inferred", "not_stated", where=where, spacing_mm=spacing)]
+    return []
 
 
 def _fit(positions: Floats, slices: Int64s, along_normal: Floats, where: str) -> tuple[Floats, Floats]:

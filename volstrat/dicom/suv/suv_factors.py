@@ -14,13 +14,14 @@ from volstrat.dicom.image_frames import frames_of
 from volstrat.dicom.suv.suv_header import PetHeader, Source
 from volstrat.dicom.suv.suv_times import Decay, decay_of
 from volstrat.errors import CorruptDataError, SuvError
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from volstrat.dicom.folder import SeriesFiles
     from volstrat.dicom.image_frames import Frame
+    from volstrat.terms.findings import Finding
 
 LATE_PHASE_MINUTES: Final = 90.0
 _EARLY_PHASE_MINUTES: Final = 30.0
@@ -175,8 +176,7 @@ def suv_factors(series: SeriesFiles, *, patient: PatientFacts | None = None) -> 
         if len({(uid, index) for uid, index, _ in per_frame}) < len(per_frame):
             msg = "SOPInstanceUID (0008,0018) is missing; slices of different factors cannot be told apart."
             problem = SuvError(msg, hint="Export the PET series again.")
-        message = "The PET is not decay-corrected to one time: each frame has an SUV factor of its own."
-        findings.append(Finding(code="suv_factor_by_frame", severity="info", message=message))
+        findings.append(finding("suv_factor_by_frame"))
     return SuvFactors(
         units=result.units,
         suvbw_factor=single,
@@ -269,11 +269,7 @@ def _philips_factors(
         return to_suv
     apart = max(abs(one / two - 1) for one, two in zip(to_suv, other, strict=True))
     if apart > _PHILIPS_TOLERANCE:
-        message = (
-            f"Philips' SUV factor and the one worked out from dose, weight and times differ by {apart:.1%}; "
-            f"Philips' own ({to_suv[0]:g}) is used."
-        )
-        findings.append(Finding(code="suv_factors_differ", severity="review", message=message))
+        findings.append(finding("suv_factors_differ", share=apart, factor=to_suv[0]))
     return to_suv
 
 
@@ -411,7 +407,7 @@ def _lean(
 
 
 def _no_lean(reason: str) -> Finding:
-    return Finding(code="sul_not_available", severity="info", message=f"No SUL (lean body mass): {reason}")
+    return finding("sul_not_available", reason=reason)
 
 
 def _series_findings(header: PetHeader, series: SeriesFiles, result: _Result) -> list[Finding]:
@@ -419,17 +415,13 @@ def _series_findings(header: PetHeader, series: SeriesFiles, result: _Result) ->
     findings = []
     stated = series.attenuation_corrected  # of the file; legacy converted files say it of their frames
     if stated is False or (stated is None and header.is_corrected_for("ATTN") is False):
-        message = "The PET series is not attenuation-corrected (ATTN is not in CorrectedImage): no valid SUV."
-        findings.append(Finding(code="pet_not_attenuation_corrected", severity="review", message=message))
+        findings.append(finding("pet_not_attenuation_corrected"))
     uptake = result.uptake_minutes
     if uptake is not None and uptake > LATE_PHASE_MINUTES:
-        message = f"The PET was acquired {uptake:.0f} min after injection, a late phase (60 min is usual)."
-        findings.append(Finding(code="pet_late_phase", severity="warning", message=message))
+        findings.append(finding("pet_late_phase", uptake_minutes=uptake))
     if uptake is not None and uptake < _EARLY_PHASE_MINUTES:
-        message = f"The PET was acquired {uptake:.0f} min after injection, an early phase (60 min is usual)."
-        findings.append(Finding(code="pet_early_phase", severity="warning", message=message))
+        findings.append(finding("pet_early_phase", uptake_minutes=uptake))
     tracer = header.other_tracer()
     if tracer:
-        message = f"The tracer of the PET series is {tracer!r}, not FDG."
-        findings.append(Finding(code="pet_not_fdg", severity="review", message=message))
+        findings.append(finding("pet_not_fdg", tracer=tracer))
     return findings

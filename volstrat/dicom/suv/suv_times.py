@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 from volstrat.dicom.attributes import element_name
 from volstrat.dicom.times import DAY_S, Moment, parse_date_time, parse_time, seconds_after, seconds_between
 from volstrat.errors import SuvError
-from volstrat.terms.findings import Finding
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from volstrat.dicom.suv.suv_header import PetHeader
+    from volstrat.terms.findings import Finding
 
 F18_HALF_LIFE_S: Final = (6570.0, 6600.0)
 MAX_UPTAKE_S: Final = 4 * 3600.0
@@ -64,11 +65,15 @@ def decay_of(header: PetHeader, findings: list[Finding]) -> Decay:
         raise SuvError(msg, hint="SUV needs to know to what time values are corrected.")
     listed = header.is_corrected_for("DECY")
     if listed is not None and listed is (correction == "NONE"):
-        message = (
-            f"{element_name('DecayCorrection')} is {correction}, and {element_name('CorrectedImage')} "
-            f"{'lists' if listed else 'does not list'} DECY: they contradict each other; the first is used."
+        findings.append(
+            finding(
+                "pet_decay_contradictory",
+                "listed" if listed else "not_listed",
+                attribute=element_name("DecayCorrection"),
+                correction=correction,
+                other_attribute=element_name("CorrectedImage"),
+            )
         )
-        findings.append(Finding(code="pet_decay_contradictory", severity="review", message=message))
     half_life_s = _half_life_s(header, is_needed=correction != "ADMIN")
     if correction == "ADMIN":
         return _to_administration(header, half_life_s, findings)
@@ -244,11 +249,15 @@ def _injection_moment(header: PetHeader, findings: list[Finding]) -> tuple[Momen
         if seconds is not None:
             apart = abs(seconds_between(Moment(seconds=date_time.seconds), Moment(seconds=seconds)))
             if apart > _DISPUTED_S:
-                message = (
-                    f"RadiopharmaceuticalStartDateTime ({date_time.clock}) and RadiopharmaceuticalStartTime "
-                    f"({Moment(seconds=seconds).clock}) differ by {apart / 60:.0f} min; the first is used."
+                findings.append(
+                    finding(
+                        "injection_time_disputed",
+                        "two_times",
+                        first=date_time.clock,
+                        second=Moment(seconds=seconds).clock,
+                        minutes=apart / 60,
+                    )
                 )
-                findings.append(Finding(code="injection_time_disputed", severity="review", message=message))
         return date_time, element_name("RadiopharmaceuticalStartDateTime")
     if seconds is not None:
         return Moment(seconds=seconds), element_name("RadiopharmaceuticalStartTime")
@@ -290,11 +299,15 @@ def _zone_finding(header: PetHeader, *moments: tuple[Moment, str]) -> list[Findi
         return []  # StartTime is told on the clock of the other times; it has been compared
     minutes = zoned[0][0].offset_minutes or 0
     offset = f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
-    message = (
-        f"{zoned[0][1]} is told at {offset}, and {element_name('TimezoneOffsetFromUTC')}, which tells the "
-        "zone of the other times, is missing; all are taken to be of one zone."
-    )
-    return [Finding(code="injection_time_disputed", severity="review", message=message)]
+    return [
+        finding(
+            "injection_time_disputed",
+            "zone",
+            attribute=zoned[0][1],
+            offset=offset,
+            zone_attribute=element_name("TimezoneOffsetFromUTC"),
+        )
+    ]
 
 
 def mean_decay_time_s(duration_s: float, half_life_s: float) -> float:
