@@ -23,7 +23,6 @@ from volstrat.agreement.hybrid import HybridMaker, match_readings
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.stratify import assess
-from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -324,7 +323,7 @@ def voxels_not_alike(a: Measurements, b: Measurements, *, protocols: tuple[Proto
     sets = []
     for measured, protocol in zip((a, b), protocols, strict=True):
         marked = measured.marked
-        counted = [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)]
+        counted = list(protocol.counted)
         mine = np.isin(marked.worst, counted)
         resectable = VoxelRuns.from_intervals(marked.starts[mine], marked.stops[mine])
         whole = measured.lesions.voxels()

@@ -147,7 +147,7 @@ def _liver(
     """Measure the tumour in the liver, and the liver that would remain, where their masks are given."""
     tumour = measured.lesions.voxels()
     marked = measured.marked
-    sure = np.isin(marked.worst, [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)])
+    sure = np.isin(marked.worst, protocol.counted)
     resectable = VoxelRuns.from_intervals(marked.starts[sure], marked.stops[sure])
     unknown = marked.worst == Marking.UNKNOWN
     size = measured.lesions.grid.voxel_volume_mm3

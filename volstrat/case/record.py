@@ -258,7 +258,7 @@ def _lesions(
     records = []
     for n, lesion_id in enumerate(measured.lesions.ids):
         voxels = measured.marked.worst_voxels[n]
-        sure = sum(int(voxels[m]) for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
+        sure = sum(int(voxels[m]) for m in protocol.counted)
         marked = int(voxels.sum()) > int(voxels[Marking.UNKNOWN])
         avid_ml = None
         if attribution is not None and resolved is not None:
@@ -293,9 +293,7 @@ def _regions(
                 "lesion_id": f"P{n + 1}",
                 **_shape_of(measures, n),
                 "resectability": marking.word,
-                "resectable_fraction": float(marking.counts(ablation_counts=protocol.ablation_counts))
-                if known
-                else None,
+                "resectable_fraction": float(marking in protocol.counted) if known else None,
                 "fdg_avidity": "not_avid" if dismissed else "avid",
                 "fdg_avid_ml": 0.0 if dismissed else float(measures.volume_ml[n]),
                 **_uptake_of(uptake[n]),

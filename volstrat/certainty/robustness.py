@@ -129,7 +129,7 @@ def measure_robustness(
 
 
 def _sure(protocol: Protocol) -> list[int]:
-    return [int(m) for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)]
+    return [int(m) for m in protocol.counted]
 
 
 def _extra_regions(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[int]:

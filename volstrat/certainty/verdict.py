@@ -110,7 +110,7 @@ def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _volumes(measured: Measurements, assessment: Assessment, protocol: Protocol) -> Volumes:
     tally = assessment.tally_1
     total = float(sum(tally.volume_mm3)) / 1000
-    sure = [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)]
+    sure = protocol.counted
     marked = sum(tally.volume_mm3) > tally.volume_mm3[Marking.UNKNOWN]
     resectable = float(sum(tally.volume_mm3[m] for m in sure)) / 1000 if marked else None
     fraction = (
@@ -145,9 +145,7 @@ class _AvidVolumes:
             return cls()
         ml = attribution.grid.voxel_ml
         whole = resolved.counts.whole
-        sure = resolved.counts.count(
-            *(m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
-        )
+        sure = resolved.counts.count(*protocol.counted)
         marked = whole == 0 or resolved.counts.count(Marking.UNKNOWN) < whole
         alone = (attribution.pet_only[attribution.region] >= 0) & (resolved.marking >= 0)
         tumour = int(measured.marked.total_voxels.sum())
@@ -314,7 +312,7 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
 
 def _bounds_percent(first: Predicate, assessment: Assessment, protocol: Protocol) -> tuple[float, float]:
     mm3 = assessment.tally_1.volume_mm3
-    sure = sum(mm3[m] for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
+    sure = sum(mm3[m] for m in protocol.counted)
     whole = sum(mm3)
     return float(100 * sure / whole), float(100 * (sure + mm3[Marking.UNKNOWN]) / whole)
 

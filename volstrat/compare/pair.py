@@ -14,7 +14,6 @@ from volstrat.compare.grids import check_one_image, on_one_grid
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import measure_case
-from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,7 +162,7 @@ def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
 
 def _resectable(measured: Measurements, protocol: Protocol) -> VoxelRuns:
     marked = measured.marked
-    mine = np.isin(marked.worst, [m for m in Marking if m.counts(ablation_counts=protocol.ablation_counts)])
+    mine = np.isin(marked.worst, protocol.counted)
     return VoxelRuns.from_intervals(marked.starts[mine], marked.stops[mine])
 
 

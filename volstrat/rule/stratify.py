@@ -250,7 +250,7 @@ def _avid_tumour_voxels(measured: Measurements, avidity: Sequence[FdgAvidity]) -
 
 def _split(values: Sequence[int], protocol: Protocol) -> tuple[int, int, int]:
     """Resectable for certain, resectable at most, and whole, of counts by `Marking`."""
-    sure = sum(values[m] for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
+    sure = sum(values[m] for m in protocol.counted)
     return sure, sure + values[Marking.UNKNOWN], sum(values)
 
 
@@ -263,7 +263,7 @@ def stratum_1_predicate(tally: Stratum1Tally, protocol: Protocol) -> Predicate:
         share = 100 * sure / whole if whole else None
     else:
         mm3 = tally.volume_mm3
-        sure_mm3 = sum(mm3[m] for m in Marking if m.counts(ablation_counts=protocol.ablation_counts))
+        sure_mm3 = sum(mm3[m] for m in protocol.counted)
         needed = sum(mm3) * Fraction(percent) / 100
         lower, upper = sure_mm3 >= needed, sure_mm3 + mm3[Marking.UNKNOWN] >= needed
         share = float(100 * sure_mm3 / sum(mm3))
@@ -310,7 +310,7 @@ def stratum_2_predicate(tally: Stratum2Tally, protocol: Protocol) -> Predicate:
 
 
 def _certain(marking: Marking | None, protocol: Protocol) -> bool:
-    return marking is not None and marking.counts(ablation_counts=protocol.ablation_counts)
+    return marking in protocol.counted
 
 
 def _possible(marking: Marking | None, protocol: Protocol) -> bool:

@@ -22,10 +22,6 @@ class Marking(IntEnum):
         """The word that tables and records use."""
         return self.name.lower()
 
-    def counts(self, *, ablation_counts: bool) -> bool:
-        """Tell whether this marking counts as resectable for certain."""
-        return self is Marking.RESECTABLE or (self is Marking.ABLATABLE and ablation_counts)
-
 
 PARTIAL = "partial"
 """A lesion without one marking on nearly all of its voxels."""

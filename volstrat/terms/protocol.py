@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type
 
 from volstrat.errors import ProtocolError
 from volstrat.terms.avidity_rules import Avidity
+from volstrat.terms.marks import Marking
 from volstrat.terms.policies import RemnantPolicy, VolumeErrorPolicy
 
 if TYPE_CHECKING:
@@ -131,6 +132,11 @@ class Protocol:
                 msg = f"boundary_shift_mm is {list(self.boundary_shift_mm)}; each must be a number of mm."
                 raise ProtocolError(msg)
         _require_between("whole_lesion_percent", self.whole_lesion_percent, low=50, high=100, open_low=True)
+
+    @property
+    def counted(self) -> tuple[Marking, ...]:
+        """The markings that count as resectable for certain."""
+        return (Marking.ABLATABLE, Marking.RESECTABLE) if self.ablation_counts else (Marking.RESECTABLE,)
 
 
 def reaches_percent(part: int, whole: int, percent: Decimal) -> bool:
