@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from volstrat.dicom.grouping import looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, FormatError, InputFileError, SuvError, VolstratError
+from volstrat.formats.hashing import sha256_of
 from volstrat.formats.selection import select_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, volume_format
 from volstrat.terms.findings import finding
@@ -315,8 +315,7 @@ def file_sha256(path: Path) -> str:
     InputFileError
     """
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         msg = f"{path.name}: cannot be read ({error.strerror})."
         raise InputFileError(msg) from error

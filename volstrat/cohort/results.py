@@ -21,6 +21,7 @@ from volstrat.cohort.subject_folders import OWN_FILES, TABLES
 from volstrat.cohort.tasks import STATUSES
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError
+from volstrat.formats.hashing import sha256_of
 from volstrat.store.staged import StagedFiles
 from volstrat.store.tables import TableColumn, TableWriter
 
@@ -128,8 +129,7 @@ def file_hashes(out: Path) -> dict[str, str]:
     for name in OWN_FILES:
         path = out / name
         if name not in {"run.json", "audit.jsonl"} and path.is_file():
-            with path.open("rb") as stream:
-                hashes[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+            hashes[name] = sha256_of(path)
     return hashes
 
 

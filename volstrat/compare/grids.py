@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from volstrat.case.entries import EntryReader
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
+from volstrat.formats.hashing import joint_sha256
 from volstrat.geometry.alignment import align_masks, resample_nearest
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
@@ -85,11 +85,7 @@ def check_one_image(a: CaseResult, b: CaseResult) -> None:
 
 def _content_sha256(path: Path) -> str:
     """Hash what a file holds, or a folder's files whatever they are called."""
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    parts = sorted(_content_sha256(p) for p in path.rglob("*") if p.is_file())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return joint_sha256([path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()])
 
 
 def on_one_grid(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from volstrat.errors import (
     GridMismatchError,
     MissingRoleError,
 )
+from volstrat.formats.hashing import joint_sha256, sha256_of
 from volstrat.formats.selection import matching
 from volstrat.formats.volumes import MaskRead
 from volstrat.terms.findings import finding
@@ -170,7 +170,7 @@ class DicomLibrary:
                 )
                 raise GridMismatchError(msg, hint="Give that series as `ct` (or `pet`).")
             findings = (*findings, _reference_absent(file))
-        return MaskRead(mask=mask, format="dicom-seg", sha256=_sha256([file.path]), findings=findings)
+        return MaskRead(mask=mask, format="dicom-seg", sha256=sha256_of(file.path), findings=findings)
 
     def _rtstruct(
         self,
@@ -204,7 +204,7 @@ class DicomLibrary:
             findings = (_images_renamed(file),)
         mask, read = read_rtstruct(file.path, grid=grid, rois=rois, image_instance_uids=known)
         return MaskRead(
-            mask=mask, format="dicom-rtstruct", sha256=_sha256([file.path]), findings=(*findings, *read)
+            mask=mask, format="dicom-rtstruct", sha256=sha256_of(file.path), findings=(*findings, *read)
         )
 
     @staticmethod
@@ -264,17 +264,6 @@ def listed(series: Iterable[SeriesFiles]) -> str:
     return "; ".join(shown)
 
 
-def _sha256(paths: Iterable[Path]) -> str:
-    """Hash one file's bytes, or of several the sorted hashes of each: their order and names do not matter."""
-    digests = []
-    for path in paths:
-        with path.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
-
-
 def series_sha256(series: SeriesFiles) -> str:
     """Hash a series: the sorted hashes of its files, so that names and order do not matter."""
-    return _sha256(series.paths)
+    return joint_sha256(series.paths)

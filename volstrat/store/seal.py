@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.errors import CorruptDataError, UsageError
+from volstrat.formats.hashing import sha256_of
 from volstrat.store.output import STATE_FOLDER, write_atomically
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def write_manifest(out: Path) -> int:
     OutputError
         If it cannot be written.
     """
-    lines = [_line(_sha256(out / name), name) for name in _names(out)]
+    lines = [_line(sha256_of(out / name), name) for name in _names(out)]
     write_atomically(out / MANIFEST, "".join(lines).encode("utf-8", "surrogateescape"))
     return len(lines)
 
@@ -79,9 +79,9 @@ def check_manifest(out: Path) -> list[tuple[str, str, str | None, str | None]]:
     for name, sha256 in sorted(sealed.items()):
         if name not in there:
             faults.append((name, "missing", sha256, None))
-        elif (now := _sha256(out / name)) != sha256:
+        elif (now := sha256_of(out / name)) != sha256:
             faults.append((name, "altered", sha256, now))
-    return faults + [(name, "extra", None, _sha256(out / name)) for name in sorted(there - set(sealed))]
+    return faults + [(name, "extra", None, sha256_of(out / name)) for name in sorted(there - set(sealed))]
 
 
 def _names(out: Path) -> Iterator[str]:
@@ -92,11 +92,6 @@ def _names(out: Path) -> Iterator[str]:
             folders[:] = [name for name in folders if name != STATE_FOLDER]
         found += [Path(parent, name).relative_to(out).as_posix() for name in names]
     yield from sorted(set(found) - {MANIFEST, SIGNATURE})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _line(sha256: str, name: str) -> str:

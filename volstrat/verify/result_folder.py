@@ -19,6 +19,7 @@ from volstrat.cohort.subject_folders import OWN_FILES, marked_name
 from volstrat.cohort.tasks import one_line
 from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS
 from volstrat.errors import InputFileError
+from volstrat.formats.hashing import sha256_of
 from volstrat.store.audit import TrailHead, check_trail, read_trail
 from volstrat.store.output import STATE_FOLDER, folder_name
 from volstrat.store.seal import MANIFEST, SIGNATURE
@@ -236,7 +237,7 @@ def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> 
                 faults.append(FileFault(path=name, kind="missing", message=f"{name} is missing."))
     for name, sha256 in wanted.items():
         path = out / name
-        if path.is_file() and (now := _file_sha256(path)) != sha256:
+        if path.is_file() and (now := sha256_of(path)) != sha256:
             message = f"{name} is not what the run wrote."
             faults.append(FileFault(path=name, kind="altered", message=message, old=sha256, new=now))
     folders = {folder.name: folder for folder, _ in subjects.by_subject.values()}
@@ -269,8 +270,3 @@ def _extra_in(folder: Path, out: Path) -> Iterator[FileFault]:
         if path.name not in COMPANIONS:
             name = path.relative_to(out).as_posix()
             yield FileFault(path=name, kind="extra", message=f"{name} is nothing that a run writes.")
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

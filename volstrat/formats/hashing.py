@@ -1,0 +1,28 @@
+"""The hash of a file's bytes, and of several files whatever their names and order."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file's bytes, in pieces.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def joint_sha256(paths: Iterable[Path]) -> str:
+    """Hash one file's bytes, or of several the sorted hashes of each: order and names do not matter."""
+    digests = sorted(sha256_of(path) for path in paths)
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
