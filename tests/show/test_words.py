@@ -22,12 +22,19 @@ from volstrat.terms.protocol import Protocol, Thresholds
         (69.9999, "69.9999 %"),
         (70.04, "70.04 %"),
         (71.04, "71.0 %"),
-        (99.96, "100.0 %"),
+        (99.96, "99.96 %"),
+        (0.003, "0.003 %"),
     ],
 )
 def test_a_share_is_never_rounded_onto_its_threshold(percent: float, wanted: str) -> None:
-    """What misses 70 % by a hair does not read 70.0 %."""
+    """What misses 70, 0 or 100 % by a hair does not read so."""
     assert percent_text(percent, 70) == wanted
+
+
+def test_a_share_never_reads_as_beyond_a_threshold_it_misses() -> None:
+    """13331 of 20000 is 66.655 %, below 66.66; 9997 of 10000 is not all."""
+    assert percent_text(100 * 13331 / 20000, 66.66) == "66.655 %"
+    assert percent_text(100 * 9997 / 10000, 70) == "99.97 %"
 
 
 def predicate(part: int, upper: int, whole: int) -> dict[str, Any]:

@@ -30,8 +30,9 @@ from volstrat.rule.stratify import (
     possible_strata,
     stratum_1_predicate,
 )
-from volstrat.terms.findings import finding, shown_percent
+from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
+from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,9 @@ from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
 from volstrat.rule.attribution import review_regions
 from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
-from volstrat.terms.findings import SEVERITIES, finding, sentence, shown_percent
+from volstrat.terms.findings import SEVERITIES, finding, sentence
 from volstrat.terms.marks import Marking
+from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

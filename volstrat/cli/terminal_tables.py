@@ -7,18 +7,10 @@ import textwrap
 from typing import Any
 
 from volstrat.cli.say import printable
-from volstrat.show.words import liver_text
-from volstrat.terms.findings import shown_percent
+from volstrat.show.words import MET, STATUS_SENTENCE, STRATA, liver_text, ml_text, percent_text
+from volstrat.terms.wording import more_than, shown_ml, shown_names, shown_percent
 
 WIDTH = 80
-_STRATA = {"stratum_1": "STRATUM 1", "stratum_2": "STRATUM 2", "ineligible": "INELIGIBLE", None: "NO STRATUM"}
-_STATUS = {
-    "assigned": "assigned",
-    "review": "a person must look at this case before the stratum is used",
-    "not_assessable": "not assessable",
-    "failed": "failed",
-}
-_HOLDS = {True: "yes", False: "no", None: "unknown"}
 _MOST_LESIONS = 60
 _KEPT_TOGETHER = re.compile(r"(?<=\d) (?=(?:%|ml|mm)\b|%)|(?<=[Ss]tratum) (?=\d)")
 """Spaces between a number and its unit, and in the name of a stratum."""
@@ -27,7 +19,9 @@ _SCREEN_LINES = 40
 
 def case_table(record: dict[str, Any]) -> str:
     """Render a case record for a person."""
-    lines = _wrapped(f"{record['subject']}: {_STRATA[record['stratum']]} - {_STATUS[record['status']]}", "")
+    lines = _wrapped(
+        f"{record['subject']}: {STRATA[record['stratum']].upper()} - {STATUS_SENTENCE[record['status']]}", ""
+    )
     lines.append("")
     if record["error"] is not None:
         lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip(), "")
@@ -42,12 +36,12 @@ def case_table(record: dict[str, Any]) -> str:
 
 
 def _predicates(record: dict[str, Any]) -> list[str]:
-    lines = [f"{'Predicate':<27}{'resectable / all voxels':>24}{'share':>12}{'needs':>8}{'holds':>9}"]
+    lines = [f"{'Criterion':<27}{'resectable / all voxels':>24}{'share':>12}{'needs':>8}{'':>9}"]
     for key, name in (("stratum_1", "1 debulking, tumour volume"), ("stratum_2", "2 all FDG-avid disease")):
         p = record["predicates"][key]
         counted = "-" if p["whole_voxels"] is None else f"{_range(p)} / {p['whole_voxels']} {p['unit']}"
         needs = p["threshold_percent"]
-        rest = f"{_percent(p['percent'], needs):>12}{f'{needs:g} %':>8}{_HOLDS[p['holds']]:>9}"
+        rest = f"{percent_text(p['percent'], needs):>12}{f'{needs:g} %':>8}{MET[p['holds']]:>9}"
         row = f"{name:<27}{counted:>24}"
         lines += [row + rest] if len(counted) <= 24 else [row, rest.rjust(WIDTH)]
     disease = record["predicates"]["stratum_2"]["avid_disease"].replace("_", " ")
@@ -59,25 +53,19 @@ def _range(predicate: dict[str, Any]) -> str:
     return str(low) if low == high else f"{low}..{high}"
 
 
-def _percent(value: float | None, threshold: float = 100) -> str:
-    """Round for display, but never onto or over a threshold that the value itself is not."""
-    return "-" if value is None else f"{shown_percent(value, threshold)} %"
-
-
 def _volumes(record: dict[str, Any]) -> list[str]:
     volumes = record["volumes"]
     needed = record["predicates"]["stratum_1"]["threshold_percent"]
 
     def ml(key: str) -> str:
-        value = volumes[key]
-        return "not assessed" if value is None else f"{_ml(value)} ml"
+        return ml_text(volumes[key])
 
     avid_resectable = ml("fdg_avid_resectable_ml")
     avid_share = volumes["fdg_avid_fraction"]
-    share = "not assessed" if avid_share is None else _percent(100 * avid_share)
+    share = "not assessed" if avid_share is None else percent_text(100 * avid_share)
     unseen = [row["lesion_id"] for row in record["lesions"] if row["fdg_avidity"] == "not_assessed"]
     if avid_share is not None and unseen:
-        share = f"at least {share} ({_ids(unseen)} not assessed)"
+        share = f"at least {share} ({shown_names(unseen, last=' and ')} not assessed)"
     return [
         f"Tumour, total      {ml('total_tumour_ml'):>14}   FDG-avid (PET)     {ml('fdg_avid_ml'):>14}",
         f"  resectable       {ml('resectable_tumour_ml'):>14}     resectable       {avid_resectable:>14}",
@@ -85,11 +73,6 @@ def _volumes(record: dict[str, Any]) -> list[str]:
         *_wrapped(f"Avid share of the tumour volume: {share}", ""),
         *_wrapped(liver_text(record["liver_burden"], needed), ""),
     ]
-
-
-def _ml(value: float) -> str:
-    """Write a volume with two decimals, or two digits where it is so small that they would be lost."""
-    return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def _certainty(record: dict[str, Any]) -> list[str]:
@@ -100,12 +83,13 @@ def _certainty(record: dict[str, Any]) -> list[str]:
     lines.append(_shifts(record, needed))
     way = robustness["shortest_way"]
     if way:
-        lines.append(f"Shortest way to {needed:g} %: {_ids(way, len(way))} would have to become resectable.")
+        those = shown_names(way, last=" and ", named=len(way))
+        lines.append(f"Shortest way to {needed:g} %: {those} would have to become resectable.")
     elif way is None and record["lesions"]:
         lines.append(f"With every lesion resectable, {needed:g} % would still be out of reach.")
     obstacles = robustness["stratum_2_obstacles"]
     if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
-        lines.append(f"Between this case and stratum 2: {_ids(obstacles)}.")
+        lines.append(f"Between this case and stratum 2: {shown_names(obstacles, last=' and ')}.")
     if record["lesions"] or record["pet_only_regions"]:
         lines.append(_flips(record["stratum"], robustness["flips"]))
     if record["remnant"] is not None:
@@ -117,7 +101,11 @@ def _margin(record: dict[str, Any], needed: float) -> str:
     margin, first = record["robustness"]["margin_ml"], record["predicates"]["stratum_1"]
     if margin is None:
         return ""
-    told = f"{_ml(abs(margin))} ml {'above' if margin > 0 else 'short of'}" if margin else "none, exactly at"
+    told = (
+        f"{shown_ml(abs(margin))} ml {'above' if margin > 0 else 'short of'}"
+        if margin
+        else "none, exactly at"
+    )
     unmarked = first["part_voxels"] != first["part_voxels_upper"]
     rest = ", with what is not marked counted as unresectable" if unmarked else ""
     return f"Margin: {told} {needed:g} %{rest}."
@@ -143,7 +131,7 @@ def _shifts(record: dict[str, Any], needed: float) -> str:
         share, stratum = shift["resectable_fraction"], shift["stratum"]
         shown = "no tumour left" if share is None else f"{shown_percent(100 * share, needed)} %"
         if share is not None and stratum != record["stratum"]:
-            shown += f" ({_STRATA[stratum].lower()})"
+            shown += f" ({STRATA[stratum].lower()})"
         told.append(f"{shift['shift_mm']:+g} mm {shown}")
     if not told or record["volumes"]["resectable_fraction"] is None:
         return ""
@@ -159,16 +147,10 @@ def _flips(current: str | None, flips: list[dict[str, Any]]) -> str:
     for flip in flips:
         groups.setdefault((flip["stratum"], flip["to"]), []).append(flip["lesion_id"])
     told = [
-        f"{_ids(ids, last=' or ')} {to.replace('_', ' ')}: {stratum.replace('_', ' ')}"
+        f"{shown_names(ids, last=' or ')} {to.replace('_', ' ')}: {stratum.replace('_', ' ')}"
         for (stratum, to), ids in groups.items()
     ]
     return f"One change alone would give {other}: {'; '.join(told)}."
-
-
-def _ids(ids: list[str], most: int = 8, *, last: str = " and ") -> str:
-    """List lesions, the first few by name; ``last`` joins the last one."""
-    named = ids if len(ids) <= most else [*ids[:most], f"{len(ids) - most} more"]
-    return last.join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
 def _remnant(remnant: dict[str, Any]) -> str:
@@ -198,7 +180,7 @@ def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
         if marking == "partial" and lesion["resectable_fraction"] is not None:
             marking += f" {100 * lesion['resectable_fraction']:.0f} %"
         row = (
-            f"{lesion['lesion_id']:<7}{_ml(lesion['volume_ml']):>8}{lesion['max_axial_diameter_mm']:>10.1f}"
+            f"{lesion['lesion_id']:<7}{shown_ml(lesion['volume_ml']):>8}{lesion['max_axial_diameter_mm']:>10.1f}"
             f"{lesion['max_diameter_mm']:>9.1f}  {marking:<15}{lesion['fdg_avidity'].replace('_', ' '):<13}"
         )
         place = f"{round(x)}, {round(y)}, {round(z)}"
@@ -207,7 +189,7 @@ def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
         else:
             lines += [row.rstrip(), place.rjust(WIDTH)]
     if len(lesions) > _MOST_LESIONS:
-        lines.append(f"... and {len(lesions) - _MOST_LESIONS} more (--json lists all)")
+        lines.append(f"... {more_than(len(lesions), _MOST_LESIONS)} (--json lists all)")
     return lines
 
 
@@ -270,7 +252,7 @@ def _segments(segments: list[dict[str, Any]], most: int) -> list[str]:
         for s in segments[:most]
     ]
     if len(segments) > most:
-        lines.append(f"{'':<12}... and {len(segments) - most} more (--json lists all)")
+        lines.append(f"{'':<12}... {more_than(len(segments), most)} (--json lists all)")
     return lines
 
 
@@ -317,7 +299,7 @@ def _unused(one: dict[str, Any]) -> str:
     if one["series"] is not None:
         parts += [_series(one["series"]), f"{one['series']['slices']} slices"]
     names = [s["name"] or str(s["number"]) for s in one["segments"]]
-    parts += names[:6] + ([f"and {len(names) - 6} more"] if len(names) > 6 else [])
+    parts.append(shown_names(names))
     return ", ".join(part for part in parts if part)
 
 

@@ -11,6 +11,7 @@ import click
 
 from volstrat.cli.say import say
 from volstrat.errors import VolstratError
+from volstrat.terms.wording import more_than
 
 if TYPE_CHECKING:
     from volstrat.verify import Verification
@@ -116,7 +117,7 @@ def _show(result: Verification) -> None:
 
 def _more(count: int, what: str) -> None:
     if count > _MOST_SHOWN:
-        say(f"... and {count - _MOST_SHOWN} more {what} (--json lists all).")
+        say(f"... {more_than(count, _MOST_SHOWN)} {what} (--json lists all).")
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -1,20 +1,21 @@
 """``index.html``: the cohort at a glance, in one file that asks nothing of any network.
 
-Rows are written as they come, so that the page costs no memory; the browser sorts, filters and draws.
+Rows are written as they come, so that the page costs no memory; the browser sorts, filters and draws
+them, and shows the words that each row brings.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
-import re
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from volstrat.cohort.worker import RECORD
+from volstrat.show.pages import NO_NUMBER, asset, markup, render, styled
+from volstrat.show.words import STATUS, STRATA, percent_text
+from volstrat.terms.wording import shown_ml, shown_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,20 +25,10 @@ if TYPE_CHECKING:
 
 _KEYS = (
     "subject", "href", "status", "stratum", "total", "resectable", "percent", "low", "high", "avid",
-    "avidPercent", "lesions", "say",
+    "avidPercent", "lesions", "say", "words",
 )  # fmt: skip
-_CARDS = (
-    ("stratum_1", "Stratum 1"),
-    ("stratum_2", "Stratum 2"),
-    ("ineligible", "Ineligible"),
-    ("none", "No stratum"),
-)
-_STATUS = {
-    "assigned": "assigned",
-    "review": "to review",
-    "not_assessable": "not assessable",
-    "failed": "failed",
-}
+_ROWS = "@rows@"
+"""Where the page is cut: rows are written before what stands below them is known."""
 
 
 class IndexPage:
@@ -53,20 +44,11 @@ class IndexPage:
         self._stream = stream
         self._threshold: float | None = None
         self._first = True
-        style, script = _asset("page.css"), _asset("page.js")
-        head, self._rest = _asset("page.html").split("@rows@")
-        self._parts = {
-            "style": style,
-            "style-hash": _csp_hash(style),
-            "script": script,
-            "script-hash": _csp_hash(script),
-            "title": "volstrat cohort",
-        }
-        self._write(_filled(head, self._parts) + "[")
+        head, _ = self._page().split(_ROWS, 1)
+        self._write(head + "[")
 
     def add(self, record: CaseRecord, *, folder: str) -> None:
         """Add a subject's row."""
-        predicates, volumes = record["predicates"], record["volumes"]
         row: dict[str, Any] = dict.fromkeys(_KEYS)
         row.update(
             subject=record["subject"],
@@ -75,56 +57,74 @@ class IndexPage:
             stratum=record["stratum"] or "none",
             say=_remarks(record),
         )
-        if predicates is not None and volumes is not None:
-            self._threshold = predicates["stratum_1"]["threshold_percent"]
-            low, high = _interval(record)
-            row.update(
-                total=volumes["total_tumour_ml"],
-                resectable=volumes["resectable_tumour_ml"],
-                percent=_marked(predicates["stratum_1"]["percent"], volumes["resectable_fraction"]),
-                low=low,
-                high=high,
-                avid=volumes["fdg_avid_ml"],
-                avidPercent=_marked(
-                    predicates["stratum_2"]["percent"],
-                    volumes[
-                        "fdg_avid_resectable_ml"
-                        if predicates["stratum_2"]["unit"] == "pet"
-                        else "resectable_fraction"
-                    ],
-                ),
-                lesions=len(record["lesions"]),
-            )
+        row["words"] = {"status": STATUS[record["status"]], "stratum": STRATA[record["stratum"]]}
+        if record["predicates"] is not None and record["volumes"] is not None:
+            self._threshold = record["predicates"]["stratum_1"]["threshold_percent"]
+            row.update(_numbers(record))
+            row["words"] |= _number_words(row, record)
         self._write(("" if self._first else ",") + "\n" + _script_json(list(row.values())))
         self._first = False
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write what stands below the rows; the stream stays open."""
-        about = {"keys": _KEYS, "threshold": self._threshold}
-        cards = "".join(
-            f'<li class="{key}"><b>{summary["stratum"][key]}</b>{name}</li>' for key, name in _CARDS
+        about = {"keys": _KEYS, "threshold": self._threshold, "dash": NO_NUMBER}
+        counts = summary["stratum"]
+        told = ", ".join(f"{summary['status'][key]} {word}" for key, word in STATUS.items())
+        page = self._page(
+            about=markup(_script_json(about)),
+            cards=[(key, counts[key or "none"]) for key in STRATA],
+            told=f"{summary['subjects']} subjects: {told}.",
+            made_by=_made_by(summary),
         )
-        told = ", ".join(f"{summary['status'][key]} {name}" for key, name in _STATUS.items())
-        parts = {
-            **self._parts,
-            "about": _script_json(about),
-            "made-by": html.escape(_made_by(summary)),
-            "cards": cards,
-            "status": f"{summary['subjects']} subjects: {told}.",
-        }
-        self._write("\n]" + _filled(self._rest, parts))
+        _, rest = page.split(_ROWS, 1)
+        self._write("\n]" + rest)
+
+    def _page(self, **values: Any) -> str:  # noqa: ANN401 - whatever the template names
+        """Return the page round its rows; what is not known yet comes after them."""
+        style, script = styled("cohort/templates/cohort.css"), asset("cohort/templates/cohort.js")
+        known = {"about": "", "cards": (), "told": "", "made_by": "", **values}
+        return render(
+            "cohort/templates/cohort.html",
+            policy=markup(f"style-src '{_csp_hash(style)}'; script-src '{_csp_hash(script)}'"),
+            style=markup(style),
+            script=markup(script),
+            rows=_ROWS,
+            **known,
+        )
 
     def _write(self, text: str) -> None:
         self._stream.write(text.encode())
 
 
-def _asset(name: str) -> str:
-    return files("volstrat.cohort").joinpath(name).read_text(encoding="utf-8")
+def _numbers(record: CaseRecord) -> dict[str, Any]:
+    """Return what the table sorts by and the figure draws."""
+    predicates, volumes = record["predicates"], record["volumes"]
+    low, high = _interval(record)
+    in_pet = predicates["stratum_2"]["unit"] == "pet"
+    known = volumes["fdg_avid_resectable_ml" if in_pet else "resectable_fraction"]
+    return {
+        "total": volumes["total_tumour_ml"],
+        "resectable": volumes["resectable_tumour_ml"],
+        "percent": _marked(predicates["stratum_1"]["percent"], volumes["resectable_fraction"]),
+        "low": low,
+        "high": high,
+        "avid": volumes["fdg_avid_ml"],
+        "avidPercent": _marked(predicates["stratum_2"]["percent"], known),
+        "lesions": len(record["lesions"]),
+    }
 
 
-def _filled(template: str, parts: Mapping[str, str]) -> str:
-    """Put parts in the places of a template; what they hold is not looked at again."""
-    return re.sub(r"@([a-z-]+)@", lambda place: parts[place[1]], template)
+def _number_words(row: Mapping[str, Any], record: CaseRecord) -> dict[str, str]:
+    """Write the numbers of a row as everywhere else."""
+    words = {key: shown_ml(row[key]) for key in ("total", "resectable", "avid") if row[key] is not None}
+    for key, stratum in (("percent", "stratum_1"), ("avidPercent", "stratum_2")):
+        if row[key] is not None:
+            words[key] = percent_text(row[key], record["predicates"][stratum]["threshold_percent"])
+    if "percent" in words and row["low"] is not None:
+        threshold = record["predicates"]["stratum_1"]["threshold_percent"]
+        low, high = (shown_percent(row[end], threshold) for end in ("low", "high"))
+        words["percent"] += f" ({low}{NO_NUMBER}{high})"
+    return words
 
 
 def _csp_hash(text: str) -> str:

@@ -19,6 +19,7 @@ from volstrat.cohort.worker import RECORD, fail_task
 from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import refuse_sealed
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from volstrat.cohort.pool import TakeTask
     from volstrat.cohort.source import FoundCase
     from volstrat.cohort.tasks import Assess, Receipt, Shard
-
-_MOST_NAMED = 5
 
 
 class Runner(Protocol):
@@ -276,9 +275,7 @@ def finish(
 def _fail_twice(out: Path, ledger: Ledger, protocol: LoadedProtocol) -> None:
     """Give each subject that several cases are called its one failed record."""
     for subject, locations in list(ledger.twice()):
-        named = ", ".join(map(repr, locations[:_MOST_NAMED]))
-        more = f" and {len(locations) - _MOST_NAMED} more" if len(locations) > _MOST_NAMED else ""
-        msg = f"{len(locations)} cases are called {subject!r}: {named}{more}."
+        msg = f"{len(locations)} cases are called {subject!r}: {shown_names([*map(repr, locations)])}."
         error = DuplicateSubjectError(msg, hint="Rename all but one, or set another `subject` in case.toml.")
         folder = ledger.folder_of(subject)
         task = Task(location=locations[0], subject=subject, folder=out, target=out / folder)

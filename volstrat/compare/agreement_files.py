@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.columns import csv_cell
+from volstrat.terms.wording import NAMED, more_than
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +29,6 @@ STAKES = {
 """What is at stake, in words."""
 
 NEEDS_ADJUDICATION = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable", "predicates")
-_MOST_QUESTIONS = 8
 
 _VOLUMES = (
     "total_tumour_ml",
@@ -210,8 +210,8 @@ def questions(subject: Mapping[str, Any]) -> list[str]:
         for lesion in pair["lesions"]:
             found += _lesion_questions(lesion, a, b)
     texts = [text for _, text in sorted(found, key=lambda x: (-x[0], x[1]))]
-    more = len(texts) - _MOST_QUESTIONS
-    return texts if more <= 0 else [*texts[:_MOST_QUESTIONS], f"and {more} more"]
+    more = more_than(len(texts), NAMED)
+    return [*texts[:NAMED], more] if more else texts
 
 
 def _lesion_questions(lesion: Mapping[str, Any], a: str, b: str) -> list[tuple[float, str]]:

@@ -29,6 +29,7 @@ from volstrat.store.locking import output_lock
 from volstrat.store.output import STATE_FOLDER
 from volstrat.store.staged import StagedFiles
 from volstrat.terms.findings import finding
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -181,8 +182,7 @@ def _findings(readings: Sequence[ReadingSet], subjects: Sequence[str]) -> list[F
             found.append(finding("protocol_unknown", reading=reading.name))
         missing = [subject for subject in subjects if subject not in reading.subjects]
         if missing:
-            shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-            found.append(finding("subject_absent", reading=reading.name, subjects=shown))
+            found.append(finding("subject_absent", reading=reading.name, subjects=shown_names(missing)))
     if len(subjects) == 1:
         found.append(finding("one_subject"))
     return found

@@ -12,6 +12,7 @@ from volstrat.errors import GridMismatchError, VolstratError
 from volstrat.geometry.alignment import check_frame_of_reference
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.pictures.planes import PatientView
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -217,8 +218,7 @@ def _misfits(ct: Volume | None, pet: Volume | None, shapes: Sequence[Shape]) -> 
         if volume is not None:
             outside = [s.name for s in shapes if s.name != AVID and not _meet(_field(volume), s.box_mm)]
             if outside:
-                who = ", ".join(outside[:8]) + (f" and {len(outside) - 8} more" if len(outside) > 8 else "")
-                notices.append(f"Outside the field of the {volume.kind}: {who}.")
+                notices.append(f"Outside the field of the {volume.kind}: {shown_names(outside)}.")
     return notices
 
 

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from volstrat.show.styles import STYLES
-from volstrat.show.words import HOLDS, ml_text, share_text
+from volstrat.show.words import MET, ml_text, share_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ def predicate_bar(record: CaseRecord, key: str, *, width: float = _BAR_WIDTH) ->
             f'text-anchor="{_anchor(tick)}">{tick} %</text>'
         )
     name = "Resectable share of the tumour" if key == "stratum_1" else "Resectable share of avid disease"
-    label = f"{name}: {share_text(p)}; stratum {key[-1]} {HOLDS[p['holds']]}"
+    label = f"{name}: {share_text(p)}; stratum {key[-1]} {MET[p['holds']]}"
     return _svg(width + 2 * _LEFT, _BAR_TOP + _BAR_HEIGHT + 26, label, parts)
 
 

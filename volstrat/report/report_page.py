@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.record import record_bytes
 from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name
 from volstrat.report.report_figures import predicate_bar, sign, waterfall
+from volstrat.show.pages import markup, render, styled
 from volstrat.show.words import (
     AVIDITY,
-    HOLDS,
+    MET,
     SEVERITIES,
-    STATUS,
-    STRATA,
+    STATUS_SENTENCE,
     change_texts,
     liver_text,
     margin_text,
@@ -26,6 +25,7 @@ from volstrat.show.words import (
     share_text,
     shift_text,
 )
+from volstrat.terms.wording import shown_ml, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 _MOST_URGENT = 5
-_MOST_SEGMENTS = 12
 _TITLES = {
     "stratum_1": "Stratum 1, resectable share of the tumour volume",
     "stratum_2": "Stratum 2, resectable share of FDG-avid disease",
@@ -61,21 +60,13 @@ def report_html(
     no_pictures : str
         Why there are none, where there are none.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    templates = files("volstrat.report").joinpath("templates")
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(templates.joinpath("report.html").read_text(encoding="utf-8"))
     values: dict[str, Any] = {
         "record": record,
         "record_sha256": hashlib.sha256(record_bytes(record)).hexdigest(),
-        # Part of this package, and no file of a case gets into it.
-        "style": Markup(templates.joinpath("report.css").read_text(encoding="utf-8")),
-        "strata": STRATA,
+        "policy": markup("img-src data:; style-src 'unsafe-inline'"),
+        "style": markup(styled("report/templates/report.css")),
         "severities": SEVERITIES,
-        "status": STATUS[record["status"]],
+        "status": STATUS_SENTENCE[record["status"]],
         "choices": [] if protocol is None else protocol_choices(protocol),
         "inputs": [_input(entry) for entry in record["inputs"]],
         "libraries": ", ".join(f"{k} {v}" for k, v in record["environment"]["libraries"].items()),
@@ -84,13 +75,11 @@ def report_html(
     }
     if record["error"] is None:
         values.update(_measured(record, pictures, sites or {}))
-    return template.render(values)
+    return render("report/templates/report.html", **values)
 
 
 def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page says of a case that did not fail."""
-    from markupsafe import Markup
-
     words = words_by_name(record)
     rows = [_row(x, words, sites) for x in (*record["lesions"], *record["pet_only_regions"])]
     urgent = [f for f in record["findings"] if f["severity"] in ("blocking", "review")]
@@ -113,8 +102,8 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
         "more_urgent": len(urgent) - _MOST_URGENT if len(urgent) > _MOST_URGENT else 0,
         "changes": change_texts(record),
         "remnant": f"{liver} {remnant_text(record['remnant'])}".strip(),
-        "waterfall": Markup(waterfall(record["lesions"])),
-        "legend": [(word, Markup(sign(word))) for word in dict.fromkeys(words.values())],
+        "waterfall": markup(waterfall(record["lesions"])),
+        "legend": [(word, markup(sign(word))) for word in dict.fromkeys(words.values())],
         "volumes": {name: ml_text(volumes[key]) for name, key in names.items()},
         "rows": rows,
         "sites": any(row["site"] for row in rows),
@@ -124,21 +113,17 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
 
 
 def _bar(record: CaseRecord, key: str) -> dict[str, Any]:
-    from markupsafe import Markup
-
     predicate = record["predicates"][key]
     return {
         "title": _TITLES[key],
         "share": share_text(predicate),
-        "holds": HOLDS[predicate["holds"]],
-        "svg": Markup(predicate_bar(record, key)),
+        "holds": MET[predicate["holds"]],
+        "svg": markup(predicate_bar(record, key)),
         "told": predicate_text(record, key),
     }
 
 
 def _row(lesion: Mapping[str, Any], words: Mapping[str, str], sites: Mapping[str, str]) -> dict[str, Any]:
-    from markupsafe import Markup
-
     word = words[lesion["lesion_id"]]
     told = word
     if word == "partial" and lesion["resectable_fraction"] is not None:
@@ -147,14 +132,12 @@ def _row(lesion: Mapping[str, Any], words: Mapping[str, str], sites: Mapping[str
         "id": lesion["lesion_id"],
         "site": sites.get(lesion["lesion_id"], ""),
         "word": told,
-        "sign": Markup(sign(word)),
+        "sign": markup(sign(word)),
         "avidity": AVIDITY[lesion["fdg_avidity"]],
-        "volume": ml_text(lesion["volume_ml"]).removesuffix(" ml"),
+        "volume": shown_ml(lesion["volume_ml"]),
         "axial": f"{lesion['max_axial_diameter_mm']:.1f}",
         "longest": f"{lesion['max_diameter_mm']:.1f}",
-        "avid_ml": "-"
-        if lesion["fdg_avid_ml"] is None
-        else ml_text(lesion["fdg_avid_ml"]).removesuffix(" ml"),
+        "avid_ml": "-" if lesion["fdg_avid_ml"] is None else shown_ml(lesion["fdg_avid_ml"]),
         "suv_max": _figure(lesion["suv_max"]),
         "suv_peak": _figure(lesion["suv_peak"]),
         "tlg": _figure(lesion["tlg_g"]),
@@ -173,13 +156,12 @@ def _input(entry: Mapping[str, Any]) -> dict[str, str]:
         shape = " x ".join(map(str, grid["shape"]))
         spacing = " x ".join(f"{s:.4g}" for s in grid["spacing_mm"])
     named = [f"{s['number']} {s['name'] or ''}".strip() for s in segments]
-    more = f" and {len(named) - _MOST_SEGMENTS} more" if len(named) > _MOST_SEGMENTS else ""
     return {
         "role": entry["role"],
         "path": entry["path"],
         "format": entry["format"],
         "grid": f"{shape}, {spacing} mm" if shape else "-",
-        "segments": ", ".join(named[:_MOST_SEGMENTS]) + more,
+        "segments": shown_names(named),
         "sha256": entry["sha256"],
     }
 

@@ -15,9 +15,9 @@ from volstrat.review.mark_table import token_of
 from volstrat.show.styles import STYLES
 from volstrat.show.words import (
     AVIDITY,
-    HOLDS,
+    MET,
     SEVERITIES,
-    STATUS,
+    STATUS_SENTENCE,
     STRATA,
     change_texts,
     margin_text,
@@ -108,13 +108,13 @@ def _verdict(record: CaseRecord) -> dict[str, Any]:
     return {
         "stratum": record["stratum"] or "none",
         "title": STRATA[record["stratum"]],
-        "status": STATUS[record["status"]],
+        "status": STATUS_SENTENCE[record["status"]],
         "needs_person": record["status"] != "assigned",
         "bars": [
             {
                 "title": _TITLES[key],
                 "share": share_text(record["predicates"][key]),
-                "holds": HOLDS[record["predicates"][key]["holds"]],
+                "holds": MET[record["predicates"][key]["holds"]],
                 "told": predicate_text(record, key),
                 "svg": predicate_bar(record, key, width=_BAR_WIDTH),
             }

@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.terms.findings import finding, sentence, shown_percent
+from volstrat.terms.findings import finding, sentence
+from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
     from volstrat.geometry.runs import VoxelRuns

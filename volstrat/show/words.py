@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volstrat.terms.findings import shown_percent
+from volstrat.terms.wording import shown_ml, shown_names, shown_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from volstrat.case.record import CaseRecord
     from volstrat.terms.protocol import Protocol
 
 STRATA = {"stratum_1": "Stratum 1", "stratum_2": "Stratum 2", "ineligible": "Ineligible", None: "No stratum"}
 STATUS = {
+    "assigned": "assigned",
+    "review": "to review",
+    "not_assessable": "not assessable",
+    "failed": "failed",
+}
+STATUS_SENTENCE = {
     "assigned": "assigned; nothing to review",
     "review": "to review: a person must look before the stratum is used",
     "not_assessable": "not assessable",
     "failed": "failed: the inputs could not be read, or do not fit together",
 }
-HOLDS = {True: "holds", False: "does not hold", None: "open"}
+MET = {True: "met", False: "not met", None: "open"}
+"""Of a stratum's criterion; open where it rests on what nobody has marked."""
 SEVERITIES = {"blocking": "No stratum because", "review": "Look at", "warning": "Note", "info": "Info"}
 AVIDITY = {"avid": "avid", "not_avid": "not avid", "not_assessed": "not assessed"}
 AVID_DISEASE = {
@@ -27,22 +32,17 @@ AVID_DISEASE = {
     "not_observed": "no FDG-avid disease observed",
     "not_assessed": "FDG-avid disease not assessed",
 }
-_MOST_IDS = 8
 
 
-def percent_text(percent: float | None, threshold: float | None = None) -> str:
-    """Round a percentage for display, but never onto a threshold that it does not equal.
+def percent_text(percent: float | None, *marks: float | None) -> str:
+    """Write a percentage with its sign, by the promise of `volstrat.terms.wording`.
 
-    >>> percent_text(69.96, 70), percent_text(70.0, 70), percent_text(None), percent_text(83.652)
-    ('69.96 %', '70.0 %', 'not assessed', '83.7 %')
+    >>> percent_text(69.96, 70), percent_text(70.0, 70), percent_text(None), percent_text(99.97)
+    ('69.96 %', '70.0 %', 'not assessed', '99.97 %')
     """
     if percent is None:
         return "not assessed"
-    for digits in range(1, 12):
-        shown = f"{percent:.{digits}f}"
-        if threshold is None or percent == threshold or float(shown) != threshold:
-            return f"{shown} %"
-    return f"{percent!r} %"
+    return f"{shown_percent(percent, *(mark for mark in marks if mark is not None))} %"
 
 
 def share_text(predicate: dict[str, Any]) -> str:
@@ -56,23 +56,12 @@ def share_text(predicate: dict[str, Any]) -> str:
 
 
 def ml_text(ml: float | None) -> str:
-    """Write a volume.
+    """Write a volume with its unit.
 
     >>> ml_text(365.318), ml_text(0.0421), ml_text(None)
     ('365.3 ml', '0.042 ml', 'not assessed')
     """
-    if ml is None:
-        return "not assessed"
-    if ml == 0 or abs(ml) >= 100:
-        return f"{ml:.1f} ml"
-    return f"{ml:.2f} ml" if abs(ml) >= 0.1 else f"{ml:.2g} ml"
-
-
-def some_ids(ids: Sequence[str]) -> str:
-    """List lesions, the first few by name."""
-    if len(ids) <= _MOST_IDS:
-        return ", ".join(ids)
-    return f"{', '.join(ids[:_MOST_IDS])} and {len(ids) - _MOST_IDS} more"
+    return "not assessed" if ml is None else f"{shown_ml(ml)} ml"
 
 
 def margin_text(record: CaseRecord) -> str:
@@ -105,16 +94,16 @@ def change_texts(record: CaseRecord) -> list[str]:
     for (stratum, to), ids in groups.items():
         each = "each alone " if len(ids) > 1 else ""
         word = to.replace("_", " ")
-        told.append(f"{some_ids(ids)} {each}{word} instead: {STRATA[stratum].lower()}.")
+        told.append(f"{shown_names(ids)} {each}{word} instead: {STRATA[stratum].lower()}.")
     if record["lesions"] and not groups:
         told.append("No change to a single lesion would give another stratum.")
     way = robustness["shortest_way"]
     if way:
         threshold = record["predicates"]["stratum_1"]["threshold_percent"]
-        told.append(f"Shortest way to {threshold:g} %: {some_ids(way)} would have to become resectable.")
+        told.append(f"Shortest way to {threshold:g} %: {shown_names(way)} would have to become resectable.")
     obstacles = robustness["stratum_2_obstacles"]
     if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
-        told.append(f"Between this case and stratum 2: {some_ids(obstacles)}.")
+        told.append(f"Between this case and stratum 2: {shown_names(obstacles)}.")
     return told
 
 

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from volstrat.terms.catalogue import CATALOGUE, Severity
 
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-__all__ = ["SEVERITIES", "Finding", "Severity", "finding", "sentence", "shown_percent"]
+__all__ = ["SEVERITIES", "Finding", "Severity", "finding", "sentence"]
 
 SEVERITIES: tuple[Severity, ...] = ("blocking", "review", "warning", "info")
 """Gravest first."""
-
-
-def shown_percent(value: float, *marks: float | Decimal) -> str:
-    """Round for display, but never onto or over 0, 100 or another mark that the value itself is not.
-
-    Examples
-    --------
-    >>> shown_percent(69.4, 70), shown_percent(69.996, 70), shown_percent(70, 70), shown_percent(1e-9)
-    ('69.4', '69.996', '70.0', '>0')
-    """
-    every = (0.0, *(float(mark) for mark in marks), 100.0)
-    for digits in (1, 2, 3, 4):
-        shown = f"{value:.{digits}f}"
-        if all((float(shown) > m, float(shown) < m) == (value > m, value < m) for m in every):
-            return shown
-    near = min(every, key=lambda m: abs(m - value))
-    return f"{'<' if value < near else '>'}{near:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

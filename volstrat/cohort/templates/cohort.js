@@ -4,8 +4,6 @@
   const about = read("about");
   const rows = read("rows").map((values) =>
     Object.fromEntries(about.keys.map((key, n) => [key, values[n]])));
-  const STRATA = { stratum_1: "Stratum 1", stratum_2: "Stratum 2", ineligible: "Ineligible", none: "No stratum" };
-  const STATUS = { assigned: "assigned", review: "review", not_assessable: "not assessable", failed: "failed" };
   const PAGE = 100;
   const byName = new Intl.Collator("en", { numeric: true }).compare;
   const $ = (id) => document.getElementById(id);
@@ -17,19 +15,9 @@
     if (kind) made.className = kind;
     return made;
   };
-  const fixed = (value, digits) => (value === null ? "–" : value.toFixed(digits));
-  const percent = (value) => { // never rounded onto a whole number that it is not
-    if (value === null) return "–";
-    for (const digits of [1, 2, 3, 4, 6]) {
-      const text = value.toFixed(digits);
-      if (Number(text) === value || !Number.isInteger(Number(text)) || digits === 6) return text + " %";
-    }
-  };
-  const interval = (row) => (row.low === null ? "" : ` (${row.low.toFixed(1)}–${row.high.toFixed(1)})`);
-
   const columns = [
     ["subject", "Subject"], ["status", "Status"], ["stratum", "Stratum"],
-    ["percent", "Resectable % (95 %)"], ["say", "To look at"], ["total", "Tumour ml"],
+    ["percent", "Resectable % (measurement error)"], ["say", "To look at"], ["total", "Tumour ml"],
     ["resectable", "Resectable ml"], ["avid", "FDG-avid ml"], ["avidPercent", "Avid resectable %"],
     ["lesions", "Lesions"],
   ];
@@ -55,13 +43,9 @@
       head.append(link);
       return head;
     }
-    if (key === "status") return element("td", STATUS[row.status], "tag " + row.status);
-    if (key === "stratum") return element("td", STRATA[row.stratum], "tag " + row.stratum);
-    if (key === "percent") return element("td", percent(row.percent) + interval(row), "number");
-    if (key === "avidPercent") return element("td", percent(row.avidPercent), "number");
-    if (key === "lesions") return element("td", fixed(row.lesions, 0), "number");
-    if (numeric.has(key)) return element("td", fixed(row[key], 2), "number");
-    return element("td", row.say ?? "", "say");
+    const told = row.words[key] ?? String(row[key] ?? about.dash);
+    if (key === "status" || key === "stratum") return element("td", told, "tag " + row[key]);
+    return element("td", key === "say" ? row.say ?? "" : told, numeric.has(key) ? "number" : "say");
   };
 
   const showTable = () => {
@@ -114,7 +98,7 @@
       parts.push(drawn("line", { class: "grid", x1: box.left, x2: box.right, y1: yOf(value), y2: yOf(value) }));
       parts.push(drawn("text", { x: box.left - 8, y: yOf(value) + 4, "text-anchor": "end" }, value + " %"));
     }
-    const marks = Object.fromEntries(Object.keys(STRATA).map((key) => [key, { dots: "", lines: "" }]));
+    const marks = Object.fromEntries(Object.keys(SHAPES).map((key) => [key, { dots: "", lines: "" }]));
     plotted.forEach((row, n) => {
       row.x = box.left + (n + 0.5) * step;
       const x = row.x.toFixed(1);
@@ -181,7 +165,7 @@
     const x = ((event.clientX - area.left) / area.width) * 1000;
     const n = Math.floor(((x - box.left) / (box.right - box.left)) * plotted.length);
     const row = plotted[Math.min(Math.max(n, 0), plotted.length - 1)];
-    $("pointed").textContent = `${row.subject}: ${percent(row.percent)}${interval(row)}, ${STRATA[row.stratum]}`;
+    $("pointed").textContent = `${row.subject}: ${row.words.percent}, ${row.words.stratum}`;
   });
   for (const part of document.querySelectorAll(".script")) part.hidden = false;
   filter();
