@@ -1,4 +1,4 @@
-"""The codes of errors; `volstrat.errors` has a class for each but ``internal_error``."""
+"""The codes of errors: each has a class of error but ``internal_error``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ ERRORS = (
     ErrorEntry("data_corrupt", "a file is truncated, or its checksum or size does not fit", "Copy it again."),
     ErrorEntry(
         "format_unsupported", "a file is not in a form that volstrat reads", "Export it as one that is."
+    ),
+    ErrorEntry(
+        "not_dicom", "a file that is named as DICOM does not start like it", "Name the DICOM file itself."
     ),
     ErrorEntry("input_changed", "a file changed while it was read", "Run again when nothing writes to it."),
     ErrorEntry("geometry_invalid", "a grid is sheared, irregular or contradicts itself", "Export it again."),
