@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from multiprocessing import resource_tracker, spawn
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from pebble import ProcessPool
 
 from make_cohort import make_cohort
 from tests.cohort.cohorts import die_once, misbehave, results
 from tests.cohort.test_cohort_run import rows, statuses
 from volstrat.cohort import Limits, pool
-from volstrat.cohort.pool import _exit_words, default_workers, machine_memory_bytes
+from volstrat.cohort.pool import LocalRunner, _exit_words, default_workers, machine_memory_bytes
+from volstrat.cohort.tasks import Task, WorkerContext
 from volstrat.errors import WorkerLostError
+from volstrat.io.protocol_files import load_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from volstrat.cohort import CohortResult
 
@@ -35,14 +39,14 @@ def test_subjects_that_crash_sleep_or_eat_memory(
 ) -> None:
     """Each is one failed row with its reason; every other subject is as it would be without them."""
     out = tmp_path / "out"
-    limits = Limits(seconds=9, memory_bytes=2**30)  # generous: other tests run beside this one
+    limits = Limits(seconds=6, memory_bytes=2**30)  # generous: other tests run beside this one
     result = run_apart(cohort, out, workers=2, assess=misbehave, limits=limits)
     failed = {
         row["subject"]: (row["error.code"], row["error.message"]) for row in rows(out) if row["error.code"]
     }
     assert failed == {
         "S00002": ("worker_lost", "The process that read it ended twice without a word (SIGSEGV)."),
-        "S00004": ("time_limit", "It took longer than the limit of 0.15 minutes, alone too."),
+        "S00004": ("time_limit", "It took longer than the limit of 0.1 minutes, alone too."),
         "S00005": ("memory_limit", "It needs more memory than the limit of 1 GiB, alone too."),
         "S00007": (
             "worker_lost",
@@ -142,20 +146,94 @@ def test_killed_and_resumed(tmp_path: Path, run: Run) -> None:
     assert json.loads((out / "run.json").read_bytes())["audit"]["length"] == 5  # four starts, one end
 
 
-def test_workers_that_never_start_end_the_run_with_a_sentence(
-    cohort: Path, tmp_path: Path, run_apart: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A Python that ends at once, before it takes a subject: no waiting for ever, no subject that failed."""
+@pytest.fixture
+def no_python(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have worker processes started with a program that ends at once, before it takes a subject."""
     resource_tracker.ensure_running()  # it is started by the same program
     monkeypatch.setattr(pool, "_LONGEST_START_SECONDS", 2.0)
     own = spawn.get_executable()
     spawn.set_executable("/bin/false")
-    try:
-        with pytest.raises(WorkerLostError, match="No worker process would start in 2 seconds"):
-            run_apart(cohort, tmp_path / "out", workers=2)
-    finally:
-        spawn.set_executable(own)
+    yield
+    spawn.set_executable(own)
+
+
+@pytest.mark.usefixtures("no_python")
+@pytest.mark.parametrize("subjects", [1, 8])
+def test_workers_that_never_start_end_the_run_with_a_sentence(
+    subjects: int, tmp_path: Path, run_apart: Run
+) -> None:
+    """No waiting for ever, and no subject that failed, however few there are.
+
+    Whether the program's end is seen before or after its first task was sent to it decides which sentence
+    it is: both say that no process would start.
+    """
+    make_cohort(tmp_path / "in", subjects)
+    sentences = "No worker process would start in 2 seconds|Worker processes end before they do anything"
+    with pytest.raises(WorkerLostError, match=sentences):
+        run_apart(tmp_path / "in", tmp_path / "out", workers=2)
     assert not (tmp_path / "out" / "cohort.csv").exists()
+    assert not list((tmp_path / "out").glob("*/case.json"))
+
+
+@pytest.mark.usefixtures("no_python")
+@pytest.mark.parametrize(
+    "error", [OSError(12, "Cannot allocate memory"), RuntimeError("can't start new thread")]
+)
+def test_a_pool_that_cannot_be_made_is_no_subject_that_failed(
+    error: Exception, cohort: Path, tmp_path: Path, run_apart: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process or thread can be had: tried five times, then one sentence, whatever number of subjects."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pebble.ProcessPool.schedule", refuse)
+    with pytest.raises(WorkerLostError, match=r"end before they do anything \(5 in a row\)"):
+        run_apart(cohort, tmp_path / "out", workers=2)
+    assert not list((tmp_path / "out").glob("*/case.json"))
+
+
+def test_starts_in_vain_are_no_losses_of_a_subject(
+    tmp_path: Path, run: Run, run_apart: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four starts fail, the fifth works: every subject is done as if nothing had been."""
+    make_cohort(tmp_path / "in", 2)
+    schedule = ProcessPool.schedule
+    refused = iter(range(4))
+
+    def refuse(own: ProcessPool, *args: Any, **options: Any) -> object:  # noqa: ANN401
+        if next(refused, None) is not None:
+            raise OSError(11, "Resource temporarily unavailable")
+        return schedule(own, *args, **options)
+
+    monkeypatch.setattr(ProcessPool, "schedule", refuse)
+    run_apart(tmp_path / "in", tmp_path / "out", workers=1)
+    assert next(refused, None) is None
+    run(tmp_path / "in", tmp_path / "well")
+    assert results(tmp_path / "out") == results(tmp_path / "well")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_that_is_killed_between_two_subjects_costs_none(cohort: Path, tmp_path: Path) -> None:
+    """The next subject gets a new process, at the latest on its second try."""
+    context = WorkerContext(protocol=load_protocol(), lesions=None, fresh=True)
+    folders = [cohort / "site0000" / f"S0000{n}" for n in (1, 2)]
+    tasks = [
+        Task(location=folder.name, subject=folder.name, folder=folder, target=tmp_path / folder.name)
+        for folder in folders
+    ]
+
+    def take(_: float) -> Task | None:
+        for worker in worker_ids(os.getpid()):
+            os.kill(worker, signal.SIGKILL)
+        return tasks.pop() if tasks else None
+
+    runner = LocalRunner(context, workers=1, limits=Limits())
+    done = [receipt for receipt in runner.receipts(take, lambda: not tasks) if receipt is not None]
+    assert sorted((receipt.subject, receipt.status) for receipt in done) == [
+        ("S00001", "assigned"),
+        ("S00002", "assigned"),
+    ]
 
 
 def test_what_a_process_says_by_ending() -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from volstrat.errors import MemoryLimitError, OutputError, TimeLimitError, Worke
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Future
+    from multiprocessing.connection import Connection
 
     from volstrat.cohort.tasks import Limits, Receipt, Task, WorkerContext
 
@@ -82,7 +82,7 @@ def _interrupt_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(context: WorkerContext, memory_bytes: int, parent: int) -> None:
+def _start_worker(context: WorkerContext, memory_bytes: int, parent: int, started: Connection) -> None:
     import resource
 
     global _context  # noqa: PLW0603 - a worker process serves one run
@@ -92,11 +92,16 @@ def _start_worker(context: WorkerContext, memory_bytes: int, parent: int) -> Non
     most = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
     _context = context
+    started.send_bytes(b"started")
 
 
 def _do_task(task: Task) -> Receipt:
     assert _context is not None, "the worker was started by _start_worker"
     return do_task(task, _context)
+
+
+class _NeverStartedError(Exception):
+    """A process ended before it could take a subject: no subject's doing."""
 
 
 class _Worker:
@@ -106,24 +111,40 @@ class _Worker:
         self._start = (context, memory_bytes, os.getpid())
         self._seconds = limits.seconds
         self._pool: Any = None
-        self.task: Task | None = None
+        self._signs: tuple[Connection, Connection] | None = None
+        self._task: Task | None = None
         self.future: Future[Receipt] | None = None
         self._given_at = 0.0
 
     def give(self, task: Task) -> None:
         """Start a subject."""
+        self._task = task
+        self._given_at = time.monotonic()
+        try:
+            with _interrupt_held():  # the first subject starts the process
+                self._start_pool()
+                self.future = self._pool.schedule(_do_task, args=(task,), timeout=self._seconds)
+        except (OSError, RuntimeError) as error:  # no process, no thread, no pipe; or it ended while starting
+            self.future = Future()
+            self.future.set_exception(error)
+
+    def _start_pool(self) -> None:
         from multiprocessing import get_context
 
         from pebble import ProcessPool
 
-        self.task = task
-        self._given_at = time.monotonic()
+        if self._pool is not None and not self._pool.active:
+            self.stop()  # its process was ended between two subjects
         if self._pool is None:
-            self._pool = ProcessPool(
-                max_workers=1, initializer=_start_worker, initargs=self._start, context=get_context("spawn")
-            )
-        with _interrupt_held():  # the first subject starts the process
-            self.future = self._pool.schedule(_do_task, args=(task,), timeout=self._seconds)
+            spawn = get_context("spawn")
+            self._signs = spawn.Pipe(duplex=False)
+            start = (*self._start, self._signs[1])
+            self._pool = ProcessPool(max_workers=1, initializer=_start_worker, initargs=start, context=spawn)
+
+    @property
+    def done(self) -> bool:
+        """Whether its subject came to an end, or its pool can do nothing any more."""
+        return self.future is not None and (self.future.done() or not self._pool.active)
 
     @property
     def starts_in_vain(self) -> bool:
@@ -133,13 +154,16 @@ class _Worker:
 
     def take(self) -> tuple[Task, Receipt | BaseException]:
         """Return the subject that is done, and its receipt or what ended it."""
-        task, future = self.task, self.future
+        task, future = self._task, self.future
         assert task is not None
         assert future is not None
-        self.task = self.future = None
-        error = future.exception()
+        self._task = self.future = None
+        error = future.exception() if future.done() else RuntimeError("its pool broke")
         if error is None:
             return task, future.result()
+        started = self._signs is not None and self._signs[0].poll()
+        if not started and isinstance(error, OSError | RuntimeError):
+            error = _NeverStartedError(str(error))
         self.stop()  # whatever it was, the next subject gets a new process
         return task, error
 
@@ -149,11 +173,14 @@ class _Worker:
             self._pool.stop()
             self._pool.join()
             self._pool = None
+        for end in self._signs or ():
+            end.close()
+        self._signs = None
 
 
 @dataclass(slots=True)
 class _Vain:
-    """How often in a row a worker was lost before any subject was done."""
+    """How often in a row a worker process ended before it could take a subject."""
 
     losses: int = 0
 
@@ -220,10 +247,11 @@ class LocalRunner:
         idle = [*every]
         busy: list[_Worker] = []
         vain = _Vain()
+        back: list[Task] = []  # of workers that never started: no subject's doing
         try:
-            while busy or not ended():
-                while idle and not ended():
-                    task = take(0.0 if busy else _TURN_SECONDS)
+            while busy or back or not ended():
+                while idle and (back or not ended()):
+                    task = back.pop() if back else take(0.0 if busy else _TURN_SECONDS)
                     if task is None:
                         break
                     worker = idle.pop()
@@ -232,10 +260,15 @@ class LocalRunner:
                 if busy:
                     futures = [w.future for w in busy if w.future is not None]
                     wait(futures, timeout=_TURN_SECONDS, return_when=FIRST_COMPLETED)
-                for worker in [w for w in busy if w.future is not None and w.future.done()]:
+                for worker in [w for w in busy if w.done]:
                     busy.remove(worker)
                     idle.append(worker)
-                    yield self._checked(worker.take(), vain)
+                    task, end = worker.take()
+                    self._check(end, vain)
+                    if isinstance(end, _NeverStartedError):
+                        back.append(task)
+                    else:
+                        yield task, end
                 if any(worker.starts_in_vain for worker in busy):
                     msg = f"No worker process would start in {_LONGEST_START_SECONDS:g} seconds."
                     hint = f"Can {sys.executable} be started here by this user? Is there enough memory?"
@@ -245,21 +278,15 @@ class LocalRunner:
             for worker in every:  # one that Ctrl-C met while it was given a subject is in neither list
                 worker.stop()
 
-    def _checked(
-        self, done: tuple[Task, Receipt | BaseException], vain: _Vain
-    ) -> tuple[Task, Receipt | BaseException]:
-        """Let what no other subject could escape end the run; else pass on."""
-        from concurrent.futures.process import BrokenProcessPool
-
-        error = done[1]
-        if isinstance(error, OutputError):
-            raise error
-        vain.losses = vain.losses + 1 if isinstance(error, BrokenProcessPool) else 0
+    def _check(self, end: Receipt | BaseException, vain: _Vain) -> None:
+        """Let what no other subject could escape end the run."""
+        if isinstance(end, OutputError):
+            raise end
+        vain.losses = vain.losses + 1 if isinstance(end, _NeverStartedError) else 0
         if vain.losses >= _MOST_STARTS_IN_VAIN:
             msg = f"Worker processes end before they do anything ({vain.losses} in a row)."
             hint = "Is there enough memory? Does the calling script have `if __name__ == '__main__':`?"
             raise WorkerLostError(msg, hint=hint)
-        return done
 
     def _reason(self, error: BaseException) -> Exception:
         """Say in one sentence what ended a subject twice."""
