@@ -98,6 +98,7 @@ def test_every_folder_has_an_expectation_and_a_story() -> None:
     assert [name for name in folders if f"`{name}`" not in readme] == []
 
 
+@pytest.mark.slow
 def test_the_script_writes_the_same_bytes_every_time(tmp_path: Path) -> None:
     """Two runs into two folders agree byte for byte, and with what is committed once unpacked."""
     script = ROOT / "scripts" / "make_sample_data.py"
@@ -135,6 +136,7 @@ def test_the_check_compares_what_dicom_says_not_who_wrote_it() -> None:
     assert content("IM0012", stored(SliceThickness="3.1")) != content("IM0012", original)
 
 
+@pytest.mark.slow
 def test_the_check_sees_a_changed_a_missing_and_a_left_over_file(tmp_path: Path) -> None:
     """`--check` is worth running: it exits 1 and names each of the three."""
     script = ROOT / "scripts" / "make_sample_data.py"

@@ -20,6 +20,8 @@ from volstrat.cohort import Progress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # cohorts
+
 PROGRAM = Path(sys.executable).parent / "volstrat"
 
 

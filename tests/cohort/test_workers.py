@@ -18,11 +18,11 @@ from pebble import ProcessPool
 from make_cohort import make_cohort
 from tests.cohort.cohorts import die_once, misbehave, results
 from tests.cohort.test_cohort_run import rows, statuses
+from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import Limits, pool
 from volstrat.cohort.pool import LocalRunner, _exit_words, default_workers, machine_memory_bytes
 from volstrat.cohort.tasks import Task, WorkerContext
 from volstrat.errors import WorkerLostError
-from volstrat.io.protocol_files import load_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
