@@ -111,8 +111,8 @@ class CohortAgreement:
         pairs = []
         for first, second in combinations(range(len(self._names)), 2):
             found = bland_altman([row[first] for row in table], [row[second] for row in table], scale=scale)
-            told = asdict(found)
-            told["as_ratio"] = (
+            figures = asdict(found)
+            figures["as_ratio"] = (
                 {
                     key: None if (value := getattr(found, key).value) is None else math.exp(value)
                     for key in ("bias", "lower_limit", "upper_limit")
@@ -120,7 +120,7 @@ class CohortAgreement:
                 if scale == "log_ratio"
                 else None
             )
-            pairs.append({"a": self._names[first], "b": self._names[second], **told})
+            pairs.append({"a": self._names[first], "b": self._names[second], **figures})
         reliability = {"raw": asdict(intraclass_correlation(_shaped(table, len(self._names))))}
         if scale == "log_ratio":
             reliability["log"] = asdict(intraclass_correlation(_logs(table, len(self._names))))
@@ -136,11 +136,13 @@ class CohortAgreement:
         self, ratings: Sequence[Sequence[str | None]], categories: Iterable[str]
     ) -> dict[str, Any]:
         found = concordance(ratings or [[None] * len(self._names)], tuple(categories))
-        told = asdict(found)
-        told["without"] = {name: sum(row[n] is None for row in ratings) for n, name in enumerate(self._names)}
-        for pair in told["pairs"]:
+        figures = asdict(found)
+        figures["without"] = {
+            name: sum(row[n] is None for row in ratings) for n, name in enumerate(self._names)
+        }
+        for pair in figures["pairs"]:
             pair["a"], pair["b"] = self._names[pair.pop("first")], self._names[pair.pop("second")]
-        return told
+        return figures
 
 
 def _shaped(table: Sequence[Sequence[float | None]], readers: int) -> list[list[float | None]]:

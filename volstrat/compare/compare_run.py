@@ -122,21 +122,21 @@ def compare_readings(
             each(name, subject["stake"]["kind"])
         items.sort(key=adjudication_order)
         items = [{"order": n, **item} for n, item in enumerate(items, start=1)]
-        told = cohort.as_json()
+        cohort_json = cohort.as_json()
         record.close(
             {
-                "cohort": told,
+                "cohort": cohort_json,
                 "adjudication": items,
                 "findings": [asdict(finding) for finding in findings],
                 "environment": environment(),
             }
         )
         _write_adjudication(Table(files.open("adjudication.csv"), ADJUDICATION_COLUMNS), items)
-        files.open("agreement.html").write(page.render(told, items, findings))
+        files.open("agreement.html").write(page.render(cohort_json, items, findings))
     return ComparisonResult(
         subjects=len(subjects),
         stakes=dict(stakes),
-        cohort=told,
+        cohort=cohort_json,
         adjudication=tuple(items),
         findings=findings,
     )

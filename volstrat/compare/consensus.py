@@ -151,7 +151,7 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
     protocol = readings[0].protocol.protocol
     drawn = [(case.inputs.masks.grid, case.measured.lesions.voxels()) for case in cases]
     grid, moved = _aligned(dict(zip(names, drawn, strict=True)), protocol)
-    tumour, told = _voted(moved, grid, method)
+    tumour, votes_on_tumour = _voted(moved, grid, method)
     found, _ = find_lesions(
         [TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_sets([(1, tumour)])), instances="components")],
         grid,
@@ -165,7 +165,7 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
         "subject": subject,
         "method": method,
         "readings": [{"reading": r.name, "label": r.label} for r in readings],
-        "tumour": told,
+        "tumour": votes_on_tumour,
         "fdg_avid": None,
         "lesions": rows,
     }
@@ -196,13 +196,13 @@ def _aligned(
 def _voted(
     readings: Sequence[VoxelRuns], grid: VoxelGrid, method: Method
 ) -> tuple[VoxelRuns, dict[str, Any]]:
-    told: dict[str, Any] = {"voxels": [reading.count for reading in readings]}
+    figures: dict[str, Any] = {"voxels": [reading.count for reading in readings]}
     if method == "majority":
         voxels = majority(readings)
     else:
         voxels, performance = staple(readings, grid)
-        told["performance"] = performance
-    return voxels, {**told, "consensus_voxels": voxels.count}
+        figures["performance"] = performance
+    return voxels, {**figures, "consensus_voxels": voxels.count}
 
 
 def staple(readings: Sequence[VoxelRuns], grid: VoxelGrid) -> tuple[VoxelRuns, list[dict[str, float]]]:
@@ -267,8 +267,8 @@ def _avid(
         return None
     masks = {name: (a.grid, a.avid) for name, a in zip(names, known, strict=True) if a is not None}
     grid, moved = _aligned(masks, protocol)
-    voxels, told = _voted(moved, grid, method)
-    return voxels, grid, told
+    voxels, figures = _voted(moved, grid, method)
+    return voxels, grid, figures
 
 
 def _rows(
@@ -287,7 +287,7 @@ def _rows(
         voxels = found.of(n)
         words = [_word_on(m, voxels, protocol) for m in marked]
         word, votes = _most(words)
-        told = ", ".join(f"{reader} {w or 'nothing'}" for reader, w in zip(readers, words, strict=True))
+        votes_text = ", ".join(f"{reader} {w or 'nothing'}" for reader, w in zip(readers, words, strict=True))
         avidity = ""
         if words_too:
             avid_words = [_avidity_on(case, grid, protocol, voxels) for case in cases]
@@ -302,7 +302,9 @@ def _rows(
                 "fdg_avidity": avidity,
                 **{f"{axis}_mm": round(float(x), 4) for axis, x in zip("xyz", point, strict=True)},
                 "reader": f"consensus of {', '.join(readers)}",
-                "reason": f"{votes} of {len(readers)}: {told}" if settled else f"no majority: {told}",
+                "reason": f"{votes} of {len(readers)}: {votes_text}"
+                if settled
+                else f"no majority: {votes_text}",
             }
         )
     return rows
@@ -313,8 +315,8 @@ def _marked_on(case: CaseResult, grid: VoxelGrid, protocol: Protocol) -> list[tu
     marked: MarkedLesions = case.measured.marked
     sets = []
     for marking in Marking:
-        mine = marked.worst == marking
-        voxels = VoxelRuns.from_intervals(marked.starts[mine], marked.stops[mine])
+        of_marking = marked.worst == marking
+        voxels = VoxelRuns.from_intervals(marked.starts[of_marking], marked.stops[of_marking])
         sets.append((marking, _onto(voxels, case.inputs.masks.grid, grid, protocol)))
     return sets
 
@@ -327,7 +329,7 @@ def _onto(voxels: VoxelRuns, own: VoxelGrid, grid: VoxelGrid, protocol: Protocol
 def _word_on(
     marked: Sequence[tuple[Marking, VoxelRuns]], voxels: VoxelRuns, protocol: Protocol
 ) -> str | None:
-    counts = {marking: mine.intersection(voxels).count for marking, mine in marked}
+    counts = {marking: of_marking.intersection(voxels).count for marking, of_marking in marked}
     whole = sum(counts.values())
     if not whole:
         return None

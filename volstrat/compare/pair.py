@@ -162,8 +162,8 @@ def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
 
 def _resectable(measured: Measurements, protocol: Protocol) -> VoxelRuns:
     marked = measured.marked
-    mine = np.isin(marked.worst, protocol.counted)
-    return VoxelRuns.from_intervals(marked.starts[mine], marked.stops[mine])
+    counted = np.isin(marked.worst, protocol.counted)
+    return VoxelRuns.from_intervals(marked.starts[counted], marked.stops[counted])
 
 
 def _overlap(a: VoxelRuns, b: VoxelRuns, voxel_ml: float) -> dict[str, Any]:

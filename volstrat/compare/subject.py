@@ -45,14 +45,14 @@ def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Sett
         A subject of ``agreement.json``. Nothing that one subject has wrong stops the others.
     """
     cases: dict[str, ReadCase] = {}
-    told, findings = [], []
+    entries, findings = [], []
     for reading in readings:
         case, entry, found = _read(subject, reading)
-        told.append(entry)
+        entries.append(entry)
         findings += found
         if case is not None:
             cases[reading.name] = case
-    by_name = {entry["reading"]: entry for entry in told}
+    by_name = {entry["reading"]: entry for entry in entries}
     findings += _names(subject, readings)
     pairs = [
         _pair(by_name[a.name], by_name[b.name], cases, settings, subject)
@@ -62,9 +62,9 @@ def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Sett
         "subject": subject,
         "outcome": _outcome(pairs),
         "reason": next((pair["reason"] for pair in pairs if pair["outcome"] != "compared"), ""),
-        "stake": stake_of(told, pairs),
+        "stake": stake_of(entries, pairs),
         "attributed_to": _attributed_to(pairs),
-        "readings": told,
+        "readings": entries,
         "pairs": pairs,
         "findings": [asdict(finding) for finding in findings],
     }
@@ -123,12 +123,14 @@ def _pair(
         return not_compared(*names, "only_in_one", f"{subject!r} is not in reading {' and '.join(absent)}.")
     for entry in (a, b):
         if entry["error"] is not None:
-            told = f"Reading {entry['reading']} failed: {entry['error']['message']}"
-            return not_compared(*names, "failed", told)
+            reason = f"Reading {entry['reading']} failed: {entry['error']['message']}"
+            return not_compared(*names, "failed", reason)
     for entry in (a, b):
         if entry["source"] == "record":
-            told = f"The files behind reading {entry['reading']} are not there; its record alone is compared."
-            return not_compared(*names, "records_only", told)
+            reason = (
+                f"The files behind reading {entry['reading']} are not there; its record alone is compared."
+            )
+            return not_compared(*names, "records_only", reason)
     try:
         return compare_pair(cases[names[0]], cases[names[1]], settings)
     except VolstratError as error:

@@ -117,8 +117,8 @@ def _draw_scale_bar(picture: Image, mm_per_pixel: float, text: int, inks: tuple[
     for width, colour in ((5, inks[1]), (2, inks[0])):
         for ends in (((x0, y), (x1, y)), ((x0, y - tick), (x0, y + tick)), ((x1, y - tick), (x1, y + tick))):
             draw.line(ends, fill=colour, width=width)
-    told = f"{length / 10:g} cm" if length >= 10 else f"{length:g} mm"
-    _write(picture, ((x0 + x1) / 2, y - tick), told, text, anchor="mb", fill=inks[0], rim=inks[1])
+    length_text = f"{length / 10:g} cm" if length >= 10 else f"{length:g} mm"
+    _write(picture, ((x0 + x1) / 2, y - tick), length_text, text, anchor="mb", fill=inks[0], rim=inks[1])
 
 
 def bar_length_mm(width_mm: float) -> float:
@@ -147,9 +147,9 @@ def _draw_colour_scale(
     at = (picture.width - text // 2, y - text // 3)
     _write(picture, at, unit, text, anchor="rb", fill=inks[0], rim=inks[1])
     for share in (0.0, 0.5, 1.0):
-        told = f"{top * share:g}"
+        suv_text = f"{top * share:g}"
         at = (x - text // 3, round(y + bar_height * (1 - share)))
-        _write(picture, at, told, text, anchor="rm", fill=inks[0], rim=inks[1])
+        _write(picture, at, suv_text, text, anchor="rm", fill=inks[0], rim=inks[1])
 
 
 def draw_label(picture: Image, at: tuple[float, float], name: str, style: Style, *, selected: bool) -> None:

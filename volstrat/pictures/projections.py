@@ -91,12 +91,12 @@ class Projections:
             drawn = self._draw_lesions(picture, name, frame, look)
         if look.annotated:
             what = f"PET {self._unit() or '(no SUV)'} 0 to {look.suv_max:g}"
-            told = (f"{name} MIP", what) if of == "pet" else (f"{name}, all lesions", "projection")
+            captions = (f"{name} MIP", what) if of == "pet" else (f"{name}, all lesions", "projection")
             annotate(
                 picture,
                 letters=self.plane(name).letters(),
                 mm_per_pixel=frame.mm_per_pixel,
-                captions=told,
+                captions=captions,
                 scale=pet_scale(self._unit(), look.suv_max, hot=False) if of == "pet" else None,
                 light=True,
             )

@@ -237,9 +237,9 @@ def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], lo
 
 def in_order(shapes: Sequence[Shape], look: Look) -> list[tuple[Shape, str]]:
     """Return shapes and words in the order of drawing: what stands in the way on top, the selected last."""
-    told = [(s, look.markings.get(s.name, "unknown")) for s in shapes if _shown(s, look)]
+    marked_shapes = [(s, look.markings.get(s.name, "unknown")) for s in shapes if _shown(s, look)]
     return sorted(
-        told,
+        marked_shapes,
         key=lambda pair: (
             pair[0].name != AVID,
             pair[0].name == look.selected,

@@ -150,9 +150,9 @@ def waterfall(lesions: Sequence[dict[str, Any]]) -> str:
             )
     rest = ranked[_MOST_BARS:]
     if rest:
-        told = f"and {len(rest)} smaller ones, together {ml_text(sum(x['volume_ml'] for x in rest))}"
+        rest_text = f"and {len(rest)} smaller ones, together {ml_text(sum(x['volume_ml'] for x in rest))}"
         parts.append(
-            f'<text class="tick" x="{width - 6:.2f}" y="{top + 14:.2f}" text-anchor="end">{told}</text>'
+            f'<text class="tick" x="{width - 6:.2f}" y="{top + 14:.2f}" text-anchor="end">{rest_text}</text>'
         )
     return _svg(width, height, "Lesion volumes in ml, largest first, by marking", parts)
 

@@ -125,13 +125,13 @@ def _bar(record: CaseRecord, key: str) -> dict[str, Any]:
 
 def _row(lesion: Mapping[str, Any], words: Mapping[str, str], sites: Mapping[str, str]) -> dict[str, Any]:
     word = words[lesion["lesion_id"]]
-    told = word
+    shown_word = word
     if word == "partial" and lesion["resectable_fraction"] is not None:
-        told = f"partial ({100 * lesion['resectable_fraction']:.0f} %)"
+        shown_word = f"partial ({100 * lesion['resectable_fraction']:.0f} %)"
     return {
         "id": lesion["lesion_id"],
         "site": sites.get(lesion["lesion_id"], ""),
-        "word": told,
+        "word": shown_word,
         "sign": markup(sign(word)),
         "avidity": AVIDITY[lesion["fdg_avidity"]],
         "volume": shown_ml(lesion["volume_ml"]),

@@ -86,8 +86,8 @@ def append_entry(path: Path, *, event: str, detail: Mapping[str, Any], recorded_
             head, fragment = _head(stream, path.name)
             if fragment:
                 stream.truncate(stream.seek(0, os.SEEK_END) - len(fragment))
-                told = {"bytes": len(fragment), "sha256": hashlib.sha256(fragment).hexdigest()}
-                head = _write(stream, head, "unfinished_entry_removed", told, recorded_at)
+                removed = {"bytes": len(fragment), "sha256": hashlib.sha256(fragment).hexdigest()}
+                head = _write(stream, head, "unfinished_entry_removed", removed, recorded_at)
             return _write(stream, head, event, detail, recorded_at)
     except OSError as error:
         msg = f"{path}: the audit trail cannot be written ({error.strerror})."

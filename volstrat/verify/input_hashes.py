@@ -42,8 +42,8 @@ def _described(role: str, entry: RoleEntry, reader: EntryReader) -> dict[str, An
             }
         if role == "pet":
             pet = reader.pet(entry)
-            told = {"sha256": pet.sha256, "grid": grid_entry(pet.grid), "segments": []}
-            return told | ({} if pet.conversion is None else {"suv": pet.conversion})
+            entry_json = {"sha256": pet.sha256, "grid": grid_entry(pet.grid), "segments": []}
+            return entry_json | ({} if pet.conversion is None else {"suv": pet.conversion})
     except VolstratError:
         pass  # unreadable: its bytes are all that can be said of it
     if role == "ct" or entry.path.is_dir():

@@ -91,28 +91,32 @@ def check_output_trail(out: Path) -> TrailState:
             raise InputFileError(msg, hint="Name the output folder of volstrat batch.")
         return TrailState(head=TrailHead(), faults=(f"The trail ({TRAIL}) was removed.",))
     head, faults = check_trail(out / TRAIL, expected=expected)
-    told = list(faults)
+    sentences = list(faults)
     if run is None:
-        told.append(f"{RUN_FILE} is missing or unreadable: whether the trail's end was cut cannot be known.")
+        sentences.append(
+            f"{RUN_FILE} is missing or unreadable: whether the trail's end was cut cannot be known."
+        )
     elif expected is None:
-        told.append(f"{RUN_FILE} does not keep the trail's length and last hash: its end may have been cut.")
+        sentences.append(
+            f"{RUN_FILE} does not keep the trail's length and last hash: its end may have been cut."
+        )
     elif head.length > expected.length:
         first = expected.length + 1
         more = f"Entry {first}" if head.length == first else f"Entries {first} to {head.length}"
-        told.append(
+        sentences.append(
             f"{more} came after the last one that {RUN_FILE} keeps: added by hand, or by a program that was "
             "cut off before it could say so."
         )
     if run is not None and not faults:
-        told += _run_file_faults(run, list(read_trail(out / TRAIL)))
-    return TrailState(head=head, faults=tuple(told))
+        sentences += _run_file_faults(run, list(read_trail(out / TRAIL)))
+    return TrailState(head=head, faults=tuple(sentences))
 
 
 def _expected(run: Mapping[str, Any] | None) -> TrailHead | None:
-    told = (run or {}).get("audit")
-    if not isinstance(told, dict) or not isinstance(told.get("length"), int):
+    recorded = (run or {}).get("audit")
+    if not isinstance(recorded, dict) or not isinstance(recorded.get("length"), int):
         return None
-    return TrailHead(length=told["length"], last_sha256=str(told.get("last_sha256")))
+    return TrailHead(length=recorded["length"], last_sha256=str(recorded.get("last_sha256")))
 
 
 def _run_file_faults(run: Mapping[str, Any], entries: list[dict[str, Any] | None]) -> list[str]:
@@ -123,10 +127,10 @@ def _run_file_faults(run: Mapping[str, Any], entries: list[dict[str, Any] | None
             wanted = dict(entry["detail"])
         elif entry is not None and entry["event"].endswith("_finished"):
             wanted |= entry["detail"]
-    told = {key for key, value in run.items() if value is not None and key != "audit"}
+    written = {key for key, value in run.items() if value is not None and key != "audit"}
     return [
         f"{RUN_FILE} says other than the trail: {key}."
-        for key in [*wanted, *sorted(told - set(wanted))]
+        for key in [*wanted, *sorted(written - set(wanted))]
         if key not in wanted or key not in run or run[key] != wanted[key]
     ]
 

@@ -191,9 +191,9 @@ def _sealed_faults(out: Path, known: Sequence[FileFault]) -> Iterator[FileFault]
             message = f"{MANIFEST} is missing, though the trail says that the output was sealed."
             yield FileFault(path=MANIFEST, kind="missing", message=message)
         return
-    told = {fault.path for fault in known}
+    known_paths = {fault.path for fault in known}
     for path, kind, old, new in check_manifest(out):
-        if path not in told:
+        if path not in known_paths:
             message = f"{path} is not as it was sealed ({kind})."
             yield FileFault(path=path, kind=kind, message=message, old=old, new=new)  # type: ignore[arg-type]
 
@@ -214,38 +214,38 @@ def _protocol_now(
     """Return the protocol to run again by, and in what it differs from the one recorded."""
     if run is None or not run.get("protocol"):
         return given or load_protocol(None), []
-    told = run["protocol"]
-    recorded = _recorded(told)
-    now = given or _of_source(told) or recorded
+    in_run_file = run["protocol"]
+    recorded = _recorded(in_run_file)
+    now = given or _of_source(in_run_file) or recorded
     if now is None:
         msg = "The run did not keep the text of its protocol, and the file is not there any more."
         raise UsageError(msg, hint="Name the protocol file with --protocol.")
-    if now.sha256 == told["sha256"]:
+    if now.sha256 == in_run_file["sha256"]:
         return now, []
     found = [] if recorded is None else protocol_differences(recorded.protocol, now.protocol)
     return now, found or [
         Difference(
             step="protocol",
             what="sha256" if recorded is None else "sha256 (no field differs: comments or order)",
-            old=told["sha256"],
+            old=in_run_file["sha256"],
             new=now.sha256,
         )
     ]
 
 
-def _recorded(told: Mapping[str, Any]) -> LoadedProtocol | None:
+def _recorded(in_run_file: Mapping[str, Any]) -> LoadedProtocol | None:
     """Return the protocol by the text that the run kept, where that is what was hashed."""
-    text = str(told.get("text") or "")
-    if hashlib.sha256(text.encode()).hexdigest() != told["sha256"]:
+    text = str(in_run_file.get("text") or "")
+    if hashlib.sha256(text.encode()).hexdigest() != in_run_file["sha256"]:
         return None
     with suppress(ProtocolError):
         return parse_protocol(text.encode(), name="the protocol in run.json")
     return None
 
 
-def _of_source(told: Mapping[str, Any]) -> LoadedProtocol | None:
+def _of_source(in_run_file: Mapping[str, Any]) -> LoadedProtocol | None:
     """Return the protocol file that the run was made by, as it is now."""
-    source = told.get("source")
+    source = in_run_file.get("source")
     if source == PACKAGED:
         return load_protocol(None)
     if source and Path(source).is_file():
