@@ -41,7 +41,7 @@ def one_by_one(measured: Measurements, protocol: Protocol) -> set[Flip]:
         rows = {w.word: replace(row, resectability=w) for w in WORDS}
         rows |= {w: replace(row, fdg_avidity=w) for w in ("avid", "not_avid")}
         for to, changed in rows.items():
-            again = remark_case(measured, {**measured.rows, name: changed}, protocol)
+            again = remark_case(measured, {**measured.rows, name: changed})
             stratum = assess(again, protocol).stratum
             if stratum is not None and stratum != before.stratum:
                 found.add(Flip(lesion_id=name, to=to, stratum=stratum))

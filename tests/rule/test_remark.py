@@ -43,7 +43,7 @@ def test_a_row_taken_back_leaves_the_masks_marking(word: Marking) -> None:
     measured = measure_case(half_resectable(LesionRow(lesion_id="L1", resectability=word)), protocol)
     second = assess(measured, protocol).stratum_2
     assert (second.part_voxels, second.whole_voxels) == (whole, 200)
-    second = assess(remark_case(measured, {}, protocol), protocol).stratum_2
+    second = assess(remark_case(measured, {}), protocol).stratum_2
     assert (second.part_voxels, second.whole_voxels) == (100, 200)
 
 
@@ -52,7 +52,7 @@ def test_a_row_added_marks_the_whole_lesion(word: Marking) -> None:
     """The other way: the masks first, then a table for the lesion."""
     protocol = Protocol()
     measured = measure_case(half_resectable(), protocol)
-    again = remark_case(measured, {"L1": LesionRow(lesion_id="L1", resectability=word)}, protocol)
+    again = remark_case(measured, {"L1": LesionRow(lesion_id="L1", resectability=word)})
     second = assess(again, protocol).stratum_2
     whole = {Marking.UNRESECTABLE: 0, Marking.RESECTABLE: 200}[word]
     assert (second.part_voxels, second.whole_voxels) == (whole, 200)

@@ -25,9 +25,9 @@ import numpy as np
 from volstrat.agreement.matching import LesionMatching, match_lesions
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
-from volstrat.rule.attribution import Attribution, attribute
-from volstrat.rule.lesions import LesionMeasures, Lesions, own_markings, tally_markings
-from volstrat.rule.measure import Measurements, avid_disease
+from volstrat.rule.lesions import LesionMeasures, Lesions
+from volstrat.rule.markings import NO_WORD, cut_pieces
+from volstrat.rule.measure import Measurements, assemble, attribute_avid, avid_disease
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.rule.lesions import MarkedLesions
+    from volstrat.rule.attribution import Attribution
+    from volstrat.rule.markings import DrawnRuns, TumourPieces
     from volstrat.terms.protocol import Protocol
 
     Int64s = NDArray[np.int64]
-    Pieces = tuple[Int64s, Int64s, Int64s, Int64s]
 
 _NEIGHBOURS = 8
 
@@ -101,9 +101,7 @@ class HybridMaker:
         self._protocol = protocol
         self._distance_mm = distance_mm
         self.matching = match_readings(*readings, distance_mm=distance_mm)
-        self._pieces = tuple(
-            own_markings(r.lesions, resectable=r.masks.resectable, table=_table(r)) for r in readings
-        )
+        self._marked_runs = tuple(_marked_runs(r) for r in readings)
         self.clusters = self._clusters()
         self._attributions: dict[tuple[int, ...], tuple[Attribution | None, NDArray[np.bool_]]] = {}
 
@@ -122,8 +120,10 @@ class HybridMaker:
     def _same_marking(
         self, members: tuple[tuple[int, ...], tuple[int, ...]], voxels: Sequence[VoxelRuns]
     ) -> bool:
-        words = [{r.marked.marking[n] for n in side} for r, side in zip(self.readings, members, strict=True)]
-        if words[0] == words[1] and len(words[0]) == 1 and None not in words[0]:
+        words = [
+            set(r.marked.codes[list(side)].tolist()) for r, side in zip(self.readings, members, strict=True)
+        ]
+        if words[0] == words[1] and len(words[0]) == 1 and NO_WORD not in words[0]:
             return True
         tables = [
             {_table(r).get(r.lesions.ids[n]) for n in side}
@@ -143,31 +143,21 @@ class HybridMaker:
             return self.readings[detection]
         picks = self._picks(detection, contour)
         lesions, measures = self._assembled(detection, contour, picks)
-        marked = tally_markings(lesions, self._marked_pieces(picks, marking), self._protocol)
+        pieces = cut_pieces(lesions, self._drawn(picks, marking), self._protocol)
         attribution, covered = self._attributed(
-            lesions, marked, detection=detection, contour=contour, marking=marking, avidity=avidity
+            lesions, pieces, detection=detection, contour=contour, marking=marking, avidity=avidity
         )
         rows = {
             **self._lesion_rows(picks, lesions.ids, avidity),
             **self._region_rows(attribution, marking=marking, avidity=avidity),
         }
-        return Measurements(
-            masks=self.readings[avidity].masks,
-            lesions=lesions,
-            measures=measures,
-            marked=marked,
-            attribution=attribution,
-            covered=covered,
-            alternatives=(),
-            rows=rows,
-            lesion_findings=(),
-            mark_findings=(),
-        )
+        masks = self.readings[avidity].masks
+        return assemble(masks, lesions, measures, pieces, attribution=attribution, covered=covered, rows=rows)
 
     def _attributed(
         self,
         lesions: Lesions,
-        marked: MarkedLesions,
+        pieces: TumourPieces,
         *,
         detection: int,
         contour: int,
@@ -175,7 +165,7 @@ class HybridMaker:
         avidity: int,
     ) -> tuple[Attribution | None, NDArray[np.bool_]]:
         """Attribute one reading's avid voxels to the hybrid's lesions, once for all markings if possible."""
-        depends = None in marked.marking or lesions.overlapping
+        depends = pieces.overlapping or bool((pieces.drawn == NO_WORD).any())
         source = self.readings[avidity]
         if detection == contour == avidity and not depends:
             return source.attribution, source.covered
@@ -183,15 +173,7 @@ class HybridMaker:
         if key not in self._attributions:
             rule = replace(self._protocol, avidity=self._protocols[avidity].avidity)
             avid, covered = avid_disease(source.masks, lesions, rule)
-            distance_mm = self._protocol.attribution_distance_mm
-            self._attributions[key] = (
-                None
-                if avid is None
-                else attribute(
-                    lesions, marked, avid=avid.voxels, avid_grid=avid.grid, distance_mm=distance_mm
-                ),
-                covered,
-            )
+            self._attributions[key] = attribute_avid(lesions, pieces, avid, self._protocol), covered
         return self._attributions[key]
 
     def _picks(self, detection: int, contour: int) -> list[_Pick]:
@@ -233,15 +215,16 @@ class HybridMaker:
                 number[pick.lesion] = position
         return number
 
-    def _marked_pieces(self, picks: Sequence[_Pick], marking: int) -> Pieces:
-        parts: list[Pieces] = []
+    def _drawn(self, picks: Sequence[_Pick], marking: int) -> DrawnRuns:
+        """Return the hybrid's runs, each with the marking that it has for good."""
+        parts: list[DrawnRuns] = []
         own = [
             _Pick(p.reading, p.lesion, None)
             if p.reading == marking or p.cluster is None or p.cluster.same_marking
             else p
             for p in picks
         ]
-        for reading, pieces in enumerate(self._pieces):
+        for reading, pieces in enumerate(self._marked_runs):
             number = self._numbers(picks, reading)
             for position, pick in enumerate(own):
                 if pick.cluster is not None and pick.reading == reading:
@@ -254,18 +237,18 @@ class HybridMaker:
         order = np.lexsort((lesion, starts))
         return starts[order], stops[order], lesion[order], mark[order]
 
-    def _transferred(self, pick: _Pick, position: int, marking: int) -> Pieces:
+    def _transferred(self, pick: _Pick, position: int, marking: int) -> DrawnRuns:
         """Return a lesion's runs with the marking that its counterparts have."""
         assert pick.cluster is not None
         partners = pick.cluster.members[marking]
-        words = {self.readings[marking].marked.marking[n] for n in partners}
+        words = set(self.readings[marking].marked.codes[list(partners)].tolist())
         grid = self.readings[0].lesions.grid
         voxels = self.readings[pick.reading].lesions.of(pick.lesion)
-        if len(words) == 1 and (word := next(iter(words))) is not None:
+        if len(words) == 1 and (word := next(iter(words))) != NO_WORD:
             starts, stops, _ = split_rows(voxels.starts, voxels.stops, grid.shape[0])
-            mark = np.full(starts.size, int(word), dtype=np.int64)
+            mark = np.full(starts.size, word, dtype=np.int64)
             return starts, stops, np.full(starts.size, position, dtype=np.int64), mark
-        starts, stops, lesion, own = self._pieces[marking]
+        starts, stops, lesion, own = self._marked_runs[marking]
         chosen = np.isin(lesion, partners)
         lengths = stops[chosen] - starts[chosen]
         there = expand(starts[chosen], stops[chosen])
@@ -348,6 +331,17 @@ class _Pick:
     reading: int
     lesion: int
     cluster: Cluster | None
+
+
+def _marked_runs(measured: Measurements) -> DrawnRuns:
+    """Return a reading's runs with the marking that each voxel has from its own lesion."""
+    pieces = measured.marked.pieces
+    table = measured.words.marking[pieces.lesion]
+    pair = np.lexsort((pieces.pair_lesion, pieces.pair_piece))
+    key = pieces.pair_piece[pair] * measured.lesions.count + pieces.pair_lesion[pair]
+    at = np.searchsorted(key, pieces.piece * measured.lesions.count + pieces.lesion)
+    drawn = pieces.pair_drawn[pair][at]
+    return pieces.starts, pieces.stops, pieces.lesion, np.where(table == NO_WORD, drawn, table)
 
 
 def _table(measured: Measurements) -> dict[str, Marking]:

@@ -113,7 +113,7 @@ def reassess_case(
     LesionTableError
         If a row does not fit the case.
     """
-    measured = remark_case(result.measured, rows, protocol.protocol)
+    measured = remark_case(result.measured, rows)
     return _concluded(result.sources, result.inputs, measured, protocol, shifted)
 
 

@@ -21,8 +21,7 @@ from volstrat.certainty.flips import Flip, find_flips, open_choice_findings, str
 from volstrat.certainty.shortest_way import shortest_way
 from volstrat.certainty.volume_error import FractionInterval, resectable_fraction_interval
 from volstrat.geometry.boundary_shift import ShiftedVolumes
-from volstrat.geometry.runs import LabelRuns, cut_at
-from volstrat.rule.lesions import own_markings
+from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.stratify import (
     Stratum1Tally,
     exact_mm3,
@@ -150,17 +149,14 @@ def _parts(measured: Measurements) -> tuple[LabelRuns, NDArray[np.int64]]:
     voxels : array of int64, (lesions, 4)
     """
     marked = measured.marked
-    if not measured.lesions.overlapping:
-        return LabelRuns(
-            marked.starts, marked.stops, 4 * marked.lesion + marked.worst + 1
-        ), marked.worst_voxels
-    starts, stops, origin = cut_at(marked.starts, marked.stops, np.concatenate((marked.starts, marked.stops)))
-    label = (4 * marked.lesion + marked.worst)[origin]
-    order = np.lexsort((label, starts))  # a voxel of several lesions goes to the first of them
-    first = np.ones(order.size, dtype=bool)
-    first[1:] = starts[order][1:] != starts[order][:-1]
-    kept = order[first]
-    starts, stops, label = starts[kept], stops[kept], label[kept]
+    pieces = marked.pieces
+    own = np.ones(pieces.starts.size, dtype=bool)
+    if pieces.overlapping:  # a voxel of several lesions goes to the first of them
+        first = np.full(pieces.voxels.size, measured.lesions.count)
+        np.minimum.at(first, pieces.pair_piece, pieces.pair_lesion)
+        own = pieces.lesion == first[pieces.piece]
+    label = (4 * pieces.lesion + marked.worst)[own]
+    starts, stops = pieces.starts[own], pieces.stops[own]
     voxels = np.bincount(label, stops - starts, minlength=4 * measured.lesions.count)
     return LabelRuns(starts, stops, label + 1), voxels.astype(np.int64).reshape(-1, 4)
 
@@ -274,20 +270,16 @@ def _shortest_way(
 
 def _remainders(measured: Measurements, protocol: Protocol) -> tuple[list[int], dict[tuple[int, ...], int]]:
     """Voxels that each lesion alone keeps from being resectable, and that several keep together."""
-    table = {i: row.resectability for i, row in measured.rows.items() if row.resectability is not None}
-    starts, stops, lesion, own = own_markings(
-        measured.lesions, resectable=measured.masks.resectable, table=table
-    )
-    kept = ~np.isin(own, _sure(protocol))
-    starts, stops, lesion = starts[kept], stops[kept], lesion[kept]
-    starts, stops, origin = cut_at(starts, stops, np.concatenate((starts, stops)))
-    holders: dict[tuple[int, int], list[int]] = {}
-    for start, stop, holder in zip(starts.tolist(), stops.tolist(), lesion[origin].tolist(), strict=True):
-        holders.setdefault((start, stop), []).append(holder)
+    marked, pieces = measured.marked, measured.marked.pieces
+    kept = ~np.isin(marked.pair_own, _sure(protocol))
+    holders: dict[int, list[int]] = {}
+    pairs = zip(pieces.pair_piece[kept].tolist(), pieces.pair_lesion[kept].tolist(), strict=True)
+    for piece, lesion in pairs:
+        holders.setdefault(piece, []).append(lesion)
     together: dict[tuple[int, ...], int] = {}
-    for (start, stop), those in holders.items():
+    for piece, those in holders.items():
         key = tuple(sorted(set(those)))
-        together[key] = together.get(key, 0) + stop - start
+        together[key] = together.get(key, 0) + int(pieces.voxels[piece])
     alone = [together.pop((n,), 0) for n in range(measured.lesions.count)]
     return alone, together
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
 from volstrat.rule.attribution import review_regions
 from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
+from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
 from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent
@@ -148,14 +147,15 @@ class _AvidVolumes:
         whole = resolved.counts.whole
         sure = resolved.counts.count(*protocol.counted)
         marked = whole == 0 or resolved.counts.count(Marking.UNKNOWN) < whole
-        alone = (attribution.pet_only[attribution.region] >= 0) & (resolved.marking >= 0)
+        groups = attribution.groups
+        alone = (attribution.pet_only[groups.region] >= 0) & (resolved.marking >= 0)
         tumour = int(measured.marked.total_voxels.sum())
         return cls(
             total_ml=whole * ml,
             resectable_ml=sure * ml if marked else None,
             resectable_fraction=sure / whole if whole and marked else None,
             tumour_fraction=avid_tumour_voxels(measured, assessment) / tumour if tumour else None,
-            pet_only_ml=int(alone.sum()) * ml,
+            pet_only_ml=int(groups.voxels[alone].sum()) * ml,
         )
 
 
@@ -164,13 +164,9 @@ def avid_tumour_voxels(measured: Measurements, assessment: Assessment) -> int:
     attribution, resolved = measured.attribution, assessment.resolved
     if attribution is None or resolved is None:
         return 0
-    called_off = np.array(
-        [i in measured.rows and measured.rows[i].fdg_avidity == "not_avid" for i in measured.lesions.ids],
-        dtype=bool,
-    )
-    kept = resolved.marking[attribution.tumour_holder] >= 0
-    if called_off.size:
-        kept &= ~called_off[attribution.tumour_lesion]
+    kept = resolved.marking[attribution.groups.of_voxel[attribution.tumour_holder]] >= 0
+    if kept.size:
+        kept &= (measured.words.avidity != NOT_AVID)[attribution.tumour_lesion]
     return int(sorted_unique(attribution.tumour_voxels[kept]).size)
 
 
@@ -218,7 +214,7 @@ def _region_findings(measured: Measurements, assessment: Assessment, protocol: P
         return []
     findings = []
     grave = _grave(assessment)
-    for lesion, reason in review_regions(attribution, resolved, marking=measured.marked.marking):
+    for lesion, reason in review_regions(attribution, resolved, measured.marked):
         on = measured.lesions.ids[lesion]
         if reason == "differently_marked":
             found = finding("avid_region_differently_marked", severity=grave, where=on, lesion=on)

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.compare.readings import ReadingSet
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.rule.lesions import Lesions, MarkedLesions
+    from volstrat.rule.lesions import Lesions
+    from volstrat.rule.markings import MarkedLesions
     from volstrat.terms.protocol import Protocol
 
 Method = Literal["majority", "staple"]

@@ -284,7 +284,7 @@ class ReviewSession:
         found = {}
         for lesion_id, row in table.rows.items():
             try:
-                remark_case(bare.measured, {lesion_id: row}, self.protocol.protocol)
+                remark_case(bare.measured, {lesion_id: row})
             except LesionTableError as error:
                 found[lesion_id] = str(error)
         return found
@@ -351,7 +351,7 @@ class ReviewSession:
             now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             row = self._row(mark, reader, now)
             if row is not None:  # a row that the case refuses is never written
-                remark_case(reviewed.bare.measured, {row.lesion_id: row}, self.protocol.protocol)
+                remark_case(reviewed.bare.measured, {row.lesion_id: row})
             table = self._table.replace(
                 mark.lesion_id, row, seen=mark.seen, by=reader, at=now, force=mark.force
             )

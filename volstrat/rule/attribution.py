@@ -1,8 +1,9 @@
 """Which lesion each FDG-avid voxel belongs to.
 
 Works on the avid mask's own voxels; nothing is resampled. Geometry comes first (`attribute`): for
-each avid voxel the lesions it may belong to. Markings come second (`resolve`), cheaply, so that
-a changed marking or avidity word needs no geometry again.
+each avid voxel the lesions it may belong to, whatever any table says. Avid voxels that have this in common
+form a *group*. Markings come second (`resolve`), group by group, so that a changed marking or avidity word
+needs no geometry again.
 
 Distances run between voxel centres. Those within 0.001 mm of the smallest are ties, settled by the
 worst marking and then the lower lesion id, and limits include that slack, so that neither rounding
@@ -18,33 +19,65 @@ import numpy as np
 
 from volstrat.geometry.components import connected_components
 from volstrat.geometry.grid import TIE_MM
-from volstrat.geometry.runs import expand, split_rows
+from volstrat.geometry.runs import expand, sorted_unique, split_rows
+from volstrat.rule.alike import group_alike
 from volstrat.rule.attribution_geometry import (
+    NO_PIECE,
     AvidVoxels,
+    Rows,
     TumourVoxels,
     distinct_pairs,
     find_holders,
     held_rows,
-    nearest_held,
     nearest_rows,
     spill_rows,
     tumour_distances_mm,
 )
 from volstrat.rule.lesions import falling_volume_rank, measure_runs, refuse_specks
+from volstrat.rule.markings import NO_WORD
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from numpy.typing import NDArray
 
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
-    from volstrat.rule.lesions import LesionMeasures, Lesions, MarkedLesions
+    from volstrat.rule.lesions import LesionMeasures, Lesions
+    from volstrat.rule.markings import MarkedLesions, TumourPieces
 
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
     Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AvidGroups:
+    """Avid voxels of one region that may belong to the same lesions, counted together.
+
+    Parameters
+    ----------
+    of_voxel : array of int64, (n,)
+        Group of each avid voxel.
+    voxels, region : array of int64, (groups,)
+        Size, and the region it is part of.
+    far, held : array of bool, (groups,)
+        Its voxels lie beyond twice the attribution distance from tumour; they hold tumour.
+    pair_group, pair_lesion : array of int64, (pairs,)
+        Lesions that a group may belong to. One that holds tumour belongs to every lesion it holds, one that
+        holds none to a single one of its candidates.
+    row_pair, row_piece : array of int64, (rows,)
+        Pieces of the lesion's nearest voxels, or `NO_PIECE` where the lesion has one marking.
+    """
+
+    of_voxel: Int64s
+    voxels: Int64s
+    region: Int64s
+    far: Bools
+    held: Bools
+    pair_group: Int64s
+    pair_lesion: Int64s
+    row_pair: Int64s
+    row_piece: Int64s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,17 +96,12 @@ class Attribution:
         The 26-connected region of each, 0 to ``regions - 1``.
     pet_only : array of int64, (regions,)
         Rank of the region among the PET-only ones (0 is P1), or -1 where it belongs to CT tumour.
-    far : array of bool, (n,)
-        True where the nearest tumour voxel lies beyond twice the attribution distance.
-    row_voxel, row_lesion, row_marking : array of int64, (rows,)
-        Candidates: position in ``voxels``, lesion, and the worst `Marking` of the lesion's nearest
-        voxels (for lesions without one marking).
-    row_held : array of bool, (rows,)
-        True where the avid voxel holds a voxel centre of the lesion; an avid voxel belongs to every
-        lesion it holds, and a voxel that holds none to one of its candidates.
+    groups : AvidGroups
     tumour_voxels, tumour_lesion, tumour_holder : array of int64, (m,)
         Tumour voxels whose centres lie in avid voxels: linear index on the tumour grid, lesion, and
         position in ``voxels``.
+    pet_only_measures : LesionMeasures
+        Of the PET-only regions, by rank.
     """
 
     grid: VoxelGrid
@@ -81,11 +109,7 @@ class Attribution:
     voxels: Int64s
     region: Int64s
     pet_only: Int64s
-    far: Bools
-    row_voxel: Int64s
-    row_lesion: Int64s
-    row_marking: Int64s
-    row_held: Bools
+    groups: AvidGroups
     tumour_voxels: Int64s
     tumour_lesion: Int64s
     tumour_holder: Int64s
@@ -124,28 +148,27 @@ class AvidCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resolved:
-    """What each avid voxel is marked, given markings and avidity words.
+    """What the avid voxels of each group are marked, given markings and avidity words.
 
     Parameters
     ----------
-    marking : array of int64, (n,)
-        `Marking` of each avid voxel, the worst where it holds several lesions; -1 where a word
-        ``not_avid`` removed it.
-    pair_voxel, pair_lesion, pair_marking : array of int64, (pairs,)
-        Which avid voxel (position) belongs to which lesion, and the marking it takes from it; one that
-        holds two lesions belongs to both.
+    marking : array of int64, (groups,)
+        `Marking`, the worst where several lesions are held; -1 where a word ``not_avid`` removed it.
+    belongs : array of bool, (pairs,)
+        Which pairs of group and lesion stand.
+    pair_marking : array of int64, (pairs,)
+        The marking that the group takes from the lesion.
     counts : AvidCounts
     """
 
     marking: Int64s
-    pair_voxel: Int64s
-    pair_lesion: Int64s
+    belongs: Bools
     pair_marking: Int64s
     counts: AvidCounts
 
 
 def attribute(
-    lesions: Lesions, marked: MarkedLesions, *, avid: VoxelRuns, avid_grid: VoxelGrid, distance_mm: float
+    lesions: Lesions, pieces: TumourPieces, *, avid: VoxelRuns, avid_grid: VoxelGrid, distance_mm: float
 ) -> Attribution:
     """Find the lesions that each avid voxel may belong to.
 
@@ -156,7 +179,7 @@ def attribute(
 
     Parameters
     ----------
-    lesions, marked : Lesions, MarkedLesions
+    lesions, pieces : Lesions, TumourPieces
         On the tumour grid.
     avid : VoxelRuns
         On ``avid_grid``, in the tumour's frame of reference.
@@ -171,29 +194,24 @@ def attribute(
     refuse_specks(found.count, "FDG-avid disease", hint=hint)
     voxels = expand(found.starts, found.stops)
     centres = avid_grid.to_mm(avid_grid.unravel(voxels))
-    tumour = TumourVoxels(lesions.grid, marked)
-    holder, run, tumour_voxel = find_holders(tumour, voxels, centres, avid_grid)
-    lesion = tumour.lesion[run]
+    tumour = TumourVoxels(lesions.grid, pieces)
+    within = find_holders(tumour, voxels, centres, avid_grid)
     pet = AvidVoxels(
         grid=avid_grid,
         centres=centres,
         region=np.repeat(found.component, found.stops - found.starts),
         regions=found.count,
-        held=distinct_pairs(holder, lesion),
+        held=distinct_pairs(within.holder, tumour.lesion[within.run]),
     )
     distance = tumour_distances_mm(tumour, pet, distance_mm)
     near = np.zeros(found.count, dtype=bool)
     near[pet.region[distance <= distance_mm + TIE_MM]] = True
-    partial = np.array([m is None for m in marked.marking], dtype=bool)
     lost = np.flatnonzero(near[pet.region] & ~pet.region_holds[pet.region])
-    asked = partial[lesion]
-    nearest = nearest_held(tumour, pet, holder[asked], run[asked], tumour_voxel[asked])
     rows = [
-        held_rows(tumour, pet, near, partial, nearest),
-        *spill_rows(tumour, pet, near, partial),
+        *held_rows(tumour, pet, near, within),
+        *spill_rows(tumour, pet, near),
         nearest_rows(tumour, pet, lost, None, reach=float(np.max(distance[lost], initial=0.0))),
     ]
-    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
     pet_only, measures = _pet_only(avid_grid, found.starts, found.stops, found.component, near)
     return Attribution(
         grid=avid_grid,
@@ -201,98 +219,129 @@ def attribute(
         voxels=voxels,
         region=pet.region,
         pet_only=pet_only,
-        far=distance > 2 * distance_mm + TIE_MM,
-        row_voxel=columns[0],
-        row_lesion=columns[1],
-        row_marking=columns[2],
-        row_held=columns[3].astype(bool),
-        tumour_voxels=tumour_voxel,
-        tumour_lesion=lesion,
-        tumour_holder=holder,
+        groups=_grouped(pet, rows, far=distance > 2 * distance_mm + TIE_MM, pieces=pieces),
+        tumour_voxels=within.voxel,
+        tumour_lesion=tumour.lesion[within.run],
+        tumour_holder=within.holder,
         pet_only_measures=measures,
+    )
+
+
+def _grouped(pet: AvidVoxels, rows: list[Rows], *, far: Bools, pieces: TumourPieces) -> AvidGroups:
+    """Group avid voxels of one region that hold alike, and have the same candidates."""
+    voxel, lesion, piece = (np.concatenate(column) for column in zip(*rows, strict=True))
+    span = pieces.voxels.size + 1
+    key = lesion * span + piece - NO_PIECE
+    held = pet.holds
+    of_voxel = group_alike(voxel, key, pet.region.size, start=4 * pet.region + 2 * far + held)
+    first = np.unique(of_voxel, return_index=True)[1]
+    shown = first[of_voxel[voxel]] == voxel  # one voxel stands for its group
+    pairs = distinct_pairs(of_voxel[voxel[shown]], key[shown])
+    group, (lesion, piece) = pairs[:, 0], np.divmod(pairs[:, 1], span)
+    opens = np.ones(group.size, dtype=bool)
+    opens[1:] = (group[1:] != group[:-1]) | (lesion[1:] != lesion[:-1])
+    return AvidGroups(
+        of_voxel=of_voxel,
+        voxels=np.bincount(of_voxel, minlength=first.size).astype(np.int64),
+        region=pet.region[first],
+        far=far[first],
+        held=held[first],
+        pair_group=group[opens],
+        pair_lesion=lesion[opens],
+        row_pair=np.cumsum(opens) - 1,
+        row_piece=piece + NO_PIECE,
     )
 
 
 def resolve(
     attribution: Attribution,
+    marked: MarkedLesions,
     *,
-    marking: Sequence[Marking | None],
-    not_avid: Collection[int],
-    region_marking: Sequence[Marking],
-    dismissed: Collection[int],
+    not_avid: Bools,
+    region_marking: Int64s,
+    dismissed: Bools,
 ) -> Resolved:
     """Give every avid voxel its marking.
 
     Parameters
     ----------
-    marking : sequence of Marking or None, one a lesion
-        None where the lesion has no one marking; then the nearest voxel's counts.
-    not_avid : collection of int
-        Lesions (positions) whose avid voxels are removed.
-    region_marking : sequence of Marking, one a PET-only region
-    dismissed : collection of int
-        PET-only regions (ranks) that are physiological.
+    marked : MarkedLesions
+        An avid voxel takes the lesion's marking where it has one, else that of the lesion's nearest voxel.
+    not_avid : array of bool, (lesions,)
+        Lesions whose avid voxels are removed.
+    region_marking : array of int64, (PET-only regions,)
+        `Marking` of each.
+    dismissed : array of bool, (PET-only regions,)
+        Those that are physiological.
     """
-    a = attribution
-    words = np.array([-1 if m is None else m for m in marking], dtype=np.int64)
-    removed = np.zeros(words.size, dtype=bool)
-    removed[list(not_avid)] = True
-    row_marking = np.where(words[a.row_lesion] >= 0, words[a.row_lesion], a.row_marking)
-    # A voxel that holds no tumour belongs to one candidate: worst marking, then lower lesion.
-    order = np.lexsort((a.row_lesion, row_marking, a.row_voxel))
+    groups = attribution.groups
+    word = marked.codes[groups.pair_lesion]
+    mark = np.full(word.size, len(Marking), dtype=np.int64)
+    asked = word[groups.row_pair] == NO_WORD
+    np.minimum.at(mark, groups.row_pair[asked], marked.piece_worst[groups.row_piece[asked]])
+    mark = np.where(word == NO_WORD, mark, word)
+    # A group that holds no tumour belongs to one candidate: worst marking, then lower lesion.
+    order = np.lexsort((groups.pair_lesion, mark, groups.pair_group))
     first = np.ones(order.size, dtype=bool)
-    first[1:] = a.row_voxel[order][1:] != a.row_voxel[order][:-1]
-    chosen = a.row_held.copy()
-    chosen[order[first]] = True
-    chosen &= ~removed[a.row_lesion]
-    voxel, lesion, mark = a.row_voxel[chosen], a.row_lesion[chosen], row_marking[chosen]
-    result = np.full(a.voxels.size, len(Marking), dtype=np.int64)
-    np.minimum.at(result, voxel, mark)
-    result[result == len(Marking)] = -1
-    rank = a.pet_only[a.region] if a.voxels.size else np.empty(0, np.int64)
-    alone = rank >= 0
-    region_words = np.array(
-        [-1 if n in dismissed else m for n, m in enumerate(region_marking)], dtype=np.int64
+    first[1:] = groups.pair_group[order][1:] != groups.pair_group[order][:-1]
+    belongs = groups.held[groups.pair_group]
+    belongs[order[first]] = True
+    belongs &= ~not_avid[groups.pair_lesion]
+    marking = np.full(groups.voxels.size, len(Marking), dtype=np.int64)
+    np.minimum.at(marking, groups.pair_group[belongs], mark[belongs])
+    marking[marking == len(Marking)] = -1
+    if attribution.pet_only.size:
+        rank = attribution.pet_only[groups.region]
+        alone = rank >= 0
+        marking[alone] = np.where(dismissed, -1, region_marking)[rank[alone]]
+    kept = marking >= 0
+    by_marking = np.bincount(marking[kept], groups.voxels[kept], minlength=len(Marking))
+    of_lesion = np.bincount(
+        groups.pair_lesion[belongs], groups.voxels[groups.pair_group[belongs]], minlength=not_avid.size
     )
-    result[alone] = region_words[rank[alone]]
-    return Resolved(
-        marking=result,
-        pair_voxel=voxel,
-        pair_lesion=lesion,
-        pair_marking=mark,
-        counts=AvidCounts(
-            by_marking=np.bincount(result[result >= 0], minlength=len(Marking)).astype(np.int64),
-            lesion_voxels=np.bincount(lesion, minlength=words.size).astype(np.int64),
-        ),
-    )
+    counts = AvidCounts(by_marking=by_marking.astype(np.int64), lesion_voxels=of_lesion.astype(np.int64))
+    return Resolved(marking=marking, belongs=belongs, pair_marking=mark, counts=counts)
+
+
+def avid_voxels_of_lesions(attribution: Attribution, resolved: Resolved, count: int) -> list[Int64s]:
+    """Return the avid voxels (linear indices, rising) that belong to each of ``count`` lesions."""
+    groups = attribution.groups
+    of: list[list[int]] = [[] for _ in range(count)]
+    mine, owner = groups.pair_group[resolved.belongs], groups.pair_lesion[resolved.belongs]
+    for group, lesion in zip(mine.tolist(), owner.tolist(), strict=True):
+        of[lesion].append(group)
+    order = np.argsort(groups.of_voxel, kind="stable")
+    members = np.split(attribution.voxels[order], np.cumsum(groups.voxels)[:-1])
+    none = np.empty(0, np.int64)
+    return [np.sort(np.concatenate([none, *(members[g] for g in those)])) for those in of]
 
 
 def review_regions(
-    attribution: Attribution, resolved: Resolved, *, marking: Sequence[Marking | None]
+    attribution: Attribution, resolved: Resolved, marked: MarkedLesions
 ) -> tuple[tuple[int, str], ...]:
     """List the regions that a person must look at, by their lowest lesion position, with the reason.
 
     ``differently_marked``: on tumour of more than one marking; ``partly_marked``: on a lesion without
     one marking; ``reaches_far``: beyond twice the attribution distance. Removed voxels do not count.
     """
-    a, voxel, lesion, mark = attribution, resolved.pair_voxel, resolved.pair_lesion, resolved.pair_marking
-    words = np.array([-1 if m is None else m for m in marking], dtype=np.int64)
-    reviews: list[tuple[int, str]] = []
-    region = a.region[voxel] if voxel.size else voxel
-    lowest = np.full(a.pet_only.size, np.iinfo(np.int64).max)
+    groups = attribution.groups
+    group, lesion = groups.pair_group[resolved.belongs], groups.pair_lesion[resolved.belongs]
+    mark, region = resolved.pair_marking[resolved.belongs], groups.region[group]
+    lowest = np.full(attribution.pet_only.size, np.iinfo(np.int64).max)
     np.minimum.at(lowest, region, lesion)
-    low = np.full(a.pet_only.size, len(Marking))
-    high = np.full(a.pet_only.size, -1)
+    low = np.full(attribution.pet_only.size, len(Marking))
+    high = np.full(attribution.pet_only.size, -1)
     np.minimum.at(low, region, mark)
     np.maximum.at(high, region, mark)
-    partly = np.unique(region[words[lesion] < 0])
-    reach = np.unique(region[a.far[voxel]])
-    for regions, reason in (
-        (np.flatnonzero(low < high), "differently_marked"),
-        (partly, "partly_marked"),
-        (reach, "reaches_far"),
-    ):
-        reviews.extend((int(lowest[r]), reason) for r in regions)
+    reviews = [
+        (int(lowest[r]), reason)
+        for regions, reason in (
+            (np.flatnonzero(low < high), "differently_marked"),
+            (sorted_unique(region[marked.codes[lesion] == NO_WORD]), "partly_marked"),
+            (sorted_unique(region[groups.far[group]]), "reaches_far"),
+        )
+        for r in regions
+    ]
     return tuple(sorted(set(reviews)))
 
 

@@ -14,21 +14,24 @@ import numpy as np
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.projection import project
 from volstrat.geometry.runs import LabelRuns, expand, sorted_unique
-from volstrat.terms.marks import Marking
+from volstrat.rule.markings import NO_WORD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.spatial import cKDTree
 
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.rule.lesions import MarkedLesions
+    from volstrat.rule.markings import TumourPieces
 
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-Rows = tuple["Int64s", "Int64s", "Int64s", "Int64s"]
-"""Candidates: avid voxel (position), lesion, worst `Marking` of its nearest voxels, 1 where it is held."""
+Rows = tuple["Int64s", "Int64s", "Int64s"]
+"""Candidates: avid voxel (position), lesion, and a piece of the lesion's nearest voxels, or `NO_PIECE` where
+the lesion has one marking and its nearest voxel does not matter."""
+
+NO_PIECE = -1
 
 _NEIGHBOURS = 8
 _QUERIES_AT_ONCE = 100_000
@@ -37,21 +40,22 @@ _INSIDE = 0.49
 
 
 class TumourVoxels:
-    """Tumour voxels with their lesions and markings, fetched box by box."""
+    """Tumour voxels with their lesions and pieces, fetched box by box."""
 
-    def __init__(self, grid: VoxelGrid, marked: MarkedLesions) -> None:
-        order = np.argsort(marked.starts, kind="stable")
+    def __init__(self, grid: VoxelGrid, pieces: TumourPieces) -> None:
+        order = np.argsort(pieces.starts, kind="stable")
         self.grid = grid
-        self.lesion = marked.lesion[order]
-        self.worst = marked.worst[order]
-        self.runs = LabelRuns(marked.starts[order], marked.stops[order], np.arange(1, order.size + 1))
+        self.partial = pieces.drawn == NO_WORD
+        self.lesion = pieces.lesion[order]
+        self.piece = np.where(self.partial[self.lesion], pieces.piece[order], NO_PIECE)
+        self.runs = LabelRuns(pieces.starts[order], pieces.stops[order], np.arange(1, order.size + 1))
         ends = (grid.to_mm(grid.unravel(self.runs.starts)), grid.to_mm(grid.unravel(self.runs.stops - 1)))
         self.low, self.high = np.minimum(*ends), np.maximum(*ends)
 
     def in_box(
         self, low: Float64s, high: Float64s, lesions: Int64s | None
     ) -> tuple[Float64s, Int64s, Int64s]:
-        """Centres (mm), lesions and markings of voxels whose runs meet a box (of some lesions only)."""
+        """Centres (mm), lesions and pieces of voxels whose runs meet a box (of some lesions only)."""
         chosen = ((self.low <= high) & (self.high >= low)).all(axis=1)
         if lesions is not None:
             chosen &= np.isin(self.lesion, lesions)
@@ -61,17 +65,34 @@ class TumourVoxels:
         return (
             centres,
             np.repeat(self.lesion[run], stops - starts),
-            np.repeat(self.worst[run], stops - starts),
+            np.repeat(self.piece[run], stops - starts),
         )
 
 
-def find_holders(
-    tumour: TumourVoxels, voxels: Int64s, centres: Float64s, avid_grid: VoxelGrid
-) -> tuple[Int64s, Int64s, Int64s]:
-    """Avid voxels that hold tumour voxel centres: position in ``voxels``, run of tumour, tumour voxel."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldTumour:
+    """Tumour voxels whose centres lie in avid voxels.
+
+    Parameters
+    ----------
+    holder : array of int64, (n,)
+        The avid voxel, by position.
+    run : array of int64, (n,)
+        The run of `TumourVoxels` that the tumour voxel is part of.
+    voxel : array of int64, (n,)
+        The tumour voxel's linear index.
+    """
+
+    holder: Int64s
+    run: Int64s
+    voxel: Int64s
+
+
+def find_holders(tumour: TumourVoxels, voxels: Int64s, centres: Float64s, avid_grid: VoxelGrid) -> HeldTumour:
+    """Find the tumour voxels whose centres lie in avid voxels (``voxels``: rising linear indices)."""
     none = np.empty(0, np.int64)
     if not voxels.size or not tumour.lesion.size:
-        return none, none, none
+        return HeldTumour(holder=none, run=none, voxel=none)
     margin = sum(avid_grid.spacing_mm)
     near = ((tumour.low <= centres.max(axis=0) + margin) & (tumour.high >= centres.min(axis=0) - margin)).all(
         1
@@ -80,7 +101,7 @@ def find_holders(
     projected = project(runs, from_grid=tumour.grid, to_grid=avid_grid)
     position = np.minimum(np.searchsorted(voxels, projected.holders), voxels.size - 1)
     hit = voxels[position] == projected.holders
-    return position[hit], projected.labels[hit] - 1, projected.voxels[hit]
+    return HeldTumour(holder=position[hit], run=projected.labels[hit] - 1, voxel=projected.voxels[hit])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,56 +177,65 @@ def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Floa
     return distance
 
 
-def nearest_held(
-    tumour: TumourVoxels, pet: AvidVoxels, holder: Int64s, run: Int64s, tumour_voxel: Int64s
-) -> Int64s:
-    """Worst marking among the nearest tumour voxels of each pair in ``pet.held``; -1 where it is not sure.
+def held_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools, within: HeldTumour) -> list[Rows]:
+    """Rows of avid voxels that hold tumour; on partly marked lesions with the nearest voxel's piece.
+
+    ``near`` flags the regions that belong to CT tumour.
+    """
+    chosen = near[pet.region[pet.held[:, 0]]]
+    voxel, lesion = pet.held[chosen].T
+    whole = ~tumour.partial[lesion]
+    rows: list[Rows] = [(voxel[whole], lesion[whole], np.full(int(whole.sum()), NO_PIECE))]
+    if whole.all():
+        return rows
+    pair, piece, sure = _nearest_held(tumour, pet, within)
+    kept = chosen[pair] & sure[pair]
+    rows.append((pet.held[pair[kept], 0], pet.held[pair[kept], 1], piece[kept]))
+    left = chosen & tumour.partial[pet.held[:, 1]] & ~sure
+    for part in np.unique(pet.held[left, 1]):
+        mine = pet.held[left & (pet.held[:, 1] == part), 0]
+        rows.append(nearest_rows(tumour, pet, mine, np.array([part]), reach=None))
+    return rows
+
+
+def _nearest_held(tumour: TumourVoxels, pet: AvidVoxels, within: HeldTumour) -> tuple[Int64s, Int64s, Bools]:
+    """Pieces of the nearest tumour voxels that are held, of partly marked lesions.
 
     What lies outside an avid voxel is at least half its smallest spacing from its centre: a held tumour
     voxel closer than that is the lesion's nearest.
+
+    Returns
+    -------
+    pair, piece : array of int64, (n,)
+        Position in ``pet.held``, and the piece.
+    sure : array of bool, (pairs,)
+        Of which pairs the nearest voxel is known so.
     """
-    sure = np.full(len(pet.held), -1, dtype=np.int64)
-    if not holder.size:
-        return sure
+    asked = tumour.partial[tumour.lesion[within.run]]
+    holder, run, voxel = within.holder[asked], within.run[asked], within.voxel[asked]
     span = int(tumour.lesion.max()) + 1
     pair = np.searchsorted(pet.held[:, 0] * span + pet.held[:, 1], holder * span + tumour.lesion[run])
     apart = np.empty(holder.size)
     for part in (slice(n, n + _QUERIES_AT_ONCE) for n in range(0, holder.size, _QUERIES_AT_ONCE)):
-        at = tumour.grid.to_mm(tumour.grid.unravel(tumour_voxel[part]))
+        at = tumour.grid.to_mm(tumour.grid.unravel(voxel[part]))
         apart[part] = np.linalg.norm(at - pet.centres[holder[part]], axis=1)
     closest = np.full(len(pet.held), np.inf)
     np.minimum.at(closest, pair, apart)
     tie = apart <= closest[pair] + TIE_MM
-    worst = np.full(len(pet.held), len(Marking), dtype=np.int64)
-    np.minimum.at(worst, pair[tie], tumour.worst[run[tie]])
-    inside = closest + 2 * TIE_MM < _INSIDE * min(pet.grid.spacing_mm)
-    sure[inside] = worst[inside]
-    return sure
+    sure = closest + 2 * TIE_MM < _INSIDE * min(pet.grid.spacing_mm)
+    rows = distinct_pairs(pair[tie], tumour.piece[run[tie]])
+    return rows[:, 0], rows[:, 1], sure
 
 
-def held_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools, partial: Bools, nearest: Int64s) -> Rows:
-    """Rows of avid voxels that hold tumour; on partly marked lesions the nearest voxel's marking."""
-    chosen = near[pet.region[pet.held[:, 0]]]
-    voxel, lesion = pet.held[chosen].T
-    marking = np.where(partial[lesion], nearest[chosen], int(Marking.UNKNOWN))
-    for part in np.unique(lesion[marking < 0]):
-        mine = np.flatnonzero((lesion == part) & (marking < 0))
-        rows = nearest_rows(tumour, pet, voxel[mine], np.array([part]), reach=None)
-        marking[mine] = rows[2][np.argsort(rows[0], kind="stable")]
-    return voxel, lesion, marking, np.ones(voxel.size, dtype=np.int64)
-
-
-def spill_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools, partial: Bools) -> list[Rows]:
+def spill_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools) -> list[Rows]:
     """Rows of avid voxels that hold no tumour in regions that do: the nearest lesions held."""
     rows: list[Rows] = []
     held_region = pet.region[pet.held[:, 0]]
     owned = distinct_pairs(held_region, pet.held[:, 1])
     for group in _groups(pet.region, ~pet.holds & (near & pet.region_holds)[pet.region]):
         candidates = owned[owned[:, 0] == pet.region[group[0]], 1]
-        if candidates.size == 1 and not partial[candidates[0]]:
-            only = np.full(group.size, candidates[0])
-            unknown = np.full(group.size, int(Marking.UNKNOWN))
-            rows.append((group, only, unknown, np.zeros(group.size, dtype=np.int64)))
+        if candidates.size == 1 and not tumour.partial[candidates[0]]:
+            rows.append((group, np.full(group.size, candidates[0]), np.full(group.size, NO_PIECE)))
         else:
             rows.append(nearest_rows(tumour, pet, group, candidates, reach=None))
     return rows
@@ -220,12 +250,12 @@ def nearest_rows(
     """
     if not voxel.size:
         none = np.empty(0, np.int64)
-        return none, none, none, none
+        return none, none, none
     from scipy.spatial import cKDTree
 
     margin = np.inf if reach is None or not np.isfinite(reach) else reach + 2 * TIE_MM
     queries = pet.centres[voxel]
-    points, owner, worst = tumour.in_box(queries.min(axis=0) - margin, queries.max(axis=0) + margin, lesions)
+    points, owner, piece = tumour.in_box(queries.min(axis=0) - margin, queries.max(axis=0) + margin, lesions)
     tree = cKDTree(points)
     pairs = [
         (begin + query, found)
@@ -233,12 +263,11 @@ def nearest_rows(
         for query, found in [_nearest_points(tree, queries[begin : begin + _QUERIES_AT_ONCE])]
     ]
     query, found = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    lesion_count = int(owner.max()) + 1
-    key, row = np.unique(query * lesion_count + owner[found], return_inverse=True)
-    marking = np.full(key.size, len(Marking), dtype=np.int64)
-    np.minimum.at(marking, row, worst[found])
+    lesion_count, piece_count = int(owner.max()) + 1, int(piece.max()) + 2
+    key = sorted_unique((query * lesion_count + owner[found]) * piece_count + piece[found] - NO_PIECE)
+    key, piece_key = np.divmod(key, piece_count)
     position, lesion = np.divmod(key, lesion_count)
-    return voxel[position], lesion, marking, np.zeros(key.size, dtype=np.int64)
+    return voxel[position], lesion, piece_key + NO_PIECE
 
 
 def _nearest_points(tree: cKDTree, queries: Float64s) -> tuple[Int64s, Int64s]:

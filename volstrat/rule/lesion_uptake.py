@@ -9,6 +9,7 @@ import numpy as np
 from volstrat.geometry.grid import TIE_MM
 from volstrat.pet.regions import voxels_in_mask
 from volstrat.pet.uptake import LesionUptake, suv_statistics
+from volstrat.rule.attribution import avid_voxels_of_lesions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +43,7 @@ def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Upta
     own: list[Int64s] = [np.empty(0, np.int64)] * measured.lesions.count
     alone: list[Int64s] = []
     if attribution is not None and resolved is not None and _same_voxels(attribution, suv.grid):
-        order = np.argsort(resolved.pair_lesion, kind="stable")
-        cuts = np.searchsorted(resolved.pair_lesion[order], np.arange(1, measured.lesions.count))
-        own = np.split(attribution.voxels[resolved.pair_voxel[order]], cuts)
+        own = avid_voxels_of_lesions(attribution, resolved, measured.lesions.count)
         rank = attribution.pet_only[attribution.region]
         alone = [attribution.voxels[rank == n] for n in range(regions)]
     for n in range(measured.lesions.count):

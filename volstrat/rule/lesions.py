@@ -1,4 +1,4 @@
-"""From tumour masks to lesions, their markings and their measurements."""
+"""From tumour masks to lesions and their measurements."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from volstrat.errors import NoisyMaskError
 from volstrat.geometry.components import Components, connected_components
 from volstrat.geometry.diameters import longest_diameters_mm
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.geometry.runs import VoxelRuns, covered_twice, cut_at, split_rows
+from volstrat.geometry.runs import VoxelRuns, covered_twice, split_rows
 from volstrat.terms.findings import finding
-from volstrat.terms.marks import PARTIAL, Marking
-from volstrat.terms.protocol import reaches_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,39 +97,6 @@ class LesionMeasures:
     box_mm: Float64s
     max_diameter_mm: Float64s
     max_axial_diameter_mm: Float64s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MarkedLesions:
-    """What each lesion and each of its voxels is marked.
-
-    Parameters
-    ----------
-    starts, stops, lesion : array of int64, (n,)
-        The lesions' runs, cut so that each has one marking; sorted only where lesions do not overlap.
-    worst : array of int64, (n,)
-        `Marking` of the run's voxels, the worst of all lesions that hold them.
-    own_voxels, worst_voxels : array of int64, (lesions, 4)
-        Voxels of each lesion by its own marking, and by the worst one where lesions overlap.
-    total_voxels : array of int64, (4,)
-        Tumour voxels by worst marking, each voxel once.
-    marking : tuple
-        Of each lesion: the `Marking` on nearly all its voxels, or None (partial).
-    """
-
-    starts: Int64s
-    stops: Int64s
-    lesion: Int64s
-    worst: Int64s
-    own_voxels: Int64s
-    worst_voxels: Int64s
-    total_voxels: Int64s
-    marking: tuple[Marking | None, ...]
-
-    def word(self, lesion: int) -> str:
-        """Return the marking's word, or "partial"."""
-        marking = self.marking[lesion]
-        return PARTIAL if marking is None else marking.word
 
 
 def find_lesions(
@@ -323,113 +288,3 @@ def measure_runs(grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, 
 def measure_lesions(lesions: Lesions) -> LesionMeasures:
     """Measure every lesion."""
     return measure_runs(lesions.grid, lesions.starts, lesions.stops, lesions.lesion, lesions.count)
-
-
-def mark_lesions(
-    lesions: Lesions,
-    *,
-    resectable: VoxelRuns | None,
-    table: Mapping[str, Marking],
-    protocol: Protocol,
-) -> MarkedLesions:
-    """Mark every voxel of every lesion.
-
-    The table's marking stands where it has one; else the mask's (inside: resectable, outside:
-    unresectable); else the voxel is unknown.
-
-    Parameters
-    ----------
-    resectable : VoxelRuns or None
-        On the lesions' grid.
-    table : mapping of lesion id to Marking
-    """
-    return tally_markings(lesions, own_markings(lesions, resectable=resectable, table=table), protocol)
-
-
-def own_markings(
-    lesions: Lesions, *, resectable: VoxelRuns | None, table: Mapping[str, Marking]
-) -> tuple[Int64s, Int64s, Int64s, Int64s]:
-    """Cut the lesions' runs so that each has one marking of its own lesion.
-
-    Parameters
-    ----------
-    resectable, table
-        As for `mark_lesions`.
-
-    Returns
-    -------
-    starts, stops, lesion, marking : array of int64, (n,)
-    """
-    starts, stops, lesion = lesions.starts, lesions.stops, lesions.lesion
-    by_table = np.array([table.get(i, -1) for i in lesions.ids], dtype=np.int64)
-    if resectable is not None:
-        edges = np.concatenate((resectable.starts, resectable.stops))
-        starts, stops, origin = cut_at(starts, stops, edges)
-        lesion = lesion[origin]
-        inside = resectable.contains(starts)
-        by_mask = np.where(inside, Marking.RESECTABLE, Marking.UNRESECTABLE).astype(np.int64)
-    else:
-        by_mask = np.full(starts.size, Marking.UNKNOWN, dtype=np.int64)
-    return starts, stops, lesion, np.where(by_table[lesion] >= 0, by_table[lesion], by_mask)
-
-
-def tally_markings(
-    lesions: Lesions, pieces: tuple[Int64s, Int64s, Int64s, Int64s], protocol: Protocol
-) -> MarkedLesions:
-    """Count lesions' voxels by marking, and say what each lesion is marked as a whole.
-
-    Parameters
-    ----------
-    lesions : Lesions
-    pieces : tuple of arrays
-        Runs with their lesion and marking, as `own_markings` returns them.
-    protocol : Protocol
-    """
-    starts, stops, lesion, own = pieces
-    own_voxels = _tally(lesion, own, stops - starts, lesions.count)
-    worst, total = own, own_voxels.sum(axis=0)
-    if lesions.overlapping:
-        starts, stops, origin, worst, total = _worst_of_overlaps(starts, stops, own)
-        lesion = lesion[origin]
-    return MarkedLesions(
-        starts=starts,
-        stops=stops,
-        lesion=lesion,
-        worst=worst,
-        own_voxels=own_voxels,
-        worst_voxels=_tally(lesion, worst, stops - starts, lesions.count),
-        total_voxels=total,
-        marking=tuple(_marking_of(row, protocol) for row in own_voxels),
-    )
-
-
-def _tally(lesion: Int64s, marking: Int64s, voxels: Int64s, count: int) -> Int64s:
-    flat = np.bincount(lesion * 4 + marking, weights=voxels, minlength=count * 4)
-    return flat.astype(np.int64).reshape(count, 4)
-
-
-def _worst_of_overlaps(
-    starts: Int64s, stops: Int64s, own: Int64s
-) -> tuple[Int64s, Int64s, Int64s, Int64s, Int64s]:
-    """Cut runs where lesions overlap and give each piece the worst marking of those that hold it."""
-    taken = VoxelRuns.empty()
-    sets = []
-    for marking in sorted(Marking):
-        mine = own == marking
-        fresh = VoxelRuns.from_intervals(starts[mine], stops[mine]).difference(taken)
-        sets.append(fresh)
-        taken = taken.union(fresh)
-    edges = np.concatenate([np.concatenate((s.starts, s.stops)) for s in sets])
-    starts, stops, origin = cut_at(starts, stops, edges)
-    worst = np.zeros(starts.size, dtype=np.int64)
-    for marking, voxels in zip(sorted(Marking), sets, strict=True):
-        worst[voxels.contains(starts)] = marking
-    return starts, stops, origin, worst, np.array([s.count for s in sets], dtype=np.int64)
-
-
-def _marking_of(voxels: Int64s, protocol: Protocol) -> Marking | None:
-    whole = int(voxels.sum())
-    for marking in Marking:
-        if reaches_percent(int(voxels[marking]), whole, protocol.whole_lesion_percent):
-            return marking
-    return None

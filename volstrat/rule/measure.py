@@ -12,7 +12,9 @@ from volstrat.errors import LesionTableError
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute
-from volstrat.rule.lesions import find_lesions, mark_lesions, measure_lesions
+from volstrat.rule.lesions import find_lesions, measure_lesions
+from volstrat.rule.markings import NO_WORD, cut_pieces, draw_markings, mark_pieces
+from volstrat.rule.table_words import words_of
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from volstrat.geometry.image import Image
     from volstrat.geometry.mask import Mask
     from volstrat.rule.attribution import Attribution
-    from volstrat.rule.lesions import LesionMeasures, Lesions, MarkedLesions, TumourEntry
+    from volstrat.rule.lesions import LesionMeasures, Lesions, TumourEntry
+    from volstrat.rule.markings import MarkedLesions, TumourPieces
+    from volstrat.rule.table_words import TableWords
     from volstrat.terms.avidity_rules import AvidityRule
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
@@ -92,6 +96,8 @@ class Measurements:
     alternatives : tuple of (AvidityRule, Attribution, covered)
         The same two for each rule of the protocol's ``avidity.also_check`` that could be carried out.
     rows : mapping of lesion or region id to LesionRow
+    words : TableWords
+        What ``rows`` say, as arrays: this is what the rule reads.
     lesion_findings, mark_findings : tuple of Finding
         What telling lesions and avid disease apart brought up, and what marking them did.
     """
@@ -104,6 +110,7 @@ class Measurements:
     covered: Bools
     alternatives: tuple[tuple[AvidityRule, Attribution, Bools], ...]
     rows: Mapping[str, LesionRow]
+    words: TableWords
     lesion_findings: tuple[Finding, ...]
     mark_findings: tuple[Finding, ...]
 
@@ -117,40 +124,66 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
         If a row names a lesion or region that does not exist, twice, or at a point outside it.
     """
     lesions, findings = find_lesions(masks.tumour, masks.grid, protocol)
-    covered = _covered(lesions, masks.pet_field)
-    told = _avid_by_rule(masks, lesions, covered, protocol)
+    rules = _avid_by_rule(masks, lesions, _covered(lesions, masks.pet_field), protocol)
+    pieces = cut_pieces(lesions, draw_markings(lesions, masks.resectable), protocol)
+    attributions = [attribute_avid(lesions, pieces, rule.avid, protocol) for rule in rules]
     rows = _by_id(masks.rows)
-    marked = _mark(masks, lesions, rows, protocol)
-    own = marked
-    if not lesions.overlapping and any(row.resectability is not None for row in rows.values()):
-        # Then avid voxels take the mask's marking whatever the table says: the result serves any table.
-        own = _mark(masks, lesions, {}, protocol)
-    found = _attributions(masks, lesions, own, [rule.avid for rule in told], protocol)
     for row in rows.values():
-        _check_row(row, lesions, found[0])
-    return Measurements(
-        masks=masks,
-        lesions=lesions,
-        measures=measure_lesions(lesions),
-        marked=marked,
-        attribution=found[0],
-        covered=told[0].covered,
+        _check_row(row, lesions, attributions[0])
+    measured = assemble(
+        masks,
+        lesions,
+        measure_lesions(lesions),
+        pieces,
+        attribution=attributions[0],
+        covered=rules[0].covered,
+        rows=rows,
+    )
+    return replace(
+        measured,
         alternatives=tuple(
             (rule.rule, attribution, rule.covered)
-            for rule, attribution in zip(told[1:], found[1:], strict=True)
+            for rule, attribution in zip(rules[1:], attributions[1:], strict=True)
             if attribution is not None
         ),
-        rows=rows,
         lesion_findings=(
             *findings,
-            *told[0].findings,
-            *(finding for other in told[1:] if other.avid is None for finding in other.findings),
+            *rules[0].findings,
+            *(finding for other in rules[1:] if other.avid is None for finding in other.findings),
         ),
-        mark_findings=tuple(_mark_findings(masks, lesions, marked, rows)),
+        mark_findings=tuple(_mark_findings(masks, lesions, measured.marked, rows)),
     )
 
 
-def remark_case(measured: Measurements, rows: Mapping[str, LesionRow], protocol: Protocol) -> Measurements:
+def assemble(
+    masks: CaseMasks,
+    lesions: Lesions,
+    measures: LesionMeasures,
+    pieces: TumourPieces,
+    *,
+    attribution: Attribution | None,
+    covered: Bools,
+    rows: Mapping[str, LesionRow],
+) -> Measurements:
+    """Put together what was measured, marked by ``rows``: what the rule is applied to."""
+    regions = 0 if attribution is None else attribution.pet_only_count
+    words = words_of(rows, lesions.ids, regions)
+    return Measurements(
+        masks=masks,
+        lesions=lesions,
+        measures=measures,
+        marked=mark_pieces(pieces, words.marking),
+        attribution=attribution,
+        covered=covered,
+        alternatives=(),
+        rows=rows,
+        words=words,
+        lesion_findings=(),
+        mark_findings=(),
+    )
+
+
+def remark_case(measured: Measurements, rows: Mapping[str, LesionRow]) -> Measurements:
     """Return the case with another lesion table; what was measured on images is kept.
 
     Parameters
@@ -166,50 +199,32 @@ def remark_case(measured: Measurements, rows: Mapping[str, LesionRow], protocol:
     for lesion_id, row in rows.items():
         if measured.rows.get(lesion_id) != row:
             _check_row(row, measured.lesions, measured.attribution)
-    marked = _mark(measured.masks, measured.lesions, rows, protocol)
-    attribution, alternatives = measured.attribution, measured.alternatives
-    if measured.lesions.overlapping:  # a voxel's marking may have come from another lesion's row
-        known = (attribution, *(x[1] for x in alternatives))
-        avid = [None if a is None else Avid(voxels=a.avid, grid=a.grid) for a in known]
-        found = _attributions(measured.masks, measured.lesions, marked, avid, protocol)
-        attribution = found[0]
-        alternatives = tuple(
-            (rule, again, covered)
-            for (rule, _, covered), again in zip(alternatives, found[1:], strict=True)
-            if again is not None
-        )
+    regions = 0 if measured.attribution is None else measured.attribution.pet_only_count
+    again = with_words(replace(measured, rows=rows), words_of(rows, measured.lesions.ids, regions))
     return replace(
-        measured,
-        marked=marked,
-        attribution=attribution,
-        alternatives=alternatives,
-        rows=rows,
-        mark_findings=tuple(_mark_findings(measured.masks, measured.lesions, marked, rows)),
+        again, mark_findings=tuple(_mark_findings(measured.masks, measured.lesions, again.marked, rows))
     )
 
 
-def _mark(
-    masks: CaseMasks, lesions: Lesions, rows: Mapping[str, LesionRow], protocol: Protocol
-) -> MarkedLesions:
-    table = {i: row.resectability for i, row in rows.items() if row.resectability is not None}
-    return mark_lesions(lesions, resectable=masks.resectable, table=table, protocol=protocol)
+def with_words(measured: Measurements, words: TableWords) -> Measurements:
+    """Return the case with other words in its table; its rows and findings stay behind."""
+    return replace(measured, words=words, marked=mark_pieces(measured.marked.pieces, words.marking))
 
 
-def _attributions(
-    masks: CaseMasks,
-    lesions: Lesions,
-    marked: MarkedLesions,
-    avid: Sequence[Avid | None],
-    protocol: Protocol,
-) -> list[Attribution | None]:
-    """Attribute each avid set."""
-    distance = protocol.attribution_distance_mm
-    return [
-        None
-        if a is None
-        else attribute(lesions, marked, avid=a.voxels, avid_grid=a.grid, distance_mm=distance)
-        for a in avid
-    ]
+def with_attribution(measured: Measurements, attribution: Attribution, covered: Bools) -> Measurements:
+    """Return the case with other avid disease, of which the table says the same by name."""
+    words = words_of(measured.rows, measured.lesions.ids, attribution.pet_only_count)
+    return replace(measured, attribution=attribution, covered=covered, words=words)
+
+
+def attribute_avid(
+    lesions: Lesions, pieces: TumourPieces, avid: Avid | None, protocol: Protocol
+) -> Attribution | None:
+    """Attribute avid voxels to lesions; None where there are none to attribute."""
+    if avid is None:
+        return None
+    distance_mm = protocol.attribution_distance_mm
+    return attribute(lesions, pieces, avid=avid.voxels, avid_grid=avid.grid, distance_mm=distance_mm)
 
 
 def avid_disease(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> tuple[Avid | None, Bools]:
@@ -369,7 +384,7 @@ def _mark_findings(
             shown = ", ".join(_shown(marked_by_table))
             findings.append(finding("table_over_mask", where="lesions", lesions=shown))
     for n, lesion_id in enumerate(lesions.ids):
-        if marked.marking[n] is None:
+        if marked.codes[n] == NO_WORD:
             share = 100 * marked.own_voxels[n] / marked.own_voxels[n].sum()
             parts = ", ".join(
                 f"{share[m]:.1f} % {word}"

@@ -8,23 +8,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.attribution import AvidCounts, Resolved, resolve
+from volstrat.rule.markings import NO_WORD
+from volstrat.rule.table_words import AVID, AVIDITIES, NOT_ASSESSED, NOT_AVID
 from volstrat.terms.marks import Marking
 from volstrat.terms.protocol import reaches_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from decimal import Decimal
 
+    from numpy.typing import NDArray
+
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.rule.markings import MarkedLesions
     from volstrat.rule.measure import Measurements
-    from volstrat.terms.marks import FdgAvidity, LesionRow
+    from volstrat.rule.table_words import TableWords
+    from volstrat.terms.marks import FdgAvidity
     from volstrat.terms.protocol import Protocol
+
+    Int64s = NDArray[np.int64]
+    Bools = NDArray[np.bool_]
 
 Stratum = Literal["stratum_1", "stratum_2", "ineligible"]
 AvidDisease = Literal["observed", "not_observed", "not_assessed"]
@@ -70,9 +79,9 @@ class Stratum2Tally:
     voxels : tuple of int, (4,)
         Avid voxels by `Marking`.
     avid_without_voxels : tuple of Marking or None
-        Markings of lesions that the table calls avid and no avid voxel belongs to (None: partial).
+        Those that occur on lesions that the table calls avid and no avid voxel belongs to (None: partial).
     unassessed : tuple of Marking or None
-        Markings of lesions of unknown avidity.
+        Those that occur on lesions of unknown avidity.
     """
 
     unit: Literal["tumour", "pet"]
@@ -92,12 +101,9 @@ class Assessment:
     stratum_1, stratum_2 : Predicate
     stratum : str or None
         None where the case is not assessable.
-    avidity : tuple
-        Of each lesion.
-    region_marking : tuple of Marking
-        Of each PET-only region.
-    dismissed : frozenset of int
-        PET-only regions (ranks) that the table calls physiological.
+    avidity_codes : array of int64, (lesions,)
+        Position in `AVIDITIES`.
+    words : TableWords
     resolved : Resolved or None
         What each avid voxel is marked; None without an avid mask.
     only_pet_only_open : bool
@@ -107,33 +113,47 @@ class Assessment:
     stratum_1: Predicate
     stratum_2: Predicate
     stratum: Stratum | None
-    avidity: tuple[FdgAvidity, ...]
-    region_marking: tuple[Marking, ...]
-    dismissed: frozenset[int]
+    avidity_codes: Int64s
+    words: TableWords
     resolved: Resolved | None
     tally_1: Stratum1Tally
     tally_2: Stratum2Tally
     only_pet_only_open: bool
 
+    @property
+    def avidity(self) -> tuple[FdgAvidity, ...]:
+        """Avidity word of each lesion."""
+        return tuple(AVIDITIES[code] for code in self.avidity_codes.tolist())
+
+    @property
+    def region_marking(self) -> tuple[Marking, ...]:
+        """Marking of each PET-only region."""
+        return tuple(Marking(m) for m in self.words.region_marking.tolist())
+
+    @property
+    def dismissed(self) -> frozenset[int]:
+        """PET-only regions (ranks) that the table calls physiological."""
+        return frozenset(np.flatnonzero(self.words.dismissed).tolist())
+
 
 def assess(measured: Measurements, protocol: Protocol) -> Assessment:
     """Apply the rule to a measured case."""
-    rows, ids = measured.rows, measured.lesions.ids
-    table = tuple(rows[i].fdg_avidity if i in rows else None for i in ids)
-    region_marking, dismissed = table_regions(measured)
+    words, marked = measured.words, measured.marked
     resolved = None
+    avidity = np.where(words.avidity == NO_WORD, NOT_ASSESSED, words.avidity)
     if measured.attribution is not None:
         resolved = resolve(
             measured.attribution,
-            marking=measured.marked.marking,
-            not_avid=[n for n, word in enumerate(table) if word == "not_avid"],
-            region_marking=region_marking,
-            dismissed=dismissed,
+            marked,
+            not_avid=words.avidity == NOT_AVID,
+            region_marking=words.region_marking,
+            dismissed=words.dismissed,
         )
-    counts = None if resolved is None else resolved.counts
-    avidity = tuple(_avidity_of(n, word, measured, counts) for n, word in enumerate(table))
-    tally_1 = tally_stratum_1(measured, region_marking, dismissed, protocol)
-    tally_2 = _tally_stratum_2(measured, avidity, counts)
+        by_field = np.where(measured.covered, NOT_AVID, NOT_ASSESSED)
+        seen = np.where(resolved.counts.lesion_voxels > 0, AVID, by_field)
+        avidity = np.where(words.avidity == NO_WORD, seen, words.avidity)
+    tally_1 = _tally_stratum_1(measured, protocol)
+    tally_2 = _tally_stratum_2(measured, avidity, None if resolved is None else resolved.counts)
     first = stratum_1_predicate(tally_1, protocol)
     second = stratum_2_predicate(tally_2, protocol)
     strata = possible_strata(first, second, tally_2, protocol)
@@ -142,9 +162,8 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
         stratum_1=first,
         stratum_2=second,
         stratum=only_stratum(strata),
-        avidity=avidity,
-        region_marking=region_marking,
-        dismissed=dismissed,
+        avidity_codes=avidity,
+        words=words,
         resolved=resolved,
         tally_1=tally_1,
         tally_2=tally_2,
@@ -152,53 +171,28 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
     )
 
 
-def table_regions(measured: Measurements) -> tuple[tuple[Marking, ...], frozenset[int]]:
-    """Return the PET-only regions' markings (unknown until marked) and which are dismissed."""
-    if measured.attribution is None:
-        return (), frozenset()
-    rows: Mapping[str, LesionRow] = measured.rows
-    marking, dismissed = [], set()
-    for n in range(measured.attribution.pet_only_count):
-        row = rows.get(f"P{n + 1}")
-        told = None if row is None else row.resectability
-        marking.append(Marking.UNKNOWN if told is None else told)
-        if row is not None and row.fdg_avidity == "not_avid":
-            dismissed.add(n)
-    return tuple(marking), frozenset(dismissed)
-
-
-def _avidity_of(
-    lesion: int, table: Literal["avid", "not_avid"] | None, measured: Measurements, counts: AvidCounts | None
-) -> FdgAvidity:
-    if table is not None:
-        return table
-    if counts is None:
-        return "not_assessed"
-    if counts.lesion_voxels[lesion]:
-        return "avid"
-    return "not_avid" if measured.covered[lesion] else "not_assessed"
-
-
 def exact_mm3(grid: VoxelGrid) -> Fraction:
     """Return a grid's voxel volume as the decimal it stands for, in mm3: exact in ratio."""
-    return Fraction(str(grid.voxel_volume_mm3))
+    return _exact(grid.voxel_volume_mm3)
 
 
-def tally_stratum_1(
-    measured: Measurements, region_marking: Sequence[Marking], dismissed: frozenset[int], protocol: Protocol
-) -> Stratum1Tally:
+@lru_cache(maxsize=64)
+def _exact(value: float) -> Fraction:
+    return Fraction(str(value))
+
+
+def _tally_stratum_1(measured: Measurements, protocol: Protocol) -> Stratum1Tally:
     """Count the tumour by marking, with PET-only regions where the protocol counts them in the total."""
-    voxels = [int(n) for n in measured.marked.total_voxels]
+    voxels = measured.marked.total_voxels.tolist()
     size = exact_mm3(measured.lesions.grid)
     volume = [n * size for n in voxels]
-    added = False
-    if protocol.pet_only_in_total and measured.attribution is not None:
-        pet_size = exact_mm3(measured.attribution.grid)
+    kept = ~measured.words.dismissed
+    added = protocol.pet_only_in_total and measured.attribution is not None and bool(kept.any())
+    if added and measured.attribution is not None:
         sizes = measured.attribution.pet_only_measures.voxels
-        for n, marking in enumerate(region_marking):
-            if n not in dismissed:
-                volume[marking] += int(sizes[n]) * pet_size
-                added = True
+        more = np.bincount(measured.words.region_marking[kept], sizes[kept], minlength=len(Marking))
+        pet_size = exact_mm3(measured.attribution.grid)
+        volume = [v + int(n) * pet_size for v, n in zip(volume, more.tolist(), strict=True)]
     return Stratum1Tally(
         voxels=(voxels[0], voxels[1], voxels[2], voxels[3]),
         volume_mm3=(volume[0], volume[1], volume[2], volume[3]),
@@ -206,46 +200,41 @@ def tally_stratum_1(
     )
 
 
-def _tally_stratum_2(
-    measured: Measurements, avidity: Sequence[FdgAvidity], counts: AvidCounts | None
-) -> Stratum2Tally:
-    marking = measured.marked.marking
-    unassessed = tuple(m for m, a in zip(marking, avidity, strict=True) if a == "not_assessed")
+def _tally_stratum_2(measured: Measurements, avidity: Int64s, counts: AvidCounts | None) -> Stratum2Tally:
+    codes = measured.marked.codes
+    without: tuple[Marking | None, ...] = ()
     if counts is None:
-        voxels = _avid_tumour_voxels(measured, avidity)
-        without: tuple[Marking | None, ...] = ()
+        voxels = _avid_tumour_voxels(measured.marked, avidity == AVID).tolist()
     else:
-        voxels = tuple(int(n) for n in counts.by_marking)
-        without = tuple(
-            m
-            for m, a, n in zip(marking, avidity, counts.lesion_voxels, strict=True)
-            if a == "avid" and n == 0
-        )
+        voxels = counts.by_marking.tolist()
+        without = _markings_of(codes[(avidity == AVID) & (counts.lesion_voxels == 0)])
     return Stratum2Tally(
         unit="tumour" if counts is None else "pet",
         voxels=(voxels[0], voxels[1], voxels[2], voxels[3]),
         avid_without_voxels=without,
-        unassessed=unassessed,
+        unassessed=_markings_of(codes[avidity == NOT_ASSESSED]),
         empty_tumour=measured.lesions.count == 0,
         pet_read=counts is not None,
     )
 
 
-def _avid_tumour_voxels(measured: Measurements, avidity: Sequence[FdgAvidity]) -> tuple[int, ...]:
-    """Tumour voxels of avid lesions by marking: the lesion's where it has one, else the voxel's."""
-    marked = measured.marked
-    avid = np.array([a == "avid" for a in avidity], dtype=bool)
-    words = np.array([-1 if m is None else m for m in marked.marking], dtype=np.int64)
-    chosen = avid[marked.lesion] if avid.size else np.zeros(0, dtype=bool)
-    starts, stops = marked.starts[chosen], marked.stops[chosen]
-    own = words[marked.lesion[chosen]]
-    marking = np.where(own >= 0, own, marked.worst[chosen])
-    counts, taken = [], VoxelRuns.empty()
-    for m in sorted(Marking):  # a voxel of two lesions counts once, with the worst marking
-        mine = VoxelRuns.from_intervals(starts[marking == m], stops[marking == m]).difference(taken)
-        counts.append(mine.count)
-        taken = taken.union(mine)
-    return tuple(counts)
+def _markings_of(codes: Int64s) -> tuple[Marking | None, ...]:
+    """Each marking that occurs, once, the partial ones (None) first."""
+    present = np.flatnonzero(np.bincount(codes - NO_WORD, minlength=1))
+    return tuple(None if n + NO_WORD == NO_WORD else Marking(n + NO_WORD) for n in present.tolist())
+
+
+def _avid_tumour_voxels(marked: MarkedLesions, avid: Bools) -> Int64s:
+    """Tumour voxels of avid lesions by marking: the lesion's where it has one, else the voxel's.
+
+    A voxel of two lesions counts once, with the worst marking.
+    """
+    pieces = marked.pieces
+    mine = avid[pieces.pair_lesion]
+    piece, word = pieces.pair_piece[mine], marked.codes[pieces.pair_lesion[mine]]
+    worst = np.full(pieces.voxels.size, len(Marking), dtype=np.int64)
+    np.minimum.at(worst, piece, np.where(word == NO_WORD, marked.piece_worst[piece], word))
+    return np.bincount(worst, pieces.voxels, minlength=len(Marking) + 1)[:-1].astype(np.int64)
 
 
 def _split(values: Sequence[int], protocol: Protocol) -> tuple[int, int, int]:

@@ -1,0 +1,54 @@
+"""Items that have the same set of keys: what the rule treats alike is counted once, with its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Int64s = NDArray[np.int64]
+
+
+def group_alike(item: Int64s, key: Int64s, count: int, *, start: Int64s | None = None) -> Int64s:
+    """Give items one number exactly where they have the same set of keys.
+
+    Parameters
+    ----------
+    item, key : array of int64, (n,)
+        Which of the ``count`` items has which key; each pair once. Items may have none.
+    count : int
+    start : array of int64, (count,), optional
+        What items must have in common besides.
+
+    Returns
+    -------
+    array of int64, (count,)
+        From 0 without gaps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> group_alike(np.array([0, 0, 1, 2, 2]), np.array([5, 7, 5, 7, 5]), 4).tolist()
+    [2, 1, 2, 0]
+    """
+    group = np.zeros(count, dtype=np.int64) if start is None else _ranked(start)
+    order = np.lexsort((key, item))
+    item, key = item[order], _ranked(key[order])
+    span = int(key.max(initial=0)) + 1
+    nth = np.arange(item.size) - np.searchsorted(item, item)
+    fresh = int(group.max(initial=-1)) + 1
+    for n in range(int(nth.max(initial=-1)) + 1):  # items that share their first n keys share a number
+        here = nth == n
+        numbers = _ranked(group[item[here]] * span + key[here])
+        group[item[here]] = fresh + numbers
+        fresh += int(numbers.max()) + 1
+    return _ranked(group)
+
+
+def _ranked(values: Int64s) -> Int64s:
+    """Return each value's rank among the distinct ones."""
+    rank: Int64s = np.unique(values, return_inverse=True)[1].astype(np.int64)
+    return rank

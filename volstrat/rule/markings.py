@@ -1,0 +1,239 @@
+"""What each lesion and each of its voxels is marked.
+
+Tumour is cut once into *pieces*, sets of voxels that lie in the same lesions and are drawn alike in each; a
+table's words then change counts only, so that a case is marked again at next to no cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.geometry.runs import cut_at
+from volstrat.rule.alike import group_alike
+from volstrat.terms.marks import PARTIAL, Marking
+from volstrat.terms.protocol import reaches_percent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from volstrat.geometry.runs import VoxelRuns
+    from volstrat.rule.lesions import Lesions
+    from volstrat.terms.protocol import Protocol
+
+    Int64s = NDArray[np.int64]
+    Bools = NDArray[np.bool_]
+
+DrawnRuns = tuple["Int64s", "Int64s", "Int64s", "Int64s"]
+"""Runs of lesions, each of one marking: starts, stops, lesion, `Marking`."""
+
+NO_WORD = -1
+"""In place of a `Marking`: a lesion without one marking, or one that the table does not mark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TumourPieces:
+    """Tumour cut so that all voxels of a piece lie in the same lesions and are drawn alike in each.
+
+    Parameters
+    ----------
+    starts, stops, lesion, piece : array of int64, (n,)
+        The lesions' runs, each in one piece; a voxel of several lesions appears once for each.
+    voxels : array of int64, (pieces,)
+        Size of each piece.
+    pair_piece, pair_lesion, pair_drawn : array of int64, (pairs,)
+        Which lesions hold a piece, and the `Marking` drawn there.
+    drawn_voxels : array of int64, (lesions, 4)
+        Voxels of each lesion by the marking drawn.
+    drawn : array of int64, (lesions,)
+        The `Marking` drawn on nearly all voxels of the lesion, or `NO_WORD`.
+    """
+
+    starts: Int64s
+    stops: Int64s
+    lesion: Int64s
+    piece: Int64s
+    voxels: Int64s
+    pair_piece: Int64s
+    pair_lesion: Int64s
+    pair_drawn: Int64s
+    drawn_voxels: Int64s
+    drawn: Int64s
+
+    @property
+    def overlapping(self) -> bool:
+        """True where a voxel lies in several lesions."""
+        return self.pair_piece.size > self.voxels.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MarkedLesions:
+    """What each lesion and each of its voxels is marked.
+
+    Parameters
+    ----------
+    pieces : TumourPieces
+    table : array of int64, (lesions,)
+        The `Marking` that the table gives to a whole lesion, or `NO_WORD`.
+    codes : array of int64, (lesions,)
+        The `Marking` on nearly all of a lesion's voxels, or `NO_WORD` (partial).
+    piece_worst : array of int64, (pieces,)
+        `Marking` of a piece's voxels: the worst of all lesions that hold them.
+    own_voxels, worst_voxels : array of int64, (lesions, 4)
+        Voxels of each lesion by its own marking, and by the worst one where lesions overlap.
+    total_voxels : array of int64, (4,)
+        Tumour voxels by worst marking, each voxel once.
+    """
+
+    pieces: TumourPieces
+    table: Int64s
+    codes: Int64s
+    piece_worst: Int64s
+    own_voxels: Int64s
+    worst_voxels: Int64s
+    total_voxels: Int64s
+
+    @property
+    def starts(self) -> Int64s:
+        """First voxel of each run."""
+        return self.pieces.starts
+
+    @property
+    def stops(self) -> Int64s:
+        """Voxel past the last one of each run."""
+        return self.pieces.stops
+
+    @property
+    def lesion(self) -> Int64s:
+        """Lesion (position) that each run belongs to."""
+        return self.pieces.lesion
+
+    @property
+    def worst(self) -> Int64s:
+        """`Marking` of each run's voxels, the worst of all lesions that hold them."""
+        worst: Int64s = self.piece_worst[self.pieces.piece]
+        return worst
+
+    @property
+    def marking(self) -> tuple[Marking | None, ...]:
+        """Of each lesion: the `Marking` on nearly all its voxels, or None (partial)."""
+        return tuple(None if m == NO_WORD else Marking(m) for m in self.codes.tolist())
+
+    @property
+    def pair_own(self) -> Int64s:
+        """`Marking` of each pair in ``pieces``: the table's for the whole lesion, else the one drawn."""
+        return _own_of_pairs(self.pieces, self.table)
+
+    def word(self, lesion: int) -> str:
+        """Return the marking's word, or "partial"."""
+        code = int(self.codes[lesion])
+        return PARTIAL if code == NO_WORD else Marking(code).word
+
+
+def draw_markings(lesions: Lesions, resectable: VoxelRuns | None) -> DrawnRuns:
+    """Cut the lesions' runs so that each has one marking, without regard to any table.
+
+    Parameters
+    ----------
+    lesions : Lesions
+    resectable : VoxelRuns or None
+        On the lesions' grid. Inside it a voxel is resectable, outside unresectable; without it unknown.
+    """
+    starts, stops, lesion = lesions.starts, lesions.stops, lesions.lesion
+    if resectable is None:
+        return starts, stops, lesion, np.full(starts.size, Marking.UNKNOWN, dtype=np.int64)
+    edges = np.concatenate((resectable.starts, resectable.stops))
+    starts, stops, origin = cut_at(starts, stops, edges)
+    drawn = np.where(resectable.contains(starts), Marking.RESECTABLE, Marking.UNRESECTABLE)
+    return starts, stops, lesion[origin], drawn.astype(np.int64)
+
+
+def cut_pieces(lesions: Lesions, drawn: DrawnRuns, protocol: Protocol) -> TumourPieces:
+    """Cut tumour into pieces.
+
+    Parameters
+    ----------
+    lesions : Lesions
+    drawn : tuple of arrays
+        All runs of all lesions, each with one marking.
+    protocol : Protocol
+        Whose ``whole_lesion_percent`` says when a lesion has one marking.
+    """
+    starts, stops, lesion, marking = drawn
+    key = 4 * lesion + marking
+    if lesions.overlapping:
+        starts, stops, origin = cut_at(starts, stops, np.concatenate((starts, stops)))
+        order = np.lexsort((key[origin], starts))
+        starts, stops, key = starts[order], stops[order], key[origin[order]]
+        cells, cell = np.unique(starts, return_inverse=True)
+        piece = group_alike(cell, key, cells.size)[cell]
+    else:
+        piece = np.unique(key, return_inverse=True)[1]
+    count = int(piece.max(initial=-1)) + 1
+    pairs = np.unique(piece * (4 * lesions.count + 1) + key)
+    pair_piece, pair_key = np.divmod(pairs, 4 * lesions.count + 1)
+    first = np.unique(starts, return_index=True)[1]  # a voxel of several lesions counts once
+    voxels = np.bincount(piece[first], stops[first] - starts[first], minlength=count).astype(np.int64)
+    by_marking = np.bincount(key, stops - starts, minlength=4 * lesions.count)
+    drawn_voxels = by_marking.astype(np.int64).reshape(-1, 4)
+    return TumourPieces(
+        starts=starts,
+        stops=stops,
+        lesion=key // 4,
+        piece=piece,
+        voxels=voxels,
+        pair_piece=pair_piece,
+        pair_lesion=pair_key // 4,
+        pair_drawn=pair_key % 4,
+        drawn_voxels=drawn_voxels,
+        drawn=np.array([_marking_of(row, protocol) for row in drawn_voxels.tolist()], dtype=np.int64),
+    )
+
+
+def mark_pieces(pieces: TumourPieces, table: Int64s) -> MarkedLesions:
+    """Mark lesions: the table's word stands for the whole lesion, else what is drawn.
+
+    Parameters
+    ----------
+    pieces : TumourPieces
+    table : array of int64, (lesions,)
+        `Marking`, or `NO_WORD` where the table says nothing.
+    """
+    told = table != NO_WORD
+    own_voxels = pieces.drawn_voxels.copy()
+    own_voxels[told] = 0
+    own_voxels[told, table[told]] = pieces.drawn_voxels[told].sum(axis=1)
+    own = _own_of_pairs(pieces, table)
+    if pieces.overlapping:
+        worst = np.full(pieces.voxels.size, len(Marking), dtype=np.int64)
+        np.minimum.at(worst, pieces.pair_piece, own)
+        cell = 4 * pieces.pair_lesion + worst[pieces.pair_piece]
+        tally = np.bincount(cell, pieces.voxels[pieces.pair_piece], minlength=own_voxels.size)
+        worst_voxels = tally.astype(np.int64).reshape(-1, 4)
+    else:
+        worst, worst_voxels = own, own_voxels
+    return MarkedLesions(
+        pieces=pieces,
+        table=table,
+        codes=np.where(told, table, pieces.drawn),
+        piece_worst=worst,
+        own_voxels=own_voxels,
+        worst_voxels=worst_voxels,
+        total_voxels=np.bincount(worst, pieces.voxels, minlength=len(Marking)).astype(np.int64),
+    )
+
+
+def _own_of_pairs(pieces: TumourPieces, table: Int64s) -> Int64s:
+    word = table[pieces.pair_lesion]
+    own: Int64s = np.where(word == NO_WORD, pieces.pair_drawn, word)
+    return own
+
+
+def _marking_of(voxels: list[int], protocol: Protocol) -> int:
+    whole = sum(voxels)
+    for marking in Marking:
+        if reaches_percent(voxels[marking], whole, protocol.whole_lesion_percent):
+            return int(marking)
+    return NO_WORD
