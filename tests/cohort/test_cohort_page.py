@@ -9,57 +9,51 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cohort.cohorts import write_case
+from tests.cohort.cohorts import InlineRunner, write_case
+from volstrat.case.protocol_files import load_protocol
+from volstrat.cohort import run_cohort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
     from volstrat.cohort import CohortResult
 
     Run = Callable[..., CohortResult]
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 NO_NUMBER = "\N{EN DASH}"
 SCRIPT = "<script>document.title='taken'</script>"
 
 
-@pytest.fixture
-def out(tmp_path: Path, run: Run) -> Path:
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run a cohort of twelve subjects, one of them failed, one with a name that is markup."""
+    tmp_path = tmp_path_factory.mktemp("cohort")
     for n in range(10):
         write_case(tmp_path / "in" / f"S{n + 1}", n)
     case = write_case(tmp_path / "in" / "markup", 12)
     (case / "case.toml").write_text(f'subject = "{SCRIPT}"\n[inputs]\ntumour = "tumour.nii.gz"\n')
     (tmp_path / "in" / "broken").mkdir()
-    run(tmp_path / "in", tmp_path / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("volstrat.cohort.cohort_run.LocalRunner", InlineRunner)
+        run_cohort(tmp_path / "in", tmp_path / "out", load_protocol(), workers=1)
     return tmp_path / "out"
 
 
 @pytest.fixture
-def page(out: Path) -> Iterator[Page]:
+def page(browser: Browser, out: Path) -> Iterator[Page]:
     """Open the page; whatever it asks of a network, and whatever it complains of, fails the test."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
     said: list[str] = []
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((out / "index.html").as_uri())
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((out / "index.html").as_uri())
+    yield page
+    page.close()
     assert said == []
     assert [url for url in asked if not url.startswith("file:")] == []
 
@@ -172,12 +166,8 @@ def test_it_can_be_used_by_keyboard(page: Page) -> None:
     assert page.locator("th[aria-sort]").inner_text().startswith("Status")
 
 
-def test_long_cohorts_come_in_pages(tmp_path: Path) -> None:
+def test_long_cohorts_come_in_pages(browser: Browser, tmp_path: Path) -> None:
     """A hundred rows at a time; sorting goes over all of them."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
     from volstrat.cohort.cohort_page import IndexPage
     from volstrat.cohort.results import Summary
 
@@ -194,20 +184,18 @@ def test_long_cohorts_come_in_pages(tmp_path: Path) -> None:
             summary.add({**record, "subject": f"S{n}"})
             made.add({**record, "subject": f"S{n}"}, folder=f"S{n}")
         made.close(summary.as_json())
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page()
-        page.goto((tmp_path / "index.html").as_uri())
-        assert len(column(page, 1)) == 100
-        page.get_by_role("button", name="Next").click()
-        page.get_by_role("button", name="Next").click()
-        assert column(page, 1)[-1] == "S249"
-        assert len(column(page, 1)) == 50
-        assert page.get_by_role("button", name="Next").is_disabled()
-        page.get_by_role("button", name="Subject").click()
-        assert column(page, 1)[0] == "S249"
-        assert page.locator("#page").inner_text() == "Page 1 of 3"
-        browser.close()
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    assert len(column(page, 1)) == 100
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name="Next").click()
+    assert column(page, 1)[-1] == "S249"
+    assert len(column(page, 1)) == 50
+    assert page.get_by_role("button", name="Next").is_disabled()
+    page.get_by_role("button", name="Subject").click()
+    assert column(page, 1)[0] == "S249"
+    assert page.locator("#page").inner_text() == "Page 1 of 3"
+    page.close()
 
 
 def test_the_page_names_its_scripts_and_styles_by_hash(out: Path) -> None:
