@@ -153,9 +153,9 @@ def _end(result: CohortResult, out: Path) -> None:
             f"{_subjects(len(result.removed))} of earlier runs left the tables, being gone: {named}",
             err=True,
         )
-    told = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in result.counts.items() if n)
+    counts_text = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in result.counts.items() if n)
     skipped = f" ({result.skipped} unchanged since an earlier run)" if result.skipped else ""
-    say(f"{_subjects(result.subjects)}{skipped}: {told or 'none'}")
+    say(f"{_subjects(result.subjects)}{skipped}: {counts_text or 'none'}")
     say(f"{out / 'cohort.csv'}, {out / 'index.html'}")
     person = result.counts["review"] + result.counts["not_assessable"]
     sys.exit(EXIT_FAILED if result.counts["failed"] else EXIT_PERSON if person else 0)

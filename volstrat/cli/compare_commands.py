@@ -114,9 +114,9 @@ def _show(result: ComparisonResult, out: Path) -> None:
         )
     say(f"Gwet's AC1 {_figure(strata['ac1'])}")
     for item in result.adjudication[:20]:
-        told = ", ".join(f"{name} {stratum or 'none'}" for name, stratum in item["strata"].items())
+        named = ", ".join(f"{name} {stratum or 'none'}" for name, stratum in item["strata"].items())
         carried = f"; carried by {item['attributed_to']}" if item["attributed_to"] else ""
-        say(f"{item['order']:>3}. {item['subject']}: {item['stake'].replace('_', ' ')} ({told}){carried}")
+        say(f"{item['order']:>3}. {item['subject']}: {item['stake'].replace('_', ' ')} ({named}){carried}")
     if len(result.adjudication) > 20:
         say(f"     ... and {len(result.adjudication) - 20} more in adjudication.csv")
     many = "s" if result.subjects != 1 else ""

@@ -19,12 +19,12 @@ _SHORT = {"assigned": "assigned", "review": "review", "not_assessable": "not ass
 
 def counts(progress: Progress) -> str:
     """Return the counts by status in words."""
-    told = [
+    parts = [
         f"{progress.counts[status]} {name}" for status, name in _SHORT.items() if progress.counts.get(status)
     ]
     if progress.skipped:
-        told.append(f"{progress.skipped} skipped")
-    return ", ".join(told)
+        parts.append(f"{progress.skipped} skipped")
+    return ", ".join(parts)
 
 
 def time_left(seconds: float) -> str:
@@ -45,12 +45,12 @@ def line(progress: Progress, seconds: float) -> str:
     """Return one line: how many are done of how many, at which rate, the time left, counts by status."""
     of = f"{progress.found}" if progress.all_found else f"{progress.found} found so far"
     rate = progress.done / seconds if seconds > 0 else 0.0
-    told = [f"{progress.done} of {of}", f"{rate:.3g} a second"]
+    parts = [f"{progress.done} of {of}", f"{rate:.3g} a second"]
     if progress.writing:
-        told.append("writing tables")
+        parts.append("writing tables")
     elif progress.all_found and rate > 0 and progress.done < progress.found:
-        told.append(f"{time_left((progress.found - progress.done) / rate)} left")
-    return "; ".join([*told, counts(progress)]).rstrip("; ")
+        parts.append(f"{time_left((progress.found - progress.done) / rate)} left")
+    return "; ".join([*parts, counts(progress)]).rstrip("; ")
 
 
 @contextmanager

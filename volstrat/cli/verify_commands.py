@@ -154,10 +154,10 @@ def _entry(entry: dict[str, Any]) -> str:
     detail = entry["detail"]
     who = "@".join(str(detail[key]) for key in ("user", "host") if detail.get(key))
     keys = ("subjects", "status", "clean", "differing", "reader", "subject", "reason")
-    told = ", ".join(
+    details = ", ".join(
         f"{key} {json.dumps(detail[key], ensure_ascii=False)}" for key in keys if detail.get(key) is not None
     )
-    return f"{entry['entry']:>5}  {entry['recorded_at']}  {entry['event']:<16}  {who}  {told}".rstrip()
+    return f"{entry['entry']:>5}  {entry['recorded_at']}  {entry['event']:<16}  {who}  {details}".rstrip()
 
 
 @audit.command("check")

@@ -249,8 +249,8 @@ class LabelRuns:
 
     def of(self, label: int) -> VoxelRuns:
         """Voxels of one label."""
-        mine = self.labels == label
-        return VoxelRuns.from_intervals(self.starts[mine], self.stops[mine])
+        labelled = self.labels == label
+        return VoxelRuns.from_intervals(self.starts[labelled], self.stops[labelled])
 
     def reindexed(
         self, placement: Placement, *, shape: tuple[int, int, int], onto: tuple[int, int, int]

@@ -275,11 +275,11 @@ def _detect(
     small = (6 * volume_mm3 / np.pi) ** (1 / 3) < rule.small_lesion_mm
     lesions = []
     for a, label in enumerate(regions.labels.tolist()):
-        mine = slice(int(regions.bounds[a]), int(regions.bounds[a + 1]))
-        value, finite = values[mine], np.isfinite(values[mine])
+        of_lesion = slice(int(regions.bounds[a]), int(regions.bounds[a + 1]))
+        value, finite = values[of_lesion], np.isfinite(values[of_lesion])
         limit = None if np.isnan(threshold[a]) else float(threshold[a])
         suv_max = float(value[finite].max()) if finite.any() else None
-        suv_peak = float(peaks[mine][finite].max()) if peaks is not None and finite.any() else None
+        suv_peak = float(peaks[of_lesion][finite].max()) if peaks is not None and finite.any() else None
         detected = _passes(rule, suv_max, limit) and (peaks is None or _passes(rule, suv_peak, limit))
         level = _delineation_level(rule, limit, suv_max) if detected else None
         chosen = finite & _delineated(rule, value, level)
@@ -293,7 +293,7 @@ def _detect(
                 suv_max=suv_max,
                 suv_peak=suv_peak,
                 delineation_threshold=level,
-                avid_voxels=VoxelRuns.from_indices(regions.voxels[mine][chosen]),
+                avid_voxels=VoxelRuns.from_indices(regions.voxels[of_lesion][chosen]),
                 region_voxels=value.size,
                 below_resolution=not detected and bool(small[a]),
             )

@@ -72,25 +72,25 @@ def refuse_off_slice(placed: PlacedContours, numbers: Int64s, names: Mapping[int
     GridMismatchError
     """
     spacing = placed.slice_spacing_mm
-    for number, mine in _by_roi(numbers):
+    for number, of_roi in _by_roi(numbers):
         roi = f"{where}: ROI {number} {names[number]!r}"
-        tilted = placed.tilt_mm[mine] > 2 * _LARGEST_SHARE * spacing
+        tilted = placed.tilt_mm[of_roi] > 2 * _LARGEST_SHARE * spacing
         if tilted.any():
             msg = (
                 f"{roi} has {int(tilted.sum())} contour(s) in planes tilted against the image's slices "
-                f"(up to {placed.tilt_mm[mine].max():.2f} mm from end to end, slices every {spacing:g} mm)."
+                f"(up to {placed.tilt_mm[of_roi].max():.2f} mm from end to end, slices every {spacing:g} mm)."
             )
             raise GridMismatchError(msg, hint="Name the image that the structure set was drawn on.")
-        away = placed.off_slice_mm[mine] + placed.tilt_mm[mine] / 2
+        away = placed.off_slice_mm[of_roi] + placed.tilt_mm[of_roi] / 2
         between = away > _LARGEST_SHARE * spacing
-        if (between & placed.on_slices[mine]).any():
+        if (between & placed.on_slices[of_roi]).any():
             msg = (
-                f"{roi} has {int(between.sum())} of {mine.size} contours between the image's slices, "
+                f"{roi} has {int(between.sum())} of {of_roi.size} contours between the image's slices, "
                 f"up to {away.max():.2f} mm off (slices every {spacing:g} mm)."
             )
             raise GridMismatchError(msg, hint="Name the image that the structure set was drawn on.")
-        if not placed.on_slices[mine].any():
-            msg = f"{roi} lies wholly outside the image: it has no slice for any of {mine.size} contours."
+        if not placed.on_slices[of_roi].any():
+            msg = f"{roi} lies wholly outside the image: it has no slice for any of {of_roi.size} contours."
             raise GridMismatchError(msg, hint="Name the image that the structure set was drawn on.")
 
 
@@ -103,9 +103,9 @@ def contour_findings(
     silent = max(_SILENT_SHARE * spacing, _SILENT_MM)
     boxes, out = placed.boxes, placed.reaches_out | ~placed.on_slices
     away = placed.off_slice_mm + placed.tilt_mm / 2
-    for number, mine in _by_roi(numbers):
+    for number, of_roi in _by_roi(numbers):
         roi = f"ROI {number} {names[number]!r}"
-        inside = mine[placed.on_slices[mine]]
+        inside = of_roi[placed.on_slices[of_roi]]
         off = away[inside][away[inside] > silent]
         if off.size:
             findings.append(
@@ -118,11 +118,11 @@ def contour_findings(
                     spacing_mm=spacing,
                 )
             )
-        if out[mine].any():
-            count = int(out[mine].sum())
+        if out[of_roi].any():
+            count = int(out[of_roi].sum())
             findings.append(
                 finding(
-                    "rtstruct_contour_outside_image", where=where, roi=roi, count=count, contours=mine.size
+                    "rtstruct_contour_outside_image", where=where, roi=roi, count=count, contours=of_roi.size
                 )
             )
         findings += _gap_finding(placed.slices[inside], boxes[inside], spacing, roi, where)
@@ -135,12 +135,12 @@ def overlap_findings(
     """Return findings on contours that cross each other or wind round themselves."""
     findings = []
     crossing = numbers[filled.crossing_pairs[:, 0]]
-    for number, mine in _by_roi(numbers):
+    for number, of_roi in _by_roi(numbers):
         roi = f"ROI {number} {names[number]!r}"
         pairs = int((crossing == number).sum())
         if pairs:
             findings.append(finding("rtstruct_contours_cross", where=where, roi=roi, count=pairs))
-        lost = int(filled.self_overlap_voxels[mine].sum())
+        lost = int(filled.self_overlap_voxels[of_roi].sum())
         if lost:
             findings.append(finding("rtstruct_contour_self_overlap", where=where, roi=roi, voxels=lost))
     return findings
