@@ -29,6 +29,7 @@ LAYERS = (
     "dicom",
     "store",
     "case",
+    "study",
     "show",
     "pictures",
     "cohort",

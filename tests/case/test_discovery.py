@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from volstrat.case.discovery import find_sources, iter_case_folders, role_of
+from volstrat.case.discovery import find_sources, iter_case_folders, role_of, subjects_of
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError
 
 
@@ -214,3 +214,41 @@ def test_a_pipe_in_a_case_folder_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(MissingRoleError):
         find_sources(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        pytest.param(("S1", "S2"), ("S1", "S2"), id="folders named like subjects"),
+        pytest.param(("P01/baseline", "P02/baseline"), ("P01", "P02"), id="one visit each"),
+        pytest.param(
+            ("P01/baseline", "P01/month3", "P02/baseline"),
+            ("P01/baseline", "P01/month3", "P02/baseline"),
+            id="visits",
+        ),
+        pytest.param(
+            ("sub-01/ses-1/anat", "sub-02/ses-1/anat"), ("sub-01", "sub-02"), id="parts in common anywhere"
+        ),
+        pytest.param(("A/1", "B/1"), ("A", "B"), id="sites with one number"),
+        pytest.param(("A/1", "A/2", "B/1", "B/2"), ("A/1", "A/2", "B/1", "B/2"), id="sites with numbers"),
+        pytest.param(
+            ("a/S1", "a/S2", "a/S3", "copy/S3", "a/S4"),
+            ("S1", "S2", "S3", "S3", "S4"),
+            id="a copy is no subject",
+        ),
+    ],
+)
+def test_subjects_are_named_by_what_tells_their_folders_apart(
+    tmp_path: Path, folders: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    """The leaf folder, or the path without what all paths share."""
+    assert tuple(subjects_of([files(tmp_path / name) for name in folders], tmp_path)) == names
+
+
+def test_folders_that_systems_leave_hold_no_cases(tmp_path: Path) -> None:
+    """Archives made on a Mac, network drives, waste baskets and what lies in them."""
+    left = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle", ".x")
+    for name in ("S1", *(f"{folder}/S1" for folder in left), "S2/@eaDir"):
+        files(tmp_path / name, "tumour.nii.gz")
+    files(tmp_path / "S2", "tumour.nii.gz")
+    assert list(iter_case_folders(tmp_path)) == [tmp_path / "S1", tmp_path / "S2"]

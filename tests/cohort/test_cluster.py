@@ -119,7 +119,7 @@ def test_a_chunk_that_is_lost_is_halved_and_at_last_fails_alone(tmp_path: Path, 
     from volstrat.cohort.tasks import Task, WorkerContext
 
     tasks = tuple(
-        Task(location=c.location, subject=c.subject, folder=c.folder, target=tmp_path / "out" / c.subject)
+        Task(location=c.location, case=c.case, target=tmp_path / "out" / c.subject)
         for c in find_cases(cohort, tmp_path / "out", shard=None)
     )
     runner: Any = cluster.ClusterRunner(

@@ -81,7 +81,8 @@ class Patient:
 class CaseSources:
     """Which files play which role in one case.
 
-    ``told_by`` says how the roles were found: "case.toml", "names", "dicom" or "manifest".
+    ``told_by`` says how the roles were found: "case.toml", "names", "dicom", "manifest" or "study"; ``visit``
+    is what a study calls it.
     """
 
     folder: Path
@@ -89,12 +90,13 @@ class CaseSources:
     entries: Mapping[str, tuple[RoleEntry, ...]]
     patient: Patient = field(default_factory=Patient)
     told_by: str = "names"
+    visit: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", MappingProxyType(dict(self.entries)))
 
     def __reduce__(self) -> tuple[object, ...]:
-        values = (self.folder, self.subject, dict(self.entries), self.patient, self.told_by)
+        values = (self.folder, self.subject, dict(self.entries), self.patient, self.told_by, self.visit)
         return (_rebuild_sources, values)
 
     def only(self, role: str) -> RoleEntry | None:
@@ -103,10 +105,26 @@ class CaseSources:
         return found[0] if found else None
 
 
-def _rebuild_sources(
-    folder: Path, subject: str, entries: dict[str, tuple[RoleEntry, ...]], patient: Patient, told_by: str
+def _rebuild_sources(  # noqa: PLR0917 - what `__reduce__` hands over
+    folder: Path,
+    subject: str,
+    entries: dict[str, tuple[RoleEntry, ...]],
+    patient: Patient,
+    told_by: str,
+    visit: str | None,
 ) -> CaseSources:
-    return CaseSources(folder=folder, subject=subject, entries=entries, patient=patient, told_by=told_by)
+    return CaseSources(
+        folder=folder, subject=subject, entries=entries, patient=patient, told_by=told_by, visit=visit
+    )
+
+
+def case_name(subject: str, visit: str | None) -> str:
+    """Return what a cohort calls a case: the subject, and the visit where a study has visits.
+
+    >>> case_name("P01", None), case_name("P01", "baseline")
+    ('P01', 'P01 baseline')
+    """
+    return subject if visit is None else f"{subject} {visit}"
 
 
 def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> CaseSources:
@@ -132,7 +150,7 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
         msg = f"{name}: inputs must be a table, [inputs]."
         raise CaseError(msg, hint='Write [inputs] on a line of its own, and below it tumour = "FILE".')
     _refuse_unknown(inputs, ROLES, "inputs.", name)
-    entries = {role: _entries(role, value, folder, name) for role, value in inputs.items()}
+    entries = {role: role_entries(role, value, folder, name) for role, value in inputs.items()}
     return CaseSources(
         folder=folder,
         subject=subject,
@@ -149,7 +167,14 @@ def _refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], path: s
             raise CaseError(msg, hint=f"Known here: {', '.join(known)}.")
 
 
-def _entries(role: str, value: object, folder: Path, name: str) -> tuple[RoleEntry, ...]:
+def role_entries(role: str, value: object, folder: Path, name: str) -> tuple[RoleEntry, ...]:
+    """Return the entries of one role as ``case.toml`` writes them; paths relative to ``folder``.
+
+    Raises
+    ------
+    CaseError
+        For an unknown key or a value of the wrong kind.
+    """
     items = value if isinstance(value, list) else [value]
     if not items:
         msg = f"{name}: inputs.{role} is an empty list."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes
 from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
-from volstrat.formats.walk import files_below
+from volstrat.formats.walk import files_below, is_system_name
 from volstrat.store.output import STATE_FOLDER
 from volstrat.terms.protocol import Protocol
 
@@ -93,12 +94,16 @@ def _holds_role_folder(folder: Path) -> bool:
 
 def _holds_dicom(folder: Path) -> bool:
     """Tell whether a folder itself holds DICOM files; a DICOMDIR is none."""
-    names = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.upper() != "DICOMDIR")
+    names = sorted(p for p in folder.iterdir() if not is_system_name(p.name) and p.name.upper() != "DICOMDIR")
     return any(looks_like_dicom(path) for path in [p for p in names if p.is_file()][:_TRIED])
 
 
 def find_sources(
-    folder: Path, *, lesions: str | None = None, naming: Mapping[str, Sequence[str]] | None = None
+    folder: Path,
+    *,
+    lesions: str | None = None,
+    naming: Mapping[str, Sequence[str]] | None = None,
+    given: Mapping[str, tuple[RoleEntry, ...]] | None = None,
 ) -> CaseSources:
     """Settle which file plays which role in a case folder.
 
@@ -110,6 +115,8 @@ def find_sources(
         ``lesions.R.csv``.
     naming : mapping of role to globs, or None
         The protocol's, on names of segments and ROIs in DICOM; None: the packaged protocol's.
+    given : mapping of role to entries, or None
+        What a study file names; it stands for these roles, whatever lies in the folder.
 
     Raises
     ------
@@ -118,11 +125,15 @@ def find_sources(
     CaseError
         If roles are missing, named twice or unknown.
     """
-    return open_case(folder, lesions=lesions, naming=naming).sources
+    return open_case(folder, lesions=lesions, naming=naming, given=given).sources
 
 
 def open_case(
-    folder: Path, *, lesions: str | None = None, naming: Mapping[str, Sequence[str]] | None = None
+    folder: Path,
+    *,
+    lesions: str | None = None,
+    naming: Mapping[str, Sequence[str]] | None = None,
+    given: Mapping[str, tuple[RoleEntry, ...]] | None = None,
 ) -> EntryReader:
     """Settle the roles, as `find_sources`, and return a reader that keeps what scanning DICOM found.
 
@@ -143,7 +154,9 @@ def open_case(
     library = None
     if sources.told_by != "case.toml" and _may_hold_dicom(folder, sources):
         sources, library = _with_dicom(sources, naming)
-    if lesions is not None:
+    if given:
+        sources = replace(sources, entries={**sources.entries, **given})
+    if lesions is not None and "lesions" not in (given or {}):
         sources = _with_table(sources, lesions)
     if "tumour" not in sources.entries:
         raise _no_tumour(sources, library)
@@ -171,13 +184,45 @@ def _case_file(folder: Path) -> Path | None:
 
 def subject_of(folder: Path) -> str:
     """Return what ``case.toml`` calls the subject, else the folder's name; never fails."""
+    return _stated_subject(folder) or folder.resolve().name or "case"
+
+
+def subjects_of(folders: Sequence[Path], root: Path) -> list[str]:
+    """Name the cases of a tree: as ``case.toml`` says, else by folder, so that what tells them apart stays.
+
+    Where folders share a name (``P01/baseline``, ``P02/baseline``), each is called by its path below ``root``
+    without the parts that all have in common: P01, P02. Where most folders have a name of their own, that is
+    the subject, and two of one name are one subject in two places.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of every case below ``root``.
+    root : Path
+    """
+    named = [_stated_subject(folder) for folder in folders]
+    plain = [folder for folder, stated in zip(folders, named, strict=True) if stated is None]
+    leaves = [folder.resolve().name or "case" for folder in plain]
+    times = Counter(leaves)
+    own = sum(times[leaf] == 1 for leaf in leaves)
+    if len(times) < len(leaves) and 2 * own <= len(leaves):
+        parts = [folder.relative_to(root).parts for folder in plain]
+        common = set.intersection(*(set(one) for one in parts))
+        told = ["/".join(part for part in one if part not in common) for one in parts]
+        leaves = [name or leaf for name, leaf in zip(told, leaves, strict=True)]
+    found = iter(leaves)
+    return [next(found) if stated is None else stated for stated in named]
+
+
+def _stated_subject(folder: Path) -> str | None:
+    """Return what ``case.toml`` calls the subject; None where there is none, or it cannot be read."""
     try:
         case_file = _case_file(folder)
         if case_file is not None:
             return parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name).subject
     except VolstratError:
         pass
-    return folder.resolve().name or "case"
+    return None
 
 
 def _with_table(sources: CaseSources, name: str) -> CaseSources:
@@ -193,7 +238,7 @@ def _may_hold_dicom(folder: Path, sources: CaseSources) -> bool:
     """
     settled = {entry.path for entries in sources.entries.values() for entry in entries}
     for child in sorted(folder.iterdir()):
-        if child.name.startswith("."):
+        if is_system_name(child.name):
             continue
         if child.is_dir():
             return True
@@ -289,7 +334,7 @@ def _walk(folder: Path, skipped: Path | None, above: frozenset[Path]) -> Iterato
             yield folder
             return
         children = sorted(
-            child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
+            child for child in folder.iterdir() if child.is_dir() and not is_system_name(child.name)
         )
         is_case = _is_dicom_case(folder, children, is_root=not above)
     except OSError:  # unreadable: a case of its own, which fails with the reason

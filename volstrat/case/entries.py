@@ -79,9 +79,9 @@ class EntryReader:
         """Which file plays which role."""
         return self._sources
 
-    def of_subject(self, subject: str) -> EntryReader:
+    def of_subject(self, subject: str, visit: str | None = None) -> EntryReader:
         """Return the same case under another name, as a cohort calls it."""
-        return EntryReader(replace(self._sources, subject=subject), self._library)
+        return EntryReader(replace(self._sources, subject=subject, visit=visit), self._library)
 
     def without(self, role: str) -> EntryReader:
         """Return the same case, one role of it left out."""

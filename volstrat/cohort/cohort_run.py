@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from volstrat.case.place import CasePlace
 from volstrat.cohort.ledger import Ledger
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results
@@ -19,6 +20,7 @@ from volstrat.cohort.worker import RECORD, fail_task
 from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import refuse_sealed
+from volstrat.study.study_file import is_study_file, read_study
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
@@ -121,7 +123,9 @@ def run_cohort(
     """
     check_places(source, out)
     refuse_sealed(out)
-    if source.is_file() and lesions is not None:
+    if source.is_file() and is_study_file(source):
+        read_study(source).check_version()
+    if source.is_file() and not is_study_file(source) and lesions is not None:
         msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
         raise UsageError(msg, hint="Write the tables' paths in its column `lesions`.")
     if workers is not None and workers < 1:
@@ -138,7 +142,7 @@ def run_cohort(
 
         source, out = source.absolute(), out.absolute()  # the workers stand elsewhere
         runner = ClusterRunner(context, scheduler=scheduler, limits=limits)
-    cases = _some(find_cases(source, out, shard=shard), source, shard)
+    cases = _some(find_cases(source, out, shard=shard, lesions=lesions), source, shard)
     told = {
         "input_root": str(source.resolve()),
         "lesions": lesions,
@@ -212,14 +216,7 @@ def _do_all(
         while case is not None:
             folder = ledger.offer(case.location, case.subject)
             if folder is not None:
-                return Task(
-                    location=case.location,
-                    subject=case.subject,
-                    folder=case.folder,
-                    target=out / folder,
-                    sources=case.sources,
-                    problem=case.problem,
-                )
+                return Task(location=case.location, case=case.case, target=out / folder)
             progress.done += 1  # another case of a subject that was met before
             case = stream.take(0.0)
         return None
@@ -278,7 +275,7 @@ def _fail_twice(out: Path, ledger: Ledger, protocol: LoadedProtocol) -> None:
         msg = f"{len(locations)} cases are called {subject!r}: {shown_names([*map(repr, locations)])}."
         error = DuplicateSubjectError(msg, hint="Rename all but one, or set another `subject` in case.toml.")
         folder = ledger.folder_of(subject)
-        task = Task(location=locations[0], subject=subject, folder=out, target=out / folder)
+        task = Task(location=locations[0], case=CasePlace(folder=out, subject=subject), target=out / folder)
         ledger.settle_twice(subject, folder, fail_task(task, error, protocol).record_sha256)
 
 

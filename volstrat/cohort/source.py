@@ -1,4 +1,4 @@
-"""Where a cohort's cases come from: a folder that is walked, or a manifest; found while others are done."""
+"""Where a cohort's cases come from: a folder, a manifest or a study file; found while others are done."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.case.discovery import holds_case_files, is_case_folder, iter_case_folders, subject_of
+from volstrat.case.discovery import holds_case_files, is_case_folder, iter_case_folders, subjects_of
+from volstrat.case.place import CasePlace
 from volstrat.cohort.manifest import Manifest
 from volstrat.cohort.run_file import RUN_FILE
 from volstrat.cohort.tasks import location_of, plain_text
-from volstrat.errors import UsageError, VolstratError
+from volstrat.errors import UsageError
 from volstrat.store.output import STATE_FOLDER
+from volstrat.study.study_file import is_study_file, read_study
+from volstrat.study.subjects import find_study_cases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from volstrat.case.case_file import CaseSources
     from volstrat.cohort.tasks import Shard
+    from volstrat.study.study_file import Study
 
 _MOST_AHEAD = 200_000
 """Cases that may be found before they are worked on; a path each, so some tens of megabytes at most."""
@@ -30,40 +33,60 @@ class FoundCase:
     """A case that discovery met; fields as in `Task`."""
 
     location: str
-    subject: str
-    folder: Path
-    sources: CaseSources | None = None
-    problem: VolstratError | None = None
+    case: CasePlace
+
+    @property
+    def subject(self) -> str:
+        """What the cohort calls the case."""
+        return self.case.name
 
 
-def find_cases(source: Path, out: Path, *, shard: Shard | None) -> Iterator[FoundCase]:
-    """Return the cases of a folder or manifest as they are met, of one shard where one is asked for.
+def find_cases(
+    source: Path, out: Path, *, shard: Shard | None, lesions: str | None = None
+) -> Iterator[FoundCase]:
+    """Return the cases of a folder, manifest or study file, of one shard where one is asked for.
+
+    Parameters
+    ----------
+    source, out : Path
+    shard : Shard or None
+    lesions : str or None
+        The reader whose lesion tables a study names; of other sources the cases find it themselves.
 
     Raises
     ------
     VolstratError
-        If a manifest cannot be used.
+        If a manifest or study file cannot be used.
     """
-    found = _listed(Manifest(source)) if source.is_file() else _walked(source, out)
+    if not source.is_file():
+        found = _walked(source, out)
+    elif is_study_file(source):
+        found = _studied(read_study(source), out, lesions)
+    else:
+        found = _listed(Manifest(source))
     return (case for case in found if shard is None or shard.holds(case.subject))
 
 
 def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
-    for folder in iter_case_folders(root, skip=out):
-        yield FoundCase(
-            location=location_of(folder, root), subject=plain_text(subject_of(folder)), folder=folder
-        )
+    folders = list(iter_case_folders(root, skip=out))
+    for folder, subject in zip(folders, subjects_of(folders, root), strict=True):
+        case = CasePlace(folder=folder, subject=plain_text(subject))
+        yield FoundCase(location=location_of(folder, root), case=case)
 
 
 def _listed(manifest: Manifest) -> Iterator[FoundCase]:
     for row in manifest.rows():
         yield FoundCase(
             location=row.subject,
-            subject=row.subject,
-            folder=manifest.path.parent,
-            sources=row.sources,
-            problem=row.problem,
+            case=CasePlace(
+                folder=manifest.path.parent, subject=row.subject, sources=row.sources, problem=row.problem
+            ),
         )
+
+
+def _studied(study: Study, out: Path, reader: str | None) -> Iterator[FoundCase]:
+    for case in find_study_cases(study, reader=reader, skip=out):
+        yield FoundCase(location=case.name, case=case)
 
 
 def check_places(source: Path, out: Path) -> None:
@@ -74,7 +97,7 @@ def check_places(source: Path, out: Path) -> None:
     UsageError
     """
     if not source.exists():
-        msg = f"{source}: there is no such folder or manifest."
+        msg = f"{source}: there is no such folder, manifest or study file."
         raise UsageError(msg)
     inputs = source.parent if source.is_file() else source
     if out.resolve() == inputs.resolve():

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from volstrat.case.case_file import CaseSources
     from volstrat.case.entries import EntryReader
+    from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record import CaseRecord
-    from volstrat.errors import VolstratError
 
     Assess = Callable[[EntryReader, LoadedProtocol], CaseRecord]
 
@@ -45,23 +44,19 @@ class Task:
     ----------
     location : str
         Where the case lies below the root, or what the manifest calls it: its key in the ledger.
-    subject : str
-    folder : Path
-        The case folder, or the manifest's.
+    case : CasePlace
     target : Path
         The subject's folder in the output.
-    sources : CaseSources or None
-        What a manifest says; else the folder is searched.
-    problem : VolstratError or None
-        Why there is nothing to read: the subject fails with it.
     """
 
     location: str
-    subject: str
-    folder: Path
+    case: CasePlace
     target: Path
-    sources: CaseSources | None = None
-    problem: VolstratError | None = None
+
+    @property
+    def subject(self) -> str:
+        """What the cohort calls the case."""
+        return self.case.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

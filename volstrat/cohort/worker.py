@@ -12,8 +12,6 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.discovery import open_case
-from volstrat.case.entries import EntryReader
 from volstrat.case.fingerprint import Fingerprint, take_fingerprint
 from volstrat.case.record import environment, failure_record, record_bytes
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
@@ -53,12 +51,10 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
     MemoryError
         If the subject needs more memory than it may take.
     """
-    if task.problem is not None:
-        return fail_task(task, task.problem, context.protocol)
     try:
         name = ""
         for _ in range(_READS):
-            case = _opened(task, context)
+            case = task.case.open(lesions=context.lesions, naming=context.protocol.protocol.naming)
             inputs = _fingerprint(case.sources)
             if inputs is not None and not context.fresh:
                 standing = _standing_receipt(task, inputs, context.protocol)
@@ -82,13 +78,6 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
         return fail_task(task, error, context.protocol)
 
 
-def _opened(task: Task, context: WorkerContext) -> EntryReader:
-    if task.sources is not None:
-        return EntryReader(task.sources).of_subject(task.subject)
-    naming = context.protocol.protocol.naming
-    return open_case(task.folder, lesions=context.lesions, naming=naming).of_subject(task.subject)
-
-
 def _fingerprint(sources: CaseSources) -> Fingerprint | None:
     """Hash the inputs; None where one cannot be read, which measuring will tell better."""
     try:
@@ -104,10 +93,10 @@ def fail_task(task: Task, error: Exception, protocol: LoadedProtocol) -> Receipt
     ------
     OutputError
     """
-    record = failure_record(subject=task.subject, error=error, protocol=protocol)
+    record = failure_record(subject=task.case.subject, error=error, protocol=protocol)
     told = record["error"]
     for key in ("message", "hint"):
-        for folder in {task.folder.absolute(), task.folder.resolve()}:
+        for folder in {task.case.folder.absolute(), task.case.folder.resolve()}:
             told[key] = told[key].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
     return write_record(task, record, inputs_sha256="")
 

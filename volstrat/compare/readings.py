@@ -16,10 +16,10 @@ from volstrat.case.discovery import (
     holds_case,
     is_case_folder,
     iter_case_folders,
-    open_case,
     subject_of,
 )
 from volstrat.case.entries import EntryReader
+from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
 from volstrat.cohort.source import find_cases
@@ -28,13 +28,14 @@ from volstrat.errors import ProtocolError, UsageError, VolstratError
 from volstrat.formats.volumes import volume_format
 from volstrat.store.output import STATE_FOLDER
 from volstrat.store.seal import refuse_sealed
+from volstrat.study.study_file import is_study_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from volstrat.case.record import CaseRecord
 
-Kind = Literal["case", "cases", "cohort_output", "records", "manifest", "masks"]
+Kind = Literal["case", "cases", "cohort_output", "records", "manifest", "study", "masks"]
 FEWEST_READINGS = 2
 _RECORD = "case.json"
 
@@ -46,10 +47,9 @@ class SubjectReading:
     Parameters
     ----------
     subject : str
-    folder : Path or None
-        Of the case; None where only a record is known.
-    sources : CaseSources or None
-        Where they are known without looking into the folder.
+        And the visit, where a study has visits.
+    case : CasePlace or None
+        None where only a record is known.
     lesions : str or None
         Lesion table to use instead of the case's own.
     record : dict or None
@@ -61,8 +61,7 @@ class SubjectReading:
     """
 
     subject: str
-    folder: Path | None
-    sources: CaseSources | None = None
+    case: CasePlace | None
     lesions: str | None = None
     record: CaseRecord | None = None
     problem: VolstratError | None = None
@@ -77,13 +76,10 @@ class SubjectReading:
         """
         if self.problem is not None:
             raise self.problem
-        if self.sources is not None:
-            return EntryReader(self.sources).of_subject(self.subject)
-        if self.folder is None:
+        if self.case is None:
             msg = f"{self.subject}: the files that its record was made from are not there."
             raise UsageError(msg, hint="Compare the case folders instead, or put the input folder back.")
-        found = open_case(self.folder, lesions=self.lesions, naming=protocol.protocol.naming)
-        return found.of_subject(self.subject)
+        return self.case.open(lesions=self.lesions, naming=protocol.protocol.naming)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +180,8 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
         kind, subjects = _folder(path, lesions)
     elif path.suffix.lower() == ".csv":
         kind, subjects = "manifest", _from_cases(path, lesions)
+    elif is_study_file(path):
+        kind, subjects = "study", _from_cases(path, lesions)
     else:
         kind, subjects = "masks", [_bare_mask(path)]
     by_subject: dict[str, SubjectReading] = {}
@@ -197,7 +195,7 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
         raise UsageError(msg, hint="Name a case, a folder of cases or masks, or an output of volstrat batch.")
     for subject in twice:
         msg = f"{path.name}: two cases are called {subject!r}."
-        by_subject[subject] = SubjectReading(subject=subject, folder=None, problem=UsageError(msg))
+        by_subject[subject] = SubjectReading(subject=subject, case=None, problem=UsageError(msg))
     return ReadingSet(name=name, label=_label(path), kind=kind, protocol=protocol, subjects=by_subject)
 
 
@@ -207,7 +205,7 @@ def _label(path: Path) -> str:
 
 def _folder(path: Path, lesions: str | None) -> tuple[Kind, list[SubjectReading]]:
     if holds_case(path):
-        return "case", [SubjectReading(subject=subject_of(path), folder=path, lesions=lesions)]
+        return "case", [_one_case(path, lesions)]
     records = list(_records(path))
     if records:
         return "records", records
@@ -215,8 +213,13 @@ def _folder(path: Path, lesions: str | None) -> tuple[Kind, list[SubjectReading]
     if masks:
         return "masks", [_bare_mask(mask) for mask in masks]
     if not _has_case_below(path) and is_one_subject(path):
-        return "case", [SubjectReading(subject=subject_of(path), folder=path, lesions=lesions)]
+        return "case", [_one_case(path, lesions)]
     return "cases", _from_cases(path, lesions)
+
+
+def _one_case(path: Path, lesions: str | None) -> SubjectReading:
+    case = CasePlace(folder=path, subject=subject_of(path))
+    return SubjectReading(subject=case.name, case=case, lesions=lesions)
 
 
 def _has_case_below(path: Path) -> bool:
@@ -227,14 +230,8 @@ def _has_case_below(path: Path) -> bool:
 
 def _from_cases(source: Path, lesions: str | None) -> list[SubjectReading]:
     return [
-        SubjectReading(
-            subject=case.subject,
-            folder=case.folder,
-            sources=case.sources,
-            lesions=lesions,
-            problem=case.problem,
-        )
-        for case in find_cases(source, source / STATE_FOLDER, shard=None)
+        SubjectReading(subject=found.subject, case=found.case, lesions=lesions)
+        for found in find_cases(source, source / STATE_FOLDER, shard=None, lesions=lesions)
     ]
 
 
@@ -251,7 +248,8 @@ def _bare_mask(path: Path) -> SubjectReading:
         entries={"tumour": (RoleEntry(path=path),)},
         told_by="manifest",
     )
-    return SubjectReading(subject=subject, folder=path.parent, sources=sources)
+    case = CasePlace(folder=path.parent, subject=subject, sources=sources)
+    return SubjectReading(subject=subject, case=case)
 
 
 def _records(out: Path) -> Iterator[SubjectReading]:
@@ -263,9 +261,9 @@ def _records(out: Path) -> Iterator[SubjectReading]:
             subject = str(record["subject"])
         except (OSError, ValueError, KeyError, TypeError):
             msg = f"{path.parent.name}/{path.name}: is no case record."
-            yield SubjectReading(subject=path.parent.name, folder=None, problem=UsageError(msg))
+            yield SubjectReading(subject=path.parent.name, case=None, problem=UsageError(msg))
             continue
-        yield SubjectReading(subject=subject, folder=None, record=record)
+        yield SubjectReading(subject=subject, case=None, record=record)
 
 
 def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]:
@@ -286,16 +284,10 @@ def cases_below(root: Path, out: Path, *, lesions: str | None) -> dict[str, Subj
     """Return the cases of a folder or manifest by subject; a name that comes twice is left out."""
     found: dict[str, SubjectReading] = {}
     twice = set()
-    for case in find_cases(root, out, shard=None):
-        if case.subject in found:
-            twice.add(case.subject)
-        found[case.subject] = SubjectReading(
-            subject=case.subject,
-            folder=case.folder,
-            sources=case.sources,
-            lesions=lesions,
-            problem=case.problem,
-        )
+    for one in find_cases(root, out, shard=None, lesions=lesions):
+        if one.subject in found:
+            twice.add(one.subject)
+        found[one.subject] = SubjectReading(subject=one.subject, case=one.case, lesions=lesions)
     return {subject: reading for subject, reading in found.items() if subject not in twice}
 
 
@@ -360,16 +352,18 @@ def _of_one_subject(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
     for r in readings:
         (reading,) = r.subjects.values()
         called = None if reading.subject == common else reading.subject
-        renamed.append(replace(r, subjects={common: replace(reading, subject=common, called=called)}))
+        case = None if reading.case is None else replace(reading.case, subject=common)
+        reading = replace(reading, subject=common, case=case, called=called)
+        renamed.append(replace(r, subjects={common: reading}))
     return renamed
 
 
 def _stated_subject(reading: SubjectReading) -> str | None:
     """Return the subject that a ``case.toml`` names outright."""
-    if reading.folder is None or reading.sources is not None:
+    if reading.case is None or reading.case.sources is not None:
         return None
     try:
-        stated = tomllib.loads((reading.folder / CASE_FILE).read_text(encoding="utf-8")).get("subject")
+        stated = tomllib.loads((reading.case.folder / CASE_FILE).read_text(encoding="utf-8")).get("subject")
     except (OSError, ValueError):
         return None
     return stated if isinstance(stated, str) else None

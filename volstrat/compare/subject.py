@@ -75,7 +75,7 @@ def _read(subject: str, reading: ReadingSet) -> tuple[ReadCase | None, dict[str,
     found = reading.subjects.get(subject)
     if found is None:
         return None, _entry(reading, None, "absent"), []
-    if found.record is not None and found.folder is None and found.sources is None:
+    if found.record is not None and found.case is None:
         return None, _entry(reading, found.record, "record"), []
     try:
         result = assess_case(found.open(reading.protocol), reading.protocol)

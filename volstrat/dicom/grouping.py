@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from volstrat.formats.walk import files_below
+from volstrat.formats.walk import files_below, is_system_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def _uids_of(parent: Path, names: list[str]) -> frozenset[str]:
     """Study, series, referenced series and frame of reference UIDs of a folder's first DICOM file."""
     from volstrat.dicom.folder_scan import scan_files
 
-    shown = [name for name in names if not name.startswith(".") and name.upper() != "DICOMDIR"]
+    shown = [name for name in names if not is_system_name(name) and name.upper() != "DICOMDIR"]
     found = next((parent / name for name in shown[:_TRIED] if looks_like_dicom(parent / name)), None)
     if found is None:
         return frozenset()

@@ -1,4 +1,4 @@
-"""Walk a folder: links are followed, no folder is entered twice."""
+"""Walk a folder: links are followed, no folder is entered twice, what systems leave behind is passed over."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "#recycle"}
+)
+"""Folders that archivers, network drives and Windows leave in a tree, in lower case."""
+
+
+def is_system_name(name: str) -> bool:
+    """Tell a folder or file that a system left, or a hidden one: never a case, never an input.
+
+    >>> is_system_name("__MACOSX"), is_system_name("._tumour.nii.gz"), is_system_name("S001")
+    (True, True, False)
+    """
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
+
+
 def files_below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield every folder that holds files, with their sorted names."""
     seen: set[str] = set()
@@ -20,8 +35,12 @@ def files_below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()
-        there = sorted(name for name in names if not _is_special(os.path.join(parent, name)))  # noqa: PTH118
+        folders[:] = sorted(name for name in folders if not is_system_name(name))
+        there = sorted(
+            name
+            for name in names
+            if not (is_system_name(name) or _is_special(os.path.join(parent, name)))  # noqa: PTH118
+        )
         if there:
             yield Path(parent), there
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
-from volstrat.case.entries import EntryReader
 from volstrat.case.record import SCHEMA_ID, failure_record, record_bytes
 from volstrat.cohort.run_file import removed_subjects
 from volstrat.cohort.source import find_cases
@@ -244,12 +243,8 @@ def _from_record(
         why = "No pictures: the record was made under another protocol (--protocol names it)."
     elif case is not None and record["error"] is None:
         try:
-            files = (
-                open_case(case.folder, lesions=lesions, naming=protocol.protocol.naming)
-                if case.sources is None
-                else EntryReader(case.sources)
-            )
-            result = assess_case(files.of_subject(record["subject"]), protocol)
+            files = case.case.open(lesions=lesions, naming=protocol.protocol.naming)
+            result = assess_case(files, protocol)
         except VolstratError as error:
             why = f"No pictures: the case can no longer be read. {error}"
         else:

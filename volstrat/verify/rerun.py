@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.discovery import find_sources
 from volstrat.case.entries import file_sha256
 from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.record import environment
@@ -147,11 +146,7 @@ class _Cases:
         VolstratError
         """
         case, lesions = self.all()[subject]
-        if case.problem is not None:
-            raise case.problem
-        naming = protocol.protocol.naming
-        sources = case.sources or find_sources(case.folder, lesions=lesions, naming=naming)
-        return replace(sources, subject=subject)
+        return case.case.open(lesions=lesions, naming=protocol.protocol.naming).sources
 
 
 def _with_inputs(

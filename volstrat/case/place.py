@@ -1,0 +1,86 @@
+"""Where a case lies and what it is called, before its files are looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from volstrat.case.case_file import case_name
+from volstrat.case.discovery import open_case
+from volstrat.case.entries import EntryReader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.errors import VolstratError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasePlace:
+    """A case that a folder, a manifest or a study named.
+
+    Parameters
+    ----------
+    folder : Path
+        The case folder; the manifest's or the study file's where these name every file.
+    subject : str
+    visit : str or None
+    sources : CaseSources or None
+        Which file plays which role, where a manifest or a study says so; None: the folder is looked into.
+    given : mapping of role to entries
+        What a study names of a case whose folder says the rest.
+    problem : VolstratError or None
+        Why there is nothing to read.
+    """
+
+    folder: Path
+    subject: str
+    visit: str | None = None
+    sources: CaseSources | None = None
+    given: Mapping[str, tuple[RoleEntry, ...]] = field(default_factory=dict)
+    problem: VolstratError | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "given", MappingProxyType(dict(self.given)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = (self.folder, self.subject, self.visit, self.sources, dict(self.given), self.problem)
+        return _rebuild_place, values
+
+    @property
+    def name(self) -> str:
+        """What no other case of a cohort is called."""
+        return case_name(self.subject, self.visit)
+
+    def open(
+        self, *, lesions: str | None = None, naming: Mapping[str, Sequence[str]] | None = None
+    ) -> EntryReader:
+        """Settle which file plays which role, and return what reads them; arguments as of `open_case`.
+
+        Raises
+        ------
+        VolstratError
+            If the roles cannot be settled.
+        """
+        if self.problem is not None:
+            raise self.problem
+        if self.sources is not None:
+            return EntryReader(self.sources).of_subject(self.subject, self.visit)
+        found = open_case(self.folder, lesions=lesions, naming=naming, given=self.given)
+        return found.of_subject(self.subject, self.visit)
+
+
+def _rebuild_place(  # noqa: PLR0917 - what `__reduce__` hands over
+    folder: Path,
+    subject: str,
+    visit: str | None,
+    sources: CaseSources | None,
+    given: dict[str, tuple[RoleEntry, ...]],
+    problem: VolstratError | None,
+) -> CasePlace:
+    return CasePlace(
+        folder=folder, subject=subject, visit=visit, sources=sources, given=given, problem=problem
+    )

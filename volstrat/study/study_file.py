@@ -1,0 +1,254 @@
+"""``study.toml``: a cohort described once, so that a tree as others laid it gives strata without a script."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from volstrat import __version__
+from volstrat.case.case_file import ROLES, role_entries
+from volstrat.case.lesion_table import read_bytes
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
+from volstrat.errors import CaseError, UsageError
+from volstrat.study.patterns import PLACES, PathPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+STUDY_ENDING = ".toml"
+
+_KEYS = ("study", "layout", "readers")
+_STUDY_KEYS = ("id", "protocol", "volstrat")
+_LAYOUT_KEYS = ("subject", "inputs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study file as read; paths in it are relative to its own folder.
+
+    Parameters
+    ----------
+    path : Path
+    study_id : str
+    protocol : Path or None
+        The pinned protocol; None: the packaged one.
+    versions : str
+        Versions of the program that may write its results (PEP 440); "" for any.
+    subject : PathPattern
+        What a subject's file or folder is called.
+    inputs : mapping of role to entry
+        As in ``case.toml``, with ``{subject}`` and ``{visit}`` in paths.
+    readers : mapping of name to PathPattern
+        Each reader's lesion tables.
+    """
+
+    path: Path
+    study_id: str
+    protocol: Path | None
+    versions: str
+    subject: PathPattern
+    inputs: Mapping[str, Any]
+    readers: Mapping[str, PathPattern] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
+        object.__setattr__(self, "readers", MappingProxyType(dict(self.readers)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return read_study, (self.path,)
+
+    @property
+    def name(self) -> str:
+        """The study file's name, for messages."""
+        return self.path.name
+
+    @property
+    def has_visits(self) -> bool:
+        """Whether a subject may have several visits."""
+        return self.subject.has("visit")
+
+    def load_protocol(self, given: Path | None) -> LoadedProtocol:
+        """Return the protocol that the study pins; one that is given besides must be the same.
+
+        Raises
+        ------
+        UsageError
+            If the pinned protocol is gone, or another one was given.
+        """
+        if self.protocol is not None and not self.protocol.exists():
+            msg = f"{self.name}: its protocol, {self.protocol.name}, is not there."
+            raise UsageError(msg, hint="Put the protocol back, or correct study.protocol.")
+        pinned = load_protocol(self.protocol)
+        if given is not None and load_protocol(given).sha256 != pinned.sha256:
+            told = f"{pinned.protocol.id} {pinned.protocol.version}"
+            msg = f"{self.name}: pins the protocol {told}; --protocol names another."
+            raise UsageError(msg, hint="Leave --protocol out, or change study.protocol.")
+        return pinned
+
+    def check_version(self) -> None:
+        """Refuse to write with a version of the program that the study does not name.
+
+        Raises
+        ------
+        UsageError
+        """
+        if not self.versions:
+            return
+        from packaging.specifiers import SpecifierSet
+
+        if not SpecifierSet(self.versions).contains(__version__, prereleases=True):
+            msg = f"{self.name}: is for volstrat {self.versions}; this is {__version__} and writes nothing."
+            raise UsageError(msg, hint="Install a version that the study names, or change study.volstrat.")
+
+    def table_of(self, reader: str) -> PathPattern:
+        """Return where a reader's lesion tables lie.
+
+        Raises
+        ------
+        UsageError
+            If the study knows no such reader.
+        """
+        if reader not in self.readers:
+            known = ", ".join(self.readers) or "none"
+            msg = f"{self.name}: has no reader {reader!r} (its readers: {known})."
+            raise UsageError(msg, hint=f'Write [readers] {_bare(reader)} = {{ lesions = "PATH" }}.')
+        return self.readers[reader]
+
+
+def is_study_file(path: Path) -> bool:
+    """Tell whether a path can be a study file: a file of that ending."""
+    return path.suffix.lower() == STUDY_ENDING and not path.is_dir()
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file.
+
+    Raises
+    ------
+    InputFileError
+        If it cannot be read.
+    UsageError
+        If it is no TOML, or has an unknown key, a value of the wrong kind, or no subject pattern.
+    """
+    name = path.name
+    try:
+        document = tomllib.loads(read_bytes(path).decode("utf-8-sig"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        msg = f"{name}: is not valid TOML ({error})."
+        raise UsageError(msg, hint="Correct that line; texts stand in double quotes.") from error
+    _refuse_unknown(document, _KEYS, "", name)
+    study = _table(document, "study", name)
+    layout = _table(document, "layout", name)
+    _refuse_unknown(study, _STUDY_KEYS, "study.", name)
+    _refuse_unknown(layout, _LAYOUT_KEYS, "layout.", name)
+    inputs = _table(layout, "inputs", name, above="layout.")
+    _refuse_unknown(inputs, ROLES, "layout.inputs.", name)
+    protocol = _text(study, "protocol", "study.", name)
+    found = Study(
+        path=path,
+        study_id=_text(study, "id", "study.", name) or path.resolve().parent.name,
+        protocol=path.parent / protocol if protocol else None,
+        versions=_versions(_text(study, "volstrat", "study.", name), name),
+        subject=_subject_pattern(_text(layout, "subject", "layout.", name), name),
+        inputs=inputs,
+        readers={
+            reader: _reader(value, reader, name)
+            for reader, value in _table(document, "readers", name).items()
+        },
+    )
+    _check_inputs(found)
+    return found
+
+
+def _table(document: Mapping[str, object], key: str, name: str, *, above: str = "") -> dict[str, Any]:
+    value = document.get(key, {})
+    if not isinstance(value, dict):
+        msg = f"{name}: {above}{key} must be a table, [{above}{key}]."
+        raise UsageError(msg, hint=f"Write [{above}{key}] on a line of its own.")
+    return value
+
+
+def _text(table: Mapping[str, object], key: str, above: str, name: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        msg = f"{name}: {above}{key} must be a text."
+        raise UsageError(msg, hint="Put it in double quotes.")
+    return value
+
+
+def _refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], above: str, name: str) -> None:
+    for key in table:
+        if key not in known:
+            msg = f"{name}: unknown key {above + key!r}."
+            raise UsageError(msg, hint=f"Known here: {', '.join(known)}.")
+
+
+def _subject_pattern(text: str, name: str) -> PathPattern:
+    if not text:
+        msg = f"{name}: layout.subject is missing; it says where the subjects lie."
+        raise UsageError(
+            msg, hint='Write [layout] subject = "{subject}", or a pattern of files with {subject} in it.'
+        )
+    pattern = PathPattern(text=text, where=f"{name}: layout.subject")
+    if not pattern.has("subject"):
+        msg = f"{name}: layout.subject is {text!r}; it has no {{subject}}."
+        raise UsageError(msg, hint="Put {subject} where the subject's name stands in the path.")
+    return pattern
+
+
+def _versions(text: str, name: str) -> str:
+    if text:
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+        try:
+            SpecifierSet(text)
+        except InvalidSpecifier as error:
+            msg = f"{name}: study.volstrat is {text!r}; that names no versions."
+            raise UsageError(msg, hint='Write it like ">=0.2,<0.3".') from error
+    return text
+
+
+def _reader(value: object, reader: str, name: str) -> PathPattern:
+    table = value if isinstance(value, dict) else {}
+    path = table.get("lesions")
+    if set(table) != {"lesions"} or not isinstance(path, str):
+        msg = f"{name}: readers.{reader} must name the reader's lesion tables."
+        raise UsageError(
+            msg, hint=f'Write {_bare(reader)} = {{ lesions = "reads/{reader}/{{subject}}.csv" }}.'
+        )
+    return PathPattern(text=path, where=f"{name}: readers.{reader}.lesions")
+
+
+def _bare(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
+
+
+def _check_inputs(study: Study) -> None:
+    """Refuse an entry that no subject could use, before any subject is looked for."""
+    for role, value in study.inputs.items():
+        try:
+            role_entries(role, value, study.path.parent, study.name)
+        except CaseError as error:
+            raise UsageError(
+                error.message.replace(": inputs.", ": layout.inputs."), hint=error.hint
+            ) from error
+    for pattern in [*(p for _, p in entry_patterns(study)), *study.readers.values()]:
+        missing = [place for place in PLACES if study.subject.has(place) and not pattern.has(place)]
+        if missing:
+            msg = f"{pattern.where} is {pattern.text!r}: without {{{missing[0]}}} it is one file for all."
+            raise UsageError(msg, hint=f"Put {{{missing[0]}}} into the path.")
+        if pattern.has("visit") and not study.has_visits:
+            msg = f"{pattern.where} is {pattern.text!r}, but layout.subject has no {{visit}}."
+            raise UsageError(msg, hint="Put {visit} into layout.subject too, or leave it out here.")
+
+
+def entry_patterns(study: Study) -> Iterator[tuple[str, PathPattern]]:
+    """Yield the pattern of each entry of the layout, with its role."""
+    for role, value in study.inputs.items():
+        for item in value if isinstance(value, list) else [value]:
+            text = item["path"] if isinstance(item, dict) else item
+            yield role, PathPattern(text=text, where=f"{study.name}: layout.inputs.{role}")

@@ -1,0 +1,137 @@
+"""The subjects of a study: what its pattern finds, and each one's files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case.case_file import CaseSources, role_entries
+from volstrat.case.place import CasePlace
+from volstrat.errors import AmbiguousRoleError, DuplicateSubjectError, UsageError, VolstratError
+from volstrat.store.output import STATE_FOLDER
+from volstrat.study.patterns import PathPattern, unescaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from volstrat.case.case_file import RoleEntry
+    from volstrat.study.patterns import Match
+    from volstrat.study.study_file import Study
+
+
+def find_study_cases(
+    study: Study, *, reader: str | None = None, skip: Path | None = None
+) -> Iterator[CasePlace]:
+    """Yield every subject (and visit) of a study once, in the order of names.
+
+    Parameters
+    ----------
+    study : Study
+    reader : str or None
+        Take this reader's lesion tables.
+    skip : Path or None
+        A folder in which nothing is looked for (the output).
+
+    Raises
+    ------
+    UsageError
+        If the pattern fits nothing, or the study has no such reader.
+    """
+    table = None if reader is None else study.table_of(reader)
+    found: dict[tuple[str, str | None], list[Path]] = {}
+    for match in study.subject.matches(study.path.parent):
+        if not _passed_over(match, skip):
+            found.setdefault((match.subject, match.visit), []).append(match.path)
+    if not found:
+        msg = (
+            f"{study.name}: layout.subject is {study.subject.text!r}; nothing below {_shown(study)} fits it."
+        )
+        raise UsageError(msg, hint="Correct the pattern; paths are relative to the study file.")
+    for (subject, visit), paths in sorted(found.items(), key=lambda one: (one[0][0], one[0][1] or "")):
+        yield _case(study, subject, visit, paths, table)
+
+
+def _shown(study: Study) -> str:
+    return study.path.resolve().parent.name or "/"
+
+
+def _passed_over(match: Match, skip: Path | None) -> bool:
+    if (match.path / STATE_FOLDER).is_dir():  # the output of a run
+        return True
+    return skip is not None and match.path.resolve().is_relative_to(skip.resolve())
+
+
+def _case(
+    study: Study, subject: str, visit: str | None, paths: list[Path], table: PathPattern | None
+) -> CasePlace:
+    base = study.path.parent
+    folder = paths[0] if paths[0].is_dir() and "tumour" not in study.inputs else base
+    if len(paths) > 1:
+        places = ", ".join(
+            path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path) for path in paths
+        )
+        called = subject if visit is None else f"{subject}, visit {visit},"
+        msg = f"{study.name}: {called} is in {len(paths)} places: {places}."
+        problem = DuplicateSubjectError(
+            msg, hint="Make layout.subject tell them apart, or remove all but one."
+        )
+        return CasePlace(subject=subject, visit=visit, folder=folder, problem=problem)
+    try:
+        given = {role: _entries(study, role, value, subject, visit) for role, value in study.inputs.items()}
+        if table is not None:
+            text = _one_path(study, "lesions", table, subject, visit)
+            given["lesions"] = role_entries("lesions", text, base, study.name)
+    except VolstratError as error:
+        return CasePlace(subject=subject, visit=visit, folder=folder, problem=error)
+    if "tumour" not in given:
+        return _by_folder(study, subject, visit, paths[0], given)
+    sources = CaseSources(folder=base, subject=subject, entries=given, told_by="study", visit=visit)
+    return CasePlace(subject=subject, visit=visit, folder=base, sources=sources)
+
+
+def _by_folder(
+    study: Study, subject: str, visit: str | None, path: Path, given: Mapping[str, tuple[RoleEntry, ...]]
+) -> CasePlace:
+    """Return a subject whose folder says which file plays which role, but for what the layout names."""
+    if path.is_dir():
+        return CasePlace(subject=subject, visit=visit, folder=path, given=given)
+    msg = f"{study.name}: layout.inputs names no tumour mask, and {path.name} is no folder that could say."
+    problem = UsageError(msg, hint='Write tumour = "PATH" with {subject} in it below [layout.inputs].')
+    return CasePlace(subject=subject, visit=visit, folder=path.parent, problem=problem)
+
+
+def _entries(
+    study: Study,
+    role: str,
+    value: Any,  # noqa: ANN401 - a value of TOML
+    subject: str,
+    visit: str | None,
+) -> tuple[RoleEntry, ...]:
+    """Return a role's entries for one subject: the places filled, each path the one file that fits."""
+    filled = []
+    for item in value if isinstance(value, list) else [value]:
+        text = item["path"] if isinstance(item, dict) else item
+        pattern = PathPattern(text=text, where=f"{study.name}: layout.inputs.{role}")
+        path = _one_path(study, role, pattern, subject, visit)
+        filled.append({**item, "path": path} if isinstance(item, dict) else path)
+    return role_entries(role, filled, study.path.parent, study.name)
+
+
+def _one_path(study: Study, role: str, pattern: PathPattern, subject: str, visit: str | None) -> str:
+    """Return the one path that fits a pattern; where none does, the path as it would be: reading misses it.
+
+    Raises
+    ------
+    AmbiguousRoleError
+        If several fit.
+    """
+    base = study.path.parent
+    found = pattern.files(base, subject=subject, visit=visit)
+    if len(found) > 1:
+        names = ", ".join(os.path.relpath(path, base).replace(os.sep, "/") for path in found)
+        msg = f"{subject}: {len(found)} candidates for {role}: {names}."
+        raise AmbiguousRoleError(msg, hint=f"Make layout.inputs.{role} in {study.name} fit one of them.")
+    if found:
+        return os.path.relpath(found[0], base)
+    return unescaped(pattern.filled(subject=subject, visit=visit))
