@@ -106,7 +106,10 @@ def _case(folder: Path) -> Answer:
 
     record = run_case(folder, load_protocol(None))
     record_bytes(record)
+    assert record["predicates"] is not None
     first = record["predicates"]["stratum_1"]
+    assert first["whole_voxels"] is not None
+    assert first["part_voxels"] is not None
     return len(record["lesions"]), first["whole_voxels"], first["part_voxels"]
 
 

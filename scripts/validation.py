@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -126,7 +126,7 @@ class Validation:
             record = run_case(folder, self._protocol)
             if record["error"] is not None:
                 raise RuntimeError(record["error"]["message"])
-            self._records[folder.name] = record
+            self._records[folder.name] = cast("dict[str, Any]", record)
         return self._records[folder.name]
 
     def _path(self, name: str, **keys: Any) -> str:  # noqa: ANN401 - TOML values

@@ -6,13 +6,14 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from tests.oracle_rule import Oracle, OracleCase
 from volstrat.case.protocol_files import LoadedProtocol
-from volstrat.case.record import record_schema, success_record
+from volstrat.case.record import success_record
+from volstrat.case.record_schema import record_schema
 from volstrat.certainty.verdict import reach_verdict
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
@@ -114,7 +115,7 @@ def judge_masks(masks: CaseMasks, protocol: Protocol, *, schema: bool = True) ->
     )
     if schema:
         _validator().validate(record)
-    return record
+    return cast("Record", record)
 
 
 @cache

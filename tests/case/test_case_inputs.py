@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.phantom_case import CT_AFFINE, PLAIN, Form, case_volumes, labels, resectable, write, write_case
+from tests.records import run_case
 from tests.volume_files import nrrd_header
-from volstrat.case.assess import run_case
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 
 if TYPE_CHECKING:

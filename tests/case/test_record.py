@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tests.records import run_case
 from tests.rule_cases import Record, codes, counts, judge, protocol_of
 from tests.rule_random import marked_case, restored
 from tests.volume_files import nifti, oblique_lps
-from volstrat.case.assess import run_case
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
-from volstrat.case.record import record_bytes, record_schema
+from volstrat.case.record import record_bytes
+from volstrat.case.record_schema import record_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable

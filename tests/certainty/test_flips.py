@@ -38,7 +38,7 @@ def one_by_one(measured: Measurements, protocol: Protocol) -> set[Flip]:
     found = set()
     for name in (*measured.lesions.ids, *regions):
         row = measured.rows.get(name, LesionRow(lesion_id=name))
-        rows = {w.word: replace(row, resectability=w) for w in WORDS}
+        rows: dict[str, LesionRow] = {w.word: replace(row, resectability=w) for w in WORDS}
         rows |= {w: replace(row, fdg_avidity=w) for w in ("avid", "not_avid")}
         for to, changed in rows.items():
             again = remark_case(measured, {**measured.rows, name: changed})

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from make_cohort import subject_files
 from volstrat.cohort.subject_folders import OWN_FILES
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.entries import EntryReader
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.case.record import CaseRecord
+    from volstrat.case.record_types import CaseRecord
     from volstrat.cohort.pool import TakeTask
     from volstrat.cohort.tasks import Limits, Receipt, WorkerContext
 
@@ -114,6 +114,6 @@ def touch_once_while_reading(case: EntryReader, protocol: LoadedProtocol) -> Cas
 
 def odd_name(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     """Put a name that is not UTF-8 into a record, as file names may be."""
-    record: dict[str, Any] = assess(case, protocol)
+    record = assess(case, protocol)
     record["inputs"][0]["path"] = "tumour\udcff.nii.gz"
     return record

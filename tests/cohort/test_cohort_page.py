@@ -171,7 +171,7 @@ def test_long_cohorts_come_in_pages(browser: Browser, tmp_path: Path) -> None:
     from volstrat.cohort.cohort_page import IndexPage
     from volstrat.cohort.results import Summary
 
-    record: dict[str, Any] = {
+    record: Any = {
         "status": "failed", "stratum": None, "predicates": None, "volumes": None, "robustness": None,
         "lesions": [], "pet_only_regions": [], "findings": [],
         "error": {"code": "x", "message": "m", "hint": ""},
@@ -181,8 +181,9 @@ def test_long_cohorts_come_in_pages(browser: Browser, tmp_path: Path) -> None:
     with (tmp_path / "index.html").open("wb") as stream:
         made = IndexPage(stream)
         for n in range(250):
-            summary.add({**record, "subject": f"S{n}"})
-            made.add({**record, "subject": f"S{n}"}, folder=f"S{n}")
+            record["subject"] = f"S{n}"
+            summary.add(record)
+            made.add(record, folder=f"S{n}")
         made.close(summary.as_json())
     page = browser.new_page()
     page.goto((tmp_path / "index.html").as_uri())

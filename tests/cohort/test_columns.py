@@ -1,4 +1,4 @@
-"""The tables' columns: from the schema, typed, with units, and in the docs."""
+"""The tables' columns: from the record's types, typed, with units, and in the docs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from make_columns_doc import PATH, columns_doc
 from tests.cohort.cohorts import write_case
 from volstrat.cohort.columns import cohort_columns, cohort_row, csv_cell, lesion_columns, lesion_rows
 
@@ -39,14 +38,9 @@ def mixed(tmp_path: Path, run: Run) -> Path:
     return tmp_path / "out"
 
 
-def test_the_dictionary_is_up_to_date() -> None:
-    """``scripts/make_columns_doc.py`` writes it."""
-    assert PATH.read_text(encoding="utf-8") == columns_doc()
-
-
 @pytest.mark.parametrize("columns", [cohort_columns, lesion_columns])
 def test_columns_are_named_once_and_explained(columns: Callable[[], Any]) -> None:
-    """Every column says what it means; the explanation stands in the record's schema."""
+    """Every column says what it means; the explanation stands in the record's types."""
     names = [column.name for column in columns()]
     assert names[0] == "subject"
     assert len(set(names)) == len(names)

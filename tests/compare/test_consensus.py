@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from tests.compare.readers import AFFINE, L1, L2, L3, SHAPE, filled, stratum_1, write_case
-from volstrat.case.assess import run_case
+from tests.records import run_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.compare import write_consensus
 from volstrat.compare.consensus import staple

@@ -28,7 +28,7 @@ from tests.dicom.dicom_case import (
     write_seg,
 )
 from tests.phantom_case import Form, write
-from volstrat.case.assess import run_case
+from tests.records import run_case
 from volstrat.case.dicom_roles import role_of_name
 from volstrat.case.inspect import inspect_case
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-    from volstrat.case.record import CaseRecord
+    from tests.records import Record
 
 
 @cache
@@ -93,7 +93,7 @@ def slices(folder: Path) -> list[Path]:
     )
 
 
-def assert_fails(record: CaseRecord, *words: str) -> None:
+def assert_fails(record: Record, *words: str) -> None:
     """Hold a failed record to one sentence that holds the words, and to saying nothing else."""
     assert record["status"] == "failed", record["stratum"]
     assert record["stratum"] is None
@@ -108,7 +108,7 @@ def assert_fails(record: CaseRecord, *words: str) -> None:
     assert "SECRET" not in str(record)
 
 
-def finding(record: CaseRecord, code: str) -> list[str]:
+def finding(record: Record, code: str) -> list[str]:
     """Return the messages of the findings with a code."""
     return [f["message"] for f in record["findings"] if f["code"] == code]
 

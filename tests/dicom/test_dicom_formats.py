@@ -32,7 +32,7 @@ from tests.dicom.dicom_case import (
 )
 from tests.lattices import ORDERS, Order, stored
 from tests.phantom_case import Form, write
-from volstrat.case.assess import run_case
+from tests.records import run_case
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.case.record import CaseRecord
+    from tests.records import Record
 
     Polygons = dict[str, list[tuple[int, list[tuple[float, float]]]]]
 
@@ -51,7 +51,7 @@ def protocol() -> LoadedProtocol:
     return load_protocol()
 
 
-def counts(record: CaseRecord) -> dict[str, Any]:
+def counts(record: Record) -> dict[str, Any]:
     """Return the numbers that no format may change."""
     assert record["error"] is None, record["error"]
     return {
@@ -65,7 +65,7 @@ def counts(record: CaseRecord) -> dict[str, Any]:
     }
 
 
-def assert_is_the_phantom(record: CaseRecord) -> None:
+def assert_is_the_phantom(record: Record) -> None:
     """Hold a record to `tests.dicom.dicom_case`: 99 of 309 voxels resectable; all avid disease is in L2."""
     found = counts(record)
     avid = int(pet()[0].sum())  # L2's region, which can go, and P1, which the table calls ablatable

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.dicom.dicom_case import PT, Series, write_ct, write_pt, write_seg
-from volstrat.case.assess import run_case
+from tests.records import run_case
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.case.record import CaseRecord
+    from tests.records import Record
 
 SHAPE, PET_SHAPE = (48, 40, 28), (24, 20, 14)
 # In PET voxels; doubled they are CT voxels.
@@ -96,7 +96,7 @@ def protocol(*lines: str) -> LoadedProtocol:
         return load_protocol(path)
 
 
-def run(case: Path, *lines: str, table: str | None = None) -> CaseRecord:
+def run(case: Path, *lines: str, table: str | None = None) -> Record:
     """Run the case under a rule, with a lesion table where there is one."""
     path = case / "lesions.csv"
     path.unlink(missing_ok=True)
@@ -107,12 +107,12 @@ def run(case: Path, *lines: str, table: str | None = None) -> CaseRecord:
     return record
 
 
-def avid(record: CaseRecord) -> list[str]:
+def avid(record: Record) -> list[str]:
     """Return each lesion's avidity."""
     return [lesion["fdg_avidity"] for lesion in record["lesions"]]
 
 
-def codes(record: CaseRecord) -> set[str]:
+def codes(record: Record) -> set[str]:
     """Return the findings' codes."""
     return {f["code"] for f in record["findings"]}
 

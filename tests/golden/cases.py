@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from tests.compare.readers import L1, L2, L3, filled, stratum_1
 from tests.rule_cases import judge
 from tests.rule_random import marked_case
-from volstrat.case.record import record_schema
+from volstrat.case.record_schema import record_schema
 from volstrat.cli.app import cli
 from volstrat.compare import agreement_schema
 
@@ -161,8 +161,8 @@ def tables(scratch: Path) -> Found:
     found: Found = {}
     for name in ("cohort.csv", "lesions.csv"):
         with (_batch(scratch, "packaged") / name).open(encoding="utf-8", newline="") as stream:
-            columns = list(zip(*csv.reader(stream), strict=True))
-        found[name] = {cells[0]: cells[1:] for cells in columns if not cells[0].startswith("environment.")}
+            columns = [list(cells) for cells in zip(*csv.reader(stream), strict=True)]
+        found[name] = {c[0]: c[1:] for c in columns if not c[0].startswith("environment.")}
     return found
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.records import run_case
 from tests.report.scenes import affine, block, coloured
 from tests.review.conftest import ROOT, settled
 from tests.review.pages import choose, ct_case, pane, saved, stratum
 from tests.volume_files import nifti
-from volstrat.case.assess import run_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.show.styles import STYLES
 

@@ -184,7 +184,7 @@ def test_the_burden_counts_tumour_within_the_liver_only() -> None:
     burden = measure_liver_burden(
         liver=LIVER, tumour=TUMOUR, resectable=RESECTABLE, unmarked=NONE, voxel_volume_mm3=VOXEL_MM3
     )
-    assert (burden.liver_ml, burden.tumour_ml, burden.resectable_ml) == (2000.0, 300.0, 260.0)
+    assert (burden.liver_ml, burden.tumour_ml, burden.resectable_tumour_ml) == (2000.0, 300.0, 260.0)
     assert burden.burden_percent == pytest.approx(15.0)
     assert burden.resectable_fraction == pytest.approx(130 / 150)
 
@@ -194,7 +194,7 @@ def test_what_is_marked_outside_tumour_is_no_resectable_tumour() -> None:
     burden = measure_liver_burden(
         liver=LIVER, tumour=TUMOUR, resectable=LIVER, unmarked=NONE, voxel_volume_mm3=VOXEL_MM3
     )
-    assert burden.resectable_ml == burden.tumour_ml
+    assert burden.resectable_tumour_ml == burden.tumour_ml
 
 
 def test_a_liver_without_tumour_has_no_resectable_share() -> None:
@@ -210,7 +210,7 @@ def test_tumour_of_the_liver_that_nobody_marked_has_no_resectable_share() -> Non
     """Not 0 %: 100 to 199, 800 to 819 and 900 to 929 lie in the liver. With one voxel marked it is known."""
     rest: dict[str, Any] = {"liver": LIVER, "tumour": TUMOUR, "voxel_volume_mm3": VOXEL_MM3}
     burden = measure_liver_burden(**rest, resectable=NONE, unmarked=TUMOUR)
-    assert (burden.tumour_ml, burden.resectable_ml, burden.resectable_fraction) == (300.0, None, None)
+    assert (burden.tumour_ml, burden.resectable_tumour_ml, burden.resectable_fraction) == (300.0, None, None)
     one = VoxelRuns.from_intervals([100], [101])
     burden = measure_liver_burden(**rest, resectable=one, unmarked=TUMOUR.difference(one))
     assert burden.resectable_fraction == pytest.approx(1 / 150)

@@ -10,7 +10,8 @@ import numpy as np
 from volstrat.case.discovery import open_case, subject_of
 from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import read_inputs
-from volstrat.case.record import CaseRecord, failure_record, success_record
+from volstrat.case.record import failure_record, success_record
+from volstrat.case.record_types import CaseRecord
 from volstrat.certainty.verdict import Verdict, reach_verdict
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Measurements, measure_case, remark_case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.record_types import GridRecord, InputRecord, Role, SegmentRecord, SuvRecord
     from volstrat.formats.volumes import MaskRead
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
@@ -45,7 +46,7 @@ class CaseInputs:
     body_size : tuple of float or None
         Weight (kg) and height (cm) as the PET header says.
     findings : tuple of Finding
-    inputs : tuple of dict
+    inputs : tuple of InputRecord
         What the record says of each file.
     """
 
@@ -54,7 +55,7 @@ class CaseInputs:
     remnant: VoxelRuns | None
     body_size: tuple[float | None, float | None]
     findings: tuple[Finding, ...]
-    inputs: tuple[dict[str, Any], ...]
+    inputs: tuple[InputRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -272,7 +273,7 @@ def _avid_mask(
 
 def _read_pet(
     sources: CaseSources, reader: EntryReader, grid: VoxelGrid, base: str, protocol: Protocol
-) -> tuple[PetRead | None, list[dict[str, Any]], list[Finding]]:
+) -> tuple[PetRead | None, list[InputRecord], list[Finding]]:
     entry = sources.only("pet")
     if entry is None:
         return None, [], []
@@ -281,7 +282,7 @@ def _read_pet(
     findings += _check_registered(
         pet.grid, grid, name=entry.path.name, base=base, assumed=entry.assume_registered
     )
-    told: dict[str, Any] = {
+    told: InputRecord = {
         "role": "pet",
         "path": _relative(sources, entry.path),
         "format": pet.format,
@@ -290,7 +291,7 @@ def _read_pet(
         "segments": [],
     }
     if pet.conversion is not None:
-        told["suv"] = pet.conversion
+        told["suv"] = cast("SuvRecord", pet.conversion)
     return pet, [told], findings
 
 
@@ -307,12 +308,12 @@ def _check_registered(
     return []
 
 
-def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[dict[str, Any]]]:
+def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[InputRecord]]:
     table = sources.only("lesions")
     if table is None:
         return (), []
     data = read_bytes(table.path)
-    entry: dict[str, Any] = {
+    entry: InputRecord = {
         "role": "lesions",
         "path": _relative(sources, table.path),
         "format": "csv",
@@ -323,10 +324,10 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[dict[
     return read_lesion_table(data, name=table.path.name), [entry]
 
 
-def _mask_input(sources: CaseSources, read: _ReadEntry) -> dict[str, Any]:
+def _mask_input(sources: CaseSources, read: _ReadEntry) -> InputRecord:
     mask = read.read.mask
     return {
-        "role": read.role,
+        "role": cast("Role", read.role),
         "path": _relative(sources, read.entry.path),
         "format": read.read.format,
         "sha256": read.read.sha256,
@@ -349,14 +350,14 @@ def voxels_sha256(mask: Mask) -> str:
     return digest.hexdigest()
 
 
-def segment_list(mask: Mask) -> list[dict[str, Any]]:
+def segment_list(mask: Mask) -> list[SegmentRecord]:
     """List a mask's segments, ROIs or labels with their voxel counts."""
     return [
         {"number": n, "name": mask.names.get(n) or None, "voxels": mask.runs.of(n).count} for n in mask.labels
     ]
 
 
-def grid_entry(grid: VoxelGrid) -> dict[str, Any]:
+def grid_entry(grid: VoxelGrid) -> GridRecord:
     """Say what a grid is, as the record does."""
     return {
         "shape": list(grid.shape),

@@ -82,7 +82,7 @@ def _row(cells: Mapping[str, str], where: str) -> LesionRow:
     if not cells["lesion_id"]:
         msg = f"{where}: the lesion_id is empty."
         raise LesionTableError(msg, hint="Name the lesion (L1, P1, ...), or remove the row.")
-    words = {marking.word: marking for marking in Marking}
+    words: dict[str, Marking] = {marking.word: marking for marking in Marking}
     resectability = cells["resectability"]
     if resectability and resectability not in words:
         msg = f"{where}: resectability is {resectability!r}; it must be {', '.join(sorted(words))} or empty."

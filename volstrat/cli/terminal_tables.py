@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from volstrat.cli.say import printable
 from volstrat.show.words import MET, STATUS_SENTENCE, STRATA, liver_text, ml_text, percent_text
 from volstrat.terms.wording import more_than, shown_ml, shown_names, shown_percent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 WIDTH = 80
 _MOST_LESIONS = 60
@@ -17,7 +20,7 @@ _KEPT_TOGETHER = re.compile(r"(?<=\d) (?=(?:%|ml|mm)\b|%)|(?<=[Ss]tratum) (?=\d)
 _SCREEN_LINES = 40
 
 
-def case_table(record: dict[str, Any]) -> str:
+def case_table(record: Mapping[str, Any]) -> str:
     """Render a case record for a person."""
     lines = _wrapped(
         f"{record['subject']}: {STRATA[record['stratum']].upper()} - {STATUS_SENTENCE[record['status']]}", ""
@@ -35,7 +38,7 @@ def case_table(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _predicates(record: dict[str, Any]) -> list[str]:
+def _predicates(record: Mapping[str, Any]) -> list[str]:
     lines = [f"{'Criterion':<27}{'resectable / all voxels':>24}{'share':>12}{'needs':>8}{'':>9}"]
     for key, name in (("stratum_1", "1 debulking, tumour volume"), ("stratum_2", "2 all FDG-avid disease")):
         p = record["predicates"][key]
@@ -48,12 +51,12 @@ def _predicates(record: dict[str, Any]) -> list[str]:
     return [*lines, f"FDG-avid disease: {disease}"]
 
 
-def _range(predicate: dict[str, Any]) -> str:
+def _range(predicate: Mapping[str, Any]) -> str:
     low, high = predicate["part_voxels"], predicate["part_voxels_upper"]
     return str(low) if low == high else f"{low}..{high}"
 
 
-def _volumes(record: dict[str, Any]) -> list[str]:
+def _volumes(record: Mapping[str, Any]) -> list[str]:
     volumes = record["volumes"]
     needed = record["predicates"]["stratum_1"]["threshold_percent"]
 
@@ -75,7 +78,7 @@ def _volumes(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _certainty(record: dict[str, Any]) -> list[str]:
+def _certainty(record: Mapping[str, Any]) -> list[str]:
     """Say how far the case is from another stratum, and what would take it there."""
     robustness = record["robustness"]
     needed = record["predicates"]["stratum_1"]["threshold_percent"]
@@ -97,7 +100,7 @@ def _certainty(record: dict[str, Any]) -> list[str]:
     return [part for line in lines for part in _wrapped(line, "")]
 
 
-def _margin(record: dict[str, Any], needed: float) -> str:
+def _margin(record: Mapping[str, Any], needed: float) -> str:
     margin, first = record["robustness"]["margin_ml"], record["predicates"]["stratum_1"]
     if margin is None:
         return ""
@@ -111,7 +114,7 @@ def _margin(record: dict[str, Any], needed: float) -> str:
     return f"Margin: {told} {needed:g} %{rest}."
 
 
-def _volume_error(robustness: dict[str, Any], needed: float) -> str:
+def _volume_error(robustness: Mapping[str, Any], needed: float) -> str:
     interval, chance = robustness["resectable_fraction_95"], robustness["probability_stratum_1_holds"]
     if interval is None:
         return ""
@@ -124,7 +127,7 @@ def _volume_error(robustness: dict[str, Any], needed: float) -> str:
     return f"Volume error alone: {low} to {high} % (95 %); stratum 1 holds with probability {odds}."
 
 
-def _shifts(record: dict[str, Any], needed: float) -> str:
+def _shifts(record: Mapping[str, Any], needed: float) -> str:
     """Say the share under each shift of the boundaries, and the stratum where that is another."""
     told = []
     for shift in record["robustness"]["boundary_shift"]:
@@ -138,7 +141,7 @@ def _shifts(record: dict[str, Any], needed: float) -> str:
     return f"Resectable share with every tumour boundary moved: {', '.join(told)}."
 
 
-def _flips(current: str | None, flips: list[dict[str, Any]]) -> str:
+def _flips(current: str | None, flips: Sequence[Mapping[str, Any]]) -> str:
     """Group single changes that lead to one stratum."""
     other = "a stratum" if current is None else "another stratum"
     if not flips:
@@ -153,7 +156,7 @@ def _flips(current: str | None, flips: list[dict[str, Any]]) -> str:
     return f"One change alone would give {other}: {'; '.join(told)}."
 
 
-def _remnant(remnant: dict[str, Any]) -> str:
+def _remnant(remnant: Mapping[str, Any]) -> str:
     limits = [] if remnant["limit_percent"] is None else [remnant["limit_percent"]]
     shares = [
         f"{shown_percent(remnant[key], *limits)} % of {name}"
@@ -169,7 +172,7 @@ def _remnant(remnant: dict[str, Any]) -> str:
     )
 
 
-def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
+def _lesions(lesions: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [
         f"{'Lesion':<7}{'ml':>8}{'axial mm':>10}{'longest':>9}  {'marking':<15}{'FDG':<13}"
         f"{'x, y, z mm LPS':>16}"
@@ -193,7 +196,7 @@ def _lesions(lesions: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _findings(findings: list[dict[str, Any]]) -> list[str]:
+def _findings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
     if not findings:
         return ["No findings.", ""]
     lines = ["Findings"]

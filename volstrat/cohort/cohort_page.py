@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO
 
-    from volstrat.case.record import CaseRecord
 
 _KEYS = (
     "subject", "href", "status", "stratum", "total", "resectable", "percent", "low", "high", "avid",
@@ -47,7 +46,7 @@ class IndexPage:
         head, _ = self._page().split(_ROWS, 1)
         self._write(head + "[")
 
-    def add(self, record: CaseRecord, *, folder: str) -> None:
+    def add(self, record: Mapping[str, Any], *, folder: str) -> None:
         """Add a subject's row."""
         row: dict[str, Any] = dict.fromkeys(_KEYS)
         row.update(
@@ -96,7 +95,7 @@ class IndexPage:
         self._stream.write(text.encode())
 
 
-def _numbers(record: CaseRecord) -> dict[str, Any]:
+def _numbers(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the table sorts by and the figure draws."""
     predicates, volumes = record["predicates"], record["volumes"]
     low, high = _interval(record)
@@ -114,7 +113,7 @@ def _numbers(record: CaseRecord) -> dict[str, Any]:
     }
 
 
-def _number_words(row: Mapping[str, Any], record: CaseRecord) -> dict[str, str]:
+def _number_words(row: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
     """Write the numbers of a row as everywhere else."""
     words = {key: shown_ml(row[key]) for key in ("total", "resectable", "avid") if row[key] is not None}
     for key, stratum in (("percent", "stratum_1"), ("avidPercent", "stratum_2")):
@@ -137,7 +136,7 @@ def _script_json(value: object) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _remarks(record: CaseRecord) -> str | None:
+def _remarks(record: Mapping[str, Any]) -> str | None:
     """Return what a person must look at: the error, else the codes of blocking and review findings."""
     if record["error"] is not None:
         return str(record["error"]["message"])
@@ -150,7 +149,7 @@ def _marked(percent: float | None, known: float | None) -> float | None:
     return None if known is None else percent
 
 
-def _interval(record: CaseRecord) -> tuple[float | None, float | None]:
+def _interval(record: Mapping[str, Any]) -> tuple[float | None, float | None]:
     """Return the 95 % interval of the resectable fraction, in percent."""
     found = (record["robustness"] or {}).get("resectable_fraction_95")
     return (None, None) if found is None else (100 * found[0], 100 * found[1])

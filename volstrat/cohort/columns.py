@@ -1,4 +1,4 @@
-"""The columns of the cohort's tables, as the record's JSON Schema gives them.
+"""The columns of the cohort's tables, as the record's types give them.
 
 Every required scalar of the record is a column, named by its dotted key. Fixed lists of numbers become one
 column a number (``.lo``, ``.hi``; ``.x``, ``.y``, ``.z``), lists of texts one cell, other lists their count
@@ -10,20 +10,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_origin
 
-from volstrat.case.record import record_schema
+from volstrat.case.record_types import CaseRecord, LesionRecord
+from volstrat.case.typed_json import fields_of, is_object
 from volstrat.cohort.tasks import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from volstrat.case.typed_json import Form
 
     Cell = str | bool | int | float | None
     Node = Mapping[str, Any]
 
 Kind = Literal["text", "boolean", "integer", "number"]
 
-_KINDS: dict[str, Kind] = {"string": "text", "boolean": "boolean", "integer": "integer", "number": "number"}
+_KINDS: dict[Any, Kind] = {str: "text", bool: "boolean", int: "integer", float: "number"}
 _UNITS = {
     "_ml": "ml",
     "_mm": "mm",
@@ -55,8 +58,7 @@ class Column:
 @cache
 def cohort_columns() -> tuple[Column, ...]:
     """Return the columns of ``cohort.csv``: one row a subject."""
-    schema = record_schema()
-    plain = list(_columns(schema, schema, _Place(), skip=_LEFT_OUT))
+    plain = list(_columns(CaseRecord, _Place(), skip=_LEFT_OUT))
     findings = [
         Column(
             name=f"findings.{severity}",
@@ -80,9 +82,8 @@ def cohort_columns() -> tuple[Column, ...]:
 @cache
 def lesion_columns() -> tuple[Column, ...]:
     """Return the columns of ``lesions.csv``: one row a lesion or PET-only region; ``subject`` comes first."""
-    schema = record_schema()
     subject = next(column for column in cohort_columns() if column.name == "subject")
-    return (subject, *_columns(schema["$defs"]["lesion"], schema, _Place()))
+    return (subject, *_columns(LesionRecord, _Place()))
 
 
 def cohort_row(record: Node) -> list[Cell]:
@@ -116,38 +117,38 @@ class _Place:
         return _Place((*self.path, step), (*self.names, name))
 
 
-def _columns(node: Node, schema: Node, place: _Place, *, skip: tuple[str, ...] = ()) -> Iterator[Column]:
-    """Yield the columns of an object: its required keys, in the schema's order."""
-    for key, child in node.get("properties", {}).items():
-        if key in node.get("required", ()) and key not in skip:
-            yield from _of(_resolved(child, schema), schema, place.at(key, key))
+def _columns(kind: type, place: _Place, *, skip: tuple[str, ...] = ()) -> Iterator[Column]:
+    """Yield the columns of an object: its required keys, in its order."""
+    for one in fields_of(kind):
+        if one.required and one.key not in skip:
+            yield from _of(one.form, place.at(one.key, one.key), one.form.description)
 
 
-def _of(node: Node, schema: Node, place: _Place) -> Iterator[Column]:
-    kind, description = _type(node), node.get("description", "")
-    if kind == "object":
-        yield from _columns(node, schema, place)
-    elif kind in _KINDS:
+def _of(form: Form, place: _Place, description: str) -> Iterator[Column]:
+    items = form.items
+    if is_object(form.only):
+        yield from _columns(form.only, place)
+    elif items is None:
         key = next(step for step in reversed(place.path) if isinstance(step, str))
-        yield _column(place, _KINDS[kind], _unit(key), description, _getter(place.path))
-    elif kind == "array":
-        items = _resolved(node.get("items", {}), schema)
-        size = node.get("minItems")
-        if size in _COMPONENTS and size == node.get("maxItems"):
-            for n, name in enumerate(_COMPONENTS[size]):
-                yield from _of({**items, "description": description}, schema, place.at(n, name))
-        elif _type(items) == "string":
-            yield _column(place, "text", "", description, _getter(place.path, _joined))
-        else:
-            told = f"Number of entries in the record's {place.names[-1]}."
-            get = _getter(place.path, _counted)
-            yield _column(_Place(names=(*place.names, "count")), "integer", "", told, get)
-            if "stratum" in items.get("properties", {}):
-                told = (
-                    f"Strata named in {place.names[-1]}, once each; the word none where one has no stratum."
-                )
-                get = _getter(place.path, _strata)
-                yield _column(_Place(names=(*place.names, "stratum")), "text", "", told, get)
+        yield _column(place, _kind(form), _unit(key), description, _getter(place.path))
+    elif form.limits.length in _COMPONENTS:
+        for n, name in enumerate(_COMPONENTS[form.limits.length]):
+            yield from _of(items, place.at(n, name), description)
+    elif is_object(items.only):
+        told = f"Number of entries in the record's {place.names[-1]}."
+        get = _getter(place.path, _counted)
+        yield _column(_Place(names=(*place.names, "count")), "integer", "", told, get)
+        if any(one.key == "stratum" for one in fields_of(items.only)):
+            told = f"Strata named in {place.names[-1]}, once each; the word none where one has no stratum."
+            get = _getter(place.path, _strata)
+            yield _column(_Place(names=(*place.names, "stratum")), "text", "", told, get)
+    else:
+        yield _column(place, "text", "", description, _getter(place.path, _joined))
+
+
+def _kind(form: Form) -> Kind:
+    """Return the kind of a value that is no list and no object; literals are words."""
+    return "text" if get_origin(form.only) is Literal else _KINDS[form.only]
 
 
 def _column(place: _Place, kind: Kind, unit: str, description: str, value: Callable[[Node], Cell]) -> Column:
@@ -168,8 +169,8 @@ def _getter(path: tuple[str | int, ...], turn: Callable[[Any], Cell] | None = No
     return get
 
 
-def _joined(values: list[str]) -> str:
-    return " ".join(values)
+def _joined(values: list[Any]) -> str:
+    return " ".join(str(value) for value in values)
 
 
 def _counted(values: list[Any]) -> int:
@@ -185,38 +186,6 @@ def _finding_codes(severity: str) -> Callable[[Node], Cell]:
         return _joined(sorted({f["code"] for f in record["findings"] if f["severity"] == severity}))
 
     return get
-
-
-def _resolved(node: Node, schema: Node) -> Node:
-    """Return a schema node with its reference, its parts and its one alternative to null merged in."""
-    merged: dict[str, Any] = dict(node)
-    reference = merged.pop("$ref", None)
-    parts = merged.pop("allOf", [])
-    choices = [choice for choice in merged.pop("oneOf", []) if choice.get("type") != "null"]
-    inner = [*parts, *choices[:1], *([_referred(reference, schema)] if reference else [])]
-    for part in inner:
-        resolved = _resolved(part, schema)
-        required = [*resolved.get("required", []), *merged.get("required", [])]
-        merged = {**resolved, **merged, **({"required": required} if required else {})}
-    return merged
-
-
-def _referred(reference: str, schema: Node) -> Node:
-    node: Any = schema
-    for key in reference.removeprefix("#/").split("/"):
-        node = node[key]
-    found: Node = node
-    return found
-
-
-def _type(node: Node) -> str:
-    """Return the one type of a node that is not null; an enumeration is of its values' type."""
-    told = node.get("type")
-    types = [t for t in ([told] if isinstance(told, str) else told or []) if t != "null"]
-    if types:
-        return str(types[0])
-    values = [value for value in node.get("enum", [node.get("const")]) if value is not None]
-    return "string" if values and all(isinstance(value, str) for value in values) else "object"
 
 
 def _unit(key: str) -> str:

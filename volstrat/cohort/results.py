@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from volstrat.case.record import CaseRecord
+    from volstrat.case.record_types import CaseRecord
     from volstrat.cohort.ledger import Done, Ledger
 
 _STRATA = ("stratum_1", "stratum_2", "ineligible")

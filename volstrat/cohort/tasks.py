@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from volstrat.case.entries import EntryReader
     from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.case.record import CaseRecord
+    from volstrat.case.record_types import CaseRecord
 
     Assess = Callable[[EntryReader, LoadedProtocol], CaseRecord]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.case_file import CaseSources
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.case.record import CaseRecord
+    from volstrat.case.record_types import CaseRecord
     from volstrat.cohort.tasks import Task, WorkerContext
 
 RECORD = "case.json"
@@ -94,10 +94,11 @@ def fail_task(task: Task, error: Exception, protocol: LoadedProtocol) -> Receipt
     OutputError
     """
     record = failure_record(subject=task.case.subject, error=error, protocol=protocol)
-    told = record["error"]
-    for key in ("message", "hint"):
-        for folder in {task.case.folder.absolute(), task.case.folder.resolve()}:
-            told[key] = told[key].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
+    said = record["error"]
+    assert said is not None  # a failure says why
+    for folder in {task.case.folder.absolute(), task.case.folder.resolve()}:
+        said["message"] = said["message"].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
+        said["hint"] = said["hint"].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
     return write_record(task, record, inputs_sha256="")
 
 

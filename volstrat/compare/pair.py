@@ -256,15 +256,14 @@ class _Side:
         if lesion is None:
             return None
         record = self._records[self.ids[lesion]]
-        keys = (
-            "lesion_id",
-            "volume_ml",
-            "centroid_mm",
-            "resectability",
-            "resectable_fraction",
-            "fdg_avidity",
-        )
-        return {key: record[key] for key in keys}
+        return {
+            "lesion_id": record["lesion_id"],
+            "volume_ml": record["volume_ml"],
+            "centroid_mm": record["centroid_mm"],
+            "resectability": record["resectability"],
+            "resectable_fraction": record["resectable_fraction"],
+            "fdg_avidity": record["fdg_avidity"],
+        }
 
 
 def _row(kind: str, sides: Sequence[_Side], a: int | None, b: int | None) -> dict[str, Any]:

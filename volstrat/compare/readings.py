@@ -33,7 +33,7 @@ from volstrat.study.study_file import is_study_file
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.case.record import CaseRecord
+    from volstrat.case.record_types import CaseRecord
 
 Kind = Literal["case", "cases", "cohort_output", "records", "manifest", "study", "masks"]
 FEWEST_READINGS = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from volstrat.agreement.discordance import INGREDIENTS, LEVELS
 from volstrat.case.assess import assess_case
@@ -16,11 +16,12 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volstrat.case.record import CaseRecord
+    from volstrat.case.record_types import CaseRecord
     from volstrat.compare.pair import Settings
     from volstrat.compare.readings import ReadingSet
     from volstrat.terms.findings import Finding
 
+_Told = Literal["status", "stratum", "predicates", "volumes", "error", "protocol", "inputs"]
 _STAKES = (
     "trial_entry",
     "which_stratum",
@@ -88,7 +89,7 @@ def _read(subject: str, reading: ReadingSet) -> tuple[ReadCase | None, dict[str,
 
 def _changed(reading: ReadingSet, before: CaseRecord | None, now: CaseRecord) -> list[Finding]:
     """Say where an output's record is not what its files give now."""
-    keys = ("status", "stratum", "predicates", "volumes", "inputs")
+    keys: tuple[_Told, ...] = ("status", "stratum", "predicates", "volumes", "inputs")
     if before is None or all(before.get(key) == now[key] for key in keys):
         return []
     return [finding("record_outdated", where=reading.name, reading=reading.name)]
@@ -109,7 +110,7 @@ def _names(subject: str, readings: Sequence[ReadingSet]) -> list[Finding]:
 def _entry(reading: ReadingSet, record: CaseRecord | None, source: str) -> dict[str, Any]:
     """Return what a reading's record says, as far as readings are compared by it."""
     entry: dict[str, Any] = {"reading": reading.name, "source": source}
-    keys = ("status", "stratum", "predicates", "volumes", "error", "protocol")
+    keys: tuple[_Told, ...] = ("status", "stratum", "predicates", "volumes", "error", "protocol")
     entry |= {key: None if record is None else record[key] for key in keys}
     return entry | {"lesions": None if record is None or record["error"] else len(record["lesions"])}
 

@@ -14,9 +14,8 @@ from volstrat.show.styles import STYLES
 from volstrat.show.words import MET, ml_text, share_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from volstrat.case.record import CaseRecord
 
 _BAR_WIDTH, _BAR_TOP, _BAR_HEIGHT = 640.0, 30.0, 34.0
 _LEFT = 12.0
@@ -42,7 +41,7 @@ _PAINT = {
 }
 
 
-def predicate_bar(record: CaseRecord, key: str, *, width: float = _BAR_WIDTH) -> str:
+def predicate_bar(record: Mapping[str, Any], key: str, *, width: float = _BAR_WIDTH) -> str:
     """Draw a predicate as a bar from 0 to 100 %: certain, open, threshold, and the interval if there is one.
 
     Parameters
@@ -83,7 +82,7 @@ def predicate_bar(record: CaseRecord, key: str, *, width: float = _BAR_WIDTH) ->
     return _svg(width + 2 * _LEFT, _BAR_TOP + _BAR_HEIGHT + 26, label, parts)
 
 
-def _shares(predicate: dict[str, Any]) -> tuple[float | None, float | None]:
+def _shares(predicate: Mapping[str, Any]) -> tuple[float | None, float | None]:
     if predicate["percent"] is None:
         return None, None
     whole = predicate["whole_voxels"]
@@ -108,7 +107,7 @@ def _span(kind: str, low: float, high: float, width: float) -> list[str]:
     ]
 
 
-def waterfall(lesions: Sequence[dict[str, Any]]) -> str:
+def waterfall(lesions: Sequence[Mapping[str, Any]]) -> str:
     """Draw lesion volumes, largest first, coloured and signed by marking.
 
     Parameters

@@ -30,7 +30,6 @@ from volstrat.terms.wording import shown_ml, shown_names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from volstrat.case.record import CaseRecord
     from volstrat.pictures.key_slices import Pictures
     from volstrat.terms.protocol import Protocol
 
@@ -42,7 +41,7 @@ _TITLES = {
 
 
 def report_html(
-    record: CaseRecord,
+    record: Mapping[str, Any],
     *,
     protocol: Protocol | None,
     pictures: Pictures | None = None,
@@ -78,7 +77,9 @@ def report_html(
     return render("report/templates/report.html", **values)
 
 
-def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str, str]) -> dict[str, Any]:
+def _measured(
+    record: Mapping[str, Any], pictures: Pictures | None, sites: Mapping[str, str]
+) -> dict[str, Any]:
     """Return what the page says of a case that did not fail."""
     words = words_by_name(record)
     rows = [_row(x, words, sites) for x in (*record["lesions"], *record["pet_only_regions"])]
@@ -112,7 +113,7 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
     }
 
 
-def _bar(record: CaseRecord, key: str) -> dict[str, Any]:
+def _bar(record: Mapping[str, Any], key: str) -> dict[str, Any]:
     predicate = record["predicates"][key]
     return {
         "title": _TITLES[key],

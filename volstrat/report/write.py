@@ -6,11 +6,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
-from volstrat.case.record import SCHEMA_ID, failure_record, record_bytes
+from volstrat.case.record import failure_record, record_bytes
+from volstrat.case.record_types import SCHEMA_ID
 from volstrat.cohort.run_file import removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.errors import UsageError, VolstratError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.case.record import CaseRecord
+    from volstrat.case.record_types import CaseRecord
     from volstrat.cohort.source import FoundCase
     from volstrat.terms.protocol import Protocol
 
@@ -207,7 +208,7 @@ def _record(data: bytes, path: Path) -> CaseRecord:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA_ID:
         msg = f"{path}: is no case record."
         raise UsageError(msg, hint="Run volstrat batch again.")
-    return record
+    return cast("CaseRecord", record)
 
 
 def _run_file(out: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from volstrat.pictures.scene import Scene, Shape
     from volstrat.rule.measure import Measurements
 
-_WORDS = {marking.word: marking for marking in Marking}
+_WORDS: dict[str, Marking] = {marking.word: marking for marking in Marking}
 _AVIDITY = ("avid", "not_avid")
 _POINT_DECIMALS = 3
 READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"

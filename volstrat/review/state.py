@@ -27,7 +27,8 @@ from volstrat.show.words import (
 )
 
 if TYPE_CHECKING:
-    from volstrat.case.record import CaseRecord
+    from collections.abc import Mapping
+
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.projections import Projections
     from volstrat.pictures.scene import Scene
@@ -104,7 +105,7 @@ def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
     return told
 
 
-def _verdict(record: CaseRecord) -> dict[str, Any]:
+def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "stratum": record["stratum"] or "none",
         "title": STRATA[record["stratum"]],
@@ -131,7 +132,7 @@ def _verdict(record: CaseRecord) -> dict[str, Any]:
 
 
 def _row(
-    lesion: dict[str, Any], words: dict[str, str], session: ReviewSession, reviewed: Reviewed
+    lesion: Mapping[str, Any], words: dict[str, str], session: ReviewSession, reviewed: Reviewed
 ) -> dict[str, Any]:
     name = lesion["lesion_id"]
     row: LesionRow | None = reviewed.table.rows.get(name)
@@ -160,7 +161,7 @@ def _row(
     }
 
 
-def _images(scene: Scene, projections: Projections, record: CaseRecord) -> dict[str, Any]:
+def _images(scene: Scene, projections: Projections, record: Mapping[str, Any]) -> dict[str, Any]:
     """Say where the planes lie in the patient, so that the page can follow a point from one to another."""
     base = scene.base
     look = first_look(scene, record)

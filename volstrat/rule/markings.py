@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.lesions import Lesions
+    from volstrat.terms.marks import Resectability
     from volstrat.terms.protocol import Protocol
 
     Int64s = NDArray[np.int64]
@@ -126,7 +127,7 @@ class MarkedLesions:
         """`Marking` of each pair in ``pieces``: the table's for the whole lesion, else the one drawn."""
         return _own_of_pairs(self.pieces, self.table)
 
-    def word(self, lesion: int) -> str:
+    def word(self, lesion: int) -> Resectability:
         """Return the marking's word, or "partial"."""
         code = int(self.codes[lesion])
         return PARTIAL if code == NO_WORD else Marking(code).word

@@ -33,13 +33,13 @@ class LiverBurden:
         Of the liver mask as drawn, tumour in it included.
     tumour_ml : float
         Tumour within the liver mask.
-    resectable_ml : float or None
+    resectable_tumour_ml : float or None
         The part of it marked resectable; None where none of it is marked.
     """
 
     liver_ml: float
     tumour_ml: float
-    resectable_ml: float | None
+    resectable_tumour_ml: float | None
 
     @property
     def burden_percent(self) -> float | None:
@@ -49,9 +49,9 @@ class LiverBurden:
     @property
     def resectable_fraction(self) -> float | None:
         """Resectable share of the liver's tumour, 0 to 1; None where it holds none, or none is marked."""
-        if self.resectable_ml is None or not self.tumour_ml:
+        if self.resectable_tumour_ml is None or not self.tumour_ml:
             return None
-        return self.resectable_ml / self.tumour_ml
+        return self.resectable_tumour_ml / self.tumour_ml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ def measure_liver_burden(
     return LiverBurden(
         liver_ml=liver.count * ml,
         tumour_ml=inside.count * ml,
-        resectable_ml=inside.intersection(resectable).count * ml if marked else None,
+        resectable_tumour_ml=inside.intersection(resectable).count * ml if marked else None,
     )
 
 

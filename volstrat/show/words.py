@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from volstrat.terms.wording import shown_ml, shown_names, shown_percent
 
 if TYPE_CHECKING:
-    from volstrat.case.record import CaseRecord
+    from collections.abc import Mapping
+
     from volstrat.terms.protocol import Protocol
 
 STRATA = {"stratum_1": "Stratum 1", "stratum_2": "Stratum 2", "ineligible": "Ineligible", None: "No stratum"}
@@ -45,7 +46,7 @@ def percent_text(percent: float | None, *marks: float | None) -> str:
     return f"{shown_percent(percent, *(mark for mark in marks if mark is not None))} %"
 
 
-def share_text(predicate: dict[str, Any]) -> str:
+def share_text(predicate: Mapping[str, Any]) -> str:
     """Write a predicate's share, or its bounds where markings are unknown."""
     threshold, whole = predicate["threshold_percent"], predicate["whole_voxels"]
     low = percent_text(predicate["percent"], threshold)
@@ -64,7 +65,7 @@ def ml_text(ml: float | None) -> str:
     return "not assessed" if ml is None else f"{shown_ml(ml)} ml"
 
 
-def margin_text(record: CaseRecord) -> str:
+def margin_text(record: Mapping[str, Any]) -> str:
     """Say how far the case is from the stratum 1 threshold; "" where there is no tumour."""
     robustness = record["robustness"]
     if robustness is None or robustness["margin_ml"] is None:
@@ -82,7 +83,7 @@ def margin_text(record: CaseRecord) -> str:
     return told
 
 
-def change_texts(record: CaseRecord) -> list[str]:
+def change_texts(record: Mapping[str, Any]) -> list[str]:
     """Say what would change the stratum, a sentence each."""
     robustness = record["robustness"]
     if robustness is None:
@@ -107,7 +108,7 @@ def change_texts(record: CaseRecord) -> list[str]:
     return told
 
 
-def shift_text(record: CaseRecord) -> str:
+def shift_text(record: Mapping[str, Any]) -> str:
     """Say what moved tumour boundaries would give; "" where there is no tumour."""
     robustness = record["robustness"]
     shifts = [s for s in (robustness or {}).get("boundary_shift", ()) if s["resectable_fraction"] is not None]
@@ -122,7 +123,7 @@ def shift_text(record: CaseRecord) -> str:
     return f"Every tumour boundary moved by {told}."
 
 
-def liver_text(burden: dict[str, Any] | None, threshold: float) -> str:
+def liver_text(burden: Mapping[str, Any] | None, threshold: float) -> str:
     """Say how much of the tumour lies in the liver; "" without a liver mask."""
     if burden is None:
         return ""
@@ -138,7 +139,7 @@ def liver_text(burden: dict[str, Any] | None, threshold: float) -> str:
     )
 
 
-def remnant_text(remnant: dict[str, Any] | None) -> str:
+def remnant_text(remnant: Mapping[str, Any] | None) -> str:
     """Say how much liver would remain; "" where that was not measured."""
     if remnant is None:
         return ""
@@ -156,7 +157,7 @@ def remnant_text(remnant: dict[str, Any] | None) -> str:
     return f"{told}, {verdict[remnant['below_limit']]} of {limit:g} %."
 
 
-def predicate_text(record: CaseRecord, key: str) -> str:
+def predicate_text(record: Mapping[str, Any], key: str) -> str:
     """Say what a predicate rests on: counts, share, threshold."""
     p = record["predicates"][key]
     told = ""

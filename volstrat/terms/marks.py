@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Final, Literal, cast
 
 FdgAvidity = Literal["avid", "not_avid", "not_assessed"]
+Resectability = Literal["resectable", "ablatable", "unresectable", "unknown", "partial"]
+"""The marking of a lesion in words; partial: there is none on nearly all of its voxels."""
 
 
 class Marking(IntEnum):
@@ -18,12 +20,12 @@ class Marking(IntEnum):
     RESECTABLE = 3
 
     @property
-    def word(self) -> str:
+    def word(self) -> Resectability:
         """The word that tables and records use."""
-        return self.name.lower()
+        return cast("Resectability", self.name.lower())
 
 
-PARTIAL = "partial"
+PARTIAL: Final = "partial"
 """A lesion without one marking on nearly all of its voxels."""
 
 

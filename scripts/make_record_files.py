@@ -1,0 +1,117 @@
+"""Write what follows from the types of the record: schemas, docs/columns.md, the keys in docs/record.md.
+
+python scripts/make_record_files.py            writes them
+python scripts/make_record_files.py --check    names what is not what it would be; exit 1 where one is not
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from volstrat.case.record_schema import record_schema
+from volstrat.case.record_types import CaseRecord
+from volstrat.case.typed_json import fields_of, is_object
+from volstrat.cohort.columns import cohort_columns, lesion_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from volstrat.case.typed_json import Form
+    from volstrat.cohort.columns import Column
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN = "<!-- keys: made by scripts/make_record_files.py from volstrat/case/record_types.py -->\n"
+END = "<!-- end of keys -->\n"
+_COLUMNS = """# The columns of a cohort's tables
+
+Made by `scripts/make_record_files.py` from the types of the record. The same columns are in the CSV and
+in the Parquet file; Parquet fields carry unit and description as metadata.
+
+In CSV, null is an empty cell, booleans are `true` and `false`, numbers read back to the same value, and line
+breaks within a text are written as escapes. A unit of `1` is a fraction from 0 to 1.
+"""
+_WORDS = {str: "string", bool: "boolean", int: "integer", float: "number"}
+
+
+def files() -> dict[str, str]:
+    """Return the text of every file by its path in the checkout."""
+    return {
+        "volstrat/schemas/case-record.json": json.dumps(record_schema(), indent=2) + "\n",
+        "docs/columns.md": columns_doc(),
+        "docs/record.md": record_doc(),
+    }
+
+
+def stale() -> list[str]:
+    """Name the files that are not what they would be."""
+    return [name for name, text in files().items() if (ROOT / name).read_text(encoding="utf-8") != text]
+
+
+def columns_doc() -> str:
+    """Return the dictionary of the cohort's columns."""
+    parts = [
+        _COLUMNS,
+        "## cohort.csv, cohort.parquet\n\nOne row a subject, failed ones too, by subject.\n",
+        _columns(cohort_columns()),
+        "## lesions.csv, lesions.parquet\n\nOne row a lesion or PET-only region, by subject.\n",
+        _columns(lesion_columns()),
+    ]
+    return "\n".join(parts)
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    lines = ["| Column | Type | Unit | Meaning |", "|---|---|---|---|"]
+    lines += [f"| `{c.name}` | {c.kind} | {c.unit} | {c.description} |" for c in columns]
+    return "\n".join(lines) + "\n"
+
+
+def record_doc() -> str:
+    """Return docs/record.md with its list of keys made anew."""
+    text = (ROOT / "docs" / "record.md").read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    lines = ["| Key | Values | Meaning |", "|---|---|---|"]
+    lines += [f"| `{key}` | {_values(form)} | {form.description} |" for key, form in _keys(CaseRecord)]
+    table = "\n".join(lines)
+    return f"{head}{BEGIN}\n{table}\n\n{END}{tail}"
+
+
+def _keys(kind: type, prefix: str = "") -> Iterator[tuple[str, Form]]:
+    """Yield every key, as ``predicates.stratum_1.holds`` or ``lesions[].voxels``."""
+    for one in fields_of(kind):
+        yield prefix + one.key, one.form
+        if is_object(one.form.only):
+            yield from _keys(one.form.only, f"{prefix}{one.key}.")
+        elif one.form.items is not None and is_object(one.form.items.only):
+            yield from _keys(one.form.items.only, f"{prefix}{one.key}[].")
+
+
+def _values(form: Form) -> str:
+    """Say what a key can hold: its words, or the kinds of JSON value."""
+    words = [word for choice in form.choices for word in _choice(choice)]
+    return ", ".join([*words, *(["null"] if form.nullable else [])])
+
+
+def _choice(hint: Any) -> list[str]:  # noqa: ANN401 - any type
+    if get_origin(hint) is Literal:
+        return [f"`{word}`" for word in get_args(hint)]
+    if get_origin(hint) is list:
+        return ["array"]
+    return ["any" if hint is Any else _WORDS.get(hint, "object")]
+
+
+def main() -> None:
+    """Run the script."""
+    if sys.argv[1:] == ["--check"]:
+        if names := stale():
+            sys.exit(f"Not up to date: {', '.join(names)}. Run scripts/make_record_files.py.")
+        return
+    for name, text in files().items():
+        (ROOT / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""What a case record is: every key, what it holds and what it means, in this one place.
+
+JSON Schema, the columns of a cohort's tables and their docs follow from here (`scripts/make_record_files.py`
+writes those files); `volstrat.case.record` fills it. A required key that holds one value is a column,
+named by its dotted key; a list becomes its count (docs/columns.md).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, NotRequired
+
+from volstrat.case.json_types import JsonObject, Limits
+from volstrat.certainty.verdict import Status
+from volstrat.rule.stratify import AvidDisease, Stratum
+from volstrat.terms.findings import Severity
+from volstrat.terms.marks import FdgAvidity, Resectability
+
+SCHEMA_ID: Final = "volstrat.case-record/1"
+
+Ml = Annotated[float, Limits(minimum=0)]
+Fraction = Annotated[float, Limits(minimum=0, maximum=1)]
+Percent = Annotated[float, Limits(minimum=0, maximum=100)]
+Voxels = Annotated[int, Limits(minimum=0)]
+Sha256 = Annotated[str, Limits(pattern="^[0-9a-f]{64}$")]
+PointMm = Annotated[list[float], Limits(length=3)]
+Code = Annotated[str, Limits(pattern="^[a-z0-9_]+$")]
+Sentence = Annotated[str, Limits(min_length=1)]
+
+Role = Literal["tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference"]
+
+
+class PredicateRecord(JsonObject):
+    """A predicate of the rule, three-valued, with its counts."""
+
+    holds: Annotated[bool | None, "Whether the predicate holds; null: unknown."]
+    part_voxels: Annotated[
+        Voxels | None, "Resectable voxels, lower bound: what is unknown counts as unresectable."
+    ]
+    part_voxels_upper: Annotated[Voxels | None, "Upper bound: what is unknown counts as resectable."]
+    whole_voxels: Annotated[Voxels | None, "All voxels that the predicate asks about."]
+    unit: Annotated[
+        Literal["tumour", "pet"], "Whose voxels are counted: the tumour mask's or the PET grid's."
+    ]
+    percent: Annotated[Percent | None, "part_voxels of whole_voxels."]
+    threshold_percent: Annotated[float, "What percent must reach."]
+
+
+class AvidPredicateRecord(PredicateRecord):
+    """The predicate of stratum 2."""
+
+    avid_disease: Annotated[AvidDisease, "Whether there is FDG-avid disease."]
+
+
+class PredicatesRecord(JsonObject):
+    """Both predicates."""
+
+    stratum_1: PredicateRecord
+    stratum_2: AvidPredicateRecord
+
+
+class VolumesRecord(JsonObject):
+    """Volumes of the case."""
+
+    total_tumour_ml: Annotated[Ml, "Tumour voxels times the voxel volume."]
+    resectable_tumour_ml: Annotated[
+        Ml | None, "Lower bound: an unknown marking counts as unresectable; null where nothing is marked."
+    ]
+    residual_tumour_ml: Annotated[Ml | None, "Total less resectable."]
+    resectable_fraction: Annotated[Fraction | None, "Resectable over total."]
+    fdg_avid_ml: Annotated[Ml | None, "FDG-avid voxels of the PET grid; null without an avid mask."]
+    fdg_avid_resectable_ml: Annotated[Ml | None, "Resectable part of it, lower bound."]
+    fdg_avid_resectable_fraction: Annotated[Fraction | None, "Resectable avid volume over avid volume."]
+    fdg_avid_fraction: Annotated[
+        Fraction | None, "Tumour voxels whose centre lies in an avid PET voxel, over tumour voxels."
+    ]
+    pet_only_ml: Annotated[Ml | None, "Avid voxels that belong to no tumour on CT."]
+
+
+class LesionRecord(JsonObject):
+    """A lesion, or a PET-only region: a row of ``lesions.csv``."""
+
+    lesion_id: Annotated[
+        str,
+        Limits(pattern="^[LP][0-9]+$"),
+        "L1, L2, ...: lesions on CT; P1, P2, ...: avid regions that belong to none.",
+    ]
+    voxels: Annotated[
+        int, Limits(minimum=1), "Of the mask's own grid: the tumour's, or the PET's for a region."
+    ]
+    volume_ml: Annotated[Ml, "Voxels times the voxel volume."]
+    centroid_mm: Annotated[PointMm, "Mean of the voxel centres, LPS."]
+    bounding_box_mm: Annotated[
+        list[PointMm], Limits(length=2), "Lowest and highest LPS coordinate of any voxel centre."
+    ]
+    max_diameter_mm: Annotated[float, Limits(minimum=0), "Between voxel centres."]
+    max_axial_diameter_mm: Annotated[float, Limits(minimum=0), "Between voxel centres of one axial slice."]
+    resectability: Annotated[Resectability, "The marking of the whole lesion; partial: there is none."]
+    resectable_fraction: Annotated[
+        Fraction | None, "Resectable voxels over all, lower bound; null where nothing is marked."
+    ]
+    fdg_avidity: Annotated[FdgAvidity, "By the lesion table, else by the avid voxels that belong to it."]
+    fdg_avid_ml: Annotated[Ml | None, "PET voxels attributed to it."]
+    suv_max: Annotated[float | None, "Highest voxel value."]
+    suv_mean: Annotated[float | None, "Mean over its voxels."]
+    suv_peak: Annotated[float | None, "Mean over a sphere of 1 cm3."]
+    tlg_g: Annotated[float | None, "Total lesion glycolysis: SUVmean times volume."]
+    counting_error_percent: Annotated[
+        float,
+        Limits(minimum=0),
+        "Standard deviation of the volume from counting voxels alone, at this size and grid.",
+    ]
+
+
+class BoundaryShiftRecord(JsonObject):
+    """The case with every tumour boundary moved."""
+
+    shift_mm: float
+    resectable_fraction: Fraction | None
+    stratum: Stratum | None
+
+
+class FlipRecord(JsonObject):
+    """One change that alone gives another stratum."""
+
+    lesion_id: str
+    to: Literal["resectable", "ablatable", "unresectable", "avid", "not_avid"]
+    stratum: Stratum
+
+
+class RobustnessRecord(JsonObject):
+    """How far the verdict is from another one."""
+
+    resectable_fraction_95: Annotated[
+        Annotated[list[Fraction], Limits(length=2)] | None,
+        "95 % interval of the resectable fraction from volume error; with unknown markings the envelope of "
+        "both extremes.",
+    ]
+    probability_stratum_1_holds: Annotated[
+        Fraction | None, "By the volume error alone; null where it depends on unknown markings."
+    ]
+    boundary_shift: list[BoundaryShiftRecord]
+    flips: Annotated[
+        list[FlipRecord], "Each change of one lesion's marking or avidity that alone gives another stratum."
+    ]
+    margin_ml: Annotated[float | None, "Resectable ml less the threshold's."]
+    shortest_way: Annotated[
+        list[str] | None,
+        "The fewest lesions that would have to become resectable to reach the threshold; null where nothing "
+        "reaches it.",
+    ]
+    stratum_2_obstacles: Annotated[
+        list[str],
+        "Lesions and regions that are avid, or of unknown avidity, and not wholly resectable.",
+    ]
+
+
+class RemnantRecord(JsonObject):
+    """The liver that would remain."""
+
+    flr_ml: Annotated[Ml, "Future liver remnant, without any tumour in it."]
+    flr_percent: Annotated[float | None, "Of the liver without tumour."]
+    sflr_percent: Annotated[float | None, "Of the standard liver for the body surface."]
+    limit_percent: Annotated[float | None, "The limit for the liver's state."]
+    below_limit: Annotated[bool | None, "Whether the remnant is below its limit."]
+
+
+class LiverBurdenRecord(JsonObject):
+    """Tumour in the liver."""
+
+    liver_ml: Annotated[Ml, "The liver, tumour included."]
+    tumour_ml: Annotated[Ml, "Tumour inside the liver."]
+    resectable_tumour_ml: Annotated[
+        Ml | None,
+        "Resectable tumour inside the liver, lower bound; null where none of it is marked.",
+    ]
+    resectable_fraction: Annotated[Fraction | None, "Resectable over all tumour inside the liver."]
+    burden_percent: Annotated[float | None, "Tumour of the liver, by volume."]
+
+
+class FindingRecord(JsonObject):
+    """What a person should know."""
+
+    code: Code
+    severity: Severity
+    message: Sentence
+    where: str
+
+
+class ErrorRecord(JsonObject):
+    """Why a case failed."""
+
+    code: Annotated[Code, "What kind of failure; docs list them."]
+    message: Annotated[Sentence, "What is wrong, and where."]
+    hint: Annotated[str, "The next step."]
+
+
+class ProtocolRecord(JsonObject):
+    """Which protocol was applied."""
+
+    id: Annotated[str, "Name of the protocol."]
+    version: Annotated[str, "Its version."]
+    sha256: Annotated[Sha256, "Of the protocol file's bytes."]
+
+
+class GridRecord(JsonObject):
+    """Where a file's voxels lie."""
+
+    shape: Annotated[list[Annotated[int, Limits(minimum=1)]], Limits(length=3)]
+    spacing_mm: Annotated[list[Annotated[float, Limits(above=0)]], Limits(length=3)]
+    origin_mm: NotRequired[Annotated[PointMm, "Centre of the first voxel, LPS."]]
+    directions: NotRequired[
+        Annotated[list[PointMm], Limits(length=3), "Unit vectors of the axes in LPS, one a column."]
+    ]
+    frame_of_reference_uid: str | None
+
+
+class SegmentRecord(JsonObject):
+    """A segment, ROI or label of a mask."""
+
+    number: Annotated[int, Limits(minimum=1)]
+    name: str | None
+    voxels: Voxels
+
+
+class SourceRecord(JsonObject):
+    """An attribute of a header that was used."""
+
+    attribute: str
+    tag: str
+    value: Any
+
+
+class SuvRecord(JsonObject):
+    """How stored values became SUV."""
+
+    units: str | None
+    suvbw_factor: float | None
+    sul_janmahasatian_factor: float | None
+    sul_james_factor: float | None
+    decay_reference: str | None
+    uptake_minutes: float | None
+    sources: list[SourceRecord]
+
+
+class InputRecord(JsonObject):
+    """A file that was read."""
+
+    role: Role
+    path: Annotated[str, "Relative to the case folder."]
+    format: str
+    sha256: Sha256
+    voxels_sha256: NotRequired[
+        Annotated[Sha256, "Of which voxels carry which label, whatever the file's header; for masks."]
+    ]
+    suv: NotRequired[Annotated[SuvRecord, "How a DICOM PET became SUV, with every attribute used."]]
+    grid: GridRecord | None
+    segments: list[SegmentRecord]
+
+
+class EnvironmentRecord(JsonObject):
+    """What made the record."""
+
+    volstrat: str
+    python: str
+    platform: str
+    libraries: dict[str, str]
+
+
+class CaseRecord(JsonObject):
+    """One subject: what was read, what was measured, and the stratum."""
+
+    schema: Literal["volstrat.case-record/1"]
+    subject: Annotated[str, Limits(min_length=1), "What the folder or the manifest calls the subject."]
+    status: Annotated[
+        Literal[Status, "failed"],
+        "assigned: a stratum and nothing to review; review: a stratum and something a person must look at; "
+        "not_assessable: no stratum, the findings say why; failed: error says why.",
+    ]
+    stratum: Annotated[Stratum | None, "null where there is none."]
+    predicates: PredicatesRecord | None
+    volumes: VolumesRecord | None
+    lesions: list[LesionRecord]
+    pet_only_regions: list[LesionRecord]
+    robustness: RobustnessRecord | None
+    remnant: RemnantRecord | None
+    liver_burden: Annotated[
+        LiverBurdenRecord | None, "Tumour in the liver alone, beside the total that the stratum rests on."
+    ]
+    findings: list[FindingRecord]
+    error: ErrorRecord | None
+    protocol: ProtocolRecord
+    inputs: list[InputRecord]
+    environment: EnvironmentRecord
