@@ -485,6 +485,19 @@ def test_a_full_disk_while_tables_are_written(
     assert run(cohort, out).skipped == 9
 
 
+def test_what_a_killed_worker_left_goes_when_its_subject_is_done(
+    cohort: Path, tmp_path: Path, run: Run
+) -> None:
+    """Half a record under a temporary name; a file of the reader's own stays."""
+    out = tmp_path / "out"
+    (out / "S00003").mkdir(parents=True)
+    left = [out / "S00003" / name for name in (".case.json.k2x9.part", "notes.part")]
+    for path in left:
+        path.write_bytes(b'{"schema"')
+    run(cohort, out)
+    assert [path.exists() for path in left] == [False, True]
+
+
 def test_a_status_that_is_not_final_is_done_again(cohort: Path, tmp_path: Path, run: Run) -> None:
     """Whatever else a receipt says."""
     out = tmp_path / "out"

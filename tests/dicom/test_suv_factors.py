@@ -175,6 +175,34 @@ def test_uncorrected_frames_decay_to_their_own_mean_time(tmp_path: Path) -> None
     assert [finding.code for finding in factors.findings] == ["suv_factor_by_frame"]
 
 
+def test_uncorrected_values_need_the_time_of_every_frame(tmp_path: Path) -> None:
+    """The second of three frames lacks AcquisitionTime: no factor is made up for it, nor for the others."""
+
+    def change(dataset: Dataset) -> None:
+        dataset.DecayCorrection, dataset.CorrectedImage = "NONE", ["ATTN", "SCAT"]
+        if dataset.ImagePositionPatient[2] == 3:
+            del dataset.AcquisitionTime
+
+    factors = factors_of(tmp_path, change, slices=3)
+    assert factors.suvbw_factor is None
+    assert factors.problem is not None
+    assert "AcquisitionTime (0008,0032) is missing" in factors.problem.message
+
+
+def test_sources_of_uncorrected_values_are_those_of_the_earliest_frame(tmp_path: Path) -> None:
+    """When it was acquired and how long: the second slice, scanned four minutes before the first."""
+
+    def change(dataset: Dataset) -> None:
+        dataset.DecayCorrection, dataset.CorrectedImage = "NONE", ["ATTN", "SCAT"]
+        if dataset.ImagePositionPatient[2] == 0:
+            dataset.AcquisitionTime, dataset.ActualFrameDuration = "100400", "180000"
+
+    used = {source.attribute: source.value for source in factors_of(tmp_path, change).sources}
+    assert used["AcquisitionTime"] == "100000"
+    assert used["AcquisitionDate"] == "20240102"
+    assert used["ActualFrameDuration"] == "120000"
+
+
 def test_uncorrected_frames_of_one_time_share_a_factor(tmp_path: Path) -> None:
     """One bed."""
     factors = factors_of(tmp_path, setting(DecayCorrection="NONE"))
@@ -316,6 +344,46 @@ def test_a_series_time_after_the_acquisition_is_replaced_by_what_frames_say(tmp_
     assert 59.9 < mean_time < 60
     assert factors.suvbw_factor == pytest.approx(UNDECAYED * 2 ** (elapsed / HALF_LIFE_S), rel=1e-9)
     assert factors.decay_reference == "AcquisitionTime and FrameReferenceTime 09:59:59"
+
+
+def test_the_start_is_worked_out_from_the_earliest_frames(tmp_path: Path) -> None:
+    """Feet first: the second and third slice were acquired first; the second's 660 s come before 690 s.
+
+    10:05:00 + mean time of the frame - 660 s = 9:55:00, 55 min after the injection.
+    """
+    acquired = {0.0: ("100900", "300000"), 3.0: ("100500", "660000"), 6.0: ("100500", "690000")}
+
+    def change(dataset: Dataset) -> None:
+        dataset.SeriesTime = "104530"
+        dataset.AcquisitionTime, dataset.FrameReferenceTime = acquired[dataset.ImagePositionPatient[2]]
+
+    factors = factors_of(tmp_path, change, slices=3)
+    rate = math.log(2) / HALF_LIFE_S
+    elapsed = 3600 + 300 + math.log(rate * 120 / (1 - math.exp(-rate * 120))) / rate - 660
+    assert factors.suvbw_factor == pytest.approx(UNDECAYED * 2 ** (elapsed / HALF_LIFE_S), rel=1e-9)
+    used = {source.attribute: source.value for source in factors.sources}
+    assert used["FrameReferenceTime"] == "660000"
+
+
+def test_a_private_date_beside_undated_slices_is_not_believed(tmp_path: Path) -> None:
+    """De-identification took the slices' dates and left the vendor's: only its clock is compared."""
+
+    def change(dataset: Dataset) -> None:
+        del dataset.AcquisitionDate
+        dataset.SeriesTime = "104530"
+        injection_of(dataset).RadiopharmaceuticalStartDateTime = "20240102090000"
+        private(dataset, GE, "DT", "19991231100000.00")
+
+    assert factors_of(tmp_path, change).suvbw_factor == pytest.approx(UNDECAYED * ONE_HOUR, rel=1e-12)
+
+
+def test_an_undated_injection_after_the_scan_is_told_both_ways(tmp_path: Path) -> None:
+    """Injected 11:00, scanned 10:00 of a day that only the scan states: an hour late, or a day early."""
+    problem = factors_of(
+        tmp_path, setting(RadiopharmaceuticalStartTime="110000", SeriesDate="20240102")
+    ).problem
+    assert problem is not None
+    assert "11:00:00 is -1.0 h (or 23.0 h past midnight) before SeriesTime 10:00:00" in problem.message
 
 
 def test_frame_reference_time_zero_means_not_set(tmp_path: Path) -> None:

@@ -103,6 +103,37 @@ def test_qform_and_sform_may_differ_by_half_an_edge(tmp_path: Path, share: float
         read_grid(path)
 
 
+@pytest.mark.parametrize(("share", "accepted"), [(0.49, True), (0.51, False)])
+@pytest.mark.parametrize("axis", range(3))
+def test_half_an_edge_is_that_of_an_oblique_voxel(
+    tmp_path: Path, axis: int, share: float, accepted: bool
+) -> None:
+    """Whichever axis is stretched, the limit is half the smallest of 2.5, 0.8 and 0.7 mm at the last voxel.
+
+    Along no axis of the patient is the turned voxel 0.7 mm wide: lengths are those of the sform's columns.
+    """
+    turned, _ = np.linalg.qr(np.array([[2.0, 1, 0], [1, 2, 1], [0, 1, 2]]))
+    edges = np.array([2.5, 0.8, 0.7])
+    affine = np.eye(4)
+    affine[:3, :3] = turned * edges
+    path = nifti(tmp_path / "m.nii", LABELS, affine, forms="qs")
+    steps = LABELS.shape[axis] - 1
+    moved_mm = share * 0.7
+    if axis == 2:  # the smallest edge grows itself: moved = share x (0.7 + moved / steps)
+        moved_mm /= 1 - share / steps
+    raw = bytearray(path.read_bytes())
+    for row in range(3):
+        (stored,) = struct.unpack_from("<f", raw, SROW + 16 * row + 4 * axis)
+        stretched = stored * (1 + moved_mm / steps / edges[axis])
+        struct.pack_into("<f", raw, SROW + 16 * row + 4 * axis, stretched)
+    path.write_bytes(raw)
+    if accepted:
+        assert read_grid(path).spacing_mm[axis] == pytest.approx(edges[axis] + moved_mm / steps, abs=1e-5)
+        return
+    with pytest.raises(GeometryError, match="its qform and sform disagree"):
+        read_grid(path)
+
+
 def test_qform_and_sform_compare_far_from_the_origin(tmp_path: Path) -> None:
     """A small turn that only the far corner shows: 1 degree over 200 voxels of 0.8 mm is 2.8 mm."""
     path = nifti(tmp_path / "m.nii", np.zeros((200, 4, 4), np.uint8), np.diag([0.8, 0.7, 2.5, 1]), forms="qs")
