@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from volstrat.case.case_file import ROLES, CaseSources, Patient, RoleEntry, parse_case_file
+from volstrat.case.case_file import CaseSources, Patient, RoleEntry, parse_case_file
 from volstrat.errors import CaseError
+from volstrat.terms.roles import ROLES
 
 FOLDER = Path("cases/S7")
 

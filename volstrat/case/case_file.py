@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from volstrat.errors import CaseError
+from volstrat.terms.roles import MASK_ROLES, ROLES, entry_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,21 +18,7 @@ if TYPE_CHECKING:
 
     from volstrat.terms.policies import LiverState
 
-MASK_ROLES = ("tumour", "resectable", "fdg_avid", "liver", "remnant", "reference")
-ROLES = ("tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference")
 LIVER_STATES = ("normal", "chemotherapy", "fibrosis", "cirrhosis")
-
-_ENTRY_KEYS = {
-    "path": ROLES,
-    "segments": MASK_ROLES,
-    "rois": MASK_ROLES,
-    "threshold": MASK_ROLES,
-    "instances": ("tumour",),
-    "resample": ("resectable", "liver", "remnant"),
-    "assume_registered": ("pet", "fdg_avid"),
-    "units": ("pet",),
-    "series": ("pet", "ct"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +178,7 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
     if not isinstance(table, dict):
         msg = f"{name}: {where} must be a path, a table with `path`, or a list of these."
         raise CaseError(msg, hint=f'Write {role} = "FILE".')
-    allowed = tuple(key for key, roles in _ENTRY_KEYS.items() if role in roles)
-    _refuse_unknown(table, allowed, f"{where}.", name)
+    _refuse_unknown(table, entry_keys(role), f"{where}.", name)
     path = table.get("path")
     if not isinstance(path, str) or not path:
         msg = f"{name}: {where} needs `path`, a text."

@@ -16,6 +16,7 @@ from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError
 from volstrat.formats.walk import files_below, is_system_name
 from volstrat.store.output import STATE_FOLDER
 from volstrat.terms.protocol import Protocol
+from volstrat.terms.roles import IMAGE_ROLES, ROLE_OF_STEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,26 +24,10 @@ if TYPE_CHECKING:
     from volstrat.dicom.library import DicomLibrary
 
 CASE_FILE = "case.toml"
-_STEMS = {
-    "tumour": "tumour",
-    "tumor": "tumour",
-    "resectable": "resectable",
-    "fdg_avid": "fdg_avid",
-    "avid": "fdg_avid",
-    "pet": "pet",
-    "suv": "pet",
-    "ct": "ct",
-    "liver": "liver",
-    "remnant": "remnant",
-    "flr": "remnant",
-    "reference": "reference",
-    "lesions": "lesions",
-}
 _VOLUME_ENDINGS = (
     *(".seg.nrrd", ".seg.nhdr", ".nii.gz", ".nii", ".hdr.gz", ".hdr"),
     *(".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
 )
-_FOLDER_ROLES = ("pet", "ct")
 _TRIED = 4
 
 
@@ -56,10 +41,10 @@ def role_of(path: Path) -> str | None:
         return "lesions"
     for ending in _VOLUME_ENDINGS:
         if name.endswith(ending):
-            role = _STEMS.get(name[: -len(ending)])
+            role = ROLE_OF_STEM.get(name[: -len(ending)])
             return None if role == "lesions" else role
-    role = _STEMS.get(name)
-    return role if role in _FOLDER_ROLES and path.is_dir() else None
+    role = ROLE_OF_STEM.get(name)
+    return role if role in IMAGE_ROLES and path.is_dir() else None
 
 
 def holds_case(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks
 from volstrat.terms.findings import finding
+from volstrat.terms.roles import MASK_ROLES, ON_TUMOUR_GRID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
-
-_SHARED_GRID = ("tumour", "resectable", "liver", "remnant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +96,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     findings = [one for r in read for one in r.read.findings]
     read, resampled = _resample_where_allowed(read, protocol)
     findings += resampled
-    shared = {_key(r, n): r for n, r in enumerate(read) if r.role in _SHARED_GRID}
+    shared = {_key(r, n): r for n, r in enumerate(read) if r.role in ON_TUMOUR_GRID}
     base = next(iter(shared))
     grid, aligned = align_masks(
         {key: r.read.mask for key, r in shared.items()},
@@ -158,7 +157,7 @@ def _key(read: _ReadEntry, n: int) -> str:
 
 def _read_masks(sources: CaseSources, reader: EntryReader) -> list[_ReadEntry]:
     """Read the masks one by one: threads would take the interpreter lock from each other and lose time."""
-    roles = ("tumour", "resectable", "liver", "remnant", "fdg_avid", "reference")
+    roles = (*ON_TUMOUR_GRID, *(role for role in MASK_ROLES if role not in ON_TUMOUR_GRID))
     return [
         _ReadEntry(role=role, entry=entry, read=reader.mask(role, entry))
         for role in roles

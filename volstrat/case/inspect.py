@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.case_file import MASK_ROLES, ROLES
 from volstrat.case.discovery import find_sources
 from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
 from volstrat.errors import VolstratError
+from volstrat.terms.roles import MASK_ROLES, ROLES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volstrat.case.case_file import ROLES, CaseSources, RoleEntry
+from volstrat.case.case_file import CaseSources, RoleEntry
 from volstrat.cohort.tasks import plain_text
 from volstrat.errors import CaseError, DuplicateSubjectError, InputFileError, MissingRoleError, UsageError
+from volstrat.terms.roles import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

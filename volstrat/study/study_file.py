@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
-from volstrat.case.case_file import ROLES, role_entries
+from volstrat.case.case_file import role_entries
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.errors import CaseError, UsageError
 from volstrat.study.patterns import PLACES, PathPattern
+from volstrat.terms.roles import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.case_file import MASK_ROLES
 from volstrat.case.entries import EntryReader, file_sha256
 from volstrat.case.inputs import grid_entry, segment_list, voxels_sha256
 from volstrat.errors import VolstratError
+from volstrat.terms.roles import MASK_ROLES
 
 if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources, RoleEntry

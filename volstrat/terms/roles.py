@@ -1,0 +1,75 @@
+"""The roles that files play in a case: the one list of them, and what each may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A part that a file plays.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"mask", "image", "table"}
+    stems : tuple of str
+        What a file is called that plays it without ``case.toml``, in lower case.
+    shares_tumour_grid : bool
+        Its masks must lie on the tumour's grid.
+    keys : tuple of str
+        Keys of an entry in ``case.toml``, beside ``path`` and those of every mask.
+    """
+
+    name: str
+    kind: Literal["mask", "image", "table"]
+    stems: tuple[str, ...]
+    shares_tumour_grid: bool = False
+    keys: tuple[str, ...] = ()
+
+
+_ROLES = (
+    Role(
+        name="tumour",
+        kind="mask",
+        stems=("tumour", "tumor"),
+        shares_tumour_grid=True,
+        keys=("instances",),
+    ),
+    Role(
+        name="resectable",
+        kind="mask",
+        stems=("resectable",),
+        shares_tumour_grid=True,
+        keys=("resample",),
+    ),
+    Role(name="lesions", kind="table", stems=("lesions",)),
+    Role(name="pet", kind="image", stems=("pet", "suv"), keys=("assume_registered", "units", "series")),
+    Role(name="fdg_avid", kind="mask", stems=("fdg_avid", "avid"), keys=("assume_registered",)),
+    Role(name="ct", kind="image", stems=("ct",), keys=("series",)),
+    Role(name="liver", kind="mask", stems=("liver",), shares_tumour_grid=True, keys=("resample",)),
+    Role(name="remnant", kind="mask", stems=("remnant", "flr"), shares_tumour_grid=True, keys=("resample",)),
+    Role(name="reference", kind="mask", stems=("reference",)),
+)
+
+_KEYS_OF_MASKS = ("segments", "rois", "threshold")
+
+ROLES = tuple(role.name for role in _ROLES)
+MASK_ROLES = tuple(role.name for role in _ROLES if role.kind == "mask")
+IMAGE_ROLES = tuple(role.name for role in _ROLES if role.kind == "image")
+"""A folder, too, can play these."""
+ON_TUMOUR_GRID = tuple(role.name for role in _ROLES if role.shares_tumour_grid)
+ROLE_OF_STEM = {stem: role.name for role in _ROLES for stem in role.stems}
+
+
+def entry_keys(role: str) -> tuple[str, ...]:
+    """Return the keys that an entry of a role may have, ``path`` first.
+
+    Examples
+    --------
+    >>> entry_keys("liver"), entry_keys("lesions")
+    (('path', 'segments', 'rois', 'threshold', 'resample'), ('path',))
+    """
+    found = next(one for one in _ROLES if one.name == role)
+    return ("path", *(_KEYS_OF_MASKS if found.kind == "mask" else ()), *found.keys)
