@@ -40,7 +40,6 @@ def test_lesions_match_by_where_they_are_and_not_by_number() -> None:
     """Lesion 1 of A is 2 of B: 2 common voxels of 3 + 3, Dice 4/6; centroids one voxel (2 mm) apart."""
     found = _match("111..22.", ".222..11", within=0)
     assert _partners(found) == [(1, 2, "overlap"), (2, 1, "overlap")]
-    assert found.pairs[0].common_voxels == 2
     assert found.pairs[0].dice == pytest.approx(2 / 3)
     assert found.pairs[0].centroid_distance_mm == pytest.approx(2.0)
     assert (found.groups, found.only_in_a, found.only_in_b) == ((), (), ())
@@ -143,7 +142,7 @@ def test_without_overlap_centroids_within_the_distance_match(a: str, b: str, apa
     """The distance counts itself and 0.001 mm more; a hundredth of a millimetre does not."""
     found = _match(a, b, within=apart_mm)
     assert _partners(found) == [(1, 1, "distance")]
-    assert (found.pairs[0].dice, found.pairs[0].common_voxels) == (0.0, 0)
+    assert found.pairs[0].dice == 0.0
     assert found.pairs[0].centroid_distance_mm == pytest.approx(apart_mm)
     assert _partners(_match(a, b, within=apart_mm - 0.0005)) == [(1, 1, "distance")]
     beyond = _match(a, b, within=apart_mm - 0.01)

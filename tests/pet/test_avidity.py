@@ -191,7 +191,6 @@ def test_percent_of_max_delineates_what_the_detector_found(percent: float, plane
     rule = fixed(9.5, delineation="percent_of_max", percent_of_max=percent)
     result = _run(rule, _inputs(values))
     assert np.array_equal(_avid(result), _box(np.s_[3 : 3 + planes, 4:9, 3:8]))
-    assert _only(result).delineation_threshold == pytest.approx(percent / 10)
     undetected = _run(replace(rule, suv_threshold=10.5), _inputs(values))
     assert not _avid(undetected).any()
 
@@ -430,7 +429,6 @@ def test_a_lesion_beyond_the_pet_field_is_not_assessed() -> None:
     result = _run(fixed(5.0), cut)
     assert [x.detected for x in result.lesions] == [False, None, None]
     assert result.lesions[2].suv_max is None
-    assert result.lesions[2].region_voxels == 0
     hot = replace(cut, suv=Image(grid=grid, values=np.full(grid.shape, 9.0, np.float32, order="F")))
     assert [x.detected for x in _run(fixed(5.0), hot).lesions] == [True, True, None]
 

@@ -49,7 +49,6 @@ class LesionPair:
     a, b : int
         Labels of the lesion in A and in B.
     matched_by : {"overlap", "distance"}
-    common_voxels : int
     dice : float
         0 where the two are matched by distance.
     centroid_distance_mm : float
@@ -58,7 +57,6 @@ class LesionPair:
     a: int
     b: int
     matched_by: Literal["overlap", "distance"]
-    common_voxels: int
     dice: float
     centroid_distance_mm: float
 
@@ -226,7 +224,6 @@ def _pair(found: _Candidate) -> LesionPair:
         a=found.a.label,
         b=found.b.label,
         matched_by="overlap" if found.common else "distance",
-        common_voxels=found.common,
         dice=found.dice,
         centroid_distance_mm=found.distance_mm,
     )

@@ -274,10 +274,9 @@ class LabelRuns:
         placed_low: list[Int64s] = [first, j, k]
         placed_high: list[Int64s] = [first, j, k]
         for axis, (to, sign) in enumerate(zip(placement.axes, placement.signs, strict=True)):
-            ends = sorted((0, 1)) if sign > 0 else [1, 0]
-            both = (low[axis], high[axis])
-            placed_low[to] = sign * both[ends[0]] + placement.offset[to]
-            placed_high[to] = sign * both[ends[1]] + placement.offset[to]
+            near, far = (low[axis], high[axis]) if sign > 0 else (high[axis], low[axis])
+            placed_low[to] = sign * near + placement.offset[to]
+            placed_high[to] = sign * far + placement.offset[to]
         i0 = np.maximum(placed_low[0], 0)
         i1 = np.minimum(placed_high[0] + 1, onto[0])
         keep = (i0 < i1) & (placed_low[1] >= 0) & (placed_low[1] < onto[1])

@@ -63,12 +63,8 @@ class LesionDetection:
         What the lesion had to reach, in the rule's metric; None where it could not be measured.
     suv_max, suv_peak : float or None
         Of the lesion's region; the peak only where the rule goes by it.
-    delineation_threshold : float or None
-        The level at which a detected lesion was delineated.
     avid_voxels : VoxelRuns
         On the PET grid; empty where not detected.
-    region_voxels : int
-        How many PET voxels were searched.
     below_resolution : bool
         Not detected, and smaller than the rule's ``small_lesion_mm``: PET may not show it.
     """
@@ -79,9 +75,7 @@ class LesionDetection:
     threshold: float | None
     suv_max: float | None
     suv_peak: float | None
-    delineation_threshold: float | None
     avid_voxels: VoxelRuns
-    region_voxels: int
     below_resolution: bool
 
 
@@ -292,9 +286,7 @@ def _detect(
                 threshold=limit,
                 suv_max=suv_max,
                 suv_peak=suv_peak,
-                delineation_threshold=level,
                 avid_voxels=VoxelRuns.from_indices(regions.voxels[of_lesion][chosen]),
-                region_voxels=value.size,
                 below_resolution=not detected and bool(small[a]),
             )
         )

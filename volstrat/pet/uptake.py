@@ -46,8 +46,6 @@ class LesionUptake:
         ``suv_mean * mtv_ml``, in g.
     voxels : int
         PET voxels with a finite value.
-    non_finite_voxels : int
-        PET voxels without one.
     """
 
     suv_max: float
@@ -56,7 +54,6 @@ class LesionUptake:
     mtv_ml: float
     tlg_g: float
     voxels: int
-    non_finite_voxels: int
 
 
 def suv_statistics(
@@ -103,7 +100,6 @@ def _summary(values: Floats, peaks: Floats, *, voxel_ml: float, factor: float) -
         mtv_ml=count * voxel_ml,
         tlg_g=mean * count * voxel_ml,
         voxels=count,
-        non_finite_voxels=values.size - count,
     )
 
 
