@@ -469,7 +469,7 @@ def test_philips_counts_become_suv_by_way_of_becquerel(tmp_path: Path) -> None:
     assert factors.suvbw_factor == pytest.approx(4.5 * UNDECAYED * ONE_HOUR)
 
 
-@pytest.mark.parametrize(("off", "codes"), [(1.005, []), (1.02, ["suv_factors_differ"])])
+@pytest.mark.parametrize(("off", "codes"), [(1.005, ["suv_vendor_factor"]), (1.02, ["suv_factors_differ"])])
 def test_both_philips_factors_must_agree(tmp_path: Path, off: float, codes: list[str]) -> None:
     """The first wins; more than 1 % between them is a finding."""
     by_way_of_bq = 4.5 * UNDECAYED * ONE_HOUR
@@ -663,8 +663,6 @@ def test_lean_factors_name_what_they_lack(tmp_path: Path, changes: dict[str, str
         ({"DecayCorrection": "NONE"}, "pet_decay_contradictory"),  # though DECY is listed
         ({"RadiopharmaceuticalStartTime": "082900"}, "pet_late_phase"),  # 91 min
         ({"RadiopharmaceuticalStartTime": "093500"}, "pet_early_phase"),  # 25 min
-        ({"Radiopharmaceutical": "Ga-68 DOTATATE"}, "pet_not_fdg"),
-        ({"Radiopharmaceutical": "18F-DOPA"}, "pet_not_fdg"),
     ],
 )
 def test_a_doubtful_series_is_a_finding(tmp_path: Path, changes: dict[str, Any], code: str) -> None:

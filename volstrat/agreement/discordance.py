@@ -275,7 +275,11 @@ class TwoReadings:
         one, other = a.measured.masks, b.measured.masks
         if a.protocol.avidity.needs_suv and not _same_image(one.suv, other.suv):
             return True
-        return not (_same_avid(one.avid, other.avid) and _same_field(one.pet_field, other.pet_field))
+        return not (
+            _same_avid(one.avid, other.avid)
+            and _same_field(one.pet_field, other.pet_field)
+            and _same_field(one.avid_field, other.avid_field)
+        )
 
 
 def same_rule(a: Protocol, b: Protocol) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -41,7 +42,9 @@ class RoleEntry:
     units : {"SUVbw"} or None
         Says that an image without DICOM headers is SUV.
     series : str or None
-        Series Instance UID, where a folder holds several.
+        Which series, where a folder holds several: its UID or what messages call it.
+    tracer : {"FDG"} or None
+        Says the tracer of a PET whose header does not.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class RoleEntry:
     assume_registered: bool = False
     units: Literal["SUVbw"] | None = None
     series: str | None = None
+    tracer: Literal["FDG"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,41 +72,30 @@ class Patient:
 class CaseSources:
     """Which files play which role in one case.
 
-    ``told_by`` says how the roles were found: "case.toml", "names", "dicom", "manifest" or "study"; ``visit``
-    is what a study calls it.
+    ``assume_same_patient``: a person vouches for files whose headers name different patients. ``told_by``
+    says how the roles were found: "case.toml", "names", "dicom", "manifest" or "study"; ``visit`` is what a
+    study calls it.
     """
 
     folder: Path
     subject: str
     entries: Mapping[str, tuple[RoleEntry, ...]]
     patient: Patient = field(default_factory=Patient)
+    assume_same_patient: bool = False
     told_by: str = "names"
     visit: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", MappingProxyType(dict(self.entries)))
 
-    def __reduce__(self) -> tuple[object, ...]:
-        values = (self.folder, self.subject, dict(self.entries), self.patient, self.told_by, self.visit)
-        return (_rebuild_sources, values)
+    def __reduce__(self) -> tuple[object, ...]:  # a mapping proxy does not travel between processes
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return partial(CaseSources, **{**values, "entries": dict(self.entries)}), ()
 
     def only(self, role: str) -> RoleEntry | None:
         """Return the one entry of a role, or None where the case has none."""
         found = self.entries.get(role, ())
         return found[0] if found else None
-
-
-def _rebuild_sources(  # noqa: PLR0917 - what `__reduce__` hands over
-    folder: Path,
-    subject: str,
-    entries: dict[str, tuple[RoleEntry, ...]],
-    patient: Patient,
-    told_by: str,
-    visit: str | None,
-) -> CaseSources:
-    return CaseSources(
-        folder=folder, subject=subject, entries=entries, patient=patient, told_by=told_by, visit=visit
-    )
 
 
 def case_name(subject: str, visit: str | None) -> str:
@@ -127,7 +120,7 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{name}: is not valid TOML ({error})."
         raise CaseError(msg, hint="Correct that line; texts stand in double quotes.") from error
-    _refuse_unknown(document, ("subject", "inputs", "patient"), "", name)
+    _refuse_unknown(document, ("subject", "inputs", "patient", "assume_same_patient"), "", name)
     subject = document.get("subject", folder.resolve().name)
     if not isinstance(subject, str) or not subject.strip():
         msg = f"{name}: subject must be a text that is not empty."
@@ -143,6 +136,7 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
         subject=subject,
         entries=entries,
         patient=_patient(document.get("patient", {}), name),
+        assume_same_patient=_flag(document, "assume_same_patient", "", name),
         told_by="case.toml",
     )
 
@@ -201,6 +195,7 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
         assume_registered=_flag(table, "assume_registered", where, name),
         units=_choice(table, "units", ("SUVbw",), where, name),  # type: ignore[arg-type]
         series=_text(table, "series", where, name),
+        tracer=_choice(table, "tracer", ("FDG",), where, name),  # type: ignore[arg-type]
     )
 
 
@@ -219,7 +214,7 @@ def _selection(table: Mapping[str, object], where: str, name: str) -> tuple[str 
 def _flag(table: Mapping[str, object], key: str, where: str, name: str) -> bool:
     value = table.get(key, False)
     if not isinstance(value, bool):
-        msg = f"{name}: {where}.{key} must be true or false."
+        msg = f"{name}: {f'{where}.' if where else ''}{key} must be true or false."
         raise CaseError(msg, hint=f"Write {key} = true, or leave it out.")
     return value
 

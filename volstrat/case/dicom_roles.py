@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import RoleEntry
-from volstrat.dicom.library import DicomLibrary, ambiguous_series, listed
+from volstrat.dicom.library import DicomLibrary, ambiguous_series, likeliest_fdg, listed
+from volstrat.dicom.tracer import series_tracer
 from volstrat.errors import AmbiguousRoleError, CaseError, CorruptDataError, MissingRoleError
 from volstrat.formats.selection import folded
+from volstrat.terms.tracers import other_tracer_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,6 +146,8 @@ def role_of_name(name: str, naming: Mapping[str, Sequence[str]]) -> str | None:
     for role in NAMED_ROLES:
         if role in _DENIALS and _DENIALS[role].search(words):
             continue
+        if role == "fdg_avid" and other_tracer_in_name(name):
+            continue
         if any(fnmatchcase(words, folded(pattern)) for pattern in naming.get(role, ())):
             return role
     return None
@@ -193,12 +197,22 @@ def _series_for(
         uids = drawn.referenced_series_uids
         known = {s.modality for s in scan.series if s.series_instance_uid in uids}
         if modality in known or not known:
-            return _drawn_on(drawn, everywhere, scan)
+            return _of_fdg(_drawn_on(drawn, everywhere, scan), everywhere)
         # Drawn on the other modality: that says nothing about this one.
     there = [s for s in where.series if s.modality == modality and not s.is_localizer]
+    if modality == "PT":
+        there = likeliest_fdg(there)
     if len(there) > 1:
         raise ambiguous_series(there, role=role, path=os.path.relpath(where.root, scan.root))
     return there[0] if there else None
+
+
+def _of_fdg(chosen: SeriesFiles, everywhere: Sequence[SeriesFiles]) -> SeriesFiles:
+    """Return the one FDG-PET there is where the series that was drawn on is of another tracer."""
+    if chosen.modality != "PT" or series_tracer(chosen).tracer != "other":
+        return chosen
+    fdg = [s for s in everywhere if series_tracer(s).tracer == "fdg"]
+    return fdg[0] if len(fdg) == 1 else chosen
 
 
 def _drawn_on(drawn: StructureFile, series: Sequence[SeriesFiles], scan: DicomFolder) -> SeriesFiles:
@@ -215,11 +229,8 @@ def _drawn_on(drawn: StructureFile, series: Sequence[SeriesFiles], scan: DicomFo
         found = [s for s in series if frame is not None and s.frame_of_reference_uid == frame]
     if len(found) == 1:
         return found[0]
-    what = "which is not there" if not found else "and several series could be meant"
-    msg = (
-        f"{drawn.path.name}: references series {', '.join(uids)}, {what}; "
-        f"there is {listed(scan.series) or 'none'}."
-    )
+    what = "a series that is not there" if not found else "images that several series could be"
+    msg = f"{drawn.path.name}: references {what}; there is {listed(scan.series) or 'none'}."
     raise CaseError(msg, hint="Add that series, or name the files in case.toml.")
 
 

@@ -10,7 +10,8 @@ from volstrat.errors import AmbiguousRoleError, FormatError, InputFileError, Suv
 from volstrat.formats.hashing import sha256_of
 from volstrat.formats.selection import select_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, volume_format
-from volstrat.terms.findings import finding
+from volstrat.terms.findings import Finding, finding
+from volstrat.terms.tracers import TracerSaid, tracer_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,8 @@ class PetRead:
         What ``volstrat suv`` prints; None where the image is no DICOM.
     body_size : tuple of float or None
         Weight (kg) and height (cm) from the header.
+    tracer : TracerSaid
+        What the header says of the tracer; where it says nothing, what the entry says.
     """
 
     grid: VoxelGrid
@@ -54,6 +57,7 @@ class PetRead:
     problem: SuvError | None
     conversion: dict[str, object] | None
     body_size: tuple[float | None, float | None]
+    tracer: TracerSaid
     format: str
     sha256: str
     findings: tuple[Finding, ...]
@@ -98,6 +102,11 @@ class EntryReader:
             if self._sources.told_by == "dicom":  # as finding them did: what is passed over is counted once
                 self._library.folder(self._sources.folder)
         return self._library
+
+    @property
+    def has_dicom(self) -> bool:
+        """True where any DICOM of the case was looked into."""
+        return self._library is not None
 
     def mask(self, role: str, entry: RoleEntry) -> MaskRead:
         """Read a mask and keep the segments, ROIs or labels that its entry selects.
@@ -181,8 +190,9 @@ class EntryReader:
             suv=None if factors.problem is not None else read_suv(series, geometry, factors),
             sul_factor=sul / factors.suvbw_factor if known and sul and factors.suvbw_factor else None,
             problem=factors.problem,
-            conversion={key: conversion[key] for key in conversion if key != "findings"},
+            conversion={key: conversion[key] for key in conversion if key not in ("findings", "tracer")},
             body_size=_body_size({s.attribute: s.value for s in factors.sources}),
+            tracer=_tracer(factors.tracer, entry),
             format=f"dicom-{series.modality.lower()}",
             sha256=series_sha256(series),
             findings=(*geometry.findings, *factors.findings),
@@ -202,6 +212,7 @@ class EntryReader:
                 problem=None,
                 conversion=None,
                 body_size=(None, None),
+                tracer=_tracer(TracerSaid(tracer="not_stated"), entry),
                 format=named,
                 sha256=read.sha256,
                 findings=read.findings,
@@ -217,6 +228,7 @@ class EntryReader:
             problem=problem,
             conversion=None,
             body_size=(None, None),
+            tracer=_tracer(TracerSaid(tracer="not_stated"), entry),
             format=named,
             sha256=file_sha256(path),
             findings=(),
@@ -271,12 +283,16 @@ class EntryReader:
         Those that the entries name; where ``case.toml`` does not speak, all of the case folder.
         """
         series: dict[str, SeriesFiles] = {}
-        for image in ("pet", "ct") if role == "fdg_avid" else ("ct", "pet"):
+        for image in ("pet", "other_pet", "ct") if role == "fdg_avid" else ("ct", "pet", "other_pet"):
             entry = self._sources.only(image)
             if entry is not None and self.reads_from_dicom(entry) and entry.path.exists():
                 found = self.library.folder(entry.path).series
                 series.update(
-                    {s.series_instance_uid: s for s in found if entry.series in (None, s.series_instance_uid)}
+                    {
+                        s.series_instance_uid: s
+                        for s in found
+                        if entry.series is None or s.is_called(entry.series)
+                    }
                 )
         if self._sources.told_by not in ("case.toml", "manifest"):
             for s in self.library.folder(self._sources.folder).series:
@@ -292,6 +308,13 @@ class EntryReader:
             return self.grid("pet" if role == "fdg_avid" else "ct", entry)[1]
         except VolstratError:
             return None  # the error about the missing series says more
+
+
+def _tracer(header: TracerSaid, entry: RoleEntry) -> TracerSaid:
+    """Return what the header says; a person's word stands only where it says nothing."""
+    if entry.tracer == "FDG" and header.tracer == "not_stated":
+        return TracerSaid(tracer="fdg", names=("FDG",))
+    return header
 
 
 def _body_size(header: Mapping[str, object]) -> tuple[float | None, float | None]:
@@ -358,6 +381,23 @@ def pet_findings(read: PetRead, *, required: bool) -> tuple[Finding, ...]:
     return (*doubts, finding("suv_unavailable", where="pet", reason=read.problem))
 
 
+def tracer_findings(said: TracerSaid, *, name: str) -> list[Finding]:
+    """Return what a PET's tracer brings up; nothing where it is FDG.
+
+    That it is another tracer is blocking here: `volstrat.certainty.verdict` takes it back where FDG does not
+    decide.
+    """
+    tracer = tracer_text(said)
+    if said.tracer == "other":
+        return [finding("pet_not_fdg", "pet", where="pet", name=name, tracer=tracer)]
+    if said.tracer == "contradictory":
+        return [finding("pet_tracer_contradictory", where="pet", name=name, tracer=tracer)]
+    if said.tracer == "not_stated":
+        code = "pet_tracer_unknown" if said.has_unknown_name else "pet_tracer_not_stated"
+        return [finding(code, where="pet", name=name)]
+    return []
+
+
 def suv_report(folder: Path, *, series: str | None = None) -> dict[str, Any]:
     """Return what turns the PT series of a folder into SUV (the keys of ``volstrat suv --json``).
 
@@ -385,4 +425,9 @@ def suv_report(folder: Path, *, series: str | None = None) -> dict[str, Any]:
     told = (
         None if problem is None else {"code": problem.code, "message": problem.message, "hint": problem.hint}
     )
-    return {**factors.as_json(), "error": told}
+    report = factors.as_json()
+    said = [
+        {"code": f.code, "severity": f.severity, "message": f.message, "where": f.where}
+        for f in (*factors.findings, *tracer_findings(factors.tracer, name=chosen.name))
+    ]
+    return {**report, "findings": said, "error": told}

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from volstrat.case.entries import EntryReader, PetRead, pet_findings
+from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
-from volstrat.errors import CaseError, GridMismatchError, InputFileError, MissingRoleError
+from volstrat.case.one_patient import days_between_images, patient_findings, time_findings
+from volstrat.case.pet_inputs import read_other_pet, read_pet_inputs
+from volstrat.dicom.identity import short_uid
+from volstrat.errors import CaseError, InputFileError, MissingRoleError
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
-from volstrat.rule.measure import Avid, CaseMasks
+from volstrat.rule.measure import CaseMasks
 from volstrat.terms.findings import finding
 from volstrat.terms.roles import MASK_ROLES, ON_TUMOUR_GRID
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.pet_inputs import PetInputs
     from volstrat.case.record_types import GridRecord, InputRecord, Role, SegmentRecord, SuvRecord
     from volstrat.formats.volumes import MaskRead
     from volstrat.geometry.grid import VoxelGrid
@@ -58,7 +62,7 @@ class CaseInputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _ReadEntry:
+class ReadEntry:
     """A mask file as one role's entry."""
 
     role: str
@@ -67,6 +71,7 @@ class _ReadEntry:
 
     @property
     def name(self) -> str:
+        """What messages call it."""
         return self.entry.path.name
 
 
@@ -117,8 +122,18 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     if protocol.tumour_scope == "liver":
         tumour, scoped = _in_liver(tumour, united.get("liver"), grid)
         findings += scoped
-    avid, avid_findings = _avid_mask(read, grid, base, protocol)
-    pet, pet_inputs, found = _read_pet(sources, reader, grid, base, protocol)
+    pet = read_pet_inputs(
+        sources,
+        reader,
+        [r for r in read if r.role == "fdg_avid"],
+        grid=grid,
+        base=base,
+        protocol=protocol,
+    )
+    days = days_between_images(sources, reader)
+    pet_entries, found = _pet_entries(sources, reader, pet, days)
+    found += time_findings(days, protocol.review.max_days_between)
+    found += patient_findings(sources, reader)
     rows, table_inputs = _read_table(sources)
     masks = {role: [r.read.mask for r in read if r.role == role] for role in ("reference", "liver")}
     return CaseInputs(
@@ -126,48 +141,41 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
             grid=grid,
             tumour=tumour,
             resectable=united.get("resectable"),
-            avid=avid,
-            pet_field=_pet_field(pet, read),
-            suv=None if pet is None else pet.suv,
-            sul_factor=None if pet is None else pet.sul_factor,
+            avid=pet.avid,
+            pet_field=pet.field,
+            avid_field=pet.avid_field,
+            suv=None if pet.fdg is None else pet.fdg.suv,
+            sul_factor=None if pet.fdg is None else pet.fdg.sul_factor,
             reference=masks["reference"][0] if masks["reference"] else None,
             liver=masks["liver"][0] if masks["liver"] else None,
             rows=rows,
         ),
         liver=united.get("liver"),
         remnant=united.get("remnant"),
-        body_size=(None, None) if pet is None else pet.body_size,
-        findings=(*findings, *avid_findings, *found, *reader.findings()),
-        inputs=(*(_mask_input(sources, r) for r in read), *pet_inputs, *table_inputs),
+        body_size=(None, None) if pet.image is None else pet.image.body_size,
+        findings=(*findings, *pet.findings, *found, *reader.findings()),
+        inputs=(*(_mask_input(sources, r) for r in read), *pet_entries, *table_inputs),
     )
 
 
-def _pet_field(pet: PetRead | None, read: Sequence[_ReadEntry]) -> VoxelGrid | None:
-    """Return the field that PET covers: of the PET image, else of a dense avid mask."""
-    if pet is not None:
-        return pet.grid
-    avid = (r.read.mask.grid for r in read if r.role == "fdg_avid")
-    return next((grid for grid in avid if not grid.is_window), None)
-
-
-def _key(read: _ReadEntry, n: int) -> str:
+def _key(read: ReadEntry, n: int) -> str:
     """Name a mask in messages: its file, and its role where another file has the same name."""
     return read.name if n == 0 else f"{read.name} ({read.role})"
 
 
-def _read_masks(sources: CaseSources, reader: EntryReader) -> list[_ReadEntry]:
+def _read_masks(sources: CaseSources, reader: EntryReader) -> list[ReadEntry]:
     """Read the masks one by one: threads would take the interpreter lock from each other and lose time."""
     roles = (*ON_TUMOUR_GRID, *(role for role in MASK_ROLES if role not in ON_TUMOUR_GRID))
     return [
-        _ReadEntry(role=role, entry=entry, read=reader.mask(role, entry))
+        ReadEntry(role=role, entry=entry, read=reader.mask(role, entry))
         for role in roles
         for entry in sources.entries.get(role, ())
     ]
 
 
 def _resample_where_allowed(
-    read: Sequence[_ReadEntry], protocol: Protocol
-) -> tuple[list[_ReadEntry], list[Finding]]:
+    read: Sequence[ReadEntry], protocol: Protocol
+) -> tuple[list[ReadEntry], list[Finding]]:
     """Resample masks whose entry allows it and whose grid is not the tumour's."""
     own = read[0].read.mask.grid
     done, findings = [], []
@@ -208,7 +216,7 @@ def _ml(mask: Mask) -> float:
     return mask.voxels().count * mask.grid.voxel_ml
 
 
-def _refuse_label_clash(tumour: Sequence[_ReadEntry]) -> None:
+def _refuse_label_clash(tumour: Sequence[ReadEntry]) -> None:
     """Refuse one number for differently named segments of two files: they are different lesions."""
     seen: dict[int, tuple[str, str]] = {}
     for r in tumour:
@@ -255,56 +263,43 @@ def _in_liver(
     return kept, [finding("tumour_outside_liver", where="tumour", volume_ml=lost.count * grid.voxel_ml)]
 
 
-def _avid_mask(
-    read: Sequence[_ReadEntry], grid: VoxelGrid, base: str, protocol: Protocol
-) -> tuple[Avid | None, list[Finding]]:
-    """Unite the avid masks on their own grid, which must be in the tumour's frame of reference."""
-    entries = [r for r in read if r.role == "fdg_avid"]
-    if not entries:
-        return None, []
-    masks = {_key(r, n): r.read.mask for n, r in enumerate(entries)}
-    first = next(iter(masks))
-    avid_grid, aligned = align_masks(masks, tolerance_mm=protocol.geometry_tolerance_mm, base=first)
-    assumed = any(r.entry.assume_registered for r in entries)
-    findings = _check_registered(avid_grid, grid, name=first, base=base, assumed=assumed)
-    return Avid(voxels=_union(aligned.values()), grid=avid_grid), findings
-
-
-def _read_pet(
-    sources: CaseSources, reader: EntryReader, grid: VoxelGrid, base: str, protocol: Protocol
-) -> tuple[PetRead | None, list[InputRecord], list[Finding]]:
-    entry = sources.only("pet")
-    if entry is None:
-        return None, [], []
-    pet = reader.pet(entry)
-    findings = list(pet_findings(pet, required=protocol.avidity.needs_suv))
-    findings += _check_registered(
-        pet.grid, grid, name=entry.path.name, base=base, assumed=entry.assume_registered
-    )
-    told: InputRecord = {
-        "role": "pet",
-        "path": _relative(sources, entry.path),
-        "format": pet.format,
-        "sha256": pet.sha256,
-        "grid": grid_entry(pet.grid),
-        "segments": [],
-    }
-    if pet.conversion is not None:
-        told["suv"] = cast("SuvRecord", pet.conversion)
-    return pet, [told], findings
-
-
-def _check_registered(
-    grid: VoxelGrid, own: VoxelGrid, *, name: str, base: str, assumed: bool
-) -> list[Finding]:
-    try:
-        check_frame_of_reference(grid, own, name=name, other=base)
-    except GridMismatchError as error:
-        if not assumed:
-            hint = "Register PET and CT first, or write `assume_registered = true` in its case.toml entry."
-            raise GridMismatchError(error.message, hint=hint) from error
-        return [finding("assumed_registered", where=name, difference=error.message)]
-    return []
+def _pet_entries(
+    sources: CaseSources, reader: EntryReader, pet: PetInputs, days: int | None
+) -> tuple[list[InputRecord], list[Finding]]:
+    """Return what the record says of the PET images, and what reading the one shown beside brought up."""
+    told: list[InputRecord] = []
+    entry, other = sources.only("pet"), sources.only("other_pet")
+    if pet.image is not None and entry is not None:
+        one: InputRecord = {
+            "role": "pet",
+            "path": _relative(sources, entry.path),
+            "format": pet.image.format,
+            "sha256": pet.image.sha256,
+            "grid": grid_entry(pet.image.grid, sources),
+            "segments": [],
+            "tracer": pet.image.tracer.tracer,
+        }
+        if days is not None:
+            one["days_from_ct"] = days
+        if pet.image.conversion is not None:
+            one["suv"] = cast("SuvRecord", pet.image.conversion)
+        told.append(one)
+    if other is None:
+        return told, []
+    beside, findings = read_other_pet(reader, other)
+    if beside is not None:
+        told.append(
+            {
+                "role": "other_pet",
+                "path": _relative(sources, other.path),
+                "format": beside.format,
+                "sha256": beside.sha256,
+                "grid": grid_entry(beside.grid, sources),
+                "segments": [],
+                "tracer": beside.tracer.tracer,
+            }
+        )
+    return told, findings
 
 
 def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[InputRecord]]:
@@ -323,7 +318,7 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[Input
     return read_lesion_table(data, name=table.path.name), [entry]
 
 
-def _mask_input(sources: CaseSources, read: _ReadEntry) -> InputRecord:
+def _mask_input(sources: CaseSources, read: ReadEntry) -> InputRecord:
     mask = read.read.mask
     return {
         "role": cast("Role", read.role),
@@ -331,7 +326,7 @@ def _mask_input(sources: CaseSources, read: _ReadEntry) -> InputRecord:
         "format": read.read.format,
         "sha256": read.read.sha256,
         "voxels_sha256": voxels_sha256(mask),
-        "grid": grid_entry(mask.grid),
+        "grid": grid_entry(mask.grid, sources),
         "segments": segment_list(mask),
     }
 
@@ -356,14 +351,15 @@ def segment_list(mask: Mask) -> list[SegmentRecord]:
     ]
 
 
-def grid_entry(grid: VoxelGrid) -> GridRecord:
-    """Say what a grid is, as the record does."""
+def grid_entry(grid: VoxelGrid, sources: CaseSources) -> GridRecord:
+    """Say what a grid is, as the record does; equal frames of reference have equal words, and no UID."""
+    uid = grid.frame_of_reference_uid
     return {
         "shape": list(grid.shape),
         "spacing_mm": list(grid.spacing_mm),
         "origin_mm": [float(x) for x in grid.affine[:3, 3]],
         "directions": [[float(x) for x in row] for row in grid.directions],
-        "frame_of_reference_uid": grid.frame_of_reference_uid,
+        "frame_of_reference_uid": None if uid is None else short_uid(sources.subject, uid),
     }
 
 

@@ -11,6 +11,7 @@ from volstrat.case.inputs import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
 from volstrat.errors import VolstratError
 from volstrat.terms.roles import MASK_ROLES, ROLES
+from volstrat.terms.tracers import tracer_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,11 +80,11 @@ def _entry(
             read = reader.mask(role, entry)
             findings |= dict.fromkeys(read.findings)
             found.update(
-                format=read.format, grid=grid_entry(read.mask.grid), segments=segment_list(read.mask)
+                format=read.format, grid=grid_entry(read.mask.grid, sources), segments=segment_list(read.mask)
             )
         else:
             image_format, grid = reader.grid(role, entry)
-            found.update(format=image_format, grid=grid_entry(grid))
+            found.update(format=image_format, grid=grid_entry(grid, sources))
             if reader.reads_from_dicom(entry):
                 series = reader.library.series(entry.path, role=role, uid=entry.series)
                 found["series"] = _series(series)
@@ -94,11 +95,14 @@ def _entry(
 
 
 def _series(series: SeriesFiles) -> dict[str, Any]:
+    from volstrat.dicom.tracer import series_tracer
+
     return {
-        "uid": series.series_instance_uid,
+        "series": series.short_uid,
+        "number": series.number,
         "modality": series.modality,
-        "description": series.description or None,
-        "date": series.series_date or None,
+        "tracer": series_tracer(series).tracer if series.modality == "PT" else None,
+        "tracer_says": tracer_text(series_tracer(series)) if series.modality == "PT" else None,
         "slices": series.number_of_slices,
         "attenuation_corrected": series.attenuation_corrected,
     }

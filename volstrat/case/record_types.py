@@ -14,6 +14,7 @@ from volstrat.certainty.verdict import Status
 from volstrat.rule.stratify import AvidDisease, Stratum
 from volstrat.terms.findings import Severity
 from volstrat.terms.marks import FdgAvidity, Resectability
+from volstrat.terms.tracers import Tracer
 
 SCHEMA_ID: Final = "volstrat.case-record/1"
 
@@ -26,7 +27,9 @@ PointMm = Annotated[list[float], Limits(length=3)]
 Code = Annotated[str, Limits(pattern="^[a-z0-9_]+$")]
 Sentence = Annotated[str, Limits(min_length=1)]
 
-Role = Literal["tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference"]
+Role = Literal[
+    "tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference", "other_pet"
+]
 
 
 class PredicateRecord(JsonObject):
@@ -211,7 +214,9 @@ class GridRecord(JsonObject):
     directions: NotRequired[
         Annotated[list[PointMm], Limits(length=3), "Unit vectors of the axes in LPS, one a column."]
     ]
-    frame_of_reference_uid: str | None
+    frame_of_reference_uid: Annotated[
+        str | None, "What stands for the UID: equal within a case where the frames of reference are; no UID."
+    ]
 
 
 class SegmentRecord(JsonObject):
@@ -251,6 +256,16 @@ class InputRecord(JsonObject):
     sha256: Sha256
     voxels_sha256: NotRequired[
         Annotated[Sha256, "Of which voxels carry which label, whatever the file's header; for masks."]
+    ]
+    tracer: NotRequired[
+        Annotated[
+            Tracer,
+            "What the headers of a PET say of its tracer, else its entry; not_stated: F-18 "
+            "alone, or nothing.",
+        ]
+    ]
+    days_from_ct: NotRequired[
+        Annotated[int, Limits(minimum=0), "Days between the CT and this PET, where both headers say."]
     ]
     suv: NotRequired[Annotated[SuvRecord, "How a DICOM PET became SUV, with every attribute used."]]
     grid: GridRecord | None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
 
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
@@ -74,23 +74,45 @@ def reach_verdict(
         What moved boundaries gave of the same case, which is looked for there first.
     """
     assessment = assess(measured, protocol)
+    findings = [_eased(one, assessment) for one in findings]
+    if any(one.code == "pet_not_fdg" for one in findings):  # which says more than that there is no PET
+        pet_doubts = [f for f in _pet_findings(measured, assessment, protocol) if f.code != "pet_missing"]
+    else:
+        pet_doubts = _pet_findings(measured, assessment, protocol)
     robustness, doubts = measure_robustness(measured, assessment, protocol, shifted=shifted)
     own = [
         *measured.lesion_findings,
         *measured.mark_findings,
-        *_pet_findings(measured, assessment, protocol),
+        *pet_doubts,
         *_region_findings(measured, assessment, protocol),
         *_stratum_findings(measured, assessment, protocol),
         *doubts,
     ]
+    # What blocks a stratum blocks it whatever the counts give: another patient's images, another tracer.
+    blocked = any(one.severity == "blocking" for one in (*findings, *own))
+    stratum = None if blocked else assessment.stratum
     return Verdict(
-        status=status_of(assessment.stratum, (*findings, *own)),
-        stratum=assessment.stratum,
+        status=status_of(stratum, (*findings, *own)),
+        stratum=stratum,
         assessment=assessment,
         volumes=_volumes(measured, assessment, protocol),
         robustness=robustness,
         findings=sorted_findings((*findings, *own)),
     )
+
+
+_WHERE_STRATUM_1_HOLDS: Final[dict[str, Severity]] = {
+    "pet_not_fdg": "warning",
+    "pet_tracer_contradictory": "info",
+    "pet_tracer_unknown": "info",
+}
+"""How grave findings of the inputs are that concern only avid disease, which then does not matter."""
+
+
+def _eased(one: Finding, assessment: Assessment) -> Finding:
+    if assessment.stratum == "stratum_1" and one.code in _WHERE_STRATUM_1_HOLDS:
+        return replace(one, severity=_WHERE_STRATUM_1_HOLDS[one.code])
+    return one
 
 
 def status_of(stratum: Stratum | None, findings: Iterable[Finding]) -> Status:

@@ -241,9 +241,6 @@ def _inspection_lines(found: dict[str, Any], *, most_segments: int) -> list[str]
         lines += ["", "Plays no role"]
         for one in found["unused"]:
             lines += _wrapped(_unused(one), "  ")
-    if frames:
-        lines += ["", "Frame of reference"]
-        lines += [f"  {name}  {uid}" for uid, name in frames.items()]
     if found["findings"]:
         lines += ["", *_findings(found["findings"])]
     return lines[:-1] if lines[-1] == "" else lines
@@ -281,7 +278,8 @@ def _letters(number: int) -> str:
 
 
 def _series(series: dict[str, Any]) -> str:
-    parts = [repr(series["description"]) if series["description"] else "", series["date"] or ""]
+    number = "" if series["number"] is None else f"number {series['number']}"
+    parts = [f"series {series['series']}", number, series["tracer_says"] or ""]
     if series["attenuation_corrected"] is False:
         parts.append("not attenuation-corrected")
     return ", ".join(part for part in parts if part)

@@ -1,4 +1,7 @@
-"""The DICOM attributes that volstrat reads, by keyword (PS3.6). Patient identity is not among them."""
+"""The DICOM attributes that volstrat reads, by keyword (PS3.6).
+
+Neither identity nor free text is among them, but for the names of segments and ROIs and of the tracer.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ TAGS: Final[dict[str, int]] = {
     "CodeValue": 0x00080100,
     "CodeMeaning": 0x00080104,
     "TimezoneOffsetFromUTC": 0x00080201,
-    "SeriesDescription": 0x0008103E,
     "ReferencedSeriesSequence": 0x00081115,
     "ReferencedSOPInstanceUID": 0x00081155,
     "PatientSex": 0x00100040,
@@ -84,7 +86,6 @@ TAGS: Final[dict[str, int]] = {
     "SegmentSequence": 0x00620002,
     "SegmentNumber": 0x00620004,
     "SegmentLabel": 0x00620005,
-    "StructureSetLabel": 0x30060002,
     "ReferencedFrameOfReferenceSequence": 0x30060010,
     "RTReferencedStudySequence": 0x30060012,
     "RTReferencedSeriesSequence": 0x30060014,
@@ -93,7 +94,6 @@ TAGS: Final[dict[str, int]] = {
     "ROIName": 0x30060026,
     "ReferencedFrameOfReferenceUID": 0x30060024,
     "ROIContourSequence": 0x30060039,
-    "ContentLabel": 0x00700080,
     "SharedFunctionalGroupsSequence": 0x52009229,
     "PerFrameFunctionalGroupsSequence": 0x52009230,
 }

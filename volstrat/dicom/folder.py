@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from volstrat.dicom.header import Header, PixelLayout
+from volstrat.dicom.identity import PatientMarks, short_uid
 from volstrat.errors import CorruptDataError
 from volstrat.terms.findings import Finding, finding
+
+if TYPE_CHECKING:
+    from datetime import date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,7 @@ class ImageFile:
         None where the file holds no pixel data; not known yet for Enhanced files.
     header : Header
         The other attributes read, for pixels and SUV.
+    patient : PatientMarks
     """
 
     path: Path
@@ -69,6 +75,7 @@ class ImageFile:
     plane: Plane | None
     pixels: PixelLayout | None
     header: Header = field(repr=False)
+    patient: PatientMarks = field(default=PatientMarks(), repr=False)
 
     @property
     def is_localizer(self) -> bool:
@@ -85,9 +92,12 @@ class SeriesFiles:
     series_instance_uid, study_instance_uid : str
     modality : str
         ``"CT"`` or ``"PT"``.
-    description : str
+    number : int or None
+        SeriesNumber.
     series_date : str
-        ``YYYYMMDD`` of the series, else of the study; may be empty.
+        ``YYYYMMDD`` of the series, else of the study; may be empty. To sort by, never to show.
+    acquired_on : date or None
+        To tell how far apart two series are, never to show.
     frame_of_reference_uid : str or None
         None where the files name none, or several.
     sop_class_uids : tuple of str
@@ -104,8 +114,9 @@ class SeriesFiles:
     series_instance_uid: str
     study_instance_uid: str
     modality: str
-    description: str
+    number: int | None
     series_date: str
+    acquired_on: date | None
     frame_of_reference_uid: str | None
     sop_class_uids: tuple[str, ...]
     files: tuple[ImageFile, ...]
@@ -127,6 +138,20 @@ class SeriesFiles:
     def paths(self) -> tuple[Path, ...]:
         """The files' paths, sorted."""
         return tuple(sorted(file.path for file in self.files))
+
+    @property
+    def short_uid(self) -> str:
+        """What stands for its UID in messages and in ``case.toml``."""
+        return short_uid(self.study_instance_uid, self.series_instance_uid)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.modality} series {self.short_uid}"
+
+    def is_called(self, uid: str) -> bool:
+        """Tell whether a person means this series: by its UID, or by what stands for it."""
+        return uid in (self.series_instance_uid, self.short_uid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,23 +178,22 @@ class StructureFile:
     ----------
     path : Path
     sop_instance_uid, series_instance_uid : str
-    label : str
-        Content or structure set label, else the series description; may be empty.
     series_date : str
         ``YYYYMMDD``; may be empty.
     referenced_series_uids : tuple of str
     frame_of_reference_uid : str or None
     structures : tuple of Structure
+    patient : PatientMarks
     """
 
     path: Path
     sop_instance_uid: str
     series_instance_uid: str
-    label: str
     series_date: str
     referenced_series_uids: tuple[str, ...]
     frame_of_reference_uid: str | None
     structures: tuple[Structure, ...]
+    patient: PatientMarks = field(default=PatientMarks(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,8 @@
 """What a folder of DICOM holds: series, segmentations and structure sets, from headers alone.
 
-File names and folders mean nothing here. Patient name, identifier and birth date are not read.
+File names and folders mean nothing here. The patient's name is never read; PatientID and birth date become
+marks that only this process can compare (see `identity`). Dates say how far apart two series are, and how to
+sort them; no description is read.
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ from volstrat.dicom.folder import (
     StructureFile,
 )
 from volstrat.dicom.header import PIXEL_DATA, Header, HeaderReader, NotDicomError
+from volstrat.dicom.identity import IDENTITY_TAGS, PatientMarks, taken_marks
+from volstrat.dicom.times import parse_date
 from volstrat.errors import CorruptDataError, InputFileError
 from volstrat.formats.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
 CT_CLASSES: Final = frozenset(
     {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
@@ -48,7 +53,7 @@ _NOT_IN_SCAN: Final = (
     "ROIContourSequence",
 )
 _WANTED: Final = frozenset(tag for keyword, tag in TAGS.items() if keyword not in _NOT_IN_SCAN).union(
-    *(private_tags(group, (element,)) for _, group, element in PRIVATE.values())
+    IDENTITY_TAGS, *(private_tags(group, (element,)) for _, group, element in PRIVATE.values())
 )
 
 
@@ -133,14 +138,15 @@ class _Sorter:
                 self._broken.append(BrokenFile(path=Path(path), reason=reason, series_instance_uid=uid))
 
     def _sort(self, path: Path, header: Header) -> None:
+        patient = taken_marks(header.elements)
         sop_class = header.text(TAGS["SOPClassUID"]) or header.media_class_uid
         modality = header.text(TAGS["Modality"])
         if sop_class in SEG_CLASSES:
             _require(header, "SegmentSequence")
-            self._segmentations.append(_segmentation(path, header))
+            self._segmentations.append(_segmentation(path, header, patient))
         elif sop_class == RTSTRUCT_CLASS:
             _require(header, "StructureSetROISequence")
-            self._structure_sets.append(_structure_set(path, header))
+            self._structure_sets.append(_structure_set(path, header, patient))
         elif sop_class == _DIRECTORY_CLASS:
             self._skipped.append(path)
         elif not (sop_class or modality):
@@ -149,7 +155,7 @@ class _Sorter:
         elif _is_image(header, sop_class, modality):
             role = "CT" if sop_class in CT_CLASSES else "PT" if sop_class in PT_CLASSES else modality
             key = (header.text(TAGS["SeriesInstanceUID"]), role)
-            self._images.setdefault(key, []).append(_image_file(path, header, sop_class))
+            self._images.setdefault(key, []).append(_image_file(path, header, sop_class, patient))
         else:
             self._other[modality or sop_class or "unknown"] += 1
 
@@ -196,7 +202,7 @@ def _reaches_image(header: Header) -> bool:
     return TAGS["Rows"] in header.elements or TAGS["Units"] in header.elements
 
 
-def _image_file(path: Path, header: Header, sop_class: str) -> ImageFile:
+def _image_file(path: Path, header: Header, sop_class: str, patient: PatientMarks) -> ImageFile:
     frames = header.number(TAGS["NumberOfFrames"])
     if sop_class in ENHANCED_CLASSES:
         plane = None
@@ -214,6 +220,7 @@ def _image_file(path: Path, header: Header, sop_class: str) -> ImageFile:
         plane=plane,
         pixels=header.pixels,
         header=header,
+        patient=patient,
     )
 
 
@@ -245,8 +252,9 @@ def _series(uid: str, modality: str, files: list[ImageFile]) -> SeriesFiles:
         series_instance_uid=uid,
         study_instance_uid=first.text(TAGS["StudyInstanceUID"]),
         modality=modality,
-        description=first.label(TAGS["SeriesDescription"]),
+        number=_series_number(first),
         series_date=_date(first),
+        acquired_on=_acquired_on(first),
         frame_of_reference_uid=frames_of_reference.pop() if len(frames_of_reference) == 1 else None,
         sop_class_uids=tuple(sorted({file.sop_class_uid for file in files})),
         files=tuple(files),
@@ -260,7 +268,23 @@ def _date(header: Header) -> str:
     return header.text(TAGS["SeriesDate"]) or header.text(TAGS["StudyDate"])
 
 
-def _segmentation(path: Path, header: Header) -> StructureFile:
+def _acquired_on(header: Header) -> date | None:
+    """Return the day of the acquisition, else of the series, else of the study."""
+    stated = (
+        header.text(TAGS["AcquisitionDate"]),
+        header.text(TAGS["AcquisitionDateTime"])[:8],
+        header.text(TAGS["SeriesDate"]),
+        header.text(TAGS["StudyDate"]),
+    )
+    return next((day for day in map(parse_date, stated) if day is not None), None)
+
+
+def _series_number(header: Header) -> int | None:
+    text = header.text(TAGS["SeriesNumber"])
+    return int(text) if text.isdecimal() else None
+
+
+def _segmentation(path: Path, header: Header, patient: PatientMarks) -> StructureFile:
     referenced = [
         item.text(TAGS["SeriesInstanceUID"]) for item in header.items(TAGS["ReferencedSeriesSequence"])
     ]
@@ -271,10 +295,10 @@ def _segmentation(path: Path, header: Header) -> StructureFile:
         )
         for item in header.items(TAGS["SegmentSequence"])
     ]
-    return _structure_file(path, header, referenced, structures, label="ContentLabel")
+    return _structure_file(path, header, referenced, structures, patient)
 
 
-def _structure_set(path: Path, header: Header) -> StructureFile:
+def _structure_set(path: Path, header: Header, patient: PatientMarks) -> StructureFile:
     referenced: list[str] = []
     frames_of_reference: list[str] = []
     for frame in header.items(TAGS["ReferencedFrameOfReferenceSequence"]):
@@ -291,9 +315,7 @@ def _structure_set(path: Path, header: Header) -> StructureFile:
         structures.append(Structure(number=int(number) if number is not None else 0, name=name))
     known = list(dict.fromkeys(uid for uid in frames_of_reference if uid))
     frame_uid = known[0] if len(known) == 1 else None
-    return _structure_file(
-        path, header, referenced, structures, frame_uid=frame_uid, label="StructureSetLabel"
-    )
+    return _structure_file(path, header, referenced, structures, patient, frame_uid=frame_uid)
 
 
 def _structure_file(
@@ -301,16 +323,16 @@ def _structure_file(
     header: Header,
     referenced: list[str],
     structures: list[Structure],
+    patient: PatientMarks,
     *,
     frame_uid: str | None = None,
-    label: str,
 ) -> StructureFile:
     return StructureFile(
         path=path,
         sop_instance_uid=header.text(TAGS["SOPInstanceUID"]),
         series_instance_uid=header.text(TAGS["SeriesInstanceUID"]),
-        label=header.label(TAGS[label]) or header.label(TAGS["SeriesDescription"]),
         series_date=_date(header),
+        patient=patient,
         referenced_series_uids=tuple(dict.fromkeys(uid for uid in referenced if uid)),
         frame_of_reference_uid=frame_uid or header.text(TAGS["FrameOfReferenceUID"]) or None,
         structures=tuple(structures),

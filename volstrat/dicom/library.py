@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from volstrat.dicom.folder import DicomFolder, SeriesFiles, StructureFile
 from volstrat.dicom.folder_scan import scan_dicom, scan_files
+from volstrat.dicom.tracer import series_tracer
 from volstrat.errors import (
     AmbiguousRoleError,
     CaseError,
@@ -19,6 +20,7 @@ from volstrat.formats.hashing import joint_sha256, sha256_of
 from volstrat.formats.selection import matching
 from volstrat.formats.volumes import MaskRead
 from volstrat.terms.findings import finding
+from volstrat.terms.tracers import TracerSaid, tracer_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
 
-_MODALITY_OF = {"ct": "CT", "pet": "PT"}
+_MODALITY_OF = {"ct": "CT", "pet": "PT", "other_pet": "PT"}
 
 
 class DicomLibrary:
@@ -54,6 +56,10 @@ class DicomLibrary:
                     return part
         self._folders[key] = scan_dicom(path)
         return self._folders[key]
+
+    def scanned(self) -> tuple[DicomFolder, ...]:
+        """Return every folder and file that was scanned."""
+        return (*self._folders.values(), *self._files.values())
 
     def findings(self, *, known: Collection[Path], told: Collection[str]) -> tuple[Finding, ...]:
         """Return what scanning folders passed over, and what the series' grids brought up.
@@ -92,7 +98,9 @@ class DicomLibrary:
         return self._geometries[key]
 
     def series(self, path: Path, *, role: str, uid: str | None) -> SeriesFiles:
-        """Choose the series of a folder that plays the role ``ct`` or ``pet``.
+        """Choose the series of a folder that plays the role ``ct``, ``pet`` or ``other_pet``.
+
+        Of several PETs that of FDG is taken, as their headers say.
 
         Raises
         ------
@@ -103,7 +111,9 @@ class DicomLibrary:
         wanted = _MODALITY_OF[role]
         there = [s for s in folder.series if s.modality == wanted and not s.is_localizer]
         if uid is not None:
-            there = [s for s in folder.series if s.series_instance_uid == uid and s.modality == wanted]
+            there = [s for s in folder.series if s.is_called(uid) and s.modality == wanted]
+        elif role == "pet":
+            there = likeliest_fdg(there)
         if not there:
             for broken in folder.broken:
                 raise broken.error()
@@ -163,14 +173,19 @@ class DicomLibrary:
         if images and referenced is None and file.referenced_series_uids:
             frame = file.frame_of_reference_uid
             if frame is None or all(s.frame_of_reference_uid != frame for s in images):
-                uids = ", ".join(file.referenced_series_uids)
                 msg = (
-                    f"{file.path.name}: the image series it references ({uids}) is not there, and the "
+                    f"{file.path.name}: the image series it references is not there, and the "
                     "case's images are not in its frame of reference."
                 )
                 raise GridMismatchError(msg, hint="Give that series as `ct` (or `pet`).")
             findings = (*findings, _reference_absent(file))
-        return MaskRead(mask=mask, format="dicom-seg", sha256=sha256_of(file.path), findings=findings)
+        return MaskRead(
+            mask=mask,
+            format="dicom-seg",
+            sha256=sha256_of(file.path),
+            findings=findings,
+            drawn_on_tracer=_tracer_of(referenced),
+        )
 
     def _rtstruct(
         self,
@@ -194,8 +209,8 @@ class DicomLibrary:
             series = self._same_frame(file, images)
         grid = other_grid if series is None else self.geometry(series).grid
         if grid is None:
-            wanted = ", ".join(file.referenced_series_uids) or "none"
-            msg = f"{name}: the image series it was drawn on is not there (it references {wanted})."
+            named_none = "" if file.referenced_series_uids else " (it references none)"
+            msg = f"{name}: the image series it was drawn on is not there{named_none}."
             raise MissingRoleError(msg, hint="Give that series as `ct` (or `pet`).")
         instances = set() if series is None else {f.sop_instance_uid for f in series.files}
         # A rewritten image has new UIDs throughout; contours on some unknown images are on another one.
@@ -204,7 +219,11 @@ class DicomLibrary:
             findings = (_images_renamed(file),)
         mask, read = read_rtstruct(file.path, grid=grid, rois=rois, image_instance_uids=known)
         return MaskRead(
-            mask=mask, format="dicom-rtstruct", sha256=sha256_of(file.path), findings=(*findings, *read)
+            mask=mask,
+            format="dicom-rtstruct",
+            sha256=sha256_of(file.path),
+            findings=(*findings, *read),
+            drawn_on_tracer=_tracer_of(series),
         )
 
     @staticmethod
@@ -213,6 +232,22 @@ class DicomLibrary:
         frame = file.frame_of_reference_uid
         same = [s for s in images if frame is not None and s.frame_of_reference_uid == frame]
         return same[0] if len(same) == 1 else None
+
+
+def _tracer_of(series: SeriesFiles | None) -> TracerSaid | None:
+    return series_tracer(series) if series is not None and series.modality == "PT" else None
+
+
+def likeliest_fdg(series: Sequence[SeriesFiles]) -> list[SeriesFiles]:
+    """Return the PET series that are of FDG; where none says so, those that say nothing; else all.
+
+    What is known not to be FDG stays out while another is there.
+    """
+    if len(series) < 2:
+        return list(series)
+    said = [series_tracer(one).tracer for one in series]
+    best = next(tracer for tracer in ("fdg", "not_stated", "contradictory", "other") if tracer in said)
+    return [one for one, tracer in zip(series, said, strict=True) if tracer == best]
 
 
 def referenced_series(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
@@ -244,22 +279,23 @@ def ambiguous_series(series: Sequence[SeriesFiles], *, role: str, path: str) -> 
     """Return the error for several series that could play one role."""
     where = "" if path == "." else f"{path}: "
     msg = f"{where}{len(series)} series could be {role}: {listed(series)}."
-    uid = series[0].series_instance_uid
-    hint = f'Choose one in case.toml: {role} = {{ path = "{path}", series = "{uid}" }}.'
+    lines = [f'{role} = {{ path = "{path}", series = "{one.short_uid}" }}' for one in series]
+    hint = f"Choose one in case.toml: {' or '.join(lines)}."
     return AmbiguousRoleError(msg, hint=hint)
 
 
 def listed(series: Iterable[SeriesFiles]) -> str:
-    """Describe series: what, when, how many slices, corrected or not, and the UID that names it."""
+    """Describe series: what, its number, how many slices, PET's tracer and correction, what to call it."""
     shown = []
     for s in series:
-        parts = [f"{s.modality} {s.description!r}" if s.description else s.modality]
-        if s.series_date:
-            parts.append(s.series_date)
+        parts = [s.modality if s.number is None else f"{s.modality} number {s.number}"]
         parts.append(f"{s.number_of_slices} slices")
+        if s.modality == "PT":
+            parts.append(tracer_text(series_tracer(s)))
         if s.attenuation_corrected is not None:
             parts.append("attenuation-corrected" if s.attenuation_corrected else "not attenuation-corrected")
-        parts.append(f"series {s.series_instance_uid}")
+        parts.append(f"in {s.paths[0].parent.name}")
+        parts.append(f"series {s.short_uid}")
         shown.append(", ".join(parts))
     return "; ".join(shown)
 

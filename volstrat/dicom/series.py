@@ -85,7 +85,7 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
     PixelSpacing gives the distance between rows first. No slice may lie more than 2 % of the spacing
     off the best regular lattice.
     """
-    name = _series_name(series)
+    name = series.name
     _refuse_duplicates(series)
     frames = [frame for file in series.files for frame in frames_of(file)]
     if not frames:
@@ -121,14 +121,6 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
     )
     findings += _rescale_findings(series, frames) + _thickness_findings(series, grid, name)
     return SeriesGeometry(grid=grid, frames=tuple(frames), findings=tuple(findings))
-
-
-def _series_name(series: SeriesFiles) -> str:
-    return (
-        f"{series.modality} series {series.description!r}"
-        if series.description
-        else f"{series.modality} series"
-    )
 
 
 def _refuse_duplicates(series: SeriesFiles) -> None:
@@ -333,4 +325,4 @@ def _rescale_findings(series: SeriesFiles, frames: list[Frame]) -> list[Finding]
     if series.modality != "CT" or all(frame.plane.slope is not None for frame in frames):
         return []
     count = Counter(frame.plane.slope is None for frame in frames)[True]
-    return [finding("rescale_missing", name=_series_name(series), count=count, slices=len(frames))]
+    return [finding("rescale_missing", name=series.name, count=count, slices=len(frames))]

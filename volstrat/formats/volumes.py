@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from volstrat.formats.stream import Decoder, Digest
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
+    from volstrat.terms.tracers import TracerSaid
 
 _FORMATS = {
     ".nii": "nifti",
@@ -67,12 +68,16 @@ class MaskRead:
         Of the file's bytes, in hex; for a detached header of its bytes and then of its data
         files', in their order.
     findings : tuple of Finding
+    drawn_on_tracer : TracerSaid or None
+        What the header of the PET series that it was drawn on says of the tracer; None where that is not
+        known.
     """
 
     mask: Mask
     format: str
     sha256: str
     findings: tuple[Finding, ...] = ()
+    drawn_on_tracer: TracerSaid | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -83,7 +83,7 @@ def check_frame_of_reference(grid: VoxelGrid, own: VoxelGrid, *, name: str, othe
     """
     mine, theirs = grid.frame_of_reference_uid, own.frame_of_reference_uid
     if mine is not None and theirs is not None and mine != theirs:
-        msg = f"{name}: its frame of reference ({mine}) is not that of {other} ({theirs})."
+        msg = f"{name}: its frame of reference is not that of {other}: two examinations."
         hint = "Masks of one case must be drawn on images of one examination, or be registered first."
         raise GridMismatchError(msg, hint=hint)
 

@@ -57,8 +57,9 @@ class CaseMasks:
     resectable : VoxelRuns or None
     avid : Avid or None
         As a reader drew it; None where no avid mask was given.
-    pet_field : VoxelGrid or None
-        The field that PET covers: of the PET image, else of a dense avid mask.
+    pet_field, avid_field : VoxelGrid or None
+        The field that PET covers (of the PET image, else of a dense avid mask), and that of a dense avid
+        mask.
     suv : Image or None
         SUVbw; None where there is no PET image or it cannot be had as SUV.
     sul_factor : float or None
@@ -73,6 +74,7 @@ class CaseMasks:
     resectable: VoxelRuns | None = None
     avid: Avid | None = None
     pet_field: VoxelGrid | None = None
+    avid_field: VoxelGrid | None = None
     suv: Image | None = None
     sul_factor: float | None = None
     reference: Mask | None = None
@@ -91,8 +93,8 @@ class Measurements:
     attribution : Attribution or None
         None where there is neither an avid mask nor a rule that could be carried out.
     covered : array of bool, (lesions,)
-        True where the PET field holds every voxel centre of the lesion, and the rule, if one is in
-        force, could judge it; all False without a field.
+        True where the PET field holds every voxel centre of the lesion, and that of a dense avid mask too
+        where the mask decides, and the rule, if one is in force, could judge it; all False without a field.
     alternatives : tuple of (AvidityRule, Attribution, covered)
         The same two for each rule of the protocol's ``avidity.also_check`` that could be carried out.
     rows : mapping of lesion or region id to LesionRow
@@ -124,7 +126,7 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
         If a row names a lesion or region that does not exist, twice, or at a point outside it.
     """
     lesions, findings = find_lesions(masks.tumour, masks.grid, protocol)
-    rules = _avid_by_rule(masks, lesions, _covered(lesions, masks.pet_field), protocol)
+    rules = _avid_by_rule(masks, lesions, protocol)
     pieces = cut_pieces(lesions, draw_markings(lesions, masks.resectable), protocol)
     attributions = [attribute_avid(lesions, pieces, rule.avid, protocol) for rule in rules]
     rows = _by_id(masks.rows)
@@ -246,7 +248,7 @@ def avid_disease(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> tupl
         As `Measurements.covered`.
     """
     alone = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
-    told = _avid_by_rule(masks, lesions, _covered(lesions, masks.pet_field), alone)[0]
+    told = _avid_by_rule(masks, lesions, alone)[0]
     return told.avid, told.covered
 
 
@@ -260,8 +262,9 @@ class _ByRule:
     findings: tuple[Finding, ...] = ()
 
 
-def _avid_by_rule(masks: CaseMasks, lesions: Lesions, covered: Bools, protocol: Protocol) -> list[_ByRule]:
+def _avid_by_rule(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> list[_ByRule]:
     """Carry out the protocol's rule and those it is checked against, in that order."""
+    covered = _covered(lesions, masks.pet_field)
     rules: tuple[AvidityRule, ...] = (protocol.avidity, *protocol.avidity.also_check)
     on_suv = [rule for rule in rules if rule.needs_suv] if masks.suv is not None else []
     results = {}
@@ -281,7 +284,8 @@ def _avid_by_rule(masks: CaseMasks, lesions: Lesions, covered: Bools, protocol: 
     told = []
     for rule in rules:
         if not rule.needs_suv:
-            told.append(_ByRule(rule=rule, avid=masks.avid, covered=covered))
+            drawn = covered if masks.avid_field is None else covered & _covered(lesions, masks.avid_field)
+            told.append(_ByRule(rule=rule, avid=masks.avid, covered=drawn))
         elif rule not in results or masks.suv is None:
             told.append(_ByRule(rule=rule, avid=None, covered=covered, findings=_without_suv(rule, protocol)))
         else:

@@ -36,11 +36,13 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """Choices whose other setting is tried; a different stratum calls for a person."""
+    """What calls for a person: choices whose other setting gives another stratum; days between CT and PET."""
 
     open_choices: tuple[str, ...] = ("avidity.also_check", "pet_only_in_total")
+    max_days_between: int = 60
 
     def __post_init__(self) -> None:
+        _require_between("review.max_days_between", self.max_days_between, low=0)
         known = ("avidity.also_check", "pet_only_in_total", "both_fit", "ablation_counts", "exclusion_b")
         for choice in self.open_choices:
             if choice not in known:

@@ -45,12 +45,19 @@ _ROLES = (
         keys=("resample",),
     ),
     Role(name="lesions", kind="table", stems=("lesions",)),
-    Role(name="pet", kind="image", stems=("pet", "suv"), keys=("assume_registered", "units", "series")),
+    Role(
+        name="pet",
+        kind="image",
+        stems=("pet", "suv"),
+        keys=("assume_registered", "units", "series", "tracer"),
+    ),
     Role(name="fdg_avid", kind="mask", stems=("fdg_avid", "avid"), keys=("assume_registered",)),
     Role(name="ct", kind="image", stems=("ct",), keys=("series",)),
     Role(name="liver", kind="mask", stems=("liver",), shares_tumour_grid=True, keys=("resample",)),
     Role(name="remnant", kind="mask", stems=("remnant", "flr"), shares_tumour_grid=True, keys=("resample",)),
     Role(name="reference", kind="mask", stems=("reference",)),
+    # A PET of any tracer: shown beside, never counted.
+    Role(name="other_pet", kind="image", stems=("other_pet",), keys=("series",)),
 )
 
 _KEYS_OF_MASKS = ("segments", "rois", "threshold")

@@ -329,6 +329,21 @@ def tracer_of(injections: Iterable[Injection]) -> TracerSaid:
     return said.outcome()
 
 
+def tracer_text(said: TracerSaid) -> str:
+    """Say in a few words what a PET's header says of its tracer, for lists and messages.
+
+    >>> tracer_text(TracerSaid(tracer="other", names=("DOPA",)))
+    'tracer DOPA, not FDG'
+    """
+    if said.tracer == "fdg":
+        return "tracer FDG"
+    if said.tracer == "other":
+        return f"tracer {' with '.join(said.names)}, not FDG"
+    if said.tracer == "contradictory":
+        return f"tracer contradictory: {' and '.join(said.names)}"
+    return "tracer of an unknown name" if said.has_unknown_name else "tracer not stated"
+
+
 class _Said:
     """What has been said so far, for FDG and against it."""
 

@@ -23,26 +23,29 @@ def readable_inputs(sources: CaseSources) -> list[dict[str, Any]]:
     found = []
     for role, entries in sources.entries.items():
         for entry in entries:
-            described = _described(role, entry, reader)
+            described = _described(role, entry, reader, sources)
             if described is not None:
                 path = os.path.relpath(entry.path, sources.folder).replace(os.sep, "/")
                 found.append({"role": role, "path": path, **described})
     return found
 
 
-def _described(role: str, entry: RoleEntry, reader: EntryReader) -> dict[str, Any] | None:
+def _described(
+    role: str, entry: RoleEntry, reader: EntryReader, sources: CaseSources
+) -> dict[str, Any] | None:
     try:
         if role in MASK_ROLES:
             read = reader.mask(role, entry)
             return {
                 "sha256": read.sha256,
                 "voxels_sha256": voxels_sha256(read.mask),
-                "grid": grid_entry(read.mask.grid),
+                "grid": grid_entry(read.mask.grid, sources),
                 "segments": segment_list(read.mask),
             }
         if role == "pet":
             pet = reader.pet(entry)
-            entry_json = {"sha256": pet.sha256, "grid": grid_entry(pet.grid), "segments": []}
+            entry_json = {"sha256": pet.sha256, "grid": grid_entry(pet.grid, sources), "segments": []}
+            entry_json["tracer"] = pet.tracer.tracer
             return entry_json | ({} if pet.conversion is None else {"suv": pet.conversion})
     except VolstratError:
         pass  # unreadable: its bytes are all that can be said of it

@@ -290,8 +290,8 @@ def _in_frame(
     others = [roi for roi in rois if roi.frame and roi.frame != own]
     if others and (asked_for or len(others) == len(rois)):
         msg = (
-            f"{where}: ROI {others[0].number} {others[0].name!r} is drawn in the frame of reference "
-            f"{others[0].frame}, the image has {own}."
+            f"{where}: ROI {others[0].number} {others[0].name!r} is drawn in another frame of reference than "
+            "the image's."
         )
         raise GridMismatchError(msg, hint="Name the image that the structure set was drawn on.")
     findings = [

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from volstrat.dicom.image_frames import frames_of
 from volstrat.dicom.suv.suv_header import PetHeader, Source
 from volstrat.dicom.suv.suv_times import Decay, decay_of
+from volstrat.dicom.tracer import series_tracer
 from volstrat.errors import CorruptDataError, SuvError
 from volstrat.terms.findings import finding
+from volstrat.terms.tracers import TracerSaid, tracer_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 LATE_PHASE_MINUTES: Final = 90.0
 _EARLY_PHASE_MINUTES: Final = 30.0
+_LEAST_DOSE_BQ: Final = 1e6
 _PHILIPS_TOLERANCE: Final = 0.01
+_NOTED_DIFFERENCE: Final = 0.01
 _SUV_TYPES: Final = {
     "BW": "body weight",
     "LBM": "lean body mass by an unstated formula",
@@ -65,8 +69,9 @@ class SuvFactors:
     decay_reference : str or None
         What the values are decay-corrected to, with the time of day.
     uptake_minutes : float or None
-        From injection to the decay reference; to the earliest acquisition where DecayCorrection is
-        ADMIN or NONE.
+        From injection to the earliest acquisition; to the decay reference where that is not known.
+    tracer : TracerSaid
+        What the headers say of the tracer.
     sources : tuple of Source
         Every attribute used, with its value.
     findings : tuple of Finding
@@ -83,6 +88,7 @@ class SuvFactors:
     sul_james_factor: float | None
     decay_reference: str | None
     uptake_minutes: float | None
+    tracer: TracerSaid
     sources: tuple[Source, ...]
     findings: tuple[Finding, ...]
     problem: SuvError | None = None
@@ -113,6 +119,7 @@ class SuvFactors:
             "sul_james_factor": self.sul_james_factor,
             "decay_reference": self.decay_reference,
             "uptake_minutes": self.uptake_minutes,
+            "tracer": self.tracer.tracer,
             "sources": [
                 {"attribute": one.attribute, "tag": one.tag, "value": one.value} for one in self.sources
             ],
@@ -129,6 +136,7 @@ class _Result:
 
     units: str | None = None
     bw_factors: list[float] | None = None
+    by_acquisition: list[float] | None = None
     decay_reference: str | None = None
     uptake_minutes: float | None = None
 
@@ -164,6 +172,9 @@ def suv_factors(series: SeriesFiles, *, patient: PatientFacts | None = None) -> 
         problem = error
     except CorruptDataError as error:
         problem = SuvError(error.message, hint=error.hint)
+    tracer = series_tracer(series)
+    if problem is not None and tracer.tracer in ("other", "contradictory"):
+        problem = SuvError(f"{problem.message} ({tracer_text(tracer)})", hint="Give the FDG-PET.")
     single = _single(result.bw_factors)
     janmahasatian, james = _lean(header, patient or PatientFacts(), single, findings)
     findings += _series_findings(header, series, result)
@@ -186,6 +197,7 @@ def suv_factors(series: SeriesFiles, *, patient: PatientFacts | None = None) -> 
         uptake_minutes=result.uptake_minutes,
         sources=header.sources,
         findings=tuple(findings),
+        tracer=tracer,
         problem=problem,
         frame_factors=per_frame,
     )
@@ -223,14 +235,37 @@ def _concentration_factors(
     header: PetHeader, patient: PatientFacts, result: _Result, findings: list[Finding], *, scales: list[float]
 ) -> list[float]:
     """Return the SUVbw factors of values that ``scales`` turn into Bq/ml."""
-    dose_bq = _dose_bq(header)
+    dose_bq = _dose_bq(header, findings)
     weight_kg = _weight_kg(header, patient)
     decay: Decay = decay_of(header, findings)
     result.decay_reference, result.uptake_minutes = decay.reference, decay.uptake_minutes
+    factors = _decayed_factors(decay, decay.elapsed_s, scales, dose_bq, weight_kg)
+    if decay.acquired_after_s is not None:
+        other = _decayed_factors(decay, (decay.acquired_after_s,) * header.count, scales, dose_bq, weight_kg)
+        result.by_acquisition = other
+        if decay.is_before_acquisition:
+            apart = other[0] / factors[0] - 1
+            findings.append(
+                finding(
+                    "suv_series_time_early",
+                    severity="warning" if apart > _NOTED_DIFFERENCE else "info",
+                    reference=decay.reference,
+                    minutes=(decay.acquired_after_s - decay.elapsed_s[0]) / 60,
+                    factor=factors[0],
+                    other=other[0],
+                    percent=100 * apart,
+                )
+            )
+    return factors
+
+
+def _decayed_factors(
+    decay: Decay, elapsed_s: Sequence[float], scales: Sequence[float], dose_bq: float, weight_kg: float
+) -> list[float]:
     grams = 1000.0 * weight_kg
     return [
         scale * grams / (dose_bq * 2.0 ** (-elapsed / decay.half_life_s) if elapsed else dose_bq)
-        for scale, elapsed in zip(scales, decay.elapsed_s, strict=True)
+        for scale, elapsed in zip(scales, elapsed_s, strict=True)
     ]
 
 
@@ -262,15 +297,27 @@ def _philips_factors(
         return _concentration_factors(header, patient, result, findings, scales=to_bq)
     if to_bq is None:
         _describe_decay(header, result)
+        findings.append(finding("suv_vendor_factor", "unknown"))
         return to_suv
     try:
         other = _concentration_factors(header, patient, result, [], scales=to_bq)
     except (SuvError, CorruptDataError):
+        findings.append(finding("suv_vendor_factor", "unknown"))
         return to_suv
-    apart = max(abs(one / two - 1) for one, two in zip(to_suv, other, strict=True))
+    apart = _most_apart(to_suv, other)
+    own_reference = result.decay_reference
+    if result.by_acquisition is not None and _most_apart(to_suv, result.by_acquisition) < apart:
+        apart, own_reference = _most_apart(to_suv, result.by_acquisition), "AcquisitionTime"
+    if apart <= _PHILIPS_TOLERANCE:
+        findings.append(finding("suv_vendor_factor", "known", reference=own_reference))
+        result.decay_reference = own_reference
     if apart > _PHILIPS_TOLERANCE:
         findings.append(finding("suv_factors_differ", share=apart, factor=to_suv[0]))
     return to_suv
+
+
+def _most_apart(some: Sequence[float], others: Sequence[float]) -> float:
+    return max(abs(one / two - 1) for one, two in zip(some, others, strict=True))
 
 
 def _gml_factor(header: PetHeader, patient: PatientFacts) -> float:
@@ -289,7 +336,7 @@ def _gml_factor(header: PetHeader, patient: PatientFacts) -> float:
     raise SuvError(msg, hint="Export the PET as BQML or as SUVbw.")
 
 
-def _dose_bq(header: PetHeader) -> float:
+def _dose_bq(header: PetHeader, findings: list[Finding]) -> float:
     dose = header.injection_number("RadionuclideTotalDose")
     name = "RadionuclideTotalDose (0018,1074)"
     if dose is None:
@@ -298,7 +345,12 @@ def _dose_bq(header: PetHeader) -> float:
     if dose <= 0:
         msg = f"{name} is {dose:g}; the injected dose in Bq was expected."
         raise SuvError(msg, hint="Correct the dose at the source.")
-    if dose < 1e6:  # 1 MBq; the smallest clinical FDG doses are tens of MBq
+    if header.is_enhanced():
+        if dose < _LEAST_DOSE_BQ:
+            dose *= 1e6
+        else:
+            findings.append(finding("pet_dose_in_bq", dose_bq=dose))
+    if dose < _LEAST_DOSE_BQ:  # 1 MBq; the smallest clinical FDG doses are tens of MBq
         guess = "MBq or mCi" if dose < 1e4 else "kBq or uCi"
         msg = f"{name} is {dose:g}, too little for Bq; it looks like {guess}."
         raise SuvError(msg, hint="Correct the dose to Bq at the source.")
@@ -421,7 +473,4 @@ def _series_findings(header: PetHeader, series: SeriesFiles, result: _Result) ->
         findings.append(finding("pet_late_phase", uptake_minutes=uptake))
     if uptake is not None and uptake < _EARLY_PHASE_MINUTES:
         findings.append(finding("pet_early_phase", uptake_minutes=uptake))
-    tracer = header.other_tracer()
-    if tracer:
-        findings.append(finding("pet_not_fdg", tracer=tracer))
     return findings

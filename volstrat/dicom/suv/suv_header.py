@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,10 +26,8 @@ _UCUM_UNITS: Final = {
     "cm2/ml{SUVbsa}": ("CM2ML", "BSA"),
     "{counts}": ("CNTS", ""),
 }
-# SRT, SNOMED CT and RxNorm codes of fludeoxyglucose F18 (CID 4021).
-_FDG_CODES: Final = frozenset({"C-B1031", "35321007", "4450"})
-_FDG_NAME: Final = re.compile(r"fdg|glucose", re.IGNORECASE)
 _SHOWN: Final = 64
+_ENHANCED_PET: Final = "1.2.840.10008.5.1.4.1.1.130"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,29 +145,14 @@ class PetHeader:
         """Return a number of the injection; None where absent."""
         return _number(self.injection_text(keyword), element_name(keyword))
 
+    def is_enhanced(self) -> bool:
+        """Tell whether this is an Enhanced PET, which states its dose in MBq (PS3.3 C.8.22.4)."""
+        return self._headers[0].text(TAGS["SOPClassUID"]) == _ENHANCED_PET
+
     def is_corrected_for(self, what: str) -> bool | None:
         """Tell whether every frame's CorrectedImage lists a correction (ATTN, DECY); None where absent."""
         corrected = {header.texts(TAGS["CorrectedImage"]) for header in self._headers} - {()}
         return all(what in one for one in corrected) if corrected else None
-
-    def other_tracer(self) -> str:
-        """Return the name of the tracer where the header says that it is not FDG; else empty."""
-        try:
-            item = self._injection()
-        except SuvError:
-            return ""
-        if item is None:
-            return ""
-        name = item.label(TAGS["Radiopharmaceutical"])
-        codes = item.items(TAGS["RadiopharmaceuticalCodeSequence"])
-        words = [name, *(code.label(TAGS["CodeMeaning"]) for code in codes)]
-        if any(code.text(TAGS["CodeValue"]) in _FDG_CODES for code in codes):
-            return ""
-        said = [word for word in words if word]
-        # "Solution" and the like say nothing; an isotope alone says something only where it is not fluorine.
-        if not said or any(_FDG_NAME.search(word) for word in said) or not _names_a_tracer(said):
-            return ""
-        return said[0][:_SHOWN]
 
     def private_numbers(self, name: str) -> list[float] | None:
         """Return a private number of every frame; None where it is not above zero in all of them."""
@@ -316,15 +298,3 @@ def _differ(one: Header, other: Header) -> bool:
         "RadiopharmaceuticalStartDateTime",
     )
     return any(one.text(TAGS[keyword]) != other.text(TAGS[keyword]) for keyword in keywords)
-
-
-_OTHER_TRACERS: Final = re.compile(
-    r"dota|psma|ga-?\s?68|68-?\s?ga|cu-?\s?64|64-?\s?cu|c-?11|11-?c|choline|dopa|f-?es\b|naf|fluoride|flt|"
-    r"acetate|methionine|fluciclovine|estradiol|flortaucipir|beta(pir|ben)|flutemetamol|ammonia|rubidium|fapi|exendin|"
-    r"nota|satoreotide|pentixafor|zr-?\s?89|89-?\s?zr|i-?\s?124|124-?\s?i|water",
-    re.IGNORECASE,
-)
-
-
-def _names_a_tracer(words: list[str]) -> bool:
-    return any(_OTHER_TRACERS.search(word) for word in words)

@@ -35,12 +35,19 @@ class Decay:
     reference : str
         What that is.
     uptake_minutes : float or None
+        From injection to the earliest acquisition, else to the reference.
+    acquired_after_s : float or None
+        Values corrected to one time: from injection to the earliest acquisition.
+    is_before_acquisition : bool
+        SeriesTime is the reference, and lies before the earliest acquisition.
     """
 
     half_life_s: float
     elapsed_s: tuple[float, ...]
     reference: str
     uptake_minutes: float | None
+    acquired_after_s: float | None = None
+    is_before_acquisition: bool = False
 
 
 def decay_of(header: PetHeader, findings: list[Finding]) -> Decay:
@@ -87,11 +94,20 @@ def decay_of(header: PetHeader, findings: list[Finding]) -> Decay:
         msg = f"{element_name('DecayCorrection')} is {correction!r}; START, ADMIN or NONE was expected."
         raise SuvError(msg, hint="Correct the header at the source.")
     elapsed = _uptake_s(header, moment, label, findings)
+    acquired = _earliest(header.acquisition_moments())
+    after = None
+    if acquired is not None:
+        header.note_acquisition(acquired[0])
+        after = elapsed + seconds_between(moment, acquired[1])
     return Decay(
         half_life_s=half_life_s,
         elapsed_s=(elapsed,) * header.count,
         reference=f"{label} {moment.clock}",
-        uptake_minutes=elapsed / 60,
+        uptake_minutes=(elapsed if after is None else after) / 60,
+        acquired_after_s=after,
+        is_before_acquisition=label == "SeriesTime"
+        and after is not None
+        and after > elapsed + _CLOCK_SLACK_S,
     )
 
 

@@ -13,6 +13,7 @@ from volstrat.terms.catalogue.lesion_findings import LESION_FINDINGS, REMNANT_FI
 from volstrat.terms.catalogue.pet_findings import PET_FINDINGS
 from volstrat.terms.catalogue.reading_findings import READING_FINDINGS
 from volstrat.terms.catalogue.rule_findings import RULE_FINDINGS
+from volstrat.terms.catalogue.tracer_findings import TRACER_FINDINGS
 
 __all__ = ["CATALOGUE", "ERRORS", "SECTIONS", "Entry", "ErrorEntry", "Severity"]
 
@@ -21,6 +22,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     "Lesions and markings": LESION_FINDINGS,
     "Liver remnant": REMNANT_FINDINGS,
     "Avidity rules and SUV": PET_FINDINGS,
+    "Tracer, patient and time": TRACER_FINDINGS,
     "Files": FILE_FINDINGS,
     "DICOM": DICOM_FINDINGS,
     "Comparing readings": READING_FINDINGS,

@@ -147,12 +147,32 @@ PET_FINDINGS = (
         also=("warning",),
     ),
     Entry(
-        "pet_not_fdg",
-        "review",
-        "The tracer of the PET series is {tracer!r}, not FDG.",
-        means="the tracer is not FDG",
-        do="Give the FDG-PET.",
+        "suv_series_time_early",
+        "info",
+        "Values are taken as corrected to {reference}, {minutes:.1f} min before the first acquisition: SUVbw "
+        "factor {factor:.6g}. By AcquisitionTime it would be {other:.6g}, {percent:.2f} % more.",
+        means="SeriesTime, to which values are taken as corrected, is earlier than the acquisition",
+        do="Where SUV matters, ask the scanner's maker to what time values are corrected.",
         also=("warning",),
+    ),
+    Entry(
+        "suv_vendor_factor",
+        "info",
+        {
+            "known": "Philips' own SUV factor is used; it refers to {reference}.",
+            "unknown": (
+                "Philips' own SUV factor is used; the header does not let one tell to what time it refers "
+                "(AcquisitionTime, by what its scanners write)."
+            ),
+        },
+        means="a factor of the scanner's maker turns the values into SUV, and to what time it refers",
+    ),
+    Entry(
+        "pet_dose_in_bq",
+        "info",
+        "RadionuclideTotalDose (0018,1074) of this Enhanced PET is {dose_bq:g}: taken as Bq, though MBq is "
+        "the standard's unit there.",
+        means="an Enhanced PET states its dose in Bq",
     ),
     Entry(
         "pet_late_phase",

@@ -1,0 +1,95 @@
+"""What the headers of a PET series say of its tracer."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from volstrat.dicom.attributes import TAGS
+from volstrat.dicom.derived import label_of
+from volstrat.dicom.image_frames import frames_of
+from volstrat.errors import CorruptDataError, FormatError
+from volstrat.terms.tracers import Injection, TracerSaid, tracer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from volstrat.dicom.folder import ImageFile, SeriesFiles
+    from volstrat.dicom.header import Header
+
+_SEQUENCE: Final = TAGS["RadiopharmaceuticalInformationSequence"]
+_SAYING: Final = tuple(
+    TAGS[keyword]
+    for keyword in (
+        "SpecificCharacterSet",
+        "RadiopharmaceuticalInformationSequence",
+        "Radiopharmaceutical",
+        "RadiopharmaceuticalCodeSequence",
+        "RadionuclideCodeSequence",
+        "RadionuclideHalfLife",
+    )
+)
+
+
+def series_tracer(series: SeriesFiles) -> TracerSaid:
+    """Tell what a PT series' headers say of its tracer: of every slice, at their top level and in each item.
+
+    A damaged header says nothing here: reading the series refuses it.
+    """
+    return header_tracer(header for file in series.files for header in _headers(file))
+
+
+def header_tracer(headers: Iterable[Header]) -> TracerSaid:
+    """Tell what headers say of the tracer."""
+    seen: dict[tuple[bytes | None, ...], Header] = {}
+    for header in headers:  # slices mostly say the same in the same bytes
+        seen.setdefault(tuple(header.elements.get(tag) for tag in _SAYING), header)
+    return tracer_of(said for header in seen.values() for said in _injections(header))
+
+
+def _headers(file: ImageFile) -> list[Header]:
+    """Return the header of a classic file; of an Enhanced one those of its frames too."""
+    if file.plane is not None:
+        return [file.header]
+    try:
+        return [file.header, *(frame.header for frame in frames_of(file))]
+    except (CorruptDataError, FormatError):
+        return [file.header]
+
+
+def _injections(header: Header) -> Iterator[Injection]:
+    yield _injection(header, header)
+    try:
+        items = header.items(_SEQUENCE)
+    except CorruptDataError:
+        return
+    for item in items:
+        yield _injection(header, item)
+
+
+def _injection(header: Header, item: Header) -> Injection:
+    text = label_of(header, item, TAGS["Radiopharmaceutical"])
+    return Injection(
+        texts=(text,) if text else (),
+        agents=_codes(header, item, "RadiopharmaceuticalCodeSequence"),
+        nuclides=_codes(header, item, "RadionuclideCodeSequence"),
+        half_life_s=_half_life_s(item),
+    )
+
+
+def _codes(header: Header, item: Header, keyword: str) -> tuple[tuple[str, str], ...]:
+    try:
+        codes = item.items(TAGS[keyword])
+    except CorruptDataError:
+        return ()
+    return tuple(
+        (code.text(TAGS["CodeValue"]), label_of(header, code, TAGS["CodeMeaning"])) for code in codes
+    )
+
+
+def _half_life_s(item: Header) -> float | None:
+    try:
+        seconds = item.number(TAGS["RadionuclideHalfLife"])
+    except CorruptDataError:
+        return None
+    return seconds if seconds is not None and math.isfinite(seconds) else None

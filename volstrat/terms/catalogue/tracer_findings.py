@@ -1,0 +1,91 @@
+"""Findings about what a PET is of: its tracer, its patient, its time."""
+
+from __future__ import annotations
+
+from volstrat.terms.catalogue.entry import Entry
+
+TRACER_FINDINGS = (
+    Entry(
+        "pet_not_fdg",
+        "blocking",
+        {
+            "pet": (
+                "{name}: {tracer}. This PET, and an avid mask drawn on it, say nothing about FDG-avid "
+                "disease, which stays not assessed; that is not 'no avid disease'. Give the FDG-PET as "
+                "`pet`, and this one as `other_pet`."
+            ),
+            "mask": (
+                "{name} was drawn on a PET of another tracer ({tracer}): it says nothing about FDG-avid "
+                "disease and is left out. Give what was drawn on the FDG-PET as `fdg_avid`."
+            ),
+        },
+        means="the PET, or the PET that the avid mask was drawn on, is of another tracer",
+        do="Give the FDG-PET and what was drawn on it.",
+        also=("warning",),
+    ),
+    Entry(
+        "pet_tracer_contradictory",
+        "review",
+        "{name}: {tracer}. Check in the PACS or at the scanner what was injected: the rule is about FDG.",
+        means="the PET's header contradicts itself about the tracer",
+        do="Correct the header at the source.",
+        also=("info",),
+    ),
+    Entry(
+        "pet_tracer_unknown",
+        "review",
+        "{name}: the header names a tracer that is not known as FDG. Check what was injected; where it was "
+        'FDG, write `tracer = "FDG"` in the entry of `pet` in case.toml.',
+        means="the PET's header names a tracer that volstrat does not know",
+        do='Where it is FDG, write `tracer = "FDG"` in the entry of `pet`.',
+        also=("info",),
+    ),
+    Entry(
+        "pet_tracer_not_stated",
+        "info",
+        '{name} does not state its tracer; it is taken as FDG. Write `tracer = "FDG"` in the entry of `pet` '
+        "in case.toml to say so.",
+        means="the PET states no tracer, or F-18 alone",
+        do='Write `tracer = "FDG"` in the entry of `pet`.',
+    ),
+    Entry(
+        "segmentation_without_segments",
+        "warning",
+        "{name} holds no segment at all: nobody has read the PET in it, and no lesion is called not avid by "
+        "it.",
+        means="a segmentation in the role of the avid mask names no segment",
+        do="Draw the avid disease, or an empty segment where there is none.",
+    ),
+    Entry(
+        "other_pet_unreadable",
+        "warning",
+        "The PET that is shown beside cannot be used: {reason}",
+        means="`other_pet` cannot be read; nothing rests on it",
+    ),
+    Entry(
+        "patients_differ",
+        "blocking",
+        {
+            "refused": (
+                "The DICOM files of this case name different patients: {keywords} differ between {files}. "
+                "Take out what is another patient's; where it is one patient, write "
+                "`assume_same_patient = true` in case.toml."
+            ),
+            "assumed": (
+                "The DICOM files of this case name different patients: {keywords} differ between {files}. "
+                "They are taken as one patient's, as case.toml says."
+            ),
+        },
+        means="PatientID, birth date or sex differ between the DICOM files of a case",
+        do="Take out the other patient's files, or write `assume_same_patient = true` in case.toml.",
+        also=("warning",),
+    ),
+    Entry(
+        "studies_far_apart",
+        "review",
+        "CT and PET were acquired {days} days apart, more than {limit}: check that they show the same "
+        "disease.",
+        means="CT and PET are further apart than the protocol's `review.max_days_between`",
+        do="Use images of one time, or judge what changed in between.",
+    ),
+)
