@@ -193,9 +193,9 @@ class HybridMaker:
         parts = []
         for reading, r in enumerate(self.readings):
             number = self._numbers(picks, reading)
-            mine = number[r.lesions.lesion] if number.size else r.lesions.lesion
-            kept = mine >= 0
-            parts.append((r.lesions.starts[kept], r.lesions.stops[kept], mine[kept]))
+            position = number[r.lesions.lesion] if number.size else r.lesions.lesion
+            kept = position >= 0
+            parts.append((r.lesions.starts[kept], r.lesions.stops[kept], position[kept]))
         starts, stops, lesion = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.lexsort((lesion, starts))
         lesions = Lesions(
@@ -293,10 +293,10 @@ class HybridMaker:
         """Rows of PET-only regions, marked by one reading and dismissed by the other."""
         if attribution is None:
             return {}
-        told = [self._counterparts(attribution, reading) for reading in range(2)]
+        counterparts = [self._counterparts(attribution, reading) for reading in range(2)]
         rows = {}
         for rank in range(attribution.pet_only_count):
-            marked, judged = told[marking][rank], told[avidity][rank]
+            marked, judged = counterparts[marking][rank], counterparts[avidity][rank]
             words = [row.resectability for row in (marked, judged) if row is not None]
             if words:
                 rows[f"P{rank + 1}"] = LesionRow(
@@ -349,8 +349,8 @@ def _table(measured: Measurements) -> dict[str, Marking]:
 
 
 def _voxels(lesions: Lesions, members: Iterable[int]) -> VoxelRuns:
-    mine = np.isin(lesions.lesion, list(members))
-    return VoxelRuns.from_intervals(lesions.starts[mine], lesions.stops[mine])
+    of_members = np.isin(lesions.lesion, list(members))
+    return VoxelRuns.from_intervals(lesions.starts[of_members], lesions.stops[of_members])
 
 
 def _joined(matching: LesionMatching) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -400,8 +400,8 @@ def _nearest_marking(points: NDArray[np.float64], marking: Int64s, queries: NDAr
 def _region_labels(attribution: Attribution) -> LabelRuns:
     """PET-only regions as labels: rank plus one."""
     rank = attribution.pet_only[attribution.region] if attribution.voxels.size else attribution.voxels
-    mine = rank >= 0
-    voxels, rank = attribution.voxels[mine], rank[mine]
+    in_region = rank >= 0
+    voxels, rank = attribution.voxels[in_region], rank[in_region]
     return LabelRuns.from_sets(
         (int(n) + 1, VoxelRuns.from_indices(voxels[rank == n])) for n in np.unique(rank)
     )

@@ -163,7 +163,7 @@ def _liver(
             voxel_volume_mm3=size,
         )
     if inputs.remnant is not None:
-        told, header = sources.patient, inputs.body_size
+        patient, header = sources.patient, inputs.body_size
         remnant, findings = measure_remnant(
             remnant=inputs.remnant,
             tumour=tumour,
@@ -171,8 +171,8 @@ def _liver(
             voxel_volume_mm3=size,
             policy=protocol.remnant,
             liver=inputs.liver,
-            weight_kg=told.weight_kg if told.weight_kg is not None else header[0],
-            height_cm=told.height_cm if told.height_cm is not None else header[1],
-            liver_state=told.liver_state,
+            weight_kg=patient.weight_kg if patient.weight_kg is not None else header[0],
+            height_cm=patient.height_cm if patient.height_cm is not None else header[1],
+            liver_state=patient.liver_state,
         )
     return remnant, burden, findings

@@ -88,14 +88,14 @@ def _row(cells: Mapping[str, str], where: str) -> LesionRow:
         msg = f"{where}: resectability is {resectability!r}; it must be {', '.join(sorted(words))} or empty."
         raise LesionTableError(msg, hint=_case_hint(resectability, words))
     avidity: Literal["avid", "not_avid"] | None = None
-    told = cells.get("fdg_avidity", "")
-    if told == "avid":
+    avidity_word = cells.get("fdg_avidity", "")
+    if avidity_word == "avid":
         avidity = "avid"
-    elif told == "not_avid":
+    elif avidity_word == "not_avid":
         avidity = "not_avid"
-    elif told:
-        msg = f"{where}: fdg_avidity is {told!r}; it must be avid, not_avid or empty."
-        raise LesionTableError(msg, hint=_case_hint(told, ("avid", "not_avid")))
+    elif avidity_word:
+        msg = f"{where}: fdg_avidity is {avidity_word!r}; it must be avid, not_avid or empty."
+        raise LesionTableError(msg, hint=_case_hint(avidity_word, ("avid", "not_avid")))
     return LesionRow(
         lesion_id=cells["lesion_id"],
         resectability=words[resectability] if resectability else None,
@@ -115,13 +115,13 @@ def _case_hint(word: str, words: Mapping[str, object] | tuple[str, ...]) -> str:
 
 
 def _point(cells: Mapping[str, str], where: str) -> tuple[float, float, float] | None:
-    told = [cells.get(column, "") for column in _POINT]
-    if not any(told):
+    texts = [cells.get(column, "") for column in _POINT]
+    if not any(texts):
         return None
     try:
-        x, y, z = (float(value) for value in told)
+        x, y, z = (float(value) for value in texts)
     except ValueError as error:
-        msg = f"{where}: x_mm, y_mm, z_mm are {', '.join(map(repr, told))}; three numbers were expected."
+        msg = f"{where}: x_mm, y_mm, z_mm are {', '.join(map(repr, texts))}; three numbers were expected."
         raise LesionTableError(msg, hint="Write all three in mm (LPS), or none.") from error
     if not all(map(math.isfinite, (x, y, z))):
         msg = f"{where}: x_mm, y_mm, z_mm must be finite numbers."
@@ -138,9 +138,9 @@ def read_bytes(path: Path) -> bytes:
         If it is absent, no regular file, larger than any table or settings file, or unreadable.
     """
     try:
-        told = path.stat()  # first, because opening a pipe waits for somebody to write into it
-        regular = stat.S_ISREG(told.st_mode)
-        data = path.read_bytes() if regular and told.st_size <= _LARGEST_BYTES else None
+        status = path.stat()  # first, because opening a pipe waits for somebody to write into it
+        regular = stat.S_ISREG(status.st_mode)
+        data = path.read_bytes() if regular and status.st_size <= _LARGEST_BYTES else None
     except FileNotFoundError as error:
         msg = f"{path.name}: no such file."
         raise InputFileError(msg, hint="Check the name and the folder.") from error
@@ -150,8 +150,10 @@ def read_bytes(path: Path) -> bytes:
     if data is not None:
         return data
     if regular:
-        msg = f"{path.name}: has {told.st_size} bytes; a table or settings file has at most {_LARGEST_BYTES}."
-    elif stat.S_ISDIR(told.st_mode):
+        msg = (
+            f"{path.name}: has {status.st_size} bytes; a table or settings file has at most {_LARGEST_BYTES}."
+        )
+    elif stat.S_ISDIR(status.st_mode):
         msg = f"{path.name}: is a directory where a file is expected."
     else:
         msg = f"{path.name}: is not a regular file."

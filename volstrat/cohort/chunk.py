@@ -53,7 +53,7 @@ def run_chunk(pickled: bytes) -> list[dict[str, Any]]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     try:
-        told = json.loads(done.stdout)
+        reply = json.loads(done.stdout)
     except ValueError:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         if done.returncode > 0:  # no subject's doing: each has a process of its own
@@ -61,10 +61,10 @@ def run_chunk(pickled: bytes) -> list[dict[str, Any]]:
             raise UsageError(msg, hint="Install the same packages everywhere.") from None
         msg = f"The program for a chunk of subjects was ended by signal {-done.returncode}."
         raise WorkerLostError(msg) from None
-    if "error" in told:
-        kind = OutputError if told["error"]["code"] == OutputError.code else WorkerLostError
-        raise kind(told["error"]["message"], hint=told["error"]["hint"])
-    receipts: list[dict[str, Any]] = told["receipts"]
+    if "error" in reply:
+        kind = OutputError if reply["error"]["code"] == OutputError.code else WorkerLostError
+        raise kind(reply["error"]["message"], hint=reply["error"]["hint"])
+    receipts: list[dict[str, Any]] = reply["receipts"]
     return receipts
 
 
@@ -84,10 +84,10 @@ def main() -> None:
     answer = _private_stdout()
     chunk: Chunk = pickle.load(sys.stdin.buffer)
     try:
-        told: dict[str, Any] = {"receipts": _do(chunk)}
+        reply: dict[str, Any] = {"receipts": _do(chunk)}
     except VolstratError as error:
-        told = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-    answer.write(json.dumps(told).encode())
+        reply = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+    answer.write(json.dumps(reply).encode())
     answer.flush()
 
 

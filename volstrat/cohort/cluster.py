@@ -155,12 +155,12 @@ class ClusterRunner:
 
 def _knock(address: str) -> None:
     """Find out whether anybody answers, before a client begins to try again and again."""
-    told = re.fullmatch(r"(?:tcp|tls)://\[?([^\]]+?)\]?:([0-9]{1,5})", address)
-    if told is None:
+    found = re.fullmatch(r"(?:tcp|tls)://\[?([^\]]+?)\]?:([0-9]{1,5})", address)
+    if found is None:
         msg = f"{address}: is no address of a dask scheduler."
         raise UsageError(msg, hint="Write it as the scheduler does, e.g. tcp://host:8786.")
     try:
-        socket.create_connection((told[1], int(told[2])), timeout=_CONNECT_SECONDS).close()
+        socket.create_connection((found[1], int(found[2])), timeout=_CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _unanswered(address) from error
 

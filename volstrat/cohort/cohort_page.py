@@ -156,8 +156,8 @@ def _interval(record: Mapping[str, Any]) -> tuple[float | None, float | None]:
 
 
 def _made_by(summary: Mapping[str, Any]) -> str:
-    told = [
+    parts = [
         f"protocol {m['protocol']['id']} {m['protocol']['version']}, volstrat {m['volstrat']}"
         for m in summary["made_by"]
     ]
-    return "; ".join(told)
+    return "; ".join(parts)

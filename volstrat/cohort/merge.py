@@ -69,14 +69,14 @@ def merge_cohorts(
     _check_complete(parts)
     protocol = _protocol_of(parts[0])
     tables = {part.run.get("lesions") for part in parts}
-    told = {
+    detail = {
         "input_root": None,
         "merged": [str(part.folder.resolve()) for part in parts],
         "lesions": tables.pop() if len(tables) == 1 else None,
         "shard": None,
     }
     with output_lock(out), open_ledger(out, out) as ledger:
-        run = RunFile(out, event="merge", told=told, protocol=protocol)
+        run = RunFile(out, event="merge", told=detail, protocol=protocol)
         progress = Progress()
         for part, name in zip(parts, _names(parts), strict=True):
             hashes = []
@@ -119,24 +119,24 @@ def _check_alike(parts: Sequence[_Part]) -> None:
                 raise UsageError(msg, hint="Run one of them again, then merge.")
 
 
-def _without_place(told: Mapping[str, Any] | str | None) -> object:
+def _without_place(recorded: Mapping[str, Any] | str | None) -> object:
     """Return what a run says of its protocol, program or tables, but for where the protocol's file lay."""
-    return {k: v for k, v in told.items() if k != "source"} if isinstance(told, dict) else told
+    return {k: v for k, v in recorded.items() if k != "source"} if isinstance(recorded, dict) else recorded
 
 
 def _check_complete(parts: Sequence[_Part]) -> None:
     """Refuse shards of which one is missing, comes twice, or is of another partition."""
-    told = [part.run.get("shard") for part in parts]
-    if not any(told):
+    shards = [part.run.get("shard") for part in parts]
+    if not any(shards):
         return
-    if not all(told):
+    if not all(shards):
         whole = next(part.folder for part in parts if not part.run.get("shard"))
         msg = f"{whole}: is a whole cohort; the others are shards."
         raise UsageError(msg, hint="Merge shards with shards.")
-    pairs = [tuple(map(int, str(shard).split("/"))) for shard in told]
+    pairs = [tuple(map(int, str(shard).split("/"))) for shard in shards]
     of = {n for _, n in pairs}
     if len(of) != 1:
-        msg = f"The outputs are shards of different partitions: {', '.join(map(str, told))}."
+        msg = f"The outputs are shards of different partitions: {', '.join(map(str, shards))}."
         raise UsageError(msg, hint="Merge the shards of one partition.")
     (count,) = of
     numbers = sorted(number for number, _ in pairs)
@@ -149,10 +149,10 @@ def _check_complete(parts: Sequence[_Part]) -> None:
 
 def _protocol_of(part: _Part) -> LoadedProtocol:
     """Return the protocol that the outputs were made with, as far as a failed record names it."""
-    told = part.run["protocol"]
+    in_run_file = part.run["protocol"]
     packaged = load_protocol(None).protocol
-    protocol = replace(packaged, id=told["id"], version=told["version"])
-    return LoadedProtocol(protocol=protocol, sha256=told["sha256"], text=told.get("text", ""))
+    protocol = replace(packaged, id=in_run_file["id"], version=in_run_file["version"])
+    return LoadedProtocol(protocol=protocol, sha256=in_run_file["sha256"], text=in_run_file.get("text", ""))
 
 
 def _names(parts: Sequence[_Part]) -> list[str]:
@@ -178,8 +178,8 @@ def _subjects(folder: Path) -> Iterator[str]:
 
 def _check_records(part: _Part, hashes: list[tuple[str, str]]) -> None:
     """Refuse an output whose records are not, byte for byte, those that its run hashed at its end."""
-    told = part.run.get("records_sha256")
-    if told is not None and records_sha256(hashes) != told:
+    recorded = part.run.get("records_sha256")
+    if recorded is not None and records_sha256(hashes) != recorded:
         msg = f"{part.folder}: its records are not those that its run wrote."
         raise UsageError(msg, hint="`volstrat verify` names them; run its batch again, then merge.")
 

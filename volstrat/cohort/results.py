@@ -138,10 +138,10 @@ def _json(value: object) -> bytes:
 
 
 def _writer(streams: dict[str, Any], name: str, columns: Iterable[Column]) -> TableWriter:
-    told = [
+    named = [
         TableColumn(name=c.name, arrow_type=c.kind, unit=c.unit, description=c.description) for c in columns
     ]
-    return TableWriter(streams[f"{name}.csv"], streams[f"{name}.parquet"], told, cell=csv_cell)
+    return TableWriter(streams[f"{name}.csv"], streams[f"{name}.parquet"], named, cell=csv_cell)
 
 
 def _records(out: Path, subjects: Iterator[Done]) -> Iterator[tuple[Done, CaseRecord]]:

@@ -58,12 +58,12 @@ def removed_subjects(out: Path, run: Mapping[str, Any] | None) -> set[str]:
 
     Their folders are still there. A run reports them once; the trail has what all runs reported.
     """
-    told = [(run or {}).get("removed")]
+    names_by_run = [(run or {}).get("removed")]
     with suppress(InputFileError):
         entries = [entry for entry in read_trail(out / TRAIL) if entry is not None]
-        told += [e["detail"].get("removed") for e in entries if e["event"].endswith("_finished")]
+        names_by_run += [e["detail"].get("removed") for e in entries if e["event"].endswith("_finished")]
     listed = listed_subjects(out) or set()
-    subjects = {str(subject) for names in told for subject in names or ()}
+    subjects = {str(subject) for names in names_by_run for subject in names or ()}
     return {subject for subject in subjects if one_line(subject) not in listed}
 
 
@@ -159,8 +159,13 @@ def record_event(out: Path, event: str, detail: Mapping[str, Any]) -> TrailHead:
     OutputError
         If the trail or ``run.json`` cannot be written.
     """
-    told = {"user": _user(), "host": socket.gethostname(), "command": sys.argv, "environment": environment()}
-    head = append_entry(out / TRAIL, event=event, detail={**told, **detail}, recorded_at=now())
+    circumstances = {
+        "user": _user(),
+        "host": socket.gethostname(),
+        "command": sys.argv,
+        "environment": environment(),
+    }
+    head = append_entry(out / TRAIL, event=event, detail={**circumstances, **detail}, recorded_at=now())
     run = read_run_file(out)
     if run is not None:
         kept = {**run, "audit": {"length": head.length, "last_sha256": head.last_sha256}}
@@ -180,5 +185,5 @@ def _user() -> str | None:
 
 def _protocol(loaded: LoadedProtocol) -> dict[str, str]:
     """Say which protocol, with its whole text: a rerun years later needs it, and the trail guards it."""
-    told = {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}
-    return {**told, "source": loaded.source, "text": loaded.text}
+    named = {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}
+    return {**named, "source": loaded.source, "text": loaded.text}

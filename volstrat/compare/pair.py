@@ -136,13 +136,13 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
     """Return both readings under both protocols, or why that cannot be."""
     own, sides = (a, b), []
     for n, measured in enumerate((grids.a, grids.b)):
-        mine, other = own[n].protocol.protocol, own[1 - n].protocol.protocol
+        protocol, other = own[n].protocol.protocol, own[1 - n].protocol.protocol
         foreign = measured
-        if not same_rule(mine, other):
-            rule = replace(other, avidity=mine.avidity)
+        if not same_rule(protocol, other):
+            rule = replace(other, avidity=protocol.avidity)
             try:
                 masks = measured.masks
-                if (mine.tumour_scope, mine.geometry_tolerance_mm) != (
+                if (protocol.tumour_scope, protocol.geometry_tolerance_mm) != (
                     other.tumour_scope,
                     other.geometry_tolerance_mm,
                 ):
@@ -150,7 +150,7 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
                 foreign = measure_case(masks, rule)
             except VolstratError as error:
                 return f"Reading {own[n].name} cannot be measured by the protocol of the other: {error}"
-        sides.append(Reading(protocol=mine, measured=measured, under_other=foreign))
+        sides.append(Reading(protocol=protocol, measured=measured, under_other=foreign))
     return TwoReadings(sides[0], sides[1], distance_mm=settings.match_distance_mm)
 
 

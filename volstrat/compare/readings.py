@@ -271,8 +271,8 @@ def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]
     if run.get("merged"):
         found: dict[str, SubjectReading] = {}
         for part in run["merged"]:
-            told = read_run_file(Path(part))
-            found.update({} if told is None else cohort_cases(Path(part), told))
+            part_run = read_run_file(Path(part))
+            found.update({} if part_run is None else cohort_cases(Path(part), part_run))
         return found
     root = run.get("input_root")
     if not root or not Path(root).exists():
@@ -292,7 +292,7 @@ def cases_below(root: Path, out: Path, *, lesions: str | None) -> dict[str, Subj
 
 
 def _cohort_output(path: Path, name: str, run: Mapping[str, Any], protocol: LoadedProtocol) -> ReadingSet:
-    told = run.get("protocol") or {}
+    in_run_file = run.get("protocol") or {}
     known = protocol_of_run(run)
     if run.get("finished_at") is None:
         msg = f"{path}: its run has not come to its end."
@@ -310,7 +310,7 @@ def _cohort_output(path: Path, name: str, run: Mapping[str, Any], protocol: Load
     if not subjects:
         msg = f"{path}: its run has left no record."
         raise UsageError(msg, hint="Run its batch again.")
-    shown = known or replace(protocol, sha256=str(told.get("sha256", "")))
+    shown = known or replace(protocol, sha256=str(in_run_file.get("sha256", "")))
     return ReadingSet(
         name=name,
         label=_label(path),
@@ -323,15 +323,15 @@ def _cohort_output(path: Path, name: str, run: Mapping[str, Any], protocol: Load
 
 def protocol_of_run(run: Mapping[str, Any]) -> LoadedProtocol | None:
     """Return the protocol of a run by the text it kept, or the packaged one if that is it; else None."""
-    told = run.get("protocol") or {}
+    in_run_file = run.get("protocol") or {}
     packaged = load_protocol(None)
-    if told.get("sha256") == packaged.sha256:
+    if in_run_file.get("sha256") == packaged.sha256:
         return packaged
     try:
-        loaded = parse_protocol(str(told.get("text") or "").encode(), name="run.json")
+        loaded = parse_protocol(str(in_run_file.get("text") or "").encode(), name="run.json")
     except ProtocolError:
         return None
-    return loaded if loaded.sha256 == told.get("sha256") else None
+    return loaded if loaded.sha256 == in_run_file.get("sha256") else None
 
 
 def _of_one_subject(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
@@ -343,10 +343,10 @@ def _of_one_subject(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
     names = [next(iter(r.subjects)) for r in readings]
     if not single or len(set(names)) == 1:
         return list(readings)
-    told = {_stated_subject(next(iter(r.subjects.values()))) for r in readings} - {None}
-    if len(told) > 1:
+    stated = {_stated_subject(next(iter(r.subjects.values()))) for r in readings} - {None}
+    if len(stated) > 1:
         return list(readings)
-    common = told.pop() if told else names[0]
+    common = stated.pop() if stated else names[0]
     assert common is not None
     renamed = []
     for r in readings:

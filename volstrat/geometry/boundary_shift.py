@@ -145,8 +145,8 @@ def _pieces_of_surface(grid: VoxelGrid, faces: Faces) -> Iterator[_Surface]:
         wider = faces.stretch(first - 2, past + 2)
         out_mm, in_mm = _meetings(wider, grid.spacing_mm[faces.axis])
         ours = slice(min(first, 2), min(first, 2) + past - first)
-        mine = faces.stretch(first, past)
-        yield _Surface(mine.group, _areas(grid, mine), out_mm[ours], in_mm[ours])
+        piece = faces.stretch(first, past)
+        yield _Surface(piece.group, _areas(grid, piece), out_mm[ours], in_mm[ours])
 
 
 def _areas(grid: VoxelGrid, faces: Faces) -> Float64s:

@@ -34,7 +34,7 @@ PEAK_RADIUS_MM = (3000.0 / (4.0 * math.pi)) ** (1.0 / 3.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionUptake:
-    """Uptake in one set of PET voxels; those without a finite value are left out and counted.
+    """Uptake in one set of PET voxels; those without a finite value are left out.
 
     Parameters
     ----------

@@ -213,10 +213,10 @@ def _record(data: bytes, path: Path) -> CaseRecord:
 
 def _run_file(out: Path) -> dict[str, Any]:
     try:
-        told = json.loads((out / _RUN).read_bytes())
+        run = json.loads((out / _RUN).read_bytes())
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return run if isinstance(run, dict) else {}
 
 
 def _input_root(run: dict[str, Any]) -> Path | None:

@@ -113,8 +113,8 @@ def _with_headers(send: Send) -> Send:
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            told = {k.lower() for k, _ in message["headers"]}
-            extra = [(k.encode(), v.encode()) for k, v in _HEADERS.items() if k.encode() not in told]
+            present = {k.lower() for k, _ in message["headers"]}
+            extra = [(k.encode(), v.encode()) for k, v in _HEADERS.items() if k.encode() not in present]
             message = {**message, "headers": [*message["headers"], *extra]}
         await send(message)
 

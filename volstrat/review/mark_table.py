@@ -79,11 +79,11 @@ def clean_text(text: str, *, what: str) -> str:
     ------
     LesionTableError
     """
-    told = " ".join(text.split())
-    if len(told) > _LONGEST_REASON or not all(c.isprintable() for c in told):
+    cleaned = " ".join(text.split())
+    if len(cleaned) > _LONGEST_REASON or not all(c.isprintable() for c in cleaned):
         msg = f"The {what} is longer than {_LONGEST_REASON} characters, or holds some that cannot be printed."
         raise LesionTableError(msg, hint="Shorten it.")
-    return told
+    return cleaned
 
 
 class MarkTable:

@@ -134,10 +134,10 @@ def _app(session: ReviewSession) -> Starlette:
 
     def state(request: Request) -> Response:
         session.refresh()
-        told = state_of(session)
-        if request.query_params.get("known") == told["mark"]:
+        answer = state_of(session)
+        if request.query_params.get("known") == answer["mark"]:
             return Response(status_code=204)
-        return _json(told)
+        return _json(answer)
 
     def picture(request: Request) -> Response:
         return _picture(session, request)
@@ -214,8 +214,8 @@ def _mark(session: ReviewSession, body: Mapping[str, Any]) -> Response:
     except MarkConflictError as error:
         now = session.refresh()
         theirs = None if now is None else now.table.rows.get(mark.lesion_id)
-        told = {"error": str(error), "conflict": {"token": token_of(theirs)}, "state": state_of(session)}
-        return _json(told, status=409)
+        answer = {"error": str(error), "conflict": {"token": token_of(theirs)}, "state": state_of(session)}
+        return _json(answer, status=409)
     except VolstratError as error:
         return _json({"error": str(error), "state": state_of(session)}, status=422)
     return _json({"state": state_of(session)})

@@ -170,7 +170,7 @@ class ReviewSession:
         """
         with self._lock:
             self.reading += 1
-            mine = self.reading
+            number = self.reading
             self.error = self.reviewed = self.scene = self.projections = None
             self.stage = READING_MASKS
             reading: Future[CtRead] = Future()
@@ -182,17 +182,17 @@ class ReviewSession:
                 self.error, self.stage = error, ""
                 return
             except MemoryError:
-                told = "The case does not fit into this computer's memory."
-                self.error, self.stage = VolstratError(told, hint="Crop its images."), ""
+                message = "The case does not fit into this computer's memory."
+                self.error, self.stage = VolstratError(message, hint="Crop its images."), ""
                 return
             except Exception as error:  # whatever it is: a page that reads for ever says nothing
-                told = f"volstrat itself failed: {type(error).__name__}: {error}"
-                self.error, self.stage = VolstratError(told, hint="Please report this."), ""
+                message = f"volstrat itself failed: {type(error).__name__}: {error}"
+                self.error, self.stage = VolstratError(message, hint="Please report this."), ""
                 return
             self.stage = READING_IMAGES
-        self._load_images(bare, reading, mine)
+        self._load_images(bare, reading, number)
 
-    def _load_images(self, bare: CaseResult, reading: Future[CtRead], mine: int) -> None:
+    def _load_images(self, bare: CaseResult, reading: Future[CtRead], number: int) -> None:
         """Put the pictures together; without them lesions can still be marked."""
         scene, projections, notices = None, None, self.notices
         try:
@@ -202,7 +202,7 @@ class ReviewSession:
             why = "they do not fit into memory" if isinstance(error, MemoryError) else repr(error)
             notices = (*notices, f"The images cannot be shown: {why}.")
         with self._lock:
-            if mine == self.reading:
+            if number == self.reading:
                 self.scene, self.projections, self.notices, self.stage = scene, projections, notices, ""
 
     def _read_masks(self, case: EntryReader) -> CaseResult:
@@ -302,8 +302,8 @@ class ReviewSession:
             named = path.name[len("lesions.") : -len(".csv")] if path.name.count(".") > 1 else path.name
             for lesion_id, row in rows.items():
                 if row.resectability is not None:
-                    told = (row.reader or named, row.resectability.word)
-                    found[lesion_id] = (*found.get(lesion_id, ()), told)
+                    mark = (row.reader or named, row.resectability.word)
+                    found[lesion_id] = (*found.get(lesion_id, ()), mark)
         return found
 
     def refresh(self) -> Reviewed | None:

@@ -48,7 +48,7 @@ def state_of(session: ReviewSession) -> dict[str, Any]:
     images = None
     if scene is not None and projections is not None and reviewed is not None:
         images = _images(scene, projections, reviewed.bare.record)
-    told: dict[str, Any] = {
+    state: dict[str, Any] = {
         "stage": session.stage,
         "subject": session.folder.resolve().name if reviewed is None else reviewed.bare.sources.subject,
         "reader": session.options.reader,
@@ -69,18 +69,18 @@ def state_of(session: ReviewSession) -> dict[str, Any]:
         "notices": [*session.notices, *(() if scene is None else scene.notices)],
     }
     if reviewed is not None:
-        told |= _case(session, reviewed)
-    told["mark"] = "|".join(
+        state |= _case(session, reviewed)
+    state["mark"] = "|".join(
         (
             str(reading),
-            str(told["version"]),
-            told["stage"],
-            told["changed_input"],
+            str(state["version"]),
+            state["stage"],
+            state["changed_input"],
             str(error),
             str(images is not None),
         )
     )
-    return told
+    return state
 
 
 def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
         for i, message in reviewed.misfits.items()
         if i not in known
     ]
-    told: dict[str, Any] = {
+    case_json: dict[str, Any] = {
         "version": reviewed.version,
         "problem": reviewed.problem,
         "strangers": strangers,
@@ -101,8 +101,8 @@ def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
         "masked": reviewed.bare.inputs.masks.resectable is not None,
     }
     if reviewed.result is not None:
-        told["verdict"] = _verdict(record)
-    return told
+        case_json["verdict"] = _verdict(record)
+    return case_json
 
 
 def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _row(
 ) -> dict[str, Any]:
     name = lesion["lesion_id"]
     row: LesionRow | None = reviewed.table.rows.get(name)
-    mine = row is not None and row.resectability is not None
+    in_table = row is not None and row.resectability is not None
     return {
         "id": name,
         "site": session.sites.get(name, ""),
@@ -153,7 +153,7 @@ def _row(
         "reason": "" if row is None else row.reason,
         "by": "" if row is None else row.reader,
         "at": "" if row is None else row.recorded_at,
-        "source": "table" if mine else "mask" if words[name] not in ("unknown", "dismissed") else "",
+        "source": "table" if in_table else "mask" if words[name] not in ("unknown", "dismissed") else "",
         "token": token_of(row),
         "misfit": reviewed.misfits.get(name, ""),
         "others": [{"reader": who, "word": word} for who, word in reviewed.others.get(name, ())],

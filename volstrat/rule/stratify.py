@@ -230,8 +230,8 @@ def _avid_tumour_voxels(marked: MarkedLesions, avid: Bools) -> Int64s:
     A voxel of two lesions counts once, with the worst marking.
     """
     pieces = marked.pieces
-    mine = avid[pieces.pair_lesion]
-    piece, word = pieces.pair_piece[mine], marked.codes[pieces.pair_lesion[mine]]
+    of_avid = avid[pieces.pair_lesion]
+    piece, word = pieces.pair_piece[of_avid], marked.codes[pieces.pair_lesion[of_avid]]
     worst = np.full(pieces.voxels.size, len(Marking), dtype=np.int64)
     np.minimum.at(worst, piece, np.where(word == NO_WORD, marked.piece_worst[piece], word))
     return np.bincount(worst, pieces.voxels, minlength=len(Marking) + 1)[:-1].astype(np.int64)

@@ -85,8 +85,8 @@ class Study:
             raise UsageError(msg, hint="Put the protocol back, or correct study.protocol.")
         pinned = load_protocol(self.protocol)
         if given is not None and load_protocol(given).sha256 != pinned.sha256:
-            told = f"{pinned.protocol.id} {pinned.protocol.version}"
-            msg = f"{self.name}: pins the protocol {told}; --protocol names another."
+            named = f"{pinned.protocol.id} {pinned.protocol.version}"
+            msg = f"{self.name}: pins the protocol {named}; --protocol names another."
             raise UsageError(msg, hint="Leave --protocol out, or change study.protocol.")
         return pinned
 

@@ -62,11 +62,11 @@ def _roots(run: Mapping[str, Any] | None, inputs: Path | None) -> list[tuple[Pat
         raise UsageError(msg, hint="Name the folder of the cases with --inputs.")
     if run.get("merged"):
         parts = [(Path(part), read_run_file(Path(part))) for part in run["merged"]]
-        lost = [part.name for part, told in parts if told is None]
+        lost = [part.name for part, part_run in parts if part_run is None]
         if lost:
             msg = f"The outputs that were merged are not there any more ({', '.join(lost)})."
             raise UsageError(msg, hint="Name the folder of all cases with --inputs.")
-        return [root for _, told in parts if told is not None for root in _roots(told, None)]
+        return [root for _, part_run in parts if part_run is not None for root in _roots(part_run, None)]
     root = Path(run.get("input_root") or "")
     if not run.get("input_root") or not root.exists():
         msg = f"The input folder of the run ({root.name or 'not named'}) is not there any more."
@@ -89,14 +89,14 @@ def by_rerun(
     new: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {}
     tables: list[FileFault] = []
     with tempfile.TemporaryDirectory(prefix="volstrat-verify-") as scratch:
-        for n, (root, told) in enumerate(roots):
+        for n, (root, root_run) in enumerate(roots):
             again = Path(scratch) / str(n)
-            shard = told.get("shard")
+            shard = root_run.get("shard")
             run_cohort(
                 root,
                 again,
                 protocol,
-                lesions=told.get("lesions"),
+                lesions=root_run.get("lesions"),
                 shard=parse_shard(shard) if shard else None,
                 workers=workers,
                 on_progress=on_progress,
@@ -132,10 +132,10 @@ class _Cases:
         """Return each subject's case, and the lesion table that its run used."""
         if self._found is None:
             self._found = {}
-            for root, told in self._roots:
-                shard = told.get("shard")
+            for root, root_run in self._roots:
+                shard = root_run.get("shard")
                 for case in find_cases(root, self._out, shard=parse_shard(shard) if shard else None):
-                    self._found[case.subject] = (case, told.get("lesions"))
+                    self._found[case.subject] = (case, root_run.get("lesions"))
         return self._found
 
     def sources(self, subject: str, protocol: LoadedProtocol) -> CaseSources:
