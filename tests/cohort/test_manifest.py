@@ -107,13 +107,38 @@ def test_a_manifest_that_cannot_be_used_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_semicolons_and_other_encodings_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"subject;tumour\nS1;a.nii\n", id="semicolons"),
+        pytest.param(b"sep=;\r\nsubject;tumour\r\nS1;a.nii\r\n", id="sep line"),
+        pytest.param("subject\ttumour\nS1\ta.nii\n".encode("utf-16"), id="UTF-16 with tabs"),
+        pytest.param(b"subject,tumour,,\nS1,a.nii,,\n", id="empty columns"),
+    ],
+)
+def test_a_manifest_is_read_as_spreadsheets_save_it(tmp_path: Path, data: bytes) -> None:
+    """What separates the cells says nothing of what they hold."""
+    path = tmp_path / "m.csv"
+    path.write_bytes(data)
+    (found,) = Manifest(path).rows()
+    assert found.sources is not None
+    assert (found.subject, found.sources.entries["tumour"][0].path) == ("S1", tmp_path / "a.nii")
+
+
+def test_a_manifest_may_choose_segments(tmp_path: Path) -> None:
+    """Names and numbers, separated by a bar; without a file they are nobody's."""
+    header = ["subject", "tumour", "tumour.segments", "resectable", "resectable.segments"]
+    path = write(tmp_path / "m.csv", header, ["A", "t.nii", "Met 1 | 3", "", ""], ["B", "t.nii", "", "", "x"])
+    first, second = Manifest(path).rows()
+    assert first.sources is not None
+    assert first.sources.entries["tumour"][0].select == ("Met 1", 3)
+    assert second.problem is not None
+    assert "line 3: names segments for resectable, but no file" in second.problem.message
+
+
+def test_another_encoding_is_told(tmp_path: Path) -> None:
     """What spreadsheet programs do."""
     path = tmp_path / "m.csv"
-    path.write_text("subject;tumour\nS1;a\n")
-    with pytest.raises(UsageError) as caught:
-        Manifest(path)
-    assert "semicolons" in caught.value.hint
     path.write_bytes("subject,tumour\nÅ,a\n".encode("latin-1"))
     with pytest.raises(UsageError, match="not UTF-8"):
         Manifest(path)

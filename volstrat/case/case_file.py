@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import tomllib
+import unicodedata
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -187,7 +189,7 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
         msg = f"{name}: {where}.threshold must be a number."
         raise CaseError(msg, hint="Write threshold = 0.5, without quotes.")
     return RoleEntry(
-        path=folder / Path(path),
+        path=path_named(path, folder),
         select=_selection(table, where, name),
         threshold=None if threshold is None else float(threshold),
         instances=_choice(table, "instances", ("labels", "components"), where, name),  # type: ignore[arg-type]
@@ -197,6 +199,32 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
         series=_text(table, "series", where, name),
         tracer=_choice(table, "tracer", ("FDG",), where, name),  # type: ignore[arg-type]
     )
+
+
+def path_named(text: str, folder: Path) -> Path:
+    """Return the path that a text names: one name may be written in two ways (Unicode NFC and NFD).
+
+    Where nothing is there, the path stays as written, and reading it says so.
+    """
+    path = folder / Path(text)
+    if text.isascii() or path.exists():
+        return path
+    found = Path(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        if not (found / part).exists():
+            try:
+                same = [name for name in os.listdir(found) if _composed(name) == _composed(part)]  # noqa: PTH208
+            except OSError:
+                return path
+            if len(same) != 1:
+                return path
+            part = same[0]  # noqa: PLW2901 - as the disk writes it
+        found /= part
+    return found
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _selection(table: Mapping[str, object], where: str, name: str) -> tuple[str | int, ...]:

@@ -305,31 +305,51 @@ def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]
         A folder that is never walked (the output).
     """
     skipped = None if skip is None else skip.resolve()
-    yield from _walk(root, skipped, frozenset())
-
-
-def _walk(folder: Path, skipped: Path | None, above: frozenset[Path]) -> Iterator[Path]:
-    real = folder.resolve()
-    if real == skipped or real in above:  # the output, or a link that leads back up
-        return
-    if (folder / STATE_FOLDER).is_dir():  # the output of another run
-        return
-    try:
-        if holds_case(folder):
+    waiting: list[tuple[Path, frozenset[Path]]] = [(root, frozenset())]
+    while waiting:  # no recursion: trees can be deeper than the stack
+        folder, above = waiting.pop()
+        real = folder.resolve()
+        if real == skipped or real in above:  # the output, or a link that leads back up
+            continue
+        if (folder / STATE_FOLDER).is_dir():  # the output of another run
+            continue
+        try:
+            below = _cases_not_here(folder, is_root=not above)
+        except OSError:  # unreadable: a case of its own, which fails with the reason
+            below = None
+        if below is None:
             yield folder
-            return
-        children = sorted(
-            child for child in folder.iterdir() if child.is_dir() and not is_system_name(child.name)
-        )
-        is_case = _is_dicom_case(folder, children, is_root=not above)
-    except OSError:  # unreadable: a case of its own, which fails with the reason
-        yield folder
-        return
-    if is_case:
-        yield folder
-        return
-    for child in children:
-        yield from _walk(child, skipped, above | {real})
+        else:
+            waiting += [(child, above | {real}) for child in reversed(below)]
+
+
+def _cases_not_here(folder: Path, *, is_root: bool) -> list[Path] | None:
+    """Return the folders to look into where a folder is no case itself; None where it is one."""
+    if holds_case(folder) and not (is_root and _tables_of_a_cohort(folder)):
+        return None
+    children = _folders_in(folder)
+    return None if _is_dicom_case(folder, children, is_root=is_root) else children
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not is_system_name(child.name))
+
+
+def role_files_in(folder: Path) -> list[Path]:
+    """Return what makes a folder a case by name: ``case.toml`` and the role files directly in it."""
+    return sorted(path for path in folder.iterdir() if _tells_case(path))
+
+
+def _tables_of_a_cohort(root: Path) -> bool:
+    """Tell whether a root holds nothing but lesion tables of its own, and cases below: then it is no case."""
+    tables = all(role_of(path) == "lesions" for path in role_files_in(root))
+    return tables and any(_role_files_below(child) for child in _folders_in(root))
+
+
+def cases_below(root: Path) -> list[Path]:
+    """Return the folders below ``root``, itself left out, that are cases by the names of their files."""
+    found = [folder for child in _folders_in(root) for folder in iter_case_folders(child)]
+    return [folder for folder in found if any(role_of(path) != "lesions" for path in role_files_in(folder))]
 
 
 def _is_dicom_case(folder: Path, children: Sequence[Path], *, is_root: bool) -> bool:

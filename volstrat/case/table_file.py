@@ -70,19 +70,56 @@ def read_table(data: bytes, *, name: str, error: type[VolstratError] = LesionTab
     """
     if name.lower().endswith(".xlsx"):
         return _aligned(_sheet_rows(data, name, error), name, separator="", error=error)
-    text = _text(data, name, error)
-    separator, text, skipped = _separator(text, name, error)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    form = table_form(data, name=name, error=error)
+    text = _text(data, form.encoding, name, error)
+    for _ in range(form.skipped):
+        text = text.partition("\n")[2]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=form.separator, strict=True)
     try:
-        rows = [(reader.line_num + skipped, cells) for cells in reader]
+        rows = [(reader.line_num + form.skipped, cells) for cells in reader]
     except csv.Error as problem:
         msg = f"{name}: is not a readable CSV ({problem})."
         raise error(msg, hint="Save it as CSV UTF-8, cells with quotes in them quoted.") from problem
-    return _aligned(rows, name, separator=separator, error=error)
+    return _aligned(rows, name, separator=form.separator, error=error)
 
 
-def _text(data: bytes, name: str, error: type[VolstratError]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableForm:
+    """How a program wrote a table: its text encoding, what separates cells, and lines before the header."""
+
+    encoding: str
+    separator: str
+    skipped: int
+
+
+def table_form(data: bytes, *, name: str, error: type[VolstratError] = LesionTableError) -> TableForm:
+    """Tell how a table is written by its first bytes, which hold at least the header line.
+
+    Raises
+    ------
+    VolstratError
+        If what separates the columns cannot be told.
+    """
     encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
+    text = data.decode(encoding, errors="replace")
+    first = text.partition("\n")[0]
+    stated = first.strip().strip('"')
+    if stated.lower().startswith("sep="):
+        separator = first.rstrip("\r\n").strip('"')[4:] or "\t"
+        if separator not in _SEPARATORS:
+            msg = f"{name}: its first line says sep={separator!r}; comma, semicolon or tab were expected."
+            raise error(msg, hint="Save the table as CSV UTF-8.")
+        return TableForm(encoding=encoding, separator=separator, skipped=1)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    found = [one for one in _SEPARATORS if one in _unquoted(header)]
+    if len(found) > 1:
+        shown = " and ".join({",": "commas", ";": "semicolons", "\t": "tabs"}[one] for one in found)
+        msg = f"{name}: its header has {shown}; which of them separates the columns cannot be told."
+        raise error(msg, hint="Save the table as CSV UTF-8, separated by commas.")
+    return TableForm(encoding=encoding, separator=found[0] if found else ",", skipped=0)
+
+
+def _text(data: bytes, encoding: str, name: str, error: type[VolstratError]) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as problem:
@@ -93,25 +130,6 @@ def _text(data: bytes, name: str, error: type[VolstratError]) -> str:
         msg = f"{name}: holds NUL characters; it is no table."
         raise error(msg, hint="Save the table as CSV UTF-8.")
     return text
-
-
-def _separator(text: str, name: str, error: type[VolstratError]) -> tuple[str, str, int]:
-    """Tell what separates the cells; return it, the text below a ``sep=`` line, and the lines left out."""
-    first, _, rest = text.partition("\n")
-    stated = first.strip().strip('"')
-    if stated.lower().startswith("sep="):
-        separator = first.rstrip("\r\n").strip('"')[4:] or "\t"
-        if separator not in _SEPARATORS:
-            msg = f"{name}: its first line says sep={separator!r}; comma, semicolon or tab were expected."
-            raise error(msg, hint="Save the table as CSV UTF-8.")
-        return separator, rest, 1
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    found = [one for one in _SEPARATORS if one in _unquoted(header)]
-    if len(found) > 1:
-        shown = " and ".join({",": "commas", ";": "semicolons", "\t": "tabs"}[one] for one in found)
-        msg = f"{name}: its header has {shown}; which of them separates the columns cannot be told."
-        raise error(msg, hint="Save the table as CSV UTF-8, separated by commas.")
-    return (found[0] if found else ","), text, 0
 
 
 def _unquoted(line: str) -> str:
@@ -129,13 +147,13 @@ def _aligned(
     if not filled:
         msg = f"{name}: is empty; a table has at least a header line."
         raise error(msg, hint="Write the column names on the first line.")
-    header = _without_empty_end(filled[0][1])
+    header = without_empty_end(filled[0][1])
     if "" in header:
         msg = f"{name}: column {header.index('') + 1} has no name, and a named one follows it."
         raise error(msg, hint="Name the column, or remove it.")
     aligned = []
     for line, cells in filled[1:]:
-        kept = _without_empty_end(cells, at_least=len(header))
+        kept = without_empty_end(cells, at_least=len(header))
         if len(kept) != len(header):
             msg = f"{name}, line {line}: has {len(kept)} cells, the header {len(header)}."
             raise error(msg, hint="Put cells that contain the separator in double quotes.")
@@ -143,7 +161,8 @@ def _aligned(
     return TableRows(header=tuple(header), rows=tuple(aligned), separator=separator)
 
 
-def _without_empty_end(cells: list[str], *, at_least: int = 0) -> list[str]:
+def without_empty_end(cells: list[str], *, at_least: int = 0) -> list[str]:
+    """Return cells without the empty ones at the end, as spreadsheets leave them behind the last column."""
     end = len(cells)
     while end > at_least and not cells[end - 1]:
         end -= 1

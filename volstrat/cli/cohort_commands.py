@@ -142,6 +142,12 @@ def _shown() -> Iterator[Callable[[Progress], None]]:
 
 def _end(result: CohortResult, out: Path) -> None:
     """Name what failed and what is gone, print the counts, and leave with the exit code they amount to."""
+    if result.passed_over:
+        say(
+            f"{', '.join(result.passed_over)} at the root of the cohort: read for no subject, as cases lie "
+            "below. Put each subject's table into its folder, or name them in a study file.",
+            err=True,
+        )
     for subject, message in result.failures:
         say(f"{subject!r} failed: {message}", err=True)
     more = result.counts["failed"] - len(result.failures)

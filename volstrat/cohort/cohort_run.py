@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from volstrat.case.place import CasePlace
@@ -13,7 +13,7 @@ from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results
 from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
 from volstrat.cohort.run_progress import Progress
-from volstrat.cohort.source import CaseStream, check_places, find_cases
+from volstrat.cohort.source import CaseStream, check_places, find_cases, root_files
 from volstrat.cohort.subject_folders import reserved_names
 from volstrat.cohort.tasks import Limits, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task
@@ -55,12 +55,15 @@ class CohortResult:
         Subjects of earlier runs that are gone: no longer in the tables, their folders untouched.
     failures : tuple of (str, str)
         The first subjects that failed, with the reason.
+    passed_over : tuple of str
+        Lesion tables at the root of the cohort, which belong to no subject.
     """
 
     counts: dict[str, int]
     skipped: int
     removed: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
+    passed_over: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> int:
@@ -123,6 +126,7 @@ def run_cohort(
     """
     check_places(source, out)
     refuse_sealed(out)
+    passed_over = tuple(root_files(source))
     if source.is_file() and is_study_file(source):
         read_study(source).check_version()
     if source.is_file() and not is_study_file(source) and lesions is not None:
@@ -159,7 +163,8 @@ def run_cohort(
             _do_all(
                 cases=cases, runner=runner, ledger=ledger, out=out, progress=progress, on_progress=on_progress
             )
-            return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
+            result = finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
+    return replace(result, passed_over=passed_over)
 
 
 def _some(cases: Iterator[FoundCase], source: Path, shard: Shard | None) -> Iterator[FoundCase]:

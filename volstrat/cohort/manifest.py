@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volstrat.case.case_file import CaseSources, RoleEntry
+from volstrat.case.case_file import CaseSources, RoleEntry, path_named
+from volstrat.case.table_file import table_form, without_empty_end
 from volstrat.cohort.tasks import plain_text
 from volstrat.errors import CaseError, DuplicateSubjectError, InputFileError, MissingRoleError, UsageError
-from volstrat.terms.roles import ROLES
+from volstrat.terms.roles import MASK_ROLES, ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from volstrat.errors import VolstratError
 
 SUBJECT = "subject"
+
+_SEGMENTS = ".segments"
+_SEGMENT_COLUMNS = tuple(f"{role}{_SEGMENTS}" for role in MASK_ROLES)
+_HEAD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +40,8 @@ class Manifest:
     Parameters
     ----------
     path : Path
-        CSV in UTF-8 with the column ``subject`` and one column a role; paths relative to its own folder.
+        CSV, as spreadsheets save it, with the column ``subject``, one column a role, and ``<role>.segments``
+        for the segments, ROIs or labels that are meant (separated by ``|``); paths relative to its folder.
 
     Raises
     ------
@@ -80,13 +86,19 @@ class Manifest:
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
         """Yield line numbers and cells of the rows below the header that are not blank."""
         try:
-            with self.path.open(encoding="utf-8-sig", newline="") as stream:
-                reader = csv.reader(stream, strict=True)
-                self._header = [cell.strip() for cell in next(reader, [])]
+            with self.path.open("rb") as head:
+                form = table_form(head.read(_HEAD_BYTES), name=self.path.name, error=UsageError)
+            with self.path.open(encoding=form.encoding, newline="") as stream:
+                for _ in range(form.skipped):
+                    stream.readline()
+                reader = csv.reader(stream, delimiter=form.separator, strict=True)
+                self._header = without_empty_end([cell.strip() for cell in next(reader, [])])
                 self._check_header()
                 for cells in reader:
                     if any(cell.strip() for cell in cells):
-                        yield reader.line_num, [cell.strip() for cell in cells]
+                        stripped = [cell.strip() for cell in cells]
+                        line = reader.line_num + form.skipped
+                        yield line, without_empty_end(stripped, at_least=len(self._header))
         except UnicodeDecodeError as error:
             msg = f"{self.path.name}: is not UTF-8 text."
             raise UsageError(msg, hint="Save the manifest as CSV UTF-8.") from error
@@ -104,13 +116,12 @@ class Manifest:
             shown = ", ".join(header) or "nothing"
             msg = f"{name}: the header has no column {' and no '.join(missing)} (it has: {shown})."
             hint = f"A manifest has the columns {SUBJECT}, tumour and any of {', '.join(ROLES[1:])}."
-            if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-                hint = "It is separated by semicolons or tabs; save it separated by commas."
             raise UsageError(msg, hint=hint)
-        unknown = [column for column in header if column not in (SUBJECT, *ROLES)]
+        unknown = [column for column in header if column not in (SUBJECT, *ROLES, *_SEGMENT_COLUMNS)]
         if unknown:
             msg = f"{name}: unknown column {', '.join(map(repr, unknown))}."
-            raise UsageError(msg, hint=f"Columns are {SUBJECT} and the roles {', '.join(ROLES)}.")
+            hint = f"Columns are {SUBJECT}, the roles {', '.join(ROLES)}, and {', '.join(_SEGMENT_COLUMNS)}."
+            raise UsageError(msg, hint=hint)
         twice = sorted({column for column in header if header.count(column) > 1})
         if twice:
             msg = f"{name}: the column {', '.join(twice)} comes twice."
@@ -138,6 +149,20 @@ class Manifest:
         if not told["tumour"]:
             msg = f"{self.path.name}, line {line}: names no tumour mask."
             raise MissingRoleError(msg, hint="Write its path in the column tumour.")
-        folder = self.path.parent
-        entries = {role: (RoleEntry(path=folder / Path(told[role])),) for role in ROLES if told.get(role)}
-        return CaseSources(folder=folder, subject=subject, entries=entries, told_by="manifest")
+        entries = {role: (self._entry(role, told),) for role in ROLES if self._names(role, told, line)}
+        return CaseSources(folder=self.path.parent, subject=subject, entries=entries, told_by="manifest")
+
+    def _names(self, role: str, cells: dict[str, str], line: int) -> bool:
+        """Tell whether a row names a file for a role."""
+        if cells.get(role):
+            return True
+        if cells.get(f"{role}{_SEGMENTS}"):
+            msg = f"{self.path.name}, line {line}: names segments for {role}, but no file."
+            raise CaseError(msg, hint=f"Write its path in the column {role}.")
+        return False
+
+    def _entry(self, role: str, cells: dict[str, str]) -> RoleEntry:
+        """Return a role's entry; segments are separated by ``|``, whole numbers are numbers."""
+        names = [name.strip() for name in cells.get(f"{role}{_SEGMENTS}", "").split("|")]
+        select = tuple(int(name) if name.isdecimal() else name for name in names if name)
+        return RoleEntry(path=path_named(cells[role], self.path.parent), select=select)

@@ -7,7 +7,15 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.case.discovery import holds_case_files, is_case_folder, iter_case_folders, subjects_of
+from volstrat.case.discovery import (
+    cases_below,
+    holds_case_files,
+    is_case_folder,
+    iter_case_folders,
+    role_files_in,
+    role_of,
+    subjects_of,
+)
 from volstrat.case.place import CasePlace
 from volstrat.cohort.manifest import Manifest
 from volstrat.cohort.run_file import RUN_FILE
@@ -87,6 +95,27 @@ def _listed(manifest: Manifest) -> Iterator[FoundCase]:
 def _studied(study: Study, out: Path, reader: str | None) -> Iterator[FoundCase]:
     for case in find_study_cases(study, reader=reader, skip=out):
         yield FoundCase(location=case.name, case=case)
+
+
+def root_files(root: Path) -> list[str]:
+    """Return the lesion tables at the root of a cohort, which play no role: nobody says whose they are.
+
+    Raises
+    ------
+    UsageError
+        If another role file lies there while cases lie below: is it one case, or many?
+    """
+    if not root.is_dir():
+        return []
+    files = role_files_in(root)
+    below = cases_below(root) if files else []
+    if not below:
+        return []
+    names = [path.name for path in files]
+    if any(role_of(path) != "lesions" for path in files):
+        msg = f"{root.resolve().name}: holds {', '.join(names)} itself, and {len(below)} case(s) lie below."
+        raise UsageError(msg, hint="Name one case's folder, or move what belongs to no subject elsewhere.")
+    return names
 
 
 def check_places(source: Path, out: Path) -> None:

@@ -234,9 +234,8 @@ def _check_inputs(study: Study) -> None:
         try:
             role_entries(role, value, study.path.parent, study.name)
         except CaseError as error:
-            raise UsageError(
-                error.message.replace(": inputs.", ": layout.inputs."), hint=error.hint
-            ) from error
+            message = re.sub(r"\binputs\.", "layout.inputs.", error.message, count=1)
+            raise UsageError(message, hint=error.hint) from error
     for pattern in [*(p for _, p in entry_patterns(study)), *study.readers.values()]:
         missing = [place for place in PLACES if study.subject.has(place) and not pattern.has(place)]
         if missing:

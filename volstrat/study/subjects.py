@@ -12,7 +12,7 @@ from volstrat.store.output import STATE_FOLDER
 from volstrat.study.patterns import PathPattern, unescaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from volstrat.case.case_file import RoleEntry
@@ -41,13 +41,16 @@ def find_study_cases(
     table = None if reader is None else study.table_of(reader)
     found: dict[tuple[str, str | None], list[Path]] = {}
     for match in study.subject.matches(study.path.parent):
-        if not _passed_over(match, skip):
+        if not _passed_over(match, skip) and ("tumour" in study.inputs or match.path.is_dir()):
             found.setdefault((match.subject, match.visit), []).append(match.path)
     if not found:
         msg = (
             f"{study.name}: layout.subject is {study.subject.text!r}; nothing below {_shown(study)} fits it."
         )
-        raise UsageError(msg, hint="Correct the pattern; paths are relative to the study file.")
+        hint = "Correct the pattern; paths are relative to the study file."
+        if "tumour" not in study.inputs:
+            hint += " A pattern of files needs a tumour below [layout.inputs]."
+        raise UsageError(msg, hint=hint)
     for (subject, visit), paths in sorted(found.items(), key=lambda one: (one[0][0], one[0][1] or "")):
         yield _case(study, subject, visit, paths, table)
 
@@ -85,20 +88,9 @@ def _case(
     except VolstratError as error:
         return CasePlace(subject=subject, visit=visit, folder=folder, problem=error)
     if "tumour" not in given:
-        return _by_folder(study, subject, visit, paths[0], given)
+        return CasePlace(subject=subject, visit=visit, folder=folder, given=given)
     sources = CaseSources(folder=base, subject=subject, entries=given, told_by="study", visit=visit)
     return CasePlace(subject=subject, visit=visit, folder=base, sources=sources)
-
-
-def _by_folder(
-    study: Study, subject: str, visit: str | None, path: Path, given: Mapping[str, tuple[RoleEntry, ...]]
-) -> CasePlace:
-    """Return a subject whose folder says which file plays which role, but for what the layout names."""
-    if path.is_dir():
-        return CasePlace(subject=subject, visit=visit, folder=path, given=given)
-    msg = f"{study.name}: layout.inputs names no tumour mask, and {path.name} is no folder that could say."
-    problem = UsageError(msg, hint='Write tumour = "PATH" with {subject} in it below [layout.inputs].')
-    return CasePlace(subject=subject, visit=visit, folder=path.parent, problem=problem)
 
 
 def _entries(
