@@ -132,7 +132,8 @@ def test_a_reader_of_the_study_is_chosen_by_name(tmp_path: Path) -> None:
         tmp_path,
         '[layout]\nsubject = "{subject}/tumour.nii.gz"\n'
         '[layout.inputs]\ntumour = "{subject}/tumour.nii.gz"\n'
-        '[readers]\nR1 = { lesions = "reads/R1/{subject}.csv" }\nR2 = { lesions = "reads/R2/{subject}.csv" }\n',
+        '[readers]\nR1 = { lesions = "reads/R1/{subject}.csv" }\n'
+        'R2 = { lesions = "reads/R2/{subject}.csv" }\n',
     )
     found = read_study(file)
     (case,) = find_study_cases(found, reader="R1")
