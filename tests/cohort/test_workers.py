@@ -18,6 +18,7 @@ from pebble import ProcessPool
 from make_cohort import make_cohort
 from tests.cohort.cohorts import die_once, misbehave, results
 from tests.cohort.test_cohort_run import rows, statuses
+from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import Limits, pool
 from volstrat.cohort.pool import LocalRunner, _exit_words, default_workers, machine_memory_bytes
@@ -219,7 +220,11 @@ def test_a_worker_that_is_killed_between_two_subjects_costs_none(cohort: Path, t
     context = WorkerContext(protocol=load_protocol(), lesions=None, fresh=True)
     folders = [cohort / "site0000" / f"S0000{n}" for n in (1, 2)]
     tasks = [
-        Task(location=folder.name, subject=folder.name, folder=folder, target=tmp_path / folder.name)
+        Task(
+            location=folder.name,
+            case=CasePlace(folder=folder, subject=folder.name),
+            target=tmp_path / folder.name,
+        )
         for folder in folders
     ]
 

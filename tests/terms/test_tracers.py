@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr._concepts_dict import concepts
@@ -15,11 +17,12 @@ FDG_CODE, F18_CODE = "35321007", "77004003"
 
 def context_group(cid: int) -> list[tuple[str, str | None, str]]:
     """Return code, older SRT code and meaning of every concept of a context group, as pydicom lists it."""
+    known = cast("dict[str, Any]", concepts)  # its annotation stops a level short
     return [
         (code, mapping["SCT"].get(code) if scheme == "SCT" else None, meaning)
         for scheme, names in cid_concepts[cid].items()
         for name in names
-        for code, (meaning, groups) in concepts[scheme][name].items()
+        for code, (meaning, groups) in known[scheme][name].items()
         if cid in groups
     ]
 
