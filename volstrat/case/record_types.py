@@ -14,6 +14,7 @@ from volstrat.certainty.verdict import Status
 from volstrat.rule.stratify import AvidDisease, Stratum
 from volstrat.terms.findings import Severity
 from volstrat.terms.marks import FdgAvidity, Resectability
+from volstrat.terms.roles import RoleName
 from volstrat.terms.tracers import Tracer
 
 SCHEMA_ID: Final = "volstrat.case-record/1"
@@ -26,10 +27,6 @@ Sha256 = Annotated[str, Limits(pattern="^[0-9a-f]{64}$")]
 PointMm = Annotated[list[float], Limits(length=3)]
 Code = Annotated[str, Limits(pattern="^[a-z0-9_]+$")]
 Sentence = Annotated[str, Limits(min_length=1)]
-
-Role = Literal[
-    "tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference", "other_pet"
-]
 
 
 class PredicateRecord(JsonObject):
@@ -250,7 +247,7 @@ class SuvRecord(JsonObject):
 class InputRecord(JsonObject):
     """A file that was read."""
 
-    role: Role
+    role: RoleName
     path: Annotated[str, "Relative to the case folder."]
     format: str
     sha256: Sha256

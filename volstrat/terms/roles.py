@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+RoleName = Literal[
+    "tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference", "other_pet"
+]
+"""The name of every role, as a type; a test holds it to the list below."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
@@ -12,7 +17,7 @@ class Role:
 
     Parameters
     ----------
-    name : str
+    name : RoleName
     kind : {"mask", "image", "table"}
     stems : tuple of str
         What a file is called that plays it without ``case.toml``, in lower case.
@@ -22,7 +27,7 @@ class Role:
         Keys of an entry in ``case.toml``, beside ``path`` and those of every mask.
     """
 
-    name: str
+    name: RoleName
     kind: Literal["mask", "image", "table"]
     stems: tuple[str, ...]
     shares_tumour_grid: bool = False
