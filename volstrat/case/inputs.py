@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
     from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.case.pet_inputs import PetInputs
-    from volstrat.case.record_types import GridRecord, InputRecord, Role, SegmentRecord, SuvRecord
+    from volstrat.case.record_types import GridRecord, InputRecord, SegmentRecord, SuvRecord
     from volstrat.formats.volumes import MaskRead
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
+    from volstrat.terms.roles import RoleName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -321,7 +322,7 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[Input
 def _mask_input(sources: CaseSources, read: ReadEntry) -> InputRecord:
     mask = read.read.mask
     return {
-        "role": cast("Role", read.role),
+        "role": cast("RoleName", read.role),
         "path": _relative(sources, read.entry.path),
         "format": read.read.format,
         "sha256": read.read.sha256,

@@ -67,12 +67,12 @@ _ROLES = (
 
 _KEYS_OF_MASKS = ("segments", "rois", "threshold")
 
-ROLES = tuple(role.name for role in _ROLES)
-MASK_ROLES = tuple(role.name for role in _ROLES if role.kind == "mask")
-IMAGE_ROLES = tuple(role.name for role in _ROLES if role.kind == "image")
+ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES)
+MASK_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "mask")
+IMAGE_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "image")
 """A folder, too, can play these."""
-ON_TUMOUR_GRID = tuple(role.name for role in _ROLES if role.shares_tumour_grid)
-ROLE_OF_STEM = {stem: role.name for role in _ROLES for stem in role.stems}
+ON_TUMOUR_GRID: tuple[str, ...] = tuple(role.name for role in _ROLES if role.shares_tumour_grid)
+ROLE_OF_STEM: dict[str, str] = {stem: role.name for role in _ROLES for stem in role.stems}
 
 
 def entry_keys(role: str) -> tuple[str, ...]:
