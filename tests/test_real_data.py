@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # folders of DICOM among them
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("VOLSTRAT_TEST_DATA", ROOT.parent / "shared" / "data")).resolve()
 PROGRAM = Path(sys.executable).parent / "volstrat"

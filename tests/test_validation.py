@@ -11,6 +11,8 @@ import pytest
 
 import validation
 
+pytestmark = pytest.mark.slow  # folders of DICOM among them
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = (
     "sts_001", "ibsi_small", "dcmqi", "highdicom", "ibsi_1_digital_phantom", "totalseg", "rt-utils",

@@ -36,7 +36,15 @@ def on_a_terminal(*arguments: str | Path) -> str:
     return told.decode()
 
 
-@pytest.mark.parametrize("command", ["case", "inspect", "batch", "compare", "report"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "case",
+        "inspect",
+        "report",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("batch", "compare")),
+    ],
+)
 def test_a_subject_s_name_steers_no_terminal(command: str, tmp_path: Path) -> None:
     """A folder named with a colour code and a line break: neither arrives."""
     root, out = tmp_path / "root", tmp_path / "out"

@@ -27,7 +27,17 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("golden")
 
 
-@pytest.mark.parametrize("name", [name for name in SETS if name != "shared"])
+_COHORTS = {"agreements", "tables"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in _COHORTS else [])
+        for name in SETS
+        if name != "shared"
+    ],
+)
 def test_a_set_is_what_its_goldens_say(name: str, scratch: Path) -> None:
     """Every record, column and schema has its golden, every golden its record, and both are the same."""
     differing = digests.differences(digests.digests(found(name, scratch)), digests.read(name))
@@ -49,6 +59,7 @@ def test_no_golden_is_left_over() -> None:
     assert {line for lines in digests.read("shared").values() for line in lines} == set(SHARED)
 
 
+@pytest.mark.slow
 def test_records_rest_on_no_clock_and_no_host(tmp_path: Path) -> None:
     """Another place, file times, date, zone, language, user, host, process and hash seed: the same record."""
     moved = tmp_path / "elsewhere" / "samples"
