@@ -17,13 +17,8 @@ from tests.dicom.image_files import image_dataset, save
 from volstrat.dicom.folder_scan import scan_dicom
 from volstrat.dicom.pixels import read_suv
 from volstrat.dicom.series import series_geometry
-from volstrat.dicom.suv.suv_factors import (
-    PatientFacts,
-    SuvFactors,
-    lean_mass_james_kg,
-    lean_mass_janmahasatian_kg,
-    suv_factors,
-)
+from volstrat.dicom.suv.body import PatientFacts, lean_mass_james_kg, lean_mass_janmahasatian_kg
+from volstrat.dicom.suv.suv_factors import SuvFactors, suv_factors
 from volstrat.errors import SuvError
 
 if TYPE_CHECKING:

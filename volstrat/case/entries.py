@@ -174,7 +174,8 @@ class EntryReader:
             return self._plain_pet(entry)
         from volstrat.dicom.library import series_sha256
         from volstrat.dicom.pixels import read_suv
-        from volstrat.dicom.suv.suv_factors import PatientFacts, suv_factors
+        from volstrat.dicom.suv.body import PatientFacts
+        from volstrat.dicom.suv.suv_factors import suv_factors
 
         series = self.library.series(_existing(entry.path), role="pet", uid=entry.series)
         geometry = self.library.geometry(series)
@@ -236,7 +237,7 @@ class EntryReader:
 
     def _sul_factor(self) -> float | None:
         """SUL over SUVbw is lean over total body mass; the case must state weight, height and sex."""
-        from volstrat.dicom.suv.suv_factors import lean_mass_janmahasatian_kg
+        from volstrat.dicom.suv.body import lean_mass_janmahasatian_kg
 
         patient = self._sources.patient
         if patient.weight_kg is None or patient.height_cm is None or patient.sex is None:

@@ -110,7 +110,8 @@ def _series(series: SeriesFiles) -> dict[str, Any]:
 
 def _suv(series: SeriesFiles, sources: CaseSources) -> dict[str, Any]:
     """Say how the PET becomes SUV, or why it cannot."""
-    from volstrat.dicom.suv.suv_factors import PatientFacts, suv_factors
+    from volstrat.dicom.suv.body import PatientFacts
+    from volstrat.dicom.suv.suv_factors import suv_factors
 
     told = sources.patient
     facts = PatientFacts(weight_kg=told.weight_kg, height_cm=told.height_cm, sex=told.sex)

@@ -2,15 +2,23 @@
 
 SUVbw = C x W / D, with C the activity concentration, W the body weight in grams and D the injected
 dose decayed to the time that C is corrected to. Sources: DICOM PS3.3 C.8.9; QIBA, "SUV vendor
-neutral pseudo-code"; Janmahasatian, Clin Pharmacokinet 2005; James, 1976.
+neutral pseudo-code".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from volstrat.dicom.image_frames import frames_of
+from volstrat.dicom.suv.body import (
+    PatientFacts,
+    height_cm_of,
+    lean_mass_james_kg,
+    lean_mass_janmahasatian_kg,
+    sex_of,
+    weight_kg_of,
+)
 from volstrat.dicom.suv.suv_header import PetHeader, Source
 from volstrat.dicom.suv.suv_times import Decay, decay_of
 from volstrat.dicom.tracer import series_tracer
@@ -38,21 +46,6 @@ _SUV_TYPES: Final = {
     "IBW": "ideal body weight by an unstated formula",
     "BSA": "body surface area by an unstated formula",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatientFacts:
-    """Facts that a case states itself; they stand before the DICOM header's.
-
-    Parameters
-    ----------
-    weight_kg, height_cm : float or None
-    sex : {"M", "F"} or None
-    """
-
-    weight_kg: float | None = None
-    height_cm: float | None = None
-    sex: Literal["M", "F"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +229,7 @@ def _concentration_factors(
 ) -> list[float]:
     """Return the SUVbw factors of values that ``scales`` turn into Bq/ml."""
     dose_bq = _dose_bq(header, findings)
-    weight_kg = _weight_kg(header, patient)
+    weight_kg = weight_kg_of(header, patient)
     decay: Decay = decay_of(header, findings)
     result.decay_reference, result.uptake_minutes = decay.reference, decay.uptake_minutes
     factors = _decayed_factors(decay, decay.elapsed_s, scales, dose_bq, weight_kg)
@@ -327,8 +320,8 @@ def _gml_factor(header: PetHeader, patient: PatientFacts) -> float:
     if kind == "BW":
         return 1.0
     if kind in ("LBMJANMA", "LBMJAMES128"):
-        weight_kg = _weight_kg(header, patient)
-        height_cm, sex = _height_cm(header, patient), _sex(header, patient)
+        weight_kg = weight_kg_of(header, patient)
+        height_cm, sex = height_cm_of(header, patient), sex_of(header, patient)
         lean = lean_mass_janmahasatian_kg if kind == "LBMJANMA" else lean_mass_james_kg
         return weight_kg / lean(weight_kg=weight_kg, height_cm=height_cm, sex=sex)
     meaning = _SUV_TYPES.get(kind, "a type that is not known")
@@ -360,83 +353,6 @@ def _dose_bq(header: PetHeader, findings: list[Finding]) -> float:
     return dose
 
 
-def _weight_kg(header: PetHeader, patient: PatientFacts) -> float:
-    weight, name = patient.weight_kg, "case.toml patient.weight_kg"
-    if weight is not None:
-        header.note(name, "", weight)
-    else:
-        weight, name = header.number("PatientWeight"), "PatientWeight (0010,1030)"
-    if not weight:
-        msg = f"{name} is {'0' if weight == 0 else 'missing'}."
-        raise SuvError(msg, hint="State `weight_kg` under [patient] in case.toml.")
-    if not 2 <= weight <= 500:  # kg; a person
-        grams = " (it looks like grams)" if weight > 2000 else ""
-        msg = f"{name} is {weight:g}, no body weight in kg{grams}."
-        raise SuvError(msg, hint="State `weight_kg` under [patient] in case.toml.")
-    return weight
-
-
-def _height_cm(header: PetHeader, patient: PatientFacts) -> float:
-    if patient.height_cm is not None:
-        height, name = patient.height_cm, "case.toml patient.height_cm"
-        header.note(name, "", height)
-    else:
-        metres, name = header.number("PatientSize"), "PatientSize (0010,1020)"
-        if not metres:
-            msg = f"{name} is {'0' if metres == 0 else 'missing'}."
-            raise SuvError(msg, hint="State `height_cm` under [patient] in case.toml.")
-        height = 100.0 * metres
-    if not 40 <= height <= 260:  # cm; a person
-        msg = f"{name} gives a height of {height:g} cm."
-        raise SuvError(msg, hint="State `height_cm` under [patient] in case.toml.")
-    return height
-
-
-def _sex(header: PetHeader, patient: PatientFacts) -> str:
-    if patient.sex is not None:
-        header.note("case.toml patient.sex", "", patient.sex)
-        return patient.sex
-    sex = header.text("PatientSex")
-    if sex not in ("M", "F"):
-        msg = (
-            f"PatientSex (0010,0040) is {sex!r}; lean body mass is known for M and F."
-            if sex
-            else ("PatientSex (0010,0040) is missing.")
-        )
-        raise SuvError(msg, hint='State `sex = "F"` or `"M"` under [patient] in case.toml.')
-    return sex
-
-
-def lean_mass_janmahasatian_kg(*, weight_kg: float, height_cm: float, sex: str) -> float:
-    """Return lean body mass in kg (Janmahasatian 2005).
-
-    >>> round(lean_mass_janmahasatian_kg(weight_kg=71, height_cm=163, sex="M"), 3)
-    52.856
-    """
-    body_mass_index = weight_kg / (height_cm / 100) ** 2
-    constant, slope = (6680.0, 216.0) if sex == "M" else (8780.0, 244.0)
-    return 9270.0 * weight_kg / (constant + slope * body_mass_index)
-
-
-def lean_mass_james_kg(*, weight_kg: float, height_cm: float, sex: str) -> float:
-    """Return lean body mass in kg (James 1976, with 128 for men).
-
-    Raises
-    ------
-    SuvError
-        Beyond the weight where the formula turns over and lean mass would fall with weight.
-    """
-    linear, square = (1.10, 128.0) if sex == "M" else (1.07, 148.0)
-    turning_kg = linear * height_cm**2 / (2 * square)
-    if weight_kg > turning_kg:
-        msg = (
-            f"Lean body mass by James is not defined for {weight_kg:g} kg at {height_cm:g} cm: "
-            f"the formula turns over at {turning_kg:.1f} kg."
-        )
-        raise SuvError(msg, hint="Use the Janmahasatian formula.")
-    return linear * weight_kg - square * (weight_kg / height_cm) ** 2
-
-
 def _lean(
     header: PetHeader, patient: PatientFacts, bw_factor: float | None, findings: list[Finding]
 ) -> tuple[float | None, float | None]:
@@ -444,8 +360,8 @@ def _lean(
     if bw_factor is None:
         return None, None
     try:
-        weight_kg = _weight_kg(header, patient)
-        height_cm, sex = _height_cm(header, patient), _sex(header, patient)
+        weight_kg = weight_kg_of(header, patient)
+        height_cm, sex = height_cm_of(header, patient), sex_of(header, patient)
     except SuvError as error:
         findings.append(_no_lean(error.message))
         return None, None
