@@ -11,7 +11,7 @@ from tests.oracle_rule import OracleCase
 from tests.rule_cases import judge, judge_masks, masks_of, protocol_of
 from tests.rule_lines import cells, line_case
 from volstrat.cli.terminal_tables import case_table
-from volstrat.show.words import change_texts
+from volstrat.show.verdict_words import change_texts
 
 
 def text_of(case: OracleCase, **changes: Any) -> str:  # noqa: ANN401 - protocol fields
@@ -34,8 +34,8 @@ def test_nothing_below_the_threshold_reads_as_the_threshold() -> None:
     text = text_of(two(6999, 3001))
     assert "69.99 %" in text
     assert "70.0 %" not in text
-    assert "Margin: 0.0066 ml short of 70 %." in text
-    assert "Margin: none, exactly at 70 %." in text_of(two(7000, 3000))
+    assert "0.0066 ml short of the 70 % that stratum 1 needs." in text
+    assert "Exactly the 70 % that stratum 1 needs." in text_of(two(7000, 3000))
 
 
 @pytest.mark.parametrize(
@@ -44,28 +44,35 @@ def test_nothing_below_the_threshold_reads_as_the_threshold() -> None:
         ([0.69998, 0.8], "69.998 to 80.0 %"),
         ([0.60, 0.70002], "60.0 to 70.002 %"),
         ([0.70, 0.80], "70.0 to 80.0 %"),
-        ([0.98, 0.999999], "98.0 to 99.9999 %"),
+        ([0.98, 0.999999], "98.0 to 99.9999 %."),
+        ([0.98, 0.9999999], "98.0 to <100 %."),
     ],
 )
 def test_ends_of_the_interval_stay_on_their_side_of_the_threshold(interval: list[float], shown: str) -> None:
     """One that begins at 69.998 % spans 70 %, which a reader must see."""
     record = judge(two(80, 20))
     record["robustness"]["resectable_fraction_95"] = interval
-    assert f"Volume error alone: {shown} (95 %)" in case_table(record)
+    assert f"Measurement error alone: {shown}" in " ".join(case_table(record).split())
 
 
-@pytest.mark.parametrize(("chance", "shown"), [(0.9999, "above 0.99"), (1e-6, "below 0.01"), (0.5, "0.50")])
-def test_a_probability_is_never_rounded_to_certainty(chance: float, shown: str) -> None:
-    """A closed form with a tail on either side is never 0 or 1."""
-    record = judge(two(80, 20))
-    record["robustness"]["probability_stratum_1_holds"] = chance
-    assert f"with probability {shown}." in " ".join(case_table(record).split())
+def test_no_probability_of_a_stratum_is_shown() -> None:
+    """It is that of measurement error alone; a surgeon would read a chance of cure."""
+    assert "robab" not in case_table(judge(two(80, 20)))
+
+
+def test_an_unmarked_case_shows_what_is_to_be_marked_and_no_result() -> None:
+    """Neither share nor margin where nobody has marked anything."""
+    text = text_of(line_case({"L1": cells(40, (0, 9)), "L2": cells(40, (20, 29))}, avid=cells(40)))
+    assert "2 lesions still to mark." in text
+    assert text.count("nothing marked yet") == 2
+    assert "%" not in text.split("Tumour, total")[0].replace("70 %", "").replace("100 %", "")
+    assert "short of" not in text
 
 
 def test_volume_error_cannot_move_a_share_of_nothing_or_all() -> None:
     """All of it is resectable."""
     case = line_case({"L1": cells(40, (0, 30))}, table={"L1": ("resectable", None)})
-    assert "Volume error cannot move a share of 100.0 %." in text_of(case)
+    assert "Measurement error cannot move that." in text_of(case)
 
 
 def test_shifted_boundaries_name_the_stratum_where_it_is_another() -> None:
@@ -77,18 +84,21 @@ def test_shifted_boundaries_name_the_stratum_where_it_is_another() -> None:
         {"shift_mm": 1.0, "resectable_fraction": 0.69999, "stratum": "ineligible"},
     ]
     text = " ".join(case_table(record).split())
-    assert "boundary moved: -1 mm no tumour left, -0.5 mm 83.0 %, +1 mm 69.999 % (ineligible)." in text
+    assert (
+        "elsewhere: 1 mm further in no tumour left, 0.5 mm further in 83.0 %, 1 mm further out 69.999 % "
+        "(ineligible)."
+    ) in text
 
 
 def test_open_markings_are_said_beside_margin_and_interval() -> None:
     """L1 (10 voxels) is resectable, L2 (10) unmarked: margin a lower bound, interval an envelope."""
     case = line_case({"L1": cells(40, (0, 9)), "L2": cells(40, (20, 29))}, table={"L1": ("resectable", None)})
     text = text_of(case)
-    assert "short of 70 %, with what is not marked counted as unresectable." in text
-    assert "Volume error and open markings: " in text
-    assert "L2 not marked: the resectable share lies between 50.0 % and 100.0 %" in text
-    assert "Mark it." in text
-    assert "One change alone would give a stratum: L2 resectable" in text
+    assert "short of the 70 % that stratum 1 needs, not counting what is still to mark." in text
+    assert "With measurement error and what is not yet marked: " in text
+    assert "Not yet marked: L2. Until it is, 50.0 to 100.0 % could be resectable; 70 % is needed." in text
+    assert "1 lesion still to mark." in text
+    assert "Everything hangs on L2 (" in text
 
 
 def test_nothing_stands_between_a_case_and_the_stratum_it_is_in() -> None:
@@ -118,7 +128,7 @@ def test_a_case_without_lesions_says_nothing_of_them() -> None:
     case = replace(two(80, 20), lesions={"L1": cells(112)}, table={})
     text = " ".join(case_table(judge_masks(masks_of(case), protocol_of(case))).split())
     assert "single lesion" not in text
-    assert "Margin" not in text
+    assert "that stratum 1 needs" not in text
 
 
 def test_numbers_stay_with_their_units_at_the_end_of_a_line() -> None:
@@ -156,7 +166,7 @@ def test_the_livers_tumour_stands_beside_the_total(part: float | None, said: str
     }  # fmt: skip
     assert f"Tumour in the liver: 30.00 ml (2.0 % of the liver), {said}" in case_table(record)
     record["liver_burden"]["tumour_ml"] = 0.0
-    assert "No tumour in the liver mask." in case_table(record)
+    assert "No tumour in the liver." in case_table(record)
 
 
 def test_a_place_has_no_negative_zero() -> None:
@@ -179,7 +189,9 @@ def test_an_envelope_over_open_markings_is_not_volume_error_alone() -> None:
     record = judge(case)
     assert (record["stratum"], record["status"]) == ("ineligible", "review")
     (finding,) = [f for f in record["findings"] if f["code"] == "borderline"]
-    assert finding["message"].startswith("Volume error and open markings could move")
+    assert finding["message"].startswith(
+        "Too close to call: with measurement error and what is not yet marked"
+    )
 
 
 def test_lesions_of_the_shortest_way_are_a_list() -> None:
@@ -191,7 +203,7 @@ def test_lesions_of_the_shortest_way_are_a_list() -> None:
         },
         resectable=cells(160, (0, 39)),
     )
-    assert "Shortest way to 70 %: L2 and L3 would have to become resectable." in text_of(case)
+    assert "70 % is reached if L2 and L3 can be resected." in text_of(case)
 
 
 def test_a_threshold_out_of_reach_is_said() -> None:
@@ -201,6 +213,4 @@ def test_a_threshold_out_of_reach_is_said() -> None:
         avid=cells(80, (45, 74)),
         table={"L1": ("unresectable", None), "P1": ("unresectable", None)},
     )
-    assert "With every lesion resectable, 70 % would still be out of reach." in text_of(
-        case, pet_only_in_total=True
-    )
+    assert "70 % is out of reach, even with every lesion resected." in text_of(case, pet_only_in_total=True)

@@ -193,7 +193,7 @@ def test_unknown_marking_names_the_lesions_and_the_bounds() -> None:
     record = judged((600, "resectable", None), (200, None, None), (200, "unresectable", None), avid=[])
     told = [f["message"] for f in record["findings"] if f["code"] == "unknown_marking"]
     assert len(told) == 1
-    for part in ("L2", "60.0 %", "80.0 %", "70 %"):
+    for part in ("L2", "60.0 to 80.0 %", "70 %"):
         assert part in told[0]
     assert "L1" not in told[0]
 
@@ -216,7 +216,7 @@ def test_pet_only_findings_name_region_volume_and_next_step() -> None:
         f for f in judged((100, "resectable", None), COLD, avid=spans)["findings"] if f["where"] == "P1"
     ]
     assert (told["code"], told["severity"]) == ("pet_only_region", "review")
-    assert "not_avid" in told["message"]
+    assert "P1, 0.033 ml. Mark it, or dismiss it" in told["message"]
     for row in (("resectable", None), ("ablatable", None), ("unresectable", None), (None, "not_avid")):
         record = judged((100, "resectable", None), COLD, avid=spans, regions={"P1": row})
         (told,) = [f for f in record["findings"] if f["where"] == "P1"]

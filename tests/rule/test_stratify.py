@@ -349,11 +349,11 @@ def test_message_says_where_pet_only_disease_alone_stands_in_the_way() -> None:
     alone = judged((1000, "unresectable", None))
     assert (alone["stratum"], alone["status"]) == (None, "not_assessable")
     told = [f["message"] for f in alone["findings"] if f["code"] == "pet_missing"]
-    assert "only disease that PET alone would show" in told[0]
+    assert "Only disease that PET alone would show" in told[0]
     # Here L1's avidity is open as well, and the message names it instead.
     other = judged((100, "resectable", None), (900, "unresectable", None))
     told = [f["message"] for f in other["findings"] if f["code"] == "pet_missing"]
-    assert "only disease that PET alone would show" not in told[0]
+    assert "Only disease that PET alone would show" not in told[0]
     assert "L1" in told[0]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from volstrat.report.report_figures import predicate_bar, sign_path, waterfall
 from volstrat.show.styles import STYLES
-from volstrat.show.words import change_texts, percent_text, protocol_choices, remnant_text, share_text
+from volstrat.show.verdict_words import change_texts, remnant_text, share_text
+from volstrat.show.words import percent_text, protocol_choices
 from volstrat.terms.protocol import Protocol, Thresholds
 
 
@@ -50,6 +51,7 @@ def test_open_markings_give_bounds() -> None:
     assert share_text(predicate(600, 750, 1000)) == "60.0 to 75.0 %"
     assert share_text(predicate(600, 600, 1000)) == "60.0 %"
     assert share_text(predicate(0, 0, 0)) == "not assessed"
+    assert share_text(predicate(0, 1000, 1000)) == "nothing marked yet"
 
 
 def record(part: int, upper: int, whole: int) -> dict[str, Any]:
@@ -107,10 +109,10 @@ def test_choices_are_said_as_they_are() -> None:
     )
     changed = dict(protocol_choices(other))
     assert "87.5 %" in changed["Stratum 1"]
-    assert changed["Where both hold"] == "The subject goes into stratum 2."
+    assert changed["Where both are met"] == "The patient goes into stratum 2."
     assert changed["Ablation"] == "What can be ablated does not count as resectable."
     assert "any of it" in changed["Stratum 2"]
-    assert "are part of" in changed["Total"]
+    assert "is part of" in changed["Total"]
 
 
 def test_changes_are_grouped_by_what_they_lead_to() -> None:
@@ -118,7 +120,10 @@ def test_changes_are_grouped_by_what_they_lead_to() -> None:
     told = change_texts(
         {
             "stratum": "ineligible",
-            "lesions": [{}],
+            "lesions": [
+                {"lesion_id": f"L{n}", "resectability": "unresectable", "volume_ml": 1.0} for n in (1, 2, 3)
+            ],
+            "pet_only_regions": [],
             "predicates": {"stratum_1": predicate(600, 600, 1000), "stratum_2": predicate(600, 600, 1000)},
             "robustness": {
                 "flips": [
@@ -132,10 +137,10 @@ def test_changes_are_grouped_by_what_they_lead_to() -> None:
         }
     )
     assert told == [
-        "L1, L2 each alone resectable instead: stratum 1.",
-        "L3 not avid instead: stratum 2.",
-        "Shortest way to 70 %: L1 would have to become resectable.",
-        "Between this case and stratum 2: L3.",
+        "If any one of L1 or L2 could be resected: stratum 1.",
+        "If L3 were not FDG-avid: stratum 2.",
+        "70 % is reached if L1 can be resected.",
+        "For stratum 2, L3 would have to be resectable, or prove not FDG-avid.",
     ]
 
 
@@ -143,8 +148,8 @@ def test_changes_are_grouped_by_what_they_lead_to() -> None:
     ("limit", "below", "said"),
     [
         (25.0, True, "below the limit of 25 %."),
-        (None, None, "not compared with a limit; the liver's state is not said."),
-        (None, True, "below every limit; the liver's state is not said."),
+        (None, None, "not compared with a limit; the state of the liver is not stated."),
+        (None, True, "below every limit; the state of the liver is not stated."),
     ],
 )
 def test_a_remnant_without_a_known_state_has_no_one_limit(

@@ -130,7 +130,6 @@ def counting_findings(
                 "counting",
                 where="tumour",
                 spacing_mm=max(spacing_mm),
-                limit_mm=THICK_SLICE_MM,
                 example_mm=_EXAMPLE_MM,
                 error_percent=_two_digits(error),
             )

@@ -16,7 +16,7 @@ from volstrat.rule.markings import mark_pieces
 from volstrat.rule.measure import with_attribution, with_words
 from volstrat.rule.stratify import assess
 from volstrat.rule.table_words import AVID, AVIDITIES, NOT_AVID
-from volstrat.terms.findings import finding
+from volstrat.terms.findings import finding, sentence
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
@@ -149,10 +149,10 @@ def open_choice_findings(
                 findings.append(
                     finding(
                         "open_choice",
+                        "chosen",
                         where=choice,
                         setting=setting,
-                        other_stratum=stratum.replace("_", " "),
-                        stratum=assessment.stratum.replace("_", " "),
+                        other_stratum=_in_words(stratum),
                     )
                 )
     return tuple(findings)
@@ -165,22 +165,34 @@ def _other_settings(
     if choice == "avidity.also_check":
         for rule, attribution, covered in measured.alternatives:
             other = with_attribution(measured, attribution, covered)
-            yield f'the avidity rule "{rule.title}"', assess(other, protocol).stratum
+            said = sentence("open_choice", "avidity_rule", rule=rule.title)
+            yield said, assess(other, protocol).stratum
         return
-    flipped: dict[str, Protocol] = {
-        "pet_only_in_total": replace(protocol, pet_only_in_total=not protocol.pet_only_in_total),
-        "ablation_counts": replace(protocol, ablation_counts=not protocol.ablation_counts),
-        "both_fit": replace(
-            protocol, both_fit="stratum_2" if protocol.both_fit == "stratum_1" else "stratum_1"
-        ),
-        "exclusion_b": replace(
-            protocol,
-            exclusion_b="none_resectable"
-            if protocol.exclusion_b == "not_all_resectable"
-            else "not_all_resectable",
-        ),
-    }
-    other_protocol = flipped[choice]
-    value = getattr(other_protocol, choice)
-    shown = str(value).lower() if isinstance(value, bool) else f'"{value}"'
-    yield f"{choice} = {shown}", assess(measured, other_protocol).stratum
+    if choice == "pet_only_in_total":
+        changed = replace(protocol, pet_only_in_total=not protocol.pet_only_in_total)
+        said = (
+            sentence("open_choice", "pet_only_left_out")
+            if protocol.pet_only_in_total
+            else sentence("open_choice", "pet_only_in_total")
+        )
+    elif choice == "ablation_counts":
+        changed = replace(protocol, ablation_counts=not protocol.ablation_counts)
+        said = (
+            sentence("open_choice", "without_ablation")
+            if protocol.ablation_counts
+            else sentence("open_choice", "with_ablation")
+        )
+    elif choice == "both_fit":
+        changed = replace(protocol, both_fit="stratum_2" if protocol.both_fit == "stratum_1" else "stratum_1")
+        said = sentence("open_choice", "both_fit", other=changed.both_fit.replace("_", " "))
+    elif protocol.exclusion_b == "not_all_resectable":
+        changed = replace(protocol, exclusion_b="none_resectable")
+        said = sentence("open_choice", "any_avid")
+    else:
+        changed = replace(protocol, exclusion_b="not_all_resectable")
+        said = sentence("open_choice", "all_avid")
+    yield said, assess(measured, changed).stratum
+
+
+def _in_words(stratum: Stratum) -> str:
+    return "ineligible" if stratum == "ineligible" else f"in {stratum.replace('_', ' ')}"

@@ -12,10 +12,10 @@ from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
 from volstrat.terms.marks import Marking
-from volstrat.terms.wording import shown_percent
+from volstrat.terms.wording import shown_ml, shown_names, shown_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from volstrat.geometry.boundary_shift import ShiftedVolumes
     from volstrat.rule.measure import Measurements
@@ -208,7 +208,7 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
         if assessment.only_pet_only_open:
             still_open = sentence("pet_missing", "pet_only_open")
         elif unknown:
-            still_open = sentence("pet_missing", "lesions_open", lesions=", ".join(_shortened(unknown)))
+            still_open = sentence("pet_missing", "lesions_open", lesions=shown_names(unknown))
         return [
             finding(
                 "pet_missing",
@@ -222,7 +222,7 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
     findings = []
     if protocol.avidity.needs_suv and measured.masks.avid is not None:
         findings.append(finding("avid_mask_not_used", where="fdg_avid", rule=protocol.avidity.title))
-    lesions = ", ".join(_shortened(unknown))
+    lesions = shown_names(unknown, last=" and ")
     if unknown and measured.masks.pet_field is None:
         findings.append(finding("pet_field_unknown", severity=severity, where="fdg_avid", lesions=lesions))
     elif unknown:
@@ -236,10 +236,11 @@ def _region_findings(measured: Measurements, assessment: Assessment, protocol: P
         return []
     findings = []
     grave = _grave(assessment)
-    for lesion, reason in review_regions(attribution, resolved, measured.marked):
+    for lesion, reason, those in review_regions(attribution, resolved, measured.marked):
         on = measured.lesions.ids[lesion]
         if reason == "differently_marked":
-            found = finding("avid_region_differently_marked", severity=grave, where=on, lesion=on)
+            lesions = shown_names([_marked_name(measured, n) for n in those], last=" and ")
+            found = finding("avid_region_differently_marked", severity=grave, where=on, lesions=lesions)
         elif reason == "partly_marked":
             found = finding("avid_region_partly_marked", severity=grave, where=on, lesion=on)
         else:
@@ -248,25 +249,24 @@ def _region_findings(measured: Measurements, assessment: Assessment, protocol: P
         findings.append(found)
     for n, marking in enumerate(assessment.region_marking):
         ml = attribution.pet_only_measures.volume_ml[n]
-        x, y, z = attribution.pet_only_measures.centroid_mm[n]
-        name = f"P{n + 1}"
-        place = sentence(
-            "pet_only_region",
-            "place",
-            region=name,
-            volume_ml=ml,
-            x_mm=round(x),
-            y_mm=round(y),
-            z_mm=round(z),
-        )
+        name, volume = f"P{n + 1}", shown_ml(float(ml))
+        place = sentence("pet_only_region", "place", region=name, volume=volume)
         if n in assessment.dismissed:
             found = finding("pet_only_region", "dismissed", where=name, place=place)
         elif marking is Marking.UNKNOWN:
-            found = finding("pet_only_region", "unmarked", severity="review", where=name, place=place)
+            found = finding(
+                "pet_only_region", "unmarked", severity="review", where=name, region=name, volume=volume
+            )
         else:
             found = finding("pet_only_region", "marked", where=name, place=place, marking=marking.word)
         findings.append(found)
     return findings
+
+
+def _marked_name(measured: Measurements, lesion: int) -> str:
+    """Name a lesion with its marking."""
+    marking = measured.marked.marking[lesion]
+    return f"{measured.lesions.ids[lesion]} ({'partly resectable' if marking is None else marking.word})"
 
 
 def _stratum_findings(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[Finding]:
@@ -287,7 +287,7 @@ def _stratum_findings(measured: Measurements, assessment: Assessment, protocol: 
         *(f"P{n + 1}" for n, m in enumerate(assessment.region_marking) if m is Marking.ABLATABLE),
     ]
     if ablatable:
-        lesions = ", ".join(_shortened(ablatable))
+        lesions = shown_names(ablatable)
         findings.append(
             finding("ablation", "counts" if protocol.ablation_counts else "does_not_count", lesions=lesions)
         )
@@ -314,16 +314,16 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
                 "unknown_marking",
                 "stratum_1",
                 where="lesions",
-                lesions=", ".join(_shortened(open_ones)) or "Part of the tumour",
+                lesions=shown_names(open_ones) or "part of the tumour",
                 lower_percent=shown_percent(low, threshold),
                 upper_percent=shown_percent(high, threshold),
                 threshold_percent=threshold,
-                them="them" if len(open_ones) > 1 else "it",
+                they_are="they are" if len(open_ones) > 1 else "it is",
             )
         ]
     avid = [i for i in unmarked if assessment.avidity[measured.lesions.ids.index(i)] != "not_avid"]
     if second.holds is None and (avid or regions):
-        lesions = ", ".join(_shortened(avid + regions))
+        lesions = shown_names(avid + regions)
         them = "them" if len(avid + regions) > 1 else "it"
         return [finding("unknown_marking", "stratum_2", where="lesions", lesions=lesions, them=them)]
     return []
@@ -334,7 +334,3 @@ def _bounds_percent(first: Predicate, assessment: Assessment, protocol: Protocol
     sure = sum(mm3[m] for m in protocol.counted)
     whole = sum(mm3)
     return float(100 * sure / whole), float(100 * (sure + mm3[Marking.UNKNOWN]) / whole)
-
-
-def _shortened(ids: Sequence[str], most: int = 8) -> list[str]:
-    return list(ids) if len(ids) <= most else [*ids[:most], f"{len(ids) - most} more"]

@@ -7,8 +7,19 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from volstrat.cli.say import printable
-from volstrat.show.words import MET, STATUS_SENTENCE, STRATA, liver_text, ml_text, percent_text
-from volstrat.terms.wording import more_than, shown_ml, shown_names, shown_percent
+from volstrat.show.verdict_words import (
+    change_texts,
+    counted_text,
+    criterion_text,
+    liver_text,
+    margin_text,
+    remnant_text,
+    share_text,
+    shift_text,
+    still_to_mark,
+)
+from volstrat.show.words import MET, STATUS_SENTENCE, STRATA, ml_text, percent_text
+from volstrat.terms.wording import more_than, shown_ml, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +40,9 @@ def case_table(record: Mapping[str, Any]) -> str:
     if record["error"] is not None:
         lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip(), "")
         return "\n".join(lines)
-    lines += [*_predicates(record), "", *_volumes(record), ""]
+    if record["stratum"] is None and still_to_mark(record):
+        lines += _wrapped(f"{still_to_mark(record)}.", "")
+    lines += [*_criteria(record), "", *_volumes(record), ""]
     lines += [*_certainty(record), ""]
     if record["lesions"] or record["pet_only_regions"]:
         lines += [*_lesions([*record["lesions"], *record["pet_only_regions"]]), ""]
@@ -38,22 +51,15 @@ def case_table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _predicates(record: Mapping[str, Any]) -> list[str]:
-    lines = [f"{'Criterion':<27}{'resectable / all voxels':>24}{'share':>12}{'needs':>8}{'':>9}"]
-    for key, name in (("stratum_1", "1 debulking, tumour volume"), ("stratum_2", "2 all FDG-avid disease")):
+def _criteria(record: dict[str, Any]) -> list[str]:
+    lines = [f"{'Criterion':<34}{'resectable':>26}{'needs':>8}{'':>12}"]
+    for key, name in (("stratum_1", "1 debulking, of the tumour"), ("stratum_2", "2 all FDG-avid disease")):
         p = record["predicates"][key]
-        counted = "-" if p["whole_voxels"] is None else f"{_range(p)} / {p['whole_voxels']} {p['unit']}"
-        needs = p["threshold_percent"]
-        rest = f"{percent_text(p['percent'], needs):>12}{f'{needs:g} %':>8}{MET[p['holds']]:>9}"
-        row = f"{name:<27}{counted:>24}"
-        lines += [row + rest] if len(counted) <= 24 else [row, rest.rjust(WIDTH)]
-    disease = record["predicates"]["stratum_2"]["avid_disease"].replace("_", " ")
-    return [*lines, f"FDG-avid disease: {disease}"]
-
-
-def _range(predicate: Mapping[str, Any]) -> str:
-    low, high = predicate["part_voxels"], predicate["part_voxels_upper"]
-    return str(low) if low == high else f"{low}..{high}"
+        needs = f"{p['threshold_percent']:g} %"
+        lines.append(f"{name:<34}{share_text(p):>26}{needs:>8}{MET[p['holds']]:>12}")
+        counted = counted_text(p)
+        lines += _wrapped(criterion_text(record, key) + (f" ({counted})" if counted else ""), "  ")
+    return lines
 
 
 def _volumes(record: Mapping[str, Any]) -> list[str]:
@@ -80,96 +86,8 @@ def _volumes(record: Mapping[str, Any]) -> list[str]:
 
 def _certainty(record: Mapping[str, Any]) -> list[str]:
     """Say how far the case is from another stratum, and what would take it there."""
-    robustness = record["robustness"]
-    needed = record["predicates"]["stratum_1"]["threshold_percent"]
-    lines = [_margin(record, needed), _volume_error(robustness, needed)]
-    lines.append(_shifts(record, needed))
-    way = robustness["shortest_way"]
-    if way:
-        those = shown_names(way, last=" and ", named=len(way))
-        lines.append(f"Shortest way to {needed:g} %: {those} would have to become resectable.")
-    elif way is None and record["lesions"]:
-        lines.append(f"With every lesion resectable, {needed:g} % would still be out of reach.")
-    obstacles = robustness["stratum_2_obstacles"]
-    if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
-        lines.append(f"Between this case and stratum 2: {shown_names(obstacles, last=' and ')}.")
-    if record["lesions"] or record["pet_only_regions"]:
-        lines.append(_flips(record["stratum"], robustness["flips"]))
-    if record["remnant"] is not None:
-        lines.append(_remnant(record["remnant"]))
+    lines = [margin_text(record), shift_text(record), *change_texts(record), remnant_text(record["remnant"])]
     return [part for line in lines for part in _wrapped(line, "")]
-
-
-def _margin(record: Mapping[str, Any], needed: float) -> str:
-    margin, first = record["robustness"]["margin_ml"], record["predicates"]["stratum_1"]
-    if margin is None:
-        return ""
-    told = (
-        f"{shown_ml(abs(margin))} ml {'above' if margin > 0 else 'short of'}"
-        if margin
-        else "none, exactly at"
-    )
-    unmarked = first["part_voxels"] != first["part_voxels_upper"]
-    rest = ", with what is not marked counted as unresectable" if unmarked else ""
-    return f"Margin: {told} {needed:g} %{rest}."
-
-
-def _volume_error(robustness: Mapping[str, Any], needed: float) -> str:
-    interval, chance = robustness["resectable_fraction_95"], robustness["probability_stratum_1_holds"]
-    if interval is None:
-        return ""
-    low, high = (shown_percent(100 * end, needed) for end in interval)
-    if interval[0] == interval[1]:
-        return f"Volume error cannot move a share of {low} %."
-    if chance is None:
-        return f"Volume error and open markings: {low} to {high} % (95 %)."
-    odds = "below 0.01" if chance < 0.01 else "above 0.99" if chance > 0.99 else f"{chance:.2f}"
-    return f"Volume error alone: {low} to {high} % (95 %); stratum 1 holds with probability {odds}."
-
-
-def _shifts(record: Mapping[str, Any], needed: float) -> str:
-    """Say the share under each shift of the boundaries, and the stratum where that is another."""
-    told = []
-    for shift in record["robustness"]["boundary_shift"]:
-        share, stratum = shift["resectable_fraction"], shift["stratum"]
-        shown = "no tumour left" if share is None else f"{shown_percent(100 * share, needed)} %"
-        if share is not None and stratum != record["stratum"]:
-            shown += f" ({STRATA[stratum].lower()})"
-        told.append(f"{shift['shift_mm']:+g} mm {shown}")
-    if not told or record["volumes"]["resectable_fraction"] is None:
-        return ""
-    return f"Resectable share with every tumour boundary moved: {', '.join(told)}."
-
-
-def _flips(current: str | None, flips: Sequence[Mapping[str, Any]]) -> str:
-    """Group single changes that lead to one stratum."""
-    other = "a stratum" if current is None else "another stratum"
-    if not flips:
-        return f"No single lesion's marking or avidity would give {other}."
-    groups: dict[tuple[str, str], list[str]] = {}
-    for flip in flips:
-        groups.setdefault((flip["stratum"], flip["to"]), []).append(flip["lesion_id"])
-    told = [
-        f"{shown_names(ids, last=' or ')} {to.replace('_', ' ')}: {stratum.replace('_', ' ')}"
-        for (stratum, to), ids in groups.items()
-    ]
-    return f"One change alone would give {other}: {'; '.join(told)}."
-
-
-def _remnant(remnant: Mapping[str, Any]) -> str:
-    limits = [] if remnant["limit_percent"] is None else [remnant["limit_percent"]]
-    shares = [
-        f"{shown_percent(remnant[key], *limits)} % of {name}"
-        for key, name in (("flr_percent", "the liver without tumour"), ("sflr_percent", "the standard liver"))
-        if remnant[key] is not None
-    ]
-    limit = f" (limit {limits[0]:g} %)" if limits else ""
-    return (
-        f"Liver remnant: {remnant['flr_ml']:.0f} ml"
-        + (f", {', '.join(shares)}" if shares else "")
-        + limit
-        + "."
-    )
 
 
 def _lesions(lesions: Sequence[Mapping[str, Any]]) -> list[str]:

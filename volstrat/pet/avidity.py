@@ -204,16 +204,12 @@ def _thresholds(
         return reference
     multiplier, sd_count = rule.reference_factors
     threshold = multiplier * reference.suv_mean + sd_count * reference.suv_sd
-    x, y, z = reference.centre_mm
     measured = finding(
         "avidity_reference",
         "drawn" if drawn is not None else "placed",
         where="reference" if drawn is not None else "liver",
         rule=rule.rule,
         volume_ml=reference.volume_ml,
-        x_mm=x,
-        y_mm=y,
-        z_mm=z,
         metric=rule.metric,
         mean=reference.suv_mean,
         sd=reference.suv_sd,
@@ -327,7 +323,7 @@ def _findings(
     rule: AvidityRule, lesions: tuple[LesionDetection, ...], non_finite: int
 ) -> tuple[Finding, ...]:
     found = [
-        finding("pet_only_not_searched", where="pet", rule=rule.title, margin_mm=rule.margin_mm),
+        finding("pet_only_not_searched", where="pet", margin_mm=rule.margin_mm),
     ]
     small = [x.lesion_id for x in lesions if x.below_resolution]
     if small:

@@ -11,7 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from volstrat.show.styles import STYLES
-from volstrat.show.words import MET, ml_text, share_text
+from volstrat.show.verdict_words import bounds_percent, share_text
+from volstrat.show.words import MET, ml_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,9 +27,8 @@ _FONT = "DejaVu Sans, Segoe UI, Arial, sans-serif"
 # Paint for light ground; the page's style sheet, which a PDF's SVG does not see, changes it on dark.
 _PAINT = {
     "track": f'fill="{_BAND}" stroke="{_LINE}"',
-    "certain": f'fill="{STYLES["resectable"].ink}"',
-    "open": f'fill="{STYLES["unknown"].ink}" fill-opacity="0.45" stroke="{STYLES["unknown"].ink}" '
-    'stroke-dasharray="5 3"',
+    "certain": f'fill="{_SOFT}"',  # neutral: whether that is enough, the words say
+    "open": f'fill="{_LINE}" stroke="{_SOFT}" stroke-dasharray="5 3"',
     "threshold": f'stroke="{_INK}" stroke-width="3"',
     "interval": f'stroke="{_INK}" stroke-width="2" fill="none"',
     "grid": f'stroke="{_LINE}"',
@@ -51,15 +51,16 @@ def predicate_bar(record: Mapping[str, Any], key: str, *, width: float = _BAR_WI
         Of the bar; letters keep their size.
     """
     p = record["predicates"][key]
-    low, high = _shares(p)
+    bounds = bounds_percent(p)
     threshold = p["threshold_percent"]
     parts = [
         f'<rect class="track" x="{_LEFT}" y="{_BAR_TOP}" width="{width:g}" height="{_BAR_HEIGHT}"/>',
     ]
-    if low is not None and high is not None:
-        parts += _span("certain", 0, low, width) + _span("open", low, high, width)
+    shown = bounds is not None and bounds != (0, 100)  # a bar of nothing marked would read as a result
+    if bounds is not None and shown:
+        parts += _span("certain", 0, bounds[0], width) + _span("open", *bounds, width)
     interval = (record["robustness"] or {}).get("resectable_fraction_95")
-    if key == "stratum_1" and interval is not None:
+    if key == "stratum_1" and interval is not None and shown:
         a, b = (_at(100 * x, width) for x in interval)
         y = _BAR_TOP + _BAR_HEIGHT / 2
         parts.append(
@@ -80,14 +81,6 @@ def predicate_bar(record: Mapping[str, Any], key: str, *, width: float = _BAR_WI
     name = "Resectable share of the tumour" if key == "stratum_1" else "Resectable share of avid disease"
     label = f"{name}: {share_text(p)}; stratum {key[-1]} {MET[p['holds']]}"
     return _svg(width + 2 * _LEFT, _BAR_TOP + _BAR_HEIGHT + 26, label, parts)
-
-
-def _shares(predicate: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    if predicate["percent"] is None:
-        return None, None
-    whole = predicate["whole_voxels"]
-    high = 100 * predicate["part_voxels_upper"] / whole if whole else predicate["percent"]
-    return predicate["percent"], high
 
 
 def _at(percent: float, width: float) -> float:

@@ -10,21 +10,19 @@ from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name
 from volstrat.report.report_figures import predicate_bar, sign, waterfall
 from volstrat.show.pages import markup, render, styled
-from volstrat.show.words import (
-    AVIDITY,
-    MET,
-    SEVERITIES,
-    STATUS_SENTENCE,
+from volstrat.show.verdict_words import (
     change_texts,
+    counted_text,
+    criterion_text,
+    headline,
     liver_text,
     margin_text,
-    ml_text,
-    predicate_text,
-    protocol_choices,
     remnant_text,
     share_text,
     shift_text,
+    status_line,
 )
+from volstrat.show.words import AVIDITY, MET, SEVERITIES, ml_text, protocol_choices
 from volstrat.terms.wording import shown_ml, shown_names
 
 if TYPE_CHECKING:
@@ -65,7 +63,8 @@ def report_html(
         "policy": markup("img-src data:; style-src 'unsafe-inline'"),
         "style": markup(styled("report/templates/report.css")),
         "severities": SEVERITIES,
-        "status": STATUS_SENTENCE[record["status"]],
+        "headline": headline(record),
+        "status": status_line(record),
         "choices": [] if protocol is None else protocol_choices(protocol),
         "inputs": [_input(entry) for entry in record["inputs"]],
         "libraries": ", ".join(f"{k} {v}" for k, v in record["environment"]["libraries"].items()),
@@ -118,9 +117,10 @@ def _bar(record: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {
         "title": _TITLES[key],
         "share": share_text(predicate),
-        "holds": MET[predicate["holds"]],
+        "met": MET[predicate["holds"]],
         "svg": markup(predicate_bar(record, key)),
-        "told": predicate_text(record, key),
+        "told": criterion_text(record, key),
+        "counted": counted_text(predicate),
     }
 
 

@@ -13,18 +13,17 @@ from volstrat.pictures.slices import WINDOWS
 from volstrat.report.report_figures import predicate_bar, sign
 from volstrat.review.mark_table import token_of
 from volstrat.show.styles import STYLES
-from volstrat.show.words import (
-    AVIDITY,
-    MET,
-    SEVERITIES,
-    STATUS_SENTENCE,
-    STRATA,
+from volstrat.show.verdict_words import (
     change_texts,
+    counted_text,
+    criterion_text,
+    headline,
     margin_text,
-    predicate_text,
     remnant_text,
     share_text,
+    status_line,
 )
+from volstrat.show.words import AVIDITY, MET, SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,15 +107,16 @@ def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
 def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "stratum": record["stratum"] or "none",
-        "title": STRATA[record["stratum"]],
-        "status": STATUS_SENTENCE[record["status"]],
+        "title": headline(record),
+        "status": status_line(record),
         "needs_person": record["status"] != "assigned",
         "bars": [
             {
                 "title": _TITLES[key],
                 "share": share_text(record["predicates"][key]),
-                "holds": MET[record["predicates"][key]["holds"]],
-                "told": predicate_text(record, key),
+                "met": MET[record["predicates"][key]["holds"]],
+                "told": criterion_text(record, key),
+                "counted": counted_text(record["predicates"][key]),
                 "svg": predicate_bar(record, key, width=_BAR_WIDTH),
             }
             for key in ("stratum_1", "stratum_2")

@@ -318,8 +318,8 @@ def avid_voxels_of_lesions(attribution: Attribution, resolved: Resolved, count: 
 
 def review_regions(
     attribution: Attribution, resolved: Resolved, marked: MarkedLesions
-) -> tuple[tuple[int, str], ...]:
-    """List the regions that a person must look at, by their lowest lesion position, with the reason.
+) -> tuple[tuple[int, str, tuple[int, ...]], ...]:
+    """List the regions that a person must look at: lowest lesion position, reason, all lesions concerned.
 
     ``differently_marked``: on tumour of more than one marking; ``partly_marked``: on a lesion without
     one marking; ``reaches_far``: beyond twice the attribution distance. Removed voxels do not count.
@@ -333,16 +333,15 @@ def review_regions(
     high = np.full(attribution.pet_only.size, -1)
     np.minimum.at(low, region, mark)
     np.maximum.at(high, region, mark)
-    reviews = [
-        (int(lowest[r]), reason)
-        for regions, reason in (
-            (np.flatnonzero(low < high), "differently_marked"),
-            (sorted_unique(region[marked.codes[lesion] == NO_WORD]), "partly_marked"),
-            (sorted_unique(region[groups.far[group]]), "reaches_far"),
-        )
-        for r in regions
-    ]
-    return tuple(sorted(set(reviews)))
+    reviews: dict[tuple[int, str], set[int]] = {}
+    for regions, reason in (
+        (np.flatnonzero(low < high), "differently_marked"),
+        (sorted_unique(region[marked.codes[lesion] == NO_WORD]), "partly_marked"),
+        (sorted_unique(region[groups.far[group]]), "reaches_far"),
+    ):
+        for r in regions:
+            reviews.setdefault((int(lowest[r]), reason), set()).update(lesion[region == r].tolist())
+    return tuple((*key, tuple(sorted(on))) for key, on in sorted(reviews.items()))
 
 
 def _pet_only(

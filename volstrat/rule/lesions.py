@@ -145,7 +145,7 @@ def find_lesions(
     twice = covered_twice(lesions.starts, lesions.stops).count
     if twice:
         ml = twice * grid.voxel_ml
-        findings.append(finding("overlapping_lesions", where="tumour", voxels=twice, volume_ml=ml))
+        findings.append(finding("overlapping_lesions", where="tumour", volume_ml=ml))
     return lesions, tuple(findings)
 
 
@@ -230,7 +230,6 @@ def _assemble(
                 where="tumour",
                 count=int((~kept).sum()),
                 minimum_voxels=protocol.minimum_voxels,
-                voxels=lost,
                 volume_ml=lost * grid.voxel_ml,
             )
         )

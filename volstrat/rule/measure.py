@@ -16,6 +16,8 @@ from volstrat.rule.lesions import find_lesions, measure_lesions
 from volstrat.rule.markings import NO_WORD, cut_pieces, draw_markings, mark_pieces
 from volstrat.rule.table_words import words_of
 from volstrat.terms.findings import finding
+from volstrat.terms.marks import Marking
+from volstrat.terms.wording import shown_names, shown_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -385,17 +387,19 @@ def _mark_findings(
             findings.append(finding("resectable_outside_tumour", where="resectable", volume_ml=volume_ml))
         marked_by_table = [i for i in lesions.ids if i in rows and rows[i].resectability is not None]
         if marked_by_table:
-            shown = ", ".join(_shown(marked_by_table))
-            findings.append(finding("table_over_mask", where="lesions", lesions=shown))
+            findings.append(finding("table_over_mask", where="lesions", lesions=shown_names(marked_by_table)))
     for n, lesion_id in enumerate(lesions.ids):
         if marked.codes[n] == NO_WORD:
-            share = 100 * marked.own_voxels[n] / marked.own_voxels[n].sum()
-            parts = ", ".join(
-                f"{share[m]:.1f} % {word}"
-                for m, word in enumerate(("unresectable", "unknown", "ablatable", "resectable"))
-                if share[m]
-            )
-            findings.append(
-                finding("partly_resectable_lesion", where=lesion_id, lesion=lesion_id, shares=parts)
-            )
+            findings.append(_in_parts(lesion_id, marked.own_voxels[n]))
     return findings
+
+
+def _in_parts(lesion_id: str, voxels: NDArray[np.int64]) -> Finding:
+    """Say of which parts a lesion without one marking consists."""
+    share = (100 * voxels / voxels.sum()).tolist()
+    words = {m.word: shown_percent(share[m]) for m in reversed(Marking) if share[m]}
+    if list(words) == [Marking.RESECTABLE.word, Marking.UNRESECTABLE.word]:
+        percent = words[Marking.RESECTABLE.word]
+        return finding("partly_resectable_lesion", "area", where=lesion_id, lesion=lesion_id, percent=percent)
+    shares = ", ".join(f"{percent} % {word}" for word, percent in words.items())
+    return finding("partly_resectable_lesion", "parts", where=lesion_id, lesion=lesion_id, shares=shares)

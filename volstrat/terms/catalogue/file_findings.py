@@ -114,9 +114,9 @@ DICOM_FINDINGS = (
     Entry(
         "referenced_images_renamed",
         "info",
-        "{name}: its contours name images by UIDs that its series does not have (rewritten images?); they "
-        "are "
-        "placed by position.",
+        "{name}: the contours were drawn before the images were anonymised; they were placed by position. "
+        "Check one "
+        "contour.",
         means="contours name images by UIDs the series does not have",
     ),
     Entry(

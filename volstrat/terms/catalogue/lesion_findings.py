@@ -8,56 +8,59 @@ LESION_FINDINGS = (
     Entry(
         "label_in_pieces",
         "warning",
-        "{lesion} is in {pieces} pieces that do not touch; it counts as one lesion "
-        '(`instances = "components"` in its entry tells them apart).',
+        "{lesion} is in {pieces} pieces that do not touch; it counts as one lesion.",
         means="one label lies in pieces that do not touch",
-        do="Check that it is one lesion.",
+        do='Check that it is one lesion; else write `instances = "components"` in its entry.',
     ),
     Entry(
         "empty_segment",
         "warning",
-        "Label {number} of the tumour mask is named but has no voxel; it is no lesion.",
+        "Label {number} of the tumour is named but nothing is drawn in it; it is no lesion.",
         means="a named segment holds no voxel",
         do="Draw the lesion, or take its name away.",
     ),
     Entry(
         "overlapping_lesions",
         "warning",
-        "{voxels} voxels ({volume_ml:.3f} ml) lie in more than one lesion; each counts once, worst marking.",
+        "{volume_ml:.3f} ml lie in more than one lesion; they count once, by the less favourable decision.",
         means="voxels lie in several lesions; each counts once, worst marking",
         do="Check that no lesion was drawn twice.",
     ),
     Entry(
         "lesions_below_minimum",
         "warning",
-        "{count} lesions of fewer than {minimum_voxels} voxels are left out ({voxels} voxels, "
-        "{volume_ml:.3f} "
-        "ml), as the protocol says.",
+        "{count} very small lesions (below {minimum_voxels} voxels; {volume_ml:.2g} ml together) are left "
+        "out, as the "
+        "protocol says.",
         means="lesions below the protocol's `minimum_voxels` are left out",
     ),
     Entry(
         "partly_resectable_lesion",
         "warning",
-        "{lesion} has no one marking: {shares}.",
+        {
+            "area": "The resectable area covers only {percent} % of {lesion}; the rest counts as "
+            "unresectable.",
+            "parts": "{lesion} is not of one piece: {shares}.",
+        },
         means="a lesion has no one marking on nearly all its voxels",
         do="Check that a part of it is meant to stay.",
     ),
     Entry(
         "resectable_outside_tumour",
         "info",
-        "The resectable mask covers {volume_ml:.3f} ml outside tumour; that part is ignored.",
+        "Some resectable area ({volume_ml:.3f} ml) lies outside tumour; it is ignored.",
         means="the resectable mask covers more than tumour; that part is ignored",
     ),
     Entry(
         "table_over_mask",
         "info",
-        "The lesion table's marking stands over the resectable mask for {lesions}.",
+        "A reader marked {lesions}; this replaces the drawn resectable area.",
         means="the lesion table's marking stands over the resectable mask",
     ),
     Entry(
         "tumour_outside_liver",
         "warning",
-        "{volume_ml:.3f} ml of tumour outside the liver are left out.",
+        "{volume_ml:.2f} ml of tumour outside the liver are left out.",
         means='with `tumour_scope = "liver"`: tumour that is left out',
     ),
     Entry(
@@ -123,9 +126,8 @@ REMNANT_FINDINGS = (
     Entry(
         "liver_state_missing",
         "warning",
-        "The remnant is {shares}; whether that is enough depends on the liver's state: name it as "
-        "`liver_state` "
-        "under [patient] in case.toml.",
+        "The remnant is {shares}; whether that is enough depends on the liver (normal, after chemotherapy, "
+        "fibrosis, cirrhosis), which nobody has stated.",
         means="whether the remnant is enough depends on the liver's state",
         do="Name it as `liver_state` under [patient] in case.toml.",
     ),

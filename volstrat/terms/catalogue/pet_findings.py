@@ -8,26 +8,25 @@ PET_FINDINGS = (
     Entry(
         "pet_only_not_searched",
         "warning",
-        'The avidity rule "{rule}" searches within {margin_mm:g} mm of CT tumour; FDG-avid disease that '
-        "CT does "
-        "not show was not looked for.",
+        "Uptake was looked for only within {margin_mm:g} mm of tumour on CT; disease that CT does not show "
+        "was not "
+        "looked for.",
         means="the rule searches only round CT tumour",
         do="Look for avid disease that CT does not show, and draw it.",
     ),
     Entry(
         "small_lesion_not_assessable",
         "warning",
-        "{lesions}: not FDG-avid by the rule, but smaller than {limit_mm:g} mm (equivalent diameter), "
-        "where PET "
-        "loses half of the uptake: not assessable rather than negative. A reader can say so in the lesion "
-        "table.",
+        "{lesions}: too small for PET (below {limit_mm:g} mm), so that no uptake there means nothing. A "
+        "reader can "
+        "decide.",
         means="not avid, but too small for PET to show",
         do="Say the lesion's avidity in the lesion table.",
     ),
     Entry(
         "avidity_rule_not_evaluated",
         "warning",
-        'The avidity rule "{rule}" could not be carried out: {reason}.',
+        'The rule for FDG-avid disease, "{rule}", could not be applied: {reason}.',
         means="the rule could not be carried out, and why",
         do="Give what the sentence says is missing.",
     ),
@@ -36,15 +35,15 @@ PET_FINDINGS = (
         "info",
         {
             "drawn": (
-                "The {rule} reference region (drawn, {volume_ml:.1f} ml at {x_mm:.0f}, {y_mm:.0f}, "
-                "{z_mm:.0f} mm "
-                "LPS) has {metric} {mean:.2f} +- {sd:.2f}: a lesion is FDG-avid from {metric} peak "
-                "{threshold:.2f}."
+                "The drawn reference region for {rule} ({volume_ml:.1f} ml) has {metric} {mean:.2f} +- "
+                "{sd:.2f}: "
+                "a lesion is FDG-avid from {metric} peak {threshold:.2f}."
             ),
             "placed": (
-                "The {rule} reference region (placed by volstrat in the right lobe, {volume_ml:.1f} ml at "
-                "{x_mm:.0f}, {y_mm:.0f}, {z_mm:.0f} mm LPS) has {metric} {mean:.2f} +- {sd:.2f}: a lesion is "
-                "FDG-avid from {metric} peak {threshold:.2f}."
+                "The reference region for {rule} ({volume_ml:.1f} ml, placed by volstrat in the right lobe "
+                "of the "
+                "liver) has {metric} {mean:.2f} +- {sd:.2f}: a lesion is FDG-avid from {metric} peak "
+                "{threshold:.2f}."
             ),
         },
         means="the reference region and what was measured in it",
@@ -52,24 +51,23 @@ PET_FINDINGS = (
     Entry(
         "background_not_measurable",
         "warning",
-        "{lesions}: fewer than {least_voxels} usable PET voxels, or no uptake, in the {shell_mm:g} mm "
-        "shell round "
-        "it; the rule says nothing about it.",
+        "{lesions}: too little tissue round it ({shell_mm:g} mm, fewer than {least_voxels} PET voxels) to "
+        "compare it "
+        "with; its uptake is not known.",
         means="too few PET voxels round a lesion",
         do="Say the lesion's avidity in the lesion table.",
     ),
     Entry(
         "suv_not_finite",
         "warning",
-        "{voxels} PET voxels in or round tumour have no finite value; they count as neither avid nor not "
-        "avid.",
+        "{voxels} PET voxels in or round tumour hold no value; they count neither as avid nor as not avid.",
         means="PET voxels without a finite value",
         do="Export the PET again.",
     ),
     Entry(
         "avid_mask_not_used",
         "warning",
-        'The avidity rule "{rule}" is in force; the drawn avid mask is not used.',
+        'The protocol goes by the rule "{rule}"; the drawn FDG-avid areas are not used.',
         means="a rule is in force; the drawn avid mask is not used",
         do="Choose the protocol that is meant: a rule, or what a reader drew.",
     ),
@@ -123,7 +121,7 @@ PET_FINDINGS = (
     Entry(
         "pet_not_attenuation_corrected",
         "review",
-        "The PET series is not attenuation-corrected (ATTN is not in CorrectedImage): no valid SUV.",
+        "The PET is not attenuation-corrected: its SUV is not valid.",
         means="the PET series is not attenuation-corrected",
         do="Give the attenuation-corrected series.",
         also=("warning",),

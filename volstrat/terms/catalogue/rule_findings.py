@@ -8,7 +8,7 @@ RULE_FINDINGS = (
     Entry(
         "tumour_empty",
         "blocking",
-        "The tumour mask holds no voxel: neither predicate can be assessed.",
+        "No tumour is drawn.",
         means="the tumour mask holds no voxel",
         do="Check that the right segment was exported; a subject without tumour on CT has no stratum.",
     ),
@@ -17,12 +17,11 @@ RULE_FINDINGS = (
         "blocking",
         {
             "stratum_1": (
-                "{lesions} not marked: the resectable share lies between {lower_percent} % and "
-                "{upper_percent} "
-                "%, on both sides of {threshold_percent} %. Mark {them}."
+                "Not yet marked: {lesions}. Until {they_are}, {lower_percent} to {upper_percent} % could be "
+                "resectable; {threshold_percent} % is needed."
             ),
             "stratum_2": (
-                "{lesions} not marked: whether all FDG-avid disease is resectable depends on it. Mark {them}."
+                "Not yet marked: {lesions}. Whether all FDG-avid disease can be resected depends on {them}."
             ),
         },
         means="lesions that nobody has marked decide the stratum",
@@ -33,17 +32,15 @@ RULE_FINDINGS = (
         "warning",
         {
             "no_mask": (
-                "No FDG-avid mask and no avidity rule: avid disease is assessed from the lesion table "
-                "alone{still_open}. This is not 'no avid disease'."
+                "Nobody has drawn FDG-avid disease, which is not the same as finding none.{still_open}"
             ),
             "no_rule": (
-                'The avidity rule "{rule}" could not be carried out: avid disease is assessed from the '
-                "lesion "
-                "table alone{still_open}. This is not 'no avid disease'."
+                'The rule for FDG-avid disease, "{rule}", could not be applied, which is not the same as '
+                "finding none.{still_open}"
             ),
-            "pet_only_open": "; only disease that PET alone would show stands between this case and a "
-            "stratum",
-            "lesions_open": ", which leaves {lesions} open",
+            "pet_only_open": " Only disease that PET alone would show stands between this patient and a "
+            "stratum.",
+            "lesions_open": " Mark for each lesion whether it is FDG-avid (open: {lesions}).",
         },
         means="there is no avid mask and no rule that could be carried out; only the lesion table speaks",
         do="Add the FDG-PET and what is avid on it, or say each lesion's avidity in the lesion table.",
@@ -52,7 +49,7 @@ RULE_FINDINGS = (
     Entry(
         "pet_field_short",
         "warning",
-        "The PET field does not cover {lesions} wholly and shows no avid voxel there: avidity not assessed.",
+        "PET did not reach all of {lesions}; the uptake there is not known.",
         means="a lesion reaches beyond the PET field and shows no avid voxel: not assessed",
         do="Say the lesion's avidity in the lesion table, or give a PET that covers it.",
         also=("info", "blocking"),
@@ -60,9 +57,9 @@ RULE_FINDINGS = (
     Entry(
         "pet_field_unknown",
         "warning",
-        "The avid mask does not say which field PET covered, so {lesions} without avid voxels cannot be "
-        "called "
-        "not avid. Give the PET image as `pet`.",
+        "How far PET reached is not known, so {lesions} without drawn uptake cannot be called not avid. "
+        "Give the "
+        "PET image.",
         means="a sparse avid mask does not say what PET covered: give the PET image",
         do="Give the PET image as `pet`.",
         also=("info", "blocking"),
@@ -71,10 +68,12 @@ RULE_FINDINGS = (
         "pet_only_region",
         "info",
         {
-            "dismissed": "{place} is dismissed as physiological.",
-            "unmarked": "{place} is not marked: mark it, or dismiss it with `not_avid`, in the lesion table.",
+            "dismissed": "{place} was dismissed as physiological.",
+            "unmarked": "PET shows uptake without a lesion on CT: {region}, {volume} ml. Mark it, or "
+            "dismiss it as "
+            "physiological.",
             "marked": "{place} is marked {marking}.",
-            "place": "PET-only region {region} ({volume_ml:.2f} ml at {x_mm}, {y_mm}, {z_mm} mm LPS)",
+            "place": "{region} ({volume} ml of uptake without a lesion on CT)",
         },
         means="an avid region away from CT tumour; `review` until it is marked or dismissed",
         do="Mark the region, or dismiss it with `not_avid`.",
@@ -83,7 +82,7 @@ RULE_FINDINGS = (
     Entry(
         "avid_region_differently_marked",
         "review",
-        "An FDG-avid region on {lesion} lies on differently marked tumour; check which part is avid.",
+        "One area of uptake covers {lesions}. Decide which of them is avid.",
         means="an avid region lies on tumour of more than one marking",
         do="Look at PET and CT together; correct the markings or the avid mask if the region is of one "
         "lesion.",
@@ -92,7 +91,7 @@ RULE_FINDINGS = (
     Entry(
         "avid_region_partly_marked",
         "review",
-        "An FDG-avid region lies on {lesion}, which has no one marking; check which part is avid.",
+        "Uptake lies on {lesion}, of which only a part can be resected. Decide which part is avid.",
         means="an avid region lies on a lesion without one marking",
         do="Look at PET and CT together, and mark the lesion as a whole if that is meant.",
         also=("info",),
@@ -100,8 +99,9 @@ RULE_FINDINGS = (
     Entry(
         "avid_region_reaches_far",
         "review",
-        "An FDG-avid region on {lesion} reaches more than {far_mm:g} mm from any tumour voxel; check that it "
-        "is tumour and not physiological uptake.",
+        "Uptake on {lesion} reaches more than {far_mm:g} mm beyond it. Check that all of it is tumour, and "
+        "none is "
+        "physiological.",
         means="an avid region reaches beyond twice the attribution distance",
         do="Check that the region is tumour; cut physiological uptake out of the avid mask.",
         also=("info",),
@@ -109,15 +109,15 @@ RULE_FINDINGS = (
     Entry(
         "both_strata_hold",
         "info",
-        "Both predicates hold; the protocol puts such a case into {stratum}.",
+        "The patient fits both strata; the protocol takes {stratum}.",
         means="both predicates hold; the protocol's order decides",
     ),
     Entry(
         "ablation",
         "info",
         {
-            "counts": "Ablation counts as resection under this protocol: {lesions}.",
-            "does_not_count": "Ablation does not count as resection under this protocol: {lesions}.",
+            "counts": "Ablation counts as resection in this protocol: {lesions}.",
+            "does_not_count": "Ablation does not count as resection in this protocol: {lesions}.",
         },
         means="ablation counts (or does not) under this protocol",
     ),
@@ -126,13 +126,13 @@ RULE_FINDINGS = (
         "review",
         {
             "volume_error": (
-                "Volume error alone could move the resectable share across {threshold_percent} %: its 95 % "
-                "interval runs from {lower_percent} % to {upper_percent} %."
+                "Too close to call: measurement error alone gives {lower_percent} to {upper_percent} %, and "
+                "{threshold_percent} % is needed."
             ),
             "open_markings": (
-                "Volume error and open markings could move the resectable share across "
-                "{threshold_percent} %: "
-                "its 95 % interval runs from {lower_percent} % to {upper_percent} %."
+                "Too close to call: with measurement error and what is not yet marked it is "
+                "{lower_percent} to "
+                "{upper_percent} %, and {threshold_percent} % is needed."
             ),
         },
         means="the 95 % interval of the resectable fraction spans the threshold",
@@ -141,9 +141,18 @@ RULE_FINDINGS = (
     Entry(
         "open_choice",
         "review",
-        "With {setting} the case would be {other_stratum} instead of {stratum}; the protocol leaves this "
-        "choice "
-        "open.",
+        {
+            "chosen": "If {setting}, the patient would be {other_stratum}. The protocol does not settle "
+            "this.",
+            "avidity_rule": 'uptake were judged by the rule "{rule}"',
+            "pet_only_in_total": "disease that only PET shows were part of the total",
+            "pet_only_left_out": "disease that only PET shows were no part of the total",
+            "with_ablation": "ablation counted as resection",
+            "without_ablation": "ablation did not count as resection",
+            "both_fit": "a patient who fits both strata went into {other}",
+            "any_avid": "avid disease of which any part can be resected sufficed for stratum 2",
+            "all_avid": "stratum 2 needed all avid disease to be resectable",
+        },
         means="another setting of a choice the protocol leaves open would assign another stratum",
         do="Settle in the meeting which setting fits this subject, and record why.",
     ),
@@ -169,13 +178,13 @@ RULE_FINDINGS = (
         "warning",
         {
             "counting": (
-                "Slices are {spacing_mm:.3g} mm apart, more than {limit_mm:g} mm: counting voxels alone "
-                "puts the "
-                "volume of a {example_mm:g} mm lesion off by {error_percent} % (one standard deviation)."
+                "Slices are {spacing_mm:.3g} mm apart: the volume of a {example_mm:g} mm lesion is "
+                "uncertain by "
+                "about {error_percent} %."
             ),
             "series": (
-                "{name}: slices are {spacing_mm:g} mm thick; volumes of small lesions want {limit_mm:g} "
-                "mm or "
+                "{name}: slices are {spacing_mm:g} mm thick; volumes of small lesions want {limit_mm:g} mm "
+                "or "
                 "less."
             ),
         },
