@@ -51,7 +51,7 @@ def case_table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _criteria(record: dict[str, Any]) -> list[str]:
+def _criteria(record: Mapping[str, Any]) -> list[str]:
     lines = [f"{'Criterion':<34}{'resectable':>26}{'needs':>8}{'':>12}"]
     for key, name in (("stratum_1", "1 debulking, of the tumour"), ("stratum_2", "2 all FDG-avid disease")):
         p = record["predicates"][key]
