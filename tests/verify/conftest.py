@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.cohort.cohorts import InlineRunner
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import run_cohort
 
@@ -36,6 +37,12 @@ class Cohort:
         return (self.out / "audit.jsonl").read_bytes().splitlines(keepends=True)
 
 
+@pytest.fixture(autouse=True)
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do subjects in the tests' own process; the tests of the program start workers all the same."""
+    monkeypatch.setattr("volstrat.cohort.cohort_run.LocalRunner", InlineRunner)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Return a cohort that no test may touch."""
@@ -44,7 +51,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
         shutil.copytree(SAMPLES / subject, root / "inputs" / subject)
     protocol = root / "protocol.toml"
     protocol.write_text(load_protocol(None).text, encoding="utf-8")
-    run_cohort(root / "inputs", root / "out", load_protocol(protocol), workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("volstrat.cohort.cohort_run.LocalRunner", InlineRunner)
+        run_cohort(root / "inputs", root / "out", load_protocol(protocol), workers=1)
     return Cohort(inputs=root / "inputs", protocol=protocol, out=root / "out")
 
 
