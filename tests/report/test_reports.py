@@ -47,7 +47,8 @@ def test_it_shows_verdict_margin_and_pictures(tmp_path: Path) -> None:
     text = html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL))
     assert page.count("<img ") == 7
     for told in (
-        "Stratum 1", "to review", "83.7 %", "3848 of 4600 voxels", "needs 70 %", "uptake without a lesion on CT: P1",
+        "Stratum 1", "to review", "83.7 %", "3848 of 4600 voxels", "needs 70 %",
+        "uptake without a lesion on CT: P1",
         "Research use. The multidisciplinary team decides.", "sha256", "tumour.nii.gz",
     ):  # fmt: skip
         assert told in text
