@@ -170,7 +170,7 @@ def test_region_on_a_lesion_that_was_called_off_is_no_review() -> None:
     }
     _, record = agreed(case)
     assert avid_reviews(record) == []
-    assert (record["status"], record["stratum"]) == ("assigned", "stratum_2")
+    assert (record["status"], record["stratum"]) == ("review", "stratum_2")  # `avidity_overruled`
 
 
 def test_not_assessable_always_says_why() -> None:

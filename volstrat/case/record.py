@@ -32,7 +32,6 @@ from volstrat.case.record_types import (
 )
 from volstrat.certainty.counting_error import counting_error_percent, equivalent_diameter_mm
 from volstrat.errors import VolstratError
-from volstrat.rule.lesion_uptake import measure_uptake
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def success_record(
     liver: LiverBurden | None = None,
 ) -> CaseRecord:
     """Build the record of a case that was read and measured, assessable or not."""
-    lesion_uptake, region_uptake = measure_uptake(measured, verdict.assessment)
+    lesion_uptake, region_uptake = verdict.uptake
     return {
         "schema": SCHEMA_ID,
         "subject": subject,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from volstrat.certainty.contradictions import contradictions
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
 from volstrat.rule.attribution import review_regions
+from volstrat.rule.lesion_uptake import measure_uptake
 from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from volstrat.geometry.boundary_shift import ShiftedVolumes
+    from volstrat.rule.lesion_uptake import Uptakes
     from volstrat.rule.measure import Measurements
     from volstrat.terms.findings import Finding, Severity
     from volstrat.terms.protocol import Protocol
@@ -45,13 +48,14 @@ class Volumes:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Verdict:
-    """What the rule says of a case, with the evidence."""
+    """What the rule says of a case, with the evidence; ``uptake`` is that of lesions and PET-only regions."""
 
     status: Status
     stratum: Stratum | None
     assessment: Assessment
     volumes: Volumes
     robustness: Robustness
+    uptake: tuple[Uptakes, Uptakes]
     findings: tuple[Finding, ...]
 
 
@@ -79,13 +83,15 @@ def reach_verdict(
         pet_doubts = [f for f in _pet_findings(measured, assessment, protocol) if f.code != "pet_missing"]
     else:
         pet_doubts = _pet_findings(measured, assessment, protocol)
+    uptake = measure_uptake(measured, assessment)
     robustness, doubts = measure_robustness(measured, assessment, protocol, shifted=shifted)
     own = [
-        *measured.lesion_findings,
+        *(_unsearched(one, assessment) for one in measured.lesion_findings),
         *measured.mark_findings,
         *pet_doubts,
         *_region_findings(measured, assessment, protocol),
         *_stratum_findings(measured, assessment, protocol),
+        *contradictions(measured, assessment, protocol, uptake[0], severity=_grave(assessment)),
         *doubts,
     ]
     # What blocks a stratum blocks it whatever the counts give: another patient's images, another tracer.
@@ -97,6 +103,7 @@ def reach_verdict(
         assessment=assessment,
         volumes=_volumes(measured, assessment, protocol),
         robustness=robustness,
+        uptake=uptake,
         findings=sorted_findings((*findings, *own)),
     )
 
@@ -112,6 +119,13 @@ _WHERE_STRATUM_1_HOLDS: Final[dict[str, Severity]] = {
 def _eased(one: Finding, assessment: Assessment) -> Finding:
     if assessment.stratum == "stratum_1" and one.code in _WHERE_STRATUM_1_HOLDS:
         return replace(one, severity=_WHERE_STRATUM_1_HOLDS[one.code])
+    return one
+
+
+def _unsearched(one: Finding, assessment: Assessment) -> Finding:
+    """Raise that PET-only disease was not looked for, where all avid disease is said to be resectable."""
+    if assessment.stratum == "stratum_2" and one.code == "pet_only_not_searched":
+        return replace(one, severity="review")
     return one
 
 
@@ -204,6 +218,8 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
     stands_in_way = undecided and assessment.stratum_1.holds is not None
     severity = _grave(assessment, "blocking" if stands_in_way else "warning")
     if measured.attribution is None:
+        if assessment.stratum == "stratum_2":  # by the table alone: nobody looked for what PET alone shows
+            severity = "review"
         still_open = ""
         if assessment.only_pet_only_open:
             still_open = sentence("pet_missing", "pet_only_open")

@@ -10,6 +10,7 @@ from volstrat.geometry.grid import TIE_MM
 from volstrat.pet.regions import voxels_in_mask
 from volstrat.pet.uptake import LesionUptake, suv_statistics
 from volstrat.rule.attribution import avid_voxels_of_lesions
+from volstrat.rule.measure import covered_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +28,8 @@ def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Upta
     """Measure SUVmax, SUVmean, SUVpeak and TLG of every lesion and PET-only region.
 
     A lesion's voxels are the avid ones that belong to it, where the avid mask is drawn on the PET
-    image's own grid; else the PET voxels whose centres lie in the lesion; else, for a lesion smaller
-    than a PET voxel, those that hold it.
+    image's lattice, whatever part of it a file holds; else the PET voxels whose centres lie in the
+    lesion; else, for a lesion smaller than a PET voxel, those that hold it.
 
     Returns
     -------
@@ -42,21 +43,41 @@ def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Upta
         return (None,) * measured.lesions.count, (None,) * regions
     own: list[Int64s] = [np.empty(0, np.int64)] * measured.lesions.count
     alone: list[Int64s] = []
-    if attribution is not None and resolved is not None and _same_voxels(attribution, suv.grid):
-        own = avid_voxels_of_lesions(attribution, resolved, measured.lesions.count)
+    at = None if attribution is None else _on_image(attribution, suv.grid)
+    if attribution is not None and resolved is not None and at is not None:
+        own = [
+            _looked_up(attribution, at, voxels)
+            for voxels in avid_voxels_of_lesions(attribution, resolved, measured.lesions.count)
+        ]
         rank = attribution.pet_only[attribution.region]
-        alone = [attribution.voxels[rank == n] for n in range(regions)]
+        alone = [at[(rank == n) & (at >= 0)] for n in range(regions)]
+    inside = covered_by(measured.lesions, suv.grid)
     for n in range(measured.lesions.count):
-        if not own[n].size and measured.covered[n]:
+        if not own[n].size and inside[n]:
             own[n] = _in_lesion(measured, n, suv.grid)
     uptake = suv_statistics(suv, [*own, *alone])
     found = uptake[measured.lesions.count :] if alone else (None,) * regions
     return uptake[: measured.lesions.count], found
 
 
-def _same_voxels(attribution: Attribution, grid: VoxelGrid) -> bool:
+def _on_image(attribution: Attribution, grid: VoxelGrid) -> Int64s | None:
+    """Return the image's voxel of each avid voxel, -1 beyond the image; None on another lattice."""
     placement = attribution.grid.placement_on(grid, tolerance_mm=100 * TIE_MM)
-    return placement is not None and placement.is_identity and attribution.grid.shape == grid.shape
+    if placement is None:
+        return None
+    if placement.is_identity and attribution.grid.shape == grid.shape:
+        return attribution.voxels
+    own = attribution.grid.unravel(attribution.voxels)
+    index = np.empty_like(own)
+    for axis, (to, sign) in enumerate(zip(placement.axes, placement.signs, strict=True)):
+        index[:, to] = sign * own[:, axis] + placement.offset[to]
+    inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=1)
+    return np.where(inside, grid.ravel(index), -1)
+
+
+def _looked_up(attribution: Attribution, at: Int64s, voxels: Int64s) -> Int64s:
+    found = at[np.searchsorted(attribution.voxels, voxels)]
+    return found[found >= 0]
 
 
 def _in_lesion(measured: Measurements, lesion: int, grid: VoxelGrid) -> Int64s:

@@ -266,7 +266,7 @@ class _ByRule:
 
 def _avid_by_rule(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> list[_ByRule]:
     """Carry out the protocol's rule and those it is checked against, in that order."""
-    covered = _covered(lesions, masks.pet_field)
+    covered = covered_by(lesions, masks.pet_field)
     rules: tuple[AvidityRule, ...] = (protocol.avidity, *protocol.avidity.also_check)
     on_suv = [rule for rule in rules if rule.needs_suv] if masks.suv is not None else []
     results = {}
@@ -286,7 +286,7 @@ def _avid_by_rule(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> lis
     told = []
     for rule in rules:
         if not rule.needs_suv:
-            drawn = covered if masks.avid_field is None else covered & _covered(lesions, masks.avid_field)
+            drawn = covered if masks.avid_field is None else covered & covered_by(lesions, masks.avid_field)
             told.append(_ByRule(rule=rule, avid=masks.avid, covered=drawn))
         elif rule not in results or masks.suv is None:
             told.append(_ByRule(rule=rule, avid=None, covered=covered, findings=_without_suv(rule, protocol)))
@@ -365,7 +365,7 @@ def _region_holds_point(attribution: Attribution, rank: int, point_mm: Sequence[
     return any(linear in mine for linear in _voxels_near(attribution.grid, point_mm))
 
 
-def _covered(lesions: Lesions, field: VoxelGrid | None) -> Bools:
+def covered_by(lesions: Lesions, field: VoxelGrid | None) -> Bools:
     """Tell which lesions lie wholly inside the field; a run's ends decide, for the field is convex."""
     covered = np.full(lesions.count, field is not None)
     if field is not None:

@@ -164,6 +164,9 @@ class Avidity(AvidityRule):
     ----------
     also_check : tuple of AvidityRule
         Where one of these would give another stratum, a ``review`` finding says so.
+    look_again_suv : float
+        SUVmax from which a lesion that a reader calls not avid must be looked at again.
     """
 
     also_check: tuple[AvidityRule, ...] = ()
+    look_again_suv: float = 5.0

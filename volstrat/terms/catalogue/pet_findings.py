@@ -13,6 +13,32 @@ PET_FINDINGS = (
         "looked for.",
         means="the rule searches only round CT tumour",
         do="Look for avid disease that CT does not show, and draw it.",
+        also=("review",),
+    ),
+    Entry(
+        "hot_but_not_avid",
+        "review",
+        "{lesion} is called not FDG-avid and has SUVmax {suv:.1f} ({limit:g} and more is looked at again).",
+        means="a lesion that a reader calls not avid is hot on PET",
+        do="Look at the lesion on PET; mark it avid, or leave it where the uptake is not its own.",
+        also=("info",),
+    ),
+    Entry(
+        "avid_but_cold",
+        "review",
+        "{lesion} is called FDG-avid and has SUVmax {suv:.2f}, below {limit:g}.",
+        means="a lesion that a reader calls avid is cold on PET",
+        do="Check that mask, table and PET belong together and lie over one another.",
+        also=("info",),
+    ),
+    Entry(
+        "avidity_overruled",
+        "review",
+        "The lesion table calls {lesions} not FDG-avid, against what is drawn: with the drawing it would be "
+        "{stratum}.",
+        means="`not_avid` takes drawn avid voxels away, and the stratum would be another with them",
+        do="Settle which of the two is right.",
+        also=("info",),
     ),
     Entry(
         "small_lesion_not_assessable",

@@ -44,7 +44,7 @@ RULE_FINDINGS = (
         },
         means="there is no avid mask and no rule that could be carried out; only the lesion table speaks",
         do="Add the FDG-PET and what is avid on it, or say each lesion's avidity in the lesion table.",
-        also=("info", "blocking"),
+        also=("info", "review", "blocking"),
     ),
     Entry(
         "pet_field_short",
