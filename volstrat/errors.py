@@ -127,6 +127,12 @@ class LesionTableError(VolstratError, ValueError):
     code = "lesion_table_invalid"
 
 
+class PlanError(CaseError):
+    """A surgical plan names what is not there, or contradicts itself."""
+
+    code = "plan_invalid"
+
+
 class ProtocolError(VolstratError, ValueError):
     """A protocol file has an unknown key or an impossible value."""
 

@@ -5,6 +5,7 @@ They are fields of the protocol; each function that measures takes the one it ne
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -12,6 +13,9 @@ from typing import Literal
 from volstrat.errors import ProtocolError
 
 LiverState = Literal["normal", "chemotherapy", "fibrosis", "cirrhosis"]
+
+LARGEST_MARGIN_MM = 50.0
+"""More round a lesion is no margin but a mistake of units."""
 
 LARGEST_WCV_PERCENT = 60.0
 """Beyond this the closed form of `volume_error` is no longer within its stated error."""
@@ -109,3 +113,36 @@ class RemnantPolicy:
             "fibrosis": self.limit_fibrosis_percent,
             "cirrhosis": self.limit_cirrhosis_percent,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPolicy:
+    """Limits that a surgical plan is held to; passing one is a finding and changes no marking.
+
+    Parameters
+    ----------
+    ablation_largest_mm : float
+        Longest diameter of a lesion that thermal ablation was tried on: 3 cm in COLLISION (PMC6094448).
+    ablation_margin_mm, wedge_margin_mm : float
+        Least margin round a lesion; also the margin where a plan states none.
+
+    Raises
+    ------
+    ProtocolError
+        If a number is outside its bounds.
+    """
+
+    ablation_largest_mm: float = 30.0
+    ablation_margin_mm: float = 5.0
+    wedge_margin_mm: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ablation_largest_mm < math.inf:
+            msg = f"plans.ablation_largest_mm is {self.ablation_largest_mm}; it must be above 0."
+            raise ProtocolError(msg)
+        for name in ("ablation_margin_mm", "wedge_margin_mm"):
+            if not 0 <= getattr(self, name) <= LARGEST_MARGIN_MM:
+                msg = (
+                    f"plans.{name} is {getattr(self, name)}; it must lie between 0 and {LARGEST_MARGIN_MM:g}."
+                )
+                raise ProtocolError(msg)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type
 from volstrat.errors import ProtocolError
 from volstrat.terms.avidity_rules import Avidity
 from volstrat.terms.marks import Marking
-from volstrat.terms.policies import RemnantPolicy, VolumeErrorPolicy
+from volstrat.terms.policies import PlanPolicy, RemnantPolicy, VolumeErrorPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,6 +116,7 @@ class Protocol:
     volume_error: VolumeErrorPolicy = field(default_factory=VolumeErrorPolicy)
     boundary_shift_mm: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
     remnant: RemnantPolicy = field(default_factory=RemnantPolicy)
+    plans: PlanPolicy = field(default_factory=PlanPolicy)
     review: Review = field(default_factory=Review)
     naming: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(NAMING))
 

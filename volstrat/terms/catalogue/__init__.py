@@ -11,6 +11,7 @@ from volstrat.terms.catalogue.error_codes import ERRORS
 from volstrat.terms.catalogue.file_findings import DICOM_FINDINGS, FILE_FINDINGS
 from volstrat.terms.catalogue.lesion_findings import LESION_FINDINGS, REMNANT_FINDINGS
 from volstrat.terms.catalogue.pet_findings import PET_FINDINGS
+from volstrat.terms.catalogue.plan_findings import PLAN_FINDINGS
 from volstrat.terms.catalogue.reading_findings import READING_FINDINGS
 from volstrat.terms.catalogue.rule_findings import RULE_FINDINGS
 from volstrat.terms.catalogue.tracer_findings import TRACER_FINDINGS
@@ -21,6 +22,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     "The rule": RULE_FINDINGS,
     "Lesions and markings": LESION_FINDINGS,
     "Liver remnant": REMNANT_FINDINGS,
+    "Surgical plans": PLAN_FINDINGS,
     "Avidity rules and SUV": PET_FINDINGS,
     "Tracer, patient and time": TRACER_FINDINGS,
     "Files": FILE_FINDINGS,

@@ -10,6 +10,11 @@ ERRORS = (
     ErrorEntry(
         "case_invalid", "case.toml or a manifest has something that does not fit", "Correct that line."
     ),
+    ErrorEntry(
+        "plan_invalid",
+        "a surgical plan names what is not there, or contradicts itself",
+        "Correct the plan in case.toml.",
+    ),
     ErrorEntry("subject_duplicate", "two cases carry one subject's name", "Rename one of them."),
     ErrorEntry("file_unreadable", "a file is absent, empty, or cannot be opened", "Check path and rights."),
     ErrorEntry("data_corrupt", "a file is truncated, or its checksum or size does not fit", "Copy it again."),
