@@ -24,6 +24,7 @@ LAYERS = (
     "pet",
     "rule",
     "certainty",
+    "plans",
     "agreement",
     "formats",
     "dicom",
@@ -42,7 +43,7 @@ LAYERS = (
 )
 """Each imports only from itself and from those before it; ``volstrat`` itself imports nothing."""
 
-SCIENCE = ("terms", "geometry", "pet", "rule", "certainty", "agreement")
+SCIENCE = ("terms", "geometry", "pet", "rule", "certainty", "plans", "agreement")
 """What measures and decides: numpy and scipy only, no files, no clock, no environment."""
 
 LIGHT = {"formats": {"numpy", "zlib_ng"}, "cli": {"click"}}

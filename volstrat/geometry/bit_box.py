@@ -86,7 +86,7 @@ class BitBox:
         """Return the voxels as runs of the grid."""
         nj, line = self.words.shape[1:]
         scanner = BitScanner()
-        scanner.feed(memoryview(np.ascontiguousarray(self.words).view(np.uint8).reshape(-1)))
+        scanner.feed(self.words.tobytes())
         starts, stops, _ = split_rows(*scanner.finish(), line * _WORD)
         row, first = np.divmod(starts, line * _WORD)
         k, j = np.divmod(row, nj)
@@ -99,13 +99,20 @@ class BitBox:
         Distances run between voxel centres; 0.001 mm more than the limit still counts. Voxels beyond the
         box are not looked at.
         """
-        nk, nj, _ = self.words.shape
-        found = np.zeros_like(self.words)
-        for (low, high), rows in _offsets(self.grid, distance_mm).items():
-            spread = _spread(self.words, low, high)
+        nk, nj, line = self.words.shape
+        offsets = _offsets(self.grid, distance_mm)
+        reach = max(high - low for low, high in offsets)
+        room = -(
+            -max(reach - (line * _WORD - self.shape[0]), 0) // _WORD
+        )  # so that no bit is lost on the way
+        words = np.pad(self.words, ((0, 0), (0, 0), (0, room))) if room else self.words
+        found = np.zeros_like(words)
+        for (low, high), rows in offsets.items():
+            spread = _spread(words, low, high)
             for dj, dk in rows:
                 if abs(dj) < nj and abs(dk) < nk:
                     found[_to(dk, nk), _to(dj, nj)] |= spread[_from(dk, nk), _from(dj, nj)]
+        found = np.ascontiguousarray(found[..., :line])
         rest = self.shape[0] % _WORD
         if rest:
             found[..., -1] &= _ALL >> np.uint64(_WORD - rest)

@@ -120,6 +120,14 @@ class Attribution:
         """How many PET-only regions there are."""
         return int((self.pet_only >= 0).sum())
 
+    def stands_for(self, pieces: TumourPieces) -> bool:
+        """Tell whether it would be the same with the lesions cut into other pieces.
+
+        It is where every lesion that avid voxels may belong to is drawn with one marking, then as now.
+        """
+        partial = pieces.drawn[self.groups.pair_lesion] == NO_WORD
+        return not (partial.any() or (self.groups.row_piece != NO_PIECE).any())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvidCounts:

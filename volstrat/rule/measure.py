@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.mask import Mask
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.lesions import LesionMeasures, Lesions, TumourEntry
-    from volstrat.rule.markings import MarkedLesions, TumourPieces
+    from volstrat.rule.markings import DrawnRuns, MarkedLesions, TumourPieces
     from volstrat.rule.table_words import TableWords
     from volstrat.terms.avidity_rules import AvidityRule
     from volstrat.terms.findings import Finding
@@ -207,6 +207,48 @@ def remark_case(measured: Measurements, rows: Mapping[str, LesionRow]) -> Measur
     again = with_words(replace(measured, rows=rows), words_of(rows, measured.lesions.ids, regions))
     return replace(
         again, mark_findings=tuple(_mark_findings(measured.masks, measured.lesions, again.marked, rows))
+    )
+
+
+def redraw_case(
+    measured: Measurements, drawn: DrawnRuns, rows: Mapping[str, LesionRow], protocol: Protocol
+) -> Measurements:
+    """Return the case with other markings drawn, and another table; what was measured on images is kept.
+
+    Parameters
+    ----------
+    measured : Measurements
+    drawn : tuple of arrays
+        All runs of all lesions, each with one marking.
+    rows : mapping of lesion or region id to LesionRow
+        The whole table; it stands over what is drawn.
+    protocol : Protocol
+    """
+    lesions = measured.lesions
+    pieces = cut_pieces(lesions, drawn, protocol)
+
+    def again(attribution: Attribution) -> Attribution:
+        if attribution.stands_for(pieces):
+            return attribution
+        avid = Avid(voxels=attribution.avid, grid=attribution.grid)
+        attributed = attribute_avid(lesions, pieces, avid, protocol)
+        assert attributed is not None
+        return attributed
+
+    redrawn = assemble(
+        replace(measured.masks, resectable=None),
+        lesions,
+        measured.measures,
+        pieces,
+        attribution=None if measured.attribution is None else again(measured.attribution),
+        covered=measured.covered,
+        rows=rows,
+    )
+    return replace(
+        redrawn,
+        alternatives=tuple((rule, again(other), covered) for rule, other, covered in measured.alternatives),
+        lesion_findings=measured.lesion_findings,
+        mark_findings=tuple(_mark_findings(redrawn.masks, lesions, redrawn.marked, rows)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from volstrat.geometry.bit_box import BitBox, box_of
@@ -37,8 +37,8 @@ class PlanRegions:
     segments : tuple of str
         What is cut out whole, by the map's names.
     wedges, ablations : tuple of PlannedZone
-    by_segments, otherwise : VoxelRuns
-        What is cut out with the segments, and by wedges and masks; together `cut`.
+    by_segments, otherwise, cut : VoxelRuns
+        What is cut out with the segments, by wedges and masks, and in all.
     ablated : VoxelRuns
         The ablation zones; not clipped to the liver.
     """
@@ -49,11 +49,10 @@ class PlanRegions:
     by_segments: VoxelRuns
     otherwise: VoxelRuns
     ablated: VoxelRuns
+    cut: VoxelRuns = field(init=False)
 
-    @property
-    def cut(self) -> VoxelRuns:
-        """All that is cut out."""
-        return self.by_segments.union(self.otherwise)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cut", self.by_segments.union(self.otherwise))
 
 
 def plan_regions(

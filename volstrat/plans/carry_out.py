@@ -1,0 +1,271 @@
+"""What a plan comes to: the rule with its markings, what it leaves, and what a person should know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.certainty.verdict import Verdict, reach_verdict
+from volstrat.geometry.runs import cut_at
+from volstrat.plans.anatomy import Anatomy, Zones, no_such_lesion
+from volstrat.plans.plan_checks import plan_findings, voxels_of_lesions
+from volstrat.plans.plan_regions import PlanRegions, moved_borders, plan_regions
+from volstrat.rule.markings import draw_markings
+from volstrat.rule.measure import Measurements, redraw_case
+from volstrat.rule.remnant import measure_remnant
+from volstrat.rule.stratify import assess
+from volstrat.terms.couinaud import notation
+from volstrat.terms.marks import LesionRow, Marking
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from volstrat.geometry.boundary_shift import ShiftedVolumes
+    from volstrat.geometry.runs import VoxelRuns
+    from volstrat.rule.lesions import Lesions
+    from volstrat.rule.markings import DrawnRuns
+    from volstrat.rule.remnant import LiverRemnant
+    from volstrat.rule.stratify import Stratum
+    from volstrat.terms.marks import FdgAvidity
+    from volstrat.terms.plans import Plan
+    from volstrat.terms.policies import LiverState
+    from volstrat.terms.protocol import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientFacts:
+    """What a remnant is set against; None where it is not known."""
+
+    weight_kg: float | None = None
+    height_cm: float | None = None
+    liver_state: LiverState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A lesion of which tumour stays: the volume that does not count as taken, unmarked tumour included."""
+
+    lesion_id: str
+    volume_ml: float
+    fdg_avidity: FdgAvidity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapShift:
+    """The plan with the borders between segments elsewhere; None as in the record."""
+
+    mm: float
+    resectable_fraction: float | None
+    flr_percent: float | None
+    stratum: Stratum | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlanOutcome:
+    """A plan and what it comes to.
+
+    Parameters
+    ----------
+    plan : Plan
+    regions : PlanRegions
+    remnant_voxels : VoxelRuns
+        Liver that is neither cut out nor ablated, tumour in it included.
+    measured : Measurements
+        The case marked as the plan says.
+    verdict : Verdict
+        Its findings are the rule's and the plan's.
+    remnant : LiverRemnant
+    cuts_through : tuple of str
+        Lesions of which some and not all voxels are cut.
+    left : tuple of Left
+    map_shift : tuple of MapShift
+        Empty where no segment is cut out.
+    """
+
+    plan: Plan
+    regions: PlanRegions
+    remnant_voxels: VoxelRuns
+    measured: Measurements
+    verdict: Verdict
+    remnant: LiverRemnant
+    cuts_through: tuple[str, ...]
+    left: tuple[Left, ...]
+    map_shift: tuple[MapShift, ...]
+
+    @property
+    def notation(self) -> str | None:
+        """The whole segments that are cut out, in the "New World" terminology."""
+        return notation(self.regions.segments)
+
+
+class PlanBook:
+    """Carries out plans on one measured case; what they have in common is worked out once.
+
+    Parameters
+    ----------
+    measured : Measurements
+        The case as read: with its own table and resectable mask.
+    anatomy : Anatomy
+    protocol : Protocol
+    patient : PatientFacts
+    shifted : ShiftedVolumes or None
+        Moved boundaries of the same case.
+    """
+
+    def __init__(
+        self,
+        measured: Measurements,
+        anatomy: Anatomy,
+        protocol: Protocol,
+        *,
+        patient: PatientFacts,
+        shifted: ShiftedVolumes | None = None,
+    ) -> None:
+        self.measured, self.anatomy, self.protocol = measured, anatomy, protocol
+        self.zones = Zones(anatomy.lesions)
+        self._patient, self._shifted = patient, shifted
+
+    def carry_out(self, plan: Plan, *, cut_mask: VoxelRuns | None = None) -> PlanOutcome:
+        """Say what a plan comes to.
+
+        Raises
+        ------
+        PlanError
+            If the plan names a segment or a lesion that is not there.
+        """
+        anatomy, protocol = self.anatomy, self.protocol
+        regions = plan_regions(plan, anatomy, self.zones, protocol.plans, cut_mask=cut_mask)
+        rows = self.rows_under(plan)
+        cut = regions.cut
+        measured = redraw_case(self.measured, self.draw(cut, regions.ablated), rows, protocol)
+        remaining = anatomy.liver.difference(cut.union(regions.ablated))
+        remnant, remnant_findings = measure_remnant(
+            remnant=remaining,
+            tumour=anatomy.lesions.voxels(),
+            resectable=cut.union(regions.ablated),
+            voxel_volume_mm3=anatomy.lesions.grid.voxel_volume_mm3,
+            policy=protocol.remnant,
+            liver=anatomy.liver,
+            weight_kg=self._patient.weight_kg,
+            height_cm=self._patient.height_cm,
+            liver_state=self._patient.liver_state,
+        )
+        findings = plan_findings(
+            plan,
+            regions,
+            anatomy,
+            measures=self.measured.measures,
+            policy=protocol.plans,
+            remaining=remaining,
+        )
+        verdict = reach_verdict(
+            measured, protocol, findings=(*findings, *remnant_findings), shifted=self._shifted
+        )
+        return PlanOutcome(
+            plan=plan,
+            regions=regions,
+            remnant_voxels=remaining,
+            measured=measured,
+            verdict=verdict,
+            remnant=remnant,
+            cuts_through=cuts_through(anatomy.lesions, cut),
+            left=_left(measured, verdict, protocol),
+            map_shift=tuple(self._map_shift(regions, rows)),
+        )
+
+    def unplanned(self) -> Measurements:
+        """Return the case with nothing in the liver marked: what is known while no plan is chosen."""
+        drawn = self.draw(None, None)
+        return redraw_case(self.measured, drawn, self.rows_under(None), self.protocol)
+
+    def draw(self, cut: VoxelRuns | None, ablated: VoxelRuns | None) -> DrawnRuns:
+        """Mark every voxel of every lesion.
+
+        In the liver: cut resectable, else in a zone ablatable, else unresectable (unknown without regions).
+        Outside: as the case's own mask draws it.
+        """
+        starts, stops, lesion, drawn = draw_markings(self.anatomy.lesions, self.measured.masks.resectable)
+        inside = np.array(self.anatomy.in_liver, dtype=bool)
+        if cut is None or ablated is None:
+            return starts, stops, lesion, np.where(inside[lesion], int(Marking.UNKNOWN), drawn)
+        edges = np.concatenate((cut.starts, cut.stops, ablated.starts, ablated.stops))
+        starts, stops, origin = cut_at(starts, stops, edges)
+        lesion, drawn = lesion[origin], drawn[origin]
+        kept = np.where(ablated.contains(starts), Marking.ABLATABLE, Marking.UNRESECTABLE)
+        planned = np.where(cut.contains(starts), Marking.RESECTABLE, kept)
+        return starts, stops, lesion, np.where(inside[lesion], planned, drawn).astype(np.int64)
+
+    def rows_under(self, plan: Plan | None) -> dict[str, LesionRow]:
+        """Return the table under a plan: it marks no lesion in the liver, and the plan's words stand outside.
+
+        Raises
+        ------
+        PlanError
+            If the plan says a word on a lesion or region that is not there.
+        """
+        ids, inside = self.anatomy.lesions.ids, self.anatomy.in_liver
+        in_liver = {i for i, within in zip(ids, inside, strict=True) if within}
+        rows = {
+            i: replace(row, resectability=None) if i in in_liver else row
+            for i, row in self.measured.rows.items()
+        }
+        if plan is None:
+            return rows
+        known = (*ids, *self.regions)
+        for lesion_id, marking in plan.outside_liver:
+            if lesion_id not in known:
+                raise no_such_lesion(lesion_id, known, where=f"plan {plan.name!r}")
+            if lesion_id not in in_liver:
+                row = rows.get(lesion_id, LesionRow(lesion_id=lesion_id))
+                rows[lesion_id] = replace(row, resectability=marking)
+        return rows
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Ids of the PET-only regions."""
+        attribution = self.measured.attribution
+        return () if attribution is None else tuple(f"P{n + 1}" for n in range(attribution.pet_only_count))
+
+    def _map_shift(self, regions: PlanRegions, rows: Mapping[str, LesionRow]) -> list[MapShift]:
+        anatomy, protocol = self.anatomy, self.protocol
+        whole = anatomy.liver.difference(anatomy.lesions.voxels())
+        spared = whole.difference(regions.otherwise.union(regions.ablated))
+        found = []
+        for mm, by_segments in moved_borders(regions, anatomy):
+            drawn = self.draw(by_segments.union(regions.otherwise), regions.ablated)
+            measured = redraw_case(self.measured, drawn, rows, protocol)
+            assessment = assess(measured, protocol)
+            mm3 = assessment.tally_1.volume_mm3
+            marked = sum(mm3) > mm3[Marking.UNKNOWN]
+            left = spared.difference(by_segments).count
+            found.append(
+                MapShift(
+                    mm=mm,
+                    resectable_fraction=float(sum(mm3[m] for m in protocol.counted) / sum(mm3))
+                    if marked
+                    else None,
+                    flr_percent=100 * left / whole.count if whole else None,
+                    stratum=assessment.stratum,
+                )
+            )
+        return found
+
+
+def cuts_through(lesions: Lesions, cut: VoxelRuns) -> tuple[str, ...]:
+    """Return the lesions of which some and not all voxels are cut."""
+    taken, whole = (voxels_of_lesions(lesions, v) for v in (cut, lesions.voxels()))
+    return tuple(lesions.ids[n] for n in np.flatnonzero((taken > 0) & (taken < whole)).tolist())
+
+
+def _left(measured: Measurements, verdict: Verdict, protocol: Protocol) -> tuple[Left, ...]:
+    counted = [int(m) for m in protocol.counted]
+    staying = measured.marked.worst_voxels.sum(axis=1) - measured.marked.worst_voxels[:, counted].sum(axis=1)
+    ml = measured.lesions.grid.voxel_ml
+    avidity: Sequence[FdgAvidity] = verdict.assessment.avidity
+    return tuple(
+        Left(lesion_id=i, volume_ml=n * ml, fdg_avidity=a)
+        for i, n, a in zip(measured.lesions.ids, staying.tolist(), avidity, strict=True)
+        if n
+    )
