@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    "name", ["numpy", "scipy", "zlib-ng", "SimpleITK", "pydicom", "highdicom", "nibabel", "scikit-image"]
+    "name", ["numpy", "scipy", "zlib-ng", "SimpleITK", "pydicom", "openpyxl", "nibabel", "pyarrow"]
 )
 def test_versions_are_those_of_importlib_metadata(name: str) -> None:
     """The library's own way reads the same files."""
     assert installed_version(name) == metadata.version(name)
 
 
-@pytest.mark.parametrize("name", ["Scikit_Image", "scikit.image", "SCIKIT-IMAGE"])
+@pytest.mark.parametrize("name", ["Zlib_Ng", "zlib.ng", "ZLIB-NG"])
 def test_spelling_of_a_name_makes_no_difference(name: str) -> None:
     """PEP 503: case and the separators ``-``, ``_``, ``.`` are one."""
-    assert installed_version(name) == metadata.version("scikit-image")
+    assert installed_version(name) == metadata.version("zlib-ng")
 
 
 def test_a_package_that_is_not_installed_has_no_version() -> None:

@@ -6,22 +6,24 @@ import json
 import shutil
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import openpyxl
 import pytest
 
 from tests.records import run_case
 from tests.rule_cases import Record, codes, counts, judge, protocol_of
 from tests.rule_random import marked_case, restored
 from tests.volume_files import nifti, oblique_lps
+from volstrat.case.installed import installed_version
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.record import record_bytes
 from volstrat.case.record_schema import record_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -272,6 +274,58 @@ def test_instances_of_case_toml(tmp_path: Path) -> None:
             nifti(folder / "tumour.nii", (labels() > 0).astype(np.uint8) * value, CT)
         (folder / "case.toml").write_text("[inputs]\n" + entry.format(instances))
         assert {row["lesion_id"]: row["voxels"] for row in run(folder)["lesions"]} == expected
+
+
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
+
+
+@pytest.mark.parametrize(
+    ("subject", "more"),
+    [
+        ("S01_stratum_1", set()),
+        ("S12_slicer_segments", set()),
+        ("S15_dicom", {"pydicom", "SimpleITK"}),
+        ("S14_broken_file", {"pydicom", "SimpleITK", "openpyxl"}),  # it failed: what could take part
+    ],
+)
+def test_environment_names_the_libraries_that_took_part(subject: str, more: set[str]) -> None:
+    """Masks are read by volstrat itself; no library is named that had nothing to do with the result."""
+    libraries = run_case(SAMPLES / subject, load_protocol())["environment"]["libraries"]
+    assert set(libraries) == {"numpy", "scipy", "zlib-ng"} | more
+
+
+def test_a_workbook_names_what_read_it(tmp_path: Path) -> None:
+    """And its format says so."""
+    book = openpyxl.Workbook()
+    for row in (["lesion_id", "resectability"], ["L1", "ablatable"]):
+        book.active.append(row)
+    inputs = '[inputs]\ntumour = "tumour.nii"\nlesions = "marks.xlsx"\n'
+    book.save(write_case(tmp_path / "S1", case__toml=inputs) / "marks.xlsx")
+    record = run(tmp_path / "S1")
+    assert [one["format"] for one in record["inputs"] if one["role"] == "lesions"] == ["xlsx"]
+    assert "openpyxl" in record["environment"]["libraries"]
+
+
+@pytest.mark.parametrize(
+    ("package", "subject", "same"),
+    [
+        ("pydicom", "S01_stratum_1", True),
+        ("pydicom", "S15_dicom", False),
+        ("pyarrow", "S15_dicom", True),
+        ("numpy", "S01_stratum_1", False),
+    ],
+)
+def test_a_package_that_took_no_part_changes_no_byte(
+    monkeypatch: pytest.MonkeyPatch, package: str, subject: str, same: bool
+) -> None:
+    """As after an upgrade."""
+
+    def upgraded(name: str) -> str | None:
+        return "99.9" if name == package else installed_version(name)
+
+    before = record_bytes(run_case(SAMPLES / subject, load_protocol()))
+    monkeypatch.setattr("volstrat.case.record._version", upgraded)
+    assert (record_bytes(run_case(SAMPLES / subject, load_protocol())) == before) is same
 
 
 def write_files(folder: Path, case: OracleCase) -> Path:

@@ -215,6 +215,23 @@ def test_a_package_version_is_library(cohort: Cohort, only_hashes: bool) -> None
     assert [fault.kind for fault in result.files] == ["altered"]
 
 
+@pytest.mark.parametrize("only_hashes", [True, False])
+def test_what_makes_the_parquet_files_is_compared_for_the_tables(cohort: Cohort, only_hashes: bool) -> None:
+    """Records do not name pyarrow; ``run.json`` does, and another one is the step `library`."""
+    path = cohort.out / "run.json"
+    run = json.loads(path.read_bytes())
+    here = run["environment"]["libraries"]["pyarrow"]
+    assert verified(cohort, only_hashes=only_hashes).tables == ()
+    run["environment"]["libraries"]["pyarrow"] = "17.0.99"
+    path.write_text(json.dumps(run))
+    result = verified(cohort, only_hashes=only_hashes)
+    (found,) = result.tables
+    assert (found.step, found.what, found.old, found.new) == ("library", "pyarrow", "17.0.99", here)
+    assert result.differing == ()
+    assert not result.clean
+    assert result.as_json()["tables"] == [found.as_json()]
+
+
 def test_another_version_is_version_and_points_to_the_changelog(cohort: Cohort) -> None:
     """Records of an older program are told what changed since."""
     another_environment(cohort, lambda environment: environment.update(volstrat="0.0.9"))

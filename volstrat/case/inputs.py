@@ -13,6 +13,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
 from volstrat.case.one_patient import days_between_images, patient_findings, time_findings
 from volstrat.case.pet_inputs import read_other_pet, read_pet_inputs
+from volstrat.case.table_file import table_format
 from volstrat.dicom.identity import short_uid
 from volstrat.errors import CaseError, InputFileError, MissingRoleError
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
@@ -311,7 +312,7 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[Input
     entry: InputRecord = {
         "role": "lesions",
         "path": _relative(sources, table.path),
-        "format": "csv",
+        "format": table_format(table.path.name),
         "sha256": hashlib.sha256(data).hexdigest(),
         "grid": None,
         "segments": [],

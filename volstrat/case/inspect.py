@@ -9,6 +9,7 @@ from volstrat.case.discovery import find_sources
 from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
+from volstrat.case.table_file import table_format
 from volstrat.errors import VolstratError
 from volstrat.terms.roles import MASK_ROLES, ROLES
 from volstrat.terms.tracers import tracer_text
@@ -75,7 +76,7 @@ def _entry(
     try:
         if role == "lesions":
             rows = read_lesion_table(read_bytes(entry.path), name=entry.path.name)
-            found.update(format="csv", rows=len(rows))
+            found.update(format=table_format(entry.path.name), rows=len(rows))
         elif role in MASK_ROLES:
             read = reader.mask(role, entry)
             findings |= dict.fromkeys(read.findings)

@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from volstrat.terms.marks import FdgAvidity, Resectability
     from volstrat.terms.protocol import Protocol
 
-_LIBRARIES = ("numpy", "scipy", "zlib-ng", "SimpleITK", "pydicom", "highdicom", "nibabel", "scikit-image")
+_LIBRARIES = ("numpy", "scipy", "zlib-ng")
+_READERS = {"dicom": ("pydicom", "SimpleITK"), "xlsx": ("openpyxl",)}
+"""What else takes part where an input's format begins so."""
 
 
 def success_record(
@@ -88,7 +90,7 @@ def success_record(
         "error": None,
         "protocol": _protocol(protocol),
         "inputs": list(inputs),
-        "environment": environment(),
+        "environment": environment(inputs),
     }
 
 
@@ -139,20 +141,39 @@ def record_bytes(record: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-@cache
-def _environment() -> tuple[tuple[str, str], ...]:
-    versions = ((name, installed_version(name)) for name in _LIBRARIES)
-    return tuple((name, version) for name, version in versions if version is not None)
+def environment(
+    inputs: Sequence[InputRecord] | None = None, *, also: Sequence[str] = ()
+) -> EnvironmentRecord:
+    """Return the versions that a result rests on; nothing of the host but its kind.
 
-
-def environment() -> EnvironmentRecord:
-    """Return the versions a record rests on; nothing of the host but its kind."""
+    Parameters
+    ----------
+    inputs : sequence of InputRecord or None
+        What was read: only libraries that took part are named. None: all that could.
+    also : sequence of str
+        Further libraries that took part.
+    """
+    formats = None if inputs is None else {one["format"] for one in inputs}
+    names = [
+        *_LIBRARIES,
+        *(
+            name
+            for beginning, readers in _READERS.items()
+            if formats is None or any(one.startswith(beginning) for one in formats)
+            for name in readers
+        ),
+        *also,
+    ]
+    versions = {name: _version(name) for name in names}
     return {
         "volstrat": __version__,
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
-        "libraries": dict(_environment()),
+        "libraries": {name: version for name, version in versions.items() if version is not None},
     }
+
+
+_version = cache(installed_version)
 
 
 def _protocol(loaded: LoadedProtocol) -> ProtocolRecord:

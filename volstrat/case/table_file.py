@@ -11,7 +11,7 @@ import csv
 import io
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from volstrat.errors import LesionTableError
 
@@ -52,6 +52,11 @@ class TableRows:
         return text.replace(",", ".") if self.separator == ";" and text.count(",") == 1 else text
 
 
+def table_format(name: str) -> Literal["csv", "xlsx"]:
+    """Return what a table's name says it is."""
+    return "xlsx" if name.lower().endswith(".xlsx") else "csv"
+
+
 def read_table(data: bytes, *, name: str, error: type[VolstratError] = LesionTableError) -> TableRows:
     """Read the bytes of a table, whatever program saved it.
 
@@ -68,7 +73,7 @@ def read_table(data: bytes, *, name: str, error: type[VolstratError] = LesionTab
     VolstratError
         If the bytes are no text and no workbook, or a row is longer or shorter than the header.
     """
-    if name.lower().endswith(".xlsx"):
+    if table_format(name) == "xlsx":
         return _aligned(_sheet_rows(data, name, error), name, separator="", error=error)
     form = table_form(data, name=name, error=error)
     text = _text(data, form.encoding, name, error)

@@ -94,6 +94,9 @@ def _show(result: Verification) -> None:
     _more(len(result.files), "files")
     for difference in result.protocol:
         say(f"Protocol: {difference.what} was {_value(difference.old)}, is {_value(difference.new)}.")
+    for difference in result.tables:
+        old, new = _value(difference.old), _value(difference.new)
+        say(f"Tables: {difference.what}, which makes the Parquet files, was {old}, is {new}.")
     for found in result.differing[:_MOST_SHOWN]:
         say(f"{found.subject}: first differs at {_STEPS[found.first.step]}.")
         for difference in found.differences[:_MOST_SHOWN]:

@@ -18,6 +18,7 @@ from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
 from volstrat.store.audit import append_entry, read_trail
 from volstrat.store.output import write_atomically
+from volstrat.store.tables import TABLE_LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -114,7 +115,7 @@ class RunFile:
             "started_at": _text(self._started),
             **told,
             "protocol": None if protocol is None else _protocol(protocol),
-            "environment": environment(),
+            "environment": environment(also=TABLE_LIBRARIES),
         }
         head = self._append(f"{event}_started", self._values, self._started)
         self._write(head, finished_at=None, duration_seconds=None, subjects=None, status=None, files=None)

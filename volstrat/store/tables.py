@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO, Self
 
+TABLE_LIBRARIES = ("pyarrow",)
+"""What the bytes of a Parquet file depend on beside its rows."""
+
 _ROWS_AT_ONCE = 2000
 
 

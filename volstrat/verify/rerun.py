@@ -204,7 +204,6 @@ def by_hashes(
 ) -> Iterator[SubjectDifferences]:
     """Compare hashes and versions; nothing is measured."""
     cases = _Cases(_roots(run, inputs), out)
-    now = environment()
     for subject in sorted({*records.by_subject, *(() if run is None else cases.all())}):
         if subject not in records.by_subject or subject not in cases.all():
             there = subject in records.by_subject
@@ -227,10 +226,17 @@ def by_hashes(
                     new=protocol.sha256,
                 )
             )
-        found += environment_differences(record["environment"], now)
+        found += environment_differences(record["environment"], _environment_now(record))
         if found:
             found.sort(key=lambda difference: STEPS.index(difference.step))
             yield SubjectDifferences(subject=subject, differences=tuple(found))
+
+
+def _environment_now(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the versions that are here now of what took part in a record."""
+    named = record["environment"]["libraries"]
+    here = environment(also=list(named))
+    return {**here, "libraries": {k: v for k, v in here["libraries"].items() if k in named}}
 
 
 def _hash_differences(

@@ -16,6 +16,7 @@ from volstrat.errors import CaseError, InputFileError, OutputError, ProtocolErro
 from volstrat.store.audit import read_trail
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import MANIFEST, check_manifest, is_sealed, write_manifest
+from volstrat.store.tables import TABLE_LIBRARIES
 from volstrat.verify.changelog import changelog_text, changes_since
 from volstrat.verify.rerun import SubjectDifferences, by_hashes, by_rerun
 from volstrat.verify.result_folder import (
@@ -53,6 +54,8 @@ class Verification:
     files : tuple of FileFault
     protocol : tuple of Difference
         Fields in which the protocol differs from the one recorded.
+    tables : tuple of Difference
+        Libraries that make the tables, where they are not what they were.
     differing : tuple of SubjectDifferences
     versions : tuple of str
         Older versions that records were made by.
@@ -68,6 +71,7 @@ class Verification:
     trail: TrailState | None
     files: tuple[FileFault, ...]
     protocol: tuple[Difference, ...]
+    tables: tuple[Difference, ...]
     differing: tuple[SubjectDifferences, ...]
     versions: tuple[str, ...]
     changes: tuple[str, ...]
@@ -77,7 +81,8 @@ class Verification:
     @property
     def clean(self) -> bool:
         """True where nothing differs."""
-        return not (self.files or self.protocol or self.differing or (self.trail and self.trail.faults))
+        differs = self.files or self.protocol or self.tables or self.differing
+        return not (differs or (self.trail and self.trail.faults))
 
     def as_json(self) -> dict[str, Any]:
         """Return the verification as JSON values."""
@@ -91,6 +96,7 @@ class Verification:
             else {"length": self.trail.head.length, "faults": list(self.trail.faults)},
             "files": [fault.as_json() for fault in self.files],
             "protocol": [difference.as_json() for difference in self.protocol],
+            "tables": [difference.as_json() for difference in self.tables],
             "differing": [
                 {
                     "subject": found.subject,
@@ -160,12 +166,22 @@ def verify_output(
         trail=trail,
         files=tuple(faults),
         protocol=tuple(changed),
+        tables=tuple(_table_libraries(run)),
         differing=tuple(differing),
         versions=tuple(older),
         changes=tuple(changes_since(older[0], changelog_text())) if older else (),
         sealed=is_sealed(out),
     )
     return _noted(out, result)
+
+
+def _table_libraries(run: Mapping[str, Any] | None) -> Iterator[Difference]:
+    """Yield the libraries that made the tables and are another version now; records do not name them."""
+    before = ((run or {}).get("environment") or {}).get("libraries") or {}
+    now = environment(also=TABLE_LIBRARIES)["libraries"]
+    for name in TABLE_LIBRARIES:
+        if name in before and before[name] != now.get(name):
+            yield Difference(step="library", what=name, old=before[name], new=now.get(name))
 
 
 def _noted(out: Path, result: Verification) -> Verification:
