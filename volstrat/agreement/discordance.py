@@ -328,8 +328,8 @@ def voxels_not_alike(a: Measurements, b: Measurements, *, protocols: tuple[Proto
     for measured, protocol in zip((a, b), protocols, strict=True):
         marked = measured.marked
         counted = list(protocol.counted)
-        mine = np.isin(marked.worst, counted)
-        resectable = VoxelRuns.from_intervals(marked.starts[mine], marked.stops[mine])
+        of_counted = np.isin(marked.worst, counted)
+        resectable = VoxelRuns.from_intervals(marked.starts[of_counted], marked.stops[of_counted])
         whole = measured.lesions.voxels()
         sets.append((whole, resectable, whole.difference(resectable)))
     (whole_a, in_a, out_a), (whole_b, in_b, out_b) = sets

@@ -68,11 +68,11 @@ class IndexPage:
         """Write what stands below the rows; the stream stays open."""
         about = {"keys": _KEYS, "threshold": self._threshold, "dash": NO_NUMBER}
         counts = summary["stratum"]
-        told = ", ".join(f"{summary['status'][key]} {word}" for key, word in STATUS.items())
+        numbers = ", ".join(f"{summary['status'][key]} {word}" for key, word in STATUS.items())
         page = self._page(
             about=markup(_script_json(about)),
             cards=[(key, counts[key or "none"]) for key in STRATA],
-            told=f"{summary['subjects']} subjects: {told}.",
+            told=f"{summary['subjects']} subjects: {numbers}.",
             made_by=_made_by(summary),
         )
         _, rest = page.split(_ROWS, 1)

@@ -147,7 +147,7 @@ def run_cohort(
         source, out = source.absolute(), out.absolute()  # the workers stand elsewhere
         runner = ClusterRunner(context, scheduler=scheduler, limits=limits)
     cases = _some(find_cases(source, out, shard=shard, lesions=lesions), source, shard)
-    told = {
+    detail = {
         "input_root": str(source.resolve()),
         "lesions": lesions,
         "shard": None if shard is None else str(shard),
@@ -158,7 +158,7 @@ def run_cohort(
     with output_lock(out):
         _check_shard(out, shard)
         with open_ledger(out, source, fresh=fresh) as ledger:
-            run = RunFile(out, event="batch", told=told, protocol=protocol)
+            run = RunFile(out, event="batch", told=detail, protocol=protocol)
             progress = Progress()
             _do_all(
                 cases=cases, runner=runner, ledger=ledger, out=out, progress=progress, on_progress=on_progress

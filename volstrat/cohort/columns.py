@@ -135,13 +135,13 @@ def _of(form: Form, place: _Place, description: str) -> Iterator[Column]:
         for n, name in enumerate(_COMPONENTS[form.limits.length]):
             yield from _of(items, place.at(n, name), description)
     elif is_object(items.only):
-        told = f"Number of entries in the record's {place.names[-1]}."
+        meaning = f"Number of entries in the record's {place.names[-1]}."
         get = _getter(place.path, _counted)
-        yield _column(_Place(names=(*place.names, "count")), "integer", "", told, get)
+        yield _column(_Place(names=(*place.names, "count")), "integer", "", meaning, get)
         if any(one.key == "stratum" for one in fields_of(items.only)):
-            told = f"Strata named in {place.names[-1]}, once each; the word none where one has no stratum."
+            meaning = f"Strata named in {place.names[-1]}, once each; the word none where one has no stratum."
             get = _getter(place.path, _strata)
-            yield _column(_Place(names=(*place.names, "stratum")), "text", "", told, get)
+            yield _column(_Place(names=(*place.names, "stratum")), "text", "", meaning, get)
     else:
         yield _column(place, "text", "", description, _getter(place.path, _joined))
 

@@ -70,12 +70,12 @@ class Manifest:
         InputFileError, UsageError
             If the file is no longer what it was.
         """
-        told: set[str] = set()
+        reported: set[str] = set()
         for line, cells in self._lines():
             subject = self._subject(line, cells)
             if subject in self._twice:
-                if subject not in told:
-                    told.add(subject)
+                if subject not in reported:
+                    reported.add(subject)
                     yield ManifestRow(subject=subject, sources=None, problem=self._duplicate(subject))
                 continue
             try:
@@ -137,19 +137,19 @@ class Manifest:
 
     def _duplicate(self, subject: str) -> DuplicateSubjectError:
         lines = self._twice[subject]
-        told = f"lines {', '.join(map(str, lines[:-1]))} and {lines[-1]}"
-        msg = f"{self.path.name}: {told} are called {subject!r}; a subject has one row."
+        lines_text = f"lines {', '.join(map(str, lines[:-1]))} and {lines[-1]}"
+        msg = f"{self.path.name}: {lines_text} are called {subject!r}; a subject has one row."
         return DuplicateSubjectError(msg, hint="Rename one of them, or remove it.")
 
     def _sources(self, subject: str, line: int, cells: list[str]) -> CaseSources:
         if len(cells) != len(self._header):
             msg = f"{self.path.name}, line {line}: has {len(cells)} cells, the header {len(self._header)}."
             raise CaseError(msg, hint="Put cells that contain a comma in double quotes.")
-        told = dict(zip(self._header, cells, strict=True))
-        if not told["tumour"]:
+        row = dict(zip(self._header, cells, strict=True))
+        if not row["tumour"]:
             msg = f"{self.path.name}, line {line}: names no tumour mask."
             raise MissingRoleError(msg, hint="Write its path in the column tumour.")
-        entries = {role: (self._entry(role, told),) for role in ROLES if self._names(role, told, line)}
+        entries = {role: (self._entry(role, row),) for role in ROLES if self._names(role, row, line)}
         return CaseSources(folder=self.path.parent, subject=subject, entries=entries, told_by="manifest")
 
     def _names(self, role: str, cells: dict[str, str], line: int) -> bool:

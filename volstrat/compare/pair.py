@@ -251,7 +251,7 @@ class _Side:
         self.ids = measured.lesions.ids
         self._records = {lesion["lesion_id"]: lesion for lesion in case.result.record["lesions"]}
 
-    def told(self, lesion: int | None) -> dict[str, Any] | None:
+    def as_json(self, lesion: int | None) -> dict[str, Any] | None:
         """Return id, volume, place, marking and avidity of a lesion."""
         if lesion is None:
             return None
@@ -269,8 +269,8 @@ class _Side:
 def _row(kind: str, sides: Sequence[_Side], a: int | None, b: int | None) -> dict[str, Any]:
     return {
         "kind": kind,
-        "a": sides[0].told(a),
-        "b": sides[1].told(b),
+        "a": sides[0].as_json(a),
+        "b": sides[1].as_json(b),
         "part_of": None,
         "matched_by": None,
         "centroid_distance_mm": None,

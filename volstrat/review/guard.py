@@ -71,8 +71,8 @@ class Guard:
             await self._exchange(token[0], send)
             return
         if not self._is_known(headers):
-            told = "This page opens with the link that volstrat printed in its terminal."
-            await _answer(send, 403, told)
+            message_text = "This page opens with the link that volstrat printed in its terminal."
+            await _answer(send, 403, message_text)
             return
         await self._app(scope, receive, _with_headers(send))
 
@@ -122,11 +122,11 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _answer(send: Send, status: int, text: str, headers: dict[str, str] | None = None) -> None:
-    told = {**_HEADERS, "content-type": "text/plain; charset=utf-8", **(headers or {})}
+    all_headers = {**_HEADERS, "content-type": "text/plain; charset=utf-8", **(headers or {})}
     start: Message = {
         "type": "http.response.start",
         "status": status,
-        "headers": [(k.encode(), v.encode()) for k, v in told.items()],
+        "headers": [(k.encode(), v.encode()) for k, v in all_headers.items()],
     }
     await send(start)
     await send({"type": "http.response.body", "body": text.encode()})
