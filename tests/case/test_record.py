@@ -105,7 +105,7 @@ def test_record_of_a_case_has_the_contracts_keys_and_numbers(tmp_path: Path) -> 
     """64 of 80 voxels can go: 80 %, stratum 1, with every key that section 6 promises."""
     record = run(write_case(tmp_path / "S001"))
     assert [key for key in record if key in KEYS] == KEYS
-    assert record["schema"] == "volstrat.case-record/1"
+    assert record["schema"] == "volstrat.case-record/2"
     assert (record["subject"], record["stratum"], record["error"]) == ("S001", "stratum_1", None)
     assert counts(record, "stratum_1") == (True, 64, 64, 80)
     assert counts(record, "stratum_2") == (True, 8, 8, 8)

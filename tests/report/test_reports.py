@@ -206,6 +206,25 @@ def test_a_report_that_stands_is_left_alone(output: Path) -> None:
     assert path.stat().st_mtime_ns != before
 
 
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (
+            "volstrat.case-record/1",
+            r"case\.json: is a record of another form \(volstrat\.case-record/1;",
+        ),
+        ("volstrat.receipt/1", r"case\.json: is no case record"),
+    ],
+)
+def test_a_record_of_another_form_is_refused_with_both_forms(output: Path, schema: str, words: str) -> None:
+    """An output of an older volstrat; and a file that is no record at all."""
+    path = next(output.glob("*/case.json"))
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "schema": schema}))
+    with pytest.raises(UsageError, match=words) as caught:
+        report_cohort(output, output, load_protocol())
+    assert caught.value.hint == "Run volstrat batch again."
+
+
 def test_the_command_says_what_it_wrote_and_how_the_case_stands(tmp_path: Path) -> None:
     """Exit 0 for an assigned case, 3 for one to review, 1 for a failed one, 2 where there is nothing."""
     from click.testing import CliRunner

@@ -396,6 +396,21 @@ def test_differences_come_in_the_order_of_the_steps(cohort: Cohort) -> None:
     assert record_differences(old, old) == []
 
 
+def test_records_of_two_forms_are_compared_by_the_keys_of_both(cohort: Cohort) -> None:
+    """An older record lacks keys that are written now, at the top and within: the step is `version` alone."""
+    old, new = cohort.record(FIRST), cohort.record(FIRST)
+    old["schema"] = "volstrat.case-record/1"
+    del old["liver_burden"], old["lesions"][0]["tlg_g"], old["volumes"]["pet_only_ml"]
+    (form,) = record_differences(old, new)
+    assert (form.step, form.what) == ("version", "form of the record")
+    assert (form.old, form.new) == ("volstrat.case-record/1", new["schema"])
+    old["lesions"][0]["voxels"] += 1
+    assert [d.what for d in record_differences(old, new)] == ["form of the record", "lesions[0].voxels"]
+    del new["lesions"][0]["suv_max"]  # of one form, a key that is gone is a difference
+    old = {**cohort.record(FIRST), "schema": new["schema"]}
+    assert {d.step for d in record_differences(old, new)} == {"count"}
+
+
 def test_a_pet_attribute_is_a_header(cohort: Cohort) -> None:
     """A changed weight alters the SUV; the attribute is named, not the file's bytes."""
     old = cohort.record(FIRST)

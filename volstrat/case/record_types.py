@@ -17,7 +17,7 @@ from volstrat.terms.marks import FdgAvidity, Resectability
 from volstrat.terms.roles import RoleName
 from volstrat.terms.tracers import Tracer
 
-SCHEMA_ID: Final = "volstrat.case-record/1"
+SCHEMA_ID: Final = "volstrat.case-record/2"
 
 Ml = Annotated[float, Limits(minimum=0)]
 Fraction = Annotated[float, Limits(minimum=0, maximum=1)]
@@ -281,7 +281,7 @@ class EnvironmentRecord(JsonObject):
 class CaseRecord(JsonObject):
     """One subject: what was read, what was measured, and the stratum."""
 
-    schema: Literal["volstrat.case-record/1"]
+    schema: Literal["volstrat.case-record/2"]
     subject: Annotated[str, Limits(min_length=1), "What the folder or the manifest calls the subject."]
     status: Annotated[
         Literal[Status, "failed"],

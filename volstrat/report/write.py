@@ -205,8 +205,11 @@ def _record(data: bytes, path: Path) -> CaseRecord:
     except ValueError as error:
         msg = f"{path}: is no readable record."
         raise UsageError(msg, hint="Run volstrat batch again.") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA_ID:
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA_ID:
         msg = f"{path}: is no case record."
+        if str(schema).startswith(SCHEMA_ID.rpartition("/")[0]):
+            msg = f"{path}: is a record of another form ({schema}; this volstrat reads {SCHEMA_ID})."
         raise UsageError(msg, hint="Run volstrat batch again.")
     return cast("CaseRecord", record)
 

@@ -60,6 +60,7 @@ def record_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[D
         *_inputs(old.get("inputs", ()), new.get("inputs", ()), failed=bool(old["error"] or new["error"])),
         *_protocol(old, new),
         *environment_differences(old["environment"], new["environment"]),
+        *_form(old, new),
         *_counts(old, new),
     ]
     return sorted(found, key=lambda difference: STEPS.index(difference.step))
@@ -155,13 +156,22 @@ def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> l
     return found
 
 
+def _form(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
+    """Say where the records are of two forms: they are then compared by the keys that both have."""
+    one, other = old.get("schema"), new.get("schema")
+    if one != other:
+        yield Difference(step="version", what="form of the record", old=one, new=other)
+
+
 def _counts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
     """Compare all that follows from the rest: verdict first, then numbers, a dozen at most."""
-    keys = [key for key in old if key not in {"inputs", "protocol", "environment", "findings", "subject"}]
+    elsewhere = {"schema", "inputs", "protocol", "environment", "findings", "subject"}
+    shared = old.get("schema") != new.get("schema")
+    keys = [key for key in old if key not in elsewhere and not (shared and key not in new)]
     found = [
         Difference(step="count", what=what, old=one, new=other)
         for key in keys
-        for what, one, other in _leaves(old.get(key), new.get(key), key)
+        for what, one, other in _leaves(old.get(key), new.get(key), key, shared=shared)
     ]
     codes = [sorted({f["code"] for f in record["findings"]}) for record in (old, new)]
     if codes[0] != codes[1]:
@@ -171,16 +181,22 @@ def _counts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
     return found[:_MOST_COUNTS]
 
 
-def _leaves(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401 - any JSON value
-    """Yield every value that differs, with its dotted path."""
+def _leaves(
+    old: Any,  # noqa: ANN401 - any JSON value
+    new: Any,  # noqa: ANN401 - any JSON value
+    path: str,
+    *,
+    shared: bool,
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield every value that differs, with its dotted path; of objects, ``shared``: keys of both alone."""
     if old == new and type(old) is type(new):
         return
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(k for k in new if k not in old)]:
-            yield from _leaves(old.get(key), new.get(key), f"{path}.{key}")
+        for key in [k for k in old if k in new] if shared else [*old, *(k for k in new if k not in old)]:
+            yield from _leaves(old.get(key), new.get(key), f"{path}.{key}", shared=shared)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for n, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _leaves(one, other, f"{path}[{n}]")
+            yield from _leaves(one, other, f"{path}[{n}]", shared=shared)
     elif isinstance(old, list) and isinstance(new, list):
         yield f"{path} (how many)", len(old), len(new)
     else:
