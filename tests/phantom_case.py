@@ -162,8 +162,13 @@ def write_segmentation(
     layers: list[NDArray[Any]],
     affine: Affine,
     segments: list[tuple[str, int, int]],
+    *,
+    drawn_on: tuple[Affine, tuple[int, ...]] | None = None,
 ) -> Path:
-    """Write a Slicer segmentation of segments (name, label value, layer)."""
+    """Write a Slicer segmentation of segments (name, label value, layer).
+
+    ``drawn_on`` is the affine and shape of its image, which Slicer keeps as reference image geometry (RAS).
+    """
     head = nrrd_header(layers[0].shape, affine).decode()
     vectors = head.split("space directions: ")[1].split("\n")[0]
     sizes = " ".join(map(str, layers[0].shape))
@@ -176,6 +181,11 @@ def write_segmentation(
             "kinds": "list domain domain domain",
         }
     keys = ""
+    if drawn_on is not None:
+        matrix = (np.diag([-1.0, -1.0, 1.0, 1.0]) @ drawn_on[0]).ravel().tolist()
+        ends = [end for size in drawn_on[1] for end in (0, size - 1)]
+        numbers = ";".join(map(repr, [*matrix, *ends]))
+        keys = f"Segmentation_ConversionParameters:=Reference image geometry|{numbers};|What it is.&\n"
     for n, (name, value, layer) in enumerate(segments):
         told = {"ID": f"Segment_{n}", "LabelValue": value, "Layer": layer, "Name": name}
         keys += "".join(f"Segment{n}_{key}:={word}\n" for key, word in told.items())

@@ -270,6 +270,7 @@ def test_a_cropped_slicer_segmentation_is_a_window_of_the_lattice(
         [labels()[CROP]],
         CROPPED_AFFINE,
         [("large", 1, 0), ("middle", 2, 0), ("small", 3, 0)],
+        drawn_on=(CT_AFFINE, labels().shape),
     )
     assert_same(told(with_table(folder)), reference, mm=1e-6)
 

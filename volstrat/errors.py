@@ -61,6 +61,12 @@ class AmbiguousRoleError(CaseError):
     code = "role_ambiguous"
 
 
+class PartsAmbiguousError(CaseError):
+    """Nothing says which segments, ROIs or labels of a file play the role it was given."""
+
+    code = "parts_ambiguous"
+
+
 class DuplicateSubjectError(CaseError):
     """Two cases of a cohort have one subject's name."""
 
@@ -89,6 +95,12 @@ class GeometryError(VolstratError, ValueError):
     """A grid is not usable: sheared, singular, self-contradictory or irregular."""
 
     code = "geometry_invalid"
+
+
+class ImplausibleSizeError(GeometryError):
+    """A grid is of no patient's size: metres for millimetres, say."""
+
+    code = "implausible_size"
 
 
 class GridMismatchError(GeometryError):

@@ -30,11 +30,11 @@ from tests.dicom.dicom_case import (
 )
 from tests.phantom_case import Form, write
 from tests.records import run_case
-from volstrat.case.dicom_roles import role_of_name
 from volstrat.case.inspect import inspect_case
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.dicom.identity import short_uid
 from volstrat.errors import VolstratError
+from volstrat.terms.naming import said_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -407,7 +407,7 @@ def test_two_segs_for_one_role_fail_and_are_listed(case: Path) -> None:
         "2 candidates for tumour",
         "objects/a (Liver metastasis 1, Liver metastasis 2, Liver metastasis 3)",
         "objects/second (Primary tumour)",
-        '[inputs] tumour = "objects/',
+        '[inputs] tumour = ["objects/a", "objects/second"]',
     )
 
 
@@ -464,11 +464,13 @@ def test_two_series_in_a_folder_called_pet_fail(case: Path) -> None:
 
 
 def test_a_tumour_under_no_known_name_fails_with_what_is_there(case: Path) -> None:
-    """Segments and ROIs are listed by name, and the line to write names one."""
+    """Segments and ROIs are listed by name, and the line to write names all of them."""
 
     def rename(seg: Dataset) -> None:
         for segment in seg.SegmentSequence:
             segment.SegmentLabel = f"Structure {segment.SegmentNumber}"
+            segment.SegmentedPropertyTypeCodeSequence[0].CodeValue = "85756007"
+            segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning = "Tissue"
 
     edit(case / "objects" / "a", rename)
     assert_fails(
@@ -476,7 +478,8 @@ def test_a_tumour_under_no_known_name_fails_with_what_is_there(case: Path) -> No
         "no segment or ROI is called tumour",
         "CT, 12 slices",
         "objects/a (Structure 1, Structure 2, Structure 3, Structure 4)",
-        'tumour = { path = "objects/a", segments = ["Structure 1"] }',
+        'tumour = { path = "objects/a", segments = ["Structure 1", "Structure 2", "Structure 3", '
+        '"Structure 4"] }',
     )
 
 
@@ -484,8 +487,16 @@ def test_segments_and_rois_that_fit_no_role_are_named_in_the_record(case: Path) 
     """A lesion under a name that nobody foresaw must not be missing from the total in silence."""
     assert finding(run_case(case, protocol()), "structures_without_role") == []
     edit(case / "objects" / "a", lambda d: _set(d.SegmentSequence[2], "SegmentLabel", "Spot in S7"))
+    assert len(run_case(case, protocol())["lesions"]) == 3  # its type is a mass: the code says tumour
+
+    def without_code(seg: Dataset) -> None:
+        type_ = seg.SegmentSequence[2].SegmentedPropertyTypeCodeSequence[0]
+        type_.CodeValue, type_.CodeMeaning = "85756007", "Tissue"
+
+    edit(case / "objects" / "a", without_code)
     record = run_case(case, protocol())
     assert len(record["lesions"]) == 2
+    assert [f["severity"] for f in record["findings"] if f["code"] == "part_unclear"] == ["review"]
     (message,) = finding(record, "structures_without_role")
     assert "1 segment(s) or ROI(s) play no role by their names: Spot in S7." in message
     (case / "case.toml").write_text(
@@ -565,7 +576,7 @@ def test_one_structure_set_drawn_on_ct_and_pet(case: Path, images_named: bool) -
 )
 def test_a_name_that_denies_a_role_does_not_play_it(name: str, role: str | None) -> None:
     """What a reader calls not avid is not avid disease, and the liver less its tumour is no tumour."""
-    assert role_of_name(name, protocol().protocol.naming) == role
+    assert said_by(name, (), protocol().protocol.naming).role == role
 
 
 # ------------------------------------------------------------------------ PET

@@ -223,6 +223,7 @@ def test_seg_files_of_other_programs(
     tmp_path: Path, file: str, keys: dict[str, object], voxels: dict[int, int]
 ) -> None:
     """Named by case.toml, through inspect: voxels of each segment as their authors or others count them."""
+    keys = {"segments": ["*"], **keys}  # organs, which play no tumour unless they are named
     case = case_of(tmp_path / "S1", tumour=path_of(file, **keys))
     assert sorted(segments(printed("inspect", case)).values()) == sorted(voxels.values())
     record = printed("case", case)
@@ -262,7 +263,7 @@ def test_slice_spacing_is_not_slice_thickness(tmp_path: Path) -> None:
     case = case_of(
         tmp_path / "S1",
         ct=path_of("totalseg/example_ct_dicom"),
-        tumour=path_of("totalseg/example_seg_dicom.nii.gz"),
+        tumour=path_of("totalseg/example_seg_dicom.nii.gz", segments=["*"]),
     )
     found = printed("inspect", case)
     grids = {e["role"]: e["grid"] for e in found["inputs"]}

@@ -223,7 +223,7 @@ def _without_spacing(seg: Dataset, thickness: float | None) -> None:
         pytest.param([2, 3, 6], 3.0, 2.5, [], id="neighbours among them"),
         pytest.param([0, 2, 5], 3.0, 2.5, ["seg_slice_spacing_inferred"], id="only gaps of 2 and 3"),
         pytest.param([0, 2, 4], 2.5, 5.0, ["seg_slice_spacing_inferred"], id="every other slice"),
-        pytest.param([4], 2.5, 2.5, [], id="one slice, thickness"),
+        pytest.param([4], 2.5, 2.5, ["single_slice"], id="one slice, thickness"),
     ],
 )
 def test_spacing_is_found_where_it_is_not_stated(

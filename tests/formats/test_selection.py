@@ -7,12 +7,12 @@ import unicodedata
 import numpy as np
 import pytest
 
-from volstrat.case.dicom_roles import role_of_name
 from volstrat.errors import SegmentNotFoundError
-from volstrat.formats.selection import matching, select_labels
+from volstrat.formats.selection import matching, only_labels
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns
+from volstrat.terms.naming import said_by
 
 NAMES = {1: "Liver metastasis 1", 2: "Liver metastasis 2", 3: "Liver", 5: "FDG [hot]", 7: "7a", 9: ""}
 
@@ -49,6 +49,14 @@ def test_a_name_that_is_a_number_goes_before_the_number() -> None:
     assert matching(names, [2], where="x") == (2,)
 
 
+def test_an_exact_name_goes_before_number_and_glob() -> None:
+    """A segment called "Met [1]" is meant by that name; it is a glob only where no segment is called so."""
+    names = {1: "Met [1]", 2: "Met 1", 3: "2"}
+    assert matching(names, ["met [1]"], where="x") == (1,)
+    assert matching({2: "Met 1"}, ["Met [1]"], where="x") == (2,)
+    assert matching(names, ["2"], where="x") == (3,)
+
+
 def test_case_is_folded_as_in_every_language() -> None:
     """STRASSE is straße; the dotless words of a Turkish locale play no part."""
     assert matching({4: "Straße"}, ["STRASSE"], where="x") == (4,)
@@ -59,9 +67,8 @@ def test_an_accent_is_the_same_however_it_is_written() -> None:
     one, two = unicodedata.normalize("NFC", "Primärtumör"), unicodedata.normalize("NFD", "PRIMÄRTUMÖR")
     assert one.casefold() != two.casefold()
     assert matching({4: two}, [one], where="x") == matching({4: one}, [two], where="x") == (4,)
-    assert (
-        role_of_name(two, {"tumour": ["*tumör*"]}) == role_of_name(two, {"tumour": ["*primär*"]}) == "tumour"
-    )
+    for pattern in ("*tumör*", "*primär*"):
+        assert said_by(two, (), {"tumour": [pattern]}).role == "tumour"
 
 
 @pytest.mark.parametrize("pattern", ["Lung", "metastasis", 4, "4", 99, -1, "", "9" * 5000])
@@ -77,8 +84,8 @@ def test_no_match_lists_what_is_there(pattern: str | int) -> None:
 
 
 def test_long_lists_are_cut_and_empty_ones_said() -> None:
-    """Of 25 the first 20; of none, that there is none."""
-    with pytest.raises(SegmentNotFoundError, match=r"19, 20, and 5 more\."):
+    """All of 25, for a list that stops proposes a part of them; of none, that there is none."""
+    with pytest.raises(SegmentNotFoundError, match=r"23, 24, 25\."):
         matching(dict.fromkeys(range(1, 26), ""), [99], where="x")
     with pytest.raises(SegmentNotFoundError, match=r"there is none\."):
         matching({}, ["a"], where="x")
@@ -94,7 +101,7 @@ def mask() -> Mask:
 
 def test_a_mask_keeps_what_is_chosen() -> None:
     """Voxels, numbers and names of the others are gone; the grid stays."""
-    chosen = select_labels(mask(), ["four", 2], where="x")
+    chosen = only_labels(mask(), [2, 4])
     assert chosen.runs.values == (2, 4)
     assert chosen.runs.of(2).count == 4
     assert chosen.runs.of(4).same_as(mask().runs.of(4))
@@ -104,11 +111,11 @@ def test_a_mask_keeps_what_is_chosen() -> None:
 
 def test_a_named_segment_without_voxels_can_be_chosen() -> None:
     """It is there and empty, which is not the same as missing."""
-    chosen = select_labels(mask(), ["nothing"], where="x")
+    chosen = only_labels(mask(), [9])
     assert (chosen.labels, chosen.voxels().count) == ((9,), 0)
 
 
-def test_without_patterns_everything_stays() -> None:
+def test_with_every_label_everything_stays() -> None:
     """The same object."""
     whole = mask()
-    assert select_labels(whole, (), where="x") is whole
+    assert only_labels(whole, (1, 2, 4, 9)) is whole

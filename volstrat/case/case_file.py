@@ -33,7 +33,12 @@ class RoleEntry:
     path : Path
         Absolute, or relative to where the program runs.
     select : tuple of str or int
-        Case-insensitive globs on segment or ROI names, or numbers; empty takes all.
+        Names of segments or ROIs, numbers, or globs (in this order); empty leaves it to what they are
+        called (see `volstrat.case.parts`).
+    leave_out : tuple of str or int
+        Parts that are left out on purpose, named in the same way.
+    by_content : bool
+        True where no person gave the file its role: names of its parts did.
     threshold : float or None
         Keep values at or above it.
     instances : {"labels", "components"} or None
@@ -51,6 +56,8 @@ class RoleEntry:
 
     path: Path
     select: tuple[str | int, ...] = ()
+    leave_out: tuple[str | int, ...] = ()
+    by_content: bool = False
     threshold: float | None = None
     instances: Literal["labels", "components"] | None = None
     resample: bool = False
@@ -190,7 +197,8 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
         raise CaseError(msg, hint="Write threshold = 0.5, without quotes.")
     return RoleEntry(
         path=path_named(path, folder),
-        select=_selection(table, where, name),
+        select=_selection(table, "segments" if "segments" in table else "rois", where, name),
+        leave_out=_selection(table, "leave_out", where, name),
         threshold=None if threshold is None else float(threshold),
         instances=_choice(table, "instances", ("labels", "components"), where, name),  # type: ignore[arg-type]
         resample=_flag(table, "resample", where, name),
@@ -227,8 +235,7 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _selection(table: Mapping[str, object], where: str, name: str) -> tuple[str | int, ...]:
-    key = "segments" if "segments" in table else "rois"
+def _selection(table: Mapping[str, object], key: str, where: str, name: str) -> tuple[str | int, ...]:
     if key not in table:
         return ()
     value = table[key]

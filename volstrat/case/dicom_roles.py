@@ -7,37 +7,23 @@ Modality says what a series is; names of segments and ROIs are matched against t
 from __future__ import annotations
 
 import os
-import re
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import RoleEntry
+from volstrat.case.parts import choose_parts, describe_parts, parts_named
 from volstrat.dicom.library import DicomLibrary, ambiguous_series, likeliest_fdg, listed
 from volstrat.dicom.tracer import series_tracer
 from volstrat.errors import AmbiguousRoleError, CaseError, CorruptDataError, MissingRoleError
-from volstrat.formats.selection import folded
-from volstrat.terms.tracers import other_tracer_in_name
+from volstrat.formats.volumes import stem_of
+from volstrat.terms.naming import NAMED_ROLES, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from volstrat.dicom.folder import DicomFolder, SeriesFiles, Structure, StructureFile
 
-NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumour")
-"""Roles that names can say; a name that fits several plays the first."""
-
 _ON_PET = ("fdg_avid", "reference")
-
-_NOT = r"\b(no|non|not|ingen|inget|ej|icke|inte|without|utan)[ -]*"
-_DENIALS = {
-    "fdg_avid": re.compile(
-        _NOT + r"(fdg|avid|pet)|\b(fdg|avid|pet)[ :-]+(negativ|neg\b|(no|nej)$)|physiolog|fysiolog"
-    ),
-    "resectable": re.compile(r"[ :-](no|nej)$"),
-    "tumour": re.compile("^" + _NOT + "(tum|metas|lesion|gtv)"),
-}
-"""Names that fit a role's patterns and deny that role: "FDG-avid, not resectable" does not deny "avid"."""
 
 
 def dicom_roles(
@@ -77,9 +63,9 @@ def dicom_roles(
             continue
         if len(candidates) > 1:
             raise _two_files(role, candidates, folder)
-        ((file, names),) = candidates
+        ((file, _),) = candidates
         drawn[role] = file
-        roles[role] = (RoleEntry(path=file.path, select=names),)
+        roles[role] = (RoleEntry(path=file.path, by_content=True),)
     for role, modality, drawn_role in (("ct", "CT", "tumour"), ("pet", "PT", "fdg_avid")):
         named = settled[role][0].path if role in settled else None
         if named is not None and not named.is_dir():
@@ -116,13 +102,11 @@ def _candidates(
     found: dict[str, list[tuple[StructureFile, tuple[int, ...]]]] = {}
     for file in (*scan.segmentations, *scan.structure_sets):
         on_pet = _is_on_pet(file, scan)
-        by_role: dict[str, list[int]] = {}
-        for structure in file.structures:
-            role = role_of_name(structure.name, naming)
-            if role is not None and (role in _ON_PET or not on_pet):
-                by_role.setdefault(role, []).append(structure.number)
-        for role, numbers in by_role.items():
-            found.setdefault(role, []).append((file, tuple(numbers)))
+        said = [said_by(one.name, one.codes, naming) for one in file.structures]
+        for role in NAMED_ROLES:
+            numbers = tuple(file.structures[n].number for n in parts_named(role, said))
+            if numbers and (role in _ON_PET or not on_pet):
+                found.setdefault(role, []).append((file, numbers))
     return found
 
 
@@ -132,33 +116,29 @@ def _is_on_pet(file: StructureFile, scan: DicomFolder) -> bool:
     return {s.modality for s in scan.series if s.series_instance_uid in drawn_on} == {"PT"}
 
 
-def role_of_name(name: str, naming: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the role that a segment label or ROI name says, or None.
-
-    A name that denies a role does not play it.
-
-    >>> role_of_name("Liver metastasis 3", {"liver": ["liver"], "tumour": ["*metasta*"]})
-    'tumour'
-    >>> role_of_name("FDG-negative lesion", {"fdg_avid": ["fdg*"], "tumour": ["*lesion*"]})
-    'tumour'
-    """
-    words = " ".join(folded(name).replace("_", " ").split())
-    for role in NAMED_ROLES:
-        if role in _DENIALS and _DENIALS[role].search(words):
-            continue
-        if role == "fdg_avid" and other_tracer_in_name(name):
-            continue
-        if any(fnmatchcase(words, folded(pattern)) for pattern in naming.get(role, ())):
-            return role
-    return None
+def drawn_on_pet(scan: DicomFolder) -> frozenset[Path]:
+    """Return the SEG and RTSTRUCT files that were drawn on PET alone, as far as their series are there."""
+    return frozenset(f.path for f in (*scan.segmentations, *scan.structure_sets) if _is_on_pet(f, scan))
 
 
-def without_role(file: StructureFile, entries: Mapping[str, Sequence[RoleEntry]]) -> tuple[Structure, ...]:
+def without_role(
+    file: StructureFile,
+    entries: Mapping[str, Sequence[RoleEntry]],
+    naming: Mapping[str, Sequence[str]],
+) -> tuple[Structure, ...]:
     """Return the segments or ROIs of a file that no entry takes."""
-    used: set[str | int] = set()
-    for entry in (entry for named in entries.values() for entry in named):
-        if entry.path == file.path:
-            used |= set(entry.select) or {s.number for s in file.structures}
+    used: set[int] = set()
+    parts = describe_parts(
+        file.names(),
+        {one.number: one.codes for one in file.structures},
+        stem=stem_of(file.path),
+        naming=naming,
+    )
+    played = [role for role, named in entries.items() if any(entry.path == file.path for entry in named)]
+    for role in played:
+        for entry in entries[role]:
+            if entry.path == file.path:
+                used |= choose_parts(role, entry, parts, played=played).taken
     return tuple(s for s in file.structures if s.number not in used)
 
 
@@ -173,13 +153,15 @@ def _two_files(
                 f"{folder.name}: {where[uids.index(uid)]} and {where[n]} are the same DICOM instance (equal "
                 "SOPInstanceUID)."
             )
-            return CorruptDataError(msg, hint="Keep one of the two files.")
+            hint = "Keep one of the two files, or export both again where they differ."
+            return CorruptDataError(msg, hint=hint)
     shown = []
     for (file, numbers), path in zip(candidates, where, strict=True):
         names = [s.name for s in file.structures if s.number in numbers]
         shown.append(f"{path} ({_some(names)})")
     msg = f"{folder.name}: {len(candidates)} candidates for {role}: {'; '.join(shown)}."
-    hint = f'Write case.toml with [inputs] {role} = "{where[0]}", or a list of them.'
+    every = ", ".join(f'"{path}"' for path in where)
+    hint = f"Write case.toml with [inputs] {role} = [{every}] and keep there those that are meant."
     return AmbiguousRoleError(msg, hint=hint)
 
 
@@ -246,7 +228,16 @@ def no_tumour(scan: DicomFolder, *, subject: str) -> MissingRoleError:
     msg = f"{subject}: no segment or ROI is called tumour; there is {there}."
     if not files:
         return MissingRoleError(msg, hint="Add a mask: SEG, RTSTRUCT, or tumour.nii.gz (.nrrd, .mha).")
-    path = os.path.relpath(files[0].path, scan.root)
-    names = [s.name for s in files[0].structures] or ["NAME"]
-    hint = f'Write case.toml with [inputs] tumour = {{ path = "{path}", segments = ["{names[0]}"] }}.'
+    lines = [_tumour_line(file, os.path.relpath(file.path, scan.root)) for file in files]
+    hint = f"Write case.toml with [inputs] and keep what is tumour: {'; or '.join(lines)}."
     return MissingRoleError(msg, hint=hint)
+
+
+def _tumour_line(file: StructureFile, path: str) -> str:
+    """Return the line that would name every part of a file as tumour."""
+    names = [one.name for one in file.structures]
+    quoted = [
+        f'"{one.name}"' if one.name and names.count(one.name) == 1 else str(one.number)
+        for one in file.structures
+    ]
+    return f'tumour = {{ path = "{path}", segments = [{", ".join(quoted)}] }}'

@@ -266,7 +266,8 @@ def sources_by_name(folder: Path) -> CaseSources:
         if len(paths) > 1:
             names = ", ".join(p.name for p in paths)
             msg = f"{folder.name}: {len(paths)} candidates for {role}: {names}."
-            hint = f'Keep one, or write case.toml with [inputs] {role} = "{paths[0].name}".'
+            lines = [f'{role} = "{path.name}"' for path in paths]
+            hint = f"Keep one, or write case.toml with [inputs] {' or '.join(lines)}."
             raise AmbiguousRoleError(msg, hint=hint)
     entries = {role: (RoleEntry(path=paths[0]),) for role, paths in found.items()}
     return CaseSources(folder=folder, subject=folder.resolve().name, entries=entries)

@@ -5,16 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from volstrat.case.parts import Choice, choose_parts, describe_parts
 from volstrat.dicom.grouping import looks_like_dicom
-from volstrat.errors import AmbiguousRoleError, FormatError, InputFileError, SuvError, VolstratError
+from volstrat.errors import (
+    AmbiguousRoleError,
+    CaseError,
+    FormatError,
+    InputFileError,
+    SuvError,
+    VolstratError,
+)
 from volstrat.formats.hashing import sha256_of
-from volstrat.formats.selection import select_labels
-from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, volume_format
+from volstrat.formats.label_names import names_beside
+from volstrat.formats.selection import only_labels
+from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, stem_of, volume_format
+from volstrat.geometry.grid import refuse_implausible
 from volstrat.terms.findings import Finding, finding
+from volstrat.terms.protocol import NAMING
 from volstrat.terms.tracers import TracerSaid, tracer_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources, RoleEntry
@@ -22,7 +33,9 @@ if TYPE_CHECKING:
     from volstrat.dicom.library import DicomLibrary
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
+    from volstrat.geometry.mask import Mask
     from volstrat.terms.findings import Finding
+    from volstrat.terms.naming import Code
 
 
 _NAMED: Final = 12
@@ -63,6 +76,71 @@ class PetRead:
     findings: tuple[Finding, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RoleMask:
+    """A mask as a role takes it: of its file the parts that play the role.
+
+    Parameters
+    ----------
+    mask : Mask
+    whole : Mask
+        Of all parts that were read.
+    format, sha256 : str
+    findings : tuple of Finding
+    choice : Choice
+        All parts of the file, and which of them were taken.
+    drawn_on : VoxelGrid or None
+        The whole image that a sparse mask was drawn on, where it is known.
+    drawn_on_tracer : TracerSaid or None
+        What the PET that it was drawn on says of its tracer.
+    is_reading : bool
+        False for a segmentation without any segment: nobody has drawn in it.
+    is_blank : bool
+        True where nothing is drawn and the grid says nothing.
+    """
+
+    mask: Mask
+    whole: Mask
+    format: str
+    sha256: str
+    findings: tuple[Finding, ...]
+    choice: Choice
+    drawn_on: VoxelGrid | None = None
+    drawn_on_tracer: TracerSaid | None = None
+    is_reading: bool = True
+    is_blank: bool = False
+
+
+def _with_parts(read: MaskRead, choice: Choice) -> RoleMask:
+    """Restrict a mask to the parts that were taken, and count the voxels of all that were read."""
+    counted = {number: read.mask.runs.of(number).count for number in read.mask.labels}
+    if read.format == "dicom-rtstruct":  # only the wanted ROIs were read; a number below 1 has become another
+        mask, by_name = read.mask, {name: counted[label] for label, name in read.mask.names.items()}
+        parts = tuple(
+            replace(part, voxels=counted.get(part.number, by_name.get(part.name)))
+            if part.number in choice.taken
+            else part
+            for part in choice.parts
+        )
+    else:
+        parts = tuple(replace(part, voxels=counted.get(part.number, 0)) for part in choice.parts)
+        parts = tuple(p for p in parts if p.voxels or p.number in choice.taken or p.number in read.mask.names)
+        names = read.mask.names or {p.number: p.name for p in parts if p.name and p.number in choice.named}
+        mask = only_labels(replace(read.mask, names=names), sorted(choice.taken))
+    return RoleMask(
+        mask=mask,
+        whole=read.mask,
+        format=read.format,
+        sha256=read.sha256,
+        findings=read.findings,
+        choice=replace(choice, parts=parts),
+        drawn_on=read.drawn_on,
+        drawn_on_tracer=read.drawn_on_tracer,
+        is_reading=read.is_reading,
+        is_blank=read.is_blank,
+    )
+
+
 class EntryReader:
     """Reads the entries of one case; its DICOM folders are scanned once.
 
@@ -71,11 +149,20 @@ class EntryReader:
     sources : CaseSources
     library : DicomLibrary or None
         What finding the sources scanned already; None: scanned when it is needed.
+    naming : mapping of role to globs
+        The protocol's, on names of segments, ROIs and labels; the packaged protocol's by default.
     """
 
-    def __init__(self, sources: CaseSources, library: DicomLibrary | None = None) -> None:
+    def __init__(
+        self,
+        sources: CaseSources,
+        library: DicomLibrary | None = None,
+        *,
+        naming: Mapping[str, Sequence[str]] = NAMING,
+    ) -> None:
         self._sources = sources
         self._library = library
+        self._naming = naming
         self._told: set[str] = set()
 
     @property
@@ -85,12 +172,17 @@ class EntryReader:
 
     def of_subject(self, subject: str, visit: str | None = None) -> EntryReader:
         """Return the same case under another name, as a cohort calls it."""
-        return EntryReader(replace(self._sources, subject=subject, visit=visit), self._library)
+        sources = replace(self._sources, subject=subject, visit=visit)
+        return EntryReader(sources, self._library, naming=self._naming)
+
+    def with_naming(self, naming: Mapping[str, Sequence[str]]) -> EntryReader:
+        """Return the same case, names of parts read as a protocol says."""
+        return EntryReader(self._sources, self._library, naming=naming)
 
     def without(self, role: str) -> EntryReader:
         """Return the same case, one role of it left out."""
         entries = {other: entries for other, entries in self._sources.entries.items() if other != role}
-        return EntryReader(replace(self._sources, entries=entries), self._library)
+        return EntryReader(replace(self._sources, entries=entries), self._library, naming=self._naming)
 
     @property
     def library(self) -> DicomLibrary:
@@ -108,8 +200,8 @@ class EntryReader:
         """True where any DICOM of the case was looked into."""
         return self._library is not None
 
-    def mask(self, role: str, entry: RoleEntry) -> MaskRead:
-        """Read a mask and keep the segments, ROIs or labels that its entry selects.
+    def mask(self, role: str, entry: RoleEntry) -> RoleMask:
+        """Read a mask and keep the segments, ROIs or labels that play the role (see `choose_parts`).
 
         Raises
         ------
@@ -119,17 +211,53 @@ class EntryReader:
         _require_file(path)
         if volume_format(path) is not None:
             read = read_mask(path, threshold=entry.threshold)
+            names = {label: read.mask.names.get(label, "") for label in read.mask.labels}
+            if not any(names.values()) and (described := names_beside(path)) is not None:
+                names = {
+                    label: described[1].get(label, "") for label in {*read.mask.runs.values, *described[1]}
+                }
+            choice = self._choice(role, entry, names, read.codes)
         else:
-            read = self.library.read_mask(
-                path,
-                select=entry.select,
-                threshold=entry.threshold,
-                images=self._image_series(role),
-                other_grid=self._image_grid(role),
-            )
-        if read.format == "dicom-rtstruct":  # only the wanted ROIs were read
-            return read
-        return replace(read, mask=select_labels(read.mask, entry.select, where=path.name))
+            file = self.library.structure_file(path)
+            images, codes = self._image_series(role), {one.number: one.codes for one in file.structures}
+            if file.is_segmentation:
+                read = self.library.read_segmentation(file, threshold=entry.threshold, images=images)
+                choice = self._choice(role, entry, read.mask.names, codes)
+            else:  # ROIs that are not wanted are not looked at
+                if entry.threshold is not None:
+                    msg = f"{path.name}: is an RTSTRUCT; a threshold has no meaning for contours."
+                    raise CaseError(msg, hint="Leave `threshold` out.")
+                choice = self._choice(role, entry, file.names(), codes)
+                everything = not entry.select and len(choice.taken) == len(choice.parts)
+                rois, grid = None if everything else sorted(choice.taken), self._image_grid(role)
+                read = self.library.read_contours(file, rois=rois, images=images, other_grid=grid)
+        refuse_implausible(read.mask.grid, name=path.name)
+        return _with_parts(read, choice)
+
+    def _choice(
+        self,
+        role: str,
+        entry: RoleEntry,
+        names: Mapping[int, str],
+        codes: Mapping[int, Sequence[Code]],
+    ) -> Choice:
+        parts = describe_parts(names, codes, stem=stem_of(entry.path), naming=self._naming)
+        entries = self._sources.entries.items()
+        played = [one for one, own in entries if any(other.path == entry.path for other in own)]
+        return choose_parts(role, entry, parts, played=played)
+
+    @property
+    def naming(self) -> Mapping[str, Sequence[str]]:
+        """Globs on names of parts, by role."""
+        return self._naming
+
+    def drawn_on_pet(self) -> frozenset[Path]:
+        """Return the case's SEG and RTSTRUCT files that were drawn on PET alone, as its folder shows."""
+        if self._sources.told_by != "dicom":
+            return frozenset()
+        from volstrat.case.dicom_roles import drawn_on_pet
+
+        return drawn_on_pet(self.library.folder(self._sources.folder))
 
     def reads_from_dicom(self, entry: RoleEntry) -> bool:
         """Tell whether an entry is DICOM by its name."""
@@ -270,7 +398,7 @@ class EntryReader:
         names = [
             structure.name or str(structure.number)
             for file in (*scan.segmentations, *scan.structure_sets)
-            for structure in without_role(file, self._sources.entries)
+            for structure in without_role(file, self._sources.entries, self._naming)
         ]
         if not names:
             return ()

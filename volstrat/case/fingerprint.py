@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.discovery import CASE_FILE
 from volstrat.errors import InputFileError, VolstratError
+from volstrat.formats.label_names import names_beside
 from volstrat.formats.volumes import data_files, volume_format
 from volstrat.store.output import STATE_FOLDER
 
@@ -100,6 +101,10 @@ def _files_of(entry: RoleEntry) -> Iterator[Path]:
         yield from _below(entry.path)
         return
     yield entry.path
+    if volume_format(entry.path) is not None:  # what names its labels decides which of them are read
+        described = names_beside(entry.path)
+        if described is not None:
+            yield described[0]
     if volume_format(entry.path) in _DETACHED or entry.path.name.lower().endswith((".hdr", ".hdr.gz")):
         try:
             yield from data_files(entry.path)

@@ -11,7 +11,18 @@ import numpy as np
 
 from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
+from volstrat.case.mask_grids import (
+    check_on_ct,
+    check_sparse_and_dense,
+    ct_grid,
+    is_same_grid,
+    lesion_fields,
+    lies_in,
+    put_blank_on,
+)
 from volstrat.case.one_patient import days_between_images, patient_findings, time_findings
+from volstrat.case.part_shapes import organ_findings
+from volstrat.case.parts import PlayedFile, part_findings, parts_entry
 from volstrat.case.pet_inputs import read_other_pet, read_pet_inputs
 from volstrat.case.table_file import table_format
 from volstrat.dicom.identity import short_uid
@@ -29,9 +40,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.entries import RoleMask
     from volstrat.case.pet_inputs import PetInputs
-    from volstrat.case.record_types import GridRecord, InputRecord, SegmentRecord, SuvRecord
-    from volstrat.formats.volumes import MaskRead
+    from volstrat.case.record_types import GridRecord, InputRecord, PartRecord, SegmentRecord, SuvRecord
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
@@ -69,7 +80,7 @@ class ReadEntry:
 
     role: str
     entry: RoleEntry
-    read: MaskRead
+    read: RoleMask
 
     @property
     def name(self) -> str:
@@ -91,7 +102,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     VolstratError
         If a file cannot be read, or the masks do not fit together.
     """
-    reader = case if isinstance(case, EntryReader) else EntryReader(case)
+    reader = (case if isinstance(case, EntryReader) else EntryReader(case)).with_naming(protocol.naming)
     sources = reader.sources
     for role, entries in sources.entries.items():  # of roles not needed too: no path is ignored
         for entry in entries:
@@ -99,11 +110,19 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
                 msg = f"{entry.path.name}: no such file or folder (named as {role})."
                 hint = "Check the name where it is given (case.toml, manifest, --lesions), or the link."
                 raise InputFileError(msg, hint=hint)
-    read = _read_masks(sources, reader)
-    findings = [one for r in read for one in r.read.findings]
+    everything = _read_masks(sources, reader)
+    files = _played_files(everything, sources, reader)
+    findings = [one for r in everything for one in r.read.findings]
+    findings += [one for r in everything for one in organ_findings(r.role, r.read, r.name)]
+    read, more = _readings(everything)
+    read = _with_blanks_placed(read)
     read, resampled = _resample_where_allowed(read, protocol)
-    findings += resampled
+    findings += [*more, *resampled]
     shared = {_key(r, n): r for n, r in enumerate(read) if r.role in ON_TUMOUR_GRID}
+    ct, more = ct_grid(reader)
+    named = [(key, r.role, r.read) for key, r in shared.items()]
+    tolerance_mm = protocol.geometry_tolerance_mm
+    findings += more
     base = next(iter(shared))
     grid, aligned = align_masks(
         {key: r.read.mask for key, r in shared.items()},
@@ -115,11 +134,18 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
         for key, r in shared.items()
         if r.role == "tumour"
     ]
+    findings += check_sparse_and_dense(named, ct, tolerance_mm=tolerance_mm)
+    findings += check_on_ct(named, ct, tolerance_mm=tolerance_mm)
+    whole = {file: r.read.whole for file, r in zip(files, everything, strict=True)}
+    total = _union(entry.mask for entry in tumour)
+    findings += part_findings(
+        files, lambda file, number: lies_in(whole[file], number, grid, total, tolerance_mm=tolerance_mm)
+    )
     _refuse_label_clash([r for r in shared.values() if r.role == "tumour"])
     united = {
         role: _union(aligned[key] for key, r in shared.items() if r.role == role)
         for role in ("resectable", "liver", "remnant")
-        if role in sources.entries
+        if any(r.role == role for r in read)
     }
     if protocol.tumour_scope == "liver":
         tumour, scoped = _in_liver(tumour, united.get("liver"), grid)
@@ -137,6 +163,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     found += time_findings(days, protocol.review.max_days_between)
     found += patient_findings(sources, reader)
     rows, table_inputs = _read_table(sources)
+    as_used = {(r.role, r.entry): r for r in read}
     masks = {role: [r.read.mask for r in read if r.role == role] for role in ("reference", "liver")}
     return CaseInputs(
         masks=CaseMasks(
@@ -146,6 +173,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
             avid=pet.avid,
             pet_field=pet.field,
             avid_field=pet.avid_field,
+            tumour_fields=tuple(lesion_fields(named, ct, tolerance_mm=tolerance_mm)),
             suv=None if pet.fdg is None else pet.fdg.suv,
             sul_factor=None if pet.fdg is None else pet.fdg.sul_factor,
             reference=masks["reference"][0] if masks["reference"] else None,
@@ -156,8 +184,54 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
         remnant=united.get("remnant"),
         body_size=(None, None) if pet.image is None else pet.image.body_size,
         findings=(*findings, *pet.findings, *found, *reader.findings()),
-        inputs=(*(_mask_input(sources, r) for r in read), *pet_entries, *table_inputs),
+        inputs=(
+            *(
+                _mask_input(sources, as_used.get((r.role, r.entry), r), parts_entry(file, files))
+                for r, file in zip(everything, files, strict=True)
+            ),
+            *pet_entries,
+            *table_inputs,
+        ),
     )
+
+
+def _played_files(read: Sequence[ReadEntry], sources: CaseSources, reader: EntryReader) -> list[PlayedFile]:
+    on_pet = reader.drawn_on_pet()
+    return [
+        PlayedFile(
+            role=r.role,
+            path=_relative(sources, r.entry.path),
+            name=r.name,
+            choice=r.read.choice,
+            drawn_on_pet=r.entry.path in on_pet,
+        )
+        for r in read
+    ]
+
+
+def _readings(read: Sequence[ReadEntry]) -> tuple[list[ReadEntry], list[Finding]]:
+    """Leave out segmentations without any segment: nobody has drawn in them.
+
+    The tumour's stays, empty; what is said of avid disease is PET's affair.
+    """
+    empty = [r for r in read if not r.read.is_reading and r.role not in ("tumour", "fdg_avid")]
+    findings = [finding("segmentation_without_segments", "other", where=r.role, name=r.name) for r in empty]
+    return [r for r in read if r not in empty], findings
+
+
+def _with_blanks_placed(read: Sequence[ReadEntry]) -> list[ReadEntry]:
+    """Put masks in which nothing is drawn, and whose grid says nothing, onto the grid of another mask."""
+    named = [(r.name, r.role, r.read) for r in read if r.role in ON_TUMOUR_GRID]
+    placed = []
+    for r in read:
+        grid = put_blank_on(named, r.read) if r.read.is_blank else None
+        if grid is None:
+            placed.append(r)
+            continue
+        window = replace(grid, is_window=True) if r.role == "fdg_avid" else grid
+        mask = Mask(grid=window, runs=LabelRuns.empty(), names=r.read.mask.names)
+        placed.append(replace(r, read=replace(r.read, mask=mask)))
+    return placed
 
 
 def _key(read: ReadEntry, n: int) -> str:
@@ -209,9 +283,9 @@ def _resample_where_allowed(
 
 
 def _same_grid(mask: Mask, own: VoxelGrid, tolerance_mm: float) -> bool:
-    if mask.grid.placement_on(own, tolerance_mm=tolerance_mm) is None:
-        return False
-    return mask.grid.is_window or own.is_window or sorted(mask.grid.shape) == sorted(own.shape)
+    if mask.grid.is_window or own.is_window:
+        return mask.grid.placement_on(own, tolerance_mm=tolerance_mm) is not None
+    return is_same_grid(mask.grid, own, tolerance_mm)
 
 
 def _ml(mask: Mask) -> float:
@@ -320,7 +394,7 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[Input
     return read_lesion_table(data, name=table.path.name), [entry]
 
 
-def _mask_input(sources: CaseSources, read: ReadEntry) -> InputRecord:
+def _mask_input(sources: CaseSources, read: ReadEntry, parts: list[PartRecord]) -> InputRecord:
     mask = read.read.mask
     return {
         "role": cast("RoleName", read.role),
@@ -330,6 +404,7 @@ def _mask_input(sources: CaseSources, read: ReadEntry) -> InputRecord:
         "voxels_sha256": voxels_sha256(mask),
         "grid": grid_entry(mask.grid, sources),
         "segments": segment_list(mask),
+        "parts": parts,
     }
 
 

@@ -35,7 +35,7 @@ def inspect_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None 
         If the roles themselves cannot be settled.
     """
     sources = find_sources(folder, lesions=lesions, naming=protocol.protocol.naming)
-    reader = EntryReader(sources)
+    reader = EntryReader(sources, naming=protocol.protocol.naming)
     findings: dict[Finding, None] = {}  # a file in two roles says the same twice
     inputs = [
         _entry(sources, reader, role, entry, findings)
@@ -138,7 +138,10 @@ def _unused(sources: CaseSources, reader: EntryReader) -> list[dict[str, Any]]:
             listed.append(_unused_one(kind, _common_path(series, sources), series=_series(series)))
     for kind, files in (("dicom-seg", scan.segmentations), ("dicom-rtstruct", scan.structure_sets)):
         for file in files:
-            left = [{"number": s.number, "name": s.name or None} for s in without_role(file, sources.entries)]
+            left = [
+                {"number": s.number, "name": s.name or None}
+                for s in without_role(file, sources.entries, reader.naming)
+            ]
             if left:
                 listed.append(_unused_one(kind, _relative(sources, file.path), segments=left))
     return [*listed, *_others(scan)]

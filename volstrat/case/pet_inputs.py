@@ -134,7 +134,7 @@ def _holds_no_segment(read: ReadEntry, findings: list[Finding]) -> bool:
     is_segmentation = read.read.format in ("dicom-seg", "dicom-rtstruct", "seg.nrrd")
     if not is_segmentation or read.read.mask.labels:
         return False
-    findings.append(finding("segmentation_without_segments", where="fdg_avid", name=read.name))
+    findings.append(finding("segmentation_without_segments", "avid", where="fdg_avid", name=read.name))
     return True
 
 

@@ -224,6 +224,15 @@ class SegmentRecord(JsonObject):
     voxels: Voxels
 
 
+class PartRecord(JsonObject):
+    """A part of a mask file, and the role it plays in the case."""
+
+    number: int
+    name: str | None
+    voxels: Annotated[Voxels | None, "Null for a ROI that was not looked at."]
+    role: Annotated[RoleName | None, "Null where it plays none."]
+
+
 class SourceRecord(JsonObject):
     """An attribute of a header that was used."""
 
@@ -267,6 +276,9 @@ class InputRecord(JsonObject):
     suv: NotRequired[Annotated[SuvRecord, "How a DICOM PET became SUV, with every attribute used."]]
     grid: GridRecord | None
     segments: list[SegmentRecord]
+    parts: NotRequired[
+        Annotated[list[PartRecord], "Every segment, ROI or label of a mask file, taken or not."]
+    ]
 
 
 class EnvironmentRecord(JsonObject):

@@ -164,10 +164,13 @@ class Structure:
         SegmentNumber or ROINumber.
     name : str
         SegmentLabel or ROIName; may be empty.
+    codes : tuple of (value, scheme, meaning)
+        Segmented property category and type of a segment, as far as it has them.
     """
 
     number: int
     name: str
+    codes: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +187,8 @@ class StructureFile:
     frame_of_reference_uid : str or None
     structures : tuple of Structure
     patient : PatientMarks
+    is_segmentation : bool
+        A SEG; else an RTSTRUCT.
     """
 
     path: Path
@@ -194,6 +199,14 @@ class StructureFile:
     frame_of_reference_uid: str | None
     structures: tuple[Structure, ...]
     patient: PatientMarks = field(default=PatientMarks(), repr=False)
+    is_segmentation: bool = False
+
+    def names(self) -> dict[int, str]:
+        """Return the names by number; where several ROIs carry one number, all of their names."""
+        found: dict[int, str] = {}
+        for one in self.structures:
+            found[one.number] = f"{found[one.number]} / {one.name}" if one.number in found else one.name
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

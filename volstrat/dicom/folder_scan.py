@@ -292,10 +292,26 @@ def _segmentation(path: Path, header: Header, patient: PatientMarks) -> Structur
         Structure(
             number=item.unsigned(TAGS["SegmentNumber"]) or 0,
             name=_label(item, header, TAGS["SegmentLabel"]),
+            codes=_codes(item),
         )
         for item in header.items(TAGS["SegmentSequence"])
     ]
-    return _structure_file(path, header, referenced, structures, patient)
+    return _structure_file(path, header, referenced, structures, patient, is_segmentation=True)
+
+
+def _codes(segment: Header) -> tuple[tuple[str, str, str], ...]:
+    """Return category and type of a segment: code value, scheme, meaning."""
+    keywords = ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence")
+    items = [segment.items(TAGS[keyword])[:1] for keyword in keywords]
+    return tuple(
+        (
+            item.text(TAGS["CodeValue"]),
+            item.text(TAGS["CodingSchemeDesignator"]),
+            item.label(TAGS["CodeMeaning"]),
+        )
+        for found in items
+        for item in found
+    )
 
 
 def _structure_set(path: Path, header: Header, patient: PatientMarks) -> StructureFile:
@@ -326,6 +342,7 @@ def _structure_file(
     patient: PatientMarks,
     *,
     frame_uid: str | None = None,
+    is_segmentation: bool = False,
 ) -> StructureFile:
     return StructureFile(
         path=path,
@@ -336,6 +353,7 @@ def _structure_file(
         referenced_series_uids=tuple(dict.fromkeys(uid for uid in referenced if uid)),
         frame_of_reference_uid=frame_uid or header.text(TAGS["FrameOfReferenceUID"]) or None,
         structures=tuple(structures),
+        is_segmentation=is_segmentation,
     )
 
 

@@ -11,13 +11,11 @@ from volstrat.dicom.folder_scan import scan_dicom, scan_files
 from volstrat.dicom.tracer import series_tracer
 from volstrat.errors import (
     AmbiguousRoleError,
-    CaseError,
     FormatError,
     GridMismatchError,
     MissingRoleError,
 )
 from volstrat.formats.hashing import joint_sha256, sha256_of
-from volstrat.formats.selection import matching
 from volstrat.formats.volumes import MaskRead
 from volstrat.terms.findings import finding
 from volstrat.terms.tracers import TracerSaid, tracer_text
@@ -124,51 +122,42 @@ class DicomLibrary:
             raise ambiguous_series(there, role=role, path=path.name)
         return there[0]
 
-    def read_mask(
-        self,
-        path: Path,
-        *,
-        select: Sequence[str | int],
-        threshold: float | None,
-        images: Sequence[SeriesFiles],
-        other_grid: VoxelGrid | None,
+    def structure_file(self, path: Path) -> StructureFile:
+        """Return what scanning a SEG or RTSTRUCT file found.
+
+        Raises
+        ------
+        CorruptDataError, FormatError
+            If it cannot be read, or is neither.
+        """
+        found = self.folder(path)
+        for broken in found.broken:
+            raise broken.error()
+        for file in (*found.segmentations, *found.structure_sets):
+            return file
+        msg = f"{path.name}: is neither a DICOM SEG nor an RTSTRUCT."
+        raise FormatError(msg, hint="Masks are SEG, RTSTRUCT, NIfTI, NRRD or MetaImage files.")
+
+    def read_segmentation(
+        self, file: StructureFile, *, threshold: float | None, images: Sequence[SeriesFiles]
     ) -> MaskRead:
-        """Read a SEG or RTSTRUCT file.
+        """Read a SEG file.
 
         Parameters
         ----------
-        select : sequence of str or int
-            Names (globs) or numbers of the segments or ROIs wanted; empty takes all. ROIs that are not
-            wanted are not looked at.
         images : sequence of SeriesFiles
-            Series on which it may be drawn; the one it references is used.
-        other_grid : VoxelGrid or None
-            For an RTSTRUCT whose referenced series is not there: the grid of the case's own image.
+            Series on which it may be drawn; the one it references is used, else the only one in its frame of
+            reference.
 
         Raises
         ------
         VolstratError
         """
-        found = self.folder(path)
-        for broken in found.broken:
-            raise broken.error()
-        for file in found.segmentations:
-            return self._seg(file, threshold, images)
-        for file in found.structure_sets:
-            if threshold is not None:
-                msg = f"{path.name}: is an RTSTRUCT; a threshold has no meaning for contours."
-                raise CaseError(msg, hint="Leave `threshold` out.")
-            names = {s.number: s.name for s in file.structures}
-            rois = matching(names, select, where=path.name) if select else None
-            return self._rtstruct(file, rois, images, other_grid)
-        msg = f"{path.name}: is neither a DICOM SEG nor an RTSTRUCT."
-        raise FormatError(msg, hint="Masks are SEG, RTSTRUCT, NIfTI, NRRD or MetaImage files.")
-
-    def _seg(self, file: StructureFile, threshold: float | None, images: Sequence[SeriesFiles]) -> MaskRead:
         from volstrat.dicom.seg.segmentation import read_seg
 
         referenced = referenced_series(file, images)
-        grid = None if referenced is None else self.geometry(referenced).grid
+        drawn_on = referenced or self._same_frame(file, images)
+        grid = None if drawn_on is None else self.geometry(drawn_on).grid
         mask, findings = read_seg(file.path, threshold=threshold, image_grid=grid)
         if images and referenced is None and file.referenced_series_uids:
             frame = file.frame_of_reference_uid
@@ -184,16 +173,33 @@ class DicomLibrary:
             format="dicom-seg",
             sha256=sha256_of(file.path),
             findings=findings,
+            drawn_on=None if referenced is None else grid,
             drawn_on_tracer=_tracer_of(referenced),
         )
 
-    def _rtstruct(
+    def read_contours(
         self,
         file: StructureFile,
+        *,
         rois: Sequence[int] | None,
         images: Sequence[SeriesFiles],
         other_grid: VoxelGrid | None,
     ) -> MaskRead:
+        """Read ROIs of an RTSTRUCT file.
+
+        Parameters
+        ----------
+        rois : sequence of int or None
+            Numbers of the ROIs wanted; None: all in the image's frame of reference. Others are not looked at.
+        images : sequence of SeriesFiles
+            Series on which it may be drawn; the one it references is used.
+        other_grid : VoxelGrid or None
+            Where the referenced series is not there: the grid of the case's own image.
+
+        Raises
+        ------
+        VolstratError
+        """
         from volstrat.dicom.rtstruct.structure_set import list_rois, read_rtstruct, referenced_image_uids
 
         name = file.path.name

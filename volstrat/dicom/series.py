@@ -210,7 +210,9 @@ def _single_step(frame: Frame, normal: Floats) -> tuple[Floats, list[Finding]]:
     ):
         if value and abs(value) > 0:
             name = frame.file.path.name
-            assumed = finding("single_slice", where=name, attribute=keyword, thickness_mm=abs(value))
+            assumed = finding(
+                "single_slice", "series", where=name, attribute=keyword, thickness_mm=abs(value)
+            )
             return normal * abs(value), [assumed]
     msg = f"{frame.name}: is the only slice, and neither SpacingBetweenSlices nor SliceThickness is stated."
     raise GeometryError(msg, hint="Name the whole series.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from volstrat.formats.stream import RESAVE, decoder_for
 from volstrat.geometry.grid import VoxelGrid
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike, NDArray
 
     from volstrat.formats.stream import Decoder, Encoding, SourceFile
@@ -42,11 +44,15 @@ _SMALLEST_EDGE_MM = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """One segment of a `.seg.nrrd`: the voxels of one layer that have one value."""
+    """One segment of a `.seg.nrrd`: the voxels of one layer that have one value.
+
+    ``codes`` are its segmented property category and type: value, scheme, meaning of each.
+    """
 
     name: str
     value: int
     layer: int
+    codes: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,6 +83,12 @@ class VolumeHeader:
         The file is a segmentation with named segments.
     units : str or None
         Unit of the values, where the header names one.
+    label_names : mapping of int to str
+        Of a plain label map, where the header names its labels.
+    drawn_on : VoxelGrid or None
+        The whole image that a segmentation stores a part of, where the header says which.
+    is_fractional : bool
+        Values are shares of a voxel, the largest being a whole one.
     findings : tuple of Finding
     """
 
@@ -94,6 +106,9 @@ class VolumeHeader:
     segments: tuple[Segment, ...] = ()
     is_segmentation: bool = False
     units: str | None = None
+    label_names: Mapping[int, str] = field(default_factory=dict)
+    drawn_on: VoxelGrid | None = None
+    is_fractional: bool = False
     findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.errors import CorruptDataError, FormatError, GeometryError
+from volstrat.formats.label_names import LARGEST_BYTES, names_in_table
 from volstrat.formats.layout import VolumeHeader, grid_of, plausible, single_volume_shape
 from volstrat.formats.stream import RESAVE, sniffed
 from volstrat.terms.findings import finding
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _SIZE_1, _SIZE_2 = 348, 540
 _EXTENDER_BYTES = 4
+_EXTENSION_HEAD_BYTES = 8
 # Field name -> offset and struct code, where NIfTI-1 and NIfTI-2 keep it.
 _FIELDS_1 = {
     "dim": (40, "8h"),
@@ -142,21 +144,42 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
     offset = _voxel_offset(name, fields)
     slope, intercept = _scaling(name, fields)
     grid, findings = _grid(name, fields)
+    dtype = _dtype(name, fields)
+    names = (
+        _extension_names(decoder, offset - fields.header_bytes, fields.order) if fields.in_this_file else {}
+    )
     header = VolumeHeader(
         name=name,
         grid=grid,
-        dtype=_dtype(name, fields),
+        dtype=dtype,
         encoding="raw or gzip",
         slope=slope,
         intercept=intercept,
         data_files=() if fields.in_this_file else (_img_beside(path),),
         byte_skip=offset,
+        label_names=names,
         findings=findings,
     )
-    if not fields.in_this_file:
-        return header, None
-    decoder.skip(offset - fields.header_bytes)
-    return header, decoder
+    return header, decoder if fields.in_this_file else None
+
+
+def _extension_names(decoder: Decoder, size: int, order: str) -> dict[int, str]:
+    """Pass over what lies between header and voxels; return the names of a label table in an extension."""
+    if not _EXTENDER_BYTES + _EXTENSION_HEAD_BYTES < size <= LARGEST_BYTES:
+        decoder.skip(size)
+        return {}
+    between = decoder.read_exactly(size)
+    decoder.skip(size - len(between))  # says that the file ends too early
+    at = _EXTENDER_BYTES
+    while between[0] and at + _EXTENSION_HEAD_BYTES <= size:
+        length, _ = struct.unpack_from(order + "2i", between, at)
+        if not _EXTENSION_HEAD_BYTES <= length <= size - at:
+            break
+        names = names_in_table(between[at + _EXTENSION_HEAD_BYTES : at + length].decode("utf-8", "replace"))
+        if names:
+            return names
+        at += length
+    return {}
 
 
 def _read_fields(name: str, decoder: Decoder) -> _Fields:

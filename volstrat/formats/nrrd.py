@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.errors import FormatError, GeometryError
+from volstrat.formats.label_names import names_in_groups
 from volstrat.formats.layout import (
     MILLIMETRES_IN,
     Segment,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.formats.stream import Decoder, Encoding, SourceFile
+    from volstrat.geometry.grid import VoxelGrid
 
 _LARGEST_HEADER_BYTES = 1 << 24
 _BLOCK_BYTES = 1 << 14
@@ -87,7 +89,11 @@ _ESCAPED = re.compile(r"\\([n\\])")
 _ESCAPES = {"n": "\n", "\\": "\\"}
 _MOST_LAYERS = 1000
 _VECTOR = re.compile(r"\(([^()]*)\)|none", re.IGNORECASE)
-_SEGMENT_KEY = re.compile(r"Segment(\d{1,6})_(ID|Name|LabelValue|Layer)")
+_SEGMENT_KEY = re.compile(r"Segment(\d{1,6})_(ID|Name|LabelValue|Layer|Tags)")
+_TERMS = re.compile(r"TerminologyEntry:([^|]*)")
+_MITK_GROUPS = "org.mitk.multilabel.segmentation.labelgroups"
+_REFERENCE = re.compile(r"Reference image geometry\|([-+\d.eE;]+)")
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SPATIAL_KINDS = {"domain", "space"}
 _UNKNOWN_KINDS = {"???", "none"}
 
@@ -156,13 +162,15 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
     sizes = _sizes(header)
     spatial = _spatial_axes(header, len(sizes))
     segments = _segments(header)
-    is_segmentation = bool(segments) or name.lower().endswith((".seg.nrrd", ".seg.nhdr"))
+    is_window = bool(segments) or name.lower().endswith((".seg.nrrd", ".seg.nhdr"))
+    segments = segments or _mitk_segments(header)
+    is_segmentation = bool(segments) or is_window
     layers, layers_fastest = _layers(name, sizes, spatial, is_segmentation=is_segmentation)
     encoding = _encoding(header)
     shape = single_volume_shape(name, tuple(sizes[axis] for axis in spatial))
     volume = VolumeHeader(
         name=name,
-        grid=grid_of(name, shape, _affine(header, spatial), is_window=is_segmentation),
+        grid=grid_of(name, shape, _affine(header, spatial), is_window=is_window),
         dtype=_dtype(header, encoding),
         encoding=encoding,
         data_files=_data_files(path, header, sizes),
@@ -172,6 +180,8 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
         layers_fastest=layers_fastest,
         segments=_checked(name, segments, layers),
         is_segmentation=is_segmentation,
+        drawn_on=_drawn_on(header) if is_window else None,
+        is_fractional=is_window and _is_fractional(header),
         units=header.fields.get("sample units", "").strip('"') or None,
     )
     if volume.line_skip < 0 or volume.byte_skip < -1:
@@ -250,7 +260,10 @@ def _spatial_axes(header: _Header, dimension: int) -> tuple[int, ...]:
             raise FormatError(msg)
     if len(spatial) != 3:
         msg = f"{header.name}: has {len(spatial)} axes in space; a volume has three."
-        raise FormatError(msg, hint="Export the whole volume, not one slice.")
+        hint = "Export the whole volume, not one slice."
+        if any(_SEGMENT_KEY.fullmatch(key) for key in header.keys):
+            hint = "Old 3D Slicer wrote it so: open it in a current 3D Slicer and save it again."
+        raise FormatError(msg, hint=hint)
     return spatial
 
 
@@ -359,6 +372,7 @@ def _segments(header: _Header) -> tuple[Segment, ...]:
         match = _SEGMENT_KEY.fullmatch(key)
         if match:
             found.setdefault(int(match[1]), {})[match[2]] = value
+    found = {number: entry for number, entry in found.items() if set(entry) != {"Tags"}}
     has_layers = any("Layer" in entry for entry in found.values())
     has_values = any("LabelValue" in entry for entry in found.values())
     segments = []
@@ -369,8 +383,50 @@ def _segments(header: _Header) -> tuple[Segment, ...]:
             msg = f"{header.name}: segment {number} has value {value!r} in layer {layer!r}; no whole numbers."
             raise FormatError(msg)
         name = entry.get("Name") or entry.get("ID") or f"Segment {number}"
-        segments.append(Segment(name=" ".join(name.split()), value=int(value), layer=int(layer)))
+        codes = _codes(entry.get("Tags", ""))
+        segments.append(Segment(name=" ".join(name.split()), value=int(value), layer=int(layer), codes=codes))
     return tuple(segments)
+
+
+def _codes(tags: str) -> tuple[tuple[str, str, str], ...]:
+    """Return category and type of a segment's terminology entry (3D Slicer: parts by ~, codes by ^)."""
+    entry = _TERMS.search(tags)
+    parts = [part.split("^") for part in entry[1].split("~")[1:3]] if entry else []
+    return tuple((part[1], part[0], part[2]) for part in parts if len(part) == 3)
+
+
+def _mitk_segments(header: _Header) -> tuple[Segment, ...]:
+    """Return MITK's labels as segments: each group of labels is a layer."""
+    groups = names_in_groups(header.keys.get(_MITK_GROUPS, ""))
+    return tuple(
+        Segment(name=name, value=value, layer=layer)
+        for layer, names in enumerate(groups)
+        for value, name in names.items()
+    )
+
+
+def _is_fractional(header: _Header) -> bool:
+    kinds = ("Segmentation_MasterRepresentation", "Segmentation_SourceRepresentation")
+    return any("fractional" in header.keys.get(key, "").lower() for key in kinds)
+
+
+def _drawn_on(header: _Header) -> VoxelGrid | None:
+    """Return the image that a 3D Slicer segmentation was drawn on: its reference image geometry.
+
+    Sixteen numbers of the map from indices to RAS mm, then first and last index along each axis.
+    """
+    found = _REFERENCE.search(header.keys.get("Segmentation_ConversionParameters", ""))
+    if found is None:
+        return None
+    try:
+        numbers = [float(number) for number in found[1].strip(";").split(";")]
+        ends = np.array(numbers[16:22], dtype=np.int64).reshape(3, 2)
+        affine = _RAS_TO_LPS @ np.array(numbers[:16]).reshape(4, 4)
+        affine[:3, 3] = (affine @ [*ends[:, 0], 1.0])[:3]
+        ni, nj, nk = (int(last - first + 1) for first, last in ends)
+        return grid_of(header.name, (ni, nj, nk), affine)
+    except (ValueError, GeometryError):
+        return None
 
 
 def _checked(name: str, segments: tuple[Segment, ...], layers: int) -> tuple[Segment, ...]:

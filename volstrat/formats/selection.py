@@ -1,4 +1,4 @@
-"""Choose segments, ROIs or labels of a mask by name or number."""
+"""Choose segments, ROIs or labels of a mask: by exact name, else by number, else by glob."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: 
     names : mapping of int to str
         Every segment, ROI or label there is; the name is "" where the format has none.
     patterns : sequence of str or int
-        Case-insensitive globs on names, or numbers (as whole numbers or as text).
+        A name (in any case of letters and any form of Unicode) goes first, then a number, then a glob on
+        names: "Met [1]" is that name where there is one, and else what the glob fits.
     where : str
         The file, for the message.
 
@@ -37,17 +38,25 @@ def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: 
     """
     chosen: set[int] = set()
     for pattern in patterns:
-        text = str(pattern)
-        is_number = text.isdecimal() and len(text) <= _MOST_DIGITS and text not in names.values()
-        if isinstance(pattern, int) or is_number:
-            hits = {number for number in names if number == int(text)}
-        else:
-            hits = {n for n, name in names.items() if name and fnmatchcase(folded(name), folded(text))}
+        hits = _hits(names, pattern)
         if not hits:
-            msg = f"{where}: no segment, ROI or label fits {text!r}; there is {_listed(names)}."
+            msg = f"{where}: no segment, ROI or label fits {str(pattern)!r}; there is {listed_parts(names)}."
             raise SegmentNotFoundError(msg, hint="Name one of these, by name, glob or number.")
         chosen |= hits
     return tuple(sorted(chosen))
+
+
+def _hits(names: Mapping[int, str], pattern: str | int) -> set[int]:
+    """Return the numbers that a pattern means: by exact name, else by number, else by glob."""
+    if isinstance(pattern, int):
+        return {number for number in names if number == pattern}
+    wanted = folded(pattern)
+    exact = {number for number, name in names.items() if name and folded(name) == wanted}
+    if exact:
+        return exact
+    if pattern.isdecimal() and len(pattern) <= _MOST_DIGITS:
+        return {number for number in names if number == int(pattern)}
+    return {number for number, name in names.items() if name and fnmatchcase(folded(name), wanted)}
 
 
 def folded(text: str) -> str:
@@ -59,23 +68,16 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
-def _listed(names: Mapping[int, str]) -> str:
+def listed_parts(names: Mapping[int, str]) -> str:
+    """List every segment, ROI or label by number and name: a hint never proposes a part of them."""
     shown = [f"{number} {name!r}" if name else str(number) for number, name in sorted(names.items())]
-    return ", ".join(shown[:20] + ([f"and {len(shown) - 20} more"] if len(shown) > 20 else [])) or "none"
+    return ", ".join(shown) or "none"
 
 
-def select_labels(mask: Mask, patterns: Sequence[str | int], *, where: str) -> Mask:
-    """Return the mask with only the labels that fit; all of them where there are no patterns.
-
-    Raises
-    ------
-    SegmentNotFoundError
-        If a pattern fits nothing.
-    """
-    if not patterns:
+def only_labels(mask: Mask, chosen: Sequence[int]) -> Mask:
+    """Return the mask with only these labels."""
+    if set(mask.labels) <= set(chosen):
         return mask
-    names = {label: mask.names.get(label, "") for label in mask.labels}
-    chosen = matching(names, patterns, where=where)
-    kept = np.isin(mask.runs.labels, chosen)
+    kept = np.isin(mask.runs.labels, np.array(chosen, dtype=np.int64))
     runs = LabelRuns(mask.runs.starts[kept], mask.runs.stops[kept], mask.runs.labels[kept])
     return Mask(grid=mask.grid, runs=runs, names={n: mask.names[n] for n in chosen if n in mask.names})

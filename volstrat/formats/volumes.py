@@ -14,24 +14,24 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.errors import FormatError
-from volstrat.formats.layout import start_of_voxels
+from volstrat.errors import FormatError, MaskValueError
+from volstrat.formats.layout import Segment, start_of_voxels
 from volstrat.formats.stream import SourceFile
 from volstrat.geometry.image import Image
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.run_scanner import RunScanner
-from volstrat.geometry.runs import LabelRuns
+from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
     from volstrat.terms.tracers import TracerSaid
+
+_IMAGE_VALUES = 50
+_IMAGE_TOUCHING = 0.5
 
 _FORMATS = {
     ".nii": "nifti",
@@ -71,6 +74,14 @@ class MaskRead:
     drawn_on_tracer : TracerSaid or None
         What the header of the PET series that it was drawn on says of the tracer; None where that is not
         known.
+    codes : mapping of int to tuple of (value, scheme, meaning)
+        Coded category and type of segments that have them.
+    drawn_on : VoxelGrid or None
+        The whole image that a sparse mask was drawn on, where it is known.
+    is_reading : bool
+        False for a segmentation without any segment: nobody has drawn in it.
+    is_blank : bool
+        True where nothing is drawn and the grid says nothing (3D Slicer writes one voxel then).
     """
 
     mask: Mask
@@ -78,6 +89,10 @@ class MaskRead:
     sha256: str
     findings: tuple[Finding, ...] = ()
     drawn_on_tracer: TracerSaid | None = None
+    codes: Mapping[int, tuple[tuple[str, str, str], ...]] = field(default_factory=dict)
+    drawn_on: VoxelGrid | None = None
+    is_reading: bool = True
+    is_blank: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,6 +127,19 @@ def volume_format(path: Path) -> str | None:
         if name.endswith(ending) and name != ending:
             return _FORMATS[ending]
     return None
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without the ending of a volume or DICOM file.
+
+    >>> stem_of(Path("case/Liver_segment_5.NII.GZ"))
+    'Liver_segment_5'
+    """
+    lower = path.name.lower()
+    for ending in sorted((*_FORMATS, ".dcm", ".ima"), key=len, reverse=True):
+        if lower.endswith(ending) and lower != ending:
+            return path.name[: -len(ending)]
+    return path.name
 
 
 def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
@@ -158,12 +186,18 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
             for _ in range(header.layers)
         ]
         _feed(scanners, header, _pieces(header, attached, digest))
-    mask, findings = _mask(header, [scanner.finish() for scanner in scanners])
+    layers = [scanner.finish() for scanner in scanners]
+    mask, findings = _fractional(header, layers) if header.is_fractional else _mask(header, layers)
+    _refuse_image(mask, path.name)
     return MaskRead(
         mask=mask,
         format=_format_of(path, header),
         sha256=digest.hexdigest(),
         findings=header.findings + findings,
+        codes=_codes(header),
+        drawn_on=header.drawn_on,
+        is_reading=bool(header.segments or mask.labels or not header.grid.is_window),
+        is_blank=header.grid.is_window and header.grid.size == 1 and not mask.runs.starts.size,
     )
 
 
@@ -215,7 +249,7 @@ def data_files(path: Path) -> tuple[Path, ...]:
 
 
 def _format_of(path: Path, header: VolumeHeader) -> str:
-    return "seg.nrrd" if header.is_segmentation else str(volume_format(path))
+    return "seg.nrrd" if header.grid.is_window else str(volume_format(path))
 
 
 @contextmanager
@@ -296,7 +330,7 @@ def _feed_one_after_another(scanners: list[RunScanner], layer_bytes: int, pieces
 def _mask(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Finding, ...]]:
     """Return the mask; values of segments become their numbers, each (layer, value) its own."""
     if not header.is_segmentation:
-        return Mask(grid=header.grid, runs=layers[0]), ()
+        return Mask(grid=header.grid, runs=layers[0], names=header.label_names), ()
     numbers, names = _numbered(header)
     parts = []
     unnamed: list[str] = []
@@ -316,6 +350,43 @@ def _mask(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Fi
         return mask, ()
     values_text = ", ".join(unnamed)
     return mask, (finding("segment_unnamed", where=header.name, name=header.name, values=values_text),)
+
+
+def _fractional(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Finding, ...]]:
+    """Return the mask of a fractional label map, a layer a segment: what holds half of the largest share."""
+    segments = header.segments or (Segment(name="", value=1, layer=0),)
+    sets = []
+    for order, segment in enumerate(segments, start=1):
+        runs = layers[segment.layer]
+        largest = max(runs.values, default=0)
+        kept = 2 * runs.labels >= largest
+        number = order if len(segments) > 1 else segment.value
+        sets.append((number, VoxelRuns.from_intervals(runs.starts[kept], runs.stops[kept])))
+    names = {number: one.name for (number, _), one in zip(sets, segments, strict=True) if one.name}
+    mask = Mask(grid=header.grid, runs=LabelRuns.from_sets([one for one in sets if one[1]]), names=names)
+    return mask, (finding("fractional_labelmap", where=header.name, name=header.name),)
+
+
+def _refuse_image(mask: Mask, name: str) -> None:
+    """Refuse what is an image: many values without names, most of them side by side with another.
+
+    Raises
+    ------
+    MaskValueError
+    """
+    runs = mask.runs
+    count = len(runs.values)
+    if mask.names or count < _IMAGE_VALUES:
+        return
+    touching = (runs.stops[:-1] == runs.starts[1:]) & (runs.labels[:-1] != runs.labels[1:])
+    if touching.mean() > _IMAGE_TOUCHING:
+        msg = f"{name}: holds {count} different values, most of them side by side: this looks like an image."
+        raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a `threshold`.")
+
+
+def _codes(header: VolumeHeader) -> dict[int, tuple[tuple[str, str, str], ...]]:
+    numbers = _numbered(header)[0]
+    return {numbers[one.layer, one.value]: one.codes for one in header.segments if one.codes}
 
 
 def _numbered(header: VolumeHeader) -> tuple[dict[tuple[int, int], int], dict[int, str]]:

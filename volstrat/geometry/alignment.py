@@ -49,7 +49,7 @@ def align_masks(
         check_frame_of_reference(mask.grid, own, name=name, other=base)
         placement = mask.grid.placement_on(own, tolerance_mm=tolerance_mm)
         if placement is None:
-            raise _mismatch(mask.grid, own, name=name, base=base, tolerance_mm=tolerance_mm)
+            raise grid_mismatch(mask.grid, own, name=name, base=base, tolerance_mm=tolerance_mm)
         ends = np.zeros((2, 3), dtype=np.int64)
         for axis in range(3):
             to = placement.axes[axis]
@@ -62,7 +62,7 @@ def align_masks(
             dense = dense or (name, box)
             if box != dense[1]:
                 other = masks[dense[0]].grid
-                raise _mismatch(mask.grid, other, name=name, base=dense[0], tolerance_mm=tolerance_mm)
+                raise grid_mismatch(mask.grid, other, name=name, base=dense[0], tolerance_mm=tolerance_mm)
         low, high = np.minimum(low, first), np.maximum(high, past)
     grid = own if own.is_window == (dense is None) else replace(own, is_window=False)
     if (low < 0).any() or (high > own.shape).any():
@@ -70,7 +70,7 @@ def align_masks(
         grid = grid.window(origin_index=(int(low[0]), int(low[1]), int(low[2])), shape=shape)  # type: ignore[arg-type]
     for name, mask in masks.items():  # a misfit may only show over the union
         if mask.grid.placement_on(grid, tolerance_mm=tolerance_mm) is None:
-            raise _mismatch(mask.grid, grid, name=name, base=base, tolerance_mm=tolerance_mm)
+            raise grid_mismatch(mask.grid, grid, name=name, base=base, tolerance_mm=tolerance_mm)
     return grid, {name: mask.on_grid(grid, tolerance_mm=tolerance_mm) for name, mask in masks.items()}
 
 
@@ -88,9 +88,10 @@ def check_frame_of_reference(grid: VoxelGrid, own: VoxelGrid, *, name: str, othe
         raise GridMismatchError(msg, hint=hint)
 
 
-def _mismatch(
+def grid_mismatch(
     grid: VoxelGrid, own: VoxelGrid, *, name: str, base: str, tolerance_mm: float
 ) -> GridMismatchError:
+    """Return the error for two grids that must be one: what differs, and by how much."""
     # A window differs in shape by right: what counts is how far its voxels are off the lattice.
     sparse = grid.is_window or own.is_window
     loose = grid.placement_on(own, tolerance_mm=math.inf) if sparse else None

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.errors import GeometryError
+from volstrat.errors import GeometryError, ImplausibleSizeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 TIE_MM = 0.001
 """Distances closer than this are equal (docs/rule.md, attribution): rounding never decides."""
+
+LARGEST_EXTENT_MM = 3000.0
+LARGEST_EDGE_MM = 20.0
+SMALLEST_EDGE_MM = 0.05
 
 _MAX_SHEAR_COSINE = 1e-3
 _MOST_VOXELS = 1 << 62
@@ -271,6 +275,27 @@ class VoxelGrid:
             frame_of_reference_uid=self.frame_of_reference_uid,
             is_window=self.is_window,
         )
+
+
+def refuse_implausible(grid: VoxelGrid, *, name: str) -> None:
+    """Refuse a grid that is of no patient's size.
+
+    Raises
+    ------
+    ImplausibleSizeError
+        If it is more than 3 m long, or a voxel's edge is over 20 mm or under 0.05 mm; names the file.
+    """
+    edges = grid.spacing_mm
+    extent = max(edge * n for edge, n in zip(edges, grid.shape, strict=True))
+    if extent <= LARGEST_EXTENT_MM and SMALLEST_EDGE_MM <= min(edges) and max(edges) <= LARGEST_EDGE_MM:
+        return
+    size = " x ".join(f"{edge:.4g}" for edge in edges)
+    msg = (
+        f"{name}: has voxels of {size} mm and is {extent / 1000:.3g} m long; no patient is (at most "
+        f"{LARGEST_EXTENT_MM / 1000:g} m, voxel edges from {SMALLEST_EDGE_MM:g} to {LARGEST_EDGE_MM:g} mm)."
+    )
+    hint = "Its unit of length is probably wrong (metres for millimetres): correct it and save again."
+    raise ImplausibleSizeError(msg, hint=hint)
 
 
 def _transformed(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:

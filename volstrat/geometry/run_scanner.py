@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _WORD = 8
 _FLUSH_WORDS = 1 << 17
 _INTEGRAL_WITHIN = 1e-6
+_MOST_ROUNDING = 0.05  # of a label: steps beyond a tenth are no label map's
 _THRESHOLD_WITHIN = 1e-6  # of the threshold: 0.7 stored in 32 bits reaches 0.7
 _LARGEST_LABEL = 2**31 - 1
 _ZEROS = bytes(1 << 18)
@@ -50,8 +51,9 @@ class RunScanner:
     Raises
     ------
     MaskValueError
-        From `feed` and `finish`: a value is NaN, infinite, negative, not integral (beyond 1e-6
-        after scaling) or no 31-bit label, and no threshold was given.
+        From `feed` and `finish`: a value is NaN, infinite, negative, not integral (beyond 1e-6, or
+        half a step of a scaled whole-number type) or no 31-bit label, and no threshold was given;
+        with a threshold: a value is infinite.
     NoisyMaskError
         From `feed` and `finish`: there are more than ten million runs.
     """
@@ -70,6 +72,9 @@ class RunScanner:
         self._slope, self._intercept, self._threshold = slope, intercept, threshold
         self._where = where
         self._lowest = None if threshold is None else threshold - abs(threshold) * _THRESHOLD_WITHIN
+        # Writers that scale labels into a type round to its steps: half a step is the file's own rounding.
+        own = abs(slope) / 2 if self._dtype.kind in "iu" and (slope != 1 or intercept != 0) else 0.0
+        self._integral_within = min(_INTEGRAL_WITHIN + own * (1 + _INTEGRAL_WITHIN), _MOST_ROUNDING)
         self._zero_is_background = intercept == 0 if self._lowest is None else intercept < self._lowest
         self._carry = b""
         self._fed = 0  # bytes taken so far, always whole words until the end
@@ -194,16 +199,20 @@ class RunScanner:
             values = stored.astype(np.float64)
             if self._slope != 1 or self._intercept != 0:
                 values = values * self._slope + self._intercept
-        if not np.isfinite(values).all():
+        readable = (
+            np.isfinite(values) if self._lowest is None else ~np.isinf(values)
+        )  # NaN reaches no threshold
+        if not readable.all():
             msg = f"{self._where}: holds NaN or infinite values; a mask value is a label, 0 or above."
             raise MaskValueError(msg, hint="Write the mask with whole numbers.")
         if self._lowest is not None:
             return (values >= self._lowest).astype(np.int64)
         rounded = np.rint(values)
-        off = np.abs(values - rounded) > _INTEGRAL_WITHIN
+        off = np.abs(values - rounded) > self._integral_within
         if off.any():
             msg = f"{self._where}: holds {values[off][0]:.10g}, which is no label (labels are whole numbers)."
-            raise MaskValueError(msg, hint="Say `threshold = x` in its case.toml entry to keep values >= x.")
+            hint = "Say `threshold = x` in its case.toml entry to keep values >= x: all of them as one label."
+            raise MaskValueError(msg, hint=hint)
         self._refuse_negative(rounded)
         if rounded.size and rounded.max() > _LARGEST_LABEL:
             msg = f"{self._where}: holds the label {rounded.max():.0f}, beyond {_LARGEST_LABEL}."

@@ -62,6 +62,8 @@ class CaseMasks:
     pet_field, avid_field : VoxelGrid or None
         The field that PET covers (of the PET image, else of a dense avid mask), and that of a dense avid
         mask.
+    tumour_fields : tuple of VoxelGrid
+        The images in which tumour could be drawn, as far as they are known.
     suv : Image or None
         SUVbw; None where there is no PET image or it cannot be had as SUV.
     sul_factor : float or None
@@ -77,6 +79,7 @@ class CaseMasks:
     avid: Avid | None = None
     pet_field: VoxelGrid | None = None
     avid_field: VoxelGrid | None = None
+    tumour_fields: tuple[VoxelGrid, ...] = ()
     suv: Image | None = None
     sul_factor: float | None = None
     reference: Mask | None = None

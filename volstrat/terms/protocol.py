@@ -53,43 +53,32 @@ class Review:
 
 
 NAMING: dict[str, tuple[str, ...]] = {
-    "fdg_avid": ("fdg*", "*fdg avid*", "*fdg-avid*", "avid*", "*pet avid*", "*pet-avid*", "*pet positi*"),
-    "resectable": ("resectable*", "can be resected*", "debulk*", "resektabel*", "resekterbar*"),
-    "remnant": ("flr*", "*remnant*", "*leverrest*"),
-    "reference": ("reference*", "referens*", "blood pool*", "blodpool*", "aorta*"),
+    "fdg_avid": (
+        *("fdg*", "*fdg avid*", "*fdg-avid*", "avid*", "*pet avid*", "*pet-avid*", "*pet positi*"),
+        *("*fdg positi*", "*fdg-positi*", "*fdg upptag*", "*fdg-upptag*", "*fdg uptake*", "*hypermetabol*"),
+    ),
+    "resectable": (
+        *("resectable*", "*resectab*", "can be resected*", "*debulk*", "*resektabel*", "*resekterbar*"),
+        *("*resezierbar*", "*resektabl*", "*resecable*", "*resecabil*", "*ressecav*", "*resekoita*"),
+        *("operable*", "operabel*", "opererbar*"),
+    ),
+    "remnant": ("flr*", "*remnant*", "future liver*", "*leverrest*", "restleber*", "restlever*"),
+    "reference": ("reference*", "referen*", "blood pool*", "blodpool*", "blutpool*", "aorta*"),
     "liver": (
-        "liver",
-        "lever",
-        "whole liver",
-        "hela levern",
-        "liver parenchyma",
-        "leverparenkym",
-        "liver-gtv*",
-        "liver - gtv*",
-        "liver minus*",
-        "liver without*",
-        "lever minus*",
-        "lever utan*",
+        *("liver", "lever", "leber", "foie", "higado", "figado", "fegato", "maksa", "whole liver"),
+        *("hela levern", "ganze leber", "liver parenchyma", "leverparenkym", "liver-gtv*", "liver - gtv*"),
+        *("liver minus*", "liver without*", "lever minus*", "lever utan*", "leber ohne*"),
     ),
     "tumour": (
-        "*tumour*",
-        "*tumor*",
-        "*tumör*",
-        "*metasta*",
-        "*lesion*",
-        "*gtv*",
-        "*primary*",
-        "*primär*",
-        "met",
-        "mets*",
-        "met[0-9]*",
-        "met [0-9]*",
-        "liver met*",
-        "lever met*",
-        "levermet*",
+        *("*tumour*", "*tumor*", "*tumeur*", "*metasta*", "*lesion*", "*läsion*", "*laesi*", "*leesio*"),
+        *("*gtv*", "*primary*", "*primär*", "*neoplas*", "*cancer*", "*carcinom*", "*karzinom*"),
+        *("*karcinom*", "*malign*", "*svulst*", "*kasvain*", "*etapesak*", "*raumforderung*", "*nodul*"),
+        *("mass", "mass *", "* mass", "met", "met *", "mets*", "met[0-9]*", "* met", "* mets"),
+        *("* met [0-9]*", "* met[0-9]*", "liver met*", "lever met*", "levermet*", "livermet*"),
+        *("hcc*", "pnet*", "nets"),
     ),
 }
-"""Globs on segment labels and ROI names, English and Swedish; a name plays the first role it fits."""
+"""Globs on names of segments, ROIs and labels, in several languages; a name plays the first role it fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

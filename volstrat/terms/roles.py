@@ -65,7 +65,7 @@ _ROLES = (
     Role(name="other_pet", kind="image", stems=("other_pet",), keys=("series",)),
 )
 
-_KEYS_OF_MASKS = ("segments", "rois", "threshold")
+_KEYS_OF_MASKS = ("segments", "rois", "leave_out", "threshold")
 
 ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES)
 MASK_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "mask")
@@ -81,7 +81,7 @@ def entry_keys(role: str) -> tuple[str, ...]:
     Examples
     --------
     >>> entry_keys("liver"), entry_keys("lesions")
-    (('path', 'segments', 'rois', 'threshold', 'resample'), ('path',))
+    (('path', 'segments', 'rois', 'leave_out', 'threshold', 'resample'), ('path',))
     """
     found = next(one for one in _ROLES if one.name == role)
     return ("path", *(_KEYS_OF_MASKS if found.kind == "mask" else ()), *found.keys)

@@ -103,6 +103,7 @@ class _Roi:
     name: str
     frame: str
     contours: list[Header] = field(repr=False)
+    is_doubled: bool = False
 
 
 def list_rois(path: Path) -> tuple[RoiInfo, ...]:
@@ -181,12 +182,14 @@ def read_rtstruct(
         If the file is not an RTSTRUCT, is damaged, or cannot be opened.
     """
     where = path.name
-    everything = _rois(_header(path), where)
+    header = _header(path)
+    everything = _rois(header, where)
     if not everything:
         msg = f"{where}: the structure set lists no ROI."
         raise FormatError(msg)
     labels, findings = _labels(everything, where)
     chosen, left_out = _in_frame(_chosen(everything, rois, where), grid, rois is not None, where)
+    _refuse_unclear(chosen, header, where)
     findings += left_out
     if image_instance_uids is not None:
         _refuse_other_images(chosen, frozenset(image_instance_uids), where)
@@ -241,20 +244,33 @@ def _rois(header: Header, where: str) -> list[_Roi]:
     rois: dict[int, _Roi] = {}
     for item in items_of(header, _ROIS, where):
         number = number_of(item, _ROI_NUMBER, "ROINumber (3006,0022)", where)
-        if number in rois:
-            msg = f"{where}: ROI number {number} is given twice; contours cannot be told apart."
-            raise CorruptDataError(msg, hint="Export the structure set again.")
         rois[number] = _Roi(
             number=number,
             name=label_of(header, item, _ROI_NAME),
             frame=item.text(_ROI_FRAME) or only_frame,
             contours=contours.get(number, []),
+            is_doubled=number in rois,
         )
-    orphans = sorted(number for number, drawn in contours.items() if drawn and number not in rois)
-    if orphans:
-        msg = f"{where}: has contours for ROI number {orphans[0]}, which the structure set does not list."
-        raise CorruptDataError(msg, hint="Export the structure set again.")
     return [rois[number] for number in sorted(rois)]
+
+
+def _refuse_unclear(chosen: list[_Roi], header: Header, where: str) -> None:
+    """Refuse wanted ROIs whose contours cannot be told: their number is another's too, or they have none.
+
+    ROIs that nobody wants may be as they are.
+    """
+    for roi in chosen:
+        if roi.is_doubled:
+            msg = f"{where}: ROI number {roi.number} is given twice; contours cannot be told apart."
+            raise CorruptDataError(msg, hint="Export the structure set again.")
+    if all(roi.contours for roi in chosen):
+        return
+    listed = {number_of(i, _ROI_NUMBER, "ROINumber", where) for i in items_of(header, _ROIS, where)}
+    for item in items_of(header, _ROI_CONTOURS, where):
+        number = number_of(item, _REFERENCED_ROI_NUMBER, "ReferencedROINumber (3006,0084)", where)
+        if number not in listed and items_of(item, _CONTOURS, where):
+            msg = f"{where}: has contours for ROI number {number}, which the structure set does not list."
+            raise CorruptDataError(msg, hint="Export the structure set again.")
 
 
 def _labels(rois: list[_Roi], where: str) -> tuple[dict[int, int], list[Finding]]:

@@ -93,7 +93,8 @@ def frame_lattice(
     rows, columns : int
     frame_of_reference_uid : str or None
     image_grid : VoxelGrid or None
-        Grid of the segmented image, if known: its distance between slices is believed first.
+        Grid of the segmented image, if known: its distance between slices is believed where the
+        segmentation states none that its frames agree with.
     where : str
         The file, for messages.
 
@@ -169,13 +170,19 @@ def _slices(
     gaps = np.diff(distance[order])
     gaps[gaps <= _SAME_SLICE_MM] = 0
     apart = gaps[gaps > 0]
-    stated = [x for x in (known, planes.spacing_between_slices_mm) if x is not None]
+    # Its own first: a segmentation need not have the slices of its image (PS3.3 A.51).
+    stated = [x for x in (planes.spacing_between_slices_mm, known) if x is not None]
+    if len(stated) == 2 and abs(stated[0] / stated[1] - 1) <= _SAME_SPACING_SHARE:
+        stated.reverse()  # the same, and the image's comes from many positions
     if not apart.size:
         spacing = next((x for x in (*stated, planes.slice_thickness_mm) if x is not None), None)
         if spacing is None:
             msg = f"{where}: has one slice and states neither SpacingBetweenSlices nor SliceThickness."
             raise GeometryError(msg, hint="Give the segmentation together with its image.")
-        return np.zeros(distance.size, np.int64), spacing, []
+        if stated:
+            return np.zeros(distance.size, np.int64), spacing, []
+        guess = finding("single_slice", "segmentation", severity="review", where=where, thickness_mm=spacing)
+        return np.zeros(distance.size, np.int64), spacing, [guess]
     candidates = stated + _guesses(apart, planes.slice_thickness_mm)
     for candidate in candidates:
         numbers = _multiples(gaps, candidate)

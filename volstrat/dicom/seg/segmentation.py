@@ -110,9 +110,8 @@ def read_seg(
         For FRACTIONAL: the share of MaximumFractionalValue, above 0 and up to 1, from which a voxel
         belongs to its segment. Not needed where only 0 and the maximum occur.
     image_grid : VoxelGrid, optional
-        Grid of the segmented image. Only its distance between slices is used, which a SEG often
-        leaves out: without it, that distance is taken from SpacingBetweenSlices where positions
-        agree, else from the positions.
+        Grid of the segmented image. Only its distance between slices is used, where the SEG states
+        no SpacingBetweenSlices that its positions agree with; without both, the positions say it.
 
     Returns
     -------

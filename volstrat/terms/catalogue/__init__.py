@@ -10,6 +10,7 @@ from volstrat.terms.catalogue.entry import Entry, ErrorEntry, Severity
 from volstrat.terms.catalogue.error_codes import ERRORS
 from volstrat.terms.catalogue.file_findings import DICOM_FINDINGS, FILE_FINDINGS
 from volstrat.terms.catalogue.lesion_findings import LESION_FINDINGS, REMNANT_FINDINGS
+from volstrat.terms.catalogue.part_findings import PART_FINDINGS
 from volstrat.terms.catalogue.pet_findings import PET_FINDINGS
 from volstrat.terms.catalogue.plan_findings import PLAN_FINDINGS
 from volstrat.terms.catalogue.reading_findings import READING_FINDINGS
@@ -21,6 +22,7 @@ __all__ = ["CATALOGUE", "ERRORS", "SECTIONS", "Entry", "ErrorEntry", "Severity"]
 SECTIONS: dict[str, tuple[Entry, ...]] = {
     "The rule": RULE_FINDINGS,
     "Lesions and markings": LESION_FINDINGS,
+    "What a file means": PART_FINDINGS,
     "Liver remnant": REMNANT_FINDINGS,
     "Surgical plans": PLAN_FINDINGS,
     "Avidity rules and SUV": PET_FINDINGS,

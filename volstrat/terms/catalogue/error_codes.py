@@ -8,6 +8,11 @@ ERRORS = (
     ErrorEntry("role_missing", "a role that the case needs is not there", "Name the file that plays it."),
     ErrorEntry("role_ambiguous", "two candidates play one role", "Name the one that is meant in case.toml."),
     ErrorEntry(
+        "parts_ambiguous",
+        "nothing says which segments, ROIs or labels of a file play its role",
+        "Name them in `segments` (or `rois`) of the entry in case.toml.",
+    ),
+    ErrorEntry(
         "case_invalid", "case.toml or a manifest has something that does not fit", "Correct that line."
     ),
     ErrorEntry(
@@ -26,6 +31,11 @@ ERRORS = (
     ),
     ErrorEntry("input_changed", "a file changed while it was read", "Run again when nothing writes to it."),
     ErrorEntry("geometry_invalid", "a grid is sheared, irregular or contradicts itself", "Export it again."),
+    ErrorEntry(
+        "implausible_size",
+        "a grid is of no patient's size: metres for millimetres, say",
+        "Save the file again with its sizes in millimetres.",
+    ),
     ErrorEntry(
         "grid_mismatch",
         "two masks that must share a grid, or a frame of reference, do not",

@@ -72,9 +72,15 @@ DICOM_FINDINGS = (
     Entry(
         "single_slice",
         "warning",
-        "The series has one slice; its thickness is taken from {attribute}: {thickness_mm:g} mm.",
-        means="one slice only: its thickness stands for the spacing",
-        do="Check that the whole series is there.",
+        {
+            "series": "The series has one slice; its thickness is taken from {attribute}: "
+            "{thickness_mm:g} mm.",
+            "segmentation": "The segmentation has one slice and states no distance between slices; its "
+            "SliceThickness of {thickness_mm:g} mm is taken for it, which may be more. Give its CT.",
+        },
+        means="one slice only: its thickness stands for the spacing; `review` for a segmentation",
+        do="Check that the whole series is there; give the segmentation's CT.",
+        also=("review",),
     ),
     Entry(
         "rescale_missing",

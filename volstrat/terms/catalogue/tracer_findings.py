@@ -51,10 +51,13 @@ TRACER_FINDINGS = (
     Entry(
         "segmentation_without_segments",
         "warning",
-        "{name} holds no segment at all: nobody has read the PET in it, and no lesion is called not avid by "
-        "it.",
-        means="a segmentation in the role of the avid mask names no segment",
-        do="Draw the avid disease, or an empty segment where there is none.",
+        {
+            "avid": "{name} holds no segment at all: nobody has read the PET in it, and no lesion is called "
+            "not avid by it.",
+            "other": "{name} holds no segment at all: nobody has drawn in it, and nothing is read from it.",
+        },
+        means="a segmentation names no segment: it is no reading",
+        do="Draw what is meant, or an empty segment where there is nothing.",
     ),
     Entry(
         "other_pet_unreadable",

@@ -1,0 +1,163 @@
+"""Names of the labels of a label map, from where their makers put them.
+
+- the label table in a NIfTI header extension (Connectome Workbench's XML, which TotalSegmentator writes),
+- MITK: the label groups in an NRRD header, or a ``.mitklabel.json`` that names the file,
+- ITK-SNAP: a label description file beside it (the only one there, or one of its own name),
+- nnU-Net: ``labels`` of the nearest ``dataset.json`` above the file.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LARGEST_BYTES = 1 << 22
+"""Of a file or extension that holds names; more is none."""
+
+_TABLE_LABEL = re.compile(
+    r'<Label\b[^>]*?\bKey="(\d{1,9})"[^>]*>\s*(?:<!\[CDATA\[(.*?)\]\]>|([^<]*))\s*</Label>', re.DOTALL
+)
+_SNAP_MARK = "itk-snap label description file"
+_SNAP_LABEL = re.compile(r'\s*(\d{1,9})(?:\s+[-+\d.eE]+){6}\s+"(.*)"\s*')
+_HIGHEST_FOLDER = 3
+_BACKGROUND = {"background", "clear label", "exterior", "unlabeled"}
+
+Names = dict[int, str]
+
+
+def names_in_table(text: str) -> Names:
+    """Return the names of a label table in XML.
+
+    >>> names_in_table('<LabelTable><Label Key="2" Red="0"><![CDATA[liver]]></Label></LabelTable>')
+    {2: 'liver'}
+    """
+    if "<LabelTable" not in text:
+        return {}
+    found = {
+        int(m[1]): m[2] if m[2] is not None else html.unescape(m[3]) for m in _TABLE_LABEL.finditer(text)
+    }
+    return _tidy(found)
+
+
+def names_in_groups(text: str) -> list[Names]:
+    """Return the names of MITK's label groups, a mapping each; empty where the text is not of that kind."""
+    groups = _json(text)
+    if not isinstance(groups, list):
+        return []
+    return [_labels_of(group) for group in groups]
+
+
+def names_beside(path: Path) -> tuple[Path, Names] | None:
+    """Return the file near a label map that names its labels, and the names; None where there is none."""
+    for candidate, kind in _candidates(path):
+        text = _text(candidate)
+        names = (
+            _snap(text) if kind == "snap" else _nnunet(text) if kind == "nnunet" else _mitk(text, path.name)
+        )
+        if names:
+            return candidate, names
+    return None
+
+
+def _candidates(path: Path) -> Iterator[tuple[Path, str]]:
+    stem = path.name.split(".")[0].lower()
+    try:
+        there = sorted(path.parent.iterdir())
+    except OSError:
+        return
+    described = [one for one in there if one.suffix.lower() in (".txt", ".label") and _is_snap(one)]
+    own = [one for one in described if one.stem.lower() in (stem, f"{stem}_labels", f"{stem}_label")]
+    if own or len(described) == 1:
+        yield (own or described)[0], "snap"
+    yield from ((one, "mitk") for one in there if one.name.lower().endswith(".mitklabel.json"))
+    folder = path.parent
+    for _ in range(_HIGHEST_FOLDER):
+        dataset = folder / "dataset.json"
+        if dataset.is_file():
+            yield dataset, "nnunet"
+            return
+        if folder.parent == folder:
+            return
+        folder = folder.parent
+
+
+def _is_snap(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            return _SNAP_MARK in stream.read(400).decode("utf-8", "replace").lower()
+    except OSError:
+        return False
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            return ""
+        return path.read_bytes().decode("utf-8-sig", "replace")
+    except OSError:
+        return ""
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _snap(text: str) -> Names:
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    matches = (_SNAP_LABEL.fullmatch(line) for line in lines)
+    return _tidy({int(match[1]): match[2] for match in matches if match})
+
+
+def _nnunet(text: str) -> Names:
+    """Return the labels of a ``dataset.json``: number by name (version 2), or name by number (version 1)."""
+    dataset = _json(text)
+    labels = dataset.get("labels") if isinstance(dataset, dict) else None
+    if not isinstance(labels, dict):
+        return {}
+    found: Names = {}
+    for key, value in labels.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            found[value] = key
+        elif isinstance(value, str) and key.isdecimal():
+            found[int(key)] = value
+    return _tidy(found)
+
+
+_READERS = {"snap": _snap, "nnunet": _nnunet}
+
+
+def _mitk(text: str, name: str) -> Names:
+    document = _json(text)
+    groups = document.get("groups") if isinstance(document, dict) else None
+    if not isinstance(groups, list):
+        return {}
+    return next((_labels_of(one) for one in groups if isinstance(one, dict) and one.get("_file") == name), {})
+
+
+def _labels_of(group: Any) -> Names:  # noqa: ANN401 - whatever the file holds
+    labels = group.get("labels") if isinstance(group, dict) else None
+    found: Names = {}
+    for label in labels if isinstance(labels, list) else []:
+        if (
+            isinstance(label, dict)
+            and isinstance(label.get("value"), int)
+            and isinstance(label.get("name"), str)
+        ):
+            found[label["value"]] = label["name"]
+    return _tidy(found)
+
+
+def _tidy(names: Names) -> Names:
+    plain = {number: " ".join(name.split()) for number, name in sorted(names.items()) if number > 0}
+    return {number: name for number, name in plain.items() if name and name.lower() not in _BACKGROUND}

@@ -1,0 +1,76 @@
+"""Findings on what a file means: its parts, what lies unread beside it, and whether masks lie together."""
+
+from __future__ import annotations
+
+from volstrat.terms.catalogue.entry import Entry
+
+PART_FINDINGS = (
+    Entry(
+        "tumour_part_left_out",
+        "review",
+        "{name}: {parts} {is_are} tumour by name or code and not counted. Take {it_them} into `segments` (or "
+        "`rois`) of {role}, or write `leave_out = [{numbers}]` there.",
+        means="a segment, ROI or label whose name or code says tumour plays no role",
+        do="Look at it: name it in the entry, or leave it out with `leave_out`.",
+    ),
+    Entry(
+        "part_unclear",
+        "review",
+        "{name}: the name of {parts} does not say what it is, beside names that do; not taken as {role}. "
+        "Look whether it belongs there: then name all that belong in `segments` (or `rois`), else write "
+        "`leave_out = [{numbers}]`.",
+        means="a segment, ROI or label whose name says nothing lies beside those that were taken",
+        do="Look what it is; name all that belong in the entry, or leave it out with `leave_out`.",
+    ),
+    Entry(
+        "part_may_be_organ",
+        "review",
+        {
+            "encloses": "{name}: label {number} ({volume_ml:.0f} ml) encloses label {inner} and has no "
+            "name: it may be the organ and not {role}. Name the labels that are {role} in `segments`.",
+            "called": "{name} is given as {role}, and its name is that of an organ or region: look whether "
+            "it is {role}.",
+            "large": "{name}: label {number} measures {volume_ml:.0f} ml, more than a liver, and has no "
+            "name: it may be an organ and not {role}.",
+        },
+        means="a label without a name encloses another or is larger than a liver, or its file is called so",
+        do="Look what it is, and name the labels that are meant in `segments`.",
+    ),
+    Entry(
+        "mask_off_ct",
+        "review",
+        {
+            "grid": "{name} lies on another grid than the CT: a corner is {distance_mm:.1f} mm off. Look "
+            "at both together before the volume is used.",
+            "outside": "All tumour of {name} lies outside the CT (a corner of its grid is "
+            "{distance_mm:.1f} mm off). It cannot have been drawn on this CT.",
+        },
+        means="a mask shares neither the CT's grid nor its lattice; blocking where all tumour lies "
+        "outside it",
+        do="Look at mask and CT together; name the CT that it was drawn on.",
+        also=("blocking",),
+    ),
+    Entry(
+        "ct_unusable",
+        "warning",
+        "The CT was not used: {reason}",
+        means="the CT cannot be read; no mask needs it",
+        do="Export the CT again, or name another one.",
+    ),
+    Entry(
+        "grid_unproven",
+        "review",
+        "{dense} and {sparse} share a lattice, but nothing says which image {sparse} was drawn on: that "
+        "both lie on one grid is unproven. Give the CT as `ct`, or look at both together.",
+        means="a mask of a whole image beside one that stores a part, of an image that is not known",
+        do="Give the CT as `ct`, or look at both masks together.",
+    ),
+    Entry(
+        "fractional_labelmap",
+        "warning",
+        "{name}: holds shares of voxels (fractional label map); voxels from half of the largest share "
+        "are taken.",
+        means="a 3D Slicer segmentation stores shares of voxels and is read at half its maximum",
+        do="Convert it to a binary label map in 3D Slicer if another limit is meant.",
+    ),
+)

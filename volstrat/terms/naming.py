@@ -1,0 +1,195 @@
+"""What the name or code of a segment, ROI or label says: a role, an organ, a denial, or nothing.
+
+Patterns by role are the protocol's (``[naming]``); organs, other structures and denials are the language
+itself and stand here, in English, Swedish and the languages that are next to them in trials. Names are
+compared in any case of letters, without accents, "_" as a space.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from volstrat.terms.tracers import other_tracer_in_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Code = tuple[str, str, str]
+    """Value, coding scheme designator and meaning."""
+
+NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumour")
+"""Roles that names can say; a name that fits several plays the first."""
+
+_NOT = (
+    r"\b(?:no|non|not|ingen|inget|inga|ej|icke|inte|without|utan|nicht|kein|keine|keinen|ohne|pas|sans|sin|"
+    r"senza|ikke|uden|uten|niet|geen|zonder|ei|ilman)(?:[ :-]+(?:de |d')?)?"
+)
+_NO = r"(?:no|nej|nein|non|nee|nei|ei|false|falsch|falskt)"
+_DENIALS = {
+    "fdg_avid": re.compile(
+        _NOT + r"(?:fdg|avid|pet\b|upptag|uptake|fixation|captant|hyperm)"
+        r"|\b(?:fdg|avid|pet)[ :=-]+(?:negativ|neg\b|" + _NO + r"$)"
+        r"|\bavid\w* ?[:=] ?(?:0$|" + _NO + r"$)|physiolog|fysiolog|fisiolog|\bcold\b"
+    ),
+    "resectable": re.compile(
+        r"(?:\b(?:un|ir|o|on|non)[ -]?|" + _NOT + r")(?:re[sz]e[ckz]|opera|opere|debulk|remov)|\binop"
+        r"|can ?not be |kan (?:inte|ej) |kann nicht |kan (?:ikke|niet) "
+        r"|re[sz]e[ckz]\w*[ :=-]+" + _NO + r"$|re[sz]e[ckz]\w* ?[:=] ?0$|[ :=-](?:no|nej)$"
+        r"|\bresidual|\bremaining|\bkvar|\bstays?\b|\bverbleib|\brestant|re[sz]e[ck]\w* (?:cavity|margin|bed)"
+    ),
+    "remnant": re.compile(_NOT + r"(?:remnant|flr)"),
+    "liver": re.compile(_NOT + r"(?:liver|lever)$|\boutside|\butanfor|\bextrahep"),
+    "tumour": re.compile(
+        _NOT + r"(?:tum|metas|lesion|lasion|gtv|neopl|cancer|malign)"
+        r"|\b(?:tum\w*|metas\w*|lesion) ?[:=] ?(?:0$|" + _NO + r"$)|\btum\w*[ -](?:neg|free|fri\b)"
+        r"|peritum|\bbenign|\bgodartad|tumou?r (?:bed|margin|ring)|\bhealthy\b|\bfrisk"
+    ),
+}
+"""Names that fit a role's patterns and deny that role: "FDG-avid, not resectable" does not deny "avid"."""
+
+_OTHER_WORDS = r"""
+    liver hepat\w* hepar lever\w* leber\w* foie higado fegato maksa spleen\w* splen\w* mjalte\w* milz
+    rate bazo milza kidney\w* njure?\w* nieren? rein rinon\w* rene nyre\w* pancreas pankreas\w*
+    bukspott\w* stomach magsack\w* magen estomac estomago stomaco duoden\w* bowel\w* intestin\w* tarm\w*
+    darm\w* colon kolon rectum rektum jejun\w* ileum caecum cecum appendix gall_?bladder\w* gallblas\w*
+    gallenblase bile gallgang\w* lungs? lung\w* lunge\w* poumon\w* pulmon\w* polmon\w* heart hjart\w*
+    herz coeur corazon cuore aorta\w* portal porta cava ivc svc veins? ven\w{0,2} hepatic arter\w*
+    vessels? karl blood blod\w* trachea bronch\w* esophag\w* oesophag\w* esofag\w* matstrupe\w*
+    adrenal\w* binjure\w* bones? skelet\w* ben spine vertebra\w* kota\w* kotor ribs? sternum clavic\w*
+    scapula\w* humer\w* femur femor\w* hips? sacrum pelvis costa\w* skull brain\w* hjarna\w* cord cauda
+    muscle\w* muskel\w* gluteus\w* autochthon\w* iliopsoas\w* fat fett skin hud body kropp\w* external
+    extern outline ytterkontur couch table bolus thyroid\w* skoldkortel\w* bladder urinbl\w* prostat\w*
+    uterus livmoder ovar\w* testis breast\w* parotid\w* eyes? lens optic chiasm mandib\w* larynx thymus
+    lymphatics couinaud\w* segment_[ivx]+[ab]? seg_[ivx]+[ab]? lobes? lob lobus cysts? cysta\w* cystor
+    zyste\w* h(?:a)?emangiom\w* hemangiom\w* fnh abscess\w* odema edema oedema ascites thromb\w*
+    embol\w* [pci]tvs? ptv\w* ctv\w* itv\w* ring shell dose isodose\w* opti\w* avoid\w* oar marker\w*
+    fiducial\w* implant\w* stent\w* clips? background bakgrund hintergrund normal_tissue air luft water
+    phantom artefact\w* artifact\w*
+"""
+_OTHER_STRUCTURES = re.compile(rf"\b(?:{'|'.join(_OTHER_WORDS.split()).replace('_', ' ')})\b")
+"""Organs, vessels, other findings, and structures of treatment planning."""
+
+_TUMOUR_CODES = {
+    "SCT": frozenset(
+        "108369006 4147007 14799000 372087000 86049000 52988006 27925004 1240414004 128462008 363346000 "
+        "55342001 94381002 126851005 126859007 93870000 363418001 255046005 109841003 300331000 301766008 "
+        "81622000 128928004 35917007 68453008".split()
+    ),
+    "SRT": frozenset("M-01100 M-03000 M-03010 M-80000 M-80001 M-80003 M-80006 M-82403 M-82463".split()),
+    "NCIt": frozenset("C3262 C113842 C81175 C3824 C19151 C3261 C2919 C9305".split()),
+}
+"""Codes of segmented property types that are tumour: neoplasm, metastasis, mass, nodule, lesion and what is
+below them (PS3.16 CID 7159; SNOMED CT, its SRT forms, NCI Thesaurus)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a name, or where it is silent its code, says.
+
+    Parameters
+    ----------
+    roles : tuple of str
+        Whose patterns fit and that are not denied, in the order of `NAMED_ROLES`; the first is `role`.
+    denied : frozenset of str
+        Roles that it denies.
+    other : bool
+        It names an organ or another structure, and no role.
+    tumour : bool
+        Name or code says tumour, whatever else the name says.
+    by_code : bool
+        The name says nothing; what is said, the code says.
+    """
+
+    roles: tuple[str, ...] = ()
+    denied: frozenset[str] = frozenset()
+    other: bool = False
+    tumour: bool = False
+    by_code: bool = False
+
+    @property
+    def role(self) -> str | None:
+        """The role it plays where nobody says otherwise."""
+        return self.roles[0] if self.roles else None
+
+    @property
+    def silent(self) -> bool:
+        """True where neither name nor code fits a role, names an organ or denies anything."""
+        return not (self.roles or self.denied or self.other)
+
+    @property
+    def name_is_silent(self) -> bool:
+        """True where the name says nothing, whatever the code says."""
+        return self.by_code or self.silent
+
+
+def said_by(name: str, codes: Sequence[Code], naming: Mapping[str, Sequence[str]]) -> Said:
+    """Return what a part's name and codes say.
+
+    The name goes first: programs write "Mass" as the type of whatever they segment. A code speaks where
+    the name is silent.
+
+    Parameters
+    ----------
+    name : str
+        May be empty.
+    codes : sequence of (value, scheme, meaning)
+        Segmented property category and type.
+    naming : mapping of role to globs
+
+    Examples
+    --------
+    >>> said_by("Liver metastasis 3", (), {"liver": ["liver"], "tumour": ["*metasta*"]}).role
+    'tumour'
+    >>> said_by("FDG-negative lesion", (), {"fdg_avid": ["fdg*"], "tumour": ["*lesion*"]}).role
+    'tumour'
+    >>> said_by("Segment_1", (("4147007", "SCT", "Mass"),), {}).role
+    'tumour'
+    >>> said_by("Segment_1", (), {}).silent
+    True
+    """
+    patterns = tuple((role, tuple(naming.get(role, ()))) for role in NAMED_ROLES)
+    by_name = _said_by_name(name, patterns)
+    meant = _said_by_name(codes[-1][2], patterns) if codes else Said()
+    by_code = meant.tumour or any(_is_tumour(code) for code in codes)
+    if by_name.silent and codes:
+        roles = ("tumour",) if by_code else meant.roles
+        return Said(roles=roles, denied=meant.denied, other=meant.other, tumour=by_code, by_code=True)
+    return by_name
+
+
+@lru_cache(maxsize=4096)
+def _said_by_name(name: str, patterns: tuple[tuple[str, tuple[str, ...]], ...]) -> Said:
+    words = plain_words(name)
+    if not words:
+        return Said()
+    denied = frozenset(role for role, pattern in _DENIALS.items() if pattern.search(words))
+    if other_tracer_in_name(name):
+        denied |= {"fdg_avid"}
+    roles = tuple(
+        role
+        for role, globs in patterns
+        if role not in denied and any(fnmatchcase(words, plain_words(glob)) for glob in globs)
+    )
+    other = not roles and _OTHER_STRUCTURES.search(words) is not None
+    return Said(roles=roles, denied=denied, other=other, tumour="tumour" in roles)
+
+
+def _is_tumour(code: Code) -> bool:
+    value, scheme, _ = code
+    return value in _TUMOUR_CODES.get({"99SDM": "SRT", "SNM3": "SRT"}.get(scheme, scheme), ())
+
+
+def plain_words(name: str) -> str:
+    """Return a name as patterns see it: any case of letters, no accents, one space for "_" and for several.
+
+    >>> plain_words("Lever_Metastas  Primär")
+    'lever metastas primar'
+    """
+    apart = unicodedata.normalize("NFKD", name).casefold()
+    letters = "".join(c for c in unicodedata.normalize("NFKD", apart) if not unicodedata.combining(c))
+    return " ".join(letters.replace("_", " ").split())
