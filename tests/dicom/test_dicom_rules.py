@@ -186,7 +186,7 @@ def test_a_small_lesion_that_is_not_detected_is_not_assessable(case: Path) -> No
     record = run(case, *FIXED)
     (finding,) = [f for f in record["findings"] if f["code"] == "small_lesion_not_assessable"]
     assert finding["where"] == "L4"
-    assert "PET loses half of the uptake" in finding["message"]
+    assert "too small for PET (below 10 mm)" in finding["message"]
 
 
 def test_the_table_stands_over_the_rule(case: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_rule_to_check_against_that_has_no_suv_is_said(case: Path, tmp_path: P
     record = run(weightless, 'also_check = [{ rule = "fixed", suv_threshold = 2.5 }]')
     (finding,) = [f for f in record["findings"] if f["code"] == "avidity_rule_not_evaluated"]
     assert finding["severity"] == "warning"
-    assert '"fixed SUVbw 2.5" could not be carried out: there is no PET image' in finding["message"]
+    assert '"fixed SUVbw 2.5", could not be applied: there is no PET image' in finding["message"]
     assert "avidity_rule_not_evaluated" not in codes(run(case))
 
 
