@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.inputs import CaseInputs
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.geometry.boundary_shift import ShiftedVolumes
+    from volstrat.certainty.case_memo import CaseMemo
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
@@ -65,7 +65,11 @@ def run_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = No
 
 
 def assess_case(
-    case: CaseSources | EntryReader, protocol: LoadedProtocol, *, shifted: ShiftedVolumes | None = None
+    case: CaseSources | EntryReader,
+    protocol: LoadedProtocol,
+    *,
+    memo: CaseMemo | None = None,
+    with_flips: bool = True,
 ) -> CaseResult:
     """Read, measure and stratify a case.
 
@@ -74,8 +78,10 @@ def assess_case(
     case : CaseSources or EntryReader
         A reader keeps what finding the sources scanned.
     protocol : LoadedProtocol
-    shifted : ShiftedVolumes or None
-        Where moved boundaries are kept for `reassess_case` to find.
+    memo : CaseMemo or None
+        Where what marks do not change is kept for `reassess_case` to find.
+    with_flips : bool
+        As `reach_verdict`.
 
     Raises
     ------
@@ -85,7 +91,7 @@ def assess_case(
     inputs = read_inputs(case, protocol.protocol)
     sources = case.sources if isinstance(case, EntryReader) else case
     measured = measure_case(inputs.masks, protocol.protocol)
-    return _concluded(sources, inputs, measured, protocol, shifted)
+    return _concluded(sources, inputs, measured, protocol, memo=memo, with_flips=with_flips)
 
 
 def reassess_case(
@@ -93,7 +99,8 @@ def reassess_case(
     rows: Mapping[str, LesionRow],
     protocol: LoadedProtocol,
     *,
-    shifted: ShiftedVolumes | None = None,
+    memo: CaseMemo | None = None,
+    with_flips: bool = True,
 ) -> CaseResult:
     """Stratify a case again with another lesion table; no file is read, and no geometry measured, again.
 
@@ -106,8 +113,10 @@ def reassess_case(
         The whole table.
     protocol : LoadedProtocol
         The one that the result was made under.
-    shifted : ShiftedVolumes or None
-        Moved boundaries of the same case, as `assess_case` kept them.
+    memo : CaseMemo or None
+        Of the same case, as `assess_case` kept it.
+    with_flips : bool
+        As `reach_verdict`.
 
     Raises
     ------
@@ -115,7 +124,7 @@ def reassess_case(
         If a row does not fit the case.
     """
     measured = remark_case(result.measured, rows)
-    return _concluded(result.sources, result.inputs, measured, protocol, shifted)
+    return _concluded(result.sources, result.inputs, measured, protocol, memo=memo, with_flips=with_flips)
 
 
 def _concluded(
@@ -123,12 +132,18 @@ def _concluded(
     inputs: CaseInputs,
     measured: Measurements,
     protocol: LoadedProtocol,
-    shifted: ShiftedVolumes | None,
+    *,
+    memo: CaseMemo | None,
+    with_flips: bool,
 ) -> CaseResult:
     """Apply the rule to what was measured."""
     remnant, liver, findings = _liver(sources, inputs, measured, protocol.protocol)
     verdict = reach_verdict(
-        measured, protocol.protocol, findings=(*inputs.findings, *findings), shifted=shifted
+        measured,
+        protocol.protocol,
+        findings=(*inputs.findings, *findings),
+        memo=memo,
+        with_flips=with_flips,
     )
     record = success_record(
         subject=sources.subject,

@@ -198,6 +198,7 @@ def _lesions(
 ) -> list[LesionRecord]:
     assessment = verdict.assessment
     attribution, resolved = measured.attribution, assessment.resolved
+    avidity = assessment.avidity
     records = []
     for n, lesion_id in enumerate(measured.lesions.ids):
         voxels = measured.marked.worst_voxels[n]
@@ -214,7 +215,7 @@ def _lesions(
                 uptake[n],
                 resectability=measured.marked.word(n),
                 resectable_fraction=sure / int(voxels.sum()) if marked else None,
-                fdg_avidity=assessment.avidity[n],
+                fdg_avidity=avidity[n],
                 fdg_avid_ml=avid_ml,
                 counting_error=verdict.robustness.counting_error_percent[n],
             )

@@ -13,6 +13,7 @@ the second serves large ones, cut off where what is left is nearly an integral.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,7 @@ def equivalent_diameter_mm(volume_mm3: float) -> float:
     return float((6 * volume_mm3 / math.pi) ** (1 / 3))
 
 
+@lru_cache(maxsize=8192)
 def counting_error_percent(diameter_mm: float, spacing_mm: tuple[float, float, float]) -> float:
     """Return the standard deviation of the counted volume of a sphere, in percent of its volume.
 

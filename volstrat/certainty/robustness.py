@@ -90,6 +90,7 @@ def measure_robustness(
     protocol: Protocol,
     *,
     shifted: ShiftedVolumes | None = None,
+    with_flips: bool = True,
 ) -> tuple[Robustness, tuple[Finding, ...]]:
     """Measure how sure a verdict is, and say what a person should know of it.
 
@@ -97,13 +98,15 @@ def measure_robustness(
     ----------
     shifted : ShiftedVolumes or None
         What moved boundaries gave of the same case under other markings, which is looked for there first.
+    with_flips : bool
+        False leaves them out: ``flips`` is empty then.
     """
     parts, voxels = _parts(measured)
     interval = _interval(voxels, measured, assessment, protocol)
     robustness = Robustness(
         interval=interval,
         boundary_shift=_boundary_shift(parts, measured, assessment, protocol, shifted or ShiftedVolumes()),
-        flips=find_flips(measured, assessment, protocol),
+        flips=find_flips(measured, assessment, protocol) if with_flips else (),
         margin_ml=_margin_ml(assessment, protocol),
         shortest_way=_shortest_way(voxels, measured, assessment, protocol),
         stratum_2_obstacles=_obstacles(measured, assessment, protocol),

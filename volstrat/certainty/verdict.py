@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.contradictions import contradictions
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
 from volstrat.rule.attribution import review_regions
-from volstrat.rule.lesion_uptake import measure_uptake
 from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
@@ -19,7 +19,6 @@ from volstrat.terms.wording import shown_ml, shown_names, shown_percent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from volstrat.geometry.boundary_shift import ShiftedVolumes
     from volstrat.rule.lesion_uptake import Uptakes
     from volstrat.rule.measure import Measurements
     from volstrat.terms.findings import Finding, Severity
@@ -64,7 +63,8 @@ def reach_verdict(
     protocol: Protocol,
     *,
     findings: Iterable[Finding] = (),
-    shifted: ShiftedVolumes | None = None,
+    memo: CaseMemo | None = None,
+    with_flips: bool = True,
 ) -> Verdict:
     """Apply the rule and say what a person should know.
 
@@ -74,8 +74,10 @@ def reach_verdict(
     protocol : Protocol
     findings : iterable of Finding
         What reading the inputs brought up; joined with the rule's own.
-    shifted : ShiftedVolumes or None
-        What moved boundaries gave of the same case, which is looked for there first.
+    memo : CaseMemo or None
+        What was worked out of the same case under other marks.
+    with_flips : bool
+        False leaves out the flips, which take longest and decide nothing.
     """
     assessment = assess(measured, protocol)
     findings = [_eased(one, assessment) for one in findings]
@@ -83,8 +85,11 @@ def reach_verdict(
         pet_doubts = [f for f in _pet_findings(measured, assessment, protocol) if f.code != "pet_missing"]
     else:
         pet_doubts = _pet_findings(measured, assessment, protocol)
-    uptake = measure_uptake(measured, assessment)
-    robustness, doubts = measure_robustness(measured, assessment, protocol, shifted=shifted)
+    memo = memo or CaseMemo()
+    uptake = memo.uptake(measured, assessment)
+    robustness, doubts = measure_robustness(
+        measured, assessment, protocol, shifted=memo.shifted, with_flips=with_flips
+    )
     own = [
         *(_unsearched(one, assessment) for one in measured.lesion_findings),
         *measured.mark_findings,

@@ -22,7 +22,7 @@ from volstrat.terms.marks import LesionRow, Marking
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from volstrat.geometry.boundary_shift import ShiftedVolumes
+    from volstrat.certainty.case_memo import CaseMemo
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.markings import DrawnRuns
@@ -110,8 +110,8 @@ class PlanBook:
     anatomy : Anatomy
     protocol : Protocol
     patient : PatientFacts
-    shifted : ShiftedVolumes or None
-        Moved boundaries of the same case.
+    memo : CaseMemo or None
+        What was worked out of the same case.
     """
 
     def __init__(
@@ -121,11 +121,11 @@ class PlanBook:
         protocol: Protocol,
         *,
         patient: PatientFacts,
-        shifted: ShiftedVolumes | None = None,
+        memo: CaseMemo | None = None,
     ) -> None:
         self.measured, self.anatomy, self.protocol = measured, anatomy, protocol
         self.zones = Zones(anatomy.lesions)
-        self._patient, self._shifted = patient, shifted
+        self._patient, self._memo = patient, memo
 
     def carry_out(self, plan: Plan, *, cut_mask: VoxelRuns | None = None) -> PlanOutcome:
         """Say what a plan comes to.
@@ -160,9 +160,7 @@ class PlanBook:
             policy=protocol.plans,
             remaining=remaining,
         )
-        verdict = reach_verdict(
-            measured, protocol, findings=(*findings, *remnant_findings), shifted=self._shifted
-        )
+        verdict = reach_verdict(measured, protocol, findings=(*findings, *remnant_findings), memo=self._memo)
         return PlanOutcome(
             plan=plan,
             regions=regions,

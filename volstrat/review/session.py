@@ -13,8 +13,8 @@ import numpy as np
 
 from volstrat.case.assess import assess_case, reassess_case
 from volstrat.case.discovery import CASE_FILE, open_case
+from volstrat.certainty.case_memo import CaseMemo
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
-from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.pictures.planes import Plane
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import AVID, CtRead, build_scene, read_ct
@@ -156,7 +156,7 @@ class ReviewSession:
         self._lock = threading.RLock()
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
-        self._shifted = ShiftedVolumes()
+        self._memo = CaseMemo()
 
     @property
     def table_name(self) -> str:
@@ -207,10 +207,10 @@ class ReviewSession:
 
     def _read_masks(self, case: EntryReader) -> CaseResult:
         sources = case.sources
-        self._shifted = ShiftedVolumes()
+        self._memo = CaseMemo()
         self._table = MarkTable(self._table_path(sources))
         self._watch = InputWatch(sources)
-        bare = assess_case(case.without("lesions"), self.protocol, shifted=self._shifted)
+        bare = assess_case(case.without("lesions"), self.protocol, memo=self._memo)
         self.sites = lesion_sites(bare.measured)
         self.points = inner_points(bare.measured)
         self.notices = tuple(self._table_notices(sources))
@@ -265,7 +265,7 @@ class ReviewSession:
     def _with_table(self, bare: CaseResult, table: TableState, *, version: int) -> Reviewed:
         result, problem, misfits = None, "", {}
         try:
-            result = reassess_case(bare, table.rows, self.protocol, shifted=self._shifted)
+            result = reassess_case(bare, table.rows, self.protocol, memo=self._memo)
         except LesionTableError as error:
             problem = str(error)
             misfits = self._misfits(bare, table)

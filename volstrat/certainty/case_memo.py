@@ -1,0 +1,32 @@
+"""What of a case was worked out already and a mark does not change; passed beside its values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from volstrat.geometry.boundary_shift import ShiftedVolumes
+from volstrat.rule.lesion_uptake import measure_uptake
+
+if TYPE_CHECKING:
+    from volstrat.rule.attribution import Attribution
+    from volstrat.rule.lesion_uptake import Uptakes
+    from volstrat.rule.measure import Measurements
+    from volstrat.rule.stratify import Assessment
+
+
+class CaseMemo:
+    """Remembers moved boundaries and uptake of one case, under the last marks that changed them.
+
+    Uptake rests on images, on attribution and on which lesions and regions are called not avid.
+    """
+
+    def __init__(self) -> None:
+        self.shifted = ShiftedVolumes()
+        self._uptake: tuple[Attribution | None, tuple[bytes, bytes], tuple[Uptakes, Uptakes]] | None = None
+
+    def uptake(self, measured: Measurements, assessment: Assessment) -> tuple[Uptakes, Uptakes]:
+        """Return what `measure_uptake` gives of the one case that this belongs to."""
+        words = (measured.words.avidity.tobytes(), measured.words.dismissed.tobytes())
+        if self._uptake is None or self._uptake[0] is not measured.attribution or self._uptake[1] != words:
+            self._uptake = (measured.attribution, words, measure_uptake(measured, assessment))
+        return self._uptake[2]
