@@ -147,6 +147,7 @@ def _concluded(
     )
     record = success_record(
         subject=sources.subject,
+        visit=sources.visit,
         measured=measured,
         verdict=verdict,
         protocol=protocol,

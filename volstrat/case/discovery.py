@@ -77,7 +77,7 @@ def _holds_role_folder(folder: Path) -> bool:
         return any(e.is_dir() and role_of(Path(e.path)) is not None for e in entries)
 
 
-def _holds_dicom(folder: Path) -> bool:
+def holds_dicom(folder: Path) -> bool:
     """Tell whether a folder itself holds DICOM files; a DICOMDIR is none."""
     names = sorted(p for p in folder.iterdir() if not is_system_name(p.name) and p.name.upper() != "DICOMDIR")
     return any(looks_like_dicom(path) for path in [p for p in names if p.is_file()][:_TRIED])
@@ -356,7 +356,7 @@ def cases_below(root: Path) -> list[Path]:
 def _is_dicom_case(folder: Path, children: Sequence[Path], *, is_root: bool) -> bool:
     """Tell whether a folder without role files is one case: a lowest one, or DICOM tied together."""
     if is_root:
-        return _holds_role_folder(folder) or (_holds_dicom(folder) and is_one_subject(folder))
+        return _holds_role_folder(folder) or (holds_dicom(folder) and is_one_subject(folder))
     if not children:
         return True
     if _role_files_below(folder):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
+from volstrat.case.case_file import case_name
 from volstrat.case.installed import installed_version
 from volstrat.case.json_types import taken
 from volstrat.case.record_types import (
@@ -62,6 +63,7 @@ _READERS = {"dicom": ("pydicom", "SimpleITK"), "xlsx": ("openpyxl",)}
 def success_record(
     *,
     subject: str,
+    visit: str | None = None,
     measured: Measurements,
     verdict: Verdict,
     protocol: LoadedProtocol,
@@ -74,6 +76,7 @@ def success_record(
     return {
         "schema": SCHEMA_ID,
         "subject": subject,
+        "visit": visit,
         "status": verdict.status,
         "stratum": verdict.stratum,
         "predicates": {
@@ -94,9 +97,15 @@ def success_record(
     }
 
 
+def record_name(record: Mapping[str, Any]) -> str:
+    """Return what a cohort calls the case of a record: the subject, and the visit where there is one."""
+    return case_name(record["subject"], record.get("visit"))
+
+
 def failure_record(
     *,
     subject: str,
+    visit: str | None = None,
     error: Exception,
     protocol: LoadedProtocol,
     inputs: Sequence[InputRecord] = (),
@@ -116,6 +125,7 @@ def failure_record(
         CaseRecord,
         schema=SCHEMA_ID,
         subject=subject,
+        visit=visit,
         status="failed",
         error=said,
         protocol=_protocol(protocol),

@@ -294,7 +294,10 @@ class CaseRecord(JsonObject):
     """One subject: what was read, what was measured, and the stratum."""
 
     schema: Literal["volstrat.case-record/2"]
-    subject: Annotated[str, Limits(min_length=1), "What the folder or the manifest calls the subject."]
+    subject: Annotated[
+        str, Limits(min_length=1), "What the folder, the manifest or the study calls the subject."
+    ]
+    visit: Annotated[str | None, "What a study calls the visit; null where it has no visits."]
     status: Annotated[
         Literal[Status, "failed"],
         "assigned: a stratum and nothing to review; review: a stratum and something a person must look at; "

@@ -77,7 +77,7 @@ def case(
 ) -> None:
     """Measure one case folder and assign its stratum."""
     from volstrat.case.assess import run_case
-    from volstrat.case.record import record_bytes
+    from volstrat.case.record import record_bytes, record_name
     from volstrat.cli.terminal_tables import case_table
     from volstrat.store.output import folder_name, write_atomically
     from volstrat.store.seal import refuse_sealed
@@ -91,7 +91,7 @@ def case(
     data = record_bytes(record)
     if out is not None:
         try:
-            write_atomically(out / folder_name(record["subject"]) / "case.json", data)
+            write_atomically(out / folder_name(record_name(record)) / "case.json", data)
         except VolstratError as error:
             _fail(error)
     if as_json:

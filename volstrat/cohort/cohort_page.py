@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from volstrat.case.record import record_name
 from volstrat.cohort.worker import RECORD
 from volstrat.show.pages import NO_NUMBER, asset, markup, render, styled
 from volstrat.show.words import STATUS, STRATA, percent_text
@@ -50,7 +51,7 @@ class IndexPage:
         """Add a subject's row."""
         row: dict[str, Any] = dict.fromkeys(_KEYS)
         row.update(
-            subject=record["subject"],
+            subject=record_name(record),
             href=quote(f"{folder}/{RECORD}"),
             status=record["status"],
             stratum=record["stratum"] or "none",

@@ -81,9 +81,9 @@ def cohort_columns() -> tuple[Column, ...]:
 
 @cache
 def lesion_columns() -> tuple[Column, ...]:
-    """Return the columns of ``lesions.csv``: one row a lesion or PET-only region; ``subject`` comes first."""
-    subject = next(column for column in cohort_columns() if column.name == "subject")
-    return (subject, *_columns(LesionRecord, _Place()))
+    """Return the columns of ``lesions.csv``, one row a lesion or PET-only region: subject and visit first."""
+    names = (column for column in cohort_columns() if column.name in {"subject", "visit"})
+    return (*names, *_columns(LesionRecord, _Place()))
 
 
 def cohort_row(record: Node) -> list[Cell]:
@@ -94,7 +94,8 @@ def cohort_row(record: Node) -> list[Cell]:
 def lesion_rows(record: Node) -> Iterator[list[Cell]]:
     """Yield a record's rows of the lesion table: lesions, then PET-only regions, in the record's order."""
     for lesion in (*record["lesions"], *record["pet_only_regions"]):
-        yield [record["subject"], *(column.value(lesion) for column in lesion_columns()[1:])]
+        columns = lesion_columns()[2:]
+        yield [record["subject"], record["visit"], *(column.value(lesion) for column in columns)]
 
 
 def csv_cell(value: Cell) -> str:

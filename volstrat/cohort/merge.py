@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.case_file import case_name
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
+from volstrat.case.record import record_name
 from volstrat.cohort.cohort_run import CohortResult, finish, open_ledger
 from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
 from volstrat.cohort.run_progress import Progress
@@ -169,8 +171,9 @@ def _subjects(folder: Path) -> Iterator[str]:
     path = folder / "cohort.parquet"
     try:
         with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=_SUBJECTS_AT_ONCE, columns=["subject"]):
-                yield from batch.column(0).to_pylist()
+            for batch in table.iter_batches(batch_size=_SUBJECTS_AT_ONCE, columns=["subject", "visit"]):
+                for subject, visit in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    yield case_name(subject, visit)
     except (OSError, ArrowException) as error:
         msg = f"{path}: cannot be read ({error})."
         raise UsageError(msg, hint="Run its batch again.") from error
@@ -225,7 +228,7 @@ def _record_of(part: _Part, subject: str) -> tuple[Path, bytes]:
         folder = part.folder / name
         try:
             data = (folder / RECORD).read_bytes()
-            if json.loads(data)["subject"] == subject:
+            if record_name(json.loads(data)) == subject:
                 return folder, data
         except (OSError, ValueError, KeyError):
             continue

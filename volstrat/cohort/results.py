@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.record import record_name
 from volstrat.cohort.cohort_page import IndexPage
 from volstrat.cohort.columns import (
     Column,
@@ -57,7 +58,7 @@ class Summary:
         if record["error"] is not None:
             self._errors[record["error"]["code"]] += 1
             if len(self.failures) < _MOST_FAILURES:
-                self.failures += ((record["subject"], record["error"]["message"]),)
+                self.failures += ((record_name(record), record["error"]["message"]),)
         self._findings.update({(f["code"], f["severity"]) for f in record["findings"]})
         self._lesions += len(record["lesions"])
         self._regions += len(record["pet_only_regions"])

@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.case_file import case_name
 from volstrat.case.record import environment
 from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
@@ -49,7 +50,7 @@ def listed_subjects(out: Path) -> set[str] | None:
     """Return the subjects as ``cohort.csv`` writes them, in one line; None where there is no such table."""
     try:
         with (out / "cohort.csv").open(encoding="utf-8", newline="") as stream:
-            return {row["subject"] for row in csv.DictReader(stream)}
+            return {case_name(row["subject"], row.get("visit") or None) for row in csv.DictReader(stream)}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error):
         return None
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.fingerprint import Fingerprint, take_fingerprint
-from volstrat.case.record import environment, failure_record, record_bytes
+from volstrat.case.record import environment, failure_record, record_bytes, record_name
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
 from volstrat.errors import InputChangedError, OutputError, VolstratError
 from volstrat.store.output import write_atomically
@@ -93,7 +93,7 @@ def fail_task(task: Task, error: Exception, protocol: LoadedProtocol) -> Receipt
     ------
     OutputError
     """
-    record = failure_record(subject=task.case.subject, error=error, protocol=protocol)
+    record = failure_record(subject=task.case.subject, visit=task.case.visit, error=error, protocol=protocol)
     said = record["error"]
     assert said is not None  # a failure says why
     for folder in {task.case.folder.absolute(), task.case.folder.resolve()}:
@@ -113,7 +113,7 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
     _tidy(task.target, data)
     receipt = Receipt(
         location=task.location,
-        subject=record["subject"],
+        subject=record_name(record),
         status=record["status"],
         stratum=record["stratum"],
         inputs_sha256=inputs_sha256,

@@ -21,6 +21,7 @@ from volstrat.case.discovery import (
 from volstrat.case.entries import EntryReader
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
+from volstrat.case.record import record_name
 from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.dicom.grouping import is_one_subject
@@ -258,7 +259,7 @@ def _records(out: Path) -> Iterator[SubjectReading]:
     for path in paths:
         try:
             record = json.loads(path.read_bytes())
-            subject = str(record["subject"])
+            subject = record_name(record)
         except (OSError, ValueError, KeyError, TypeError):
             msg = f"{path.parent.name}/{path.name}: is no case record."
             yield SubjectReading(subject=path.parent.name, case=None, problem=UsageError(msg))

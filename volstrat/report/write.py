@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
-from volstrat.case.record import failure_record, record_bytes
+from volstrat.case.record import failure_record, record_bytes, record_name
 from volstrat.case.record_types import SCHEMA_ID
 from volstrat.cohort.run_file import removed_subjects
 from volstrat.cohort.source import find_cases
@@ -81,7 +81,7 @@ def write_report(
         html = render_result(result, protocol.protocol)
     files = _files(out, pdf=pdf)
     _write(html, files)
-    return WrittenReport(subject=record["subject"], status=record["status"], files=files)
+    return WrittenReport(subject=record_name(record), status=record["status"], files=files)
 
 
 def _files(folder: Path, *, pdf: bool) -> tuple[Path, ...]:
@@ -165,12 +165,12 @@ def report_cohort(
     for path in _record_files(out):
         data = _read_bytes(path)
         record = _record(data, path)
-        if record["subject"] in gone:
+        if record_name(record) in gone:
             continue
         files = _files(target / path.parent.name, pdf=pdf)
-        done = WrittenReport(subject=record["subject"], status=record["status"], files=files)
+        done = WrittenReport(subject=record_name(record), status=record["status"], files=files)
         if not _stands(files, data):
-            html = _from_record(record, data, cases.get(record["subject"]), protocol, table)
+            html = _from_record(record, data, cases.get(record_name(record)), protocol, table)
             _write(html, files)
         written.append(done)
         each(done)

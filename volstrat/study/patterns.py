@@ -71,9 +71,16 @@ class PathPattern:
         """Tell whether the pattern names a place."""
         return f"{{{place}}}" in self.text
 
-    def matches(self, folder: Path) -> Iterator[Match]:
-        """Yield what fits below a folder, in the order of names; a folder that cannot be read has nothing."""
-        yield from _descend(folder, self.text.split("/"), {})
+    def matches(self, folder: Path, *, most: int | None = None) -> Iterator[Match]:
+        """Yield what fits below a folder, in the order of names; a folder that cannot be read has nothing.
+
+        Parameters
+        ----------
+        folder : Path
+        most : int or None
+            Look at so many names of a folder at most.
+        """
+        yield from _descend(folder, self.text.split("/"), {}, most)
 
     def filled(self, *, subject: str, visit: str | None) -> str:
         """Return the pattern for one subject; ``*`` and ``?`` stay, in a name they are escaped."""
@@ -95,23 +102,25 @@ def _escaped(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def _descend(folder: Path, parts: list[str], found: Mapping[str, str]) -> Iterator[Match]:
+def _descend(
+    folder: Path, parts: list[str], found: Mapping[str, str], most: int | None = None
+) -> Iterator[Match]:
     if not parts:
         yield Match(path=folder, subject=found.get("subject", ""), visit=found.get("visit"))
         return
     part, rest = parts[0], parts[1:]
     if part in {"", ".", ".."}:
-        yield from _descend(folder / part, rest, found)
+        yield from _descend(folder / part, rest, found, most)
         return
     plain = unescaped(part)
     if not _OPEN.search(part) and (folder / plain).exists():  # no look through thousands of names
-        yield from _descend(folder / plain, rest, found)
+        yield from _descend(folder / plain, rest, found, most)
         return
     expression = _expression(part, found)
-    for name in _names(folder):
+    for name in _names(folder)[:most]:
         fit = expression.fullmatch(unicodedata.normalize("NFC", name))
         if fit is not None:
-            yield from _descend(folder / name, rest, {**found, **fit.groupdict()})
+            yield from _descend(folder / name, rest, {**found, **fit.groupdict()}, most)
 
 
 def _names(folder: Path) -> list[str]:

@@ -105,8 +105,13 @@ def _entries(
     for item in value if isinstance(value, list) else [value]:
         text = item["path"] if isinstance(item, dict) else item
         pattern = PathPattern(text=text, where=f"{study.name}: layout.inputs.{role}")
-        path = _one_path(study, role, pattern, subject, visit)
-        filled.append({**item, "path": path} if isinstance(item, dict) else path)
+        if isinstance(value, list):  # a list unites: all that fits is meant
+            found = pattern.files(study.path.parent, subject=subject, visit=visit)
+            paths = [os.path.relpath(path, study.path.parent) for path in found]
+        else:
+            paths = []
+        for path in paths or [_one_path(study, role, pattern, subject, visit)]:
+            filled.append({**item, "path": path} if isinstance(item, dict) else path)
     return role_entries(role, filled, study.path.parent, study.name)
 
 

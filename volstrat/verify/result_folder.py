@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from volstrat.case.record import record_name
 from volstrat.cohort.run_file import (
     RUN_FILE,
     TRAIL,
@@ -171,7 +172,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
         if not _is_record(record):
             faults.append(FileFault(path=name, kind="altered", message=f"{name} is no case record any more."))
             continue
-        subject = record["subject"]
+        subject = record_name(record)
         if subject in gone:
             continue
         if subject in found or (listed is not None and one_line(subject) not in listed):
