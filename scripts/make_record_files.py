@@ -1,4 +1,4 @@
-"""Write what follows from the types of the record: schemas, docs/columns.md, the keys in docs/record.md.
+"""Write what follows from record and agreement types: schemas, docs/columns.md, keys of docs/record.md.
 
 python scripts/make_record_files.py            writes them
 python scripts/make_record_files.py --check    names what is not what it would be; exit 1 where one is not
@@ -15,6 +15,7 @@ from volstrat.case.record_schema import record_schema
 from volstrat.case.record_types import CaseRecord
 from volstrat.case.typed_json import fields_of, is_object
 from volstrat.cohort.columns import cohort_columns, lesion_columns
+from volstrat.compare import agreement_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,6 +41,7 @@ def files() -> dict[str, str]:
     """Return the text of every file by its path in the checkout."""
     return {
         "volstrat/schemas/case-record.json": json.dumps(record_schema(), indent=2) + "\n",
+        "volstrat/schemas/agreement.json": json.dumps(agreement_schema(), indent=2) + "\n",
         "docs/columns.md": columns_doc(),
         "docs/record.md": record_doc(),
     }

@@ -28,7 +28,7 @@ from volstrat.case.json_types import JsonObject, Limits
 _FREE = Limits()
 Kind = TypeVar("Kind")
 
-_JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
+_JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", NoneType: "null"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +128,8 @@ def schema_of(kind: type, *, title: str, description: str) -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
-        "description": description,
         **_object(kind, definitions),
+        "description": description,
         "$defs": dict(sorted(definitions.items())),
     }
 
@@ -143,6 +143,7 @@ def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     fields = fields_of(kind)
     return {
         "type": "object",
+        "description": (kind.__doc__ or "").partition("\n")[0],
         "additionalProperties": False,
         "required": [one.key for one in fields if one.required],
         "properties": {one.key: _node(one.form, definitions) for one in fields},

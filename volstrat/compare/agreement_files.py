@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.columns import csv_cell
+from volstrat.compare.agreement_types import Agreement
 from volstrat.terms.wording import NAMED, more_than
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import BinaryIO
 
-SCHEMA_ID = "volstrat.agreement/1"
 STAKES = {
     "trial_entry": "One reading finds the subject ineligible, the other does not",
     "which_stratum": "One reading gives stratum 1, the other stratum 2",
@@ -77,8 +76,13 @@ ADJUDICATION_COLUMNS = ("order", "subject", "stake", "not_alike_ml", "strata", "
 
 def agreement_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of ``agreement.json``."""
-    schema: dict[str, Any] = json.loads(files("volstrat").joinpath("schemas/agreement.json").read_bytes())
-    return schema
+    from volstrat.case.typed_json import schema_of
+
+    description = (
+        "Two or more readings of the same subjects. Numbers are unrounded; what does not exist is null, with "
+        "a reason. `definitions` says what each figure is."
+    )
+    return schema_of(Agreement, title="volstrat agreement of readings", description=description)
 
 
 class AgreementFile:

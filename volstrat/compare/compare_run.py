@@ -12,7 +12,6 @@ from volstrat.compare.agreement_files import (
     LESION_COLUMNS,
     NEEDS_ADJUDICATION,
     PAIR_COLUMNS,
-    SCHEMA_ID,
     AgreementFile,
     Table,
     adjudication_item,
@@ -21,6 +20,7 @@ from volstrat.compare.agreement_files import (
     pair_rows,
 )
 from volstrat.compare.agreement_page import AgreementPage
+from volstrat.compare.agreement_types import SCHEMA_ID
 from volstrat.compare.cohort_agreement import CohortAgreement, definitions
 from volstrat.compare.pair import Settings
 from volstrat.compare.readings import check_place, open_readings

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import CaseSources, RoleEntry
 from volstrat.case.discovery import (
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from volstrat.case.record_types import CaseRecord
+    from volstrat.compare.agreement_types import ReadingKind
 
-Kind = Literal["case", "cases", "cohort_output", "records", "manifest", "study", "masks"]
 FEWEST_READINGS = 2
 _RECORD = "case.json"
 
@@ -102,7 +102,7 @@ class ReadingSet:
 
     name: str
     label: str
-    kind: Kind
+    kind: ReadingKind
     protocol: LoadedProtocol
     subjects: Mapping[str, SubjectReading]
     protocol_known: bool = True
@@ -173,7 +173,7 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
     if not path.exists():
         msg = f"{path}: no such file or folder."
         raise UsageError(msg)
-    kind: Kind
+    kind: ReadingKind
     if path.is_dir():
         run = read_run_file(path)
         if run is not None:
@@ -204,7 +204,7 @@ def _label(path: Path) -> str:
     return path.resolve().name or "reading"
 
 
-def _folder(path: Path, lesions: str | None) -> tuple[Kind, list[SubjectReading]]:
+def _folder(path: Path, lesions: str | None) -> tuple[ReadingKind, list[SubjectReading]]:
     if holds_case(path):
         return "case", [_one_case(path, lesions)]
     records = list(_records(path))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from volstrat.agreement.discordance import INGREDIENTS, LEVELS
 from volstrat.case.assess import assess_case
 from volstrat.case.record import failure_record
+from volstrat.compare.agreement_types import StakeKind
 from volstrat.compare.pair import ReadCase, compare_pair, not_compared
 from volstrat.errors import VolstratError
 from volstrat.terms.findings import finding
@@ -22,17 +23,7 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
 
 _Told = Literal["status", "stratum", "predicates", "volumes", "error", "protocol", "inputs"]
-_STAKES = (
-    "trial_entry",
-    "which_stratum",
-    "no_stratum_in_one",
-    "not_comparable",
-    "predicates",
-    "review",
-    "voxels",
-    "none",
-)
-"""What is at stake between readings, gravest first; `stake_of` says what each is."""
+_STAKES: tuple[StakeKind, ...] = get_args(StakeKind)
 
 RANK = {stake: rank for rank, stake in enumerate(_STAKES)}
 
@@ -175,6 +166,7 @@ def stake_of(readings: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]
     ml = max((p["not_alike_ml"] for p in pairs if p["not_alike_ml"] is not None), default=None)
     predicates = {_holds(r) for r in readings if r["predicates"] is not None}
     statuses = {r["status"] for r in readings if r["status"] is not None}
+    kind: StakeKind
     if "ineligible" in given and len(given) > 1:
         kind = "trial_entry"
     elif len(given) > 1:
