@@ -140,7 +140,7 @@ def _ball(rng: np.random.Generator, shape: Any, affine: Any, low: float, high: f
 def _liver(rng: np.random.Generator, case: OracleCase) -> Bools:
     """Most of the grid, with or without a lesion left out as a hole."""
     shape = next(iter(case.lesions.values())).shape
-    extent = np.linalg.norm(case.affine[:3, :3] @ np.array(shape))
+    extent = float(np.linalg.norm(case.affine[:3, :3] @ np.array(shape)))
     low, high = (0.1, 0.3) if rng.random() < 0.4 else (0.3, 0.7)
     liver = _ball(rng, shape, case.affine, low * extent, high * extent)
     for lesion in case.lesions.values():

@@ -27,7 +27,7 @@ def judged(
     *,
     suv: dict[tuple[int, int], float] | None = None,
     avid: tuple[tuple[int, int], ...] | None = (L1,),
-    table: dict[str, tuple[str | None, str | None]] | None = None,
+    table: Mapping[str, tuple[str | None, str | None]] | None = None,
     window: VoxelGrid | None = None,
     avid_field: VoxelGrid | None = None,
     **protocol: Any,  # noqa: ANN401 - any protocol field
