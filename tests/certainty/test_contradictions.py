@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,9 @@ from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks
 from volstrat.terms.avidity_rules import Avidity
 from volstrat.terms.protocol import Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GRID = grid_of(along(), (80, 1, 1))
 L1, L2 = (0, 10), (40, 70)  # voxels: L1 ten, L2 thirty: 25 % of the tumour is L1, so FDG decides
