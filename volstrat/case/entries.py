@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.parts import Part
     from volstrat.dicom.folder import SeriesFiles
     from volstrat.dicom.library import DicomLibrary
     from volstrat.geometry.grid import VoxelGrid
@@ -109,6 +110,14 @@ class RoleMask:
     drawn_on_tracer: TracerSaid | None = None
     is_reading: bool = True
     is_blank: bool = False
+
+
+def _label_names(path: Path, read: MaskRead) -> dict[int, str]:
+    """Return the labels of a label map and their names, from the file itself or from what describes it."""
+    names = {label: read.mask.names.get(label, "") for label in read.mask.labels}
+    if any(names.values()) or (described := names_beside(path)) is None:
+        return names
+    return {label: described[1].get(label, "") for label in {*read.mask.runs.values, *described[1]}}
 
 
 def _with_parts(read: MaskRead, choice: Choice) -> RoleMask:
@@ -211,12 +220,7 @@ class EntryReader:
         _require_file(path)
         if volume_format(path) is not None:
             read = read_mask(path, threshold=entry.threshold)
-            names = {label: read.mask.names.get(label, "") for label in read.mask.labels}
-            if not any(names.values()) and (described := names_beside(path)) is not None:
-                names = {
-                    label: described[1].get(label, "") for label in {*read.mask.runs.values, *described[1]}
-                }
-            choice = self._choice(role, entry, names, read.codes)
+            choice = self._choice(role, entry, _label_names(path, read), read.codes)
         else:
             file = self.library.structure_file(path)
             images, codes = self._image_series(role), {one.number: one.codes for one in file.structures}
@@ -233,6 +237,23 @@ class EntryReader:
                 read = self.library.read_contours(file, rois=rois, images=images, other_grid=grid)
         refuse_implausible(read.mask.grid, name=path.name)
         return _with_parts(read, choice)
+
+    def parts(self, entry: RoleEntry) -> tuple[Part, ...]:
+        """Return the segments, ROIs or labels of a mask file, and what name and code say of each.
+
+        Raises
+        ------
+        VolstratError
+        """
+        path = entry.path
+        _require_file(path)
+        if volume_format(path) is not None:
+            read = read_mask(path, threshold=entry.threshold)
+            names, codes = _label_names(path, read), read.codes
+        else:
+            file = self.library.structure_file(path)
+            names, codes = file.names(), {one.number: one.codes for one in file.structures}
+        return describe_parts(names, codes, stem=stem_of(path), naming=self._naming)
 
     def _choice(
         self,

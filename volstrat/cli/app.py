@@ -15,6 +15,7 @@ from volstrat.cli.compare_commands import compare, consensus
 from volstrat.cli.report_commands import report
 from volstrat.cli.review_commands import review
 from volstrat.cli.say import say
+from volstrat.cli.study_commands import init
 from volstrat.cli.verify_commands import audit, lock, verify
 from volstrat.errors import VolstratError
 
@@ -175,6 +176,7 @@ def protocol_schema() -> None:
     click.echo(json.dumps(schema(), indent=2))
 
 
+cli.add_command(init)
 cli.add_command(batch)
 cli.add_command(merge)
 cli.add_command(compare)

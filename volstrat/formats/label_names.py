@@ -3,6 +3,7 @@
 - the label table in a NIfTI header extension (Connectome Workbench's XML, which TotalSegmentator writes),
 - MITK: the label groups in an NRRD header, or a ``.mitklabel.json`` that names the file,
 - ITK-SNAP: a label description file beside it (the only one there, or one of its own name),
+- BIDS: the ``_dseg.tsv`` beside a ``_dseg`` file, else the nearest ``dseg.tsv`` above it,
 - nnU-Net: ``labels`` of the nearest ``dataset.json`` above the file.
 """
 
@@ -26,6 +27,7 @@ _TABLE_LABEL = re.compile(
 _SNAP_MARK = "itk-snap label description file"
 _SNAP_LABEL = re.compile(r'\s*(\d{1,9})(?:\s+[-+\d.eE]+){6}\s+"(.*)"\s*')
 _HIGHEST_FOLDER = 3
+_HIGHEST_DERIVATIVE = 6
 _BACKGROUND = {"background", "clear label", "exterior", "unlabeled"}
 
 Names = dict[int, str]
@@ -57,9 +59,7 @@ def names_beside(path: Path) -> tuple[Path, Names] | None:
     """Return the file near a label map that names its labels, and the names; None where there is none."""
     for candidate, kind in _candidates(path):
         text = _text(candidate)
-        names = (
-            _snap(text) if kind == "snap" else _nnunet(text) if kind == "nnunet" else _mitk(text, path.name)
-        )
+        names = _mitk(text, path.name) if kind == "mitk" else _READERS[kind](text)
         if names:
             return candidate, names
     return None
@@ -76,6 +76,10 @@ def _candidates(path: Path) -> Iterator[tuple[Path, str]]:
     if own or len(described) == 1:
         yield (own or described)[0], "snap"
     yield from ((one, "mitk") for one in there if one.name.lower().endswith(".mitklabel.json"))
+    if stem.endswith("dseg"):
+        above = [path.parent, *path.parent.parents][:_HIGHEST_DERIVATIVE]
+        tables = [path.with_name(f"{path.name.split('.')[0]}.tsv"), *(one / "dseg.tsv" for one in above)]
+        yield from ((one, "bids") for one in tables if one.is_file())
     folder = path.parent
     for _ in range(_HIGHEST_FOLDER):
         dataset = folder / "dataset.json"
@@ -134,7 +138,22 @@ def _nnunet(text: str) -> Names:
     return _tidy(found)
 
 
-_READERS = {"snap": _snap, "nnunet": _nnunet}
+def _bids(text: str) -> Names:
+    """Return the names of a segmentation's table: tab-separated, with the columns index and name."""
+    rows = [line.split("\t") for line in text.splitlines() if line.strip()]
+    if not rows or not {"index", "name"} <= set(rows[0]):
+        return {}
+    number, name = rows[0].index("index"), rows[0].index("name")
+    return _tidy(
+        {
+            int(row[number]): row[name]
+            for row in rows[1:]
+            if len(row) > max(number, name) and row[number].isdecimal()
+        }
+    )
+
+
+_READERS = {"snap": _snap, "nnunet": _nnunet, "bids": _bids}
 
 
 def _mitk(text: str, name: str) -> Names:

@@ -10,6 +10,7 @@ from volstrat.case.place import CasePlace
 from volstrat.errors import AmbiguousRoleError, DuplicateSubjectError, UsageError, VolstratError
 from volstrat.store.output import STATE_FOLDER
 from volstrat.study.patterns import PathPattern, unescaped
+from volstrat.study.study_file import entry_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +40,11 @@ def find_study_cases(
         If the pattern fits nothing, or the study has no such reader.
     """
     table = None if reader is None else study.table_of(reader)
+    below = f"{study.subject.text}/"
+    folders = "tumour" not in study.inputs or any(p.text.startswith(below) for _, p in entry_patterns(study))
     found: dict[tuple[str, str | None], list[Path]] = {}
     for match in study.subject.matches(study.path.parent):
-        if not _passed_over(match, skip) and ("tumour" in study.inputs or match.path.is_dir()):
+        if not _passed_over(match, skip) and (match.path.is_dir() or not folders):
             found.setdefault((match.subject, match.visit), []).append(match.path)
     if not found:
         msg = (

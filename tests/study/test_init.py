@@ -1,0 +1,155 @@
+"""From anyone's tree to right counts: `volstrat init`, then `volstrat batch`, without editing anything."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from tests.cohort.cohorts import InlineRunner
+from tests.study.trees import SUBJECTS, TREES, TUMOUR_VOXELS, tumour, write
+from volstrat.case.protocol_files import load_protocol
+from volstrat.cli.app import cli
+from volstrat.cohort import run_cohort
+from volstrat.errors import OutputError, UsageError
+from volstrat.study.init import init_study
+from volstrat.study.study_file import read_study
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def batch(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """Run a cohort in this process; return its records by subject."""
+    monkeypatch.setattr("volstrat.cohort.cohort_run.LocalRunner", InlineRunner)
+    run_cohort(source, out, protocol=load_protocol(), workers=1)
+    found = [json.loads(path.read_bytes()) for path in out.glob("*/case.json")]
+    return {record["subject"]: record for record in found}
+
+
+@pytest.mark.parametrize("name", [name for name in TREES if name != "autoPET"])
+def test_a_tree_gives_right_counts_without_editing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each layout is known by name, and each of its subjects has the phantom's 84 tumour voxels."""
+    TREES[name](tmp_path / "tree")
+    done = init_study(tmp_path / "tree")
+    assert name in done.text
+    assert "2 cases" in done.text
+    records = batch(done.path, tmp_path / "out", monkeypatch)
+    assert sorted(records) == list(SUBJECTS)
+    for record in records.values():
+        assert record["error"] is None
+        assert record["predicates"]["stratum_1"]["whole_voxels"] == TUMOUR_VOXELS
+
+
+def test_all_is_clear_where_resectability_is_drawn(tmp_path: Path) -> None:
+    """Exit code 0, and the next command."""
+    TREES["case folders"](tmp_path / "tree")
+    done = CliRunner().invoke(cli, ["init", str(tmp_path / "tree")])
+    assert done.exit_code == 0
+    assert "Next:    volstrat batch" in done.output
+    assert "Unclear" not in done.output
+
+
+def test_what_is_not_marked_is_said(tmp_path: Path) -> None:
+    """Exit code 3: a data set of tumours says nothing of what can be resected."""
+    TREES["nnU-Net"](tmp_path / "tree")
+    done = CliRunner().invoke(cli, ["init", str(tmp_path / "tree")])
+    assert done.exit_code == 3
+    assert "Nothing says what can be resected" in done.output
+    text = (tmp_path / "tree" / "study.toml").read_text()
+    assert 'tumour = { path = "labelsTr/{subject}.nii.gz", segments = ["tumour"] }' in text
+    assert "resectable =" not in text
+
+
+def test_autopet_masks_are_avid_disease_and_not_the_tumour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are proposed as FDG-avid; that a CT tumour mask is needed is said; each subject fails by name."""
+    TREES["autoPET"](tmp_path / "tree")
+    done = init_study(tmp_path / "tree")
+    assert not done.is_clear
+    assert "a mask of the tumour on CT is needed" in " ".join(done.text.split())
+    inputs = read_study(done.path).inputs
+    assert inputs["fdg_avid"] == "{subject}/{visit}/SEG.nii.gz"
+    assert "tumour" not in inputs
+    records = batch(done.path, tmp_path / "out", monkeypatch)
+    assert {record["error"]["code"] for record in records.values()} == {"role_missing"}
+
+
+def test_two_candidates_are_left_open(tmp_path: Path) -> None:
+    """Both lines are shown, and neither is written."""
+    TREES["TotalSegmentator"](tmp_path / "tree")
+    for name in SUBJECTS:
+        write(tmp_path / "tree" / name / "segmentations" / "liver_lesions.nii.gz", tumour())
+    done = init_study(tmp_path / "tree")
+    said = " ".join(done.text.split())
+    assert "2 candidates for tumour" in said
+    assert "liver_lesions.nii.gz" in said
+    assert "liver_tumor.nii.gz" in said
+    assert "tumour" not in read_study(done.path).inputs
+
+
+def test_a_file_that_some_lack_is_named(tmp_path: Path) -> None:
+    """Who lacks it, and what to do."""
+    TREES["TotalSegmentator"](tmp_path / "tree")
+    (tmp_path / "tree" / "P02" / "ct.nii.gz").unlink()
+    assert "ct: not there for P02, which would fail" in " ".join(init_study(tmp_path / "tree").text.split())
+
+
+def test_labels_without_names_are_asked_about(tmp_path: Path) -> None:
+    """MONAI Label keeps no names in its files: nobody says that label 1 is tumour."""
+    TREES["MONAI Label"](tmp_path / "tree")
+    assert "its labels have no names" in " ".join(init_study(tmp_path / "tree").text.split())
+
+
+def test_a_study_file_that_is_there_stays(tmp_path: Path) -> None:
+    """Exit code 1, and not a byte is changed."""
+    TREES["nnU-Net"](tmp_path / "tree")
+    (tmp_path / "tree" / "study.toml").write_text("mine")
+    with pytest.raises(OutputError, match="is there already"):
+        init_study(tmp_path / "tree")
+    assert CliRunner().invoke(cli, ["init", str(tmp_path / "tree")]).exit_code == 1
+    assert (tmp_path / "tree" / "study.toml").read_text() == "mine"
+
+
+def test_where_nothing_is_found_nothing_is_written(tmp_path: Path) -> None:
+    """Exit code 2, with the layouts that are known."""
+    (tmp_path / "tree" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "tree" / "a" / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match="no subject was found") as caught:
+        init_study(tmp_path / "tree")
+    assert "nnU-Net" in caught.value.hint
+    assert CliRunner().invoke(cli, ["init", str(tmp_path / "tree")]).exit_code == 2
+    assert not (tmp_path / "tree" / "study.toml").exists()
+
+
+def test_a_study_file_elsewhere_finds_its_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its patterns lead from its own folder to the tree."""
+    TREES["nnU-Net"](tmp_path / "tree")
+    (tmp_path / "studies").mkdir()
+    done = init_study(tmp_path / "tree", tmp_path / "studies" / "one.toml")
+    assert sorted(batch(done.path, tmp_path / "out", monkeypatch)) == list(SUBJECTS)
+
+
+def test_visits_are_rows_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subject of two visits has two rows and two folders; the record carries both names."""
+    for visit in ("baseline", "month3"):
+        write(tmp_path / "tree" / "P01" / visit / "tumour.nii.gz", tumour())
+    write(tmp_path / "tree" / "P02" / "baseline" / "tumour.nii.gz", tumour())
+    done = init_study(tmp_path / "tree")
+    batch(done.path, tmp_path / "out", monkeypatch)
+    found = [json.loads(path.read_bytes()) for path in sorted((tmp_path / "out").glob("*/case.json"))]
+    assert [(one["subject"], one["visit"]) for one in found] == [
+        ("P01", "baseline"), ("P01", "month3"), ("P02", "baseline"),
+    ]  # fmt: skip
+    header, *rows = (tmp_path / "out" / "cohort.csv").read_text().splitlines()
+    assert header.startswith("subject,visit,")
+    assert [row.split(",")[:2] for row in rows] == [
+        ["P01", "baseline"],
+        ["P01", "month3"],
+        ["P02", "baseline"],
+    ]

@@ -1,0 +1,200 @@
+"""`volstrat init`: look at a tree, say what is in it, and write the study file; nothing is guessed.
+
+A role with one candidate is proposed; one with several is left open, and all are listed. What can be resected
+is never proposed by anything but a file that says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from volstrat import __version__
+from volstrat.case.case_file import case_name
+from volstrat.case.discovery import find_sources
+from volstrat.errors import OutputError, UsageError, VolstratError
+from volstrat.store.output import write_atomically
+from volstrat.study.patterns import PathPattern
+from volstrat.study.proposals import LOOKED_INTO, Proposals, propose, toml_value
+from volstrat.study.recognise import Recognised, recognise
+from volstrat.terms.roles import ROLES
+from volstrat.terms.wording import shown_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_MARKINGS = ("resectable", "lesions", "plans")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Initialised:
+    """What `volstrat init` found and wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The study file.
+    text : str
+        For a person: layout, subjects, roles, what is unclear, the next command.
+    is_clear : bool
+        Nothing must be settled or marked first.
+    """
+
+    path: Path
+    text: str
+    is_clear: bool
+
+
+def init_study(tree: Path, path: Path | None = None) -> Initialised:
+    """Look at a tree and write its study file.
+
+    Parameters
+    ----------
+    tree : Path
+    path : Path or None
+        Of the study file; None: ``study.toml`` in the tree.
+
+    Raises
+    ------
+    UsageError
+        If the tree has no layout that is known, or nobody in it.
+    OutputError
+        If the study file is there already, or cannot be written.
+    """
+    path = tree / "study.toml" if path is None else path
+    if path.exists() or path.is_symlink():
+        msg = f"{path}: is there already, and stays as it is."
+        raise OutputError(msg, hint="Name another with -o, or remove it.")
+    found = recognise(tree)
+    if found is None:
+        raise _nothing(tree)
+    proposals = propose(tree, found)
+    roles = _roles_in_folders(found, proposals)
+    if not _says_what_is_resectable(found, proposals, roles):
+        proposals.unclear.append(
+            "Nothing says what can be resected, so no case can get a stratum yet: mark the lesions (volstrat "
+            'review, or tables that lesions = "reads/{subject}.csv" names below [layout.inputs]).'
+        )
+    write_atomically(path, _study_text(tree, path, found, proposals).encode())
+    return Initialised(path=path, text=_screen(tree, path, found, proposals), is_clear=not proposals.unclear)
+
+
+def _nothing(tree: Path) -> UsageError:
+    from volstrat.study.layouts import LAYOUTS
+
+    names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
+    msg = f"{tree.resolve().name or tree}: no subject was found in it, by any layout that volstrat knows."
+    return UsageError(
+        msg,
+        hint=f"Known are case folders (a tumour mask or case.toml in each), folders of DICOM, {names}. Name "
+        "the folder that holds all subjects, or write a study file by hand (docs/studies.md).",
+    )
+
+
+def _says_what_is_resectable(found: Recognised, proposals: Proposals, roles: Mapping[str, set[str]]) -> bool:
+    """Tell whether a mask, a table or plans say what can be resected, in every case that was looked into."""
+    if any(role in proposals.entries for role in _MARKINGS):
+        return True
+    return not found.layout.sources and all(set(_MARKINGS) & named for named in roles.values())
+
+
+def _roles_in_folders(found: Recognised, proposals: Proposals) -> dict[str, set[str]]:
+    """Return the roles of the first subjects whose own folders say them; what is wrong there is unclear."""
+    roles: dict[str, set[str]] = {}
+    if found.layout.sources:
+        return roles
+    for match in found.matches[:LOOKED_INTO]:
+        name = case_name(match.subject, match.visit)
+        try:
+            sources = find_sources(match.path)
+        except VolstratError as error:
+            proposals.unclear.append(f"{name}: {error}")
+            continue
+        roles[name] = {*sources.entries, *(("plans",) if getattr(sources, "plans", ()) else ())}
+        proposals.files[name] = {
+            role: ", ".join(_relative(entry.path, match.path) for entry in entries)
+            for role, entries in sources.entries.items()
+        }
+    return roles
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+def _study_text(tree: Path, path: Path, found: Recognised, proposals: Proposals) -> str:
+    """Return the study file: what is clear as lines, what is not as comments."""
+    above = os.path.relpath(tree, path.parent).replace(os.sep, "/")
+    head = "" if above == "." else f"{above}/"
+    major, minor = __version__.split(".")[:2]
+    lines = [
+        f"# {found.layout.name}, known by {found.by}: {len(found.matches)} cases.",
+        "",
+        "[study]",
+        f"id = {json.dumps(tree.resolve().name or 'study', ensure_ascii=False)}",
+        f'volstrat = ">={major}.{minor},<{major}.{int(minor) + 1}"',
+        "",
+        "[layout]",
+        f"subject = {toml_value(head + found.subject.text)}",
+        "",
+        "[layout.inputs]",
+    ]
+    if not found.layout.sources:
+        lines.append("# Each case's own folder says the rest: case.toml, file names, or DICOM.")
+    for role in ROLES:
+        if role in proposals.entries:
+            lines.append(f"{role} = {toml_value(proposals.entries[role].value(head))}")
+    lines += [f"# Unclear: {one}" for one in proposals.unclear]
+    return "\n".join(lines) + "\n"
+
+
+def _screen(tree: Path, path: Path, found: Recognised, proposals: Proposals) -> str:
+    """Say on one screen what was found, what is unclear, and what to run next."""
+    number = len(found.matches)
+    lines = [
+        f"{tree.resolve().name}: {found.layout.name}, known by {found.by}.",
+        f"{number} {'case' if number == 1 else 'cases'}"
+        + (f", the first {LOOKED_INTO}:" if number > LOOKED_INTO else ":"),
+        "",
+        *_table(tree, found, proposals),
+        "",
+    ]
+    for title, entries in (("Unclear", proposals.unclear), ("Note", proposals.notes)):
+        for one in dict.fromkeys(entries):
+            lines += textwrap.wrap(
+                f"{title}: {one}", 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            )
+    lines += ["", f"Written: {path}", f"Next:    volstrat batch {shlex.quote(str(path))} -o results"]
+    return "\n".join(lines)
+
+
+def _table(tree: Path, found: Recognised, proposals: Proposals) -> list[str]:
+    """Return a line for each role of the first cases: file and parts."""
+    rows = [("case", "role", "file", "holds")]
+    for match in found.matches[:LOOKED_INTO]:
+        name = case_name(match.subject, match.visit)
+        files = dict(proposals.files.get(name, {}))
+        holds: dict[str, str] = {}
+        for role, candidate in proposals.entries.items():
+            paths = [
+                file
+                for text in candidate.patterns
+                for file in PathPattern(text=text, where="layout").files(
+                    tree, subject=match.subject, visit=match.visit
+                )
+            ]
+            files[role] = shown_names([_relative(file, tree) for file in paths]) if paths else "not there"
+            holds[role] = candidate.holds if paths else ""
+        for role in (*(r for r in ROLES if r in files), *(("nothing",) if not files else ())):
+            rows.append((name, role, files.get(role, ""), holds.get(role, "")))
+            name = ""
+    widths = [max(len(row[n]) for row in rows) for n in range(3)]
+    return [
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]).rstrip()
+        for row in rows
+    ]
