@@ -14,7 +14,7 @@ To add a layout, describe it here and lay a small tree of it out in ``tests/stud
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 Gives = Literal[
     "ct",
@@ -67,7 +67,8 @@ class Layout:
 def _sources(**patterns: str) -> tuple[Source, ...]:
     """Return sources by keyword: ``ct``, ``labels`` ...; a digit at a keyword's end tells them apart."""
     return tuple(
-        Source(gives=gives.rstrip("0123456789"), pattern=pattern)  # type: ignore[arg-type] for gives, pattern in patterns.items()
+        Source(gives=cast("Gives", gives.rstrip("0123456789")), pattern=pattern)
+        for gives, pattern in patterns.items()
     )
 
 
