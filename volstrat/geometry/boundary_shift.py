@@ -206,20 +206,22 @@ def _bends(grid: VoxelGrid, surface: SurfaceFaces) -> Float64s:
     shared = np.bincount(surface.piece, free)[surface.piece] > 1
     if not shared.any():
         return bend
-    return np.where(shared, _fitted_bends(grid, surface, area), bend)
+    return np.where(shared, _fitted_bends(grid, surface, area, shared), bend)
 
 
-def _fitted_bends(grid: VoxelGrid, surface: SurfaceFaces, weight: Float64s) -> Float64s:
-    """Bend of the sphere that fits each group's surface; ``weight`` is the group's area, mm2."""
+def _fitted_bends(
+    grid: VoxelGrid, surface: SurfaceFaces, weight: Float64s, asked: NDArray[np.bool_]
+) -> Float64s:
+    """Bend of the sphere that fits each of the groups asked for; ``weight`` is the group's area, mm2."""
     safe = np.where(weight > 0, weight, np.inf)
     means = np.zeros((2, 3, weight.size))
-    for group, area, x, n in _weighted(grid, surface):
+    for group, area, x, n in _weighted(grid, surface, asked):
         for axis in range(3):
             means[0, axis] += np.bincount(group, area * x[axis], minlength=weight.size)
             means[1, axis] += np.bincount(group, area * n[axis], minlength=weight.size)
     means /= safe
     spread, turn = np.zeros(weight.size), np.zeros(weight.size)
-    for group, area, x, n in _weighted(grid, surface):
+    for group, area, x, n in _weighted(grid, surface, asked):
         for axis in range(3):
             x_off = x[axis] - means[0, axis][group]
             n_off = n[axis] - means[1, axis][group]
@@ -230,11 +232,14 @@ def _fitted_bends(grid: VoxelGrid, surface: SurfaceFaces, weight: Float64s) -> F
 
 
 def _weighted(
-    grid: VoxelGrid, surface: SurfaceFaces
+    grid: VoxelGrid, surface: SurfaceFaces, asked: NDArray[np.bool_]
 ) -> Iterator[tuple[NDArray[np.int32], Float64s, Float64s, Float64s]]:
-    """Group, area, centre (3, n) in mm and normal (3, n) of the faces, a stretch at a time."""
+    """Group, area, centre (3, n) in mm and normal (3, n) of some groups' faces, a stretch at a time."""
     spacing = np.array(grid.spacing_mm)[:, None]
     for faces in surface.across:
         for first in range(0, faces.place.size, _FACES_AT_ONCE):
             some = faces.stretch(first, first + _FACES_AT_ONCE)
-            yield some.group, _areas(grid, some), some.centres() * spacing, some.normal
+            ours = asked[some.group]
+            if ours.any():
+                centres = some.centres()[:, ours] * spacing
+                yield some.group[ours], _areas(grid, some)[ours], centres, some.normal[:, ours]

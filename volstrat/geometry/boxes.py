@@ -3,7 +3,8 @@
 A piece of usual size has one box round it; pieces of about one size share an array, so that a
 thousand specks cost little more than one lesion. A large piece, or one that reaches far, is cut
 into tiles, each with the halo that smoothing needs, and only tiles that a surface runs through are
-made. So time and memory go with the surface and not with the box round the piece.
+made. So time and memory go with the surface and not with the box round the piece. A piece of
+middling size is cut into blocks of whole lines, which waste less on halos than cubes do.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.components import connected_components
-from volstrat.geometry.runs import expand, split_rows
+from volstrat.geometry.runs import expand, sorted_unique, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     Int32s = NDArray[np.int32]
     Bools = NDArray[np.bool_]
 
-_VOXELS_AT_ONCE = 150_000
+_VOXELS_AT_ONCE = 60_000
 _LARGEST_BOX = 250_000
 """Voxels; a larger box is cut into tiles."""
 _TILE = 24
-"""Edge of a tile in voxels, without its halo."""
+"""Edge of a cube in voxels, without its halo."""
+_MOST_CUTS = 12
+"""Of one axis into whole lines; a piece that needs more is cut into cubes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +70,9 @@ class PieceRows:
         piece = pieces.component[np.searchsorted(pieces.starts, starts, side="right") - 1]
         values = np.array(parts.values)
         kind = piece * values.size + np.searchsorted(values, labels)
-        order = np.argsort(kind // values.size, kind="stable")
-        kinds, group = np.unique(kind, return_inverse=True)
+        order = np.argsort(piece, kind="stable")
+        kinds = sorted_unique(kind)
+        group = np.searchsorted(kinds, kind)
         edge = np.searchsorted(piece[order], np.arange(pieces.count + 1))
         return cls(
             np.ascontiguousarray(grid.unravel(starts[order]).T),
@@ -134,7 +138,8 @@ def boxes_of(rows: PieceRows, reach: tuple[int, int, int]) -> Iterator[Boxes]:
     low, high = rows.bounds()
     size = high - low + 3
     step = 2 ** np.maximum(np.ceil(np.log2(size)).astype(np.int64) - 4, 0)
-    size = -(-size // step) * step  # at most an eighth larger, so that many share a size
+    shared = -(-size // step) * step  # at most an eighth larger, so that many share a size
+    size = np.where(size.prod(axis=0) < _VOXELS_AT_ONCE // 2, shared, size)
     large = size.prod(axis=0) > _LARGEST_BOX
     yield from _whole_pieces(rows, np.flatnonzero(~large), low - 1, size)
     for piece in np.flatnonzero(large).tolist():
@@ -171,9 +176,10 @@ def _tiles(rows: PieceRows, piece: int, reach: tuple[int, int, int]) -> Iterator
     """
     ours = slice(int(rows.edge[piece]), int(rows.edge[piece + 1]))
     first, length, group = rows.first[:, ours], rows.length[ours], rows.group[ours]
-    edge = np.array([max(_TILE, 2 * n) for n in reach])
     around = np.array(reach) + 1
     lowest = first.min(axis=1)
+    size = np.array([(first[0] + length).max(), *(first[1:].max(axis=1) + 1)]) - lowest
+    edge = _tile_edges(size, around, length.size)
     tile_j, tile_k = (first[1:] - lowest[1:, None]) // edge[1:, None]
     tiles_j = int(tile_j.max()) + 1
     for tile in np.unique(tile_j + tiles_j * tile_k).tolist():
@@ -185,6 +191,25 @@ def _tiles(rows: PieceRows, piece: int, reach: tuple[int, int, int]) -> Iterator
         chosen = from_k + np.flatnonzero((near >= -around[1]) & (near < edge[1] + around[1]))
         column = _Column(first[:, chosen], length[chosen], group[chosen], begin, edge, around)
         yield from column.tiles()
+
+
+def _tile_edges(size: Int64s, around: Int64s, rows: int) -> Int64s:
+    """Choose the tiles of a piece: whole lines along i cut across j and k, or cubes.
+
+    Whole lines waste little on halos; cubes, of which those without a surface are left out, do better
+    where the inside is large. Both are reckoned in voxels to be smoothed.
+    """
+    cube = np.maximum(_TILE, 2 * (around - 1))
+    each = int((cube + 2 * around).prod())
+    faces = 2 * rows  # across i; a cube that the surface runs through holds some two fifths of a side's
+    cubes = min(float((-(-size // cube)).prod()), 2.5 * faces / float(cube[1] * cube[2]))
+    best = (cubes * each, cube)
+    for parts_j, parts_k in np.ndindex(_MOST_CUTS, _MOST_CUTS):
+        edge = np.array([size[0], -(-size[1] // (parts_j + 1)), -(-size[2] // (parts_k + 1))])
+        each = int((edge + 2 * around).prod())
+        if each <= _LARGEST_BOX:
+            best = min(best, (float((parts_j + 1) * (parts_k + 1) * each), edge), key=lambda one: one[0])
+    return best[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.boxes import Boxes, PieceRows, boxes_of
-from volstrat.geometry.smoothing import gaussian_kernel, smoothed_gradient
+from volstrat.geometry.smoothing import Smoother
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import LabelRuns
-    from volstrat.geometry.smoothing import Kernel
 
     Int64s = NDArray[np.int64]
     Int32s = NDArray[np.int32]
@@ -104,13 +103,11 @@ def surface_faces(grid: VoxelGrid, parts: LabelRuns) -> SurfaceFaces:
     parts : LabelRuns
         Not overlapping and not empty.
     """
-    sigma = _SMOOTHING * max(grid.spacing_mm)
-    a, b, c = (gaussian_kernel(step, sigma) for step in grid.spacing_mm)
+    smoother = Smoother(grid.spacing_mm, _SMOOTHING * max(grid.spacing_mm))
     rows = PieceRows.of(grid, parts)
-    reach = (a[0].size // 2, b[0].size // 2, c[0].size // 2)
     found: tuple[list[_Found], ...] = ([], [], [])
-    for boxes in boxes_of(rows, reach):
-        for axis, faces in enumerate(_faces_in(boxes, (a, b, c), grid.shape)):
+    for boxes in boxes_of(rows, smoother.reach):
+        for axis, faces in enumerate(_faces_in(boxes, smoother, grid.shape)):
             found[axis].append(faces)
     i, j, k = (_sorted_faces(axis, grid.shape, faces) for axis, faces in enumerate(found))
     return SurfaceFaces((i, j, k), rows.group_piece, rows.group_part)
@@ -129,7 +126,7 @@ def _sorted_faces(axis: int, shape: tuple[int, int, int], found: list[_Found]) -
     """Join what was found, emptying the list on the way: a column in two copies at most."""
     a, b, c = _ORDERS[axis]
     key = np.concatenate([f.key for f in found])
-    order = np.argsort(key)
+    order = np.argsort(key, kind="stable")
     group = np.concatenate([f.group for f in found])[order]
     columns = [f.normal for f in found]
     found.clear()
@@ -139,11 +136,9 @@ def _sorted_faces(axis: int, shape: tuple[int, int, int], found: list[_Found]) -
     return Faces(axis, (shape[a], shape[b], shape[c]), key[order] >> 1, group, normal)
 
 
-def _faces_in(
-    boxes: Boxes, kernels: tuple[Kernel, Kernel, Kernel], shape: tuple[int, int, int]
-) -> Iterator[_Found]:
+def _faces_in(boxes: Boxes, smoother: Smoother, shape: tuple[int, int, int]) -> Iterator[_Found]:
     """Faces of the voxels inside some boxes, across i, j and k."""
-    gradient = smoothed_gradient((boxes.owner > 0).astype(np.float64), kernels, boxes.halo)
+    gradient = smoother.gradient(boxes.owner > 0, boxes.halo)
     slopes = [g.reshape(-1) for g in gradient]
     owner = np.ascontiguousarray(boxes.without_halo())
     filled = owner > 0
@@ -171,5 +166,5 @@ def _faces_in(
 
 def _exposed(core: Bools, filled: Bools, step: int) -> tuple[Int64s, Int64s]:
     """Places of the voxels with background before and behind them; boxes have a margin."""
-    low = np.flatnonzero(core[step:] & ~filled[:-step]) + step
-    return low, np.flatnonzero(core[:-step] & ~filled[step:])
+    low = np.flatnonzero(core[step:] > filled[:-step]) + step
+    return low, np.flatnonzero(core[:-step] > filled[step:])

@@ -8,7 +8,8 @@ over the kernel.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Float64s = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
     Kernel = tuple[Float64s, Float64s]
 
 _KERNEL_REACH = 3.0
 _BLOCK = 16
+_COLUMNS = 512
 """Products this small stay below what a BLAS starts threads for, which cost twice what they gain here."""
 
 
@@ -33,54 +36,118 @@ def gaussian_kernel(step_mm: float, sigma_mm: float) -> Kernel:
     return weight, slope / (offset * slope).sum()
 
 
-def smoothed_gradient(
-    boxes: Float64s, kernels: tuple[Kernel, Kernel, Kernel], halo: tuple[int, int, int]
-) -> tuple[Float64s, Float64s, Float64s]:
-    """Gradient of smoothed boxes; what lies outside a box counts as zero.
+class Smoother:
+    """Smooths the boxes of one grid.
+
+    Keeps its matrices and its working memory from one lot of boxes to the next: getting new memory
+    from the system takes longer than the products.
 
     Parameters
     ----------
-    boxes : array of float64, (n, nk, nj, ni)
-    kernels : tuple of Kernel
+    spacing_mm : tuple of float
         Along i, j, k.
-    halo : tuple of int
-        Along i, j, k: how many voxels at either end are there for their neighbours' sake only.
-
-    Returns
-    -------
-    along_i, along_j, along_k : array of float64
-        Of the boxes without their halo.
+    sigma_mm : float
+        Standard deviation of the Gaussian.
     """
-    (flat_i, slope_i), (flat_j, slope_j), (flat_k, slope_k) = kernels
-    hi, hj, hk = halo
-    smooth = _filtered(boxes, flat_i, 3, hi)
-    sloped = _filtered(boxes, slope_i, 3, hi)
-    return (
-        _filtered(_filtered(sloped, flat_j, 2, hj), flat_k, 1, hk),
-        _filtered(_filtered(smooth, slope_j, 2, hj), flat_k, 1, hk),
-        _filtered(_filtered(smooth, flat_j, 2, hj), slope_k, 1, hk),
-    )
 
+    def __init__(self, spacing_mm: tuple[float, float, float], sigma_mm: float) -> None:
+        self._kernels = [gaussian_kernel(step, sigma_mm) for step in spacing_mm]
+        self._bands: dict[tuple[int, int, int, int], list[_Band]] = {}
+        self._matrices: dict[tuple[int, int, int, tuple[int, int]], Float64s] = {}
+        self._memory: dict[str, Float64s] = {}
 
-def _filtered(values: Float64s, kernel: Float64s, axis: int, halo: int) -> Float64s:
-    """Correlate boxes along one axis and cut the halo off."""
-    n, nk, nj, ni = values.shape
-    size, reach = values.shape[axis], kernel.size // 2
-    inner = size - 2 * halo
-    shape = [n, nk, nj, ni]
-    shape[axis] = inner
-    result = np.empty(shape)
-    # Along k a slice is one row of a matrix, so that each box is a single product.
-    lanes = values.reshape(n, nk, nj * ni) if axis == 1 else values
-    filtered = result.reshape(n, inner, nj * ni) if axis == 1 else result
-    for first in range(0, inner, _BLOCK):
-        last = min(first + _BLOCK, inner)
-        begin, end = max(first + halo - reach, 0), min(last + halo + reach, size)
-        offset = np.arange(begin, end) - np.arange(first + halo, last + halo)[:, None] + reach
-        inside = (offset >= 0) & (offset < kernel.size)
-        band = np.where(inside, kernel[offset.clip(0, kernel.size - 1)], 0.0)
-        if axis == 3:
-            filtered[..., first:last] = lanes[..., begin:end] @ band.T
+    @cached_property
+    def reach(self) -> tuple[int, int, int]:
+        """How many voxels smoothing looks ahead along i, j, k."""
+        i, j, k = (weight.size // 2 for weight, _ in self._kernels)
+        return i, j, k
+
+    def gradient(self, filled: Bools, halo: tuple[int, int, int]) -> tuple[Float64s, Float64s, Float64s]:
+        """Gradient of smoothed boxes; what lies outside a box counts as zero.
+
+        Parameters
+        ----------
+        filled : array of bool, (n, nk, nj, ni)
+        halo : tuple of int
+            Along i, j, k: how many voxels at either end are there for their neighbours' sake only.
+
+        Returns
+        -------
+        along_i, along_j, along_k : array of float64
+            Of the boxes without their halo; they hold until the next call.
+        """
+        boxes = self._room("boxes", filled.shape)
+        np.copyto(boxes, filled)
+        smooth = self._filtered(boxes, 0, 0, halo[0], "smooth")
+        sloped = self._filtered(boxes, 0, 1, halo[0], "sloped")
+        # Along j and k, each from one half-made box at a time.
+        half = self._filtered(sloped, 1, 0, halo[1], "half")
+        along_i = self._filtered(half, 2, 0, halo[2], "along_i")
+        half = self._filtered(smooth, 1, 1, halo[1], "half")
+        along_j = self._filtered(half, 2, 0, halo[2], "along_j")
+        half = self._filtered(smooth, 1, 0, halo[1], "half")
+        along_k = self._filtered(half, 2, 1, halo[2], "along_k")
+        return along_i, along_j, along_k
+
+    def _room(self, name: str, shape: tuple[int, ...]) -> Float64s:
+        """Return uninitialised memory that was used under this name before, or more of it."""
+        size = math.prod(shape)
+        if name not in self._memory or self._memory[name].size < size:
+            self._memory[name] = np.empty(size)
+        return self._memory[name][:size].reshape(shape)
+
+    def _filtered(self, values: Float64s, along: int, which: int, halo: int, name: str) -> Float64s:
+        """Correlate boxes with a kernel along i, j or k (0, 1, 2) and cut the halo off."""
+        n, nk, nj, ni = values.shape
+        size = values.shape[3 - along]
+        inner = size - 2 * halo
+        shape = [n, nk, nj, ni]
+        shape[3 - along] = inner
+        result = self._room(name, tuple(shape))
+        bands = self._banded(along, which, size, halo)
+        if along == 0:
+            for band in bands:
+                np.matmul(values[..., band.read], band.matrix.T, out=result[..., band.made])
+        elif along == 1:
+            for band in bands:
+                np.matmul(band.matrix, values[..., band.read, :], out=result[..., band.made, :])
         else:
-            filtered[..., first:last, :] = band @ lanes[..., begin:end, :]
-    return result
+            # A slice is one row of a matrix, so that each box is a few products.
+            rows, made = values.reshape(n, nk, nj * ni), result.reshape(n, inner, nj * ni)
+            for first in range(0, nj * ni, _COLUMNS):
+                some = slice(first, first + _COLUMNS)
+                for band in bands:
+                    np.matmul(band.matrix, rows[:, band.read, some], out=made[:, band.made, some])
+        return result
+
+    def _banded(self, along: int, which: int, size: int, halo: int) -> list[_Band]:
+        """Return the blocks of the banded matrix that a kernel is on lines of this size."""
+        key = (along, which, size, halo)
+        if key not in self._bands:
+            reach = self.reach[along]
+            inner = size - 2 * halo
+            self._bands[key] = blocks = []
+            for first in range(0, inner, _BLOCK):
+                last = min(first + _BLOCK, inner)
+                begin, end = max(first + halo - reach, 0), min(last + halo + reach, size)
+                matrix = self._matrix(along, which, first + halo - begin, (last - first, end - begin))
+                blocks.append(_Band(matrix, slice(begin, end), slice(first, last)))
+        return self._bands[key]
+
+    def _matrix(self, along: int, which: int, ahead: int, shape: tuple[int, int]) -> Float64s:
+        """Return the matrix whose first row has the middle of the kernel in column ``ahead``."""
+        key = (along, which, ahead, shape)
+        if key not in self._matrices:
+            kernel = self._kernels[along][which]
+            offset = np.arange(-ahead, shape[1] - ahead) - np.arange(shape[0])[:, None] + kernel.size // 2
+            inside = (offset >= 0) & (offset < kernel.size)
+            self._matrices[key] = np.where(inside, kernel[np.where(inside, offset, 0)], 0.0)
+        return self._matrices[key]
+
+
+class _Band(NamedTuple):
+    """A block of a banded matrix, and the slices of a line that it reads and makes."""
+
+    matrix: Float64s
+    read: slice
+    made: slice
