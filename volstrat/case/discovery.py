@@ -193,8 +193,8 @@ def subjects_of(folders: Sequence[Path], root: Path) -> list[str]:
     if len(times) < len(leaves) and 2 * own <= len(leaves):
         parts = [folder.relative_to(root).parts for folder in plain]
         common = set.intersection(*(set(one) for one in parts))
-        told = ["/".join(part for part in one if part not in common) for one in parts]
-        leaves = [name or leaf for name, leaf in zip(told, leaves, strict=True)]
+        paths = ["/".join(part for part in one if part not in common) for one in parts]
+        leaves = [name or leaf for name, leaf in zip(paths, leaves, strict=True)]
     found = iter(leaves)
     return [next(found) if stated is None else stated for stated in named]
 

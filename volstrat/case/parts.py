@@ -264,7 +264,7 @@ def part_findings(files: Sequence[PlayedFile], counted: Callable[[PlayedFile, in
         Tells whether a part of a file, by number, lies in what is counted as tumour anyway.
     """
     findings = []
-    told: set[tuple[str, int]] = set()  # a file in two roles: each part once
+    named: set[tuple[str, int]] = set()  # a file in two roles: each part once
     for file in sorted(files, key=lambda one: one.role != "tumour"):
         played = _played(files, file.path)
         rest = [
@@ -272,7 +272,7 @@ def part_findings(files: Sequence[PlayedFile], counted: Callable[[PlayedFile, in
             for part in file.choice.parts
             if part.number not in played
             and part.number not in file.choice.left_out
-            and (file.path, part.number) not in told
+            and (file.path, part.number) not in named
         ]
         tumour = [part for part in rest if part.said.tumour and file.role not in part.said.denied]
         missed = [] if file.drawn_on_pet else [part for part in tumour if not counted(file, part.number)]
@@ -281,7 +281,7 @@ def part_findings(files: Sequence[PlayedFile], counted: Callable[[PlayedFile, in
         unclear = [part for part in rest if part.said.silent] if _chose_by_name(file.choice) else []
         if unclear:
             findings.append(_unclear(file, unclear))
-        told |= {(file.path, part.number) for part in (*tumour, *unclear)}
+        named |= {(file.path, part.number) for part in (*tumour, *unclear)}
     return findings
 
 

@@ -158,7 +158,7 @@ def run_cohort(
     with output_lock(out):
         _check_shard(out, shard)
         with open_ledger(out, source, fresh=fresh) as ledger:
-            run = RunFile(out, event="batch", told=detail, protocol=protocol)
+            run = RunFile(out, event="batch", detail=detail, protocol=protocol)
             progress = Progress()
             _do_all(
                 cases=cases, runner=runner, ledger=ledger, out=out, progress=progress, on_progress=on_progress

@@ -78,7 +78,7 @@ def merge_cohorts(
         "shard": None,
     }
     with output_lock(out), open_ledger(out, out) as ledger:
-        run = RunFile(out, event="merge", told=detail, protocol=protocol)
+        run = RunFile(out, event="merge", detail=detail, protocol=protocol)
         progress = Progress()
         for part, name in zip(parts, _names(parts), strict=True):
             hashes = []

@@ -91,7 +91,7 @@ class RunFile:
     out : Path
     event : str
         "batch" or "merge".
-    told : Mapping
+    detail : Mapping
         What this kind of run says beside what all do.
     protocol : LoadedProtocol or None
 
@@ -102,7 +102,7 @@ class RunFile:
     """
 
     def __init__(
-        self, out: Path, *, event: str, told: Mapping[str, Any], protocol: LoadedProtocol | None
+        self, out: Path, *, event: str, detail: Mapping[str, Any], protocol: LoadedProtocol | None
     ) -> None:
         self._out, self._event = out, event
         self._started = now()
@@ -114,14 +114,14 @@ class RunFile:
             "host": socket.gethostname(),
             "process": os.getpid(),
             "started_at": _text(self._started),
-            **told,
+            **detail,
             "protocol": None if protocol is None else _protocol(protocol),
             "environment": environment(also=TABLE_LIBRARIES),
         }
         head = self._append(f"{event}_started", self._values, self._started)
         self._write(head, finished_at=None, duration_seconds=None, subjects=None, status=None, files=None)
 
-    def finish(self, *, counts: Mapping[str, int], files: Mapping[str, str], **told: object) -> None:
+    def finish(self, *, counts: Mapping[str, int], files: Mapping[str, str], **detail: object) -> None:
         """Tell the end of a run that came to its end.
 
         Raises
@@ -134,7 +134,7 @@ class RunFile:
             "duration_seconds": round((ended - self._started).total_seconds(), 3),
             "subjects": sum(counts.values()),
             "status": dict(counts),
-            **told,
+            **detail,
             "files": dict(files),
         }
         head = self._append(f"{self._event}_finished", result, ended)

@@ -255,14 +255,14 @@ class VoxelGrid:
         Of all ways to pair the two sets of eight corners axis by axis, the kindest one counts, so
         that the figure is the physical misfit and not a difference in storage order.
         """
-        mine = self.corners_mm().reshape(2, 2, 2, 3)
+        corners = self.corners_mm().reshape(2, 2, 2, 3)
         theirs = other.corners_mm().reshape(2, 2, 2, 3)
         best = np.inf
         for axes in permutations(range(3)):
             turned = theirs.transpose(*axes, 3)
             for flips in np.ndindex(2, 2, 2):
                 flipped = turned[:: 1 - 2 * flips[0], :: 1 - 2 * flips[1], :: 1 - 2 * flips[2]]
-                best = min(best, float(np.sqrt(((mine - flipped) ** 2).sum(axis=-1)).max()))
+                best = min(best, float(np.sqrt(((corners - flipped) ** 2).sum(axis=-1)).max()))
         return best
 
     def window(self, *, origin_index: tuple[int, int, int], shape: tuple[int, int, int]) -> VoxelGrid:
