@@ -167,9 +167,7 @@ def test_frames_of_reference_differ_only_where_both_are_known(
     if not refused:
         assert aligned(**masks)[0].frame_of_reference_uid == mine
         return
-    with pytest.raises(
-        GridMismatchError, match=r"resectable: its frame of reference \(1\.2\.4\) is not .*1\.2\.3"
-    ):
+    with pytest.raises(GridMismatchError, match=r"resectable: its frame of reference is not that of tumour"):
         aligned(**masks)
     with pytest.raises(GridMismatchError):
         check_frame_of_reference(masks["resectable"].grid, masks["tumour"].grid, name="a", other="b")

@@ -81,8 +81,8 @@ def check_frame_of_reference(grid: VoxelGrid, own: VoxelGrid, *, name: str, othe
     ------
     GridMismatchError
     """
-    here, theirs = grid.frame_of_reference_uid, own.frame_of_reference_uid
-    if here is not None and theirs is not None and here != theirs:
+    ours, theirs = grid.frame_of_reference_uid, own.frame_of_reference_uid
+    if ours is not None and theirs is not None and ours != theirs:
         msg = f"{name}: its frame of reference is not that of {other}: two examinations."
         hint = "Masks of one case must be drawn on images of one examination, or be registered first."
         raise GridMismatchError(msg, hint=hint)
@@ -99,8 +99,8 @@ def grid_mismatch(
     differs = []
     if not sparse and sorted(grid.shape) != sorted(own.shape):
         differs.append(f"shape {_by(grid.shape)} against {_by(own.shape)}")
-    here, theirs = sorted(grid.spacing_mm), sorted(own.spacing_mm)
-    if any(abs(a - b) > 1e-4 for a, b in zip(here, theirs, strict=True)):
+    ours, theirs = sorted(grid.spacing_mm), sorted(own.spacing_mm)
+    if any(abs(a - b) > 1e-4 for a, b in zip(ours, theirs, strict=True)):
         differs.append(f"spacing {_by(grid.spacing_mm)} mm against {_by(own.spacing_mm)} mm")
     what = f" ({'; '.join(differs)})" if differs else ""
     msg = (
