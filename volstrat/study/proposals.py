@@ -13,7 +13,7 @@ from volstrat.case.lesion_table import read_bytes
 from volstrat.case.parts import parts_named
 from volstrat.errors import VolstratError
 from volstrat.study.patterns import PathPattern
-from volstrat.study.scene import scene_files
+from volstrat.study.slicer_scene import scene_files
 from volstrat.terms.naming import NAMED_ROLES, said_by
 from volstrat.terms.protocol import NAMING
 from volstrat.terms.roles import ROLE_OF_STEM
