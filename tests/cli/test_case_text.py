@@ -14,9 +14,14 @@ from volstrat.cli.terminal_tables import case_table
 from volstrat.show.verdict_words import change_texts
 
 
+def table_of(record: Any) -> str:  # noqa: ANN401 - a record as a plain dict
+    """Return the table of a record."""
+    return case_table(record)
+
+
 def text_of(case: OracleCase, **changes: Any) -> str:  # noqa: ANN401 - protocol fields
     """Return the sentences on one line."""
-    return " ".join(case_table(judge(case, **changes)).split())
+    return " ".join(table_of(judge(case, **changes)).split())
 
 
 def two(resectable: int, unresectable: int, *, avid: bool = True) -> OracleCase:
@@ -52,12 +57,12 @@ def test_ends_of_the_interval_stay_on_their_side_of_the_threshold(interval: list
     """One that begins at 69.998 % spans 70 %, which a reader must see."""
     record = judge(two(80, 20))
     record["robustness"]["resectable_fraction_95"] = interval
-    assert f"Measurement error alone: {shown}" in " ".join(case_table(record).split())
+    assert f"Measurement error alone: {shown}" in " ".join(table_of(record).split())
 
 
 def test_no_probability_of_a_stratum_is_shown() -> None:
     """It is that of measurement error alone; a surgeon would read a chance of cure."""
-    assert "robab" not in case_table(judge(two(80, 20)))
+    assert "robab" not in table_of(judge(two(80, 20)))
 
 
 def test_an_unmarked_case_shows_what_is_to_be_marked_and_no_result() -> None:
@@ -83,7 +88,7 @@ def test_shifted_boundaries_name_the_stratum_where_it_is_another() -> None:
         {"shift_mm": -0.5, "resectable_fraction": 0.83, "stratum": "stratum_1"},
         {"shift_mm": 1.0, "resectable_fraction": 0.69999, "stratum": "ineligible"},
     ]
-    text = " ".join(case_table(record).split())
+    text = " ".join(table_of(record).split())
     assert (
         "elsewhere: 1 mm further in no tumour left, 0.5 mm further in 83.0 %, 1 mm further out 69.999 % "
         "(ineligible)."
@@ -109,7 +114,7 @@ def test_nothing_stands_between_a_case_and_the_stratum_it_is_in() -> None:
     case = line_case({"L1": cells(20, (0, 9))}, resectable=cells(20, (0, 4)), avid=cells(20, (0, 4)))
     record = judge(case)
     assert (record["stratum"], record["robustness"]["stratum_2_obstacles"]) == ("stratum_2", ["L1"])
-    assert "Between this case and stratum 2" not in case_table(record)
+    assert "Between this case and stratum 2" not in table_of(record)
     assert not any("Between" in text for text in change_texts(record))
 
 
@@ -126,7 +131,7 @@ def test_an_avid_share_says_what_pet_did_not_see() -> None:
 def test_a_case_without_lesions_says_nothing_of_them() -> None:
     """An empty tumour mask."""
     case = replace(two(80, 20), lesions={"L1": cells(112)}, table={})
-    text = " ".join(case_table(judge_masks(masks_of(case), protocol_of(case))).split())
+    text = " ".join(table_of(judge_masks(masks_of(case), protocol_of(case))).split())
     assert "single lesion" not in text
     assert "that stratum 1 needs" not in text
 
@@ -134,7 +139,7 @@ def test_a_case_without_lesions_says_nothing_of_them() -> None:
 def test_numbers_stay_with_their_units_at_the_end_of_a_line() -> None:
     """No line begins with a unit, and "stratum 1" is not torn apart."""
     for size in range(60, 100):
-        for line in case_table(judge(two(size, 30), schema=False)).splitlines():
+        for line in table_of(judge(two(size, 30), schema=False)).splitlines():
             assert not line.strip().startswith(("% ", "%,", "%.", "%;", "ml ", "mm "))
             assert not line.endswith(("stratum", "Stratum"))
 
@@ -164,16 +169,16 @@ def test_the_livers_tumour_stands_beside_the_total(part: float | None, said: str
         "liver_ml": 1500.0, "tumour_ml": 30.0, "resectable_tumour_ml": part and 30 * part,
         "resectable_fraction": part, "burden_percent": 2.0,
     }  # fmt: skip
-    assert f"Tumour in the liver: 30.00 ml (2.0 % of the liver), {said}" in case_table(record)
+    assert f"Tumour in the liver: 30.00 ml (2.0 % of the liver), {said}" in table_of(record)
     record["liver_burden"]["tumour_ml"] = 0.0
-    assert "No tumour in the liver." in case_table(record)
+    assert "No tumour in the liver." in table_of(record)
 
 
 def test_a_place_has_no_negative_zero() -> None:
     """Millimetres are rounded: -0.4 is 0."""
     record = judge(two(80, 20))
     record["lesions"][0]["centroid_mm"] = [-0.4, 0.4, -12.6]
-    assert "  0, 0, -13" in case_table(record)
+    assert "  0, 0, -13" in table_of(record)
 
 
 def test_an_envelope_over_open_markings_is_not_volume_error_alone() -> None:

@@ -54,7 +54,7 @@ def test_open_markings_give_bounds() -> None:
     assert share_text(predicate(0, 1000, 1000)) == "nothing marked yet"
 
 
-def record(part: int, upper: int, whole: int) -> dict[str, Any]:
+def record(part: int, upper: int, whole: int) -> Any:  # noqa: ANN401 - a record, in part
     """Return as much of a record as the figures need."""
     return {
         "predicates": {"stratum_1": predicate(part, upper, whole)},
@@ -75,7 +75,7 @@ def test_the_bar_is_drawn_to_scale() -> None:
 
 def test_the_waterfall_falls_and_names_what_it_leaves_out() -> None:
     """60 lesions of 1 to 60 ml: 48 bars, the 12 smallest (1 + ... + 12 = 78 ml) in words; ids are escaped."""
-    lesions = [
+    lesions: Any = [
         {"lesion_id": f"<L{n}>", "volume_ml": float(n), "resectability": "resectable"} for n in range(1, 61)
     ]
     svg = waterfall(lesions)

@@ -7,7 +7,7 @@ named by its dotted key; a list becomes its count (docs/columns.md).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NotRequired
+from typing import Annotated, Any, Final, Literal, NotRequired, TypeVar
 
 from volstrat.case.json_types import JsonObject, Limits
 from volstrat.certainty.verdict import Status
@@ -27,6 +27,10 @@ Sha256 = Annotated[str, Limits(pattern="^[0-9a-f]{64}$")]
 PointMm = Annotated[list[float], Limits(length=3)]
 Code = Annotated[str, Limits(pattern="^[a-z0-9_]+$")]
 Sentence = Annotated[str, Limits(min_length=1)]
+
+
+PredicateName = Literal["stratum_1", "stratum_2"]
+PREDICATES: tuple[PredicateName, ...] = ("stratum_1", "stratum_2")
 
 
 class PredicateRecord(JsonObject):
@@ -318,3 +322,12 @@ class CaseRecord(JsonObject):
     protocol: ProtocolRecord
     inputs: list[InputRecord]
     environment: EnvironmentRecord
+
+
+Part = TypeVar("Part")
+
+
+def given(part: Part | None) -> Part:
+    """Return a part of a record that is null only where the case failed, of a case that did not."""
+    assert part is not None
+    return part

@@ -6,6 +6,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.record_types import PREDICATES, given
 from volstrat.cli.say import printable
 from volstrat.show.verdict_words import (
     change_texts,
@@ -22,7 +23,9 @@ from volstrat.show.words import MET, STATUS_SENTENCE, STRATA, ml_text, percent_t
 from volstrat.terms.wording import more_than, shown_ml, shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from volstrat.case.record_types import CaseRecord, FindingRecord, LesionRecord
 
 WIDTH = 80
 _MOST_LESIONS = 60
@@ -31,7 +34,7 @@ _KEPT_TOGETHER = re.compile(r"(?<=\d) (?=(?:%|ml|mm)\b|%)|(?<=[Ss]tratum) (?=\d)
 _SCREEN_LINES = 40
 
 
-def case_table(record: Mapping[str, Any]) -> str:
+def case_table(record: CaseRecord) -> str:
     """Render a case record for a person."""
     lines = _wrapped(
         f"{record['subject']}: {STRATA[record['stratum']].upper()} - {STATUS_SENTENCE[record['status']]}", ""
@@ -51,10 +54,10 @@ def case_table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _criteria(record: Mapping[str, Any]) -> list[str]:
+def _criteria(record: CaseRecord) -> list[str]:
     lines = [f"{'Criterion':<34}{'resectable':>26}{'needs':>8}{'':>12}"]
-    for key, name in (("stratum_1", "1 debulking, of the tumour"), ("stratum_2", "2 all FDG-avid disease")):
-        p = record["predicates"][key]
+    for key, name in zip(PREDICATES, ("1 debulking, of the tumour", "2 all FDG-avid disease"), strict=True):
+        p = given(record["predicates"])[key]
         needs = f"{p['threshold_percent']:g} %"
         lines.append(f"{name:<34}{share_text(p):>26}{needs:>8}{MET[p['holds']]:>12}")
         counted = counted_text(p)
@@ -62,42 +65,40 @@ def _criteria(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _volumes(record: Mapping[str, Any]) -> list[str]:
-    volumes = record["volumes"]
-    needed = record["predicates"]["stratum_1"]["threshold_percent"]
-
-    def ml(key: str) -> str:
-        return ml_text(volumes[key])
-
-    avid_resectable = ml("fdg_avid_resectable_ml")
+def _volumes(record: CaseRecord) -> list[str]:
+    volumes = given(record["volumes"])
+    needed = given(record["predicates"])["stratum_1"]["threshold_percent"]
+    total, alone = ml_text(volumes["total_tumour_ml"]), ml_text(volumes["pet_only_ml"])
+    resectable, residual = ml_text(volumes["resectable_tumour_ml"]), ml_text(volumes["residual_tumour_ml"])
+    avid, avid_resectable = ml_text(volumes["fdg_avid_ml"]), ml_text(volumes["fdg_avid_resectable_ml"])
     avid_share = volumes["fdg_avid_fraction"]
     share = "not assessed" if avid_share is None else percent_text(100 * avid_share)
     unseen = [row["lesion_id"] for row in record["lesions"] if row["fdg_avidity"] == "not_assessed"]
     if avid_share is not None and unseen:
         share = f"at least {share} ({shown_names(unseen, last=' and ')} not assessed)"
     return [
-        f"Tumour, total      {ml('total_tumour_ml'):>14}   FDG-avid (PET)     {ml('fdg_avid_ml'):>14}",
-        f"  resectable       {ml('resectable_tumour_ml'):>14}     resectable       {avid_resectable:>14}",
-        f"  residual         {ml('residual_tumour_ml'):>14}     on PET only      {ml('pet_only_ml'):>14}",
+        f"Tumour, total      {total:>14}   FDG-avid (PET)     {avid:>14}",
+        f"  resectable       {resectable:>14}     resectable       {avid_resectable:>14}",
+        f"  residual         {residual:>14}     on PET only      {alone:>14}",
         *_wrapped(f"Avid share of the tumour volume: {share}", ""),
         *_wrapped(liver_text(record["liver_burden"], needed), ""),
     ]
 
 
-def _certainty(record: Mapping[str, Any]) -> list[str]:
+def _certainty(record: CaseRecord) -> list[str]:
     """Say how far the case is from another stratum, and what would take it there."""
     lines = [margin_text(record), shift_text(record), *change_texts(record), remnant_text(record["remnant"])]
     return [part for line in lines for part in _wrapped(line, "")]
 
 
-def _lesions(lesions: Sequence[Mapping[str, Any]]) -> list[str]:
+def _lesions(lesions: Sequence[LesionRecord]) -> list[str]:
     lines = [
         f"{'Lesion':<7}{'ml':>8}{'axial mm':>10}{'longest':>9}  {'marking':<15}{'FDG':<13}"
         f"{'x, y, z mm LPS':>16}"
     ]
     for lesion in lesions[:_MOST_LESIONS]:
         x, y, z = lesion["centroid_mm"]
-        marking = lesion["resectability"]
+        marking: str = lesion["resectability"]
         if marking == "partial" and lesion["resectable_fraction"] is not None:
             marking += f" {100 * lesion['resectable_fraction']:.0f} %"
         row = (
@@ -114,7 +115,7 @@ def _lesions(lesions: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _findings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+def _findings(findings: Sequence[FindingRecord]) -> list[str]:
     if not findings:
         return ["No findings.", ""]
     lines = ["Findings"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from volstrat.case.record import record_name
+from volstrat.case.record_types import PREDICATES, given
 from volstrat.cohort.worker import RECORD
 from volstrat.show.pages import NO_NUMBER, asset, markup, render, styled
 from volstrat.show.words import STATUS, STRATA, percent_text
@@ -21,6 +22,8 @@ from volstrat.terms.wording import shown_ml, shown_percent
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO
+
+    from volstrat.case.record_types import CaseRecord
 
 
 _KEYS = (
@@ -47,7 +50,7 @@ class IndexPage:
         head, _ = self._page().split(_ROWS, 1)
         self._write(head + "[")
 
-    def add(self, record: Mapping[str, Any], *, folder: str) -> None:
+    def add(self, record: CaseRecord, *, folder: str) -> None:
         """Add a subject's row."""
         row: dict[str, Any] = dict.fromkeys(_KEYS)
         row.update(
@@ -96,9 +99,9 @@ class IndexPage:
         self._stream.write(text.encode())
 
 
-def _numbers(record: Mapping[str, Any]) -> dict[str, Any]:
+def _numbers(record: CaseRecord) -> dict[str, Any]:
     """Return what the table sorts by and the figure draws."""
-    predicates, volumes = record["predicates"], record["volumes"]
+    predicates, volumes = given(record["predicates"]), given(record["volumes"])
     low, high = _interval(record)
     in_pet = predicates["stratum_2"]["unit"] == "pet"
     known = volumes["fdg_avid_resectable_ml" if in_pet else "resectable_fraction"]
@@ -114,14 +117,14 @@ def _numbers(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _number_words(row: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
+def _number_words(row: Mapping[str, Any], record: CaseRecord) -> dict[str, str]:
     """Write the numbers of a row as everywhere else."""
     words = {key: shown_ml(row[key]) for key in ("total", "resectable", "avid") if row[key] is not None}
-    for key, stratum in (("percent", "stratum_1"), ("avidPercent", "stratum_2")):
+    for key, stratum in zip(("percent", "avidPercent"), PREDICATES, strict=True):
         if row[key] is not None:
-            words[key] = percent_text(row[key], record["predicates"][stratum]["threshold_percent"])
+            words[key] = percent_text(row[key], given(record["predicates"])[stratum]["threshold_percent"])
     if "percent" in words and row["low"] is not None:
-        threshold = record["predicates"]["stratum_1"]["threshold_percent"]
+        threshold = given(record["predicates"])["stratum_1"]["threshold_percent"]
         low, high = (shown_percent(row[end], threshold) for end in ("low", "high"))
         words["percent"] += f" ({low}{NO_NUMBER}{high})"
     return words
@@ -137,7 +140,7 @@ def _script_json(value: object) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _remarks(record: Mapping[str, Any]) -> str | None:
+def _remarks(record: CaseRecord) -> str | None:
     """Return what a person must look at: the error, else the codes of blocking and review findings."""
     if record["error"] is not None:
         return str(record["error"]["message"])
@@ -150,9 +153,9 @@ def _marked(percent: float | None, known: float | None) -> float | None:
     return None if known is None else percent
 
 
-def _interval(record: Mapping[str, Any]) -> tuple[float | None, float | None]:
+def _interval(record: CaseRecord) -> tuple[float | None, float | None]:
     """Return the 95 % interval of the resectable fraction, in percent."""
-    found = (record["robustness"] or {}).get("resectable_fraction_95")
+    found = given(record["robustness"])["resectable_fraction_95"]
     return (None, None) if found is None else (100 * found[0], 100 * found[1])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import Look, box_corners, render_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from volstrat.case.record_types import CaseRecord
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.projections import Projected
     from volstrat.pictures.scene import Scene, Shape
@@ -58,7 +59,7 @@ class Pictures:
     notices: tuple[str, ...]
 
 
-def draw_pictures(scene: Scene, record: Mapping[str, Any]) -> Pictures:
+def draw_pictures(scene: Scene, record: CaseRecord) -> Pictures:
     """Draw the pictures of a case."""
     look = first_look(scene, record)
     return Pictures(
@@ -68,7 +69,7 @@ def draw_pictures(scene: Scene, record: Mapping[str, Any]) -> Pictures:
     )
 
 
-def words_by_name(record: Mapping[str, Any]) -> dict[str, str]:
+def words_by_name(record: CaseRecord) -> dict[str, str]:
     """Return the marking of each lesion and region, ``dismissed`` for what is called physiological."""
     words: dict[str, str] = {x["lesion_id"]: x["resectability"] for x in record["lesions"]}
     for region in record["pet_only_regions"]:
@@ -77,7 +78,7 @@ def words_by_name(record: Mapping[str, Any]) -> dict[str, str]:
     return words
 
 
-def first_look(scene: Scene, record: Mapping[str, Any]) -> Look:
+def first_look(scene: Scene, record: CaseRecord) -> Look:
     """Return how a case is drawn at first: abdomen window, and a PET scale that shows its lesions."""
     hottest = [x["suv_max"] for x in (*record["lesions"], *record["pet_only_regions"])]
     known = [x for x in hottest if x is not None]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from volstrat.case.record_types import given
 from volstrat.show.styles import STYLES
 from volstrat.show.verdict_words import bounds_percent, share_text
 from volstrat.show.words import MET, ml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from volstrat.case.record_types import CaseRecord, LesionRecord, PredicateName
 
 
 _BAR_WIDTH, _BAR_TOP, _BAR_HEIGHT = 640.0, 30.0, 34.0
@@ -41,7 +44,7 @@ _PAINT = {
 }
 
 
-def predicate_bar(record: Mapping[str, Any], key: str, *, width: float = _BAR_WIDTH) -> str:
+def predicate_bar(record: CaseRecord, key: PredicateName, *, width: float = _BAR_WIDTH) -> str:
     """Draw a predicate as a bar from 0 to 100 %: certain, open, threshold, and the interval if there is one.
 
     Parameters
@@ -50,7 +53,7 @@ def predicate_bar(record: Mapping[str, Any], key: str, *, width: float = _BAR_WI
     width : float
         Of the bar; letters keep their size.
     """
-    p = record["predicates"][key]
+    p = given(record["predicates"])[key]
     bounds = bounds_percent(p)
     threshold = p["threshold_percent"]
     parts = [
@@ -59,7 +62,7 @@ def predicate_bar(record: Mapping[str, Any], key: str, *, width: float = _BAR_WI
     shown = bounds is not None and bounds != (0, 100)  # a bar of nothing marked would read as a result
     if bounds is not None and shown:
         parts += _span("certain", 0, bounds[0], width) + _span("open", *bounds, width)
-    interval = (record["robustness"] or {}).get("resectable_fraction_95")
+    interval = given(record["robustness"])["resectable_fraction_95"]
     if key == "stratum_1" and interval is not None and shown:
         a, b = (_at(100 * x, width) for x in interval)
         y = _BAR_TOP + _BAR_HEIGHT / 2
@@ -100,7 +103,7 @@ def _span(kind: str, low: float, high: float, width: float) -> list[str]:
     ]
 
 
-def waterfall(lesions: Sequence[Mapping[str, Any]]) -> str:
+def waterfall(lesions: Sequence[LesionRecord]) -> str:
     """Draw lesion volumes, largest first, coloured and signed by marking.
 
     Parameters

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.record import record_bytes
+from volstrat.case.record_types import PREDICATES, given
 from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name
 from volstrat.report.report_figures import predicate_bar, sign, waterfall
@@ -28,6 +29,7 @@ from volstrat.terms.wording import shown_ml, shown_names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from volstrat.case.record_types import CaseRecord, InputRecord, LesionRecord, PredicateName
     from volstrat.pictures.key_slices import Pictures
     from volstrat.terms.protocol import Protocol
 
@@ -39,7 +41,7 @@ _TITLES = {
 
 
 def report_html(
-    record: Mapping[str, Any],
+    record: CaseRecord,
     *,
     protocol: Protocol | None,
     pictures: Pictures | None = None,
@@ -76,27 +78,18 @@ def report_html(
     return render("report/templates/report.html", **values)
 
 
-def _measured(
-    record: Mapping[str, Any], pictures: Pictures | None, sites: Mapping[str, str]
-) -> dict[str, Any]:
+def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page says of a case that did not fail."""
     words = words_by_name(record)
     rows = [_row(x, words, sites) for x in (*record["lesions"], *record["pet_only_regions"])]
     urgent = [f for f in record["findings"] if f["severity"] in ("blocking", "review")]
     drawn = () if pictures is None else pictures.slices
     by_id = {row["id"]: row for row in rows}
-    volumes = record["volumes"]
-    liver = liver_text(record["liver_burden"], record["predicates"]["stratum_1"]["threshold_percent"])
-    names = {
-        "total": "total_tumour_ml",
-        "resectable": "resectable_tumour_ml",
-        "residual": "residual_tumour_ml",
-        "avid": "fdg_avid_ml",
-        "avid_resectable": "fdg_avid_resectable_ml",
-        "pet_only": "pet_only_ml",
-    }
+    volumes = given(record["volumes"])
+    needed = given(record["predicates"])["stratum_1"]["threshold_percent"]
+    liver = liver_text(record["liver_burden"], needed)
     return {
-        "bars": [_bar(record, key) for key in ("stratum_1", "stratum_2")],
+        "bars": [_bar(record, key) for key in PREDICATES],
         "margin": margin_text(record),
         "urgent": urgent[:_MOST_URGENT],
         "more_urgent": len(urgent) - _MOST_URGENT if len(urgent) > _MOST_URGENT else 0,
@@ -104,7 +97,14 @@ def _measured(
         "remnant": f"{liver} {remnant_text(record['remnant'])}".strip(),
         "waterfall": markup(waterfall(record["lesions"])),
         "legend": [(word, markup(sign(word))) for word in dict.fromkeys(words.values())],
-        "volumes": {name: ml_text(volumes[key]) for name, key in names.items()},
+        "volumes": {
+            "total": ml_text(volumes["total_tumour_ml"]),
+            "resectable": ml_text(volumes["resectable_tumour_ml"]),
+            "residual": ml_text(volumes["residual_tumour_ml"]),
+            "avid": ml_text(volumes["fdg_avid_ml"]),
+            "avid_resectable": ml_text(volumes["fdg_avid_resectable_ml"]),
+            "pet_only": ml_text(volumes["pet_only_ml"]),
+        },
         "rows": rows,
         "sites": any(row["site"] for row in rows),
         "slices": [(p, by_id[p.name]) for p in drawn],
@@ -112,8 +112,8 @@ def _measured(
     }
 
 
-def _bar(record: Mapping[str, Any], key: str) -> dict[str, Any]:
-    predicate = record["predicates"][key]
+def _bar(record: CaseRecord, key: PredicateName) -> dict[str, Any]:
+    predicate = given(record["predicates"])[key]
     return {
         "title": _TITLES[key],
         "share": share_text(predicate),
@@ -124,7 +124,7 @@ def _bar(record: Mapping[str, Any], key: str) -> dict[str, Any]:
     }
 
 
-def _row(lesion: Mapping[str, Any], words: Mapping[str, str], sites: Mapping[str, str]) -> dict[str, Any]:
+def _row(lesion: LesionRecord, words: Mapping[str, str], sites: Mapping[str, str]) -> dict[str, Any]:
     word = words[lesion["lesion_id"]]
     shown_word = word
     if word == "partial" and lesion["resectable_fraction"] is not None:
@@ -150,7 +150,7 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _input(entry: Mapping[str, Any]) -> dict[str, str]:
+def _input(entry: InputRecord) -> dict[str, str]:
     grid, segments = entry["grid"], entry["segments"]
     shape = spacing = ""
     if grid is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from volstrat.case.record_types import PREDICATES, given
 from volstrat.pictures.key_slices import first_look, words_by_name
 from volstrat.pictures.planes import PLANES, Plane
 from volstrat.pictures.scene import AVID
@@ -26,8 +27,7 @@ from volstrat.show.verdict_words import (
 from volstrat.show.words import AVIDITY, MET, SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from volstrat.case.record_types import CaseRecord, LesionRecord
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.projections import Projections
     from volstrat.pictures.scene import Scene
@@ -104,7 +104,8 @@ def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
     return case_json
 
 
-def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
+def _verdict(record: CaseRecord) -> dict[str, Any]:
+    predicates = given(record["predicates"])
     return {
         "stratum": record["stratum"] or "none",
         "title": headline(record),
@@ -113,13 +114,13 @@ def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
         "bars": [
             {
                 "title": _TITLES[key],
-                "share": share_text(record["predicates"][key]),
-                "met": MET[record["predicates"][key]["holds"]],
+                "share": share_text(predicates[key]),
+                "met": MET[predicates[key]["holds"]],
                 "told": criterion_text(record, key),
-                "counted": counted_text(record["predicates"][key]),
+                "counted": counted_text(predicates[key]),
                 "svg": predicate_bar(record, key, width=_BAR_WIDTH),
             }
-            for key in ("stratum_1", "stratum_2")
+            for key in PREDICATES
         ],
         "margin": margin_text(record),
         "remnant": remnant_text(record["remnant"]),
@@ -132,7 +133,7 @@ def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(
-    lesion: Mapping[str, Any], words: dict[str, str], session: ReviewSession, reviewed: Reviewed
+    lesion: LesionRecord, words: dict[str, str], session: ReviewSession, reviewed: Reviewed
 ) -> dict[str, Any]:
     name = lesion["lesion_id"]
     row: LesionRow | None = reviewed.table.rows.get(name)
@@ -161,7 +162,7 @@ def _row(
     }
 
 
-def _images(scene: Scene, projections: Projections, record: Mapping[str, Any]) -> dict[str, Any]:
+def _images(scene: Scene, projections: Projections, record: CaseRecord) -> dict[str, Any]:
     """Say where the planes lie in the patient, so that the page can follow a point from one to another."""
     base = scene.base
     look = first_look(scene, record)
