@@ -215,15 +215,15 @@ def test_a_table_that_does_not_fit_can_be_put_right(sample: Sample) -> None:
 def test_a_broken_table_is_said_and_left_alone(sample: Sample) -> None:
     """The lesions are shown, the verdict is not, and nothing is written over it."""
     folder = sample("S01_stratum_1")
-    (folder / "lesions.csv").write_text("lesion_id;resectability\nL1;resectable\n")
+    (folder / "lesions.csv").write_text("lesion_id,resectability\nL1,perhaps\n")
     session = loaded(folder)
     state = state_of(session)
     assert state["verdict"] is None
-    assert "semicolons" in state["problem"]
+    assert "perhaps" in state["problem"]
     assert len(state["lesions"]) == 3
     with pytest.raises(LesionTableError):
         mark(session, "L1", "resectable")
-    assert (folder / "lesions.csv").read_text().startswith("lesion_id;")
+    assert (folder / "lesions.csv").read_text() == "lesion_id,resectability\nL1,perhaps\n"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_named_table_is_marked_in(sample: Sample) -> None:
     """``case.toml`` names marks.csv: marks go there, and the case is assessable once L3 is marked."""
     folder = sample("S10_unknown_matters")
     session = loaded(folder)
-    assert state_of(session)["verdict"]["title"] == "No stratum"
+    assert state_of(session)["verdict"]["title"] == "1 lesion still to mark"
     mark(session, "L3", "resectable")
     assert state_of(session)["verdict"]["title"] == "Stratum 1"
     assert "L3,resectable" in (folder / "marks.csv").read_text()
