@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -295,3 +296,19 @@ def test_an_oblique_ct_is_read_right(tmp_path: Path) -> None:
     (ct,) = [e for e in printed("inspect", case)["inputs"] if e["role"] == "ct"]
     assert ct["error"] is None
     assert sorted(ct["grid"]["spacing_mm"][:2]) == pytest.approx([2.5, 3.5])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("liver", "liver_deflate", "liver_expb", "liver_j2k", "liver_rle", "liver_nonbyte_aligned"),
+        *("liver_nonbyte_aligned_deflate", "liver_nonbyte_aligned_j2k", "liver_nonbyte_aligned_rle"),
+    ],
+)
+def test_one_bit_segmentations_give_the_same_voxels_in_every_encoding(name: str) -> None:
+    """36233 + 35645 + 35220 voxels; rows of 510 are no whole bytes."""
+    from volstrat.dicom.seg.segmentation import read_seg
+
+    mask, _ = read_seg(shared("pydicom_seg") / f"{name}.dcm", threshold=None, image_grid=None)
+    i_j_k = mask.grid.unravel(mask.voxels().indices())
+    assert sorted(np.bincount(i_j_k[:, 2]).tolist()) == [35220, 35645, 36233]

@@ -15,14 +15,19 @@ from pydicom.sequence import Sequence as Items
 
 from tests.dicom.image_files import image_dataset, save
 from volstrat.dicom.folder_scan import scan_dicom
+from volstrat.dicom.header import Header
 from volstrat.dicom.pixels import read_suv
 from volstrat.dicom.series import series_geometry
 from volstrat.dicom.suv.body import PatientFacts, lean_mass_james_kg, lean_mass_janmahasatian_kg
+from volstrat.dicom.suv.dose import dose_bq
 from volstrat.dicom.suv.suv_factors import SuvFactors, suv_factors
+from volstrat.dicom.suv.suv_header import PetHeader
 from volstrat.errors import SuvError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from volstrat.terms.findings import Finding
 
 HALF_LIFE_S = 6586.2
 # 70 kg and 350 MBq: 70000 g / 350e6 Bq = 2e-4 without decay; 60 min before the scan.
@@ -117,15 +122,15 @@ def test_sources_list_every_attribute_used_and_no_identity(tmp_path: Path) -> No
 
 
 def test_sources_list_what_times_and_zones_come_from(tmp_path: Path) -> None:
-    """The dates beside the times, and the zone that a DateTime was brought to."""
+    """The times without their dates, and the zone that a DateTime was brought to."""
     factors = factors_of(
         tmp_path,
         setting(RadiopharmaceuticalStartDateTime="20240102080000+0000", TimezoneOffsetFromUTC="+0100"),
     )
     used = {source.attribute: source.value for source in factors.sources}
     assert used["AcquisitionTime"] == "100000"
-    assert used["AcquisitionDate"] == "20240102"
-    assert used["RadiopharmaceuticalStartDateTime"] == "20240102080000+0000"
+    assert used["RadiopharmaceuticalStartDateTime"] == "080000+0000"
+    assert "20240102" not in json.dumps(factors.as_json())
     assert used["TimezoneOffsetFromUTC"] == "+0100"
 
 
@@ -194,7 +199,6 @@ def test_sources_of_uncorrected_values_are_those_of_the_earliest_frame(tmp_path:
 
     used = {source.attribute: source.value for source in factors_of(tmp_path, change).sources}
     assert used["AcquisitionTime"] == "100000"
-    assert used["AcquisitionDate"] == "20240102"
     assert used["ActualFrameDuration"] == "120000"
 
 
@@ -828,3 +832,107 @@ def test_real_gml_series_is_not_scaled_again() -> None:
     image = read_suv(series, series_geometry(series), factors)
     known = nib.nifti1.Nifti1Image.from_filename(root / "PET_image.nii.gz").get_fdata(dtype=np.float32)
     np.testing.assert_allclose(image.values.astype(np.float64), known, atol=1e-5)
+
+
+# ------------------------------------------------------------------ doses, phases, what a factor refers to
+
+
+@pytest.mark.parametrize("dose", ["350", "350.0", "3.5e2"])
+def test_an_enhanced_pet_states_its_dose_in_megabecquerel(dose: str) -> None:
+    """PS3.3 C.8.22.4; a classic PET in becquerel (C.8.9.2)."""
+    header = PetHeader([_header_of(dose, enhanced=True)])
+    findings: list[Finding] = []
+    assert dose_bq(header, findings) == pytest.approx(3.5e8)
+    assert findings == []
+
+
+def test_an_enhanced_pet_in_becquerel_is_taken_so_and_told() -> None:
+    """Values of 1e6 and more cannot be megabecquerel."""
+    findings: list[Finding] = []
+    assert dose_bq(PetHeader([_header_of("350000000", enhanced=True)]), findings) == pytest.approx(3.5e8)
+    assert [one.code for one in findings] == ["pet_dose_in_bq"]
+
+
+@pytest.mark.parametrize("dose", ["350", "350000"])
+def test_a_classic_pet_in_megabecquerel_is_refused(dose: str) -> None:
+    """It is no dose in becquerel."""
+    with pytest.raises(SuvError, match="RadionuclideTotalDose"):
+        dose_bq(PetHeader([_header_of(dose, enhanced=False)]), [])
+
+
+def _header_of(dose: str, *, enhanced: bool) -> Header:
+    """Return a header with nothing but a dose at its top level, as frames of Enhanced files have it."""
+    sop_class = "1.2.840.10008.5.1.4.1.1.130" if enhanced else "1.2.840.10008.5.1.4.1.1.128"
+    elements = {0x00080016: sop_class.encode(), 0x00181074: dose.encode()}
+    return Header(transfer_syntax="1.2.840.10008.1.2.1", elements=elements)
+
+
+# Injected 09:00; series at 09:00 or 10:00; acquired at 11:00 or 09:20.
+@pytest.mark.parametrize(
+    ("series", "acquired", "codes"),
+    [
+        ("090000", "110000", {"pet_late_phase", "suv_series_time_early"}),
+        ("090000", "100000", {"suv_series_time_early"}),
+        ("100000", "100000", set()),
+        ("092000", "092000", {"pet_early_phase"}),
+    ],
+)
+def test_phases_go_by_the_acquisition(tmp_path: Path, series: str, acquired: str, codes: set[str]) -> None:
+    """Not by the time that values are corrected to, which may be the injection."""
+    factors = factors_of(tmp_path, setting(SeriesTime=series, AcquisitionTime=acquired))
+    assert {one.code for one in factors.findings} == codes
+    minutes = int(acquired[:2]) * 60 + int(acquired[2:4]) - 9 * 60
+    assert factors.uptake_minutes == pytest.approx(minutes)
+
+
+def test_a_series_time_before_the_acquisition_says_what_the_factor_would_be(tmp_path: Path) -> None:
+    """Corrected to 09:00, acquired at 10:00: one hour of decay, 46.1 % more."""
+    factors = factors_of(tmp_path, setting(SeriesTime="090000"))
+    assert factors.suvbw_factor == pytest.approx(UNDECAYED)
+    (said,) = [one for one in factors.findings if one.code == "suv_series_time_early"]
+    assert f"{UNDECAYED:.6g}" in said.message
+    assert f"{UNDECAYED * ONE_HOUR:.6g}" in said.message
+    assert "46.0" in said.message or "46.1" in said.message
+
+
+@pytest.mark.parametrize(("minutes", "severity"), [(0.5, "info"), (30, "warning")])
+def test_a_few_seconds_of_decay_are_no_warning(tmp_path: Path, minutes: float, severity: str) -> None:
+    """0.5 min of decay is 0.3 %."""
+    started = f"{10 * 60 - minutes:.1f}"
+    clock = f"09{int(float(started)) % 60:02d}{round((float(started) % 1) * 60):02d}"
+    factors = factors_of(tmp_path, setting(SeriesTime=clock))
+    assert [(one.code, one.severity) for one in factors.findings] == [("suv_series_time_early", severity)]
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"), [(1.0, "SeriesTime 09:54:00"), (2 ** (360 / 6586.2), "AcquisitionTime")]
+)
+def test_philips_factor_says_to_what_time_it_refers(tmp_path: Path, reference: float, said: str) -> None:
+    """Its value is that of one of the two times, six minutes apart."""
+    by_series = 4.5 * UNDECAYED * 2.0 ** (54 * 60 / HALF_LIFE_S)
+    change = counts(suv=f"{by_series * reference:.9g}", becquerel="4.5")
+    factors = factors_of(tmp_path, change, setting(SeriesTime="095400"))
+    (vendor,) = [one for one in factors.findings if one.code == "suv_vendor_factor"]
+    assert said in vendor.message
+
+
+def test_a_header_of_another_nuclide_is_told_where_suv_fails(tmp_path: Path) -> None:
+    """Lu-177 with 7.4 GBq: not the dose is wrong, but the PET."""
+    nuclide = Dataset()
+    nuclide.CodeValue, nuclide.CodingSchemeDesignator, nuclide.CodeMeaning = (
+        "447553000",
+        "SCT",
+        "^177^Lutetium",
+    )
+
+    def lutetium(dataset: Dataset) -> None:
+        item = injection_of(dataset)
+        del item.Radiopharmaceutical
+        item.RadionuclideCodeSequence = Items([nuclide])
+        item.RadionuclideTotalDose, item.RadionuclideHalfLife = "7400000000", "574300"
+
+    factors = factors_of(tmp_path, lutetium)
+    assert factors.tracer.tracer == "other"
+    assert factors.problem is not None
+    assert "Lu-177" in factors.problem.message
+    assert factors.problem.hint == "Give the FDG-PET."

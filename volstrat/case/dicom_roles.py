@@ -75,7 +75,21 @@ def dicom_roles(
         if chosen is not None:
             parent = Path(os.path.commonpath([path.parent for path in chosen.paths]))
             roles[role] = (RoleEntry(path=parent, series=chosen.series_instance_uid),)
+    beside = [] if "other_pet" in settled else _of_other_tracers(scan, (*settled.values(), *roles.values()))
+    if len(beside) == 1:  # shown, never counted: which of several is a person's choice
+        parent = Path(os.path.commonpath([path.parent for path in beside[0].paths]))
+        roles["other_pet"] = (RoleEntry(path=parent, series=beside[0].series_instance_uid),)
     return roles
+
+
+def _of_other_tracers(scan: DicomFolder, taken: Sequence[tuple[RoleEntry, ...]]) -> list[SeriesFiles]:
+    """Return the PET series of other tracers that play no role yet."""
+    used = {entry.series for entries in taken for entry in entries}
+    return [
+        s
+        for s in scan.series
+        if s.modality == "PT" and s.series_instance_uid not in used and series_tracer(s).tracer == "other"
+    ]
 
 
 def _refuse_broken(scan: DicomFolder) -> None:

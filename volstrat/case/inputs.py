@@ -163,6 +163,8 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     found += time_findings(days, protocol.review.max_days_between)
     found += patient_findings(sources, reader)
     rows, table_inputs = _read_table(sources)
+    if pet.left_out:  # regions of what plays no FDG role are no regions of this case
+        rows = tuple(row for row in rows if not row.lesion_id.startswith("P"))
     as_used = {(r.role, r.entry): r for r in read}
     masks = {role: [r.read.mask for r in read if r.role == role] for role in ("reference", "liver")}
     return CaseInputs(

@@ -48,6 +48,11 @@ class PetInputs:
     findings: tuple[Finding, ...]
 
     @property
+    def left_out(self) -> bool:
+        """True where a PET or an avid mask is of another tracer."""
+        return any(one.code == "pet_not_fdg" for one in self.findings)
+
+    @property
     def field(self) -> VoxelGrid | None:
         """The field that PET covers: of the PET image, else of a dense avid mask."""
         return self.avid_field if self.fdg is None else self.fdg.grid
@@ -110,8 +115,7 @@ def _is_of_another_tracer(
     own = read.read.drawn_on_tracer
     if own is None:
         return image is not None and image.tracer.tracer == "other"
-    known = () if image is None else (image.tracer,)
-    if own in known:  # told of the PET itself
+    if image is not None and own == image.tracer:  # told of the PET itself
         return own.tracer == "other"
     if own.tracer == "other":
         severity: Severity | None = "warning" if protocol.avidity.needs_suv else None
@@ -125,7 +129,8 @@ def _is_of_another_tracer(
         )
         findings.append(message)
         return True
-    findings += tracer_findings(own, name=f"The PET that {read.name} was drawn on")
+    if image is None or own.tracer == "contradictory":
+        findings += tracer_findings(own, name=f"The PET that {read.name} was drawn on")
     return False
 
 

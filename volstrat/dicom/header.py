@@ -217,9 +217,26 @@ class _Reader:
             if len(self.buffer) < at + 12:
                 raise _BeyondBufferError
             return group << 16 | number, vr, at + 12, self._long(self.buffer, at + 8)[0]
+        if vr == b"??":  # what some toolkits write for a VR they do not know
+            return group << 16 | number, b"UN", *self._unknown_value(at, group << 16 | number, length)
         if not vr.isalpha():  # some writers leave an element implicit in an explicit data set
             return group << 16 | number, b"", at + 8, self._long(self.buffer, at + 4)[0]
         return group << 16 | number, vr, at + 8, length
+
+    def _unknown_value(self, at: int, tag: int, length: int) -> tuple[int, int]:
+        """Return start and length of a value whose VR is ``??``: its length has two bytes, or four."""
+        if length or self._starts_element(at + 8, tag):
+            return at + 8, length
+        if len(self.buffer) < at + 12:
+            raise _BeyondBufferError
+        return at + 12, self._long(self.buffer, at + 8)[0]
+
+    def _starts_element(self, at: int, after: int) -> bool:
+        if len(self.buffer) < at + 8:
+            raise _BeyondBufferError
+        group, number, vr, _ = self._short_element(self.buffer, at)
+        is_vr = bool(vr == b"??" or vr.isalpha())
+        return bool(group == 0xFFFE) or (is_vr and bool((group << 16 | number) > after))
 
     def items(self, at: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield start and end of each item of a sequence's value."""
@@ -239,8 +256,9 @@ class _Reader:
         found: dict[int, bytes] = {}
         while at < end:
             tag, vr, start, length = self.element(at)
-            if tag in (_ITEM_END, _SEQUENCE_END):
-                break
+            if tag in (_ITEM_END, _SEQUENCE_END):  # a stray delimiter: where the item ends is known
+                at = start
+                continue
             at = self.end_of_value(start, length, vr, 0)
             if at > end:
                 raise _BeyondBufferError
@@ -335,6 +353,9 @@ class HeaderReader:
         last = min(self._stop_at, _FIRST_PIXEL_TAG)
         while at < size:
             tag, vr, start, length = element(at)
+            if tag in (_ITEM_END, _SEQUENCE_END):  # a stray delimiter, which closes nothing
+                at = start
+                continue
             if tag >= last:
                 if tag >= self._stop_at and tag not in _PIXEL_TAGS:
                     break

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.dicom.attributes import TAGS
 from volstrat.dicom.image_frames import frames_of
 from volstrat.errors import CorruptDataError, GeometryError
 from volstrat.geometry.grid import TIE_MM, VoxelGrid
@@ -37,6 +38,7 @@ _MAX_SHEAR_COSINE = 1e-3
 _MAX_SPACING_DIFFERENCE = 1e-4  # relative
 _MAX_IN_PLANE = 0.02  # of the pixel spacing
 _THICK_MM = 3.0
+_LEAST_INTERLEAVED = 6  # slices; fewer are too few to tell
 _LEAST_TOLERANCE_MM = 0.01  # positions are often written with two decimals
 
 
@@ -86,7 +88,7 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
     off the best regular lattice.
     """
     name = series.name
-    _refuse_duplicates(series)
+    repeated = _refuse_duplicates(series)
     frames = [frame for file in series.files for frame in frames_of(file)]
     if not frames:
         msg = f"{name}: holds no images."
@@ -100,6 +102,7 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
     order = np.argsort(positions @ normal, kind="stable")
     frames = [frames[at] for at in order]
     positions = positions[order]
+    _refuse_interleaved(frames, name)
     if len(frames) == 1:
         step, findings = _single_step(frames[0], normal)
         origin = positions[0]
@@ -119,19 +122,55 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
         affine=affine,
         frame_of_reference_uid=first.frame_of_reference_uid,
     )
+    findings += repeated
     findings += _rescale_findings(series, frames) + _thickness_findings(series, grid, name)
     return SeriesGeometry(grid=grid, frames=tuple(frames), findings=tuple(findings))
 
 
-def _refuse_duplicates(series: SeriesFiles) -> None:
-    """Refuse two files of one SOP instance: nothing says which of them is the image."""
+def _refuse_duplicates(series: SeriesFiles) -> list[Finding]:
+    """Refuse two files of one SOP instance at one place: nothing says which of them is the image.
+
+    Some writers give all slices one SOP instance UID: different places tell slices apart all the same.
+    """
+    repeated = 0
     for one, other in zip(series.files, series.files[1:], strict=False):  # sorted by UID
         if one.sop_instance_uid and one.sop_instance_uid == other.sop_instance_uid:
+            places = [None if file.plane is None else file.plane.position_mm for file in (one, other)]
+            if None not in places and len(set(places)) > 1:
+                repeated += 1
+                continue
             names = sorted("/".join(file.path.parts[-2:]) for file in (one, other))
             if one.path.parent == other.path.parent:
                 names = sorted(file.path.name for file in (one, other))
             msg = f"{names[0]} and {names[1]} are the same DICOM instance (equal SOPInstanceUID)."
             raise CorruptDataError(msg, hint="Keep one of the two files.")
+    if not repeated:
+        return []
+    return [finding("sop_instance_uid_repeated", name=series.name, count=repeated + 1)]
+
+
+def _refuse_interleaved(frames: list[Frame], name: str) -> None:
+    """Refuse two reconstructions in one series, the slices of one between those of the other.
+
+    Their positions alone are those of one stack of half the spacing; their numbers give them away: along the
+    stack every other slice counts on, and each set has numbers of its own, or both have the same.
+    """
+    numbers = [frame.header.text(TAGS["InstanceNumber"]) for frame in frames]
+    if len(frames) < _LEAST_INTERLEAVED or not all(number.isdecimal() for number in numbers):
+        return
+    along = np.array([int(number) for number in numbers])
+    sets = along[0::2], along[1::2]
+    steps = [np.sign(np.diff(one)) for one in (along, *sets)]
+    count_on = all(abs(int(one.sum())) == one.size for one in steps[1:]) and steps[1][0] == steps[2][0]
+    if abs(int(steps[0].sum())) == along.size - 1 or not count_on:
+        return
+    apart = max(sets[0].min(), sets[1].min()) > min(sets[0].max(), sets[1].max())
+    if apart or abs(int(sets[0].min() - sets[1].min())) == 0:
+        msg = (
+            f"{name}: holds two stacks of slices, {sets[0].size} and {sets[1].size}, one between the other "
+            f"(two reconstructions under one series UID), e.g. {frames[0].name} and {frames[1].name}."
+        )
+        raise GeometryError(msg, hint="Export the reconstruction that the masks were drawn on by itself.")
 
 
 def _refuse_scouts(frames: list[Frame], name: str) -> None:

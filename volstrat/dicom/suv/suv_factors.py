@@ -19,6 +19,7 @@ from volstrat.dicom.suv.body import (
     sex_of,
     weight_kg_of,
 )
+from volstrat.dicom.suv.dose import dose_bq
 from volstrat.dicom.suv.suv_header import PetHeader, Source
 from volstrat.dicom.suv.suv_times import Decay, decay_of
 from volstrat.dicom.tracer import series_tracer
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 LATE_PHASE_MINUTES: Final = 90.0
 _EARLY_PHASE_MINUTES: Final = 30.0
-_LEAST_DOSE_BQ: Final = 1e6
 _PHILIPS_TOLERANCE: Final = 0.01
 _NOTED_DIFFERENCE: Final = 0.01
 _SUV_TYPES: Final = {
@@ -228,13 +228,13 @@ def _concentration_factors(
     header: PetHeader, patient: PatientFacts, result: _Result, findings: list[Finding], *, scales: list[float]
 ) -> list[float]:
     """Return the SUVbw factors of values that ``scales`` turn into Bq/ml."""
-    dose_bq = _dose_bq(header, findings)
+    dose = dose_bq(header, findings)
     weight_kg = weight_kg_of(header, patient)
     decay: Decay = decay_of(header, findings)
     result.decay_reference, result.uptake_minutes = decay.reference, decay.uptake_minutes
-    factors = _decayed_factors(decay, decay.elapsed_s, scales, dose_bq, weight_kg)
+    factors = _decayed_factors(decay, decay.elapsed_s, scales, dose, weight_kg)
     if decay.acquired_after_s is not None:
-        other = _decayed_factors(decay, (decay.acquired_after_s,) * header.count, scales, dose_bq, weight_kg)
+        other = _decayed_factors(decay, (decay.acquired_after_s,) * header.count, scales, dose, weight_kg)
         result.by_acquisition = other
         if decay.is_before_acquisition:
             apart = other[0] / factors[0] - 1
@@ -327,30 +327,6 @@ def _gml_factor(header: PetHeader, patient: PatientFacts) -> float:
     meaning = _SUV_TYPES.get(kind, "a type that is not known")
     msg = f"SUVType (0054,1006) is {kind}: SUV by {meaning}, which cannot be turned into SUVbw."
     raise SuvError(msg, hint="Export the PET as BQML or as SUVbw.")
-
-
-def _dose_bq(header: PetHeader, findings: list[Finding]) -> float:
-    dose = header.injection_number("RadionuclideTotalDose")
-    name = "RadionuclideTotalDose (0018,1074)"
-    if dose is None:
-        msg = f"{name} is missing."
-        raise SuvError(msg, hint="SUV needs the injected dose in Bq.")
-    if dose <= 0:
-        msg = f"{name} is {dose:g}; the injected dose in Bq was expected."
-        raise SuvError(msg, hint="Correct the dose at the source.")
-    if header.is_enhanced():
-        if dose < _LEAST_DOSE_BQ:
-            dose *= 1e6
-        else:
-            findings.append(finding("pet_dose_in_bq", dose_bq=dose))
-    if dose < _LEAST_DOSE_BQ:  # 1 MBq; the smallest clinical FDG doses are tens of MBq
-        guess = "MBq or mCi" if dose < 1e4 else "kBq or uCi"
-        msg = f"{name} is {dose:g}, too little for Bq; it looks like {guess}."
-        raise SuvError(msg, hint="Correct the dose to Bq at the source.")
-    if dose > 5e9:  # 5 GBq, ten times the largest FDG doses
-        msg = f"{name} is {dose:g} Bq, more than any FDG dose."
-        raise SuvError(msg, hint="Correct the dose to Bq at the source.")
-    return dose
 
 
 def _lean(

@@ -27,6 +27,7 @@ _UCUM_UNITS: Final = {
     "{counts}": ("CNTS", ""),
 }
 _SHOWN: Final = 64
+_DATE_DIGITS: Final = len("YYYYMMDD")
 _ENHANCED_PET: Final = "1.2.840.10008.5.1.4.1.1.130"
 
 
@@ -67,7 +68,11 @@ class PetHeader:
         return tuple(self._sources.values())
 
     def note(self, attribute: str, tag: str, value: str | float) -> None:
-        """Note a value as used."""
+        """Note a value as used; of a date nothing, of a date with a time the time."""
+        if attribute.endswith("Date"):
+            return
+        if attribute.endswith("DateTime"):
+            value = str(value)[_DATE_DIGITS:]
         self._sources.setdefault((attribute, tag), Source(attribute=attribute, tag=tag, value=value))
 
     def text(self, keyword: str) -> str:
@@ -77,8 +82,8 @@ class PetHeader:
         if len(stored) > 1:
             values = {value.strip(b" \0").decode("latin-1") for value in stored}
             if len(values) > 1:
-                shown = " and ".join(repr(value) for value in sorted(values)[:2])
-                msg = f"{element_name(keyword)} differs within the series: {shown}."
+                shown = "" if "Date" in keyword else f": {' and '.join(map(repr, sorted(values)[:2]))}"
+                msg = f"{element_name(keyword)} differs within the series{shown}."
                 raise SuvError(msg, hint="Keep one acquisition in the folder.")
         value = self._headers[0].text(tag) if self._headers else ""
         if value:
@@ -187,7 +192,7 @@ class PetHeader:
         moment = parse_date_time(text)
         if moment is None or tag is None:
             return None
-        self.note(PRIVATE[name][0], tag_text(tag), text)
+        self.note(PRIVATE[name][0], tag_text(tag), text[_DATE_DIGITS:])
         return self.in_zone(moment), tag_text(tag)
 
     def zone(self) -> int | None:

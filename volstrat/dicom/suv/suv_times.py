@@ -279,7 +279,7 @@ def _injection_moment(header: PetHeader, findings: list[Finding]) -> tuple[Momen
         return Moment(seconds=seconds), element_name("RadiopharmaceuticalStartTime")
     if text or stated:
         name = "RadiopharmaceuticalStartTime" if text else "RadiopharmaceuticalStartDateTime"
-        msg = f"{element_name(name)} is {(text or stated)[:32]!r}, which is no time."
+        msg = f"{element_name(name)} holds what is no time."
         raise SuvError(msg, hint="Correct the header at the source.")
     return None
 

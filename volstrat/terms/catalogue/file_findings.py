@@ -138,6 +138,13 @@ DICOM_FINDINGS = (
         means="a ROI number below 1 was replaced",
     ),
     Entry(
+        "sop_instance_uid_repeated",
+        "warning",
+        "{name}: {count} slices carry one SOPInstanceUID; they are told apart by their positions.",
+        means="slices of a series share their SOP instance UID",
+        do="Nothing, unless a slice is missing; export the series again where a PACS must take it.",
+    ),
+    Entry(
         "rtstruct_other_frame",
         "warning",
         "ROI {number} {name!r} is drawn in another frame of reference and was left out.",

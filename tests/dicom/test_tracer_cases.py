@@ -1,0 +1,409 @@
+"""What a PET is of: its tracer, its patient, its time; whole cases, from the folder to the record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
+
+from tests.dicom.dicom_case import (
+    CT,
+    CT_AFFINE,
+    PT,
+    SHAPE,
+    Series,
+    lesion_masks,
+    pet,
+    pet_suv,
+    write_ct,
+    write_dicom_case,
+    write_pt,
+    write_seg,
+)
+from tests.phantom_case import Form, write, write_segmentation
+from volstrat.case.assess import run_case
+from volstrat.case.entries import suv_report
+from volstrat.case.inspect import inspect_case
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from volstrat.case.record import CaseRecord
+
+GALLIUM = ("35337001", "SCT", "^68^Gallium")
+DOTATATE = ("724025002", "SCT", "Dotatate Ga^68^")
+PSMA = ("126758", "DCM", "PSMA-1007 F^18^")
+PRIVATE_FDG = ("Y-X1743", "99SDM", "FDG -- fluorodeoxyglucose")
+F18, GA68 = "6586.2", "4062.6"
+
+OTHER_SERIES = Series(uid="2.25.79", description="Other PET")
+
+
+@cache
+def protocol() -> LoadedProtocol:
+    """Return the packaged protocol, loaded once."""
+    return load_protocol()
+
+
+def coded(*code: str) -> Dataset:
+    """Return the item of a code sequence."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code
+    return item
+
+
+def tracer(
+    text: str | None = None,
+    half_life: str | None = F18,
+    *,
+    agent: tuple[str, str, str] | None = None,
+    nuclide: tuple[str, str, str] | None = None,
+    units: str = "BQML",
+) -> Callable[[Dataset], None]:
+    """Return a change of a PET header that says a tracer; None leaves an attribute out."""
+
+    def change(dataset: Dataset) -> None:
+        item = dataset.RadiopharmaceuticalInformationSequence[0]
+        for keyword, value in (("Radiopharmaceutical", text), ("RadionuclideHalfLife", half_life)):
+            if value is None:
+                delattr(item, keyword)
+            else:
+                setattr(item, keyword, value)
+        if agent:
+            item.RadiopharmaceuticalCodeSequence = Items([coded(*agent)])
+        if nuclide:
+            item.RadionuclideCodeSequence = Items([coded(*nuclide)])
+        dataset.Units = units
+
+    return change
+
+
+def change_all(folder: Path, change: Callable[[Dataset], object]) -> None:
+    """Change every DICOM file of a folder."""
+    for path in sorted(folder.iterdir()):
+        dataset = pydicom.dcmread(path)
+        change(dataset)
+        dataset.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture(scope="module")
+def sound_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a case of stratum 2: what is avid can go, 32 % of the tumour can."""
+    return write_dicom_case(tmp_path_factory.mktemp("dicom") / "S1", tumour="seg", avid="seg")
+
+
+@pytest.fixture
+def case(sound_case: Path, tmp_path: Path) -> Path:
+    """Return a copy of the sound case."""
+    return Path(shutil.copytree(sound_case, tmp_path / "S1"))
+
+
+def of(record: CaseRecord, code: str) -> list[tuple[str, str]]:
+    """Return severity and message of the findings with a code."""
+    return [(f["severity"], f["message"]) for f in record["findings"] if f["code"] == code]
+
+
+def pet_input(record: CaseRecord) -> dict[str, object]:
+    """Return what the record says of the PET."""
+    return dict(next(one for one in record["inputs"] if one["role"] == "pet"))
+
+
+OTHERS = [
+    pytest.param(tracer("Ga-68 DOTATATE", GA68, nuclide=GALLIUM), "other", id="name, half-life and nuclide"),
+    pytest.param(tracer(None, GA68), "other", id="half-life alone"),
+    pytest.param(tracer(None, None, nuclide=GALLIUM), "other", id="nuclide alone"),
+    pytest.param(tracer(None, None, nuclide=GALLIUM, units="GML"), "other", id="nuclide alone, GML"),
+    pytest.param(tracer("Solution", F18, agent=PSMA), "other", id="agent's code, F-18"),
+    pytest.param(tracer(None, F18, agent=PSMA, units="GML"), "other", id="agent's code, F-18, GML"),
+    pytest.param(tracer("18F-DOPA"), "other", id="name, F-18"),
+    pytest.param(tracer("FDG", GA68), "contradictory", id="FDG with another half-life"),
+    pytest.param(tracer("FDG", GA68, units="GML"), "contradictory", id="FDG with another half-life, GML"),
+    pytest.param(tracer("FDG", F18, agent=DOTATATE), "contradictory", id="FDG with another agent's code"),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), OTHERS)
+def test_another_tracer_never_assigns_a_stratum(
+    case: Path, change: Callable[[Dataset], None], expected: str
+) -> None:
+    """Where FDG decides there is no stratum, or a review; both say what the tracer is."""
+    change_all(case / "series 2", change)
+    record = run_case(case, protocol())
+    assert pet_input(record)["tracer"] == expected
+    if expected == "other":
+        assert (record["status"], record["stratum"]) == ("not_assessable", None)
+        ((severity, message),) = of(record, "pet_not_fdg")
+        assert severity == "blocking"
+        assert "not FDG" in message
+        assert {one["fdg_avidity"] for one in record["lesions"]} == {"not_assessed"}
+        assert {one["suv_max"] for one in record["lesions"]} == {None}
+        assert record["pet_only_regions"] == []
+    else:
+        assert (record["status"], record["stratum"]) == ("review", "stratum_2")
+        assert [severity for severity, _ in of(record, "pet_tracer_contradictory")] == ["review"]
+
+
+def test_one_slice_of_another_tracer_is_enough(case: Path) -> None:
+    """A series put together from two scans."""
+    path = sorted((case / "series 2").iterdir())[7]
+    dataset = pydicom.dcmread(path)
+    tracer("FDG", GA68)(dataset)
+    dataset.save_as(path, enforce_file_format=True)
+    assert pet_input(run_case(case, protocol()))["tracer"] == "contradictory"
+
+
+@pytest.mark.parametrize("rule", ['rule = "fixed"\nsuv_threshold = 4', 'rule = "mask"'])
+def test_another_tracer_plays_no_role_under_any_rule(case: Path, rule: str) -> None:
+    """A rule from SUV has no SUV of FDG."""
+    change_all(case / "series 2", tracer("18F-FES"))
+    record = run_case(case, parse_protocol(f"[avidity]\n{rule}\n".encode(), name="other.toml"))
+    assert record["stratum"] is None
+    assert [severity for severity, _ in of(record, "pet_not_fdg")] == ["blocking"]
+
+
+@pytest.mark.parametrize(
+    ("change", "severity"), [(tracer("DOTATATE", GA68), "warning"), (tracer("FDG", GA68), None)]
+)
+def test_the_tracer_is_beside_the_point_where_stratum_1_holds(
+    case: Path, change: Callable[[Dataset], None], severity: str | None
+) -> None:
+    """All tumour can go: the stratum does not hang on FDG, and says so."""
+    change_all(case / "series 2", change)
+    (case / "lesions.csv").write_text(
+        "lesion_id,resectability\nL1,resectable\nL2,resectable\nL3,resectable\n"
+    )
+    record = run_case(case, protocol())
+    assert record["stratum"] == "stratum_1"
+    assert [one for one, _ in of(record, "pet_not_fdg")] == ([severity] if severity else [])
+    assert [one for one, _ in of(record, "pet_tracer_contradictory")] == ([] if severity else ["info"])
+
+
+SAME = [
+    pytest.param(tracer("Fluorodeoxyglucose"), "fdg", id="name"),
+    pytest.param(tracer("Solution", agent=PRIVATE_FDG), "fdg", id="private code"),
+    pytest.param(tracer(None, agent=("C-B1031", "SRT", "")), "fdg", id="code alone"),
+    pytest.param(tracer("  "), "not_stated", id="blank, F-18"),
+    pytest.param(tracer("18F solution", None), "not_stated", id="nuclide alone"),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), SAME)
+def test_fdg_raises_no_alarm(case: Path, change: Callable[[Dataset], None], expected: str) -> None:
+    """Beyond an info where the header does not state its tracer."""
+    change_all(case / "series 2", change)
+    record = run_case(case, protocol())
+    assert (record["status"], record["stratum"]) == ("assigned", "stratum_2")
+    assert pet_input(record)["tracer"] == expected
+    stated = [] if expected == "fdg" else ["info"]
+    assert [severity for severity, _ in of(record, "pet_tracer_not_stated")] == stated
+
+
+def test_a_tracer_of_an_unknown_name_is_looked_at_until_a_person_says_fdg(case: Path) -> None:
+    """The entry stands where the header says nothing; it cannot overrule what the header says."""
+    change_all(case / "series 2", tracer("18F-Novotrace"))
+    record = run_case(case, protocol())
+    assert (record["status"], pet_input(record)["tracer"]) == ("review", "not_stated")
+    assert of(record, "pet_tracer_unknown")
+    assert "Novotrace" not in json.dumps(record)  # free text of a header stays in the reader
+    lines = (
+        '[inputs]\ntumour = { path = "objects/a", segments = ["Liver*"] }\nlesions = "lesions.csv"\n'
+        'resectable = { path = "objects/a", segments = ["Resectable*"] }\nct = "series 1"\n'
+        'fdg_avid = "objects/b"\npet = { path = "series 2", tracer = "FDG" }\n'
+    )
+    (case / "case.toml").write_text(lines)
+    record = run_case(case, protocol())
+    assert (record["status"], pet_input(record)["tracer"]) == ("assigned", "fdg")
+    change_all(case / "series 2", tracer("18F-DOPA"))
+    record = run_case(case, protocol())
+    assert (record["stratum"], pet_input(record)["tracer"]) == (None, "other")
+
+
+def test_a_pet_that_is_no_dicom_does_not_state_its_tracer(tmp_path: Path) -> None:
+    """Its entry may."""
+    folder = tmp_path / "S1"
+    folder.mkdir()
+    write(folder, "tumour", (lesion_masks()["Liver metastasis 1"], CT_AFFINE), Form(ending=".nii.gz"))
+    write(folder, "suv", pet_suv(), Form(ending=".nii.gz", dtype="<f4"))
+    record = run_case(folder, protocol())
+    assert pet_input(record)["tracer"] == "not_stated"
+    assert [severity for severity, _ in of(record, "pet_tracer_not_stated")] == ["info"]
+    (folder / "case.toml").write_text(
+        '[inputs]\ntumour = "tumour.nii.gz"\npet = { path = "suv.nii.gz", units = "SUVbw", tracer = "FDG" }\n'
+    )
+    record = run_case(folder, protocol())
+    assert (pet_input(record)["tracer"], of(record, "pet_tracer_not_stated")) == ("fdg", [])
+
+
+def write_other_pet(folder: Path) -> list[Path]:
+    """Write a DOTATATE-PET of the case beside it."""
+    paths = write_pt(folder, *pet_suv(), series=OTHER_SERIES)
+    change_all(folder, tracer("68Ga-DOTATATE", GA68))
+    return paths
+
+
+def test_of_two_pets_the_one_of_fdg_is_taken(case: Path) -> None:
+    """The other is shown beside and counts for nothing."""
+    before = run_case(case, protocol())
+    (case / "objects" / "b").unlink()
+    (case / "lesions.csv").unlink()
+    write_other_pet(case / "other")
+    record = run_case(case, protocol())
+    assert (pet_input(record)["path"], pet_input(record)["tracer"]) == ("series 2", "fdg")
+    beside = [one for one in record["inputs"] if one["role"] == "other_pet"]
+    assert [(one["path"], one["tracer"]) for one in beside] == [("other", "other")]
+    assert of(record, "pet_not_fdg") == []
+    assert record["lesions"][0]["suv_max"] == before["lesions"][0]["suv_max"]
+
+
+def test_a_mask_drawn_on_another_tracer_is_left_out_beside_an_fdg_pet(case: Path) -> None:
+    """The FDG-PET stays; nobody has read it."""
+    (case / "objects" / "b").unlink()
+    images = write_other_pet(case / "other")
+    write_seg(case / "objects" / "b", {"avid disease": pet()[0]}, images, uid="2.25.84")
+    record = run_case(case, protocol())
+    assert pet_input(record)["tracer"] == "fdg"
+    ((severity, message),) = of(record, "pet_not_fdg")
+    assert (severity, record["stratum"]) == ("blocking", None)
+    assert message.startswith("b was drawn on a PET of another tracer")
+
+
+def test_lists_and_inspect_show_each_tracer(case: Path) -> None:
+    """With what messages call each series; no UID, no description, no date."""
+    write_other_pet(case / "other")
+    found = inspect_case(case, protocol())
+    shown = {one["role"]: one["series"]["tracer"] for one in found["inputs"] if one["series"]}
+    assert shown == {"pet": "fdg", "ct": None, "other_pet": "other"}
+    text = json.dumps(found)
+    for private in (PT.uid, OTHER_SERIES.uid, "WB AC", "Other PET", "20240102"):
+        assert private not in text
+    report = suv_report(case / "other")
+    assert (report["tracer"], [one["code"] for one in report["findings"]]) == ("other", ["pet_not_fdg"])
+    assert suv_report(case / "series 2")["tracer"] == "fdg"
+
+
+def test_a_segmentation_without_any_segment_is_no_reading(case: Path) -> None:
+    """It is not "nothing avid": no lesion is called not avid by it. One empty segment is a reading."""
+    (case / "lesions.csv").unlink()
+    (case / "objects" / "b").unlink()
+    nothing = [np.zeros(pet()[0].shape, np.uint8)]
+    write_segmentation(case / "avid.seg.nrrd", nothing, pet()[1], [])
+    record = run_case(case, protocol())
+    assert of(record, "segmentation_without_segments")
+    assert {one["fdg_avidity"] for one in record["lesions"]} == {"not_assessed"}
+    assert record["stratum"] is None
+    write_segmentation(case / "avid.seg.nrrd", nothing, pet()[1], [("FDG avid", 1, 0)])
+    record = run_case(case, protocol())
+    assert {one["fdg_avidity"] for one in record["lesions"]} == {"not_avid"}
+    assert record["stratum"] == "ineligible"
+
+
+# ------------------------------------------------------------------------ one patient, one time
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("PatientID", "OTHER"), ("PatientBirthDate", "19600101"), ("PatientSex", "M")]
+)
+@pytest.mark.parametrize("where", ["series 2", "objects"])
+def test_files_of_different_patients_give_no_stratum(
+    case: Path, where: str, keyword: str, value: str
+) -> None:
+    """By identifier, birth date or sex, of an image or a mask; what they are is never said."""
+    change_all(case / where, lambda dataset: setattr(dataset, keyword, value))
+    change_all(case / "series 1", lambda dataset: setattr(dataset, "PatientSex", "F"))
+    record = run_case(case, protocol())
+    assert (record["status"], record["stratum"]) == ("not_assessable", None)
+    ((severity, message),) = of(record, "patients_differ")
+    assert severity == "blocking"
+    assert "series 1" in message
+    for private in ("OTHER", "SECRET", "Secret", "1960", "1950"):
+        assert private not in json.dumps(record)
+
+
+def test_blank_identity_is_equal_to_anything(case: Path) -> None:
+    """De-identifiers empty it in one file and not in another."""
+    for keyword in ("PatientID", "PatientBirthDate", "PatientSex"):
+        change_all(case / "series 2", lambda dataset, keyword=keyword: setattr(dataset, keyword, ""))
+    record = run_case(case, protocol())
+    assert (of(record, "patients_differ"), record["status"]) == ([], "assigned")
+
+
+def test_a_person_may_vouch_for_one_patient(case: Path) -> None:
+    """`assume_same_patient = true`: a warning, and the stratum."""
+    change_all(case / "series 2", lambda dataset: setattr(dataset, "PatientID", "OTHER"))
+    lines = (
+        'assume_same_patient = true\n[inputs]\ntumour = { path = "objects/a", segments = ["Liver*"] }\n'
+        'resectable = { path = "objects/a", segments = ["Resectable*"] }\nct = "series 1"\npet = "series 2"\n'
+        'fdg_avid = "objects/b"\nlesions = "lesions.csv"\n'
+    )
+    (case / "case.toml").write_text(lines)
+    record = run_case(case, protocol())
+    assert [severity for severity, _ in of(record, "patients_differ")] == ["warning"]
+    assert (record["status"], record["stratum"]) == ("assigned", "stratum_2")
+
+
+@pytest.mark.parametrize(("day", "days", "severities"), [("20240302", 60, []), ("20240303", 61, ["review"])])
+def test_ct_and_pet_far_apart_are_a_review_in_days(
+    case: Path, day: str, days: int, severities: list[str]
+) -> None:
+    """60 days from 2 January 2024, a leap year, is 2 March; the record holds no date."""
+    change_all(case / "series 2", lambda dataset: _dated(dataset, day))
+    record = run_case(case, protocol())
+    assert pet_input(record)["days_from_ct"] == days
+    assert [severity for severity, _ in of(record, "studies_far_apart")] == severities
+    assert day not in json.dumps(record)
+    assert "2024" not in json.dumps(record["findings"])
+
+
+def _dated(dataset: Dataset, day: str) -> None:
+    dataset.SeriesDate = dataset.AcquisitionDate = day
+
+
+def test_the_limit_of_days_is_the_protocol_s(case: Path) -> None:
+    """0: the same day."""
+    change_all(case / "series 2", lambda dataset: _dated(dataset, "20240103"))
+    strict = parse_protocol(b"[review]\nmax_days_between = 0\n", name="strict.toml")
+    assert of(run_case(case, strict), "studies_far_apart")
+    assert of(run_case(case, protocol()), "studies_far_apart") == []
+
+
+# ------------------------------------------------------------------------ series that are not what they seem
+
+
+def test_slices_that_share_one_instance_uid_are_told_apart_by_position(case: Path) -> None:
+    """The whole CT under one SOPInstanceUID: read, with a finding."""
+    before = run_case(case, protocol())
+    change_all(case / "series 1", lambda dataset: setattr(dataset, "SOPInstanceUID", "2.25.71.1"))
+    record = run_case(case, protocol())
+    assert of(record, "sop_instance_uid_repeated")
+    assert (record["stratum"], record["volumes"]) == (before["stratum"], before["volumes"])
+
+
+@pytest.mark.parametrize("numbers", ["again", "on"])
+def test_two_reconstructions_half_a_slice_apart_are_refused_by_name(tmp_path: Path, numbers: str) -> None:
+    """Under one series UID they look like one stack of half the spacing; their numbers give them away."""
+    folder = tmp_path / "S1"
+    images = write_ct(folder / "ct")
+    write_seg(folder / "seg.dcm", {"Tumour": lesion_masks()["Liver metastasis 1"]}, images)
+    half = CT_AFFINE.copy()
+    half[:3, 3] += half[:3, 2] / 2
+    write_ct(folder / "half", half, SHAPE, Series(uid="2.25.76"))
+
+    def renamed(dataset: Dataset) -> None:
+        dataset.SeriesInstanceUID = CT.uid
+        if numbers == "on":
+            dataset.InstanceNumber = int(dataset.InstanceNumber) + SHAPE[2]
+
+    change_all(folder / "half", renamed)
+    (folder / "case.toml").write_text('[inputs]\nct = "."\ntumour = "seg.dcm"\n')
+    record = run_case(folder, protocol())
+    assert record["error"] is not None
+    assert "two reconstructions under one series UID" in record["error"]["message"]
