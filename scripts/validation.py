@@ -24,6 +24,7 @@ from volstrat.case.assess import run_case
 from volstrat.case.case_file import CaseSources, RoleEntry
 from volstrat.case.entries import EntryReader, suv_report
 from volstrat.case.inspect import inspect_case
+from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import VoxelRuns
@@ -344,7 +345,9 @@ class Validation:
 
         def spacing(axis: int, of: str, ct: str) -> float:
             mask = self._path("ibsi_1_digital_phantom/nifti/mask/mask.nii.gz")
-            found = inspect_case(self._case(tumour=mask, ct=self._path(ct)), self._protocol)
+            found = inspect_case(
+                CasePlace(folder=self._case(tumour=mask, ct=self._path(ct)), subject="S"), self._protocol
+            )
             (grid,) = [e["grid"] for e in found["inputs"] if e["role"] == "ct"]
             values = grid[of] if axis == 2 else sorted(grid[of][:2])
             return float(values[axis])

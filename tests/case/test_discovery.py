@@ -252,3 +252,12 @@ def test_folders_that_systems_leave_hold_no_cases(tmp_path: Path) -> None:
         files(tmp_path / name, "tumour.nii.gz")
     files(tmp_path / "S2", "tumour.nii.gz")
     assert list(iter_case_folders(tmp_path)) == [tmp_path / "S1", tmp_path / "S2"]
+
+
+def test_a_workbook_is_a_lesion_table_and_two_tables_are_two_candidates(tmp_path: Path) -> None:
+    """Neither is preferred: somebody marked in each."""
+    case = files(tmp_path / "S1", "tumour.nii.gz", "lesions.xlsx")
+    assert find_sources(case).entries["lesions"][0].path == case / "lesions.xlsx"
+    files(case, "lesions.csv")
+    with pytest.raises(AmbiguousRoleError, match=r"2 candidates for lesions: lesions\.csv, lesions\.xlsx"):
+        find_sources(case)

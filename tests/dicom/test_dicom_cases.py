@@ -31,6 +31,7 @@ from tests.dicom.dicom_case import (
 from tests.phantom_case import Form, write
 from tests.records import run_case
 from volstrat.case.inspect import inspect_case
+from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.dicom.identity import short_uid
 from volstrat.errors import VolstratError
@@ -153,7 +154,7 @@ def test_a_localizer_in_the_folder_is_no_second_ct(case: Path) -> None:
         edit(path, lambda d: _set(d, "ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER"]))
     record = run_case(case, protocol())
     assert record["predicates"]["stratum_1"]["part_voxels"] == RESECTABLE_VOXELS
-    unused = inspect_case(case, protocol())["unused"]
+    unused = inspect_case(CasePlace(folder=case, subject="S1"), protocol())["unused"]
     assert [(one["kind"], one["path"]) for one in unused] == [("scout", "scout")]
     shutil.rmtree(case / "objects")  # now no SEG says which CT
     (case / "lesions.csv").unlink()
@@ -450,7 +451,10 @@ def test_the_ct_that_the_tumour_is_drawn_on_wins_in_a_folder_called_ct(case: Pat
     write_ct(case / "CT" / "arterial", series=Series(uid="2.25.76", description="Arterial"))
     record = run_case(case, protocol())
     assert record["error"] is None
-    found = {entry["role"]: entry for entry in inspect_case(case, protocol())["inputs"]}
+    found = {
+        entry["role"]: entry
+        for entry in inspect_case(CasePlace(folder=case, subject="S1"), protocol())["inputs"]
+    }
     assert (found["ct"]["path"], found["ct"]["error"]) == ("CT/venous", None)
 
 
@@ -620,7 +624,9 @@ def test_zero_slope_fails(case: Path) -> None:
 
 def test_no_record_holds_a_name_of_the_patient(case: Path) -> None:
     """Name, number and birth date of the headers are in no part of the record or of what inspect says."""
-    said = str(run_case(case, protocol())) + str(inspect_case(case, protocol()))
+    said = str(run_case(case, protocol())) + str(
+        inspect_case(CasePlace(folder=case, subject="S1"), protocol())
+    )
     for secret in ("Secret", "SECRET", "19500101"):
         assert secret not in said
 
@@ -630,4 +636,4 @@ def test_a_folder_that_holds_no_dicom_and_no_mask_fails(tmp_path: Path) -> None:
     (tmp_path / "S1" / "notes").mkdir(parents=True)
     (tmp_path / "S1" / "notes" / "readme.txt").write_text("nothing")
     with pytest.raises(VolstratError, match="no tumour mask"):
-        inspect_case(tmp_path / "S1", protocol())
+        inspect_case(CasePlace(folder=tmp_path / "S1", subject="S1"), protocol())

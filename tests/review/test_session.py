@@ -11,6 +11,7 @@ import pytest
 from tests.phantom_case import write_case
 from volstrat.case.assess import assess_case, reassess_case, run_case
 from volstrat.case.discovery import find_sources
+from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
 from volstrat.review.mark_table import token_of
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 def loaded(folder: Path, **options: object) -> ReviewSession:
     """Return a session that has read its case."""
-    session = ReviewSession(folder, load_protocol(), ReviewOptions(**options))  # type: ignore[arg-type]
+    chosen = ReviewOptions(**options)  # type: ignore[arg-type]
+    session = ReviewSession(CasePlace(folder=folder, subject=folder.name), load_protocol(), chosen)
     session.load()
     return session
 

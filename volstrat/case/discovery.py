@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from volstrat.case.case_file import CaseSources, RoleEntry, parse_case_file
 from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes
+from volstrat.case.table_file import TABLE_ENDINGS
 from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
 from volstrat.formats.walk import files_below, is_system_name
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from volstrat.dicom.library import DicomLibrary
 
 CASE_FILE = "case.toml"
+LESION_TABLES = tuple(f"lesions{ending}" for ending in TABLE_ENDINGS)
+"""What a case's own table may be called; two of them are two candidates."""
 _VOLUME_ENDINGS = (
     *(".seg.nrrd", ".seg.nhdr", ".nii.gz", ".nii", ".hdr.gz", ".hdr"),
     *(".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
@@ -34,10 +37,10 @@ _TRIED = 4
 def role_of(path: Path) -> str | None:
     """Return the role that a file's or folder's name says, or None.
 
-    A lesion table is a ``.csv``; images are of a known ending; a folder may hold a CT or PET series.
+    A lesion table is a ``.csv`` or ``.xlsx``; images have a known ending; a folder may hold a CT or PET series.
     """
     name = path.name.lower()
-    if name == "lesions.csv":
+    if name in LESION_TABLES:
         return "lesions"
     for ending in _VOLUME_ENDINGS:
         if name.endswith(ending):
@@ -211,7 +214,7 @@ def _stated_subject(folder: Path) -> str | None:
 
 
 def _with_table(sources: CaseSources, name: str) -> CaseSources:
-    file_name = name if name.lower().endswith(".csv") else f"lesions.{name}.csv"
+    file_name = name if name.lower().endswith(TABLE_ENDINGS) else f"lesions.{name}.csv"
     entries = {**sources.entries, "lesions": (RoleEntry(path=sources.folder / file_name),)}
     return replace(sources, entries=entries)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.discovery import find_sources
 from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.dicom.folder import DicomFolder, SeriesFiles
     from volstrat.terms.findings import Finding
 
 
-def inspect_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = None) -> dict[str, Any]:
+def inspect_case(place: CasePlace, protocol: LoadedProtocol, *, lesions: str | None = None) -> dict[str, Any]:
     """List, per role, the file, its format and grid, and its segments, ROIs or labels.
 
     A file that cannot be read is listed with its error, so that one fault does not hide the rest. Where
@@ -34,8 +34,8 @@ def inspect_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None 
     VolstratError
         If the roles themselves cannot be settled.
     """
-    sources = find_sources(folder, lesions=lesions, naming=protocol.protocol.naming)
-    reader = EntryReader(sources, naming=protocol.protocol.naming)
+    reader = place.open(lesions=lesions, naming=protocol.protocol.naming)
+    sources = reader.sources
     findings: dict[Finding, None] = {}  # a file in two roles says the same twice
     inputs = [
         _entry(sources, reader, role, entry, findings)
@@ -45,6 +45,7 @@ def inspect_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None 
     findings |= dict.fromkeys(reader.findings())
     return {
         "subject": sources.subject,
+        "visit": sources.visit,
         "told_by": sources.told_by,
         "inputs": inputs,
         "unused": _unused(sources, reader) if sources.told_by == "dicom" else [],

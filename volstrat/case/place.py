@@ -55,6 +55,13 @@ class CasePlace:
         """What no other case of a cohort is called."""
         return case_name(self.subject, self.visit)
 
+    @property
+    def names_table(self) -> bool:
+        """Whether a study says where the case's lesion table lies."""
+        if self.sources is not None and self.sources.told_by == "study":
+            return "lesions" in self.sources.entries
+        return "lesions" in self.given
+
     def open(
         self, *, lesions: str | None = None, naming: Mapping[str, Sequence[str]] | None = None
     ) -> EntryReader:

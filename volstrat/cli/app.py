@@ -106,17 +106,32 @@ def case(
 
 
 @cli.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("source", metavar="CASE|STUDY.toml", type=click.Path(exists=True, path_type=Path))
+@click.option("--subject", metavar="NAME", help="Which subject of a study file.")
+@click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @_protocol_option
 @_lesions_option
-def inspect(folder: Path, as_json: bool, protocol_file: Path | None, lesions: str | None) -> None:
-    """Show what would be read from a case folder, and as what."""
+def inspect(
+    *,
+    source: Path,
+    subject: str | None,
+    visit: str | None,
+    as_json: bool,
+    protocol_file: Path | None,
+    lesions: str | None,
+) -> None:
+    """Show what would be read from a case, and as what: of a case folder, or of a subject of a study."""
     from volstrat.case.inspect import inspect_case
     from volstrat.cli.terminal_tables import inspection_table
+    from volstrat.study.study_file import is_study_file, protocol_for
+    from volstrat.study.subjects import one_case
 
     try:
-        found = inspect_case(folder, _load(protocol_file), lesions=lesions)
+        of_study = is_study_file(source)
+        place = one_case(source, subject=subject, visit=visit, reader=lesions if of_study else None)
+        protocol = protocol_for(source, protocol_file)
+        found = inspect_case(place, protocol, lesions=None if of_study else lesions)
     except VolstratError as error:
         _fail(error)
     _show(found, as_json=as_json, table=inspection_table)

@@ -27,7 +27,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("source", metavar="ROOT|MANIFEST.csv", type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "source", metavar="ROOT|MANIFEST.csv|STUDY.toml", type=click.Path(exists=True, path_type=Path)
+)
 @click.option("-o", "--out", type=_OUT, required=True, help="Folder for tables, page and records.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors].")
 @click.option("--fresh", is_flag=True, help="Do every subject anew; without it, what stands is skipped.")
@@ -73,16 +75,16 @@ def batch(
     memory_limit: float | None,
     report: bool,
 ) -> None:
-    """Measure every case below ROOT, or every row of a manifest; one that fails never stops the rest.
+    """Measure every case below ROOT, of a manifest or of a study file; one that fails never stops the rest.
 
     Run the same command again after an interruption: what is done is skipped, and the tables come out
     the same. A manifest is a CSV with the column `subject` and one column a role, paths relative to it.
     """
-    from volstrat.case.protocol_files import load_protocol
     from volstrat.cohort import Limits, parse_shard, run_cohort
+    from volstrat.study.study_file import protocol_for
 
     with _told():
-        loaded = load_protocol(protocol_file)
+        loaded = protocol_for(source, protocol_file)
         limits = Limits(
             seconds=time_limit * 60,
             memory_bytes=None if memory_limit is None else int(memory_limit * 2**30),

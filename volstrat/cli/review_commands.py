@@ -15,7 +15,9 @@ _USAGE = {"usage", "protocol_invalid"}
 
 
 @click.command()
-@click.argument("folder", metavar="CASE", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("source", metavar="CASE|STUDY.toml", type=click.Path(exists=True, path_type=Path))
+@click.option("--subject", metavar="NAME", help="Which subject of the study.")
+@click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port [default: a free one]."
 )
@@ -31,7 +33,9 @@ _USAGE = {"usage", "protocol_invalid"}
 )
 def review(
     *,
-    folder: Path,
+    source: Path,
+    subject: str | None,
+    visit: str | None,
     port: int,
     no_browser: bool,
     reader: str | None,
@@ -43,8 +47,9 @@ def review(
 
     The page is served to this computer only, through a link that works once. It ends with Ctrl-C.
     """
-    from volstrat.case.protocol_files import load_protocol
     from volstrat.review.session import ReviewOptions, ReviewSession
+    from volstrat.study.study_file import protocol_for
+    from volstrat.study.subjects import one_case
 
     if reader is not None and blind is not None and reader != blind:
         msg = "--reader and --blind name two readers."
@@ -53,7 +58,8 @@ def review(
         from volstrat.review.server import serve
 
         options = ReviewOptions(reader=blind or reader or "", read_only=read_only, blind=blind is not None)
-        session = ReviewSession(folder, load_protocol(protocol_file), options)
+        place = one_case(source, subject=subject, visit=visit, reader=options.reader or None)
+        session = ReviewSession(place, protocol_for(source, protocol_file), options)
         serve(
             session,
             port=port,

@@ -29,7 +29,7 @@ from volstrat.errors import ProtocolError, UsageError, VolstratError
 from volstrat.formats.volumes import volume_format
 from volstrat.store.output import STATE_FOLDER
 from volstrat.store.seal import refuse_sealed
-from volstrat.study.study_file import is_study_file
+from volstrat.study.study_file import is_study_file, read_study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -182,6 +182,7 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
     elif path.suffix.lower() == ".csv":
         kind, subjects = "manifest", _from_cases(path, lesions)
     elif is_study_file(path):
+        protocol = read_study(path).load_protocol(None) if read_study(path).protocol else protocol
         kind, subjects = "study", _from_cases(path, lesions)
     else:
         kind, subjects = "masks", [_bare_mask(path)]

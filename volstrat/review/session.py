@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volstrat.case.assess import assess_case, reassess_case
-from volstrat.case.discovery import CASE_FILE, open_case
+from volstrat.case.discovery import CASE_FILE
 from volstrat.certainty.case_memo import CaseMemo
-from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
+from volstrat.errors import CaseError, InputChangedError, LesionTableError, UsageError, VolstratError
 from volstrat.pictures.planes import Plane
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import AVID, CtRead, build_scene, read_ct
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.case_file import CaseSources
     from volstrat.case.entries import EntryReader
+    from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.scene import Scene, Shape
@@ -129,7 +130,7 @@ class ReviewSession:
 
     Parameters
     ----------
-    folder : Path
+    place : CasePlace
     protocol : LoadedProtocol
     options : ReviewOptions
 
@@ -138,8 +139,8 @@ class ReviewSession:
     `load` takes seconds and is meant for a thread of its own; until it is done, `reviewed` is None.
     """
 
-    def __init__(self, folder: Path, protocol: LoadedProtocol, options: ReviewOptions) -> None:
-        self.folder = folder
+    def __init__(self, place: CasePlace, protocol: LoadedProtocol, options: ReviewOptions) -> None:
+        self.place = place
         self.protocol = protocol
         self.options = options
         self.reviewed: Reviewed | None = None
@@ -175,7 +176,7 @@ class ReviewSession:
             self.stage = READING_MASKS
             reading: Future[CtRead] = Future()
             try:
-                case = open_case(self.folder, naming=self.protocol.protocol.naming)
+                case = self.place.open(naming=self.protocol.protocol.naming)
                 threading.Thread(target=_read_beside, args=(case.sources, reading), daemon=True).start()
                 bare = self._read_masks(case)
             except VolstratError as error:
@@ -219,15 +220,34 @@ class ReviewSession:
         return bare
 
     def _table_path(self, sources: CaseSources) -> Path:
+        own = sources.only("lesions")
+        if self.place.names_table and own is not None:
+            return self._writable(own.path)
+        if sources.told_by in ("study", "manifest"):
+            msg = f"{sources.subject}: no lesion table is named in which to mark."
+            hint = (
+                'Write lesions = "reads/{subject}.csv" below [layout.inputs], or name a reader of the study.'
+            )
+            raise CaseError(msg, hint=hint)
         if self.options.reader:
             return sources.folder / f"lesions.{self.options.reader}.csv"
-        own = sources.only("lesions")
-        return sources.folder / "lesions.csv" if own is None else own.path
+        return sources.folder / "lesions.csv" if own is None else self._writable(own.path)
+
+    def _writable(self, table: Path) -> Path:
+        """Refuse a workbook: marks are appended to text, and a workbook may hold what is not to be lost."""
+        if table.suffix.lower() != ".csv" and not self.options.read_only:
+            msg = f"{table.name}: is an Excel workbook; marks are not written into it."
+            raise CaseError(
+                msg, hint="Save it as lesions.csv and take the workbook away, or mark with --reader."
+            )
+        return table
 
     def _table_notices(self, sources: CaseSources) -> list[str]:
         """Say what other commands must be told to find the marks."""
         name = self.table_name
         own = sources.only("lesions")
+        if self.place.names_table:
+            return []
         if self.options.reader:
             return [
                 f"Marks go to {name}; volstrat case and batch read them with --lesions {self.options.reader}."

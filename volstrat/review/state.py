@@ -49,7 +49,7 @@ def state_of(session: ReviewSession) -> dict[str, Any]:
         images = _images(scene, projections, reviewed.bare.record)
     state: dict[str, Any] = {
         "stage": session.stage,
-        "subject": session.folder.resolve().name if reviewed is None else reviewed.bare.sources.subject,
+        "subject": session.place.name if reviewed is None else reviewed.bare.sources.subject,
         "reader": session.options.reader,
         "read_only": session.options.read_only,
         "blind": session.options.blind,

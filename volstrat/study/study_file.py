@@ -125,6 +125,17 @@ def is_study_file(path: Path) -> bool:
     return path.suffix.lower() == STUDY_ENDING and not path.is_dir()
 
 
+def protocol_for(source: Path, given: Path | None) -> LoadedProtocol:
+    """Return the protocol for a folder, manifest or study file: a study's own, else the one given.
+
+    Raises
+    ------
+    VolstratError
+        If it cannot be read, or is not the one that the study pins.
+    """
+    return read_study(source).load_protocol(given) if is_study_file(source) else load_protocol(given)
+
+
 def read_study(path: Path) -> Study:
     """Read a study file.
 

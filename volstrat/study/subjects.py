@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import CaseSources, role_entries
+from volstrat.case.discovery import subject_of
 from volstrat.case.place import CasePlace
 from volstrat.errors import AmbiguousRoleError, DuplicateSubjectError, UsageError, VolstratError
 from volstrat.store.output import STATE_FOLDER
 from volstrat.study.patterns import PathPattern, unescaped
-from volstrat.study.study_file import entry_patterns
+from volstrat.study.study_file import entry_patterns, is_study_file, read_study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,45 @@ def find_study_cases(
         raise UsageError(msg, hint=hint)
     for (subject, visit), paths in sorted(found.items(), key=lambda one: (one[0][0], one[0][1] or "")):
         yield _case(study, subject, visit, paths, table)
+
+
+def one_case(
+    source: Path, *, subject: str | None = None, visit: str | None = None, reader: str | None = None
+) -> CasePlace:
+    """Return one case: a case folder, or the named subject of a study file.
+
+    Parameters
+    ----------
+    source : Path
+    subject, visit : str or None
+        Not asked of a case folder, nor where the study has one case only.
+    reader : str or None
+        Of a study that names readers: whose lesion tables to take.
+
+    Raises
+    ------
+    UsageError
+        If no case or several fit; every candidate is listed.
+    VolstratError
+        If the study file cannot be used.
+    """
+    if not is_study_file(source):
+        if subject is not None or visit is not None:
+            msg = f"{source.name}: is no study file; --subject and --visit choose from one."
+            raise UsageError(msg, hint="Name the case folder itself.")
+        if not source.is_dir():
+            msg = f"{source.name}: is neither a case folder nor a study file (.toml)."
+            raise UsageError(msg)
+        return CasePlace(folder=source, subject=subject_of(source))
+    study = read_study(source)
+    cases = list(find_study_cases(study, reader=reader if study.readers else None))
+    fitting = [case for case in cases if subject in (None, case.subject) and visit in (None, case.visit)]
+    if len(fitting) == 1:
+        return fitting[0]
+    wanted = " ".join(name for name in (subject, visit) if name) or "one case"
+    listed = ", ".join(case.name for case in (fitting or cases))
+    msg = f"{study.name}: {len(fitting) or 'no'} cases are {wanted!r}: {listed}."
+    raise UsageError(msg, hint="Choose one with --subject (and --visit).")
 
 
 def _shown(study: Study) -> str:
