@@ -37,7 +37,7 @@ _TRIED = 4
 def role_of(path: Path) -> str | None:
     """Return the role that a file's or folder's name says, or None.
 
-    A lesion table is a ``.csv`` or ``.xlsx``; images have a known ending; a folder may hold a CT or PET series.
+    A lesion table is a ``.csv`` or ``.xlsx``; images have a known ending; a folder may hold a CT or PET.
     """
     name = path.name.lower()
     if name in LESION_TABLES:
