@@ -10,7 +10,7 @@ from volstrat.terms.roles import MASK_ROLES, ON_TUMOUR_GRID, ROLE_OF_STEM, ROLES
 
 def test_the_type_of_a_role_names_every_role() -> None:
     """What a record may say of a file is what a file may play, in the same order."""
-    assert get_args(RoleName) == ROLES
+    assert get_args(RoleName) == (*ROLES, "cut")
 
 
 def test_every_role_can_be_found_by_its_own_name() -> None:

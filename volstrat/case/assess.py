@@ -13,6 +13,7 @@ from volstrat.case.inputs import read_inputs
 from volstrat.case.record import failure_record, success_record
 from volstrat.case.record_types import CaseRecord
 from volstrat.certainty.verdict import Verdict, reach_verdict
+from volstrat.errors import MissingRoleError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Measurements, measure_case, remark_case
 from volstrat.rule.remnant import (
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.inputs import CaseInputs
     from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.case.record_types import PlanRecord, SearchRecord
     from volstrat.certainty.case_memo import CaseMemo
+    from volstrat.plans.carry_out import PlanBook
+    from volstrat.plans.decision import Decision
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
@@ -38,12 +42,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CaseResult:
-    """A case that was measured: its record and the objects behind it."""
+    """A case that was measured: its record and the objects behind it.
+
+    Parameters
+    ----------
+    sources : CaseSources
+    inputs : CaseInputs
+    as_read : Measurements
+        Marked by the case's own table and mask, whatever plan is chosen.
+    measured : Measurements
+        What the verdict is of.
+    verdict : Verdict
+    decision : Decision or None
+        Of a case with surgical plans.
+    record : CaseRecord
+    """
 
     sources: CaseSources
     inputs: CaseInputs
+    as_read: Measurements
     measured: Measurements
     verdict: Verdict
+    decision: Decision | None
     record: CaseRecord
 
 
@@ -123,28 +143,39 @@ def reassess_case(
     LesionTableError
         If a row does not fit the case.
     """
-    measured = remark_case(result.measured, rows)
+    measured = remark_case(result.as_read, rows)
     return _concluded(result.sources, result.inputs, measured, protocol, memo=memo, with_flips=with_flips)
 
 
 def _concluded(
     sources: CaseSources,
     inputs: CaseInputs,
-    measured: Measurements,
+    as_read: Measurements,
     protocol: LoadedProtocol,
     *,
     memo: CaseMemo | None,
     with_flips: bool,
 ) -> CaseResult:
     """Apply the rule to what was measured."""
+    decision = _decision(sources, inputs, as_read, protocol.protocol, memo) if sources.plans else None
+    measured = as_read if decision is None else decision.measured
     remnant, liver, findings = _liver(sources, inputs, measured, protocol.protocol)
-    verdict = reach_verdict(
-        measured,
-        protocol.protocol,
-        findings=(*inputs.findings, *findings),
-        memo=memo,
-        with_flips=with_flips,
-    )
+    plans: list[PlanRecord] = []
+    chosen = None
+    if decision is None:
+        verdict = reach_verdict(
+            measured,
+            protocol.protocol,
+            findings=(*inputs.findings, *findings),
+            memo=memo,
+            with_flips=with_flips,
+        )
+    else:
+        from volstrat.case.plan_record import plan_record
+
+        verdict, chosen = decision.verdict, decision.chosen
+        remnant = None if chosen is None else chosen.remnant
+        plans = [plan_record(outcome) for outcome in decision.outcomes]
     record = success_record(
         subject=sources.subject,
         visit=sources.visit,
@@ -154,8 +185,126 @@ def _concluded(
         inputs=inputs.inputs,
         remnant=remnant,
         liver=liver,
+        plans=plans,
+        chosen_plan=None if chosen is None else chosen.plan.name,
     )
-    return CaseResult(sources=sources, inputs=inputs, measured=measured, verdict=verdict, record=record)
+    return CaseResult(
+        sources=sources,
+        inputs=inputs,
+        as_read=as_read,
+        measured=measured,
+        verdict=verdict,
+        decision=decision,
+        record=record,
+    )
+
+
+def plan_book(
+    sources: CaseSources,
+    inputs: CaseInputs,
+    as_read: Measurements,
+    protocol: Protocol,
+    *,
+    memo: CaseMemo | None = None,
+) -> PlanBook:
+    """Return what carries out plans on a case.
+
+    Raises
+    ------
+    MissingRoleError
+        If there is no liver mask.
+    """
+    from volstrat.plans.anatomy import Anatomy  # most cases have no plans
+    from volstrat.plans.carry_out import PatientFacts, PlanBook
+    from volstrat.rule.liver import lie_in_liver
+
+    if inputs.liver is None:
+        msg = "There is no liver mask, so that no plan can be measured."
+        raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
+    inside = lie_in_liver(as_read.lesions, inputs.liver).tolist()
+    weight_kg, height_cm = _body_size(sources, inputs)
+    return PlanBook(
+        as_read,
+        Anatomy(
+            lesions=as_read.lesions,
+            liver=inputs.liver,
+            segments=inputs.plans.segments,
+            in_liver=tuple(inside),
+        ),
+        protocol,
+        patient=PatientFacts(
+            weight_kg=weight_kg, height_cm=height_cm, liver_state=sources.patient.liver_state
+        ),
+        memo=memo,
+    )
+
+
+def search_case(
+    folder: Path,
+    protocol: LoadedProtocol,
+    *,
+    lesions: str | None = None,
+    ablations: int = 0,
+    flr_percent: float = 0.0,
+) -> SearchRecord:
+    """Return every union of liver segments that would do, by falling remnant.
+
+    Parameters
+    ----------
+    folder : Path
+    protocol : LoadedProtocol
+    lesions : str or None
+        Lesion table to use instead of the case's own.
+    ablations : int
+        How many of the largest remaining lesions are ablated beside each union.
+    flr_percent : float
+        The least remnant.
+
+    Raises
+    ------
+    VolstratError
+        If the inputs cannot be read or do not fit together, or the liver or its segments are missing.
+    """
+    from volstrat.case.plan_record import search_record
+    from volstrat.plans.union_search import search_plans
+
+    case = open_case(folder, lesions=lesions, naming=protocol.protocol.naming)
+    inputs = read_inputs(case, protocol.protocol)
+    if not inputs.plans.segments:
+        msg = f"{folder.name}: there is no map of liver segments to search."
+        raise MissingRoleError(msg, hint='Write [inputs] liver_segments = "FILE".')
+    as_read = measure_case(inputs.masks, protocol.protocol)
+    book = plan_book(case.sources, inputs, as_read, protocol.protocol)
+    found = search_plans(book, ablations=ablations, flr_percent=flr_percent)
+    return search_record(case.sources.subject, book, found)
+
+
+def _decision(
+    sources: CaseSources,
+    inputs: CaseInputs,
+    as_read: Measurements,
+    protocol: Protocol,
+    memo: CaseMemo | None,
+) -> Decision:
+    from volstrat.plans.decision import decide
+
+    return decide(
+        plan_book(sources, inputs, as_read, protocol, memo=memo),
+        [stated.plan for stated in sources.plans],
+        chosen=None if sources.choice is None else sources.choice.plan,
+        cut_masks=inputs.plans.cut_masks,
+        findings=inputs.findings,
+        remnant_drawn=inputs.remnant is not None,
+    )
+
+
+def _body_size(sources: CaseSources, inputs: CaseInputs) -> tuple[float | None, float | None]:
+    """Return weight (kg) and height (cm): what the case states, else what the PET header does."""
+    patient, header = sources.patient, inputs.body_size
+    return (
+        patient.weight_kg if patient.weight_kg is not None else header[0],
+        patient.height_cm if patient.height_cm is not None else header[1],
+    )
 
 
 def _liver(
@@ -179,7 +328,7 @@ def _liver(
             voxel_volume_mm3=size,
         )
     if inputs.remnant is not None:
-        patient, header = sources.patient, inputs.body_size
+        weight_kg, height_cm = _body_size(sources, inputs)
         remnant, findings = measure_remnant(
             remnant=inputs.remnant,
             tumour=tumour,
@@ -187,8 +336,8 @@ def _liver(
             voxel_volume_mm3=size,
             policy=protocol.remnant,
             liver=inputs.liver,
-            weight_kg=patient.weight_kg if patient.weight_kg is not None else header[0],
-            height_cm=patient.height_cm if patient.height_cm is not None else header[1],
-            liver_state=patient.liver_state,
+            weight_kg=weight_kg,
+            height_cm=height_cm,
+            liver_state=sources.patient.liver_state,
         )
     return remnant, burden, findings

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
+    from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.terms.policies import LiverState
 
 LIVER_STATES = ("normal", "chemotherapy", "fibrosis", "cirrhosis")
@@ -81,7 +82,8 @@ class Patient:
 class CaseSources:
     """Which files play which role in one case.
 
-    ``assume_same_patient``: a person vouches for files whose headers name different patients. ``told_by``
+    ``assume_same_patient``: a person vouches for files whose headers name different patients. ``plans`` are
+    the surgical plans stated, ``choice`` says which one a person chose. ``told_by``
     says how the roles were found: "case.toml", "names", "dicom", "manifest" or "study"; ``visit`` is what a
     study calls it.
     """
@@ -91,6 +93,8 @@ class CaseSources:
     entries: Mapping[str, tuple[RoleEntry, ...]]
     patient: Patient = field(default_factory=Patient)
     assume_same_patient: bool = False
+    plans: tuple[StatedPlan, ...] = ()
+    choice: PlanChoice | None = None
     told_by: str = "names"
     visit: str | None = None
 
@@ -129,7 +133,8 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{name}: is not valid TOML ({error})."
         raise CaseError(msg, hint="Correct that line; texts stand in double quotes.") from error
-    _refuse_unknown(document, ("subject", "inputs", "patient", "assume_same_patient"), "", name)
+    known = ("subject", "inputs", "patient", "assume_same_patient", "plans", "chosen")
+    refuse_unknown(document, known, "", name)
     subject = document.get("subject", folder.resolve().name)
     if not isinstance(subject, str) or not subject.strip():
         msg = f"{name}: subject must be a text that is not empty."
@@ -138,19 +143,37 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
     if not isinstance(inputs, dict):
         msg = f"{name}: inputs must be a table, [inputs]."
         raise CaseError(msg, hint='Write [inputs] on a line of its own, and below it tumour = "FILE".')
-    _refuse_unknown(inputs, ROLES, "inputs.", name)
+    refuse_unknown(inputs, ROLES, "inputs.", name)
     entries = {role: role_entries(role, value, folder, name) for role, value in inputs.items()}
+    plans: tuple[StatedPlan, ...] = ()
+    choice: PlanChoice | None = None
+    if "plans" in document or "chosen" in document:
+        from volstrat.case.plan_tables import plan_choice, stated_plans  # most cases do without
+
+        plans = stated_plans(document.get("plans", []), folder=folder, name=name)
+        choice = plan_choice(document.get("chosen"), plans, name)
+        masks = tuple(dict.fromkeys(mask for stated in plans for mask in stated.masks))
+        if masks:
+            entries["cut"] = masks
     return CaseSources(
         folder=folder,
         subject=subject,
         entries=entries,
         patient=_patient(document.get("patient", {}), name),
         assume_same_patient=_flag(document, "assume_same_patient", "", name),
+        plans=plans,
+        choice=choice,
         told_by="case.toml",
     )
 
 
-def _refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], path: str, name: str) -> None:
+def refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], path: str, name: str) -> None:
+    """Refuse keys that a table of a case file does not know.
+
+    Raises
+    ------
+    CaseError
+    """
     for key in table:
         if key not in known:
             msg = f"{name}: unknown key {path + key!r}."
@@ -181,7 +204,7 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
     if not isinstance(table, dict):
         msg = f"{name}: {where} must be a path, a table with `path`, or a list of these."
         raise CaseError(msg, hint=f'Write {role} = "FILE".')
-    _refuse_unknown(table, entry_keys(role), f"{where}.", name)
+    refuse_unknown(table, entry_keys(role), f"{where}.", name)
     path = table.get("path")
     if not isinstance(path, str) or not path:
         msg = f"{name}: {where} needs `path`, a text."
@@ -276,7 +299,7 @@ def _patient(table: object, name: str) -> Patient:
     if not isinstance(table, dict):
         msg = f"{name}: patient must be a table, [patient]."
         raise CaseError(msg, hint="Write [patient] on a line of its own, and below it weight_kg = 71.")
-    _refuse_unknown(table, ("weight_kg", "height_cm", "sex", "liver_state"), "patient.", name)
+    refuse_unknown(table, ("weight_kg", "height_cm", "sex", "liver_state"), "patient.", name)
     measures = {}
     for key, low, high in (("weight_kg", 2, 500), ("height_cm", 40, 260)):
         value = table.get(key)

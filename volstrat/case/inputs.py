@@ -24,6 +24,7 @@ from volstrat.case.one_patient import days_between_images, patient_findings, tim
 from volstrat.case.part_shapes import organ_findings
 from volstrat.case.parts import PlayedFile, part_findings, parts_entry
 from volstrat.case.pet_inputs import read_other_pet, read_pet_inputs
+from volstrat.case.plan_inputs import PlanInputs, plan_inputs
 from volstrat.case.table_file import table_format
 from volstrat.dicom.identity import short_uid
 from volstrat.errors import CaseError, InputFileError, MissingRoleError
@@ -59,6 +60,7 @@ class CaseInputs:
     masks : CaseMasks
     liver, remnant : VoxelRuns or None
         On the tumour's grid.
+    plans : PlanInputs
     body_size : tuple of float or None
         Weight (kg) and height (cm) as the PET header says.
     findings : tuple of Finding
@@ -69,6 +71,7 @@ class CaseInputs:
     masks: CaseMasks
     liver: VoxelRuns | None
     remnant: VoxelRuns | None
+    plans: PlanInputs
     body_size: tuple[float | None, float | None]
     findings: tuple[Finding, ...]
     inputs: tuple[InputRecord, ...]
@@ -166,6 +169,9 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     if pet.left_out:  # regions of what plays no FDG role are no regions of this case
         rows = tuple(row for row in rows if not row.lesion_id.startswith("P"))
     as_used = {(r.role, r.entry): r for r in read}
+    for_plans = PlanInputs()
+    if sources.plans or "liver_segments" in sources.entries:
+        for_plans = plan_inputs(sources, ((r, aligned[key]) for key, r in shared.items()))
     masks = {role: [r.read.mask for r in read if r.role == role] for role in ("reference", "liver")}
     return CaseInputs(
         masks=CaseMasks(
@@ -184,6 +190,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
         ),
         liver=united.get("liver"),
         remnant=united.get("remnant"),
+        plans=for_plans,
         body_size=(None, None) if pet.image is None else pet.image.body_size,
         findings=(*findings, *pet.findings, *found, *reader.findings()),
         inputs=(

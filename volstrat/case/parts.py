@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from volstrat.errors import CaseError, PartsAmbiguousError
 from volstrat.formats.selection import matching
+from volstrat.terms.couinaud import segment_said
 from volstrat.terms.findings import finding
 from volstrat.terms.naming import Said, plain_words, said_by
 
@@ -35,6 +36,7 @@ _WHAT = {
     "liver": "the liver",
     "remnant": "the liver remnant",
     "reference": "the reference region",
+    "cut": "what the plan cuts out",
 }
 
 
@@ -53,6 +55,8 @@ class Part:
         None for a ROI that was not looked at.
     is_stem : bool
         True where the file's stem gave the name.
+    couinaud : str or None
+        The liver segment that name or code says, as in `volstrat.terms.couinaud`.
     """
 
     number: int
@@ -60,6 +64,7 @@ class Part:
     said: Said
     voxels: int | None = None
     is_stem: bool = False
+    couinaud: str | None = None
 
     @property
     def shown(self) -> str:
@@ -112,11 +117,17 @@ def describe_parts(
     naming : mapping of role to globs
     """
     parts = [
-        Part(number=number, name=name, said=said_by(name, codes.get(number, ()), naming))
+        Part(
+            number=number,
+            name=name,
+            said=said_by(name, codes.get(number, ()), naming),
+            couinaud=segment_said(name, [code for code, _, _ in codes.get(number, ())]),
+        )
         for number, name in sorted(names.items())
     ]
     if len(parts) == 1 and parts[0].said.silent and not parts[0].name:
-        parts = [Part(number=parts[0].number, name=stem, said=said_by(stem, (), naming), is_stem=True)]
+        said, couinaud = said_by(stem, (), naming), parts[0].couinaud or segment_said(stem, ())
+        parts = [Part(number=parts[0].number, name=stem, said=said, is_stem=True, couinaud=couinaud)]
     return tuple(parts)
 
 
@@ -158,7 +169,12 @@ def choose_parts(
             raise CaseError(msg, hint="Name it in `segments` (or `rois`) or in `leave_out`, not in both.")
         return Choice(parts=parts, taken=chosen, left_out=out, is_explicit=True)
     there = [part for part in parts if part.number not in out]
-    taken = _by_name(role, there, entry, played) or _by_person(role, there, entry)
+    if role == "liver_segments":  # named ones, else every label by its number
+        taken: list[Part] | None = [part for part in there if part.couinaud] or there
+    elif role == "cut":
+        taken = there if len(there) <= 1 else None
+    else:
+        taken = _by_name(role, there, entry, played) or _by_person(role, there, entry)
     if taken is None:
         raise _ambiguous(role, entry, parts)
     return Choice(parts=parts, taken=frozenset(part.number for part in taken), left_out=out)

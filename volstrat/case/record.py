@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         EnvironmentRecord,
         InputRecord,
         LesionRecord,
+        PlanRecord,
         ProtocolRecord,
         RobustnessRecord,
     )
@@ -70,6 +71,8 @@ def success_record(
     inputs: Sequence[InputRecord],
     remnant: LiverRemnant | None = None,
     liver: LiverBurden | None = None,
+    plans: Sequence[PlanRecord] = (),
+    chosen_plan: str | None = None,
 ) -> CaseRecord:
     """Build the record of a case that was read and measured, assessable or not."""
     lesion_uptake, region_uptake = verdict.uptake
@@ -89,6 +92,8 @@ def success_record(
         "robustness": _robustness(verdict.robustness),
         "remnant": None if remnant is None else taken(RemnantRecord, remnant),
         "liver_burden": None if liver is None else taken(LiverBurdenRecord, liver),
+        "plans": list(plans),
+        "chosen_plan": chosen_plan,
         "findings": [taken(FindingRecord, f) for f in verdict.findings],
         "error": None,
         "protocol": _protocol(protocol),

@@ -198,6 +198,73 @@ class ErrorRecord(JsonObject):
     hint: Annotated[str, "The next step."]
 
 
+class LeftRecord(JsonObject):
+    """A lesion of which tumour stays under a plan."""
+
+    lesion_id: str
+    volume_ml: Annotated[Ml, "What stays of it; unmarked tumour at its upper bound."]
+    fdg_avidity: FdgAvidity
+
+
+class MapShiftRecord(JsonObject):
+    """A plan with the borders between liver segments elsewhere."""
+
+    mm: Annotated[float, "How far the cut grows into the segments that stay; negative: it shrinks."]
+    resectable_fraction: Fraction | None
+    flr_percent: float | None
+    stratum: Stratum | None
+
+
+class PlannedZoneRecord(JsonObject):
+    """A lesion that is cut out, or ablated, with a margin."""
+
+    lesion_id: str
+    margin_mm: Annotated[float, Limits(minimum=0)]
+
+
+class PlanRecord(JsonObject):
+    """A surgical plan and what it comes to."""
+
+    name: Annotated[str, Limits(min_length=1)]
+    title: str
+    by: Annotated[str, "Who stated it."]
+    notation: Annotated[
+        str | None, "Whole segments that are cut out, in the New World terminology; null: none."
+    ]
+    segments: Annotated[list[str], "What is cut out whole, by the map's names."]
+    wedges: list[PlannedZoneRecord]
+    ablations: list[PlannedZoneRecord]
+    stratum: Stratum | None
+    status: Status
+    predicates: PredicatesRecord
+    volumes: VolumesRecord
+    remnant: RemnantRecord
+    cuts_through: Annotated[list[str], "Lesions of which some and not all voxels are cut."]
+    left: list[LeftRecord]
+    map_shift: Annotated[list[MapShiftRecord], "Empty where no segment is cut out."]
+    findings: Annotated[list[FindingRecord], "The rule's under this plan, and the plan's own."]
+
+
+class UnionRecord(JsonObject):
+    """A union of liver segments that would do."""
+
+    segments: Annotated[list[int | str], "As a plan in case.toml writes them."]
+    ablate: Annotated[list[str], "Lesions that are ablated beside it."]
+    resectable_fraction: Fraction
+    flr_percent: Percent
+    stratum: Stratum | None
+    notation: str | None
+
+
+class SearchRecord(JsonObject):
+    """What a search over unions of segments found; not part of a case record."""
+
+    subject: str
+    tried: int
+    threshold_percent: float
+    search: list[UnionRecord]
+
+
 class ProtocolRecord(JsonObject):
     """Which protocol was applied."""
 
@@ -317,6 +384,8 @@ class CaseRecord(JsonObject):
     liver_burden: Annotated[
         LiverBurdenRecord | None, "Tumour in the liver alone, beside the total that the stratum rests on."
     ]
+    plans: Annotated[list[PlanRecord], "Surgical plans, in the order stated."]
+    chosen_plan: Annotated[str | None, "The plan whose verdict is the case's; null: none."]
     findings: list[FindingRecord]
     error: ErrorRecord | None
     protocol: ProtocolRecord

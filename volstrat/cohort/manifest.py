@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SUBJECT = "subject"
 
 _SEGMENTS = ".segments"
-_SEGMENT_COLUMNS = tuple(f"{role}{_SEGMENTS}" for role in MASK_ROLES)
+_SEGMENT_COLUMNS = tuple(f"{role}{_SEGMENTS}" for role in MASK_ROLES if role in ROLES)
 _HEAD_BYTES = 1 << 16
 
 

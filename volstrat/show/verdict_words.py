@@ -29,6 +29,8 @@ def still_to_mark(record: Mapping[str, Any]) -> str:
     >>> still_to_mark({"lesions": lesions, "pet_only_regions": [region, region | {"fdg_avidity": "avid"}]})
     '2 lesions and 1 PET region still to mark'
     """
+    if record.get("plans") and record["chosen_plan"] is None:
+        return "choose a plan"
     lesions = sum(x["resectability"] == "unknown" for x in record["lesions"])
     regions = sum(
         x["resectability"] == "unknown" and x["fdg_avidity"] != "not_avid" for x in record["pet_only_regions"]
@@ -45,6 +47,8 @@ def headline(record: Mapping[str, Any]) -> str:
     """Return the stratum; where there is none because lesions are unmarked, how many are still to mark."""
     if record["error"] is not None:
         return "Failed"
+    if record["plans"] and record["chosen_plan"] is None:
+        return "No plan chosen yet"
     if record["stratum"] is None and any(f["code"] == "unknown_marking" for f in record["findings"]):
         return still_to_mark(record) or STRATA[None]
     return STRATA[record["stratum"]]

@@ -52,6 +52,11 @@ def segment_named(name: str) -> str | None:
     return None if half and number != "4" else number + half
 
 
+def segment_said(name: str, codes: Iterable[str]) -> str | None:
+    """Return the segment that a part's name says, else its SNOMED CT codes; None where neither does."""
+    return segment_named(name) or next((SEGMENT_CODES[c] for c in codes if c in SEGMENT_CODES), None)
+
+
 def parts_of(segment: str, present: Collection[str]) -> tuple[str, ...]:
     """Return what a map holds of a segment: 4 is 4, 4a and 4b; () where it holds nothing of it.
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 RoleName = Literal[
-    "tumour", "resectable", "lesions", "pet", "fdg_avid", "ct", "liver", "remnant", "reference", "other_pet"
+    "tumour",
+    "resectable",
+    "lesions",
+    "pet",
+    "fdg_avid",
+    "ct",
+    "liver",
+    "liver_segments",
+    "remnant",
+    "reference",
+    "other_pet",
+    "cut",
 ]
 """The name of every role, as a type; a test holds it to the list below."""
 
@@ -59,15 +70,25 @@ _ROLES = (
     Role(name="fdg_avid", kind="mask", stems=("fdg_avid", "avid"), keys=("assume_registered",)),
     Role(name="ct", kind="image", stems=("ct",), keys=("series",)),
     Role(name="liver", kind="mask", stems=("liver",), shares_tumour_grid=True, keys=("resample",)),
+    Role(
+        name="liver_segments",
+        kind="mask",
+        stems=("liver_segments",),
+        shares_tumour_grid=True,
+        keys=("resample",),
+    ),
     Role(name="remnant", kind="mask", stems=("remnant", "flr"), shares_tumour_grid=True, keys=("resample",)),
     Role(name="reference", kind="mask", stems=("reference",)),
+    # What a surgical plan cuts out as drawn: named by the plan, never under [inputs].
+    Role(name="cut", kind="mask", stems=(), shares_tumour_grid=True, keys=("resample",)),
     # A PET of any tracer: shown beside, never counted.
     Role(name="other_pet", kind="image", stems=("other_pet",), keys=("series",)),
 )
 
 _KEYS_OF_MASKS = ("segments", "rois", "leave_out", "threshold")
 
-ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES)
+ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.name != "cut")
+"""Those that [inputs] can name."""
 MASK_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "mask")
 IMAGE_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "image")
 """A folder, too, can play these."""
