@@ -23,6 +23,7 @@ from sample_dicom import Study, ct_series, named, pt_series, segmentation, struc
 from sample_expectations import measured, must, suv_max, verdict
 from sample_files import content, metaimage, nifti, nrrd
 from sample_phantoms import MIRRORED, OBLIQUE, SAGITTAL, STRAIGHT, Box, Ellipsoid, Grid, Lesion, Phantom
+from sample_plans import sample as sample_of_plans
 
 SAMPLE_DATA = Path(__file__).resolve().parent.parent / "sample_data"
 
@@ -551,6 +552,17 @@ def dicom_objects() -> Subject:
     )
 
 
+def three_plans() -> Subject:
+    """Three surgical plans for the same tumour; the one chosen gives the verdict."""
+    files, expected = sample_of_plans()
+    return Subject(
+        name="S16_three_plans",
+        story="three plans: stratum 1, stratum 1 with too little liver, ineligible; A is chosen",
+        files=files,
+        expected=expected,
+    )
+
+
 SUBJECTS = (
     clear_stratum_1,
     stratum_2_with_spill,
@@ -567,6 +579,7 @@ SUBJECTS = (
     pet_field_too_short,
     broken_file,
     dicom_objects,
+    three_plans,
 )
 
 

@@ -58,7 +58,7 @@ def _zones(zones: Sequence[Mapping[str, Any]]) -> str:
 def _debulked(plan: Mapping[str, Any]) -> str:
     fraction = plan["volumes"]["resectable_fraction"]
     needed = plan["predicates"]["stratum_1"]["threshold_percent"]
-    return "not marked" if fraction is None else f"{percent_text(100 * fraction, needed)} of {needed:g} %"
+    return "not marked" if fraction is None else f"{percent_text(100 * fraction, needed)}, needs {needed:g} %"
 
 
 def _avid_left(plan: Mapping[str, Any]) -> str:
