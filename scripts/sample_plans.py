@@ -223,10 +223,9 @@ def sample() -> tuple[dict[str, bytes], dict[str, Any]]:
         name: {
             "stratum": strata[name],
             "notation": notations[name],
-            **{
-                key: found[name][key]
-                for key in ("resectable_fraction", "flr_percent", "left", "cuts_through")
-            },
+            "resectable_fraction": found[name]["resectable_fraction"],
+            "flr_percent": found[name]["flr_percent"],
+            "left": found[name]["left"],
             "below_limit": found[name]["flr_percent"] < 25,
         }
         for name in PLANS

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from volstrat.case.toml_keys import refuse_unknown
 from volstrat.errors import CaseError
 from volstrat.terms.roles import MASK_ROLES, ROLES, entry_keys
 
@@ -150,7 +151,9 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
     if "plans" in document or "chosen" in document:
         from volstrat.case.plan_tables import plan_choice, stated_plans  # most cases do without
 
-        plans = stated_plans(document.get("plans", []), folder=folder, name=name)
+        plans = stated_plans(
+            document.get("plans", []), lambda mask: role_entries("cut", mask, folder, name), name
+        )
         choice = plan_choice(document.get("chosen"), plans, name)
         masks = tuple(dict.fromkeys(mask for stated in plans for mask in stated.masks))
         if masks:
@@ -165,19 +168,6 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
         choice=choice,
         told_by="case.toml",
     )
-
-
-def refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], path: str, name: str) -> None:
-    """Refuse keys that a table of a case file does not know.
-
-    Raises
-    ------
-    CaseError
-    """
-    for key in table:
-        if key not in known:
-            msg = f"{name}: unknown key {path + key!r}."
-            raise CaseError(msg, hint=f"Known here: {', '.join(known)}.")
 
 
 def role_entries(role: str, value: object, folder: Path, name: str) -> tuple[RoleEntry, ...]:

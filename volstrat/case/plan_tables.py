@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.case_file import RoleEntry, refuse_unknown, role_entries
+from volstrat.case.toml_keys import refuse_unknown
 from volstrat.errors import PlanError
 from volstrat.terms.couinaud import SEGMENTS, segment_named
 from volstrat.terms.marks import Marking
@@ -14,8 +14,12 @@ from volstrat.terms.plans import Plan, Zone
 from volstrat.terms.policies import LARGEST_MARGIN_MM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
+
+    from volstrat.case.case_file import RoleEntry
+
+    Entries = Callable[[object], tuple[RoleEntry, ...]]
+    """Makes entries of what a plan names as its mask."""
 
 _KEYS = ("name", "title", "by", "resect", "wedge", "ablate", "outside_liver")
 _WORDS = {marking.word: marking for marking in Marking}
@@ -39,7 +43,7 @@ class PlanChoice:
     recorded_at: str = ""
 
 
-def stated_plans(value: object, *, folder: Path, name: str) -> tuple[StatedPlan, ...]:
+def stated_plans(value: object, entries: Entries, name: str) -> tuple[StatedPlan, ...]:
     """Return the plans of a case file.
 
     Raises
@@ -50,7 +54,7 @@ def stated_plans(value: object, *, folder: Path, name: str) -> tuple[StatedPlan,
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         msg = f"{name}: plans must be a list of tables."
         raise PlanError(msg, hint="Write [[plans]] on a line of its own before each plan.")
-    plans = tuple(_plan(item, n, folder, name) for n, item in enumerate(value, start=1))
+    plans = tuple(_plan(item, n, entries, name) for n, item in enumerate(value, start=1))
     names = [stated.plan.name for stated in plans]
     for plan_name in names:
         if names.count(plan_name) > 1:
@@ -84,7 +88,7 @@ def plan_choice(value: object, plans: tuple[StatedPlan, ...], name: str) -> Plan
     return choice
 
 
-def _plan(table: Mapping[str, Any], number: int, folder: Path, name: str) -> StatedPlan:
+def _plan(table: Mapping[str, Any], number: int, entries: Entries, name: str) -> StatedPlan:
     where = f"plans[{number}]"
     refuse_unknown(table, _KEYS, f"{where}.", name)
     plan_name = _text(table, "name", where, name)
@@ -108,7 +112,7 @@ def _plan(table: Mapping[str, Any], number: int, folder: Path, name: str) -> Sta
             ablations=_zones(table.get("ablate", []), "ablate", where, name),
             outside_liver=_outside(table.get("outside_liver", {}), where, name),
         ),
-        masks=() if mask is None else role_entries("cut", mask, folder, name),
+        masks=() if mask is None else entries(mask),
     )
 
 
