@@ -182,6 +182,8 @@ def build_scene(result: CaseResult, ct_read: CtRead | None = None) -> Scene:
         pet = Volume.pet(masks.suv, unit="SUV")
     elif result.sources.only("pet") is not None:
         pet = _read_unscaled_pet(result.sources, notices)
+        if any(one["role"] == "pet" and one.get("tracer") == "other" for one in result.inputs.inputs):
+            notices.append("The PET is of another tracer than FDG: it is shown, and nothing of it counts.")
     shapes = shapes_of(result.measured)
     notices += _misfits(ct, pet, shapes)
     return Scene(ct=ct, pet=pet, shapes=shapes, mask_grid=masks.grid, notices=tuple(notices))
