@@ -12,7 +12,7 @@ import platform
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from volstrat import __version__
 from volstrat.case.case_file import case_name
@@ -32,7 +32,7 @@ from volstrat.case.record_types import (
     VolumesRecord,
 )
 from volstrat.certainty.counting_error import counting_error_percent, equivalent_diameter_mm
-from volstrat.errors import VolstratError
+from volstrat.errors import UsageError, VolstratError
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
@@ -149,6 +149,29 @@ def record_bytes(record: Mapping[str, Any]) -> bytes:
     """
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace")
+
+
+def parse_record(data: bytes, *, name: str) -> CaseRecord:
+    """Return the record that a file holds.
+
+    Raises
+    ------
+    UsageError
+        If it is none, or one of another form than this volstrat writes.
+    """
+    again = "Run volstrat batch again."
+    try:
+        record: Any = json.loads(data)
+    except ValueError as error:
+        msg = f"{name}: is no readable record."
+        raise UsageError(msg, hint=again) from error
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA_ID:
+        msg = f"{name}: is no case record."
+        if str(schema).startswith(SCHEMA_ID.rpartition("/")[0]):
+            msg = f"{name}: is a record of another form ({schema}; this volstrat reads {SCHEMA_ID})."
+        raise UsageError(msg, hint=again)
+    return cast("CaseRecord", record)
 
 
 def environment(

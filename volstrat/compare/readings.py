@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import string
 import tomllib
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from volstrat.case.discovery import (
 from volstrat.case.entries import EntryReader
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
-from volstrat.case.record import record_name
+from volstrat.case.record import parse_record, record_name
 from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.dicom.grouping import is_one_subject
@@ -259,13 +258,14 @@ def _records(out: Path) -> Iterator[SubjectReading]:
     paths = [out / _RECORD] if (out / _RECORD).is_file() else sorted(out.glob(f"*/{_RECORD}"))
     for path in paths:
         try:
-            record = json.loads(path.read_bytes())
-            subject = record_name(record)
-        except (OSError, ValueError, KeyError, TypeError):
-            msg = f"{path.parent.name}/{path.name}: is no case record."
+            record = parse_record(path.read_bytes(), name=f"{path.parent.name}/{path.name}")
+        except OSError as error:
+            msg = f"{path.parent.name}/{path.name}: cannot be read ({error.strerror})."
             yield SubjectReading(subject=path.parent.name, case=None, problem=UsageError(msg))
-            continue
-        yield SubjectReading(subject=subject, case=None, record=record)
+        except UsageError as error:
+            yield SubjectReading(subject=path.parent.name, case=None, problem=error)
+        else:
+            yield SubjectReading(subject=record_name(record), case=None, record=record)
 
 
 def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]:
