@@ -42,7 +42,7 @@ def model_findings(
         if model:
             drawn.setdefault(role, []).append(f"{path.name} ({model})")
     return [
-        finding("drawn_by_model", where=role, files=shown_names([*dict.fromkeys(names)]), role=role)
+        finding("drawn_by_model", where=role, files=shown_names([*dict.fromkeys(names)]))
         for role, names in drawn.items()
     ]
 
