@@ -30,8 +30,8 @@ from tests.dicom.dicom_case import (
 )
 from tests.phantom_case import Form, write, write_segmentation
 from tests.records import Record, run_case
-from volstrat.case.entries import suv_report
 from volstrat.case.inspect import inspect_case
+from volstrat.case.pet_image import suv_report
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 
