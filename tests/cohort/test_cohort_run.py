@@ -505,3 +505,23 @@ def test_a_status_that_is_not_final_is_done_again(cohort: Path, tmp_path: Path, 
     receipt = out / "S00007" / ".receipt.json"
     receipt.write_text(json.dumps({**json.loads(receipt.read_bytes()), "status": "failed"}))
     assert run(cohort, out).skipped == 7
+
+
+def test_a_tree_without_any_case_is_one_sentence(tmp_path: Path, run: Run) -> None:
+    """Not a failed row for each of its folders."""
+    for n in range(30):
+        (tmp_path / "in" / f"a{n}" / "b").mkdir(parents=True)
+    with pytest.raises(UsageError, match="30 folders, none of which holds a mask"):
+        run(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_table_at_the_root_is_nobodys(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """The cases below are measured, the table is named; a mask at the root is one case or many: refused."""
+    (cohort / "lesions.csv").write_text("lesion_id,resectability\n")
+    result = run(cohort, tmp_path / "out")
+    assert (result.subjects, result.passed_over) == (8, ("lesions.csv",))
+    shutil.copy(cohort / "site0000" / "S00001" / "tumour.nii.gz", cohort / "tumour.nii.gz")
+    with pytest.raises(
+        UsageError, match=r"holds lesions\.csv, tumour\.nii\.gz itself, and 8 case\(s\) lie below"
+    ):
+        run(cohort, tmp_path / "other")

@@ -64,6 +64,14 @@ def is_case_folder(folder: Path) -> bool:
         return False
 
 
+def may_be_case(folder: Path) -> bool:
+    """Tell whether anything in a folder could be a case: a role file, ``case.toml`` or DICOM, however deep."""
+    try:
+        return holds_case(folder) or holds_case_files(folder)
+    except OSError:  # unreadable: it fails by name
+        return True
+
+
 def holds_case_files(folder: Path) -> bool:
     """Tell whether a folder holds a role file or DICOM, at any depth."""
     files = (parent / name for parent, names in files_below(folder) for name in names)
