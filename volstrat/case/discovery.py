@@ -65,7 +65,7 @@ def is_case_folder(folder: Path) -> bool:
 
 
 def may_be_case(folder: Path) -> bool:
-    """Tell whether anything in a folder could be a case: a role file, ``case.toml`` or DICOM, however deep."""
+    """Tell whether anything in a folder may be a case: a role file, ``case.toml`` or DICOM, at any depth."""
     try:
         return holds_case(folder) or holds_case_files(folder)
     except OSError:  # unreadable: it fails by name
