@@ -291,7 +291,9 @@ class EnvironmentRecord(JsonObject):
     volstrat: str
     python: str
     platform: str
-    libraries: dict[str, str]
+    libraries: Annotated[
+        dict[str, str], "Versions of what took part in the result; of a failed case, of what could have."
+    ]
 
 
 class CaseRecord(JsonObject):
