@@ -154,6 +154,7 @@ def _concluded(
         inputs=inputs.inputs,
         remnant=remnant,
         liver=liver,
+        liver_mask=inputs.liver,
     )
     return CaseResult(sources=sources, inputs=inputs, measured=measured, verdict=verdict, record=record)
 
@@ -162,8 +163,8 @@ def _liver(
     sources: CaseSources, inputs: CaseInputs, measured: Measurements, protocol: Protocol
 ) -> tuple[LiverRemnant | None, LiverBurden | None, tuple[Finding, ...]]:
     """Measure the tumour in the liver, and the liver that would remain, where their masks are given."""
-    tumour = measured.lesions.voxels()
     marked = measured.marked
+    tumour = marked.voxels()
     sure = np.isin(marked.worst, protocol.counted)
     resectable = VoxelRuns.from_intervals(marked.starts[sure], marked.stops[sure])
     unknown = marked.worst == Marking.UNKNOWN

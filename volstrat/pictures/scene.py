@@ -130,10 +130,10 @@ def shapes_of(measured: Measurements) -> tuple[Shape, ...]:
     shapes = [Shape.of(name, lesions.grid, lesions.of(n)) for n, name in enumerate(lesions.ids)]
     attribution = measured.attribution
     if attribution is not None and attribution.voxels.size:
-        rank = attribution.pet_only[attribution.region]
+        rank = attribution.rank
         shapes += [
             Shape.of(f"P{n + 1}", attribution.grid, VoxelRuns.from_indices(attribution.voxels[rank == n]))
-            for n in range(attribution.pet_only_count)
+            for n in range(attribution.pet_only.count)
         ]
         shapes.append(Shape.of(AVID, attribution.grid, VoxelRuns.from_indices(attribution.voxels)))
     return tuple(shapes)
