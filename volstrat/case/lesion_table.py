@@ -34,7 +34,7 @@ COLUMNS = (
 )
 """Columns of a lesion table; the first two are required."""
 
-_LARGEST_BYTES = 1 << 26
+_LARGEST_BYTES = 1 << 23
 _POINT = ("x_mm", "y_mm", "z_mm")
 
 
