@@ -485,6 +485,23 @@ def test_a_full_disk_while_tables_are_written(
     assert run(cohort, out).skipped == 9
 
 
+def test_marks_of_direction_in_a_name_are_shown_in_tables(tmp_path: Path, run: Run) -> None:
+    """A name with U+202E reads otherwise than it is written: tables escape it, the record has it as it is."""
+    name = "P\u202e1"
+    write_case(tmp_path / "in" / name)
+    run(tmp_path / "in", tmp_path / "out")
+    assert {row["subject"] for row in rows(tmp_path / "out")} == {"P\\u202e1"}
+    records = [json.loads(path.read_bytes()) for path in (tmp_path / "out").glob("*/case.json")]
+    assert [record["subject"] for record in records] == [name]
+
+
+def test_a_source_that_is_no_folder_and_no_file_is_usage(tmp_path: Path, run: Run) -> None:
+    """A pipe would be waited for without end."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UsageError, match=r"pipe\.csv: is neither a folder nor a file"):
+        run(tmp_path / "pipe.csv", tmp_path / "out")
+
+
 def test_what_a_killed_worker_left_goes_when_its_subject_is_done(
     cohort: Path, tmp_path: Path, run: Run
 ) -> None:

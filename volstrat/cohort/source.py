@@ -134,6 +134,9 @@ def check_places(source: Path, out: Path) -> None:
     if not source.exists():
         msg = f"{source}: there is no such folder, manifest or study file."
         raise UsageError(msg)
+    if not (source.is_dir() or source.is_file()):
+        msg = f"{source}: is neither a folder nor a file."
+        raise UsageError(msg, hint="Name a folder of cases, a manifest or a study file.")
     inputs = source.parent if source.is_file() else source
     if out.resolve() == inputs.resolve():
         msg = f"{out}: the output folder is the input folder."
