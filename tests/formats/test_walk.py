@@ -9,6 +9,7 @@ from volstrat.case.discovery import iter_case_folders
 from volstrat.formats.walk import DEEPEST, files_below, walk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -25,7 +26,9 @@ def deep(folder: Path, levels: int) -> None:
     os.close(own)
 
 
-def test_a_tree_deeper_than_the_stack_is_walked_to_a_depth(tmp_path: Path) -> None:
+def test_a_tree_deeper_than_the_stack_is_walked_to_a_depth(
+    tmp_path: Path, deep: Callable[[Path, int], None]
+) -> None:
     """3,000 folders in one another: a hundred are looked into, and the folders beside them are all found."""
     deep(tmp_path / "a", 3000)
     (tmp_path / "b").mkdir()
@@ -35,7 +38,9 @@ def test_a_tree_deeper_than_the_stack_is_walked_to_a_depth(tmp_path: Path) -> No
     assert found[-1] == tmp_path / "b"
 
 
-def test_a_cohort_with_a_deep_tree_in_it_has_all_its_other_cases(tmp_path: Path) -> None:
+def test_a_cohort_with_a_deep_tree_in_it_has_all_its_other_cases(
+    tmp_path: Path, deep: Callable[[Path, int], None]
+) -> None:
     """The deep one is a case that will fail by name; the one after it is found."""
     deep(tmp_path / "a", 120)
     (tmp_path / "b").mkdir()
