@@ -11,7 +11,7 @@ from bench_phantoms import CT_SPACING_MM, lesions, second_reading, write_case
 from bench_timing import Row, goal, run_rows, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -55,7 +55,8 @@ def _pair(folder: Path) -> list[float]:
     return _told(found["tumour"])
 
 
-def _told(agreement: dict[str, Any]) -> list[float]:
+def _told(agreement: Mapping[str, Any] | None) -> list[float]:
+    assert agreement is not None
     names = ("dice", "surface_dice", "hd95_mm", "mean_distance_a_to_b_mm", "mean_distance_b_to_a_mm")
     return [round(float(agreement[name]), 4) for name in names]
 

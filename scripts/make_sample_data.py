@@ -315,7 +315,10 @@ def unknown_does_not_matter() -> Subject:
             Lesion(shape=Ellipsoid((39.1, 34.2, 20.7), (8, 8, 8)), marking="unknown"),
         ),
     )
-    table = "lesion_id,resectability\nL1,resectable\nL2,unresectable\n"
+    table = "lesion_id,resectability,x_mm,y_mm,z_mm\n"
+    for row, voxel in (("L1,resectable", (16, 17, 14)), ("L2,unresectable", (40, 12, 10))):
+        x, y, z = (float(v) for v in p.ct.to_mm(*(np.array(index) for index in voxel)))
+        table += f"{row},{x:.1f},{y:.1f},{z:.1f}\n"
     return Subject(
         name="S09_unknown_not_needed",
         story="one lesion not judged; above 70 % whatever it is",

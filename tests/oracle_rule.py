@@ -45,6 +45,7 @@ class OracleCase:
     whole_lesion_percent: Fraction = Fraction(95)
     stratum_1_percent: Fraction = Fraction(70)
     ablation_counts: bool = True
+    belongs_to: Mapping[str, str] = field(default_factory=dict)
 
 
 def worst(words: Iterable[str]) -> str:
@@ -106,10 +107,12 @@ class Oracle:
     def __init__(self, case: OracleCase) -> None:
         self.case = case
         self.ids = sorted(case.lesions, key=lambda name: int(name[1:]))
+        self.tumour = [i for i in self.ids if case.table.get(i, (None, None))[0] != "not_tumour"]
         self._mark()
         self._stratum_1_counts()
         self.regions = regions_of(case.avid) if case.avid is not None else []
         self.pet_only: dict[str, list[Voxel]] = {}
+        self.near: dict[str, tuple[str, float]] = {}
         self.sources: dict[Voxel, list[Source]] = {}
         self.belongs: dict[Voxel, list[str]] = {}
         self.reviews: set[tuple[str, int]] = set()
@@ -134,7 +137,7 @@ class Oracle:
     def _mark(self) -> None:
         self.voxels = {i: [tuple(map(int, v)) for v in np.argwhere(self.case.lesions[i])] for i in self.ids}
         self.held_by: dict[Voxel, list[str]] = {}
-        for i in self.ids:
+        for i in self.tumour:  # `not_tumour`: the lesion leaves the total.
             for v in self.voxels[i]:
                 self.held_by.setdefault(v, []).append(i)
         # A voxel in several lesions counts once and takes the worst marking.
@@ -142,6 +145,10 @@ class Oracle:
         self.lesion_word: dict[str, str] = {}
         self.lesion_counts: dict[str, dict[str, int]] = {}
         for i in self.ids:
+            if i not in self.tumour:
+                self.lesion_word[i] = "not_tumour"
+                self.lesion_counts[i] = dict.fromkeys(WORST_FIRST, 0)
+                continue
             own = [self._own(i, v) for v in self.voxels[i]]
             self.lesion_word[i] = "partial"
             for word in WORST_FIRST:
@@ -184,18 +191,26 @@ class Oracle:
                 lying_in[v] = at
         alone = []
         self._reach: dict[Voxel, float] = {}
+        # Half a PET-voxel diagonal plus half a tumour-voxel diagonal.
+        touch = sum(float(np.linalg.norm(np.linalg.norm(a[:3, :3], axis=0))) / 2 for a in self._affines())
+        self._uptake: dict[str, list[Voxel]] = {}
         for region in self.regions:
             far = {v: self._distances(v, points) for v in region}
             self._reach.update({v: float(d.min()) if d.size else np.inf for v, d in far.items()})
-            if min(self._reach[v] for v in region) > case.distance_mm + SLACK_MM:
-                alone.append(region)
-            else:
+            # A region that holds tumour, or touches it, is attributed.
+            if any(v in holds for v in region) or min(self._reach[v] for v in region) <= touch + SLACK_MM:
                 self._attribute_region(region, far, holds, everything)
-        self._name_pet_only(alone)
+            else:
+                alone.append(region)
+        self._name_pet_only(alone, everything, points)
         kept = self._kept_holders(holds)
         self.avid_tumour_voxels = sum(
-            1 for v, at in lying_in.items() if any(i in kept.get(at, ()) for i in self.held_by[v])
+            1 for v, at in lying_in.items() if any(i in kept.get(at, ()) for i in self.held_by.get(v, ()))
         )
+
+    def _affines(self) -> tuple[Affine, Affine]:
+        assert self.case.avid_affine is not None
+        return self.case.affine, self.case.avid_affine
 
     def _distances(self, voxel: Voxel, points: NDArray[np.float64]) -> NDArray[np.float64]:
         assert self.case.avid_affine is not None
@@ -226,17 +241,28 @@ class Oracle:
                     if i in among and d <= least + SLACK_MM
                 }
                 candidates = [(i, self._source(i, far[v], everything)) for i in near]
-                # Ties: worst marking, then lower lesion id.
+                # Ties: tumour before what is none, worst marking, then lower lesion id.
                 chosen = [min(candidates, key=self._tie_rank)]
+            # Not tumour: what belongs to such a lesion alone becomes a PET-only region of its own.
+            if not any(i in self.tumour for i, _ in chosen):
+                owner = min((i for i, _ in chosen), key=self.ids.index)
+                if self.case.table[owner][1] != "not_avid":
+                    self._uptake.setdefault(owner, []).append(v)
             # `not_avid` in the table removes its voxels.
-            chosen = [c for c in chosen if self.case.table.get(c[0], (None, None))[1] != "not_avid"]
+            chosen = [
+                c
+                for c in chosen
+                if c[0] in self.tumour and self.case.table.get(c[0], (None, None))[1] != "not_avid"
+            ]
             self.belongs[v] = [i for i, _ in chosen]
             self.sources[v] = [source for _, source in chosen]
         self._review(region)
 
-    def _tie_rank(self, candidate: tuple[str, Source]) -> tuple[int, int]:
+    def _tie_rank(self, candidate: tuple[str, Source]) -> tuple[bool, int, int]:
         lesion, source = candidate
-        return (WORST_FIRST.index(self._word(source)), self.ids.index(lesion))
+        if lesion not in self.tumour:
+            return (True, 0, self.ids.index(lesion))
+        return (False, WORST_FIRST.index(self._word(source)), self.ids.index(lesion))
 
     def _source(
         self, lesion: str, distance: NDArray[np.float64], everything: list[tuple[str, Voxel]]
@@ -261,20 +287,38 @@ class Oracle:
         if any(self._reach[v] > 2 * self.case.distance_mm + SLACK_MM for v in left):
             self.reviews.add(("far", where))
 
+    def word_of(self, region: str) -> str:
+        """Return the marking of a PET-only region."""
+        return self._word(("region", region))
+
     def _word(self, source: Source, guess: Mapping[Source, str] | None = None) -> str:
         """Say the marking of a source, with a guess in place of what is unknown."""
         guess = guess or {}
         kind, what = source
         if kind == "nearest":  # voxels take the worst marking where lesions overlap
             return worst(guess.get(("lesion", i), self._own(i, v)) for v in what for i in self.held_by[v])
+        if kind == "region" and what in self.case.belongs_to:  # It takes the lesion's marking.
+            lesion = self.case.belongs_to[what]
+            if lesion in self.tumour and self.lesion_word[lesion] == "partial":
+                return worst(self._word(("nearest", (v,)), guess) for v in self.voxels[lesion])
+            if lesion in self.tumour:
+                return self._word(("lesion", lesion), guess)
         if source in guess:
             return guess[source]
         if kind == "lesion":
             return self.lesion_word[what]
         return self.case.table.get(what, (None, None))[0] or "unknown"
 
-    def _name_pet_only(self, alone: list[list[Voxel]]) -> None:
-        """P1, P2, ... by falling volume, ties by position: centroid LPS x, then y, then z."""
+    def _name_pet_only(
+        self,
+        alone: list[list[Voxel]],
+        everything: list[tuple[str, Voxel]],
+        points: NDArray[np.float64],
+    ) -> None:
+        """P1, P2, ... by falling volume, ties by position: centroid LPS x, then y, then z.
+
+        The uptake of lesions that are no tumour comes after them, in the order of those lesions.
+        """
         affine = self.case.avid_affine
         assert affine is not None
 
@@ -282,20 +326,44 @@ class Oracle:
             centroid = np.mean([millimetres(affine, v) for v in region], axis=0)
             return (-len(region), *(round(float(x), 4) for x in centroid))
 
-        for n, region in enumerate(sorted(alone, key=rank)):
+        uptake = [self._uptake[i] for i in self.ids if i in self._uptake]
+        for n, region in enumerate([*sorted(alone, key=rank), *uptake]):
             name = f"P{n + 1}"
             self.pet_only[name] = region
+            self._say_near(name, region, everything, points)
             dismissed = self.case.table.get(name, (None, None))[1] == "not_avid"
             for v in region:
                 self.belongs[v] = []
                 self.sources[v] = [] if dismissed else [("region", name)]
+
+    def _say_near(
+        self,
+        name: str,
+        region: list[Voxel],
+        everything: list[tuple[str, Voxel]],
+        points: NDArray[np.float64],
+    ) -> None:
+        """One that comes within attribution_distance_mm is near; the smallest distance of voxel centres."""
+        apart: dict[str, float] = {}
+        for v in region:
+            for d, (i, _) in zip(self._distances(v, points), everything, strict=True):
+                if i in self.tumour:
+                    apart[i] = min(apart.get(i, np.inf), float(d))
+        least = min(apart.values(), default=np.inf)
+        if least <= self.case.distance_mm + SLACK_MM:
+            nearest = min((i for i, d in apart.items() if d <= least + SLACK_MM), key=self.ids.index)
+            self.near[name] = (nearest, least)
 
     def _kept_holders(self, holds: Mapping[Voxel, set[str]]) -> dict[Voxel, set[str]]:
         """Lesions whose hold on an avid voxel stands: not_avid and dismissed voxels leave every value."""
         kept = {}
         for v, owners in holds.items():
             if self.sources[v]:
-                kept[v] = {i for i in owners if self.case.table.get(i, (None, None))[1] != "not_avid"}
+                kept[v] = {
+                    i
+                    for i in owners
+                    if i in self.tumour and self.case.table.get(i, (None, None))[1] != "not_avid"
+                }
         return kept
 
     # --- avidity and stratum 2 ----------------------------------------------------------------
@@ -308,7 +376,7 @@ class Oracle:
             told = case.table.get(i, (None, None))[1]
             if told is not None:
                 self.avidity[i] = told
-            elif case.avid is not None and self.avid_voxels[i]:
+            elif case.avid is not None and (self.avid_voxels[i] or i in self._uptake):
                 self.avidity[i] = "avid"
             elif case.avid is not None and self._covered(i):
                 self.avidity[i] = "not_avid"
@@ -349,11 +417,11 @@ class Oracle:
         """Lesions called avid without avid voxels: these must be wholly resectable."""
         if self.case.avid is None:
             return []
-        return [i for i in self.ids if i in avid_lesions and not self.avid_voxels[i]]
+        return [i for i in self.tumour if i in avid_lesions and not self.avid_voxels[i]]
 
     def _stratum_2(self) -> None:
-        avid = {i for i in self.ids if self.avidity[i] == "avid"}
-        unknown = [i for i in self.ids if self.avidity[i] == "not_assessed"]
+        avid = {i for i in self.tumour if self.avidity[i] == "avid"}
+        unknown = [i for i in self.tumour if self.avidity[i] == "not_assessed"]
         groups = self._avid_groups(avid)
         words = {key: worst(self._word(s) for s in key) for key in groups}
         self.avid_whole = sum(groups.values())
@@ -386,15 +454,16 @@ class Oracle:
         self.stratum = next(iter(self.possible)) if len(self.possible) == 1 else None
 
     def _combinations(self) -> Iterable[str]:
-        lesions = [("lesion", i) for i in self.ids if self.lesion_word[i] == "unknown"]
+        lesions = [("lesion", i) for i in self.tumour if self.lesion_word[i] == "unknown"]
         regions = [
             ("region", p)
             for p in self.pet_only
             if self._word(("region", p)) == "unknown"
+            and self.case.belongs_to.get(p) not in self.tumour
             and self.case.table.get(p, (None, None))[1] != "not_avid"
         ]
         open_sources: list[Source] = [*lesions, *regions]
-        unknown = [i for i in self.ids if self.avidity[i] == "not_assessed"]
+        unknown = [i for i in self.tumour if self.avidity[i] == "not_assessed"]
         # Missing PET leaves PET-only disease open - where the table alone has not decided already.
         hidden: tuple[str | None, ...] = (None,)
         if self.case.avid is None and self.stratum_2 is None:
@@ -403,7 +472,7 @@ class Oracle:
             guess = dict(zip(open_sources, words, strict=True))
             first = self._first_under(guess)
             for calls in product((True, False), repeat=len(unknown)):
-                avid = {i for i in self.ids if self.avidity[i] == "avid"}
+                avid = {i for i in self.tumour if self.avidity[i] == "avid"}
                 avid |= {i for i, call in zip(unknown, calls, strict=True) if call}
                 for extra in hidden:
                     second = self._second_under(guess, avid, extra)

@@ -47,16 +47,19 @@ def grid_of(affine: Affine, shape: tuple[int, ...], *, window: bool = False) -> 
     return VoxelGrid(shape=(ni, nj, nk), affine=affine, is_window=window)
 
 
-def rows_of(table: Rows) -> tuple[LesionRow, ...]:
+def rows_of(table: Rows, belongs_to: Mapping[str, str] | None = None) -> tuple[LesionRow, ...]:
     """Return lesion rows of words."""
+    owners = belongs_to or {}
     return tuple(
         LesionRow(
             lesion_id=name,
-            resectability=None if words[0] is None else Marking[words[0].upper()],
+            resectability=None if words[0] in (None, "not_tumour") else Marking[words[0].upper()],
+            not_tumour=words[0] == "not_tumour",
+            belongs_to=owners.get(name, ""),
             fdg_avidity=words[1],  # type: ignore[arg-type]  # the two words or None
             where=f"row {n + 2}",
         )
-        for n, (name, words) in enumerate(table.items())
+        for n, (name, words) in enumerate({**dict.fromkeys(owners, (None, None)), **table}.items())
     )
 
 
@@ -78,7 +81,7 @@ def masks_of(case: OracleCase, *, window: bool = False) -> CaseMasks:
         resectable=None if case.resectable is None else VoxelRuns.from_dense(case.resectable),
         avid=avid,
         pet_field=field,
-        rows=rows_of(case.table),
+        rows=rows_of(case.table, case.belongs_to),
     )
 
 
@@ -162,6 +165,11 @@ def seen(record: Record, case: OracleCase) -> dict[str, Any]:
             row["lesion_id"]: (row["voxels"], row["resectability"], row["fdg_avidity"])
             for row in record["pet_only_regions"]
         },
+        "near": {
+            row["lesion_id"]: (row["near"][0], round(row["near"][1], 6))
+            for row in record["pet_only_regions"]
+            if row["near"]
+        },
         "places": [
             [round(x, 6) + 0.0 for x in row["centroid_mm"]]
             for row in (*record["lesions"], *record["pet_only_regions"])
@@ -197,11 +205,11 @@ def expected(oracle: Oracle) -> dict[str, Any]:
     """Return what the oracle says, in the form of `seen`."""
     case, ids = oracle.case, oracle.ids
     with_mask = case.avid is not None
-    marked = {i: oracle.lesion_counts[i]["unknown"] < len(oracle.voxels[i]) for i in ids}
+    marked = {i: sum(n for w, n in oracle.lesion_counts[i].items() if w != "unknown") > 0 for i in ids}
     regions = {}
     for name, voxels in oracle.pet_only.items():
-        word, call = case.table.get(name, (None, None))
-        regions[name] = (len(voxels), word or "unknown", call or "avid")
+        call = case.table.get(name, (None, None))[1]
+        regions[name] = (len(voxels), oracle.word_of(name), call or "avid")
     alone = sum(n for n, _, call in regions.values() if call == "avid")
     places = [_centroid(case.affine, oracle.voxels[i]) for i in ids]
     if case.avid_affine is not None:
@@ -223,9 +231,10 @@ def expected(oracle: Oracle) -> dict[str, Any]:
         "avidity": oracle.avidity,
         "avid_voxels": {i: oracle.avid_voxels[i] if with_mask else None for i in ids},
         "avid_whole": oracle.avid_whole if with_mask else None,
-        "avid_tumour_voxels": oracle.avid_tumour_voxels if with_mask else None,
+        "avid_tumour_voxels": oracle.avid_tumour_voxels if with_mask and oracle.total else None,
         "pet_only_voxels": alone if with_mask else None,
         "pet_only": regions,
+        "near": {name: (lesion, round(mm, 6)) for name, (lesion, mm) in oracle.near.items()},
         "places": places,
         "reviews": sorted({(REGION_REVIEWS[reason], ids[where]) for reason, where in oracle.reviews}),
     }

@@ -24,11 +24,19 @@ TURNS = [(order, flips) for order in permutations(range(3)) for flips in product
 """All 48 ways to store a grid: order of axes, and the direction of each."""
 
 
-def marked_case(seed: int) -> OracleCase:
-    """Return a random case whose PET-only regions have rows as well."""
+def marked_case(seed: int, *, identity: bool = True) -> OracleCase:
+    """Return a random case whose PET-only regions have rows as well.
+
+    With ``identity`` a lesion may be no tumour, and a region may belong to a lesion.
+    """
     rng = np.random.default_rng(seed)
     case = random_case(rng)
+    if identity and rng.random() < 0.15:
+        name = str(rng.choice(sorted(case.lesions)))
+        case.table = {**case.table, name: ("not_tumour", case.table.get(name, (None, None))[1])}
     mark_pet_only(rng, case, list(Oracle(case).pet_only))
+    if not identity:
+        case.belongs_to = {}
     return case
 
 
@@ -126,12 +134,14 @@ def _random_table(
 
 def mark_pet_only(rng: np.random.Generator, case: OracleCase, names: list[str]) -> None:
     """Mark or dismiss some of a case's PET-only regions, in place."""
-    rows = dict(case.table)
+    rows, owners = dict(case.table), {}
     for name in names:
         if rng.random() < 0.6:
             word = str(rng.choice(["resectable", "ablatable", "unresectable", "unknown", ""])) or None
             rows[name] = (word, "not_avid" if rng.random() < 0.3 else None)
-    case.table = rows
+        elif rng.random() < 0.4:
+            owners[name] = str(rng.choice(sorted(case.lesions)))
+    case.table, case.belongs_to = rows, owners
 
 
 def _turn(rng: np.random.Generator, *, oblique: bool) -> Affine:

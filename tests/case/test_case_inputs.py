@@ -101,7 +101,7 @@ def test_the_point_of_a_row_must_lie_in_its_lesion(case: Path, inside: bool, fai
     record = run_case(case, protocol())
     assert (record["status"] == "failed") == fails
     if fails:
-        assert "does not lie in L2" in record["error"]["message"]
+        assert "lies in no lesion; the row names L2" in record["error"]["message"]
 
 
 def test_instances_override_what_tells_lesions_apart(case: Path) -> None:

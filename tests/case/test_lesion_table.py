@@ -24,8 +24,8 @@ def test_every_column_is_read() -> None:
     """Words, the point in mm, and who said so when."""
     rows = read(
         ",".join(COLUMNS) + "\n"
-        'L1,ablatable,avid,1.5,-2,3e1,AB,"near the vena cava, 3 cm",2026-01-02T03:04:05Z\n'
-        "P2,unresectable,not_avid,,,,,,\n"
+        'L1,ablatable,avid,1.5,-2,3e1,Met 1,2.5,liver,,AB,"near the vena cava, 3 cm",2026-01-02T03:04:05Z\n'
+        "P2,unresectable,not_avid,,,,,,,L4,,,\n"
     )
     assert rows == (
         LesionRow(
@@ -33,6 +33,9 @@ def test_every_column_is_read() -> None:
             resectability=Marking.ABLATABLE,
             fdg_avidity="avid",
             point_mm=(1.5, -2.0, 30.0),
+            segment="Met 1",
+            volume_ml=2.5,
+            site="liver",
             reader="AB",
             reason="near the vena cava, 3 cm",
             recorded_at="2026-01-02T03:04:05Z",
@@ -42,6 +45,7 @@ def test_every_column_is_read() -> None:
             lesion_id="P2",
             resectability=Marking.UNRESECTABLE,
             fdg_avidity="not_avid",
+            belongs_to="L4",
             where="lesions.csv, line 3",
         ),
     )
@@ -127,7 +131,7 @@ def test_what_spreadsheets_write_is_read(text: str) -> None:
         ),
         pytest.param(
             "lesion_id,resectability\nL1,maybe\n",
-            "is 'maybe'; it must be ablatable, resectable, unknown, unresectable or empty",
+            "is 'maybe'; it must be ablatable, not_tumour, resectable, unknown, unresectable or empty",
             "words",
             id="fifth word",
         ),

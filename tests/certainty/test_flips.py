@@ -36,10 +36,11 @@ def one_by_one(measured: Measurements, protocol: Protocol) -> set[Flip]:
     before = assess(measured, protocol)
     regions = [f"P{n + 1}" for n in range(len(before.region_marking)) if n not in before.dismissed]
     found = set()
-    for name in (*measured.lesions.ids, *regions):
-        row = measured.rows.get(name, LesionRow(lesion_id=name))
+    tumour = [i for i, out in zip(measured.lesions.ids, measured.words.not_tumour, strict=True) if not out]
+    for name in (*tumour, *regions):
+        row = replace(measured.rows.get(name, LesionRow(lesion_id=name)), belongs_to="")
         rows: dict[str, LesionRow] = {w.word: replace(row, resectability=w) for w in WORDS}
-        rows |= {w: replace(row, fdg_avidity=w) for w in ("avid", "not_avid")}
+        rows |= {w: replace(row, fdg_avidity=w) for w in ("avid", "not_avid")[name in regions :]}
         for to, changed in rows.items():
             again = remark_case(measured, {**measured.rows, name: changed})
             stratum = assess(again, protocol).stratum
@@ -71,7 +72,7 @@ def test_flips_without_pet_go_by_the_table() -> None:
         case = marked_case(seed)
         words = np.random.default_rng(seed).choice(["avid", "avid", "not_avid"], len(case.lesions))
         table = {i: (case.table.get(i, (None,))[0], str(w)) for i, w in zip(case.lesions, words, strict=True)}
-        masks = replace(masks_of(replace(case, table=table)), avid=None, pet_field=None)
+        masks = replace(masks_of(replace(case, table=table, belongs_to={})), avid=None, pet_field=None)
         protocol = protocol_of(case)
         measured = measure_case(masks, protocol)
         found = find_flips(measured, assess(measured, protocol), protocol)

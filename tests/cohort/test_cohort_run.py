@@ -485,6 +485,23 @@ def test_a_full_disk_while_tables_are_written(
     assert run(cohort, out).skipped == 9
 
 
+def test_marks_of_direction_in_a_name_are_shown_in_tables(tmp_path: Path, run: Run) -> None:
+    """A name with U+202E reads otherwise than it is written: tables escape it, the record has it as it is."""
+    name = "P\u202e1"
+    write_case(tmp_path / "in" / name)
+    run(tmp_path / "in", tmp_path / "out")
+    assert {row["subject"] for row in rows(tmp_path / "out")} == {"P\\u202e1"}
+    records = [json.loads(path.read_bytes()) for path in (tmp_path / "out").glob("*/case.json")]
+    assert [record["subject"] for record in records] == [name]
+
+
+def test_a_source_that_is_no_folder_and_no_file_is_usage(tmp_path: Path, run: Run) -> None:
+    """A pipe would be waited for without end."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UsageError, match=r"pipe\.csv: is neither a folder nor a file"):
+        run(tmp_path / "pipe.csv", tmp_path / "out")
+
+
 def test_what_a_killed_worker_left_goes_when_its_subject_is_done(
     cohort: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -505,3 +522,23 @@ def test_a_status_that_is_not_final_is_done_again(cohort: Path, tmp_path: Path, 
     receipt = out / "S00007" / ".receipt.json"
     receipt.write_text(json.dumps({**json.loads(receipt.read_bytes()), "status": "failed"}))
     assert run(cohort, out).skipped == 7
+
+
+def test_a_tree_without_any_case_is_one_sentence(tmp_path: Path, run: Run) -> None:
+    """Not a failed row for each of its folders."""
+    for n in range(30):
+        (tmp_path / "in" / f"a{n}" / "b").mkdir(parents=True)
+    with pytest.raises(UsageError, match="30 folders, none of which holds a mask"):
+        run(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_table_at_the_root_is_nobodys(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """The cases below are measured, the table is named; a mask at the root is one case or many: refused."""
+    (cohort / "lesions.csv").write_text("lesion_id,resectability\n")
+    result = run(cohort, tmp_path / "out")
+    assert (result.subjects, result.passed_over) == (8, ("lesions.csv",))
+    shutil.copy(cohort / "site0000" / "S00001" / "tumour.nii.gz", cohort / "tumour.nii.gz")
+    with pytest.raises(
+        UsageError, match=r"holds lesions\.csv, tumour\.nii\.gz itself, and 8 case\(s\) lie below"
+    ):
+        run(cohort, tmp_path / "other")

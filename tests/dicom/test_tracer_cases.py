@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +29,15 @@ from tests.dicom.dicom_case import (
     write_seg,
 )
 from tests.phantom_case import Form, write, write_segmentation
-from volstrat.case.assess import run_case
-from volstrat.case.entries import suv_report
+from tests.records import Record, run_case
 from volstrat.case.inspect import inspect_case
+from volstrat.case.pet_image import suv_report
+from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from volstrat.case.record import CaseRecord
 
 GALLIUM = ("35337001", "SCT", "^68^Gallium")
 DOTATATE = ("724025002", "SCT", "Dotatate Ga^68^")
@@ -95,6 +95,11 @@ def change_all(folder: Path, change: Callable[[Dataset], object]) -> None:
         dataset.save_as(path, enforce_file_format=True)
 
 
+def empty(dataset: Dataset, *, keyword: str) -> None:
+    """Leave an attribute there, without a value."""
+    setattr(dataset, keyword, "")
+
+
 @pytest.fixture(scope="module")
 def sound_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a case of stratum 2: what is avid can go, 32 % of the tumour can."""
@@ -107,12 +112,12 @@ def case(sound_case: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound_case, tmp_path / "S1"))
 
 
-def of(record: CaseRecord, code: str) -> list[tuple[str, str]]:
+def of(record: Record, code: str) -> list[tuple[str, str]]:
     """Return severity and message of the findings with a code."""
     return [(f["severity"], f["message"]) for f in record["findings"] if f["code"] == code]
 
 
-def pet_input(record: CaseRecord) -> dict[str, object]:
+def pet_input(record: Record) -> dict[str, object]:
     """Return what the record says of the PET."""
     return dict(next(one for one in record["inputs"] if one["role"] == "pet"))
 
@@ -279,7 +284,7 @@ def test_a_mask_drawn_on_another_tracer_is_left_out_beside_an_fdg_pet(case: Path
 def test_lists_and_inspect_show_each_tracer(case: Path) -> None:
     """With what messages call each series; no UID, no description, no date."""
     write_other_pet(case / "other")
-    found = inspect_case(case, protocol())
+    found = inspect_case(CasePlace(folder=case, subject="S1"), protocol())
     shown = {one["role"]: one["series"]["tracer"] for one in found["inputs"] if one["series"]}
     assert shown == {"pet": "fdg", "ct": None, "other_pet": "other"}
     text = json.dumps(found)
@@ -331,7 +336,7 @@ def test_files_of_different_patients_give_no_stratum(
 def test_blank_identity_is_equal_to_anything(case: Path) -> None:
     """De-identifiers empty it in one file and not in another."""
     for keyword in ("PatientID", "PatientBirthDate", "PatientSex"):
-        change_all(case / "series 2", lambda dataset, keyword=keyword: setattr(dataset, keyword, ""))
+        change_all(case / "series 2", partial(empty, keyword=keyword))
     record = run_case(case, protocol())
     assert (of(record, "patients_differ"), record["status"]) == ([], "assigned")
 

@@ -203,7 +203,7 @@ def test_a_table_that_does_not_fit_can_be_put_right(sample: Sample) -> None:
     session = loaded(folder)
     state = state_of(session)
     assert state["verdict"] is None
-    assert "does not" in state["problem"]
+    assert "lies in no lesion; the row names L1" in state["problem"]
     assert [x["id"] for x in state["lesions"] if x["misfit"]] == ["L1"]
     assert [x["id"] for x in state["strangers"]] == ["L9"]
     mark(session, "L1", "ablatable")

@@ -132,13 +132,13 @@ def test_spill_goes_only_to_lesions_that_the_region_holds() -> None:
 
 
 def test_misregistered_region_goes_voxel_by_voxel_to_the_nearest_tumour() -> None:
-    """PET 6 mm aside holds no tumour: each voxel goes to the nearest tumour voxel's lesion."""
-    # L1 at u = 0-3, L2 at 10-13; avid u = 0-13, 6 mm aside. Voxel 6 lies 3 from L1 and 4 from L2, voxel 7
+    """PET 3 mm aside holds no tumour but touches it: each voxel goes to the nearest tumour voxel's lesion."""
+    # L1 at u = 0-3, L2 at 10-13; avid u = 0-13, 3 mm aside. Voxel 6 lies 3 from L1 and 4 from L2, voxel 7
     # the other way round: seven each.
     case = line_case(
         {"L1": cells(14, (0, 3)), "L2": cells(14, (10, 13))},
         avid=cells(14, (0, 13)),
-        avid_affine=along(aside_mm=6.0),
+        avid_affine=along(aside_mm=3.0),
         table={"L1": ("resectable", None), "L2": ("unresectable", None)},
     )
     oracle, record = agreed(case)
@@ -148,15 +148,45 @@ def test_misregistered_region_goes_voxel_by_voxel_to_the_nearest_tumour() -> Non
 
 
 @pytest.mark.parametrize(
-    ("away_mm", "belongs"),
+    ("away_mm", "near"),
     [
         pytest.param(10.0, True, id="exactly at the limit"),
         pytest.param(10.0009, True, id="within its slack"),
         pytest.param(10.0011, False, id="beyond its slack"),
     ],
 )
-def test_attribution_distance_includes_its_slack(away_mm: float, belongs: bool) -> None:
-    """A region belongs to CT tumour up to 10 mm and a thousandth, voxel centre to voxel centre."""
+def test_a_near_region_is_pet_only_and_says_so_up_to_the_distance(away_mm: float, near: bool) -> None:
+    """Near is up to 10 mm and a thousandth, voxel centre to voxel centre; it has a row of its own."""
+    case = line_case(
+        {"L1": cells(5, (0, 4))},
+        avid=cells(3, (0, 2)),
+        avid_affine=along(2.0, first_mm=4 + away_mm),
+        table={"L1": ("unresectable", None)},
+    )
+    oracle, record = agreed(case)
+    assert oracle.avid_voxels == {"L1": 0}
+    (region,) = record["pet_only_regions"]
+    assert region["near"] == (["L1", pytest.approx(away_mm)] if near else None)
+    code = "avid_region_near" if near else "pet_only_region"
+    assert [f["where"] for f in record["findings"] if f["code"] == code and f["severity"] == "review"] == [
+        "P1"
+    ]
+
+
+TOUCH_MM = (3.852272 + 4.223742) / 2
+"""Half the diagonals of a CT voxel of 1 x 3 x 2.2 mm and of a PET voxel of 2 x 3 x 2.2 mm."""
+
+
+@pytest.mark.parametrize(
+    ("away_mm", "belongs"),
+    [
+        pytest.param(TOUCH_MM, True, id="exactly at the limit"),
+        pytest.param(TOUCH_MM + 0.0009, True, id="within its slack"),
+        pytest.param(TOUCH_MM + 0.0011, False, id="beyond its slack"),
+    ],
+)
+def test_touching_includes_its_slack(away_mm: float, belongs: bool) -> None:
+    """A region that holds no tumour belongs to it where a voxel centre is within half of both diagonals."""
     case = line_case(
         {"L1": cells(5, (0, 4))},
         avid=cells(3, (0, 2)),
@@ -164,13 +194,13 @@ def test_attribution_distance_includes_its_slack(away_mm: float, belongs: bool) 
         table={"L1": ("unresectable", None)},
     )
     oracle, _ = agreed(case)
-    # One voxel of the region within reach is enough for all three.
+    # One voxel of the region that touches is enough for all three.
     assert oracle.avid_voxels == {"L1": 3 if belongs else 0}
     assert list(oracle.pet_only) == ([] if belongs else ["P1"])
 
 
 @pytest.mark.parametrize(("last", "reviewed"), [(20, False), (21, True)], ids=["20 mm is in", "21 mm is far"])
-@pytest.mark.parametrize("first", [0, 10], ids=["region holds tumour", "misregistered region"])
+@pytest.mark.parametrize("first", [0, 3], ids=["region holds tumour", "misregistered region"])
 def test_region_that_reaches_beyond_twice_the_distance_is_a_review(
     first: int,
     last: int,
@@ -189,7 +219,7 @@ def test_region_that_reaches_beyond_twice_the_distance_is_a_review(
 )
 def test_reach_includes_its_slack(shift_mm: float, reviewed: bool) -> None:
     """20 mm and a thousandth, from the nearest tumour voxel."""
-    case = line_case({"L1": cells(30, (0, 0))}, avid=cells(30, (9, 20)), avid_affine=along(first_mm=shift_mm))
+    case = line_case({"L1": cells(30, (0, 0))}, avid=cells(30, (2, 20)), avid_affine=along(first_mm=shift_mm))
     assert (avid_reviews(agreed(case)[1]) == ["avid_region_reaches_far"]) == reviewed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations, product
 from typing import Any
@@ -324,13 +325,17 @@ def test_row_of_a_lesion_below_the_minimum_is_an_error() -> None:
         judged((row_labels((1, 0, 0), (2, 5, 9)), None), table={"L1": (None, "avid")}, minimum_voxels=2)
 
 
-def test_two_rows_of_one_lesion_are_an_error() -> None:
-    """One row a lesion."""
+def test_two_rows_of_one_lesion_that_differ_are_an_error() -> None:
+    """One row a lesion; two that say the same are an info."""
     grid = grid_of(OBLIQUE, (1, 1, 40))
     mask = Mask(grid=grid, runs=LabelRuns.from_dense(row_labels((1, 0, 3))))
     row = rows_of({"L1": ("resectable", None)})
-    with pytest.raises(LesionTableError, match="second row"):
-        judge_masks(CaseMasks(grid=grid, tumour=[TumourEntry(mask=mask)], rows=(*row, *row)), Protocol())
+    other = rows_of({"L1": ("unresectable", None)})
+    masks = CaseMasks(grid=grid, tumour=[TumourEntry(mask=mask)], rows=(*row, *other))
+    with pytest.raises(LesionTableError, match="says something else of L1 than row 2"):
+        judge_masks(masks, Protocol())
+    same = judge_masks(replace(masks, rows=(*row, *rows_of({"L1": ("resectable", None)}))), Protocol())
+    assert "rows_alike" in codes(same, "info")
 
 
 @pytest.mark.parametrize(
@@ -341,11 +346,10 @@ def test_two_rows_of_one_lesion_are_an_error() -> None:
         ((0.49, -0.49, 3), True),
         ((0, 0, 5.6), False),
         ((0.6, 0, 3), False),
-        ((0, 0, 12), False),  # in another lesion
         ((0, 0, -30), False),  # beyond the grid
     ],
 )
-def test_point_must_lie_in_the_lesion_it_names(index: tuple[float, float, float], inside: bool) -> None:
+def test_point_must_lie_in_a_lesion(index: tuple[float, float, float], inside: bool) -> None:
     """A row's point guards against masks that changed after the row was written."""
     grid = grid_of(OBLIQUE, (1, 1, 40))
     mask = Mask(grid=grid, runs=LabelRuns.from_dense(row_labels((1, 2, 5), (2, 12, 13))))
@@ -356,7 +360,7 @@ def test_point_must_lie_in_the_lesion_it_names(index: tuple[float, float, float]
     if inside:
         assert judge_masks(masks, Protocol(boundary_shift_mm=()))["lesions"]
     else:
-        with pytest.raises(LesionTableError, match="does not lie in L1"):
+        with pytest.raises(LesionTableError, match=r"row 2: its point .* in no lesion; the row names L1"):
             judge_masks(masks, Protocol())
 
 
@@ -379,7 +383,7 @@ def test_point_of_a_region_must_lie_in_the_region(at: float, inside: bool) -> No
     if inside:
         assert judge_masks(masks, Protocol(boundary_shift_mm=()))["pet_only_regions"]
     else:
-        with pytest.raises(LesionTableError, match="does not lie in P1"):
+        with pytest.raises(LesionTableError, match="lies in no PET-only region; the row names P1"):
             judge_masks(masks, Protocol())
 
 

@@ -53,18 +53,19 @@ def single_changes(case: OracleCase) -> set[tuple[str, str, str]]:
     """Return (lesion, word, stratum) of every change of one word that gives another stratum."""
     oracle = Oracle(case)
     calls = {name: "avid" for name in oracle.pet_only} | oracle.avidity
-    words = {name: case.table.get(name, (None, None))[0] for name in oracle.pet_only} | oracle.lesion_word
+    words = {name: oracle.word_of(name) for name in oracle.pet_only} | oracle.lesion_word
     changes = set()
     for name, call in calls.items():
         word, told = case.table.get(name, (None, None))
-        if name in oracle.pet_only and told == "not_avid":
+        if (name in oracle.pet_only and told == "not_avid") or word == "not_tumour":
             continue  # dismissed: no longer part of the case
         rows: dict[str, tuple[str | None, str | None]] = {
             w: (w, told) for w in ("resectable", "ablatable", "unresectable") if w != words[name]
         }
         rows |= {c: (word, c) for c in ("avid", "not_avid") if c != call}
         for to, row in rows.items():
-            stratum = Oracle(replace(case, table={**case.table, name: row})).stratum
+            owners = {region: lesion for region, lesion in case.belongs_to.items() if region != name}
+            stratum = Oracle(replace(case, table={**case.table, name: row}, belongs_to=owners)).stratum
             if stratum not in (None, oracle.stratum):
                 changes.add((name, to, stratum))
     return changes
@@ -91,8 +92,9 @@ def reaches(case: OracleCase, lesions: Iterable[str]) -> bool:
 
 def fewest_lesions(case: OracleCase) -> int | None:
     """Try every subset of lesions, the small ones first."""
-    for count in range(len(case.lesions) + 1):
-        if any(reaches(case, chosen) for chosen in combinations(case.lesions, count)):
+    tumour = Oracle(case).tumour
+    for count in range(len(tumour) + 1):
+        if any(reaches(case, chosen) for chosen in combinations(tumour, count)):
             return count
     return None
 

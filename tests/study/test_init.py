@@ -153,3 +153,21 @@ def test_visits_are_rows_of_their_own(tmp_path: Path, monkeypatch: pytest.Monkey
         ["P01", "month3"],
         ["P02", "baseline"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("TotalSegmentator", "TotalSegmentator"), ("nnU-Net predictions", "nnU-Net"), ("nnU-Net", None)],
+)
+def test_what_a_model_drew_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, model: str | None
+) -> None:
+    """An info in each record, by how the program lays out what it writes; people's masks have none."""
+    TREES[name](tmp_path / "tree")
+    if name == "nnU-Net predictions":
+        (tmp_path / "tree" / "predictions" / "plans.json").write_text("{}")
+    records = batch(init_study(tmp_path / "tree").path, tmp_path / "out", monkeypatch)
+    for record in records.values():
+        said = [one["message"] for one in record["findings"] if one["code"] == "drawn_by_model"]
+        assert bool(said) == (model is not None)
+        assert all(model is not None and model in message for message in said)

@@ -28,6 +28,8 @@ from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
 from volstrat.rule.lesions import LesionMeasures, Lesions
 from volstrat.rule.markings import NO_WORD, cut_pieces
 from volstrat.rule.measure import Measurements, assemble, attribute_avid, avid_disease
+from volstrat.rule.row_placing import PlacedRows
+from volstrat.rule.table_words import marked_regions
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
@@ -147,12 +149,14 @@ class HybridMaker:
         attribution, covered = self._attributed(
             lesions, pieces, detection=detection, contour=contour, marking=marking, avidity=avidity
         )
-        rows = {
-            **self._lesion_rows(picks, lesions.ids, avidity),
-            **self._region_rows(attribution, marking=marking, avidity=avidity),
-        }
+        placed = PlacedRows(
+            lesions=self._lesion_rows(picks, lesions.ids, avidity),
+            regions=self._region_rows(attribution, marking=marking, avidity=avidity),
+            owners={},
+            findings=(),
+        )
         masks = self.readings[avidity].masks
-        return assemble(masks, lesions, measures, pieces, attribution=attribution, covered=covered, rows=rows)
+        return assemble(masks, lesions, measures, pieces, base=attribution, covered=covered, placed=placed)
 
     def _attributed(
         self,
@@ -258,16 +262,16 @@ class HybridMaker:
         )
         return here, here + 1, np.full(here.size, position, dtype=np.int64), mark
 
-    def _lesion_rows(self, picks: Sequence[_Pick], ids: Sequence[str], avidity: int) -> dict[str, LesionRow]:
+    def _lesion_rows(self, picks: Sequence[_Pick], ids: Sequence[str], avidity: int) -> dict[int, LesionRow]:
         rows = {}
-        for lesion_id, pick in zip(ids, picks, strict=True):
+        for position, (lesion_id, pick) in enumerate(zip(ids, picks, strict=True)):
             if pick.reading == avidity or pick.cluster is None:
                 words = {self._avidity_word(pick.reading, pick.lesion)}
             else:
                 words = {self._avidity_word(avidity, n) for n in pick.cluster.members[avidity]}
             word = "avid" if "avid" in words else None if None in words else "not_avid"
             if word is not None:
-                rows[lesion_id] = LesionRow(lesion_id=lesion_id, fdg_avidity=word)  # type: ignore[arg-type]
+                rows[position] = LesionRow(lesion_id=lesion_id, fdg_avidity=word)  # type: ignore[arg-type]
         return rows
 
     def avidity_words_differ(self) -> bool:
@@ -289,17 +293,17 @@ class HybridMaker:
 
     def _region_rows(
         self, attribution: Attribution | None, *, marking: int, avidity: int
-    ) -> dict[str, LesionRow]:
+    ) -> dict[int, LesionRow]:
         """Rows of PET-only regions, marked by one reading and dismissed by the other."""
         if attribution is None:
             return {}
         counterparts = [self._counterparts(attribution, reading) for reading in range(2)]
         rows = {}
-        for rank in range(attribution.pet_only_count):
+        for rank in range(attribution.pet_only.count):
             marked, judged = counterparts[marking][rank], counterparts[avidity][rank]
             words = [row.resectability for row in (marked, judged) if row is not None]
             if words:
-                rows[f"P{rank + 1}"] = LesionRow(
+                rows[rank] = LesionRow(
                     lesion_id=f"P{rank + 1}",
                     resectability=next((word for word in words if word is not None), None),
                     fdg_avidity=None if judged is None else judged.fdg_avidity,
@@ -307,21 +311,28 @@ class HybridMaker:
         return rows
 
     def _counterparts(self, attribution: Attribution, reading: int) -> list[LesionRow | None]:
-        """For each PET-only region the row of the one that a reading shows in its place."""
-        own = self.readings[reading].attribution
-        rows = self.readings[reading].rows
-        if own is None or own.pet_only_count == 0:
-            return [None] * attribution.pet_only_count
+        """For each PET-only region the row of the one that a reading shows in its place.
+
+        One that belongs to a lesion has that lesion's marking.
+        """
+        measured = self.readings[reading]
+        own, rows = measured.attribution, measured.rows
+        if own is None or own.pet_only.count == 0:
+            return [None] * attribution.pet_only.count
         here, there = _region_labels(attribution), _region_labels(own)
         if _same_grid(attribution, own):
             matching = match_lesions(here, there, own.grid, distance_mm=self._distance_mm)
             partner = {pair.a - 1: pair.b - 1 for pair in matching.pairs}
         else:
             partner = _nearest_regions(attribution, own, self._distance_mm)
-        return [
-            rows.get(f"P{partner[rank] + 1}") if rank in partner else None
-            for rank in range(attribution.pet_only_count)
-        ]
+        codes = marked_regions(measured.region_words, measured.marked).tolist()
+        found: list[LesionRow | None] = []
+        for rank in range(attribution.pet_only.count):
+            row = rows.get(f"P{partner[rank] + 1}") if rank in partner else None
+            if row is not None and row.belongs_to:
+                row = replace(row, resectability=Marking(codes[partner[rank]]), belongs_to="")
+            found.append(row)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,7 +410,7 @@ def _nearest_marking(points: NDArray[np.float64], marking: Int64s, queries: NDAr
 
 def _region_labels(attribution: Attribution) -> LabelRuns:
     """PET-only regions as labels: rank plus one."""
-    rank = attribution.pet_only[attribution.region] if attribution.voxels.size else attribution.voxels
+    rank = attribution.rank
     in_region = rank >= 0
     voxels, rank = attribution.voxels[in_region], rank[in_region]
     return LabelRuns.from_sets(
@@ -413,8 +424,8 @@ def _same_grid(a: Attribution, b: Attribution) -> bool:
 
 def _nearest_regions(here: Attribution, there: Attribution, distance_mm: float) -> dict[int, int]:
     partner = {}
-    for rank, centroid in enumerate(here.pet_only_measures.centroid_mm):
-        apart = np.sqrt(((there.pet_only_measures.centroid_mm - centroid) ** 2).sum(axis=1))
+    for rank, centroid in enumerate(here.pet_only.measures.centroid_mm):
+        apart = np.sqrt(((there.pet_only.measures.centroid_mm - centroid) ** 2).sum(axis=1))
         nearest = int(apart.argmin())
         if apart[nearest] <= distance_mm + TIE_MM:
             partner[rank] = nearest

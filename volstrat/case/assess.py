@@ -185,6 +185,7 @@ def _concluded(
         inputs=inputs.inputs,
         remnant=remnant,
         liver=liver,
+        liver_mask=inputs.liver,
         plans=plans,
         chosen_plan=None if chosen is None else chosen.plan.name,
     )
@@ -216,12 +217,12 @@ def plan_book(
     """
     from volstrat.plans.anatomy import Anatomy  # most cases have no plans
     from volstrat.plans.carry_out import PatientFacts, PlanBook
-    from volstrat.rule.liver import lie_in_liver
+    from volstrat.rule.lesion_sites import lesion_sites
 
     if inputs.liver is None:
         msg = "There is no liver mask, so that no plan can be measured."
         raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
-    inside = lie_in_liver(as_read.lesions, inputs.liver).tolist()
+    sites = lesion_sites(as_read, inputs.liver)
     weight_kg, height_cm = _body_size(sources, inputs)
     return PlanBook(
         as_read,
@@ -229,7 +230,7 @@ def plan_book(
             lesions=as_read.lesions,
             liver=inputs.liver,
             segments=inputs.plans.segments,
-            in_liver=tuple(inside),
+            in_liver=tuple(site.word == "liver" for site in sites),
         ),
         protocol,
         patient=PatientFacts(
@@ -311,8 +312,8 @@ def _liver(
     sources: CaseSources, inputs: CaseInputs, measured: Measurements, protocol: Protocol
 ) -> tuple[LiverRemnant | None, LiverBurden | None, tuple[Finding, ...]]:
     """Measure the tumour in the liver, and the liver that would remain, where their masks are given."""
-    tumour = measured.lesions.voxels()
     marked = measured.marked
+    tumour = marked.voxels()
     sure = np.isin(marked.worst, protocol.counted)
     resectable = VoxelRuns.from_intervals(marked.starts[sure], marked.stops[sure])
     unknown = marked.worst == Marking.UNKNOWN

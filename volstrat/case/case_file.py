@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 import unicodedata
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from volstrat.case.toml_file import read_toml
 from volstrat.case.toml_keys import refuse_unknown
 from volstrat.errors import CaseError
 from volstrat.terms.roles import MASK_ROLES, ROLES, entry_keys
@@ -129,11 +129,7 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
     CaseError
         For invalid TOML, an unknown key or role, or a value of the wrong kind.
     """
-    try:
-        document = tomllib.loads(data.decode("utf-8-sig"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{name}: is not valid TOML ({error})."
-        raise CaseError(msg, hint="Correct that line; texts stand in double quotes.") from error
+    document = read_toml(data, name=name, error=CaseError)
     known = ("subject", "inputs", "patient", "assume_same_patient", "plans", "chosen")
     refuse_unknown(document, known, "", name)
     subject = document.get("subject", folder.resolve().name)

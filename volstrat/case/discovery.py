@@ -14,7 +14,7 @@ from volstrat.case.lesion_table import read_bytes
 from volstrat.case.table_file import TABLE_ENDINGS
 from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
-from volstrat.formats.walk import files_below, is_system_name
+from volstrat.formats.walk import DEEPEST, files_below, is_system_name
 from volstrat.store.output import STATE_FOLDER
 from volstrat.terms.protocol import Protocol
 from volstrat.terms.roles import IMAGE_ROLES, ROLE_OF_STEM
@@ -62,6 +62,14 @@ def is_case_folder(folder: Path) -> bool:
         return holds_case(folder) or _is_dicom_case(folder, (), is_root=True)
     except OSError:
         return False
+
+
+def may_be_case(folder: Path) -> bool:
+    """Tell whether anything in a folder may be a case: a role file, ``case.toml`` or DICOM, at any depth."""
+    try:
+        return holds_case(folder) or holds_case_files(folder)
+    except OSError:  # unreadable: it fails by name
+        return True
 
 
 def holds_case_files(folder: Path) -> bool:
@@ -321,7 +329,7 @@ def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]
             below = _cases_not_here(folder, is_root=not above)
         except OSError:  # unreadable: a case of its own, which fails with the reason
             below = None
-        if below is None:
+        if below is None or len(above) > DEEPEST:
             yield folder
         else:
             waiting += [(child, above | {real}) for child in reversed(below)]

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from volstrat.case.input_files import existing, require_mask_file
 from volstrat.case.parts import Choice, choose_parts, describe_parts
-from volstrat.dicom.grouping import looks_like_dicom
+from volstrat.case.pet_image import PetRead, read_dicom_pet, read_plain_pet
 from volstrat.errors import (
-    AmbiguousRoleError,
     CaseError,
-    FormatError,
-    InputFileError,
-    SuvError,
     VolstratError,
 )
-from volstrat.formats.hashing import sha256_of
 from volstrat.formats.label_names import names_beside
 from volstrat.formats.selection import only_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, stem_of, volume_format
 from volstrat.geometry.grid import refuse_implausible
 from volstrat.terms.findings import Finding, finding
 from volstrat.terms.protocol import NAMING
-from volstrat.terms.tracers import TracerSaid, tracer_text
+from volstrat.terms.tracers import TracerSaid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,40 +37,6 @@ if TYPE_CHECKING:
 
 _NAMED: Final = 12
 """How many names a message lists."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PetRead:
-    """A PET image as read.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-        The field that PET covers.
-    suv : Image or None
-        SUVbw; None where the values cannot be had as SUV.
-    sul_factor : float or None
-        SUL (Janmahasatian) over SUVbw.
-    problem : SuvError or None
-        Why there is no SUV.
-    conversion : dict or None
-        What ``volstrat suv`` prints; None where the image is no DICOM.
-    body_size : tuple of float or None
-        Weight (kg) and height (cm) from the header.
-    tracer : TracerSaid
-        What the header says of the tracer; where it says nothing, what the entry says.
-    """
-
-    grid: VoxelGrid
-    suv: Image | None
-    sul_factor: float | None
-    problem: SuvError | None
-    conversion: dict[str, object] | None
-    body_size: tuple[float | None, float | None]
-    tracer: TracerSaid
-    format: str
-    sha256: str
-    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -172,7 +134,7 @@ class EntryReader:
         self._sources = sources
         self._library = library
         self._naming = naming
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @property
     def sources(self) -> CaseSources:
@@ -217,7 +179,7 @@ class EntryReader:
         VolstratError
         """
         path = entry.path
-        _require_file(path)
+        require_mask_file(path)
         if volume_format(path) is not None:
             read = read_mask(path, threshold=entry.threshold)
             choice = self._choice(role, entry, _label_names(path, read), read.codes)
@@ -246,7 +208,7 @@ class EntryReader:
         VolstratError
         """
         path = entry.path
-        _require_file(path)
+        require_mask_file(path)
         if volume_format(path) is not None:
             read = read_mask(path, threshold=entry.threshold)
             names, codes = _label_names(path, read), read.codes
@@ -294,7 +256,7 @@ class EntryReader:
         named = volume_format(entry.path)
         if named is not None:
             return named, read_grid(entry.path)
-        series = self.library.series(_existing(entry.path), role=role, uid=entry.series)
+        series = self.library.series(existing(entry.path), role=role, uid=entry.series)
         return f"dicom-{series.modality.lower()}", self.library.geometry(series).grid
 
     def image(self, role: str, entry: RoleEntry) -> Image:
@@ -308,7 +270,7 @@ class EntryReader:
             return read_image(entry.path).image
         from volstrat.dicom.pixels import read_series
 
-        series = self.library.series(_existing(entry.path), role=role, uid=entry.series)
+        series = self.library.series(existing(entry.path), role=role, uid=entry.series)
         return read_series(series, self.library.geometry(series))
 
     def pet(self, entry: RoleEntry) -> PetRead:
@@ -320,81 +282,10 @@ class EntryReader:
             If the image cannot be read; that it cannot become SUV is ``problem``, no error.
         """
         if volume_format(entry.path) is not None:
-            return self._plain_pet(entry)
-        from volstrat.dicom.library import series_sha256
-        from volstrat.dicom.pixels import read_suv
-        from volstrat.dicom.suv.body import PatientFacts
-        from volstrat.dicom.suv.suv_factors import suv_factors
-
-        series = self.library.series(_existing(entry.path), role="pet", uid=entry.series)
-        geometry = self.library.geometry(series)
-        self._told.add(series.series_instance_uid)
-        told = self._sources.patient
-        patient = PatientFacts(weight_kg=told.weight_kg, height_cm=told.height_cm, sex=told.sex)
-        factors = suv_factors(series, patient=patient)
-        sul = factors.sul_janmahasatian_factor
-        known = sul is not None and factors.suvbw_factor
-        conversion = factors.as_json()
-        return PetRead(
-            grid=geometry.grid,
-            suv=None if factors.problem is not None else read_suv(series, geometry, factors),
-            sul_factor=sul / factors.suvbw_factor if known and sul and factors.suvbw_factor else None,
-            problem=factors.problem,
-            conversion={key: conversion[key] for key in conversion if key not in ("findings", "tracer")},
-            body_size=_body_size({s.attribute: s.value for s in factors.sources}),
-            tracer=_tracer(factors.tracer, entry),
-            format=f"dicom-{series.modality.lower()}",
-            sha256=series_sha256(series),
-            findings=(*geometry.findings, *factors.findings),
-        )
-
-    def _plain_pet(self, entry: RoleEntry) -> PetRead:
-        """Read a PET image that is no DICOM: SUV only where the entry or the file's stem says so."""
-        path = entry.path
-        named = volume_format(path)
-        assert named is not None
-        if entry.units == "SUVbw" or path.name.lower().split(".")[0] == "suv":
-            read = read_image(path)
-            return PetRead(
-                grid=read.image.grid,
-                suv=read.image,
-                sul_factor=self._sul_factor(),
-                problem=None,
-                conversion=None,
-                body_size=(None, None),
-                tracer=_tracer(TracerSaid(tracer="not_stated"), entry),
-                format=named,
-                sha256=read.sha256,
-                findings=read.findings,
-            )
-        problem = SuvError(
-            f"{path.name}: does not say that its values are SUV.",
-            hint='Name the file suv, or write `units = "SUVbw"` in its case.toml entry.',
-        )
-        return PetRead(
-            grid=read_grid(path),
-            suv=None,
-            sul_factor=None,
-            problem=problem,
-            conversion=None,
-            body_size=(None, None),
-            tracer=_tracer(TracerSaid(tracer="not_stated"), entry),
-            format=named,
-            sha256=file_sha256(path),
-            findings=(),
-        )
-
-    def _sul_factor(self) -> float | None:
-        """SUL over SUVbw is lean over total body mass; the case must state weight, height and sex."""
-        from volstrat.dicom.suv.body import lean_mass_janmahasatian_kg
-
-        patient = self._sources.patient
-        if patient.weight_kg is None or patient.height_cm is None or patient.sex is None:
-            return None
-        lean = lean_mass_janmahasatian_kg(
-            weight_kg=patient.weight_kg, height_cm=patient.height_cm, sex=patient.sex
-        )
-        return lean / patient.weight_kg
+            return read_plain_pet(entry, self._sources.patient)
+        series = self.library.series(existing(entry.path), role="pet", uid=entry.series)
+        self._reported.add(series.series_instance_uid)
+        return read_dicom_pet(series, self.library.geometry(series), entry, self._sources.patient)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what the case's folders of DICOM passed over, and what the grids of its series brought up.
@@ -406,7 +297,7 @@ class EntryReader:
             return ()
         known = {entry.path for entries in self._sources.entries.values() for entry in entries}
         known |= set(self._sources.folder.glob("lesions*.csv"))  # readers' tables and their history
-        found = self._library.findings(known=known, told=self._told)
+        found = self._library.findings(known=known, reported=self._reported)
         return (*(one for one in found if one.code != "thick_slices"), *self._without_role())
 
     def _without_role(self) -> tuple[Finding, ...]:
@@ -458,126 +349,3 @@ class EntryReader:
             return self.grid("pet" if role == "fdg_avid" else "ct", entry)[1]
         except VolstratError:
             return None  # the error about the missing series says more
-
-
-def _tracer(header: TracerSaid, entry: RoleEntry) -> TracerSaid:
-    """Return what the header says; a person's word stands only where it says nothing."""
-    if entry.tracer == "FDG" and header.tracer == "not_stated":
-        return TracerSaid(tracer="fdg", names=("FDG",))
-    return header
-
-
-def _body_size(header: Mapping[str, object]) -> tuple[float | None, float | None]:
-    """Weight (kg) and height (cm) among the attributes that SUV was worked out from."""
-
-    def number(keyword: str) -> float | None:
-        try:
-            return float(str(header[keyword]))
-        except (KeyError, ValueError):
-            return None
-
-    height_m = number("PatientSize")
-    return number("PatientWeight"), None if height_m is None else 100 * height_m
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file's bytes.
-
-    Raises
-    ------
-    InputFileError
-    """
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        msg = f"{path.name}: cannot be read ({error.strerror})."
-        raise InputFileError(msg) from error
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        msg = f"{path.name}: no such file or folder."
-        raise InputFileError(msg, hint="Check the path in case.toml.")
-    return path
-
-
-def _require_file(path: Path) -> None:
-    if _existing(path).is_dir():
-        msg = f"{path.name}: is a directory where a file is expected."
-        raise InputFileError(msg, hint="Name the mask file itself.")
-    named = volume_format(path) is not None or path.suffix.lower() in {".dcm", ".ima", ""}
-    if not named and not looks_like_dicom(path):
-        msg = f"{path.name}: no format that volstrat reads as a mask."
-        raise FormatError(msg, hint="Masks are NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT files.")
-
-
-def pet_findings(read: PetRead, *, required: bool) -> tuple[Finding, ...]:
-    """Return what reading the PET brought up; a rule cannot do without SUV, a description can.
-
-    Where SUV is description, doubts about it call for no review.
-
-    Raises
-    ------
-    SuvError
-        If SUV is required and cannot be had.
-    """
-    if required and read.problem is not None:
-        raise read.problem
-    doubts = read.findings
-    if not required:
-        doubts = tuple(replace(f, severity="warning") if f.severity == "review" else f for f in doubts)
-    if read.problem is None:
-        return doubts
-    return (*doubts, finding("suv_unavailable", where="pet", reason=read.problem))
-
-
-def tracer_findings(said: TracerSaid, *, name: str) -> list[Finding]:
-    """Return what a PET's tracer brings up; nothing where it is FDG.
-
-    That it is another tracer is blocking here: `volstrat.certainty.verdict` takes it back where FDG does not
-    decide.
-    """
-    tracer = tracer_text(said)
-    if said.tracer == "other":
-        return [finding("pet_not_fdg", "pet", where="pet", name=name, tracer=tracer)]
-    if said.tracer == "contradictory":
-        return [finding("pet_tracer_contradictory", where="pet", name=name, tracer=tracer)]
-    if said.tracer == "not_stated":
-        code = "pet_tracer_unknown" if said.has_unknown_name else "pet_tracer_not_stated"
-        return [finding(code, where="pet", name=name)]
-    return []
-
-
-def suv_report(folder: Path, *, series: str | None = None) -> dict[str, Any]:
-    """Return what turns the PT series of a folder into SUV (the keys of ``volstrat suv --json``).
-
-    Parameters
-    ----------
-    folder : Path
-    series : str or None
-        Series Instance UID, where the folder holds several PT series.
-
-    Raises
-    ------
-    VolstratError
-        If there is no PT series, or several and none is named.
-    """
-    from volstrat.dicom.library import DicomLibrary
-    from volstrat.dicom.suv.suv_factors import suv_factors
-
-    library = DicomLibrary()
-    try:
-        chosen = library.series(folder, role="pet", uid=series)
-    except AmbiguousRoleError as error:
-        raise AmbiguousRoleError(error.message, hint="Choose one: --series UID.") from error
-    factors = suv_factors(chosen)
-    problem = factors.problem
-    told = (
-        None if problem is None else {"code": problem.code, "message": problem.message, "hint": problem.hint}
-    )
-    report = factors.as_json()
-    said = [
-        {"code": f.code, "severity": f.severity, "message": f.message, "where": f.where}
-        for f in (*factors.findings, *tracer_findings(factors.tracer, name=chosen.name))
-    ]
-    return {**report, "findings": said, "error": told}

@@ -18,6 +18,7 @@ from volstrat.case.discovery import CASE_FILE
 from volstrat.errors import InputFileError, VolstratError
 from volstrat.formats.label_names import names_beside
 from volstrat.formats.volumes import data_files, volume_format
+from volstrat.formats.walk import walk
 from volstrat.store.output import STATE_FOLDER
 
 if TYPE_CHECKING:
@@ -114,13 +115,10 @@ def _files_of(entry: RoleEntry) -> Iterator[Path]:
 
 def _below(folder: Path) -> Iterator[Path]:
     """Yield the plain files below a folder; links are followed, but never in a circle."""
-    seen: set[str] = set()
-    for here, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen or STATE_FOLDER in folders:
+    for here, folders, names in walk(folder):
+        if STATE_FOLDER in folders:
             folders.clear()
             continue
-        seen.add(real)
         for name in names:
             path = Path(here, name)
             try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from volstrat.case.drawn_by import model_findings
 from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
 from volstrat.case.mask_grids import (
@@ -117,6 +118,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     files = _played_files(everything, sources, reader)
     findings = [one for r in everything for one in r.read.findings]
     findings += [one for r in everything for one in organ_findings(r.role, r.read, r.name)]
+    findings += model_findings(((r.role, r.entry.path, r.read.mask.names) for r in everything), reader)
     read, more = _readings(everything)
     read = _with_blanks_placed(read)
     read, resampled = _resample_where_allowed(read, protocol)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import stat
 from typing import TYPE_CHECKING
 
 from volstrat.case.table_file import read_table
 from volstrat.errors import InputFileError, LesionTableError
-from volstrat.terms.marks import LesionRow, Marking
+from volstrat.terms.marks import NOT_TUMOUR, SITES, LesionRow, Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -22,13 +24,17 @@ COLUMNS = (
     "x_mm",
     "y_mm",
     "z_mm",
+    "segment",
+    "volume_ml",
+    "site",
+    "belongs_to",
     "reader",
     "reason",
     "recorded_at",
 )
 """Columns of a lesion table; the first two are required."""
 
-_LARGEST_BYTES = 1 << 26
+_LARGEST_BYTES = 1 << 23
 _POINT = ("x_mm", "y_mm", "z_mm")
 
 
@@ -54,7 +60,8 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
     for line, values in table.rows:
         where = f"{name}, line {line}"
         cells = dict(zip(table.header, values, strict=True))
-        row = _row({**cells, **{c: table.decimal(cells.get(c, "")) for c in _POINT}}, where)
+        numbers = {c: table.decimal(cells.get(c, "")) for c in (*_POINT, "volume_ml")}
+        row = _row({**cells, **numbers}, where)
         if row.lesion_id in rows:
             msg = f"{where}: {row.lesion_id} has a second row (the first: {rows[row.lesion_id].where})."
             raise LesionTableError(msg, hint="Keep one row a lesion.")
@@ -82,7 +89,8 @@ def _row(cells: Mapping[str, str], where: str) -> LesionRow:
     if not cells["lesion_id"]:
         msg = f"{where}: the lesion_id is empty."
         raise LesionTableError(msg, hint="Name the lesion (L1, P1, ...), or remove the row.")
-    words: dict[str, Marking] = {marking.word: marking for marking in Marking}
+    words: dict[str, Marking | None] = {marking.word: marking for marking in Marking}
+    words[NOT_TUMOUR] = None
     resectability = cells["resectability"]
     if resectability and resectability not in words:
         msg = f"{where}: resectability is {resectability!r}; it must be {', '.join(sorted(words))} or empty."
@@ -99,7 +107,12 @@ def _row(cells: Mapping[str, str], where: str) -> LesionRow:
     return LesionRow(
         lesion_id=cells["lesion_id"],
         resectability=words[resectability] if resectability else None,
+        not_tumour=resectability == NOT_TUMOUR,
         fdg_avidity=avidity,
+        segment=cells.get("segment", ""),
+        site=_site(cells, where),
+        belongs_to=cells.get("belongs_to", ""),
+        volume_ml=_volume(cells, where),
         point_mm=_point(cells, where),
         reader=cells.get("reader", ""),
         reason=cells.get("reason", ""),
@@ -108,10 +121,32 @@ def _row(cells: Mapping[str, str], where: str) -> LesionRow:
     )
 
 
-def _case_hint(word: str, words: Mapping[str, object] | tuple[str, ...]) -> str:
+def _case_hint(word: str, words: Mapping[str, object] | Sequence[str]) -> str:
     if word.lower() in words:
         return "Words are in lower case."
     return "Write one of these words, or leave the cell empty."
+
+
+def _site(cells: Mapping[str, str], where: str) -> str:
+    site = cells.get("site", "")
+    if site and site not in SITES:
+        msg = f"{where}: site is {site!r}; it must be {', '.join(SITES)} or empty."
+        raise LesionTableError(msg, hint=_case_hint(site, SITES))
+    return site
+
+
+def _volume(cells: Mapping[str, str], where: str) -> float | None:
+    text = cells.get("volume_ml", "")
+    if not text:
+        return None
+    try:
+        volume = float(text)
+    except ValueError:
+        volume = math.nan
+    if not (math.isfinite(volume) and volume >= 0):
+        msg = f"{where}: volume_ml is {text!r}; a number of millilitres was expected."
+        raise LesionTableError(msg, hint="Correct it, or leave the cell empty: nothing depends on it.")
+    return volume
 
 
 def _point(cells: Mapping[str, str], where: str) -> tuple[float, float, float] | None:
@@ -127,6 +162,41 @@ def _point(cells: Mapping[str, str], where: str) -> tuple[float, float, float] |
         msg = f"{where}: x_mm, y_mm, z_mm must be finite numbers."
         raise LesionTableError(msg, hint="Write all three in mm (LPS), or none.")
     return x, y, z
+
+
+def table_cells(row: LesionRow) -> dict[str, str]:
+    """Return a row as texts, by column."""
+    point = ("", "", "") if row.point_mm is None else tuple(f"{x:.12g}" for x in row.point_mm)
+    return {
+        "lesion_id": row.lesion_id,
+        "resectability": row.word,
+        "fdg_avidity": row.fdg_avidity or "",
+        "x_mm": point[0],
+        "y_mm": point[1],
+        "z_mm": point[2],
+        "segment": row.segment,
+        "volume_ml": "" if row.volume_ml is None else f"{row.volume_ml:.6g}",
+        "site": row.site,
+        "belongs_to": row.belongs_to,
+        "reader": row.reader,
+        "reason": row.reason,
+        "recorded_at": row.recorded_at,
+    }
+
+
+def table_bytes(rows: Iterable[LesionRow]) -> bytes:
+    """Return rows as the bytes of a lesion table."""
+    return csv_bytes(COLUMNS, [table_cells(row) for row in rows])
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, str]], *, header: bool = True) -> bytes:
+    """Return rows of texts as CSV in UTF-8."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def read_bytes(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.case.entries import pet_findings, tracer_findings
+from volstrat.case.pet_image import pet_findings, tracer_findings
 from volstrat.errors import GridMismatchError, VolstratError
 from volstrat.formats.hashing import sha256_of
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from volstrat.case.case_file import CaseSources, RoleEntry
-    from volstrat.case.entries import EntryReader, PetRead
+    from volstrat.case.entries import EntryReader
     from volstrat.case.inputs import ReadEntry
+    from volstrat.case.pet_image import PetRead
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.protocol import Protocol
 

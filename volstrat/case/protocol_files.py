@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from volstrat.case.lesion_table import read_bytes
+from volstrat.case.toml_file import read_toml
 from volstrat.errors import ProtocolError
 from volstrat.terms.protocol import Protocol, protocol_from_mapping
 
@@ -63,13 +63,14 @@ def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
     ProtocolError
         If it is no TOML, or has an unknown key or impossible value.
     """
-    try:
-        text = data.decode("utf-8")
-        mapping = tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{name}: is not valid TOML ({error})."
-        raise ProtocolError(
-            msg, hint="Correct that line; `volstrat protocol show` prints a sound file."
-        ) from error
+    mapping = read_toml(
+        data,
+        name=name,
+        error=ProtocolError,
+        hint="Correct that line; `volstrat protocol show` prints a sound file.",
+        parse_float=Decimal,
+    )
     protocol = protocol_from_mapping(mapping, where=name)
-    return LoadedProtocol(protocol=protocol, sha256=hashlib.sha256(data).hexdigest(), text=text)
+    return LoadedProtocol(
+        protocol=protocol, sha256=hashlib.sha256(data).hexdigest(), text=data.decode("utf-8")
+    )

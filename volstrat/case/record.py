@@ -12,7 +12,7 @@ import platform
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from volstrat import __version__
 from volstrat.case.case_file import case_name
@@ -27,12 +27,15 @@ from volstrat.case.record_types import (
     FindingRecord,
     FlipRecord,
     LiverBurdenRecord,
+    PetShiftRecord,
     PredicateRecord,
     RemnantRecord,
     VolumesRecord,
 )
 from volstrat.certainty.counting_error import counting_error_percent, equivalent_diameter_mm
-from volstrat.errors import VolstratError
+from volstrat.errors import UsageError, VolstratError
+from volstrat.rule.lesion_sites import lesion_sites, voxels_by_site
+from volstrat.rule.table_words import NO_LESION
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
@@ -46,14 +49,18 @@ if TYPE_CHECKING:
         PlanRecord,
         ProtocolRecord,
         RobustnessRecord,
+        SiteVolumesRecord,
+        VolumesBySiteRecord,
     )
     from volstrat.certainty.robustness import Robustness
     from volstrat.certainty.verdict import Verdict
+    from volstrat.geometry.runs import VoxelRuns
     from volstrat.pet.uptake import LesionUptake
+    from volstrat.rule.lesion_sites import LesionSite
     from volstrat.rule.lesions import LesionMeasures
     from volstrat.rule.measure import Measurements
     from volstrat.rule.remnant import LiverBurden, LiverRemnant
-    from volstrat.terms.marks import FdgAvidity, Resectability
+    from volstrat.terms.marks import FdgAvidity, LesionRow, Resectability
     from volstrat.terms.protocol import Protocol
 
 _LIBRARIES = ("numpy", "scipy", "zlib-ng")
@@ -73,8 +80,10 @@ def success_record(
     liver: LiverBurden | None = None,
     plans: Sequence[PlanRecord] = (),
     chosen_plan: str | None = None,
+    liver_mask: VoxelRuns | None = None,
 ) -> CaseRecord:
     """Build the record of a case that was read and measured, assessable or not."""
+    sites = lesion_sites(measured, liver_mask)
     lesion_uptake, region_uptake = verdict.uptake
     return {
         "schema": SCHEMA_ID,
@@ -87,8 +96,9 @@ def success_record(
             "stratum_2": taken(AvidPredicateRecord, verdict.assessment.stratum_2),
         },
         "volumes": taken(VolumesRecord, verdict.volumes),
-        "lesions": _lesions(measured, verdict, protocol.protocol, lesion_uptake),
+        "lesions": _lesions(measured, verdict, protocol.protocol, lesion_uptake, sites),
         "pet_only_regions": _regions(measured, verdict, protocol.protocol, region_uptake),
+        "volumes_by_site": _volumes_by_site(measured, sites, protocol.protocol),
         "robustness": _robustness(verdict.robustness),
         "remnant": None if remnant is None else taken(RemnantRecord, remnant),
         "liver_burden": None if liver is None else taken(LiverBurdenRecord, liver),
@@ -156,6 +166,29 @@ def record_bytes(record: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+def parse_record(data: bytes, *, name: str) -> CaseRecord:
+    """Return the record that a file holds.
+
+    Raises
+    ------
+    UsageError
+        If it is none, or one of another form than this volstrat writes.
+    """
+    again = "Run volstrat batch again."
+    try:
+        record: Any = json.loads(data)
+    except ValueError as error:
+        msg = f"{name}: is no readable record."
+        raise UsageError(msg, hint=again) from error
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA_ID:
+        msg = f"{name}: is no case record."
+        if str(schema).startswith(SCHEMA_ID.rpartition("/")[0]):
+            msg = f"{name}: is a record of another form ({schema}; this volstrat reads {SCHEMA_ID})."
+        raise UsageError(msg, hint=again)
+    return cast("CaseRecord", record)
+
+
 def environment(
     inputs: Sequence[InputRecord] | None = None, *, also: Sequence[str] = ()
 ) -> EnvironmentRecord:
@@ -201,6 +234,7 @@ def _robustness(robustness: Robustness) -> RobustnessRecord:
         "resectable_fraction_95": None if interval is None else [interval.lo, interval.hi],
         "probability_stratum_1_holds": None if interval is None else interval.probability,
         "boundary_shift": [taken(BoundaryShiftRecord, shift) for shift in robustness.boundary_shift],
+        "pet_shift": [taken(PetShiftRecord, shift) for shift in robustness.pet_shift],
         "flips": [taken(FlipRecord, flip) for flip in robustness.flips],
         "margin_ml": robustness.margin_ml,
         "shortest_way": None if robustness.shortest_way is None else list(robustness.shortest_way),
@@ -209,12 +243,17 @@ def _robustness(robustness: Robustness) -> RobustnessRecord:
 
 
 def _lesions(
-    measured: Measurements, verdict: Verdict, protocol: Protocol, uptake: Sequence[LesionUptake | None]
+    measured: Measurements,
+    verdict: Verdict,
+    protocol: Protocol,
+    uptake: Sequence[LesionUptake | None],
+    sites: Sequence[LesionSite],
 ) -> list[LesionRecord]:
     assessment = verdict.assessment
     attribution, resolved = measured.attribution, assessment.resolved
     avidity = assessment.avidity
     records = []
+    marking = measured.marked
     for n, lesion_id in enumerate(measured.lesions.ids):
         voxels = measured.marked.worst_voxels[n]
         sure = sum(int(voxels[m]) for m in protocol.counted)
@@ -233,9 +272,29 @@ def _lesions(
                 fdg_avidity=avidity[n],
                 fdg_avid_ml=avid_ml,
                 counting_error=verdict.robustness.counting_error_percent[n],
+                row=measured.rows.get(lesion_id),
+                segment=measured.lesions.names[n],
+                site=sites[n],
+                dismissed=bool(marking.not_tumour[n]),
             )
         )
     return records
+
+
+def _volumes_by_site(
+    measured: Measurements, sites: tuple[LesionSite, ...], protocol: Protocol
+) -> VolumesBySiteRecord:
+    ml = measured.lesions.grid.voxel_ml
+    found: dict[str, SiteVolumesRecord] = {}
+    for word, (lesions, voxels) in voxels_by_site(measured, sites).items():
+        marked = int(voxels.sum()) > int(voxels[Marking.UNKNOWN])
+        sure = sum(int(voxels[m]) for m in protocol.counted)
+        found[word] = {
+            "lesions": lesions,
+            "total_tumour_ml": int(voxels.sum()) * ml,
+            "resectable_tumour_ml": sure * ml if marked else None,
+        }
+    return cast("VolumesBySiteRecord", found)
 
 
 def _regions(
@@ -243,7 +302,7 @@ def _regions(
 ) -> list[LesionRecord]:
     if measured.attribution is None:
         return []
-    measures = measured.attribution.pet_only_measures
+    measures = measured.attribution.pet_only.measures
     records = []
     for n, marking in enumerate(verdict.assessment.region_marking):
         dismissed = n in verdict.assessment.dismissed
@@ -262,6 +321,11 @@ def _regions(
                 counting_error=counting_error_percent(
                     equivalent_diameter_mm(1000 * volume_ml), measured.attribution.grid.spacing_mm
                 ),
+                row=measured.rows.get(f"P{n + 1}"),
+                dismissed=dismissed,
+                near=measured.attribution.pet_only.nearest(n),
+                ids=measured.lesions.ids,
+                owner=int(measured.region_words.belongs_to[n]),
             )
         )
     return records
@@ -278,6 +342,13 @@ def _lesion(
     fdg_avidity: FdgAvidity,
     fdg_avid_ml: float | None,
     counting_error: float,
+    row: LesionRow | None,
+    dismissed: bool,
+    segment: str = "",
+    site: LesionSite | None = None,
+    near: tuple[int, float] | None = None,
+    ids: Sequence[str] = (),
+    owner: int = NO_LESION,
 ) -> LesionRecord:
     """Return the record of the n-th of what was measured."""
     return {
@@ -297,4 +368,13 @@ def _lesion(
         "suv_peak": None if uptake is None else uptake.suv_peak,
         "tlg_g": None if uptake is None else uptake.tlg_g,
         "counting_error_percent": counting_error,
+        "segment": segment or None,
+        "site": None if site is None else site.word,
+        "site_source": None if site is None else site.source,
+        "dismissed": dismissed,
+        "near": None if near is None else [ids[near[0]], near[1]],
+        "belongs_to": None if owner == NO_LESION else ids[owner],
+        "marked_by": None if row is None else row.reader or None,
+        "reason": None if row is None else row.reason or None,
+        "recorded_at": None if row is None else row.recorded_at or None,
     }

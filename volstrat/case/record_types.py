@@ -11,9 +11,10 @@ from typing import Annotated, Any, Final, Literal, NotRequired, TypeVar
 
 from volstrat.case.json_types import JsonObject, Limits
 from volstrat.certainty.verdict import Status
+from volstrat.rule.lesion_sites import SiteSource
 from volstrat.rule.stratify import AvidDisease, Stratum
 from volstrat.terms.findings import Severity
-from volstrat.terms.marks import FdgAvidity, Resectability
+from volstrat.terms.marks import FdgAvidity, Resectability, Site
 from volstrat.terms.roles import RoleName
 from volstrat.terms.tracers import Tracer
 
@@ -113,6 +114,24 @@ class LesionRecord(JsonObject):
         Limits(minimum=0),
         "Standard deviation of the volume from counting voxels alone, at this size and grid.",
     ]
+    segment: Annotated[str | None, "Name of the segment, ROI or label that it is, or is a piece of."]
+    site: Annotated[
+        Site | None,
+        "By the lesion table, else liver or not_liver by the liver mask; null where neither says.",
+    ]
+    site_source: Annotated[SiteSource | None, "What says the site."]
+    dismissed: Annotated[
+        bool, "A lesion that the table calls not_tumour, a region that it calls not_avid: counted nowhere."
+    ]
+    near: Annotated[
+        list[str | float] | None,
+        "Of a region that touches no tumour but lies within the attribution distance: the nearest lesion, "
+        "and the smallest distance of voxel centres, mm.",
+    ]
+    belongs_to: Annotated[str | None, "Of a region: the lesion whose marking it takes, by the table."]
+    marked_by: Annotated[str | None, "Reader of its row in the lesion table."]
+    reason: Annotated[str | None, "Why, in the reader's words."]
+    recorded_at: Annotated[str | None, "When, as the row says."]
 
 
 class BoundaryShiftRecord(JsonObject):
@@ -120,6 +139,13 @@ class BoundaryShiftRecord(JsonObject):
 
     shift_mm: float
     resectable_fraction: Fraction | None
+    stratum: Stratum | None
+
+
+class PetShiftRecord(JsonObject):
+    """The case with PET moved along the patient's z; positive is headwards."""
+
+    shift_mm: float
     stratum: Stratum | None
 
 
@@ -143,6 +169,7 @@ class RobustnessRecord(JsonObject):
         Fraction | None, "By the volume error alone; null where it depends on unknown markings."
     ]
     boundary_shift: list[BoundaryShiftRecord]
+    pet_shift: Annotated[list[PetShiftRecord], "Empty where FDG does not decide."]
     flips: Annotated[
         list[FlipRecord], "Each change of one lesion's marking or avidity that alone gives another stratum."
     ]
@@ -156,6 +183,28 @@ class RobustnessRecord(JsonObject):
         list[str],
         "Lesions and regions that are avid, or of unknown avidity, and not wholly resectable.",
     ]
+
+
+class SiteVolumesRecord(JsonObject):
+    """Tumour of one site."""
+
+    lesions: Annotated[int, Limits(minimum=1), "How many lie there."]
+    total_tumour_ml: Annotated[Ml, "A voxel of several lesions counts with the first."]
+    resectable_tumour_ml: Annotated[Ml | None, "Lower bound; null where nothing is marked."]
+
+
+class VolumesBySiteRecord(JsonObject):
+    """Tumour by site: those that occur."""
+
+    liver: NotRequired[SiteVolumesRecord]
+    primary: NotRequired[SiteVolumesRecord]
+    node: NotRequired[SiteVolumesRecord]
+    bone: NotRequired[SiteVolumesRecord]
+    lung: NotRequired[SiteVolumesRecord]
+    peritoneum: NotRequired[SiteVolumesRecord]
+    other: NotRequired[SiteVolumesRecord]
+    not_liver: NotRequired[Annotated[SiteVolumesRecord, "Outside the liver mask; the table is silent."]]
+    not_stated: NotRequired[Annotated[SiteVolumesRecord, "Neither the table nor a liver mask says where."]]
 
 
 class RemnantRecord(JsonObject):
@@ -358,7 +407,9 @@ class EnvironmentRecord(JsonObject):
     volstrat: str
     python: str
     platform: str
-    libraries: dict[str, str]
+    libraries: Annotated[
+        dict[str, str], "Versions of what took part in the result; of a failed case, of what could have."
+    ]
 
 
 class CaseRecord(JsonObject):
@@ -379,6 +430,7 @@ class CaseRecord(JsonObject):
     volumes: VolumesRecord | None
     lesions: list[LesionRecord]
     pet_only_regions: list[LesionRecord]
+    volumes_by_site: VolumesBySiteRecord | None
     robustness: RobustnessRecord | None
     remnant: RemnantRecord | None
     liver_burden: Annotated[

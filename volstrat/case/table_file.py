@@ -24,7 +24,7 @@ TABLE_ENDINGS = (".csv", ".xlsx")
 
 _SEPARATORS = (",", ";", "\t")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_LARGEST_SHEET_BYTES = 1 << 26
+_LARGEST_SHEET_BYTES = 1 << 24
 _MOST_COLUMNS = 200
 
 

@@ -26,7 +26,7 @@ class CaseMemo:
 
     def uptake(self, measured: Measurements, assessment: Assessment) -> tuple[Uptakes, Uptakes]:
         """Return what `measure_uptake` gives of the one case that this belongs to."""
-        words = (measured.words.avidity.tobytes(), measured.words.dismissed.tobytes())
+        words = (measured.words.avidity.tobytes(), measured.region_words.dismissed.tobytes())
         if self._uptake is None or self._uptake[0] is not measured.attribution or self._uptake[1] != words:
             self._uptake = (measured.attribution, words, measure_uptake(measured, assessment))
         return self._uptake[2]

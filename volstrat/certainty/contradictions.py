@@ -62,6 +62,8 @@ def _against_suv(
     """Return lesions not avid though hot, and avid though cold, with SUVmax; not what a SUV rule says."""
     hot, cold = [], []
     for n, (lesion, word) in enumerate(zip(measured.lesions.ids, assessment.avidity, strict=True)):
+        if measured.marked.not_tumour[n]:
+            continue
         by_a_reader = not protocol.avidity.needs_suv or measured.words.avidity[n] != NO_WORD
         one = uptake[n]
         if one is None or one.suv_max is None or not by_a_reader:
@@ -77,17 +79,14 @@ def _overruled(
     measured: Measurements, assessment: Assessment, protocol: Protocol, severity: Severity
 ) -> list[Finding]:
     """Say where ``not_avid`` takes drawn avid voxels away, and the stratum would be another with them."""
-    words = measured.words
+    words, regions = measured.words, measured.region_words
     if measured.attribution is None or assessment.stratum is None:
         return []
-    if not (words.dismissed.any() or (words.avidity == NOT_AVID).any()):
+    if not (regions.dismissed.any() or (words.avidity == NOT_AVID).any()):
         return []
-    kept = replace(
-        words,
-        avidity=np.where(words.avidity == NOT_AVID, NO_WORD, words.avidity),
-        dismissed=np.zeros_like(words.dismissed),
-    )
-    drawn = assess(with_words(measured, kept), protocol)
+    kept = replace(words, avidity=np.where(words.avidity == NOT_AVID, NO_WORD, words.avidity))
+    counted = replace(regions, dismissed=np.zeros_like(regions.dismissed))
+    drawn = assess(with_words(measured, kept, counted), protocol)
     if drawn.stratum is None or drawn.stratum == assessment.stratum or drawn.resolved is None:
         return []
     avid = drawn.resolved.counts.lesion_voxels > 0
@@ -96,7 +95,7 @@ def _overruled(
         for lesion, word, has_voxels in zip(measured.lesions.ids, words.avidity, avid, strict=True)
         if word == NOT_AVID and has_voxels
     ]
-    names += [f"P{n + 1}" for n, dismissed in enumerate(words.dismissed) if dismissed]
+    names += [f"P{n + 1}" for n, dismissed in enumerate(regions.dismissed) if dismissed]
     if not names:
         return []
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volstrat.rule.markings import mark_pieces
 from volstrat.rule.measure import with_attribution, with_words
 from volstrat.rule.stratify import assess
-from volstrat.rule.table_words import AVID, AVIDITIES, NOT_AVID
+from volstrat.rule.table_words import AVID, AVIDITIES, NO_LESION, NOT_AVID
 from volstrat.terms.findings import finding, sentence
 from volstrat.terms.marks import Marking
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment, Stratum
-    from volstrat.rule.table_words import TableWords
+    from volstrat.rule.table_words import LesionWords, RegionWords
     from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
@@ -53,9 +52,9 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
     """
     found = []
     known: dict[tuple[object, ...], Stratum | None] = {}
-    for lesion_id, key, to, words in _changes(measured, assessment):
+    for lesion_id, key, to, words, regions in _changes(measured, assessment):
         if key not in known:
-            known[key] = assess(with_words(measured, words), protocol).stratum
+            known[key] = assess(with_words(measured, words, regions), protocol).stratum
         stratum = known[key]
         if stratum is not None and stratum != assessment.stratum:
             found.append(Flip(lesion_id=lesion_id, to=to, stratum=stratum))
@@ -64,32 +63,35 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
 
 def _changes(
     measured: Measurements, assessment: Assessment
-) -> Iterator[tuple[str, tuple[object, ...], str, TableWords]]:
-    """Every single change: whose, what it comes to, its word, and the table with it."""
-    words, codes = measured.words, measured.marked.codes.tolist()
+) -> Iterator[tuple[str, tuple[object, ...], str, LesionWords, RegionWords]]:
+    """Every single change: whose, what it comes to, its word, and the table's words with it."""
+    words, regions, codes = measured.words, measured.region_words, measured.marked.codes.tolist()
     calls = assessment.avidity_codes.tolist()
     for n, (lesion_id, like) in enumerate(zip(measured.lesions.ids, _likes(measured), strict=True)):
+        if words.not_tumour[n]:
+            continue
         for marking in _DECISIONS:
             if codes[n] != marking:
                 changed = replace(words, marking=_with(words.marking, n, marking))
-                yield lesion_id, (*like, marking.word), marking.word, changed
+                yield lesion_id, (*like, marking.word), marking.word, changed, regions
         for call in (AVID, NOT_AVID):
             if calls[n] != call:
                 changed = replace(words, avidity=_with(words.avidity, n, call))
-                yield lesion_id, (*like, AVIDITIES[call]), AVIDITIES[call], changed
+                yield lesion_id, (*like, AVIDITIES[call]), AVIDITIES[call], changed, regions
     if measured.attribution is None:
         return
-    sizes = measured.attribution.pet_only_measures.voxels.tolist()
-    for n, current in enumerate(words.region_marking.tolist()):
-        if words.dismissed[n]:
+    sizes = measured.attribution.pet_only.measures.voxels.tolist()
+    for n, current in enumerate(assessment.region_codes.tolist()):
+        if regions.dismissed[n]:
             continue
-        like = ("region", sizes[n], current)
+        like, lesion_id = ("region", sizes[n], current), f"P{n + 1}"
+        own = replace(regions, belongs_to=_with(regions.belongs_to, n, NO_LESION))
         for marking in _DECISIONS:
             if current != marking:
-                changed = replace(words, region_marking=_with(words.region_marking, n, marking))
-                yield f"P{n + 1}", (*like, marking.word), marking.word, changed
-        changed = replace(words, dismissed=_with(words.dismissed, n, True))
-        yield f"P{n + 1}", (*like, "not_avid"), "not_avid", changed
+                other = replace(own, marking=_with(own.marking, n, marking))
+                yield lesion_id, (*like, marking.word), marking.word, words, other
+        other = replace(own, dismissed=_with(own.dismissed, n, True))
+        yield lesion_id, (*like, "not_avid"), "not_avid", words, other
 
 
 def _likes(measured: Measurements) -> list[tuple[object, ...]]:
@@ -98,12 +100,13 @@ def _likes(measured: Measurements) -> list[tuple[object, ...]]:
     Lesions are alike if they have as many voxels of each marking, the same words and the same PET field, and
     neither another lesion nor an avid voxel shares anything with them. Others are like themselves alone.
     """
-    pieces = measured.marked.pieces
+    pieces = measured.pieces
     alone = np.zeros(measured.lesions.count, dtype=bool)
     holders = np.bincount(pieces.pair_piece, minlength=pieces.voxels.size)
     alone[pieces.pair_lesion[holders[pieces.pair_piece] > 1]] = True
     if measured.attribution is not None:
         alone[measured.attribution.groups.pair_lesion] = True
+        alone[measured.region_words.belongs_to[measured.region_words.belongs_to != NO_LESION]] = True
     words = np.stack((measured.words.marking, measured.words.avidity, measured.covered), axis=-1)
     told = np.concatenate((pieces.drawn_voxels, words), axis=1)
     both = zip(alone.tolist(), map(tuple, told.tolist()), strict=True)
@@ -118,19 +121,15 @@ def _with(values: NDArray[Any], n: int, value: int) -> NDArray[Any]:
 
 
 def stratum_without(measured: Measurements, left_out: Sequence[int], protocol: Protocol) -> Stratum | None:
-    """Return the stratum if some lesions (positions) did not exist; their avid voxels go with them.
-
-    Of lesions that do not overlap: voxels that others hold as well would stay.
-    """
+    """Return the stratum if some lesions (positions) did not exist; their avid voxels go with them."""
     gone = np.zeros(measured.lesions.count, dtype=bool)
     gone[list(left_out)] = True
-    pieces = measured.marked.pieces
-    voxels = np.where(gone[pieces.pair_lesion], 0, pieces.voxels)
-    drawn = np.where(gone[:, None], 0, pieces.drawn_voxels)
-    fewer = replace(pieces, voxels=voxels, drawn_voxels=drawn)
-    words = replace(measured.words, avidity=np.where(gone, NOT_AVID, measured.words.avidity))
-    marked = mark_pieces(fewer, words.marking)
-    return assess(replace(measured, marked=marked, words=words), protocol).stratum
+    words = replace(
+        measured.words,
+        not_tumour=measured.words.not_tumour | gone,
+        avidity=np.where(gone, NOT_AVID, measured.words.avidity),
+    )
+    return assess(with_words(measured, words, measured.region_words), protocol).stratum
 
 
 def open_choice_findings(

@@ -18,6 +18,7 @@ from volstrat.certainty.counting_error import (
     small_lesions,
 )
 from volstrat.certainty.flips import Flip, find_flips, open_choice_findings, stratum_without
+from volstrat.certainty.pet_shift import PetShift, measure_pet_shift, pet_shift_findings
 from volstrat.certainty.shortest_way import shortest_way
 from volstrat.certainty.volume_error import FractionInterval, resectable_fraction_interval
 from volstrat.geometry.boundary_shift import ShiftedVolumes
@@ -29,6 +30,7 @@ from volstrat.rule.stratify import (
     possible_strata,
     stratum_1_predicate,
 )
+from volstrat.rule.tumour_only import tumour_only
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent
@@ -63,6 +65,8 @@ class Robustness:
     interval : FractionInterval or None
         None where there is no tumour.
     boundary_shift : tuple of BoundaryShift
+    pet_shift : tuple of PetShift
+        Empty where FDG does not decide.
     flips : tuple of Flip
     margin_ml : float or None
         Resectable ml (lower bound) less the threshold's; None without tumour.
@@ -77,6 +81,7 @@ class Robustness:
 
     interval: FractionInterval | None
     boundary_shift: tuple[BoundaryShift, ...]
+    pet_shift: tuple[PetShift, ...]
     flips: tuple[Flip, ...]
     margin_ml: float | None
     shortest_way: tuple[str, ...] | None
@@ -101,20 +106,24 @@ def measure_robustness(
     with_flips : bool
         False leaves them out: ``flips`` is empty then.
     """
-    parts, voxels = _parts(measured)
-    interval = _interval(voxels, measured, assessment, protocol)
+    tumour = tumour_only(measured)
+    parts, voxels = _parts(tumour)
+    interval = _interval(voxels, tumour, assessment, protocol)
+    pet_shift = measure_pet_shift(measured, assessment, protocol)
     robustness = Robustness(
         interval=interval,
-        boundary_shift=_boundary_shift(parts, measured, assessment, protocol, shifted or ShiftedVolumes()),
+        boundary_shift=_boundary_shift(parts, tumour, assessment, protocol, shifted or ShiftedVolumes()),
+        pet_shift=pet_shift,
         flips=find_flips(measured, assessment, protocol) if with_flips else (),
         margin_ml=_margin_ml(assessment, protocol),
-        shortest_way=_shortest_way(voxels, measured, assessment, protocol),
+        shortest_way=_shortest_way(voxels, tumour, assessment, protocol),
         stratum_2_obstacles=_obstacles(measured, assessment, protocol),
         counting_error_percent=_counting_errors(measured),
     )
     findings = [
         *open_choice_findings(measured, assessment, protocol),
-        *_counting(measured, assessment, protocol),
+        *pet_shift_findings(pet_shift, assessment),
+        *_counting(tumour, assessment, protocol),
     ]
     threshold = protocol.thresholds.stratum_1_percent
     if assessment.stratum is not None and interval is not None and interval.spans(threshold):
@@ -175,12 +184,12 @@ def _interval(
     diameter = measured.measures.max_axial_diameter_mm.tolist()
     for n in _extra_regions(measured, assessment, protocol):
         assert measured.attribution is not None
-        size = float(measured.attribution.pet_only_measures.volume_ml[n])
+        size = float(measured.attribution.pet_only.measures.volume_ml[n])
         marking = assessment.region_marking[n]
         volume.append(size)
         lower.append(size if int(marking) in _sure(protocol) else 0.0)
         upper.append(size if marking is Marking.UNKNOWN else lower[-1])
-        diameter.append(float(measured.attribution.pet_only_measures.max_axial_diameter_mm[n]))
+        diameter.append(float(measured.attribution.pet_only.measures.max_axial_diameter_mm[n]))
     return resectable_fraction_interval(
         volume,
         lower,
@@ -210,7 +219,7 @@ def _boundary_shift(
         mm3 = [Fraction(sum(_nanolitres(row[marking == m])), 1000) for m in Marking]
         for n in _extra_regions(measured, assessment, protocol):
             assert measured.attribution is not None
-            size = int(measured.attribution.pet_only_measures.voxels[n])
+            size = int(measured.attribution.pet_only.measures.voxels[n])
             mm3[assessment.region_marking[n]] += size * exact_mm3(measured.attribution.grid)
         shifted.append(_shifted(shift, mm3, assessment, protocol))
     return tuple(shifted)
@@ -288,11 +297,16 @@ def _remainders(measured: Measurements, protocol: Protocol) -> tuple[list[int], 
 
 
 def _obstacles(measured: Measurements, assessment: Assessment, protocol: Protocol) -> tuple[str, ...]:
-    lesions = zip(measured.lesions.ids, measured.marked.marking, assessment.avidity, strict=True)
+    marked = measured.marked
+    lesions = zip(
+        measured.lesions.ids, marked.marking, marked.not_tumour.tolist(), assessment.avidity, strict=True
+    )
     found = [
         i
-        for i, marking, avidity in lesions
-        if avidity != "not_avid" and (marking is None or int(marking) not in _sure(protocol))
+        for i, marking, not_tumour, avidity in lesions
+        if not not_tumour
+        and avidity != "not_avid"
+        and (marking is None or int(marking) not in _sure(protocol))
     ]
     for n, marking in enumerate(assessment.region_marking):
         if n not in assessment.dismissed and int(marking) not in _sure(protocol):

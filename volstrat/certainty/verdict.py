@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.contradictions import contradictions
+from volstrat.certainty.region_findings import dismissed_findings, region_findings
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
-from volstrat.rule.attribution import review_regions
 from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
 from volstrat.terms.marks import Marking
-from volstrat.terms.wording import shown_ml, shown_names, shown_percent
+from volstrat.terms.wording import shown_names, shown_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +94,8 @@ def reach_verdict(
         *(_unsearched(one, assessment) for one in measured.lesion_findings),
         *measured.mark_findings,
         *pet_doubts,
-        *_region_findings(measured, assessment, protocol),
+        *region_findings(measured, assessment, protocol, severity=_grave(assessment)),
+        *dismissed_findings(measured),
         *_stratum_findings(measured, assessment, protocol),
         *contradictions(measured, assessment, protocol, uptake[0], severity=_grave(assessment)),
         *doubts,
@@ -189,7 +190,7 @@ class _AvidVolumes:
         sure = resolved.counts.count(*protocol.counted)
         marked = whole == 0 or resolved.counts.count(Marking.UNKNOWN) < whole
         groups = attribution.groups
-        alone = (attribution.pet_only[groups.region] >= 0) & (resolved.marking >= 0)
+        alone = (groups.rank >= 0) & (resolved.marking >= 0)
         tumour = int(measured.marked.total_voxels.sum())
         return cls(
             total_ml=whole * ml,
@@ -251,50 +252,14 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
     return findings
 
 
-def _region_findings(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[Finding]:
-    attribution, resolved = measured.attribution, assessment.resolved
-    if attribution is None or resolved is None:
-        return []
-    findings = []
-    grave = _grave(assessment)
-    for lesion, reason, those in review_regions(attribution, resolved, measured.marked):
-        on = measured.lesions.ids[lesion]
-        if reason == "differently_marked":
-            lesions = shown_names([_marked_name(measured, n) for n in those], last=" and ")
-            found = finding("avid_region_differently_marked", severity=grave, where=on, lesions=lesions)
-        elif reason == "partly_marked":
-            found = finding("avid_region_partly_marked", severity=grave, where=on, lesion=on)
-        else:
-            far_mm = 2 * protocol.attribution_distance_mm
-            found = finding("avid_region_reaches_far", severity=grave, where=on, lesion=on, far_mm=far_mm)
-        findings.append(found)
-    for n, marking in enumerate(assessment.region_marking):
-        ml = attribution.pet_only_measures.volume_ml[n]
-        name, volume = f"P{n + 1}", shown_ml(float(ml))
-        place = sentence("pet_only_region", "place", region=name, volume=volume)
-        if n in assessment.dismissed:
-            found = finding("pet_only_region", "dismissed", where=name, place=place)
-        elif marking is Marking.UNKNOWN:
-            found = finding(
-                "pet_only_region", "unmarked", severity="review", where=name, region=name, volume=volume
-            )
-        else:
-            found = finding("pet_only_region", "marked", where=name, place=place, marking=marking.word)
-        findings.append(found)
-    return findings
-
-
-def _marked_name(measured: Measurements, lesion: int) -> str:
-    """Name a lesion with its marking."""
-    marking = measured.marked.marking[lesion]
-    return f"{measured.lesions.ids[lesion]} ({'partly resectable' if marking is None else marking.word})"
-
-
 def _stratum_findings(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[Finding]:
     findings = []
     first, second = assessment.stratum_1, assessment.stratum_2
-    if measured.lesions.count == 0:
-        findings.append(finding("tumour_empty", where="tumour"))
+    if measured.marked.not_tumour.all():  # also where there is no lesion
+        if measured.lesions.count:
+            findings.append(finding("tumour_empty", "all_dismissed", where="tumour"))
+        else:
+            findings.append(finding("tumour_empty", "no_voxel", where="tumour"))
     elif assessment.stratum is None:
         findings.extend(_unknown_markings(measured, assessment, protocol))
     if first.holds and second.holds:

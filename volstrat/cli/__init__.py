@@ -8,6 +8,22 @@ import sys
 
 def main() -> None:
     """Run the ``volstrat`` command."""
+    from volstrat.cli.streams import UnwritableError, guard_streams
+
+    guard_streams()
+    try:
+        try:
+            _run()
+        finally:
+            sys.stdout.flush()
+    except UnwritableError as problem:
+        sys.stderr.write(f"volstrat: standard output cannot be written to ({problem}); nothing was shown.\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _run() -> None:
     if sys.argv[1:] == ["--version"]:  # answered before anything heavy is imported
         from volstrat import __version__
 

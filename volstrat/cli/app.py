@@ -146,7 +146,7 @@ def inspect(
 @click.option("--series", metavar="UID", help="Which PET series, where the folder holds several.")
 def suv(folder: Path, as_json: bool, series: str | None) -> None:
     """Show what turns the PET series of a folder into SUV, and where each figure comes from."""
-    from volstrat.case.entries import suv_report
+    from volstrat.case.pet_image import suv_report
     from volstrat.cli.terminal_tables import suv_table
 
     try:

@@ -223,9 +223,13 @@ def _unused(one: dict[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+_TRACERS = {"fdg": "FDG", "other": "not FDG", "contradictory": "contradictory", "not_stated": "not stated"}
+
+
 def suv_table(found: dict[str, Any]) -> str:
     """Render what turns a PET series into SUV for a person."""
     lines = [
+        f"Tracer            {_TRACERS[found['tracer']]}",
         f"Units             {found['units'] or 'not said'}",
         f"SUVbw factor      {_figure(found['suvbw_factor'])}",
         f"SUL Janmahasatian {_figure(found['sul_janmahasatian_factor'])}",

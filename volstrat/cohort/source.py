@@ -12,6 +12,7 @@ from volstrat.case.discovery import (
     holds_case_files,
     is_case_folder,
     iter_case_folders,
+    may_be_case,
     role_files_in,
     role_of,
     subjects_of,
@@ -77,6 +78,11 @@ def find_cases(
 
 def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
     folders = list(iter_case_folders(root, skip=out))
+    if len(folders) > 1 and not any(may_be_case(folder) for folder in folders):
+        msg = (
+            f"{root.resolve().name}: {len(folders)} folders, none of which holds a mask, case.toml or DICOM."
+        )
+        raise UsageError(msg, hint="Name the folder that holds the cases; `volstrat init` knows other trees.")
     for folder, subject in zip(folders, subjects_of(folders, root), strict=True):
         case = CasePlace(folder=folder, subject=plain_text(subject))
         yield FoundCase(location=location_of(folder, root), case=case)
@@ -128,6 +134,9 @@ def check_places(source: Path, out: Path) -> None:
     if not source.exists():
         msg = f"{source}: there is no such folder, manifest or study file."
         raise UsageError(msg)
+    if not (source.is_dir() or source.is_file()):
+        msg = f"{source}: is neither a folder nor a file."
+        raise UsageError(msg, hint="Name a folder of cases, a manifest or a study file.")
     inputs = source.parent if source.is_file() else source
     if out.resolve() == inputs.resolve():
         msg = f"{out}: the output folder is the input folder."

@@ -29,6 +29,8 @@ FINAL_STATUSES = ("assigned", "review", "not_assessable")
 STATUSES = (*FINAL_STATUSES, "failed")
 
 _ESCAPED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
+_ESCAPED_DIRECTIONS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""Marks that turn the order in which text is shown: behind one, another name is read than is written."""
 
 
 def assess(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
@@ -173,7 +175,7 @@ def plain_text(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Return text for one table cell: line breaks and control characters become escapes.
+    r"""Return text for one table cell: line breaks, control characters and marks of direction become escapes.
 
     >>> one_line("a\nb")
     'a\\nb'
@@ -181,7 +183,9 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in _ESCAPED_CATEGORIES else c
+        c.encode("unicode_escape").decode()
+        if unicodedata.category(c) in _ESCAPED_CATEGORIES or c in _ESCAPED_DIRECTIONS
+        else c
         for c in text
     )
 

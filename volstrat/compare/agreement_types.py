@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NotRequired
+from typing import Annotated, Final, Literal, NotRequired
 
 from volstrat.case.json_types import JsonObject, Limits
-from volstrat.case.record_types import FindingRecord, Fraction, Ml, ProtocolRecord
+from volstrat.case.record_types import (
+    EnvironmentRecord,
+    ErrorRecord,
+    FindingRecord,
+    Fraction,
+    Ml,
+    PredicatesRecord,
+    ProtocolRecord,
+    VolumesRecord,
+)
 from volstrat.certainty.verdict import Status
 from volstrat.rule.stratify import Stratum
 from volstrat.terms.marks import FdgAvidity, Resectability
@@ -24,9 +33,11 @@ AttributedTo = Annotated[
     "The ingredients that carry the difference, joined by +; null where there is none, or where it could not "
     "be worked out.",
 ]
+LesionKind = Literal["matched", "part", "only_a", "only_b"]
 PairOutcome = Literal[
     "compared", "only_in_one", "failed", "different_images", "different_grids", "records_only"
 ]
+SubjectOutcome = Literal[PairOutcome, "partly_compared"]
 ReadingKind = Literal["case", "cases", "cohort_output", "records", "manifest", "study", "masks"]
 StakeKind = Literal[
     "trial_entry",
@@ -88,7 +99,7 @@ class Lesion(JsonObject):
     """A lesion in both readings, or in one."""
 
     kind: Annotated[
-        Literal["matched", "part", "only_a", "only_b"],
+        LesionKind,
         "part: of a lesion that the other reading shows as one (part_of).",
     ]
     a: LesionOfReading | None
@@ -103,7 +114,7 @@ class Lesion(JsonObject):
     mean_surface_distance_mm: NotNegative | None
 
 
-class Outcome(JsonObject):
+class OutcomeOfReading(JsonObject):
     """What a reading, or a mixture of two, comes to."""
 
     stratum: Stratum | None
@@ -117,11 +128,11 @@ class Swap(JsonObject):
     """What each reading comes to with one ingredient of the other."""
 
     ingredient: Ingredient
-    a_with_that_of_b: Outcome
-    b_with_that_of_a: Outcome
+    a_with_that_of_b: OutcomeOfReading
+    b_with_that_of_a: OutcomeOfReading
 
 
-class Discordance(JsonObject):
+class DiscordanceOfPair(JsonObject):
     """Why two readings differ."""
 
     level: Annotated[
@@ -180,7 +191,7 @@ class Pair(JsonObject):
     lesions: list[Lesion]
     detection: Detection | None
     not_alike_ml: Ml | None
-    discordance: Discordance | None
+    discordance: DiscordanceOfPair | None
     discordance_reason: str
     findings: list[FindingRecord]
 
@@ -200,9 +211,9 @@ class SubjectReading(JsonObject):
     source: Literal["measured", "record", "absent"]
     status: Literal[Status, "failed"] | None
     stratum: Stratum | None
-    predicates: Annotated[dict[str, Any] | None, "As in the case record."]
-    volumes: Annotated[dict[str, Any] | None, "As in the case record."]
-    error: dict[str, Any] | None
+    predicates: Annotated[PredicatesRecord | None, "As in the case record."]
+    volumes: Annotated[VolumesRecord | None, "As in the case record."]
+    error: ErrorRecord | None
     protocol: ProtocolRecord | None
     lesions: int | None
 
@@ -211,7 +222,7 @@ class Subject(JsonObject):
     """A subject in all readings."""
 
     subject: Annotated[str, Limits(min_length=1)]
-    outcome: Literal[PairOutcome, "partly_compared"]
+    outcome: SubjectOutcome
     reason: str
     stake: Stake
     attributed_to: AttributedTo
@@ -390,4 +401,4 @@ class Agreement(JsonObject):
     cohort: CohortAgreement
     adjudication: list[AdjudicationItem]
     findings: list[FindingRecord]
-    environment: dict[str, Any]
+    environment: EnvironmentRecord

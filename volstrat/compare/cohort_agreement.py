@@ -19,7 +19,7 @@ from volstrat.agreement.reliability import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 STRATA = ("stratum_1", "stratum_2", "ineligible")
 
@@ -61,7 +61,7 @@ class CohortAgreement:
         }
         self._absent: Counter[str] = Counter()
 
-    def add(self, subject: dict[str, Any]) -> None:
+    def add(self, subject: Mapping[str, Any]) -> None:
         """Take up one subject."""
         readings = subject["readings"]
         self._outcomes[subject["outcome"]] += 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
 from volstrat.agreement.overlap import compare_masks
 from volstrat.case.inputs import read_inputs
+from volstrat.case.json_types import taken
+from volstrat.case.record_types import FindingRecord
+from volstrat.compare.agreement_types import MaskAgreement, OutcomeOfReading
 from volstrat.compare.grids import check_one_image, on_one_grid
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
@@ -18,10 +21,20 @@ from volstrat.rule.measure import measure_case
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volstrat.agreement.discordance import Discordance, Outcome
+    from volstrat.agreement.discordance import Discordance
     from volstrat.agreement.matching import LesionMatching
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.compare.agreement_types import (
+        DiscordanceOfPair,
+        Lesion,
+        LesionKind,
+        LesionOfReading,
+        NotCompared,
+        Pair,
+        PairOutcome,
+        ResectableAgreement,
+    )
     from volstrat.compare.grids import OnOneGrid
     from volstrat.rule.measure import Measurements
     from volstrat.terms.protocol import Protocol
@@ -58,12 +71,12 @@ class ReadCase:
     protocol: LoadedProtocol
 
 
-def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> dict[str, Any]:
+def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
     """Compare two readings of one subject.
 
     Returns
     -------
-    dict
+    Pair
         As in ``agreement.json``. Readings that cannot be compared have an outcome that says so, and a reason.
     """
     protocols = (a.protocol.protocol, b.protocol.protocol)
@@ -109,11 +122,11 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> dict[str, Any]
         "not_alike_ml": apart.count * voxel_ml,
         "discordance": None if discordance is None else _discordance(discordance),
         "discordance_reason": why,
-        "findings": [asdict(finding) for finding in grids.findings],
+        "findings": [taken(FindingRecord, finding) for finding in grids.findings],
     }
 
 
-def not_compared(a: str, b: str, outcome: str, reason: str) -> dict[str, Any]:
+def not_compared(a: str, b: str, outcome: PairOutcome, reason: str) -> Pair:
     """Return the form of a pair whose voxels could not be compared."""
     return {
         "a": a,
@@ -166,7 +179,7 @@ def _resectable(measured: Measurements, protocol: Protocol) -> VoxelRuns:
     return VoxelRuns.from_intervals(marked.starts[counted], marked.stops[counted])
 
 
-def _overlap(a: VoxelRuns, b: VoxelRuns, voxel_ml: float) -> dict[str, Any]:
+def _overlap(a: VoxelRuns, b: VoxelRuns, voxel_ml: float) -> ResectableAgreement:
     """Compare what can be resected: a part of the tumour, so without surfaces of its own."""
     in_a, in_b, in_both = a.count, b.count, a.intersection(b).count
     return {
@@ -180,12 +193,12 @@ def _overlap(a: VoxelRuns, b: VoxelRuns, voxel_ml: float) -> dict[str, Any]:
     }
 
 
-def _agreement(a: VoxelRuns, b: VoxelRuns, measured: Measurements, settings: Settings) -> dict[str, Any]:
+def _agreement(a: VoxelRuns, b: VoxelRuns, measured: Measurements, settings: Settings) -> MaskAgreement:
     grid = measured.lesions.grid
-    return asdict(compare_masks(a, b, grid, tolerance_mm=settings.surface_tolerance_mm))
+    return taken(MaskAgreement, compare_masks(a, b, grid, tolerance_mm=settings.surface_tolerance_mm))
 
 
-def _avid_agreement(grids: OnOneGrid, settings: Settings) -> dict[str, Any]:
+def _avid_agreement(grids: OnOneGrid, settings: Settings) -> MaskAgreement | NotCompared:
     """Compare avid voxels on the PET grid; a drawn mask or the rule's, whichever is in force."""
     found = [m.attribution for m in (grids.a, grids.b)]
     if found[0] is None or found[1] is None:
@@ -193,17 +206,13 @@ def _avid_agreement(grids: OnOneGrid, settings: Settings) -> dict[str, Any]:
     here, there = found[0].grid, found[1].grid
     if here.shape != there.shape or here.corner_displacement_mm(there) > 1e-3:
         return {"outcome": "not_compared", "reason": _PET_GRIDS, "dice": None}
-    return asdict(
-        compare_masks(found[0].avid, found[1].avid, here, tolerance_mm=settings.surface_tolerance_mm)
-    )
-
-
-_SURFACE = ("surface_dice", "hd95_mm", "mean_surface_distance_mm")
+    compared = compare_masks(found[0].avid, found[1].avid, here, tolerance_mm=settings.surface_tolerance_mm)
+    return taken(MaskAgreement, compared)
 
 
 def _lesions(
     a: ReadCase, b: ReadCase, grids: OnOneGrid, matching: LesionMatching, settings: Settings
-) -> list[dict[str, Any]]:
+) -> list[Lesion]:
     """Put the lesions side by side: pairs, then what is part of another, then what one alone has."""
     sides = (
         _Side(a, grids.a),
@@ -218,16 +227,15 @@ def _lesions(
             grids.a.lesions.grid,
             tolerance_mm=settings.surface_tolerance_mm,
         )
-        rows.append(
-            {
-                **_row("matched", sides, pair.a - 1, pair.b - 1),
-                "matched_by": pair.matched_by,
-                "centroid_distance_mm": pair.centroid_distance_mm,
-                "dice": pair.dice,
-                "volume_difference_ml": found.volume_difference_ml,
-                **{key: getattr(found, key) for key in _SURFACE},
-            }
-        )
+        row = _row("matched", sides, pair.a - 1, pair.b - 1)
+        row["matched_by"] = pair.matched_by
+        row["centroid_distance_mm"] = pair.centroid_distance_mm
+        row["dice"] = pair.dice
+        row["volume_difference_ml"] = found.volume_difference_ml
+        row["surface_dice"] = found.surface_dice
+        row["hd95_mm"] = found.hd95_mm
+        row["mean_surface_distance_mm"] = found.mean_surface_distance_mm
+        rows.append(row)
     partner_a = {pair.a: pair.b for pair in matching.pairs}
     partner_b = {pair.b: pair.a for pair in matching.pairs}
     for group in matching.groups:
@@ -251,7 +259,7 @@ class _Side:
         self.ids = measured.lesions.ids
         self._records = {lesion["lesion_id"]: lesion for lesion in case.result.record["lesions"]}
 
-    def as_json(self, lesion: int | None) -> dict[str, Any] | None:
+    def as_json(self, lesion: int | None) -> LesionOfReading | None:
         """Return id, volume, place, marking and avidity of a lesion."""
         if lesion is None:
             return None
@@ -266,7 +274,7 @@ class _Side:
         }
 
 
-def _row(kind: str, sides: Sequence[_Side], a: int | None, b: int | None) -> dict[str, Any]:
+def _row(kind: LesionKind, sides: Sequence[_Side], a: int | None, b: int | None) -> Lesion:
     return {
         "kind": kind,
         "a": sides[0].as_json(a),
@@ -276,21 +284,13 @@ def _row(kind: str, sides: Sequence[_Side], a: int | None, b: int | None) -> dic
         "centroid_distance_mm": None,
         "dice": None,
         "volume_difference_ml": None,
-        **dict.fromkeys(_SURFACE),
+        "surface_dice": None,
+        "hd95_mm": None,
+        "mean_surface_distance_mm": None,
     }
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "stratum": outcome.stratum,
-        "stratum_1_holds": outcome.stratum_1_holds,
-        "stratum_2_holds": outcome.stratum_2_holds,
-        "stratum_1_percent": outcome.stratum_1_percent,
-        "stratum_2_percent": outcome.stratum_2_percent,
-    }
-
-
-def _discordance(found: Discordance) -> dict[str, Any]:
+def _discordance(found: Discordance) -> DiscordanceOfPair:
     return {
         "level": found.level,
         "attributed_to": found.attributed_to,
@@ -300,8 +300,8 @@ def _discordance(found: Discordance) -> dict[str, Any]:
         "swaps": [
             {
                 "ingredient": swap.ingredient,
-                "a_with_that_of_b": _outcome(swap.a_with_that_of_b),
-                "b_with_that_of_a": _outcome(swap.b_with_that_of_a),
+                "a_with_that_of_b": taken(OutcomeOfReading, swap.a_with_that_of_b),
+                "b_with_that_of_a": taken(OutcomeOfReading, swap.b_with_that_of_a),
             }
             for swap in found.swaps
         ],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import string
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,13 +17,15 @@ from volstrat.case.discovery import (
     subject_of,
 )
 from volstrat.case.entries import EntryReader
+from volstrat.case.lesion_table import read_bytes
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
-from volstrat.case.record import record_name
+from volstrat.case.record import parse_record, record_name
+from volstrat.case.toml_file import read_toml
 from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.dicom.grouping import is_one_subject
-from volstrat.errors import ProtocolError, UsageError, VolstratError
+from volstrat.errors import CaseError, ProtocolError, UsageError, VolstratError
 from volstrat.formats.volumes import volume_format
 from volstrat.store.output import STATE_FOLDER
 from volstrat.store.seal import refuse_sealed
@@ -259,13 +259,14 @@ def _records(out: Path) -> Iterator[SubjectReading]:
     paths = [out / _RECORD] if (out / _RECORD).is_file() else sorted(out.glob(f"*/{_RECORD}"))
     for path in paths:
         try:
-            record = json.loads(path.read_bytes())
-            subject = record_name(record)
-        except (OSError, ValueError, KeyError, TypeError):
-            msg = f"{path.parent.name}/{path.name}: is no case record."
+            record = parse_record(path.read_bytes(), name=f"{path.parent.name}/{path.name}")
+        except OSError as error:
+            msg = f"{path.parent.name}/{path.name}: cannot be read ({error.strerror})."
             yield SubjectReading(subject=path.parent.name, case=None, problem=UsageError(msg))
-            continue
-        yield SubjectReading(subject=subject, case=None, record=record)
+        except UsageError as error:
+            yield SubjectReading(subject=path.parent.name, case=None, problem=error)
+        else:
+            yield SubjectReading(subject=record_name(record), case=None, record=record)
 
 
 def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]:
@@ -365,7 +366,8 @@ def _stated_subject(reading: SubjectReading) -> str | None:
     if reading.case is None or reading.case.sources is not None:
         return None
     try:
-        stated = tomllib.loads((reading.case.folder / CASE_FILE).read_text(encoding="utf-8")).get("subject")
-    except (OSError, ValueError):
+        data = read_bytes(reading.case.folder / CASE_FILE)
+        stated = read_toml(data, name=CASE_FILE, error=CaseError).get("subject")
+    except VolstratError:
         return None
     return stated if isinstance(stated, str) else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from volstrat.agreement.discordance import INGREDIENTS, LEVELS
 from volstrat.case.assess import assess_case
+from volstrat.case.json_types import taken
 from volstrat.case.record import failure_record
+from volstrat.case.record_types import FindingRecord, given
 from volstrat.compare.agreement_types import StakeKind
 from volstrat.compare.pair import ReadCase, compare_pair, not_compared
 from volstrat.errors import VolstratError
@@ -18,22 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from volstrat.case.record_types import CaseRecord
+    from volstrat.compare.agreement_types import Pair, Stake, Subject, SubjectOutcome, SubjectReading
     from volstrat.compare.pair import Settings
     from volstrat.compare.readings import ReadingSet
     from volstrat.terms.findings import Finding
 
-_Told = Literal["status", "stratum", "predicates", "volumes", "error", "protocol", "inputs"]
+_Told = Literal["status", "stratum", "predicates", "volumes", "inputs"]
 _STAKES: tuple[StakeKind, ...] = get_args(StakeKind)
 
 RANK = {stake: rank for rank, stake in enumerate(_STAKES)}
 
 
-def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Settings) -> dict[str, Any]:
+def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Settings) -> Subject:
     """Compare what readings have of one subject.
 
     Returns
     -------
-    dict
+    Subject
         A subject of ``agreement.json``. Nothing that one subject has wrong stops the others.
     """
     cases: dict[str, ReadCase] = {}
@@ -58,11 +60,11 @@ def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Sett
         "attributed_to": _attributed_to(pairs),
         "readings": entries,
         "pairs": pairs,
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [taken(FindingRecord, finding) for finding in findings],
     }
 
 
-def _read(subject: str, reading: ReadingSet) -> tuple[ReadCase | None, dict[str, Any], list[Finding]]:
+def _read(subject: str, reading: ReadingSet) -> tuple[ReadCase | None, SubjectReading, list[Finding]]:
     """Measure a subject anew; where its files are not there its record speaks."""
     found = reading.subjects.get(subject)
     if found is None:
@@ -98,17 +100,26 @@ def _names(subject: str, readings: Sequence[ReadingSet]) -> list[Finding]:
     return [finding("subject_names_differ", subject=subject, names=names)]
 
 
-def _entry(reading: ReadingSet, record: CaseRecord | None, source: str) -> dict[str, Any]:
+def _entry(
+    reading: ReadingSet, record: CaseRecord | None, source: Literal["measured", "record", "absent"]
+) -> SubjectReading:
     """Return what a reading's record says, as far as readings are compared by it."""
-    entry: dict[str, Any] = {"reading": reading.name, "source": source}
-    keys: tuple[_Told, ...] = ("status", "stratum", "predicates", "volumes", "error", "protocol")
-    entry |= {key: None if record is None else record[key] for key in keys}
-    return entry | {"lesions": None if record is None or record["error"] else len(record["lesions"])}
+    return {
+        "reading": reading.name,
+        "source": source,
+        "status": None if record is None else record["status"],
+        "stratum": None if record is None else record["stratum"],
+        "predicates": None if record is None else record["predicates"],
+        "volumes": None if record is None else record["volumes"],
+        "error": None if record is None else record["error"],
+        "protocol": None if record is None else record["protocol"],
+        "lesions": None if record is None or record["error"] else len(record["lesions"]),
+    }
 
 
 def _pair(
-    a: dict[str, Any], b: dict[str, Any], cases: dict[str, ReadCase], settings: Settings, subject: str
-) -> dict[str, Any]:
+    a: SubjectReading, b: SubjectReading, cases: dict[str, ReadCase], settings: Settings, subject: str
+) -> Pair:
     names = (a["reading"], b["reading"])
     absent = [entry["reading"] for entry in (a, b) if entry["source"] == "absent"]
     if absent:
@@ -129,15 +140,15 @@ def _pair(
         return not_compared(*names, "failed", str(error))
 
 
-def _outcome(pairs: Sequence[dict[str, Any]]) -> str:
+def _outcome(pairs: Sequence[Pair]) -> SubjectOutcome:
     """Return the one outcome of all pairs, or "partly_compared"."""
     outcomes = {pair["outcome"] for pair in pairs}
     if len(outcomes) == 1:
-        return str(outcomes.pop())
+        return outcomes.pop()
     return "partly_compared" if "compared" in outcomes else sorted(outcomes)[0]
 
 
-def _attributed_to(pairs: Sequence[dict[str, Any]]) -> str | None:
+def _attributed_to(pairs: Sequence[Pair]) -> str | None:
     """Join the ingredients that carry the gravest level of difference between any two readings."""
     for level in LEVELS:
         found = [p["discordance"] for p in pairs if p["discordance"] and p["discordance"]["level"] == level]
@@ -147,7 +158,7 @@ def _attributed_to(pairs: Sequence[dict[str, Any]]) -> str | None:
     return None
 
 
-def stake_of(readings: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def stake_of(readings: Sequence[SubjectReading], pairs: Sequence[Pair]) -> Stake:
     """Say what hangs on who is right.
 
     In falling order: whether the subject enters the trial (a stratum or ineligible); which stratum; whether
@@ -158,7 +169,7 @@ def stake_of(readings: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]
 
     Returns
     -------
-    dict
+    Stake
         ``kind``, ``rank`` (0 is gravest) and ``ml``, the largest volume that two readings do not count alike.
     """
     strata = {r["stratum"] for r in readings if r["source"] != "absent" and r["error"] is None}
@@ -184,6 +195,6 @@ def stake_of(readings: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]
     return {"kind": kind, "rank": RANK[kind], "ml": ml}
 
 
-def _holds(reading: dict[str, Any]) -> tuple[bool | None, bool | None]:
-    predicates = reading["predicates"]
+def _holds(reading: SubjectReading) -> tuple[bool | None, bool | None]:
+    predicates = given(reading["predicates"])
     return predicates["stratum_1"]["holds"], predicates["stratum_2"]["holds"]

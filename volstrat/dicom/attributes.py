@@ -90,6 +90,7 @@ TAGS: Final[dict[str, int]] = {
     "CodingSchemeDesignator": 0x00080102,
     "SegmentNumber": 0x00620004,
     "SegmentLabel": 0x00620005,
+    "SegmentAlgorithmType": 0x00620008,
     "ReferencedFrameOfReferenceSequence": 0x30060010,
     "RTReferencedStudySequence": 0x30060012,
     "RTReferencedSeriesSequence": 0x30060014,

@@ -166,11 +166,14 @@ class Structure:
         SegmentLabel or ROIName; may be empty.
     codes : tuple of (value, scheme, meaning)
         Segmented property category and type of a segment, as far as it has them.
+    algorithm : str
+        SegmentAlgorithmType: MANUAL, SEMIAUTOMATIC, AUTOMATIC; may be empty.
     """
 
     number: int
     name: str
     codes: tuple[tuple[str, str, str], ...] = ()
+    algorithm: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

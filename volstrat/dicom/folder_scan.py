@@ -293,6 +293,7 @@ def _segmentation(path: Path, header: Header, patient: PatientMarks) -> Structur
             number=item.unsigned(TAGS["SegmentNumber"]) or 0,
             name=_label(item, header, TAGS["SegmentLabel"]),
             codes=_codes(item),
+            algorithm=item.text(TAGS["SegmentAlgorithmType"]),
         )
         for item in header.items(TAGS["SegmentSequence"])
     ]

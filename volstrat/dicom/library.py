@@ -59,14 +59,14 @@ class DicomLibrary:
         """Return every folder and file that was scanned."""
         return (*self._folders.values(), *self._files.values())
 
-    def findings(self, *, known: Collection[Path], told: Collection[str]) -> tuple[Finding, ...]:
+    def findings(self, *, known: Collection[Path], reported: Collection[str]) -> tuple[Finding, ...]:
         """Return what scanning folders passed over, and what the series' grids brought up.
 
         Parameters
         ----------
         known : collection of Path
             Files that the case uses though they are no DICOM; they are not counted as passed over.
-        told : collection of str
+        reported : collection of str
             Series Instance UIDs whose findings the caller has already.
         """
         found: list[Finding] = []
@@ -75,7 +75,7 @@ class DicomLibrary:
         for n, folder in enumerate(folders):  # one count for all of them
             found += replace(folder, skipped=() if n else passed_over).findings()
         for (uid, _), geometry in self._geometries.items():
-            found += geometry.findings if uid not in told else ()
+            found += geometry.findings if uid not in reported else ()
         return tuple(found)
 
     def geometry(self, series: SeriesFiles) -> SeriesGeometry:

@@ -26,15 +26,42 @@ def is_system_name(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
+DEEPEST = 100
+"""Folders in one another that are looked into: more are no tree that a person made."""
+
+
+def walk(folder: Path | str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield each folder with the names of its folders and files, as `os.walk` does from the top.
+
+    Links are followed, no folder comes twice, and none that lies more than `DEEPEST` below the first: what
+    `os.walk` makes of a deep tree depends on the stack. The caller may take names out of the folders.
+    """
+    seen: set[tuple[int, int] | str] = set()
+    waiting = [(os.fspath(folder), 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        folders: list[str] = []
+        names: list[str] = []
+        try:
+            status = os.stat(here)  # noqa: PTH116 - thousands of folders: no Path for each
+            own = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(here)
+            if own in seen:
+                continue
+            seen.add(own)
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    (folders if entry.is_dir() else names).append(entry.name)
+        except OSError:
+            continue
+        folders.sort()
+        yield here, folders, names
+        if depth < DEEPEST:
+            waiting += [(os.path.join(here, name), depth + 1) for name in reversed(folders)]  # noqa: PTH118
+
+
 def files_below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield every folder that holds files, with their sorted names."""
-    seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
+    for parent, folders, names in walk(folder):
         folders[:] = sorted(name for name in folders if not is_system_name(name))
         there = sorted(
             name

@@ -130,10 +130,10 @@ def shapes_of(measured: Measurements) -> tuple[Shape, ...]:
     shapes = [Shape.of(name, lesions.grid, lesions.of(n)) for n, name in enumerate(lesions.ids)]
     attribution = measured.attribution
     if attribution is not None and attribution.voxels.size:
-        rank = attribution.pet_only[attribution.region]
+        rank = attribution.rank
         shapes += [
             Shape.of(f"P{n + 1}", attribution.grid, VoxelRuns.from_indices(attribution.voxels[rank == n]))
-            for n in range(attribution.pet_only_count)
+            for n in range(attribution.pet_only.count)
         ]
         shapes.append(Shape.of(AVID, attribution.grid, VoxelRuns.from_indices(attribution.voxels)))
     return tuple(shapes)
@@ -182,6 +182,8 @@ def build_scene(result: CaseResult, ct_read: CtRead | None = None) -> Scene:
         pet = Volume.pet(masks.suv, unit="SUV")
     elif result.sources.only("pet") is not None:
         pet = _read_unscaled_pet(result.sources, notices)
+        if any(one["role"] == "pet" and one.get("tracer") == "other" for one in result.inputs.inputs):
+            notices.append("The PET is of another tracer than FDG: it is shown, and nothing of it counts.")
     shapes = shapes_of(result.measured)
     notices += _misfits(ct, pet, shapes)
     return Scene(ct=ct, pet=pet, shapes=shapes, mask_grid=masks.grid, notices=tuple(notices))

@@ -224,7 +224,7 @@ class PlanBook:
     def regions(self) -> tuple[str, ...]:
         """Ids of the PET-only regions."""
         attribution = self.measured.attribution
-        return () if attribution is None else tuple(f"P{n + 1}" for n in range(attribution.pet_only_count))
+        return () if attribution is None else tuple(f"P{n + 1}" for n in range(attribution.pet_only.count))
 
     def _map_shift(self, regions: PlanRegions, rows: Mapping[str, LesionRow]) -> list[MapShift]:
         anatomy, protocol = self.anatomy, self.protocol

@@ -161,7 +161,7 @@ def _as_staying(book: PlanBook) -> Measurements:
     open_ones = [
         i for i, m in zip(bare.lesions.ids, bare.marked.marking, strict=True) if m is Marking.UNKNOWN
     ]
-    regions = zip(book.regions, bare.words.region_marking.tolist(), strict=True)
+    regions = zip(book.regions, bare.region_words.marking.tolist(), strict=True)
     for lesion_id in (*open_ones, *(p for p, m in regions if m == Marking.UNKNOWN)):
         row = rows.get(lesion_id, LesionRow(lesion_id=lesion_id))
         rows[lesion_id] = replace(row, resectability=Marking.UNRESECTABLE)

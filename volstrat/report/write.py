@@ -6,12 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
-from volstrat.case.record import failure_record, record_bytes, record_name
-from volstrat.case.record_types import SCHEMA_ID
+from volstrat.case.record import failure_record, parse_record, record_bytes, record_name
 from volstrat.cohort.run_file import removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.errors import UsageError, VolstratError
@@ -164,7 +163,7 @@ def report_cohort(
     written = []
     for path in _record_files(out):
         data = _read_bytes(path)
-        record = _record(data, path)
+        record = parse_record(data, name=str(path))
         if record_name(record) in gone:
             continue
         files = _files(target / path.parent.name, pdf=pdf)
@@ -197,21 +196,6 @@ def _read_bytes(path: Path) -> bytes:
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})."
         raise UsageError(msg) from error
-
-
-def _record(data: bytes, path: Path) -> CaseRecord:
-    try:
-        record: Any = json.loads(data)
-    except ValueError as error:
-        msg = f"{path}: is no readable record."
-        raise UsageError(msg, hint="Run volstrat batch again.") from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA_ID:
-        msg = f"{path}: is no case record."
-        if str(schema).startswith(SCHEMA_ID.rpartition("/")[0]):
-            msg = f"{path}: is a record of another form ({schema}; this volstrat reads {SCHEMA_ID})."
-        raise UsageError(msg, hint="Run volstrat batch again.")
-    return cast("CaseRecord", record)
 
 
 def _run_file(out: Path) -> dict[str, Any]:

@@ -7,17 +7,22 @@ so that a crash loses at most the last mark.
 
 from __future__ import annotations
 
-import csv
 import errno
 import fcntl
 import hashlib
-import io
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.case.lesion_table import COLUMNS, read_bytes, read_lesion_table
+from volstrat.case.lesion_table import (
+    COLUMNS,
+    csv_bytes,
+    read_bytes,
+    read_lesion_table,
+    table_bytes,
+    table_cells,
+)
 from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
 from volstrat.store.output import write_atomically
 
@@ -31,9 +36,6 @@ HISTORY = "lesions.history.csv"
 _HISTORY_COLUMNS = (*COLUMNS, "table", "replaced_at", "replaced_by")
 _NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.EINVAL, errno.EBADF)
 _LONGEST_NAME, _LONGEST_REASON = 64, 1000
-
-Cells = dict[str, str]
-"""A row as texts, by column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ def token_of(row: LesionRow | None) -> str:
     """Return what tells one state of a row from another; "" for no row."""
     if row is None:
         return ""
-    return hashlib.sha256("\0".join(_cells(row).values()).encode()).hexdigest()[:24]
+    return hashlib.sha256("\0".join(table_cells(row).values()).encode()).hexdigest()[:24]
 
 
 def check_reader(name: str) -> str:
@@ -144,16 +146,16 @@ class MarkTable:
                 rows.pop(lesion_id, None)
             else:
                 rows[lesion_id] = new
-            write_atomically(self.path, _csv(COLUMNS, [_cells(row) for row in rows.values()]))
+            write_atomically(self.path, table_bytes(rows.values()))
             return self.read()
 
     def _remember(self, old: LesionRow, *, by: str, at: str) -> None:
         """Append a row that is about to be replaced to the history."""
         path = self.path.with_name(HISTORY)
-        cells = {**_cells(old), "table": self.path.name, "replaced_at": at, "replaced_by": by}
+        cells = {**table_cells(old), "table": self.path.name, "replaced_at": at, "replaced_by": by}
         try:
             with path.open("ab") as stream:
-                data = _csv(_HISTORY_COLUMNS, [cells], header=stream.tell() == 0)
+                data = csv_bytes(_HISTORY_COLUMNS, [cells], header=stream.tell() == 0)
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -191,11 +193,8 @@ def _same_words(old: LesionRow | None, new: LesionRow | None) -> bool:
     """Tell whether both say the same, so that nobody's mark would be lost."""
     if old is None or new is None:
         return old is new
-    return (old.resectability, old.fdg_avidity, old.reason) == (
-        new.resectability,
-        new.fdg_avidity,
-        new.reason,
-    )
+    said = [(r.word, r.fdg_avidity, r.reason, r.site, r.belongs_to) for r in (old, new)]
+    return said[0] == said[1]
 
 
 def _conflict(lesion_id: str, theirs: LesionRow | None) -> MarkConflictError:
@@ -203,34 +202,10 @@ def _conflict(lesion_id: str, theirs: LesionRow | None) -> MarkConflictError:
         msg = f"{lesion_id}: its row was removed after this page read it."
     else:
         who = theirs.reader or "Somebody"
-        word = theirs.resectability.word if theirs.resectability is not None else "no marking"
+        word = theirs.word or "no marking"
         when = f" at {theirs.recorded_at}" if theirs.recorded_at else ""
         msg = f"{who} changed {lesion_id} to {word}{when}, after this page read it."
     return MarkConflictError(msg, hint="Keep that, or save yours over it.")
-
-
-def _cells(row: LesionRow) -> Cells:
-    point = ("", "", "") if row.point_mm is None else tuple(f"{x:.12g}" for x in row.point_mm)
-    return {
-        "lesion_id": row.lesion_id,
-        "resectability": "" if row.resectability is None else row.resectability.word,
-        "fdg_avidity": row.fdg_avidity or "",
-        "x_mm": point[0],
-        "y_mm": point[1],
-        "z_mm": point[2],
-        "reader": row.reader,
-        "reason": row.reason,
-        "recorded_at": row.recorded_at,
-    }
-
-
-def _csv(columns: tuple[str, ...], rows: list[Cells], *, header: bool = True) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def other_tables(own: Path) -> tuple[Path, ...]:

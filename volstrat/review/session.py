@@ -475,11 +475,11 @@ def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]
         centres = lesions.grid.to_mm(lesions.grid.unravel(lesions.of(n).indices()))
         points[lesion_id] = _nearest(centres, measured.measures.centroid_mm[n])
     attribution = measured.attribution
-    if attribution is not None and attribution.pet_only_count:
-        rank = attribution.pet_only[attribution.region]
-        for n in range(attribution.pet_only_count):
+    if attribution is not None and attribution.pet_only.count:
+        rank = attribution.rank
+        for n in range(attribution.pet_only.count):
             centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels[rank == n]))
-            points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only_measures.centroid_mm[n])
+            points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only.measures.centroid_mm[n])
     return points
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from volstrat.formats.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ class InputWatch:
 def _seen_below(top: Path) -> Iterator[tuple[Path, tuple[int, int, int]]]:
     paths = [top]
     if top.is_dir():
-        paths = [Path(here, name) for here, _, names in os.walk(top) for name in names]
+        paths = [Path(here, name) for here, _, names in walk(top) for name in names]
     for path in paths:
         try:
             seen = path.stat()

@@ -46,6 +46,7 @@ class TumourVoxels:
         order = np.argsort(pieces.starts, kind="stable")
         self.grid = grid
         self.partial = pieces.drawn == NO_WORD
+        self.piece_span = pieces.voxels.size + 1
         self.lesion = pieces.lesion[order]
         self.piece = np.where(self.partial[self.lesion], pieces.piece[order], NO_PIECE)
         self.runs = LabelRuns(pieces.starts[order], pieces.stops[order], np.arange(1, order.size + 1))
@@ -129,29 +130,67 @@ class AvidVoxels:
         return flags
 
 
+def touch_mm(tumour_grid: VoxelGrid, avid_grid: VoxelGrid) -> float:
+    """Return how far apart the centres of two voxels that touch can be: half of both diagonals, mm."""
+    return float(np.linalg.norm(tumour_grid.spacing_mm) + np.linalg.norm(avid_grid.spacing_mm)) / 2
+
+
 def tumour_distances_mm(tumour: TumourVoxels, pet: AvidVoxels, distance_mm: float) -> Float64s:
     """Distance of each avid voxel to the nearest tumour voxel, mm, exact where a limit is near.
 
     A voxel that holds tumour is nearer than half its diagonal; one in reach of such a voxel is
-    bounded by it. Only what these bounds leave open is measured.
+    bounded by it. Only what these bounds leave open is measured: the limits are twice ``distance_mm``, and in
+    regions that hold nothing ``distance_mm`` and `touch_mm`. Beyond all of them the distance is infinite.
     """
     half_diagonal = float(np.linalg.norm(pet.grid.spacing_mm)) / 2 * 1.001
-    holds = pet.holds
+    holds, region_holds = pet.holds, pet.region_holds[pet.region]
     bound = np.where(holds, half_diagonal, np.inf)
-    spill = ~holds & pet.region_holds[pet.region]
+    spill = ~holds & region_holds
     if spill.any():
         from scipy.spatial import cKDTree
 
         bound[spill] = cKDTree(pet.centres[holds]).query(pet.centres[spill])[0] + half_diagonal
-    region_bound = np.full(pet.regions, np.inf)
-    np.minimum.at(region_bound, pet.region, bound)
-    unsure = (bound > 2 * distance_mm) | (region_bound[pet.region] > distance_mm)
-    reach = 2 * distance_mm + 2 * TIE_MM
+    unsure = (bound > 2 * distance_mm) | ~region_holds
+    reach = max(2 * distance_mm, touch_mm(tumour.grid, pet.grid)) + 2 * TIE_MM
     for group in _groups(pet.region, unsure):
         low, high = pet.centres[group].min(axis=0), pet.centres[group].max(axis=0)
         points = tumour.in_box(low - reach, high + reach, None)[0]
         bound[group] = _nearest_distance(points, pet.centres[group], reach)
     return bound
+
+
+def lesions_near(
+    tumour: TumourVoxels, centres: Float64s, owner: Int64s, *, distance_mm: float
+) -> tuple[Int64s, Int64s, Float64s]:
+    """Find the lesions within a distance of each set of avid voxels, and how near they come.
+
+    Parameters
+    ----------
+    centres : array of float64, (n, 3)
+        Of avid voxels, LPS mm.
+    owner : array of int64, (n,)
+        Which set each is part of, or -1.
+
+    Returns
+    -------
+    owner, lesion : array of int64, (pairs,)
+    apart_mm : array of float64, (pairs,)
+        The smallest distance of voxel centres.
+    """
+    from scipy.spatial import cKDTree
+
+    reach = distance_mm + TIE_MM
+    found: list[tuple[int, int, float]] = []
+    for group in _groups(owner, owner >= 0):
+        queries = centres[group]
+        box = (queries.min(axis=0) - reach, queries.max(axis=0) + reach)
+        points, lesion, _ = tumour.in_box(*box, None)
+        if points.size:
+            apart = cKDTree(queries).query(points, distance_upper_bound=2 * reach + 1)[0]
+            for one in sorted_unique(lesion[apart <= reach]).tolist():
+                found.append((int(owner[group[0]]), one, float(apart[lesion == one].min())))
+    sets, lesions, mm = zip(*found, strict=True) if found else ((), (), ())
+    return np.array(sets, np.int64), np.array(lesions, np.int64), np.array(mm, np.float64)
 
 
 def distinct_pairs(first: Int64s, second: Int64s) -> Int64s:

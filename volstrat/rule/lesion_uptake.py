@@ -9,8 +9,8 @@ import numpy as np
 from volstrat.geometry.grid import TIE_MM
 from volstrat.pet.regions import voxels_in_mask
 from volstrat.pet.uptake import LesionUptake, suv_statistics
-from volstrat.rule.attribution import avid_voxels_of_lesions
 from volstrat.rule.measure import covered_by
+from volstrat.rule.resolving import avid_voxels_of_lesions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Upta
         None without a SUV image, or where the lesion lies outside the PET field.
     """
     attribution, resolved = measured.attribution, assessment.resolved
-    regions = 0 if attribution is None else attribution.pet_only_count
+    regions = 0 if attribution is None else attribution.pet_only.count
     suv = measured.masks.suv
     if suv is None:
         return (None,) * measured.lesions.count, (None,) * regions
@@ -49,7 +49,7 @@ def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Upta
             _looked_up(attribution, at, voxels)
             for voxels in avid_voxels_of_lesions(attribution, resolved, measured.lesions.count)
         ]
-        rank = attribution.pet_only[attribution.region]
+        rank = attribution.rank
         alone = [at[(rank == n) & (at >= 0)] for n in range(regions)]
     inside = covered_by(measured.lesions, suv.grid)
     for n in range(measured.lesions.count):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -31,6 +31,8 @@ _MOST_LESIONS = 10_000
 """More than any patient has, or any reader could mark; also of PET regions."""
 _MOST_RUNS = 2_000_000
 """Of tumour: ten times what a body full of metastases has at CT resolution."""
+_PLAIN_LABELS = {1, 255}
+"""Values that say "inside" in masks of one value, and no lesion's number."""
 _POSITION_STEP_MM = 1e-3
 _POSITION_OFFSET = 0.318309886  # keeps round coordinates away from the edges of a step
 
@@ -55,6 +57,13 @@ class Lesions:
     starts, stops, lesion : array of int64, (n,)
         Runs, sorted by start, and the position in ``ids`` of the lesion each belongs to. A voxel
         that several lesions hold appears once for each.
+    names : tuple of str
+        The name of the segment, ROI or label that each lesion is, or is a part of; "" without one.
+    by_size : tuple of bool
+        Lesions that are connected pieces, numbered by size.
+    numbers_are_loose : bool
+        True where another mask could give such a number to another piece: there are several, or their number
+        is not that of their label.
     """
 
     grid: VoxelGrid
@@ -62,6 +71,9 @@ class Lesions:
     starts: Int64s
     stops: Int64s
     lesion: Int64s
+    names: tuple[str, ...] = ()
+    by_size: tuple[bool, ...] = ()
+    numbers_are_loose: bool = False
 
     @property
     def count(self) -> int:
@@ -125,21 +137,37 @@ def find_lesions(
     undecided = {label for e in entries if e.instances is None for label in e.mask.labels}
     labelled: dict[int, VoxelRuns] = {}
     pooled = VoxelRuns.empty()
+    names: dict[int, str] = {}
+    piece_names, piece_labels = set(), set()
     for entry in entries:
         if entry.instances == "labels" or (entry.instances is None and len(undecided) > 1):
             for label in entry.mask.labels:
                 voxels = entry.mask.runs.of(label)
                 labelled[label] = labelled[label].union(voxels) if label in labelled else voxels
+                names[label] = names.get(label) or entry.mask.names.get(label) or ""
         else:
             pooled = pooled.union(entry.mask.voxels())
+            piece_names |= {entry.mask.names.get(label) or "" for label in entry.mask.labels}
+            piece_labels |= set(entry.mask.labels)
     findings: list[Finding] = []
     numbers, parts = _labelled_parts(labelled, grid, findings)
     after = max(numbers, default=0)
     components = connected_components(pooled, grid, connectivity=protocol.connectivity)
     rank = _component_rank(components, grid)
     parts.append((components.starts, components.stops, rank[components.component] + len(numbers)))
+    piece_name = piece_names.pop() if len(piece_names) == 1 else ""
+    named = [names[number] for number in numbers] + [piece_name] * components.count
     numbers.extend(range(after + 1, after + 1 + components.count))
     lesions = _assemble(grid, numbers, parts, protocol, findings)
+    labels = len(named) - components.count
+    places = {number: n for n, number in enumerate(numbers)}
+    kept = [places[int(lesion_id[1:])] for lesion_id in lesions.ids]
+    lesions = replace(
+        lesions,
+        names=tuple(named[n] for n in kept),
+        by_size=tuple(n >= labels for n in kept),
+        numbers_are_loose=sum(n >= labels for n in kept) > 1 or not piece_labels <= _PLAIN_LABELS,
+    )
     hint = "Clean the mask, or leave specks out with `minimum_voxels` in the protocol."
     refuse_specks(lesions.count, "tumour", hint=hint)
     twice = covered_twice(lesions.starts, lesions.stops).count

@@ -6,20 +6,19 @@ table's words then change counts only, so that a case is marked again at next to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.geometry.runs import cut_at
+from volstrat.geometry.runs import VoxelRuns, cut_at
 from volstrat.rule.alike import group_alike
-from volstrat.terms.marks import PARTIAL, Marking
+from volstrat.terms.marks import NOT_TUMOUR, PARTIAL, Marking
 from volstrat.terms.protocol import reaches_percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.lesions import Lesions
     from volstrat.terms.marks import Resectability
     from volstrat.terms.protocol import Protocol
@@ -66,7 +65,7 @@ class TumourPieces:
     @property
     def overlapping(self) -> bool:
         """True where a voxel lies in several lesions."""
-        return self.pair_piece.size > self.voxels.size
+        return bool((self.pair_piece[1:] == self.pair_piece[:-1]).any())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,10 +75,13 @@ class MarkedLesions:
     Parameters
     ----------
     pieces : TumourPieces
+        Those of lesions that are tumour.
     table : array of int64, (lesions,)
         The `Marking` that the table gives to a whole lesion, or `NO_WORD`.
+    not_tumour : array of bool, (lesions,)
+        Lesions that the table takes out of the total.
     codes : array of int64, (lesions,)
-        The `Marking` on nearly all of a lesion's voxels, or `NO_WORD` (partial).
+        The `Marking` on nearly all of a lesion's voxels, or `NO_WORD` (partial, or no tumour).
     piece_worst : array of int64, (pieces,)
         `Marking` of a piece's voxels: the worst of all lesions that hold them.
     own_voxels, worst_voxels : array of int64, (lesions, 4)
@@ -90,6 +92,7 @@ class MarkedLesions:
 
     pieces: TumourPieces
     table: Int64s
+    not_tumour: Bools
     codes: Int64s
     piece_worst: Int64s
     own_voxels: Int64s
@@ -119,16 +122,33 @@ class MarkedLesions:
 
     @property
     def marking(self) -> tuple[Marking | None, ...]:
-        """Of each lesion: the `Marking` on nearly all its voxels, or None (partial)."""
+        """Of each lesion: the `Marking` on nearly all its voxels, or None (partial, or no tumour)."""
         return tuple(None if m == NO_WORD else Marking(m) for m in self.codes.tolist())
+
+    @property
+    def partial(self) -> Bools:
+        """Lesions that are tumour and have no one marking."""
+        partial: Bools = (self.codes == NO_WORD) & ~self.not_tumour
+        return partial
+
+    def worst_of(self, lesion: int) -> int:
+        """Return the marking of a lesion, of one without one marking the worst of its voxels."""
+        code = int(self.codes[lesion])
+        return code if code != NO_WORD else int(np.argmax(self.worst_voxels[lesion] > 0))
 
     @property
     def pair_own(self) -> Int64s:
         """`Marking` of each pair in ``pieces``: the table's for the whole lesion, else the one drawn."""
         return _own_of_pairs(self.pieces, self.table)
 
+    def voxels(self) -> VoxelRuns:
+        """Return the voxels of all lesions that are tumour, each once."""
+        return VoxelRuns.from_intervals(self.starts, self.stops)
+
     def word(self, lesion: int) -> Resectability:
-        """Return the marking's word, or "partial"."""
+        """Return the marking's word, "partial" or "not_tumour"."""
+        if self.not_tumour[lesion]:
+            return NOT_TUMOUR
         code = int(self.codes[lesion])
         return PARTIAL if code == NO_WORD else Marking(code).word
 
@@ -193,21 +213,26 @@ def cut_pieces(lesions: Lesions, drawn: DrawnRuns, protocol: Protocol) -> Tumour
     )
 
 
-def mark_pieces(pieces: TumourPieces, table: Int64s) -> MarkedLesions:
+def mark_pieces(pieces: TumourPieces, table: Int64s, not_tumour: Bools) -> MarkedLesions:
     """Mark lesions: the table's word stands for the whole lesion, else what is drawn.
 
     Parameters
     ----------
     pieces : TumourPieces
+        Of all lesions.
     table : array of int64, (lesions,)
         `Marking`, or `NO_WORD` where the table says nothing.
+    not_tumour : array of bool, (lesions,)
+        Lesions that leave the total: of them nothing is counted.
     """
+    if not_tumour.any():
+        pieces = pieces_without(pieces, not_tumour)
     told = table != NO_WORD
     own_voxels = pieces.drawn_voxels.copy()
     own_voxels[told] = 0
     own_voxels[told, table[told]] = pieces.drawn_voxels[told].sum(axis=1)
     own = _own_of_pairs(pieces, table)
-    if pieces.overlapping:
+    if pieces.overlapping or pieces.pair_piece.size < pieces.voxels.size:  # several lesions, or none left
         worst = np.full(pieces.voxels.size, len(Marking), dtype=np.int64)
         np.minimum.at(worst, pieces.pair_piece, own)
         cell = 4 * pieces.pair_lesion + worst[pieces.pair_piece]
@@ -218,11 +243,33 @@ def mark_pieces(pieces: TumourPieces, table: Int64s) -> MarkedLesions:
     return MarkedLesions(
         pieces=pieces,
         table=table,
-        codes=np.where(told, table, pieces.drawn),
+        codes=np.where(not_tumour, NO_WORD, np.where(told, table, pieces.drawn)),
+        not_tumour=not_tumour,
         piece_worst=worst,
         own_voxels=own_voxels,
         worst_voxels=worst_voxels,
-        total_voxels=np.bincount(worst, pieces.voxels, minlength=len(Marking)).astype(np.int64),
+        total_voxels=np.bincount(worst, pieces.voxels, minlength=len(Marking))[: len(Marking)].astype(
+            np.int64
+        ),
+    )
+
+
+def pieces_without(pieces: TumourPieces, left_out: Bools) -> TumourPieces:
+    """Return the pieces as they are without some lesions; they keep their numbers."""
+    runs, pairs = ~left_out[pieces.lesion], ~left_out[pieces.pair_lesion]
+    held = np.zeros(pieces.voxels.size, dtype=bool)
+    held[pieces.pair_piece[pairs]] = True
+    return replace(
+        pieces,
+        starts=pieces.starts[runs],
+        stops=pieces.stops[runs],
+        lesion=pieces.lesion[runs],
+        piece=pieces.piece[runs],
+        voxels=np.where(held, pieces.voxels, 0),
+        pair_piece=pieces.pair_piece[pairs],
+        pair_lesion=pieces.pair_lesion[pairs],
+        pair_drawn=pieces.pair_drawn[pairs],
+        drawn_voxels=np.where(left_out[:, None], 0, pieces.drawn_voxels),
     )
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.errors import LesionTableError
-from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
-from volstrat.rule.attribution import attribute
+from volstrat.rule.attribution import attribute, find_regions, without_lesions
+from volstrat.rule.attribution_geometry import TumourVoxels
 from volstrat.rule.lesions import find_lesions, measure_lesions
-from volstrat.rule.markings import NO_WORD, cut_pieces, draw_markings, mark_pieces
-from volstrat.rule.table_words import words_of
+from volstrat.rule.markings import cut_pieces, draw_markings, mark_pieces, pieces_without
+from volstrat.rule.row_placing import PlacedRows, place_lesion_rows, place_region_rows
+from volstrat.rule.table_words import NOT_AVID, lesion_words, region_words
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_names, shown_percent
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.lesions import LesionMeasures, Lesions, TumourEntry
     from volstrat.rule.markings import DrawnRuns, MarkedLesions, TumourPieces
-    from volstrat.rule.table_words import TableWords
+    from volstrat.rule.table_words import LesionWords, RegionWords
     from volstrat.terms.avidity_rules import AvidityRule
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
@@ -95,15 +94,19 @@ class Measurements:
     ----------
     masks : CaseMasks
     lesions, measures, marked : Lesions, LesionMeasures, MarkedLesions
-    attribution : Attribution or None
-        None where there is neither an avid mask nor a rule that could be carried out.
+    pieces : TumourPieces
+        Of all lesions; ``marked.pieces`` leaves out those that are no tumour.
+    base, attribution : Attribution or None
+        To all lesions, and to those that are tumour. None where there is neither an avid mask nor a rule that
+        could be carried out.
     covered : array of bool, (lesions,)
         True where the PET field holds every voxel centre of the lesion, and that of a dense avid mask too
         where the mask decides, and the rule, if one is in force, could judge it; all False without a field.
     alternatives : tuple of (AvidityRule, Attribution, covered)
-        The same two for each rule of the protocol's ``avidity.also_check`` that could be carried out.
+        ``base`` and ``covered`` by each rule of ``avidity.also_check`` that could be carried out.
     rows : mapping of lesion or region id to LesionRow
-    words : TableWords
+        By the id that lesion or region has now; a row's own may be another.
+    words, region_words : LesionWords, RegionWords
         What ``rows`` say, as arrays: this is what the rule reads.
     lesion_findings, mark_findings : tuple of Finding
         What telling lesions and avid disease apart brought up, and what marking them did.
@@ -112,12 +115,15 @@ class Measurements:
     masks: CaseMasks
     lesions: Lesions
     measures: LesionMeasures
+    pieces: TumourPieces
     marked: MarkedLesions
+    base: Attribution | None
     attribution: Attribution | None
     covered: Bools
     alternatives: tuple[tuple[AvidityRule, Attribution, Bools], ...]
     rows: Mapping[str, LesionRow]
-    words: TableWords
+    words: LesionWords
+    region_words: RegionWords
     lesion_findings: tuple[Finding, ...]
     mark_findings: tuple[Finding, ...]
 
@@ -128,29 +134,27 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
     Raises
     ------
     LesionTableError
-        If a row names a lesion or region that does not exist, twice, or at a point outside it.
+        If a row of the table cannot be placed, or two of them say different things of one lesion.
     """
     lesions, findings = find_lesions(masks.tumour, masks.grid, protocol)
     rules = _avid_by_rule(masks, lesions, protocol)
     pieces = cut_pieces(lesions, draw_markings(lesions, masks.resectable), protocol)
-    attributions = [attribute_avid(lesions, pieces, rule.avid, protocol) for rule in rules]
-    rows = _by_id(masks.rows)
-    for row in rows.values():
-        _check_row(row, lesions, attributions[0])
-    measured = assemble(
+    found = [attribute_avid(lesions, pieces, rule.avid, protocol) for rule in rules]
+    nothing = PlacedRows(lesions={}, regions={}, owners={}, findings=())
+    bare = assemble(
         masks,
         lesions,
         measure_lesions(lesions),
         pieces,
-        attribution=attributions[0],
+        base=found[0],
         covered=rules[0].covered,
-        rows=rows,
+        placed=nothing,
     )
-    return replace(
-        measured,
+    bare = replace(
+        bare,
         alternatives=tuple(
             (rule.rule, attribution, rule.covered)
-            for rule, attribution in zip(rules[1:], attributions[1:], strict=True)
+            for rule, attribution in zip(rules[1:], found[1:], strict=True)
             if attribution is not None
         ),
         lesion_findings=(
@@ -158,8 +162,8 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
             *rules[0].findings,
             *(finding for other in rules[1:] if other.avid is None for finding in other.findings),
         ),
-        mark_findings=tuple(_mark_findings(masks, lesions, measured.marked, rows)),
     )
+    return _marked(bare, masks.rows)
 
 
 def assemble(
@@ -168,23 +172,27 @@ def assemble(
     measures: LesionMeasures,
     pieces: TumourPieces,
     *,
-    attribution: Attribution | None,
+    base: Attribution | None,
     covered: Bools,
-    rows: Mapping[str, LesionRow],
+    placed: PlacedRows,
 ) -> Measurements:
-    """Put together what was measured, marked by ``rows``: what the rule is applied to."""
-    regions = 0 if attribution is None else attribution.pet_only_count
-    words = words_of(rows, lesions.ids, regions)
+    """Put together what was measured, marked by rows that have their place: what the rule is applied to."""
+    words = lesion_words(placed.lesions, lesions.count)
+    attribution = _of_tumour(lesions, pieces, base, words)
+    regions = 0 if attribution is None else attribution.pet_only.count
     return Measurements(
         masks=masks,
         lesions=lesions,
         measures=measures,
-        marked=mark_pieces(pieces, words.marking),
+        pieces=pieces,
+        marked=mark_pieces(pieces, words.marking, words.not_tumour),
+        base=base,
         attribution=attribution,
         covered=covered,
         alternatives=(),
-        rows=rows,
+        rows=placed.by_id(lesions),
         words=words,
+        region_words=region_words(placed.regions, placed.owners, regions),
         lesion_findings=(),
         mark_findings=(),
     )
@@ -195,21 +203,38 @@ def remark_case(measured: Measurements, rows: Mapping[str, LesionRow]) -> Measur
 
     Parameters
     ----------
-    rows : mapping of lesion or region id to LesionRow
-        The whole table.
+    rows : mapping of id to LesionRow
+        The whole table; what a row is about, its point, segment and id say, not its key.
 
     Raises
     ------
     LesionTableError
-        If a row names a lesion or region that does not exist, or a point outside it.
+        If a row cannot be placed, or two of them say different things of one lesion.
     """
-    for lesion_id, row in rows.items():
-        if measured.rows.get(lesion_id) != row:
-            _check_row(row, measured.lesions, measured.attribution)
-    regions = 0 if measured.attribution is None else measured.attribution.pet_only_count
-    again = with_words(replace(measured, rows=rows), words_of(rows, measured.lesions.ids, regions))
+    return _marked(measured, list(rows.values()))
+
+
+def _marked(measured: Measurements, table: Sequence[LesionRow]) -> Measurements:
+    """Place a table's rows and mark the case by them."""
+    placed = place_lesion_rows(table, measured.lesions)
+    words = lesion_words(placed.lesions, measured.lesions.count)
+    attribution = _of_tumour(measured.lesions, measured.pieces, measured.base, words)
+    placed = place_region_rows(table, measured.lesions, placed, attribution)
+    again = assemble(
+        measured.masks,
+        measured.lesions,
+        measured.measures,
+        measured.pieces,
+        base=measured.base,
+        covered=measured.covered,
+        placed=placed,
+    )
+    marks = _mark_findings(measured.masks, measured.lesions, again.marked, again.rows)
     return replace(
-        again, mark_findings=tuple(_mark_findings(measured.masks, measured.lesions, again.marked, rows))
+        again,
+        alternatives=measured.alternatives,
+        lesion_findings=measured.lesion_findings,
+        mark_findings=(*placed.findings, *marks),
     )
 
 
@@ -238,32 +263,47 @@ def redraw_case(
         assert attributed is not None
         return attributed
 
-    redrawn = assemble(
-        replace(measured.masks, resectable=None),
-        lesions,
-        measured.measures,
-        pieces,
-        attribution=None if measured.attribution is None else again(measured.attribution),
-        covered=measured.covered,
-        rows=rows,
-    )
-    return replace(
-        redrawn,
+    redrawn = replace(
+        measured,
+        masks=replace(measured.masks, resectable=None),
+        pieces=pieces,
+        base=None if measured.base is None else again(measured.base),
         alternatives=tuple((rule, again(other), covered) for rule, other, covered in measured.alternatives),
-        lesion_findings=measured.lesion_findings,
-        mark_findings=tuple(_mark_findings(redrawn.masks, lesions, redrawn.marked, rows)),
     )
+    return remark_case(redrawn, rows)
 
 
-def with_words(measured: Measurements, words: TableWords) -> Measurements:
-    """Return the case with other words in its table; its rows and findings stay behind."""
-    return replace(measured, words=words, marked=mark_pieces(measured.marked.pieces, words.marking))
+def with_words(
+    measured: Measurements, words: LesionWords, regions: RegionWords | None = None
+) -> Measurements:
+    """Return the case with other words for the same tumour; its rows and findings stay behind."""
+    marked = mark_pieces(measured.pieces, words.marking, words.not_tumour)
+    return replace(measured, words=words, region_words=regions or measured.region_words, marked=marked)
 
 
-def with_attribution(measured: Measurements, attribution: Attribution, covered: Bools) -> Measurements:
-    """Return the case with other avid disease, of which the table says the same by name."""
-    words = words_of(measured.rows, measured.lesions.ids, attribution.pet_only_count)
-    return replace(measured, attribution=attribution, covered=covered, words=words)
+def with_attribution(
+    measured: Measurements, base: Attribution, covered: Bools, regions: RegionWords | None = None
+) -> Measurements:
+    """Return the case with other avid disease; rows of PET-only regions count where they fit one.
+
+    Parameters
+    ----------
+    base : Attribution
+        To all lesions.
+    covered : array of bool, (lesions,)
+    regions : RegionWords, optional
+        In place of what the rows say.
+    """
+    attribution = _of_tumour(measured.lesions, measured.pieces, base, measured.words)
+    assert attribution is not None
+    if regions is None:
+        rows = measured.rows.values()
+        places = {i: n for n, i in enumerate(measured.lesions.ids)}
+        lesions = {places[i]: row for i, row in measured.rows.items() if i in places}
+        placed = PlacedRows(lesions=lesions, regions={}, owners={}, findings=())
+        placed = place_region_rows(rows, measured.lesions, placed, attribution, strict=False)
+        regions = region_words(placed.regions, placed.owners, attribution.pet_only.count)
+    return replace(measured, base=base, attribution=attribution, covered=covered, region_words=regions)
 
 
 def attribute_avid(
@@ -272,8 +312,19 @@ def attribute_avid(
     """Attribute avid voxels to lesions; None where there are none to attribute."""
     if avid is None:
         return None
-    distance_mm = protocol.attribution_distance_mm
-    return attribute(lesions, pieces, avid=avid.voxels, avid_grid=avid.grid, distance_mm=distance_mm)
+    regions = find_regions(avid.voxels, avid.grid)
+    tumour = TumourVoxels(lesions.grid, pieces)
+    return attribute(tumour, regions, avid.grid, distance_mm=protocol.attribution_distance_mm)
+
+
+def _of_tumour(
+    lesions: Lesions, pieces: TumourPieces, base: Attribution | None, words: LesionWords
+) -> Attribution | None:
+    """Return the attribution without the lesions that are no tumour."""
+    if base is None or not words.not_tumour.any():
+        return base
+    tumour = TumourVoxels(lesions.grid, pieces_without(pieces, words.not_tumour))
+    return without_lesions(base, tumour, not_tumour=words.not_tumour, not_avid=words.avidity == NOT_AVID)
 
 
 def avid_disease(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> tuple[Avid | None, Bools]:
@@ -353,63 +404,6 @@ def _without_suv(rule: AvidityRule, protocol: Protocol) -> tuple[Finding, ...]:
     return not_evaluated(rule, "there is no PET image with SUV values").findings
 
 
-def _by_id(rows: Sequence[LesionRow]) -> dict[str, LesionRow]:
-    found: dict[str, LesionRow] = {}
-    for row in rows:
-        if row.lesion_id in found:
-            msg = f"{row.where}: {row.lesion_id} has a second row (the first: {found[row.lesion_id].where})."
-            raise LesionTableError(msg, hint="Keep one row a lesion.")
-        found[row.lesion_id] = row
-    return found
-
-
-def _check_row(row: LesionRow, lesions: Lesions, attribution: Attribution | None) -> None:
-    regions = tuple(f"P{n + 1}" for n in range(attribution.pet_only_count)) if attribution else ()
-    if row.lesion_id not in lesions.ids and row.lesion_id not in regions:
-        known = [*_shown(lesions.ids), *_shown(regions)]
-        there = ", ".join(known) or "none"
-        msg = f"{row.where}: {row.lesion_id!r} does not exist in this case; there are {there}."
-        raise LesionTableError(msg, hint="Correct the id, or remove the row.")
-    if row.point_mm is None:
-        return
-    if row.lesion_id in lesions.ids:
-        hit = _holds_point(lesions.of(lesions.ids.index(row.lesion_id)), lesions.grid, row.point_mm)
-    else:
-        assert attribution is not None
-        hit = _region_holds_point(attribution, regions.index(row.lesion_id), row.point_mm)
-    if not hit:
-        x, y, z = row.point_mm
-        msg = f"{row.where}: the point ({x:g}, {y:g}, {z:g}) mm (LPS) does not lie in {row.lesion_id}."
-        raise LesionTableError(
-            msg, hint="The masks may have changed since the row was written; mark it again."
-        )
-
-
-def _shown(ids: Sequence[str]) -> list[str]:
-    return list(ids) if len(ids) <= 8 else [*ids[:3], "...", ids[-1]]
-
-
-def _voxels_near(grid: VoxelGrid, point_mm: Sequence[float]) -> list[int]:
-    """Voxels that hold a point, those included whose face it lies on (within 0.001 mm)."""
-    index = grid.to_index(np.array(point_mm))
-    slack = TIE_MM * np.sqrt((grid.inverse[:3, :3] ** 2).sum(axis=1))
-    sides = [
-        {int(np.floor(c + 0.5 - s)), int(np.floor(c + 0.5 + s))} for c, s in zip(index, slack, strict=True)
-    ]
-    inside = [v for v in product(*sides) if all(0 <= a < n for a, n in zip(v, grid.shape, strict=True))]
-    return [int(grid.ravel(np.array(v))) for v in inside]
-
-
-def _holds_point(voxels: VoxelRuns, grid: VoxelGrid, point_mm: Sequence[float]) -> bool:
-    near = _voxels_near(grid, point_mm)
-    return bool(near) and bool(voxels.contains(np.array(near)).any())
-
-
-def _region_holds_point(attribution: Attribution, rank: int, point_mm: Sequence[float]) -> bool:
-    mine = attribution.voxels[attribution.pet_only[attribution.region] == rank]
-    return any(linear in mine for linear in _voxels_near(attribution.grid, point_mm))
-
-
 def covered_by(lesions: Lesions, field: VoxelGrid | None) -> Bools:
     """Tell which lesions lie wholly inside the field; a run's ends decide, for the field is convex."""
     covered = np.full(lesions.count, field is not None)
@@ -433,9 +427,8 @@ def _mark_findings(
         marked_by_table = [i for i in lesions.ids if i in rows and rows[i].resectability is not None]
         if marked_by_table:
             findings.append(finding("table_over_mask", where="lesions", lesions=shown_names(marked_by_table)))
-    for n, lesion_id in enumerate(lesions.ids):
-        if marked.codes[n] == NO_WORD:
-            findings.append(_in_parts(lesion_id, marked.own_voxels[n]))
+    for n in np.flatnonzero(marked.partial).tolist():
+        findings.append(_in_parts(lesions.ids[n], marked.own_voxels[n]))
     return findings
 
 

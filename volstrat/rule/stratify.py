@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from volstrat.rule.attribution import AvidCounts, Resolved, resolve
 from volstrat.rule.markings import NO_WORD
-from volstrat.rule.table_words import AVID, AVIDITIES, NOT_ASSESSED, NOT_AVID
+from volstrat.rule.resolving import AvidCounts, Resolved, resolve
+from volstrat.rule.table_words import AVID, AVIDITIES, NOT_ASSESSED, NOT_AVID, marked_regions
 from volstrat.terms.marks import Marking
 from volstrat.terms.protocol import reaches_percent
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.markings import MarkedLesions
     from volstrat.rule.measure import Measurements
-    from volstrat.rule.table_words import TableWords
+    from volstrat.rule.table_words import RegionWords
     from volstrat.terms.marks import FdgAvidity
     from volstrat.terms.protocol import Protocol
 
@@ -103,7 +103,9 @@ class Assessment:
         None where the case is not assessable.
     avidity_codes : array of int64, (lesions,)
         Position in `AVIDITIES`.
-    words : TableWords
+    region_codes : array of int64, (PET-only regions,)
+        `Marking` of each; of one that belongs to a lesion, the lesion's.
+    region_words : RegionWords
     resolved : Resolved or None
         What each avid voxel is marked; None without an avid mask.
     only_pet_only_open : bool
@@ -114,7 +116,8 @@ class Assessment:
     stratum_2: Predicate
     stratum: Stratum | None
     avidity_codes: Int64s
-    words: TableWords
+    region_codes: Int64s
+    region_words: RegionWords
     resolved: Resolved | None
     tally_1: Stratum1Tally
     tally_2: Stratum2Tally
@@ -128,17 +131,18 @@ class Assessment:
     @property
     def region_marking(self) -> tuple[Marking, ...]:
         """Marking of each PET-only region."""
-        return tuple(Marking(m) for m in self.words.region_marking.tolist())
+        return tuple(Marking(m) for m in self.region_codes.tolist())
 
     @property
     def dismissed(self) -> frozenset[int]:
         """PET-only regions (ranks) that the table calls physiological."""
-        return frozenset(np.flatnonzero(self.words.dismissed).tolist())
+        return frozenset(np.flatnonzero(self.region_words.dismissed).tolist())
 
 
 def assess(measured: Measurements, protocol: Protocol) -> Assessment:
     """Apply the rule to a measured case."""
-    words, marked = measured.words, measured.marked
+    words, marked, dismissed = measured.words, measured.marked, measured.region_words.dismissed
+    regions = marked_regions(measured.region_words, marked)
     resolved = None
     avidity = np.where(words.avidity == NO_WORD, NOT_ASSESSED, words.avidity)
     if measured.attribution is not None:
@@ -146,13 +150,15 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
             measured.attribution,
             marked,
             not_avid=words.avidity == NOT_AVID,
-            region_marking=words.region_marking,
-            dismissed=words.dismissed,
+            region_marking=regions,
+            dismissed=dismissed,
         )
         by_field = np.where(measured.covered, NOT_AVID, NOT_ASSESSED)
         seen = np.where(resolved.counts.lesion_voxels > 0, AVID, by_field)
+        moved = measured.attribution.pet_only.uptake_of
+        seen[moved[moved >= 0]] = AVID  # said of lesions that are no tumour; nothing depends on it
         avidity = np.where(words.avidity == NO_WORD, seen, words.avidity)
-    tally_1 = _tally_stratum_1(measured, protocol)
+    tally_1 = _tally_stratum_1(measured, regions, protocol)
     tally_2 = _tally_stratum_2(measured, avidity, None if resolved is None else resolved.counts)
     first = stratum_1_predicate(tally_1, protocol)
     second = stratum_2_predicate(tally_2, protocol)
@@ -163,7 +169,8 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
         stratum_2=second,
         stratum=only_stratum(strata),
         avidity_codes=avidity,
-        words=words,
+        region_codes=regions,
+        region_words=measured.region_words,
         resolved=resolved,
         tally_1=tally_1,
         tally_2=tally_2,
@@ -181,16 +188,16 @@ def _exact(value: float) -> Fraction:
     return Fraction(str(value))
 
 
-def _tally_stratum_1(measured: Measurements, protocol: Protocol) -> Stratum1Tally:
+def _tally_stratum_1(measured: Measurements, regions: Int64s, protocol: Protocol) -> Stratum1Tally:
     """Count the tumour by marking, with PET-only regions where the protocol counts them in the total."""
     voxels = measured.marked.total_voxels.tolist()
     size = exact_mm3(measured.lesions.grid)
     volume = [n * size for n in voxels]
-    kept = ~measured.words.dismissed
+    kept = ~measured.region_words.dismissed
     added = protocol.pet_only_in_total and measured.attribution is not None and bool(kept.any())
     if added and measured.attribution is not None:
-        sizes = measured.attribution.pet_only_measures.voxels
-        more = np.bincount(measured.words.region_marking[kept], sizes[kept], minlength=len(Marking))
+        sizes = measured.attribution.pet_only.measures.voxels
+        more = np.bincount(regions[kept], sizes[kept], minlength=len(Marking))
         pet_size = exact_mm3(measured.attribution.grid)
         volume = [v + int(n) * pet_size for v, n in zip(volume, more.tolist(), strict=True)]
     return Stratum1Tally(
@@ -201,19 +208,19 @@ def _tally_stratum_1(measured: Measurements, protocol: Protocol) -> Stratum1Tall
 
 
 def _tally_stratum_2(measured: Measurements, avidity: Int64s, counts: AvidCounts | None) -> Stratum2Tally:
-    codes = measured.marked.codes
+    codes, tumour = measured.marked.codes, ~measured.marked.not_tumour
     without: tuple[Marking | None, ...] = ()
     if counts is None:
         voxels = _avid_tumour_voxels(measured.marked, avidity == AVID).tolist()
     else:
         voxels = counts.by_marking.tolist()
-        without = _markings_of(codes[(avidity == AVID) & (counts.lesion_voxels == 0)])
+        without = _markings_of(codes[tumour & (avidity == AVID) & (counts.lesion_voxels == 0)])
     return Stratum2Tally(
         unit="tumour" if counts is None else "pet",
         voxels=(voxels[0], voxels[1], voxels[2], voxels[3]),
         avid_without_voxels=without,
-        unassessed=_markings_of(codes[avidity == NOT_ASSESSED]),
-        empty_tumour=measured.lesions.count == 0,
+        unassessed=_markings_of(codes[tumour & (avidity == NOT_ASSESSED)]),
+        empty_tumour=not tumour.any(),
         pet_read=counts is not None,
     )
 

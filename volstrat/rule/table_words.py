@@ -11,10 +11,11 @@ from volstrat.rule.markings import NO_WORD
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from volstrat.rule.markings import MarkedLesions
     from volstrat.terms.marks import FdgAvidity, LesionRow
 
     Int64s = NDArray[np.int64]
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 AVIDITIES: tuple[FdgAvidity, ...] = ("not_avid", "avid", "not_assessed")
 """Avidity words by code."""
 NOT_AVID, AVID, NOT_ASSESSED = range(3)
+NO_LESION = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TableWords:
-    """A lesion table's words.
+class LesionWords:
+    """What a table says of lesions.
 
     Parameters
     ----------
@@ -35,31 +37,73 @@ class TableWords:
         `Marking`, or `NO_WORD`.
     avidity : array of int64, (lesions,)
         `NOT_AVID`, `AVID`, or `NO_WORD`.
-    region_marking : array of int64, (PET-only regions,)
-        `Marking`; unknown until marked.
-    dismissed : array of bool, (PET-only regions,)
-        Those that the table calls physiological.
+    not_tumour : array of bool, (lesions,)
+        Lesions that leave the total.
     """
 
     marking: Int64s
     avidity: Int64s
-    region_marking: Int64s
+    not_tumour: Bools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RegionWords:
+    """What a table says of PET-only regions.
+
+    Parameters
+    ----------
+    marking : array of int64, (regions,)
+        `Marking`; unknown until marked.
+    dismissed : array of bool, (regions,)
+        Those that the table calls physiological.
+    belongs_to : array of int64, (regions,)
+        The lesion whose marking a region takes, or `NO_LESION`.
+    """
+
+    marking: Int64s
     dismissed: Bools
+    belongs_to: Int64s
+
+    @classmethod
+    def nothing(cls, count: int) -> RegionWords:
+        """Return what a table says that has no row for any of so many regions."""
+        return cls(
+            marking=np.full(count, Marking.UNKNOWN, dtype=np.int64),
+            dismissed=np.zeros(count, dtype=bool),
+            belongs_to=np.full(count, NO_LESION, dtype=np.int64),
+        )
 
 
-def words_of(rows: Mapping[str, LesionRow], lesions: Sequence[str], regions: int) -> TableWords:
-    """Return what rows say of lesions, by their ids, and of so many PET-only regions."""
-    marking = np.full(len(lesions), NO_WORD, dtype=np.int64)
-    avidity = np.full(len(lesions), NO_WORD, dtype=np.int64)
-    region_marking = np.full(regions, Marking.UNKNOWN, dtype=np.int64)
-    dismissed = np.zeros(regions, dtype=bool)
-    places = {lesion_id: n for n, lesion_id in enumerate(lesions)}
-    for lesion_id, row in rows.items():
-        n = places.get(lesion_id)
-        if n is not None:
-            marking[n] = NO_WORD if row.resectability is None else row.resectability
-            avidity[n] = NO_WORD if row.fdg_avidity is None else AVIDITIES.index(row.fdg_avidity)
-        elif 0 <= (rank := int(lesion_id[1:]) - 1) < regions:
-            region_marking[rank] = Marking.UNKNOWN if row.resectability is None else row.resectability
-            dismissed[rank] = row.fdg_avidity == "not_avid"
-    return TableWords(marking=marking, avidity=avidity, region_marking=region_marking, dismissed=dismissed)
+def lesion_words(rows: Mapping[int, LesionRow], count: int) -> LesionWords:
+    """Return what rows, by the lesion's position, say of so many lesions."""
+    marking = np.full(count, NO_WORD, dtype=np.int64)
+    avidity = np.full(count, NO_WORD, dtype=np.int64)
+    not_tumour = np.zeros(count, dtype=bool)
+    for n, row in rows.items():
+        marking[n] = NO_WORD if row.resectability is None else row.resectability
+        avidity[n] = NO_WORD if row.fdg_avidity is None else AVIDITIES.index(row.fdg_avidity)
+        not_tumour[n] = row.not_tumour
+    return LesionWords(marking=marking, avidity=avidity, not_tumour=not_tumour)
+
+
+def region_words(rows: Mapping[int, LesionRow], owners: Mapping[int, int], count: int) -> RegionWords:
+    """Return what rows, by the region's rank, say of so many regions, and the lesions they belong to."""
+    words = RegionWords.nothing(count)
+    for rank, row in rows.items():
+        words.marking[rank] = Marking.UNKNOWN if row.resectability is None else row.resectability
+        words.dismissed[rank] = row.fdg_avidity == "not_avid"
+    for rank, lesion in owners.items():
+        words.belongs_to[rank] = lesion
+    return words
+
+
+def marked_regions(words: RegionWords, marked: MarkedLesions) -> Int64s:
+    """Return each region's `Marking`: its own, or that of the lesion it belongs to.
+
+    Of a lesion without one marking it is the worst of its voxels, of one that is no tumour it is unknown.
+    """
+    codes = words.marking.copy()
+    for rank in np.flatnonzero(words.belongs_to != NO_LESION).tolist():
+        lesion = int(words.belongs_to[rank])
+        codes[rank] = Marking.UNKNOWN if marked.not_tumour[lesion] else marked.worst_of(lesion)
+    return codes

@@ -162,7 +162,7 @@ LAYOUTS = (
     _total_segmentator("segmentations/", "liver_segment_?"),
     _total_segmentator("", "liver_segment_?"),
     Layout(
-        name="TotalSegmentator, one file",
+        name="TotalSegmentator in one file",
         marks=("*/ct{ending}", "*/segmentations{ending}"),
         subject="{subject}",
         sources=_sources(ct="{subject}/ct{ending}", labels="{subject}/segmentations{ending}"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from volstrat import __version__
 from volstrat.case.case_file import role_entries
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
+from volstrat.case.toml_file import read_toml
 from volstrat.errors import CaseError, UsageError
 from volstrat.study.patterns import PLACES, PathPattern
 from volstrat.terms.roles import ROLES
@@ -147,11 +147,7 @@ def read_study(path: Path) -> Study:
         If it is no TOML, or has an unknown key, a value of the wrong kind, or no subject pattern.
     """
     name = path.name
-    try:
-        document = tomllib.loads(read_bytes(path).decode("utf-8-sig"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        msg = f"{name}: is not valid TOML ({error})."
-        raise UsageError(msg, hint="Correct that line; texts stand in double quotes.") from error
+    document = read_toml(read_bytes(path), name=name, error=UsageError)
     _refuse_unknown(document, _KEYS, "", name)
     study = _table(document, "study", name)
     layout = _table(document, "layout", name)

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Final, Literal, cast
 
 FdgAvidity = Literal["avid", "not_avid", "not_assessed"]
-Resectability = Literal["resectable", "ablatable", "unresectable", "unknown", "partial"]
+Resectability = Literal["resectable", "ablatable", "unresectable", "unknown", "partial", "not_tumour"]
 """The marking of a lesion in words; partial: there is none on nearly all of its voxels."""
 
 
@@ -28,6 +28,15 @@ class Marking(IntEnum):
 PARTIAL: Final = "partial"
 """A lesion without one marking on nearly all of its voxels."""
 
+NOT_TUMOUR: Final = "not_tumour"
+"""What a table calls a lesion that is none: it leaves the total."""
+
+Site = Literal["liver", "primary", "node", "bone", "lung", "peritoneum", "other", "not_liver"]
+"""Where a lesion lies; not_liver: derived from the liver mask, where the table does not say."""
+
+SITES: tuple[Site, ...] = ("liver", "primary", "node", "bone", "lung", "peritoneum", "other")
+"""The words of a table."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionRow:
@@ -38,20 +47,47 @@ class LesionRow:
     lesion_id : str
         ``L1``, ``L2``, ... or a PET-only region ``P1``, ...
     resectability : Marking or None
-        None where the cell is empty: the mask's marking stays.
+        None where the cell is empty (the mask's marking stays) or says ``not_tumour``.
+    not_tumour : bool
+        The lesion leaves the total; its uptake becomes a PET-only region, unless it is ``not_avid``.
     fdg_avidity : {"avid", "not_avid"} or None
         None where the cell is empty: measured avidity stays.
+    volume_ml : float or None
+        As it was when the row was written; for the reader's eye alone.
     point_mm : tuple of float or None
-        LPS mm; must lie in the lesion or region it names.
+        LPS mm, a voxel of the lesion or region: the row is about what lies there, whatever its id.
+    segment : str
+        Name of the segment, ROI or label that the lesion is; tells it where there is no point.
+    site : str
+        One of `SITES`; empty where the cell is.
+    belongs_to : str
+        Of a PET-only region: the lesion (its id in this table, or its segment) of which it is the uptake.
     where : str
         File and line, for messages.
     """
 
     lesion_id: str
     resectability: Marking | None = None
+    not_tumour: bool = False
     fdg_avidity: Literal["avid", "not_avid"] | None = None
+    segment: str = ""
+    site: str = ""
+    belongs_to: str = ""
+    volume_ml: float | None = None
     point_mm: tuple[float, float, float] | None = None
     reader: str = ""
     reason: str = ""
     recorded_at: str = ""
     where: str = ""
+
+    @property
+    def word(self) -> str:
+        """The word of the ``resectability`` column; "" where it is empty."""
+        if self.not_tumour:
+            return NOT_TUMOUR
+        return "" if self.resectability is None else self.resectability.word
+
+    @property
+    def says_something(self) -> bool:
+        """Whether the rule depends on the row."""
+        return bool(self.word or self.fdg_avidity or self.belongs_to)

@@ -40,8 +40,13 @@ class Review:
 
     open_choices: tuple[str, ...] = ("avidity.also_check", "pet_only_in_total")
     max_days_between: int = 60
+    pet_shift_mm: tuple[float, ...] = (-10.0, -5.0, 5.0, 10.0)
 
     def __post_init__(self) -> None:
+        for shift in self.pet_shift_mm:
+            if not math.isfinite(shift) or shift == 0:
+                msg = f"review.pet_shift_mm is {list(self.pet_shift_mm)}; each must be a number of mm, not 0."
+                raise ProtocolError(msg)
         _require_between("review.max_days_between", self.max_days_between, low=0)
         known = ("avidity.also_check", "pet_only_in_total", "both_fit", "ablation_counts", "exclusion_b")
         for choice in self.open_choices:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.entries import EntryReader, file_sha256
+from volstrat.case.entries import EntryReader
+from volstrat.case.input_files import file_sha256
 from volstrat.case.inputs import grid_entry, segment_list, voxels_sha256
 from volstrat.errors import VolstratError
 from volstrat.terms.roles import MASK_ROLES

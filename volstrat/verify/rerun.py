@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.entries import file_sha256
 from volstrat.case.fingerprint import take_fingerprint
+from volstrat.case.input_files import file_sha256
 from volstrat.case.record import environment
 from volstrat.cohort import parse_shard, run_cohort
 from volstrat.cohort.run_file import read_run_file

@@ -13,6 +13,35 @@ LESION_FINDINGS = (
         do='Check that it is one lesion; else write `instances = "components"` in its entry.',
     ),
     Entry(
+        "marks_by_number",
+        "review",
+        "The lesion table marks {lesions} by number alone, and these numbers go by size: they change when "
+        "the mask does.",
+        means="rows of the lesion table name lesions by a number that goes by size",
+        do="Let `volstrat lesions CASE` write a table with points, and mark in that.",
+    ),
+    Entry(
+        "named_lesion_by_number",
+        "warning",
+        "The lesion table marks {lesions} by number alone, though these lesions have names.",
+        means="rows of the lesion table name by number what has a name",
+        do="Add the name as `segment`, or a point: `volstrat lesions CASE` writes both.",
+    ),
+    Entry(
+        "row_renumbered",
+        "info",
+        "{row}: names {named}; by its point or segment it is about {lesion} now, and counts there.",
+        means="a row's point or segment lies in a lesion of another number than the row has",
+        do="Nothing, if the masks were edited; the row went with its tissue.",
+    ),
+    Entry(
+        "rows_alike",
+        "info",
+        "{row}: lies in {lesion}, as does {other}, and says the same.",
+        means="two rows of the lesion table lie in one lesion and say the same",
+        do="Remove one of them.",
+    ),
+    Entry(
         "empty_segment",
         "warning",
         "Label {number} of the tumour is named but nothing is drawn in it; it is no lesion.",

@@ -37,6 +37,13 @@ PART_FINDINGS = (
         do="Look what it is, and name the labels that are meant in `segments`.",
     ),
     Entry(
+        "drawn_by_model",
+        "info",
+        "A model drew {files}, and nothing says that a person has checked it.",
+        means="a model drew a mask: SEG says AUTOMATIC, or nnU-Net or TotalSegmentator wrote it",
+        do="Look at the mask before its volume is used.",
+    ),
+    Entry(
         "mask_off_ct",
         "review",
         {

@@ -8,8 +8,11 @@ RULE_FINDINGS = (
     Entry(
         "tumour_empty",
         "blocking",
-        "No tumour is drawn.",
-        means="the tumour mask holds no voxel",
+        {
+            "no_voxel": "No tumour is drawn.",
+            "all_dismissed": "The table calls every lesion `not_tumour`: no tumour is left.",
+        },
+        means="the tumour mask holds no voxel, or the table calls every lesion `not_tumour`",
         do="Check that the right segment was exported; a subject without tumour on CT has no stratum.",
     ),
     Entry(
@@ -73,11 +76,45 @@ RULE_FINDINGS = (
             "dismiss it as "
             "physiological.",
             "marked": "{place} is marked {marking}.",
+            "given": "{place} belongs to {owner} by the lesion table, and takes its marking: {marking}.",
             "place": "{region} ({volume} ml of uptake without a lesion on CT)",
         },
         means="an avid region away from CT tumour; `review` until it is marked or dismissed",
         do="Mark the region, or dismiss it with `not_avid`.",
         also=("review",),
+    ),
+    Entry(
+        "avid_region_near",
+        "review",
+        {
+            "unmarked": "PET shows uptake {apart} mm from {near} without touching it: {region}, {volume} ml. "
+            "Say which lesion it belongs to, mark it, or dismiss it as physiological.",
+            "dismissed": "{place}, {apart} mm from {near}, was dismissed as physiological.",
+            "marked": "{place}, {apart} mm from {near}, is marked {marking}.",
+            "given": "{place}, {apart} mm from {near}, belongs to {owner} by the lesion table, and takes its "
+            "marking: {marking}.",
+        },
+        means="an avid region lies near a lesion without touching it: whose it is, a person must say; `info` "
+        "once it is marked, dismissed or given to a lesion",
+        do="Look at PET and CT together: a neighbour of its own, breathing, or physiological uptake?",
+        also=("info",),
+    ),
+    Entry(
+        "pet_shift",
+        "review",
+        "With PET moved headwards by {shifts} the case is in another stratum; breathing moves it as far.",
+        means="PET moved by a step of `review.pet_shift_mm` along the patient's z gives another stratum",
+        do="Check how PET and CT lie on each other at the avid lesions; mark what the shift changes.",
+    ),
+    Entry(
+        "dismissed",
+        "info",
+        {
+            "plain": "{lesion} ({volume} ml) is no tumour by the lesion table: it leaves the total.",
+            "uptake": "{lesion} ({volume} ml) is no tumour by the lesion table: it leaves the total, "
+            "and its uptake is the PET-only region {region}.",
+        },
+        means="a lesion that the table calls `not_tumour`",
     ),
     Entry(
         "avid_region_differently_marked",

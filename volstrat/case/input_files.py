@@ -1,0 +1,56 @@
+"""The files that a case's entries name: are they there, and what are their bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from volstrat.dicom.grouping import looks_like_dicom
+from volstrat.errors import FormatError, InputFileError
+from volstrat.formats.hashing import sha256_of
+from volstrat.formats.volumes import volume_format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes.
+
+    Raises
+    ------
+    InputFileError
+    """
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        msg = f"{path.name}: cannot be read ({error.strerror})."
+        raise InputFileError(msg) from error
+
+
+def existing(path: Path) -> Path:
+    """Return a path that is there.
+
+    Raises
+    ------
+    InputFileError
+    """
+    if not path.exists():
+        msg = f"{path.name}: no such file or folder."
+        raise InputFileError(msg, hint="Check the path in case.toml.")
+    return path
+
+
+def require_mask_file(path: Path) -> None:
+    """Refuse what cannot be a mask file by its name or its first bytes.
+
+    Raises
+    ------
+    InputFileError, FormatError
+    """
+    if existing(path).is_dir():
+        msg = f"{path.name}: is a directory where a file is expected."
+        raise InputFileError(msg, hint="Name the mask file itself.")
+    named = volume_format(path) is not None or path.suffix.lower() in {".dcm", ".ima", ""}
+    if not named and not looks_like_dicom(path):
+        msg = f"{path.name}: no format that volstrat reads as a mask."
+        raise FormatError(msg, hint="Masks are NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT files.")

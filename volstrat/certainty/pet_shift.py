@@ -1,0 +1,161 @@
+"""The stratum if PET lay higher or lower: breathing moves a focus onto another lesion, or off its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from volstrat.rule.attribution import attribute, find_regions
+from volstrat.rule.attribution_geometry import TumourVoxels
+from volstrat.rule.measure import avid_disease, with_attribution
+from volstrat.rule.stratify import assess
+from volstrat.rule.table_words import NO_LESION, RegionWords
+from volstrat.terms.findings import finding
+from volstrat.terms.marks import Marking
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.rule.attribution import Attribution, AvidRegions
+    from volstrat.rule.measure import CaseMasks, Measurements
+    from volstrat.rule.stratify import Assessment, Stratum
+    from volstrat.terms.findings import Finding
+    from volstrat.terms.protocol import Protocol
+
+    Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PetShift:
+    """The stratum, if there is one, with PET moved along the patient's z, headwards where positive."""
+
+    shift_mm: float
+    stratum: Stratum | None
+
+
+def fdg_decides(assessment: Assessment, protocol: Protocol) -> bool:
+    """Tell whether the stratum depends on avid disease: not where stratum 1 holds and goes first."""
+    return not (assessment.stratum_1.holds is True and protocol.both_fit == "stratum_1")
+
+
+def measure_pet_shift(
+    measured: Measurements, assessment: Assessment, protocol: Protocol
+) -> tuple[PetShift, ...]:
+    """Judge the case anew with PET moved by each of the protocol's ``review.pet_shift_mm``.
+
+    Mask, image and field move together. A PET-only region that the table speaks of stays one wherever it
+    comes to lie: somebody has said what it is.
+
+    Returns
+    -------
+    tuple of PetShift
+        Empty without PET, without tumour, and where FDG does not decide.
+    """
+    shifts = protocol.review.pet_shift_mm
+    if not shifts or measured.base is None or not fdg_decides(assessment, protocol):
+        return ()
+    if measured.marked.not_tumour.all():
+        return ()
+    tumour = TumourVoxels(measured.lesions.grid, measured.pieces)
+    plain = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
+    drawn = find_regions(measured.base.avid, measured.base.grid)
+    return tuple(
+        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, tumour, drawn, plain)) for mm in shifts
+    )
+
+
+def pet_shift_findings(shifts: tuple[PetShift, ...], assessment: Assessment) -> tuple[Finding, ...]:
+    """Say at which shifts the case would be in another stratum; one without a stratum is no difference."""
+    others = [s for s in shifts if s.stratum not in (None, assessment.stratum)]
+    if assessment.stratum is None or not others:
+        return ()
+    told = ", ".join(f"{s.shift_mm:+g} mm ({(s.stratum or '').replace('_', ' ')})" for s in others)
+    return (finding("pet_shift", where="pet", shifts=told),)
+
+
+def _stratum_at(
+    mm: float, measured: Measurements, tumour: TumourVoxels, drawn: AvidRegions, protocol: Protocol
+) -> Stratum | None:
+    masks = _moved(measured.masks, mm)
+    avid, covered = avid_disease(masks, measured.lesions, protocol)
+    if avid is None:
+        return None
+    # A drawn mask has the same regions wherever it lies.
+    regions = find_regions(avid.voxels, avid.grid) if protocol.avidity.needs_suv else drawn
+    spoken_for = _spoken_for(measured, regions)
+    base = attribute(
+        tumour,
+        regions,
+        avid.grid,
+        distance_mm=protocol.attribution_distance_mm,
+        apart=np.array(sorted(spoken_for), dtype=np.int64),
+    )
+    moved = with_attribution(measured, base, covered, RegionWords.nothing(0))
+    assert moved.attribution is not None
+    words = _carried(measured, moved.attribution, regions, spoken_for)
+    return assess(replace(moved, region_words=words), protocol).stratum
+
+
+def _moved(masks: CaseMasks, mm: float) -> CaseMasks:
+    """Return the masks with everything that was seen on PET moved headwards."""
+    changed: dict[str, Any] = {}
+    for name in ("pet_field", "avid_field"):
+        field = getattr(masks, name)
+        changed[name] = None if field is None else _higher(field, mm)
+    for name in ("avid", "suv", "reference"):
+        image = getattr(masks, name)
+        changed[name] = None if image is None else replace(image, grid=_higher(image.grid, mm))
+    return replace(masks, **changed)
+
+
+def _higher(grid: VoxelGrid, mm: float) -> VoxelGrid:
+    affine = grid.affine.copy()
+    affine[2, 3] += mm
+    return replace(grid, affine=affine)
+
+
+def _spoken_for(measured: Measurements, regions: AvidRegions) -> dict[int, int]:
+    """Regions of the moved PET that are a PET-only region with words of its own: region to its rank.
+
+    Regions that are the uptake of a lesion that is no tumour go with that lesion.
+    """
+    assert measured.attribution is not None
+    words, now = measured.region_words, measured.attribution
+    told = words.dismissed | (words.marking != Marking.UNKNOWN) | (words.belongs_to != NO_LESION)
+    told &= now.pet_only.uptake_of < 0
+    if not told.any():
+        return {}
+    rank = now.rank
+    mine = (rank >= 0) & told[rank]
+    at = np.minimum(np.searchsorted(regions.voxels, now.voxels[mine]), max(regions.voxels.size - 1, 0))
+    same = regions.voxels[at] == now.voxels[mine] if regions.voxels.size else np.zeros(at.size, dtype=bool)
+    found: dict[int, int] = {}
+    for region, of in zip(regions.region[at[same]].tolist(), rank[mine][same].tolist(), strict=True):
+        found.setdefault(region, of)
+    return found
+
+
+def _carried(
+    measured: Measurements, moved: Attribution, regions: AvidRegions, spoken_for: dict[int, int]
+) -> RegionWords:
+    """Give the moved PET-only regions the words that they had where they were drawn."""
+    assert measured.attribution is not None
+    old, before = measured.region_words, measured.attribution.pet_only
+    words = RegionWords.nothing(moved.pet_only.count)
+    rank_of = moved.rank
+    sources = {
+        int(rank_of[int(np.flatnonzero(regions.region == region)[0])]): rank
+        for region, rank in spoken_for.items()
+    }
+    owners = {int(lesion): rank for rank, lesion in enumerate(before.uptake_of.tolist()) if lesion >= 0}
+    for rank, lesion in enumerate(moved.pet_only.uptake_of.tolist()):
+        if lesion in owners:
+            sources[rank] = owners[lesion]
+    for rank, source in sources.items():
+        words.marking[rank] = old.marking[source]
+        words.dismissed[rank] = old.dismissed[source]
+        words.belongs_to[rank] = old.belongs_to[source]
+    return words

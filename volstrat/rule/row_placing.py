@@ -1,0 +1,329 @@
+"""Which lesion or PET-only region each row of a lesion table is about.
+
+A row goes by its point, whatever its id says; else by its segment name where that is unique; else by its id.
+Numbers by size change with the mask, names and points do not: what rests on a number is said.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from volstrat.errors import LesionTableError
+from volstrat.geometry.grid import TIE_MM
+from volstrat.terms.findings import finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.rule.attribution import Attribution
+    from volstrat.rule.lesions import Lesions
+    from volstrat.terms.findings import Finding
+    from volstrat.terms.marks import LesionRow
+
+_REGION_ID = re.compile(r"P[0-9]+")
+_AGAIN = (
+    "The masks may have changed since the row was written; mark it again (`volstrat lesions` writes a table)."
+)
+_MOST_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedRows:
+    """Rows by what they are about.
+
+    Parameters
+    ----------
+    lesions : dict of int to LesionRow
+        By the lesion's position.
+    regions : dict of int to LesionRow
+        By the PET-only region's rank.
+    owners : dict of int to int
+        The lesion that a region belongs to, by its rank.
+    findings : tuple of Finding
+    """
+
+    lesions: dict[int, LesionRow]
+    regions: dict[int, LesionRow]
+    owners: dict[int, int]
+    findings: tuple[Finding, ...]
+
+    def by_id(self, lesions: Lesions) -> dict[str, LesionRow]:
+        """Return the rows by the id that lesion or region has now."""
+        found = {lesions.ids[n]: row for n, row in sorted(self.lesions.items())}
+        return {**found, **{f"P{rank + 1}": row for rank, row in sorted(self.regions.items())}}
+
+
+def is_region(lesion_id: str) -> bool:
+    """Tell whether an id is that of a PET-only region."""
+    return _REGION_ID.fullmatch(lesion_id) is not None
+
+
+def place_lesion_rows(rows: Iterable[LesionRow], lesions: Lesions) -> PlacedRows:
+    """Place the rows that are about lesions.
+
+    Raises
+    ------
+    LesionTableError
+        If a row's point lies in no lesion or in several, it names none, or two rows of one lesion differ.
+    """
+    placer = _LesionPlacer(lesions)
+    placed: dict[int, LesionRow] = {}
+    findings: list[Finding] = []
+    by_number = []
+    for row in rows:
+        if is_region(row.lesion_id):
+            continue
+        if row.belongs_to:
+            msg = f"{row.where}: {row.lesion_id} is a lesion; only a PET-only region belongs to one."
+            raise LesionTableError(msg, hint="Clear its belongs_to.")
+        n, how = placer.place(row)
+        now = lesions.ids[n]
+        if now != row.lesion_id:
+            findings.append(_renumbered(row, now))
+        if how == "number" and row.says_something:
+            by_number.append(n)
+        _add(placed, n, row, now, findings)
+    findings += _number_findings(lesions, by_number)
+    return PlacedRows(lesions=placed, regions={}, owners={}, findings=tuple(findings))
+
+
+def place_region_rows(
+    rows: Iterable[LesionRow],
+    lesions: Lesions,
+    placed: PlacedRows,
+    attribution: Attribution | None,
+    *,
+    strict: bool = True,
+) -> PlacedRows:
+    """Place the rows that are about PET-only regions beside those that are about lesions.
+
+    Parameters
+    ----------
+    placed : PlacedRows
+        From `place_lesion_rows`.
+    strict : bool
+        Where False, a row that fits no region is left out: the regions are not those that it was written for.
+
+    Raises
+    ------
+    LesionTableError
+        If a row fits no region, or gives one to a lesion that does not exist.
+    """
+    regions: dict[int, LesionRow] = {}
+    owners: dict[int, int] = {}
+    findings = list(placed.findings)
+    by_number = []
+    for row in rows:
+        if not is_region(row.lesion_id):
+            continue
+        _refuse_contradictions(row)
+        try:
+            rank = _region_of(row, lesions, attribution)
+        except LesionTableError:
+            if strict:
+                raise
+            continue
+        now = f"P{rank + 1}"
+        if now != row.lesion_id:
+            findings.append(_renumbered(row, now))
+        if row.belongs_to:
+            owners[rank] = owner = _owner_of(row, lesions, placed)
+            if lesions.by_size[owner] and owner not in placed.lesions:
+                by_number.append(owner)
+        _add(regions, rank, row, now, findings)
+    findings += _number_findings(lesions, by_number)
+    return PlacedRows(lesions=placed.lesions, regions=regions, owners=owners, findings=tuple(findings))
+
+
+def _add(placed: dict[int, LesionRow], n: int, row: LesionRow, now: str, findings: list[Finding]) -> None:
+    """Add a row; a second one of the same lesion must say the same."""
+    other = placed.setdefault(n, row)
+    if other is row:
+        return
+    if _said(other) != _said(row):
+        msg = f"{row.where}: says something else of {now} than {other.where}; both lie in it."
+        raise LesionTableError(msg, hint="Keep one row a lesion.")
+    findings.append(finding("rows_alike", where=now, row=row.where, other=other.where, lesion=now))
+
+
+def _renumbered(row: LesionRow, now: str) -> Finding:
+    return finding("row_renumbered", where=now, row=row.where, named=row.lesion_id, lesion=now)
+
+
+def _said(row: LesionRow) -> tuple[object, ...]:
+    return row.word, row.fdg_avidity, row.site, row.belongs_to
+
+
+class _LesionPlacer:
+    """Finds the lesion of a row."""
+
+    def __init__(self, lesions: Lesions) -> None:
+        self._lesions = lesions
+        self._places = {lesion_id: n for n, lesion_id in enumerate(lesions.ids)}
+        self._named: dict[str, list[int]] = {}
+        for n, name in enumerate(lesions.names):
+            if name:
+                self._named.setdefault(_folded(name), []).append(n)
+
+    def place(self, row: LesionRow) -> tuple[int, Literal["point", "segment", "number"]]:
+        """Return the lesion's position, and by what it was found."""
+        if row.point_mm is not None:
+            return self._by_point(row), "point"
+        same = self._named.get(_folded(row.segment), []) if row.segment else []
+        if len(same) == 1:
+            return same[0], "segment"
+        if len(same) > 1 and not all(self._lesions.by_size[n] for n in same):
+            shown = " and ".join(shown_ids([self._lesions.ids[n] for n in same]))
+            msg = f"{row.where}: the segment {row.segment!r} is the name of {shown}."
+            raise LesionTableError(
+                msg, hint="Give a point in the one that is meant (`volstrat lesions` writes them)."
+            )
+        n = self._places.get(row.lesion_id)
+        if n is None:
+            raise _no_such_id(row, self._lesions, None)
+        if row.segment and not same:
+            shown = ", ".join(shown_ids(sorted({name for name in self._lesions.names if name}))) or "none"
+            msg = f"{row.where}: there is no segment {row.segment!r}; there are {shown}."
+            raise LesionTableError(msg, hint="Correct the segment, or give a point in the lesion.")
+        return n, "number"
+
+    def _by_point(self, row: LesionRow) -> int:
+        assert row.point_mm is not None
+        holders = _holders(self._lesions, row.point_mm)
+        if len(holders) == 1:
+            return holders[0]
+        if not holders:
+            msg = f"{row.where}: its point {_point(row)} lies in no lesion; the row names {row.lesion_id}."
+            raise LesionTableError(msg, hint=_AGAIN)
+        named = [
+            n for n in holders if row.segment and _folded(self._lesions.names[n]) == _folded(row.segment)
+        ]
+        if len(named) == 1:
+            return named[0]
+        n = self._places.get(row.lesion_id)
+        if n in holders and not self._alone_anywhere(n):
+            return n
+        shown = " and ".join(self._lesions.ids[n] for n in holders)
+        msg = f"{row.where}: its point {_point(row)} lies in {shown}, which overlap there."
+        raise LesionTableError(msg, hint="Give a point that lies in one of them alone, or name the segment.")
+
+    def _alone_anywhere(self, n: int) -> bool:
+        """Tell whether a lesion has a voxel that no other holds; without one, no point can name it alone."""
+        lesions = self._lesions
+        own, others = lesions.of(n), lesions.lesion != n
+        rest = type(own).from_intervals(lesions.starts[others], lesions.stops[others])
+        return bool(own.difference(rest))
+
+
+def _holders(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
+    """Lesions that hold a point; one on a face belongs to a voxel beside it (within 0.001 mm)."""
+    voxels = voxels_at(lesions.grid, point_mm)
+    for those in (voxels[:1], voxels[1:]):
+        found = {int(n) for v in those for n in lesions.lesion[(lesions.starts <= v) & (v < lesions.stops)]}
+        if found:
+            return sorted(found)
+    return []
+
+
+def voxels_at(grid: VoxelGrid, point_mm: Sequence[float]) -> list[int]:
+    """Voxels that hold a point: the one it lies in first, then those whose face it lies on (0.001 mm)."""
+    index = grid.to_index(np.array(point_mm))
+    slack = TIE_MM * np.sqrt((grid.inverse[:3, :3] ** 2).sum(axis=1))
+    sides = [
+        {int(np.floor(c + 0.5 - s)), int(np.floor(c + 0.5 + s))} for c, s in zip(index, slack, strict=True)
+    ]
+    inside = [v for v in product(*sides) if all(0 <= a < n for a, n in zip(v, grid.shape, strict=True))]
+    at = tuple(int(a) for a in grid.voxel_at(index[None])[0])
+    inside.sort(key=lambda v: v != at)
+    return [int(grid.ravel(np.array(v))) for v in inside]
+
+
+def _region_of(row: LesionRow, lesions: Lesions, attribution: Attribution | None) -> int:
+    """Return the rank of a row's region."""
+    if attribution is None:
+        raise _no_such_id(row, lesions, attribution)
+    if row.point_mm is None:
+        rank = int(row.lesion_id[1:]) - 1
+        if not 0 <= rank < attribution.pet_only.count:
+            raise _no_such_id(row, lesions, attribution)
+        return rank
+    rank_of = attribution.rank
+    for linear in voxels_at(attribution.grid, row.point_mm):
+        at = int(np.searchsorted(attribution.voxels, linear))
+        if at < attribution.voxels.size and attribution.voxels[at] == linear and rank_of[at] >= 0:
+            return int(rank_of[at])
+    held = _holders(lesions, row.point_mm)
+    lies = f"lies in {lesions.ids[held[0]]}" if held else "lies in no PET-only region"
+    msg = f"{row.where}: its point {_point(row)} {lies}; the row names {row.lesion_id}."
+    raise LesionTableError(msg, hint=_AGAIN)
+
+
+def _refuse_contradictions(row: LesionRow) -> None:
+    if row.not_tumour:
+        msg = f"{row.where}: {row.lesion_id} is a PET-only region, no tumour on CT."
+        raise LesionTableError(msg, hint="Write not_avid in its fdg_avidity to dismiss it.")
+    if row.belongs_to and (row.resectability is not None or row.fdg_avidity == "not_avid"):
+        said = "not_avid" if row.resectability is None else row.word
+        msg = f"{row.where}: {row.lesion_id} is {said} and belongs to {row.belongs_to}; only one can be."
+        raise LesionTableError(msg, hint="Clear one of them: what belongs to a lesion takes its marking.")
+
+
+def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> int:
+    """Return the lesion that a region belongs to: by a row of the table, by segment name, by id."""
+    told = row.belongs_to
+    if is_region(told):
+        itself = " itself" if told == row.lesion_id else f" {told}"
+        msg = f"{row.where}: {row.lesion_id} belongs to{itself}, a region; it can belong to a lesion alone."
+        raise LesionTableError(msg, hint="Name the lesion (L1, L2, ...), or mark the region.")
+    rows = [n for n, other in placed.lesions.items() if other.lesion_id == told]
+    named = [n for n, name in enumerate(lesions.names) if name and _folded(name) == _folded(told)]
+    if len(rows) == 1 or len(named) == 1:
+        return rows[0] if len(rows) == 1 else named[0]
+    if told in lesions.ids:
+        return lesions.ids.index(told)
+    shown = ", ".join(shown_ids(lesions.ids)) or "none"
+    msg = f"{row.where}: {row.lesion_id} belongs to {told!r}, which is not in this case; there are {shown}."
+    raise LesionTableError(msg, hint="Correct belongs_to, or mark the region.")
+
+
+def _no_such_id(row: LesionRow, lesions: Lesions, attribution: Attribution | None) -> LesionTableError:
+    regions = [] if attribution is None else [f"P{n + 1}" for n in range(attribution.pet_only.count)]
+    known = ", ".join([*shown_ids(lesions.ids), *shown_ids(regions)]) or "none"
+    msg = f"{row.where}: {row.lesion_id!r} does not exist in this case; there are {known}."
+    return LesionTableError(msg, hint="Correct the id, or remove the row.")
+
+
+def _number_findings(lesions: Lesions, by_number: Sequence[int]) -> list[Finding]:
+    """Say which rows rest on a number: of lesions numbered by size, and of segments that have a name."""
+    sized = [lesions.ids[n] for n in by_number if lesions.by_size[n] and lesions.numbers_are_loose]
+    named = [lesions.ids[n] for n in by_number if not lesions.by_size[n] and lesions.names[n]]
+    findings = []
+    if sized:
+        findings.append(finding("marks_by_number", where="lesions", lesions=", ".join(shown_ids(sized))))
+    if named:
+        findings.append(
+            finding("named_lesion_by_number", where="lesions", lesions=", ".join(shown_ids(named)))
+        )
+    return findings
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip()).casefold()
+
+
+def _point(row: LesionRow) -> str:
+    assert row.point_mm is not None
+    x, y, z = row.point_mm
+    return f"({x:g}, {y:g}, {z:g}) mm (LPS)"
+
+
+def shown_ids(ids: Sequence[str]) -> list[str]:
+    """Return ids for a sentence, the middle left out where there are many."""
+    return list(ids) if len(ids) <= _MOST_SHOWN else [*ids[:3], "...", ids[-1]]
