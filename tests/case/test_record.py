@@ -276,6 +276,22 @@ def test_instances_of_case_toml(tmp_path: Path) -> None:
         assert {row["lesion_id"]: row["voxels"] for row in run(folder)["lesions"]} == expected
 
 
+@pytest.mark.parametrize(
+    ("change", "valid"),
+    [
+        pytest.param({}, True, id="as-it-is"),
+        pytest.param({"visit": "V2"}, True, id="what-the-case-is-called"),
+        pytest.param({"error": None}, False, id="without-its-error"),
+        pytest.param({"stratum": "stratum_1"}, False, id="with-a-stratum"),
+        pytest.param({"liver_burden": {}}, False, id="with-something-measured"),
+    ],
+)
+def test_a_failed_case_has_its_error_and_nothing_measured(change: dict[str, Any], valid: bool) -> None:
+    """The schema says so of every key that holds what is measured."""
+    record = {**run_case(SAMPLES / "S14_broken_file", load_protocol()), **change}
+    assert import_module("jsonschema").Draft202012Validator(record_schema()).is_valid(record) is valid
+
+
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 
 

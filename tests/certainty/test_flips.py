@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from volstrat.rule.measure import Measurements
     from volstrat.terms.protocol import Protocol
 
+AVIDITIES: tuple[Literal["avid", "not_avid"], ...] = ("avid", "not_avid")
 WORDS = (Marking.RESECTABLE, Marking.ABLATABLE, Marking.UNRESECTABLE)
 CHOICES: tuple[dict[str, Any], ...] = (
     {},
@@ -40,7 +41,7 @@ def one_by_one(measured: Measurements, protocol: Protocol) -> set[Flip]:
     for name in (*tumour, *regions):
         row = replace(measured.rows.get(name, LesionRow(lesion_id=name)), belongs_to="")
         rows: dict[str, LesionRow] = {w.word: replace(row, resectability=w) for w in WORDS}
-        rows |= {w: replace(row, fdg_avidity=w) for w in ("avid", "not_avid")[name in regions :]}
+        rows |= {w: replace(row, fdg_avidity=w) for w in AVIDITIES[name in regions :]}
         for to, changed in rows.items():
             again = remark_case(measured, {**measured.rows, name: changed})
             stratum = assess(again, protocol).stratum

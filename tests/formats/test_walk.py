@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
+
+import pytest
 
 from volstrat.case.discovery import iter_case_folders
 from volstrat.formats.walk import DEEPEST, files_below, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
-def deep(folder: Path, levels: int) -> None:
-    """Make folders in one another, a file in each: deeper than a path may be long."""
-    folder.mkdir()
-    own = os.open(folder, os.O_RDONLY)
-    for _ in range(levels):
-        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=own))
-        os.mkdir("d", dir_fd=own)
-        below = os.open("d", os.O_RDONLY, dir_fd=own)
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Callable[[Path, int], None]]:
+    """Return a function that makes folders in one another, a file in each: deeper than a path may be long."""
+
+    def make(folder: Path, levels: int) -> None:
+        folder.mkdir()
+        own = os.open(folder, os.O_RDONLY)
+        for _ in range(levels):
+            os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=own))
+            os.mkdir("d", dir_fd=own)
+            below = os.open("d", os.O_RDONLY, dir_fd=own)
+            os.close(own)
+            own = below
         os.close(own)
-        own = below
-    os.close(own)
+
+    yield make
+    subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)  # what removes temporary folders recurses
 
 
 def test_a_tree_deeper_than_the_stack_is_walked_to_a_depth(

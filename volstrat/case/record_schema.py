@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from volstrat.case.record_types import CaseRecord
-from volstrat.case.typed_json import fields_of, schema_of
+from volstrat.case.typed_json import fields_of, is_object, schema_of
 
 _DESCRIPTION = (
     "One subject: what was read, what was measured, and the stratum. Millimetres are DICOM patient "
     "coordinates (LPS); fractions run from 0 to 1."
 )
+
+
+_OF_FAILED = ("error", "inputs", "adjudication")
+"""Objects that a case that failed may have; the others are of what was measured."""
 
 
 def record_schema() -> dict[str, Any]:
@@ -22,11 +26,13 @@ def record_schema() -> dict[str, Any]:
 
 def _consequences() -> list[dict[str, Any]]:
     """Return what a status entails: a failed case has its error, and nothing that was to be measured."""
-    nothing: dict[str, Any] = {"error": {"type": "object"}}
+    nothing: dict[str, Any] = {"error": {"type": "object"}, "stratum": {"const": None}}
     for one in fields_of(CaseRecord):
-        if one.form.nullable and one.key != "error":
+        if one.key in _OF_FAILED:
+            continue
+        if one.form.nullable and is_object(one.form.only):
             nothing[one.key] = {"const": None}
-        elif one.form.items is not None and one.key != "inputs":
+        elif one.form.items is not None and is_object(one.form.items.only):
             nothing[one.key] = {"maxItems": 0}
     measured = {"error": {"const": None}, "predicates": {"type": "object"}, "volumes": {"type": "object"}}
     blocking = {"properties": {"severity": {"const": "blocking"}}, "required": ["severity"]}
