@@ -100,6 +100,10 @@ class PlanOutcome:
         return notation(self.regions.segments)
 
 
+_OF_MARKINGS = {"resectable_outside_tumour", "table_over_mask", "partly_resectable_lesion"}
+"""Findings on a mask that a plan stands over."""
+
+
 class PlanBook:
     """Carries out plans on one measured case; what they have in common is worked out once.
 
@@ -139,7 +143,7 @@ class PlanBook:
         regions = plan_regions(plan, anatomy, self.zones, protocol.plans, cut_mask=cut_mask)
         rows = self.rows_under(plan)
         cut = regions.cut
-        measured = redraw_case(self.measured, self.draw(cut, regions.ablated), rows, protocol)
+        measured = self.redrawn(self.draw(cut, regions.ablated), rows)
         remaining = anatomy.liver.difference(cut.union(regions.ablated))
         remnant, remnant_findings = measure_remnant(
             remnant=remaining,
@@ -176,7 +180,14 @@ class PlanBook:
     def unplanned(self) -> Measurements:
         """Return the case with nothing in the liver marked: what is known while no plan is chosen."""
         drawn = self.draw(None, None)
-        return redraw_case(self.measured, drawn, self.rows_under(None), self.protocol)
+        return self.redrawn(drawn, self.rows_under(None))
+
+    def redrawn(self, drawn: DrawnRuns, rows: Mapping[str, LesionRow]) -> Measurements:
+        """Return the case with these markings and rows; of the table it says what reading it found."""
+        again = redraw_case(self.measured, drawn, rows, self.protocol)
+        table = [f for f in self.measured.mark_findings if f.code not in _OF_MARKINGS]
+        marks = [f for f in again.mark_findings if f.code == "partly_resectable_lesion"]
+        return replace(again, mark_findings=(*table, *marks))
 
     def draw(self, cut: VoxelRuns | None, ablated: VoxelRuns | None) -> DrawnRuns:
         """Mark every voxel of every lesion.
