@@ -21,7 +21,11 @@ from volstrat.rule.remnant import (
     measure_liver_burden,
     measure_remnant,
 )
+from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
+from volstrat.terms.wording import shown_percent
+
+_MOSTLY_PERCENT = 50
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,9 +183,13 @@ def _liver(
             unmarked=VoxelRuns.from_intervals(marked.starts[unknown], marked.stops[unknown]),
             voxel_volume_mm3=size,
         )
+        share = burden.burden_percent
+        if share is not None and share > _MOSTLY_PERCENT:
+            percent = shown_percent(share, _MOSTLY_PERCENT)
+            findings = (finding("liver_mostly_tumour", where="liver", percent=percent),)
     if inputs.remnant is not None:
         patient, header = sources.patient, inputs.body_size
-        remnant, findings = measure_remnant(
+        remnant, of_remnant = measure_remnant(
             remnant=inputs.remnant,
             tumour=tumour,
             resectable=resectable,
@@ -192,4 +200,5 @@ def _liver(
             height_cm=patient.height_cm if patient.height_cm is not None else header[1],
             liver_state=patient.liver_state,
         )
+        findings = (*findings, *of_remnant)
     return remnant, burden, findings

@@ -9,6 +9,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
 from volstrat.case.table_file import table_format
+from volstrat.case.unread import unread_findings
 from volstrat.errors import VolstratError
 from volstrat.terms.roles import MASK_ROLES, ROLES
 from volstrat.terms.tracers import tracer_text
@@ -34,9 +35,9 @@ def inspect_case(place: CasePlace, protocol: LoadedProtocol, *, lesions: str | N
     VolstratError
         If the roles themselves cannot be settled.
     """
-    reader = place.open(lesions=lesions, naming=protocol.protocol.naming)
+    reader = place.open(lesions=lesions, naming=protocol.protocol.naming).with_naming(protocol.protocol.naming)
     sources = reader.sources
-    findings: dict[Finding, None] = {}  # a file in two roles says the same twice
+    findings = dict.fromkeys(unread_findings(sources))  # a file in two roles says the same twice
     inputs = [
         _entry(sources, reader, role, entry, findings)
         for role in ROLES
