@@ -397,4 +397,6 @@ def test_files_give_what_arrays_give_however_they_are_stored(tmp_path: Path) -> 
                 assert got["centroid_mm"] == pytest.approx(wanted["centroid_mm"], abs=1e-3)
         reviews = {(f["code"], f["where"]) for f in expected["findings"] if f["severity"] == "review"}
         found = {(f["code"], f["where"]) for f in record["findings"] if f["severity"] == "review"}
-        assert found - {("part_may_be_organ", "tumour")} == reviews  # random labels enclose each other
+        # Random labels enclose each other and lie at the edge; arrays have no edge.
+        found = {one for one in found if one[0] not in ("part_may_be_organ", "lesion_at_edge")}
+        assert found == reviews

@@ -175,8 +175,8 @@ def test_a_body_that_cannot_be_an_adults_gives_no_standardised_share(weight: flo
 def test_an_empty_liver_mask_gives_no_share() -> None:
     """Nothing to divide by; all of the remnant lies outside."""
     result, codes = remnant(liver=VoxelRuns.empty())
-    assert (result.flr_ml, result.flr_percent, result.below_limit) == (0.0, None, None)
-    assert codes == ["remnant_outside_liver", "liver_without_tumour", "remnant_not_compared"]
+    assert (result.flr_ml, result.flr_percent, result.below_limit) == (0.0, None, True)
+    assert codes == ["remnant_outside_liver", "liver_without_tumour", "remnant_below_limit"]
 
 
 def test_the_burden_counts_tumour_within_the_liver_only() -> None:

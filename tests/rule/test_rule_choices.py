@@ -178,7 +178,10 @@ def test_pet_only_in_total_is_worked_in_ml(word: str, holds: bool | None, percen
     )
     found = record["predicates"]["stratum_1"]
     assert found["holds"] is holds
-    assert found["percent"] == pytest.approx(percents)
+    assert found["percent_lower"] == pytest.approx(percents)
+    upper = 100 * 80 / 110 if word == "unknown" else percents
+    assert found["percent_upper"] == pytest.approx(upper)
+    assert found["percent"] == (None if word == "unknown" else found["percent_lower"])
     # (100 + 10) voxels x 0.5 x 3.0 x 2.2 mm3 = 363 mm3.
     assert record["volumes"]["total_tumour_ml"] == pytest.approx(0.363)
 

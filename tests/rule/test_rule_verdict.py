@@ -246,7 +246,8 @@ def test_volumes_are_counts_times_the_determinant() -> None:
     assert volumes["resectable_tumour_ml"] == pytest.approx(1.98)
     assert volumes["residual_tumour_ml"] == pytest.approx(1.32)
     assert volumes["resectable_fraction"] == 0.6
-    assert record["predicates"]["stratum_1"]["percent"] == 60.0
+    first = record["predicates"]["stratum_1"]
+    assert (first["percent"], first["percent_lower"], first["percent_upper"]) == (None, 60.0, 80.0)
 
 
 def test_resectable_avid_volumes_are_null_where_no_avid_voxel_is_marked() -> None:

@@ -35,7 +35,7 @@ def checked(out: Path) -> subprocess.CompletedProcess[str]:
 @needs_sha256sum
 def test_a_sealed_output_is_checked_by_sha256sum(cohort: Cohort) -> None:
     """Every file but the manifest, hidden receipts included; one changed byte is told by both."""
-    files = lock_output(cohort.out)
+    files = lock_output(cohort.out, with_open=True)
     assert files == len((cohort.out / "SHA256SUMS").read_text().splitlines())
     assert checked(cohort.out).returncode == 0
     assert verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True).clean
@@ -65,7 +65,7 @@ def test_names_with_line_breaks_and_backslashes_are_escaped_as_sha256sum_does(tm
 @needs_ssh
 def test_a_manifest_can_be_signed_and_the_signature_lies_outside_it(cohort: Cohort, tmp_path: Path) -> None:
     """`ssh-keygen -Y sign` writes beside it; a verifier needs the public key alone."""
-    lock_output(cohort.out)
+    lock_output(cohort.out, with_open=True)
     manifest, key = cohort.out / "SHA256SUMS", tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=60)
     sign: list[str | Path] = ["ssh-keygen", "-q", "-Y", "sign", "-n", "volstrat", "-f", key, manifest]
@@ -95,14 +95,14 @@ def test_a_manifest_can_be_signed_and_the_signature_lies_outside_it(cohort: Coho
 
 def test_nothing_is_written_into_a_sealed_output(cohort: Cohort) -> None:
     """No batch, no entry by verifying, no second seal."""
-    lock_output(cohort.out)
+    lock_output(cohort.out, with_open=True)
     before = {p: p.read_bytes() for p in cohort.out.rglob("*") if p.is_file() and ".volstrat" not in p.parts}
     with pytest.raises(UsageError, match="has been sealed"):
         run_cohort(cohort.inputs, cohort.out, load_protocol(None), workers=1)
     result = verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True)
     assert (result.sealed, result.noted, result.clean) == (True, False, True)
     with pytest.raises(UsageError, match="sealed already, and is unchanged"):
-        lock_output(cohort.out)
+        lock_output(cohort.out, with_open=True)
     assert {p: p.read_bytes() for p in before} == before
 
 
@@ -112,7 +112,7 @@ def test_nothing_is_written_into_a_sealed_output(cohort: Cohort) -> None:
 )
 def test_no_command_writes_into_a_sealed_output(cohort: Cohort, command: str) -> None:
     """Not into a folder in it either; each says so and exits with 2."""
-    lock_output(cohort.out)
+    lock_output(cohort.out, with_open=True)
     words = {"IN": str(cohort.inputs), "OUT": str(cohort.out), "CASE": "S01_stratum_1"}
     for word, path in words.items():
         command = command.replace(word, path)
@@ -124,28 +124,29 @@ def test_no_command_writes_into_a_sealed_output(cohort: Cohort, command: str) ->
 
 
 def test_a_seal_that_was_removed_is_missed(cohort: Cohort) -> None:
-    """The trail says that there was one; sealing again, as after a kill halfway, puts it right."""
-    lock_output(cohort.out)
+    """The trail, run.json and the state folder each say that there was one; it is not sealed again unseen."""
+    lock_output(cohort.out, with_open=True)
     (cohort.out / "SHA256SUMS").unlink()
     result = verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True)
     assert [(fault.path, fault.kind) for fault in result.files] == [("SHA256SUMS", "missing")]
-    lock_output(cohort.out)
-    assert verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True).clean
+    with pytest.raises(CaseError, match="sealed already"):
+        lock_output(cohort.out, with_open=True)
+    assert not verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True).clean
 
 
 def test_sealing_is_the_trails_last_entry(cohort: Cohort) -> None:
     """The manifest covers the entry that tells of it."""
-    lock_output(cohort.out)
+    lock_output(cohort.out, with_open=True)
     assert b'"event": "locked"' in cohort.entries()[-1]
     assert check_output_trail(cohort.out).faults == ()
 
 
 def test_a_sealed_output_that_was_changed_is_not_sealed_again(cohort: Cohort) -> None:
     """A second manifest would cover up what happened."""
-    lock_output(cohort.out)
+    lock_output(cohort.out, with_open=True)
     (cohort.out / "more.txt").write_text("x")
     with pytest.raises(CaseError, match=r"more\.txt is extra"):
-        lock_output(cohort.out)
+        lock_output(cohort.out, with_open=True)
 
 
 @pytest.mark.parametrize("name", ["cohort.csv", "S01_stratum_1/case.json", "audit.jsonl"])
@@ -154,25 +155,29 @@ def test_faults_are_not_sealed_in(cohort: Cohort, name: str) -> None:
     path = cohort.out / name
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(CaseError, match="cannot be sealed"):
-        lock_output(cohort.out)
+        lock_output(cohort.out, with_open=True)
     assert not (cohort.out / "SHA256SUMS").exists()
 
 
 def test_an_unfinished_or_missing_run_is_not_sealed(cohort: Cohort, tmp_path: Path) -> None:
     """There must be something to seal."""
     with pytest.raises(UsageError, match="holds no run"):
-        lock_output(tmp_path)
+        lock_output(tmp_path, with_open=True)
     run = cohort.out / "run.json"
     run.write_text(run.read_text().replace('"finished_at": "', '"finished_at": null, "then": "'))
     with pytest.raises(UsageError, match="has not come to its end"):
-        lock_output(cohort.out)
+        lock_output(cohort.out, with_open=True)
 
 
 def test_the_command_says_how_to_sign(cohort: Cohort) -> None:
     """Exit 0 with the command; 2 the second time."""
     for code, told in ((0, "ssh-keygen -Y sign"), (2, "sealed already")):
         done = subprocess.run(
-            [PROGRAM, "lock", cohort.out], capture_output=True, text=True, check=False, timeout=60
+            [PROGRAM, "lock", "--with-open", cohort.out],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         assert done.returncode == code
         assert told in done.stdout + done.stderr

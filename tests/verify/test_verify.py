@@ -89,7 +89,7 @@ def test_subjects_that_left_in_an_earlier_run_are_no_fault(cohort: Cohort) -> No
     assert (cohort.out / BROKEN / "case.json").exists()
     assert verified(cohort, only_hashes=True).clean
     assert verified(cohort).clean
-    lock_output(cohort.out)
+    lock_output(cohort.out, with_open=True)
 
 
 def test_names_that_the_table_escapes_are_no_fault(cohort: Cohort) -> None:

@@ -110,7 +110,7 @@ class Outcome:
 
 def _counts(predicate: Predicate) -> tuple[float | None, ...]:
     if predicate.whole_voxels is None:
-        return (predicate.percent,)
+        return predicate.percent_lower, predicate.percent_upper
     return predicate.part_voxels, predicate.part_voxels_upper, predicate.whole_voxels
 
 

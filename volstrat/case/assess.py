@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,11 @@ from volstrat.rule.remnant import (
     measure_liver_burden,
     measure_remnant,
 )
+from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
+from volstrat.terms.wording import shown_percent
+
+_MOSTLY_PERCENT = 50
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +161,9 @@ def _concluded(
     with_flips: bool,
 ) -> CaseResult:
     """Apply the rule to what was measured."""
-    decision = _decision(sources, inputs, as_read, protocol.protocol, memo) if sources.plans else None
+    decision = None
+    if sources.plans:
+        decision, inputs = _decision(sources, inputs, as_read, protocol.protocol, memo)
     measured = as_read if decision is None else decision.measured
     remnant, liver, findings = _liver(sources, inputs, measured, protocol.protocol)
     plans: list[PlanRecord] = []
@@ -286,17 +292,20 @@ def _decision(
     as_read: Measurements,
     protocol: Protocol,
     memo: CaseMemo | None,
-) -> Decision:
+) -> tuple[Decision, CaseInputs]:
+    """Carry out the plans; return the inputs without the drawn remnant, which they stand over."""
     from volstrat.plans.decision import decide
 
-    return decide(
+    bare = replace(inputs, remnant=None)
+    decision = decide(
         plan_book(sources, inputs, as_read, protocol, memo=memo),
         [stated.plan for stated in sources.plans],
         chosen=None if sources.choice is None else sources.choice.plan,
         cut_masks=inputs.plans.cut_masks,
-        findings=inputs.findings,
+        findings=(*inputs.findings, *_liver(sources, bare, as_read, protocol)[2]),
         remnant_drawn=inputs.remnant is not None,
     )
+    return decision, bare
 
 
 def _body_size(sources: CaseSources, inputs: CaseInputs) -> tuple[float | None, float | None]:
@@ -328,9 +337,13 @@ def _liver(
             unmarked=VoxelRuns.from_intervals(marked.starts[unknown], marked.stops[unknown]),
             voxel_volume_mm3=size,
         )
+        share = burden.burden_percent
+        if share is not None and share > _MOSTLY_PERCENT:
+            percent = shown_percent(share, _MOSTLY_PERCENT)
+            findings = (finding("liver_mostly_tumour", where="liver", percent=percent),)
     if inputs.remnant is not None:
         weight_kg, height_cm = _body_size(sources, inputs)
-        remnant, findings = measure_remnant(
+        remnant, of_remnant = measure_remnant(
             remnant=inputs.remnant,
             tumour=tumour,
             resectable=resectable,
@@ -341,4 +354,5 @@ def _liver(
             height_cm=height_cm,
             liver_state=sources.patient.liver_state,
         )
+        findings = (*findings, *of_remnant)
     return remnant, burden, findings

@@ -156,7 +156,8 @@ def open_case(
         sources = _with_table(sources, lesions)
     if "tumour" not in sources.entries:
         raise _no_tumour(sources, library)
-    return EntryReader(sources, library)
+    reader = EntryReader(sources, library)
+    return reader if naming is None else reader.with_naming(naming)
 
 
 def _case_file(folder: Path) -> Path | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.discovery import CASE_FILE
+from volstrat.case.unread import unread_files
 from volstrat.errors import InputFileError, VolstratError
 from volstrat.formats.label_names import names_beside
 from volstrat.formats.volumes import data_files, volume_format
@@ -81,6 +82,7 @@ def take_fingerprint(sources: CaseSources) -> Fingerprint:
             role: [_values(entry, sources.folder) for entry in entries]
             for role, entries in sorted(sources.entries.items())
         },
+        "unread": [path.name for path in unread_files(sources)],  # the record says what lies there
         "files": sorted([_relative(path, sources.folder), state.sha256] for path, state in files.items()),
     }
     text = json.dumps(told, sort_keys=True)

@@ -27,6 +27,7 @@ from volstrat.case.parts import PlayedFile, part_findings, parts_entry
 from volstrat.case.pet_inputs import read_other_pet, read_pet_inputs
 from volstrat.case.plan_inputs import PlanInputs, plan_inputs
 from volstrat.case.table_file import table_format
+from volstrat.case.unread import unread_findings
 from volstrat.dicom.identity import short_uid
 from volstrat.errors import CaseError, InputFileError, MissingRoleError
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
@@ -116,7 +117,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
                 raise InputFileError(msg, hint=hint)
     everything = _read_masks(sources, reader)
     files = _played_files(everything, sources, reader)
-    findings = [one for r in everything for one in r.read.findings]
+    findings = [*unread_findings(sources), *(one for r in everything for one in r.read.findings)]
     findings += [one for r in everything for one in organ_findings(r.role, r.read, r.name)]
     findings += model_findings(((r.role, r.entry.path, r.read.mask.names) for r in everything), reader)
     read, more = _readings(everything)

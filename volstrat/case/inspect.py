@@ -9,6 +9,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
 from volstrat.case.table_file import table_format
+from volstrat.case.unread import unread_findings
 from volstrat.errors import VolstratError
 from volstrat.terms.roles import MASK_ROLES, ROLES
 from volstrat.terms.tracers import tracer_text
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.entries import RoleMask
     from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.dicom.folder import DicomFolder, SeriesFiles
@@ -34,14 +36,17 @@ def inspect_case(place: CasePlace, protocol: LoadedProtocol, *, lesions: str | N
     VolstratError
         If the roles themselves cannot be settled.
     """
-    reader = place.open(lesions=lesions, naming=protocol.protocol.naming)
+    reader = place.open(lesions=lesions, naming=protocol.protocol.naming).with_naming(
+        protocol.protocol.naming
+    )
     sources = reader.sources
-    findings: dict[Finding, None] = {}  # a file in two roles says the same twice
+    findings = dict.fromkeys(unread_findings(sources))  # a file in two roles says the same twice
     inputs = [
         _entry(sources, reader, role, entry, findings)
         for role in ROLES
         for entry in sources.entries.get(role, ())
     ]
+    _tell_roles(inputs)
     findings |= dict.fromkeys(reader.findings())
     return {
         "subject": sources.subject,
@@ -70,6 +75,7 @@ def _entry(
         "format": None,
         "grid": None,
         "segments": [],
+        "parts": [],
         "series": None,
         "suv": None,
         "error": None,
@@ -82,7 +88,10 @@ def _entry(
             read = reader.mask(role, entry)
             findings |= dict.fromkeys(read.findings)
             found.update(
-                format=read.format, grid=grid_entry(read.mask.grid, sources), segments=segment_list(read.mask)
+                format=read.format,
+                grid=grid_entry(read.mask.grid, sources),
+                segments=segment_list(read.mask),
+                parts=_parts(read, role),
             )
         else:
             image_format, grid = reader.grid(role, entry)
@@ -94,6 +103,27 @@ def _entry(
     except VolstratError as error:
         found["error"] = str(error)
     return found
+
+
+def _parts(read: RoleMask, role: str) -> list[dict[str, Any]]:
+    """List every part of a file, and whether the role takes it."""
+    return [
+        {
+            "number": part.number,
+            "name": part.name or None,
+            "voxels": part.voxels,
+            "role": role if part.number in read.choice.taken else None,
+        }
+        for part in read.choice.parts
+    ]
+
+
+def _tell_roles(inputs: list[dict[str, Any]]) -> None:
+    """Say of parts that a role leaves out what they play elsewhere in the case."""
+    every = [(one["path"], part) for one in inputs for part in one["parts"]]
+    taken = {(path, part["number"]): part["role"] for path, part in every if part["role"] is not None}
+    for path, part in every:
+        part["role"] = part["role"] or taken.get((path, part["number"]))
 
 
 def _series(series: SeriesFiles) -> dict[str, Any]:

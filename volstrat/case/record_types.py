@@ -46,7 +46,11 @@ class PredicateRecord(JsonObject):
     unit: Annotated[
         Literal["tumour", "pet"], "Whose voxels are counted: the tumour mask's or the PET grid's."
     ]
-    percent: Annotated[Percent | None, "part_voxels of whole_voxels."]
+    percent: Annotated[
+        Percent | None, "Resectable share of whole_voxels; null where its two bounds differ, and of nothing."
+    ]
+    percent_lower: Annotated[Percent | None, "The same at the lower bound: unknown counts as unresectable."]
+    percent_upper: Annotated[Percent | None, "The same at the upper bound: unknown counts as resectable."]
     threshold_percent: Annotated[float, "What percent must reach."]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.contradictions import contradictions
+from volstrat.certainty.drawing_doubts import drawing_doubts
 from volstrat.certainty.region_findings import dismissed_findings, region_findings
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
@@ -97,6 +98,7 @@ def reach_verdict(
         *region_findings(measured, assessment, protocol, severity=_grave(assessment)),
         *dismissed_findings(measured),
         *_stratum_findings(measured, assessment, protocol),
+        *drawing_doubts(measured, assessment, protocol),
         *contradictions(measured, assessment, protocol, uptake[0], severity=_grave(assessment)),
         *doubts,
     ]

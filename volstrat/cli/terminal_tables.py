@@ -23,7 +23,7 @@ from volstrat.show.words import MET, STATUS_SENTENCE, STRATA, ml_text, percent_t
 from volstrat.terms.wording import more_than, shown_ml, shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from volstrat.case.record_types import CaseRecord, FindingRecord, LesionRecord
 
@@ -48,7 +48,8 @@ def case_table(record: CaseRecord) -> str:
     lines += [*_criteria(record), "", *_volumes(record), ""]
     lines += [*_certainty(record), ""]
     if record["lesions"] or record["pet_only_regions"]:
-        lines += [*_lesions([*record["lesions"], *record["pet_only_regions"]]), ""]
+        rows = [*record["lesions"], *record["pet_only_regions"]]
+        lines += [*_lesions(rows, _segment_names(record)), ""]
     lines += _findings(record["findings"])
     lines += _wrapped("Research use. The multidisciplinary team decides.", "")
     return "\n".join(lines)
@@ -91,7 +92,16 @@ def _certainty(record: CaseRecord) -> list[str]:
     return [part for line in lines for part in _wrapped(line, "")]
 
 
-def _lesions(lesions: Sequence[LesionRecord]) -> list[str]:
+def _segment_names(record: CaseRecord) -> dict[str, str]:
+    """Return the names of lesions that are a segment, ROI or label each, by lesion id."""
+    tumour = [one["segments"] for one in record["inputs"] if one["role"] == "tumour"]
+    segments = {(s["number"], s["name"]) for listed in tumour for s in listed if s["voxels"]}
+    if len({number for number, _ in segments}) < 2:  # then lesions are the pieces of one
+        return {}
+    return {f"L{number}": name for number, name in sorted(segments, key=str) if name}
+
+
+def _lesions(lesions: Sequence[LesionRecord], names: Mapping[str, str]) -> list[str]:
     lines = [
         f"{'Lesion':<7}{'ml':>8}{'axial mm':>10}{'longest':>9}  {'marking':<15}{'FDG':<13}"
         f"{'x, y, z mm LPS':>16}"
@@ -110,6 +120,8 @@ def _lesions(lesions: Sequence[LesionRecord]) -> list[str]:
             lines.append(row + place.rjust(WIDTH - len(row)))
         else:
             lines += [row.rstrip(), place.rjust(WIDTH)]
+        if lesion["lesion_id"] in names:
+            lines += _wrapped(names[lesion["lesion_id"]], " " * 7, hanging=0)
     if len(lesions) > _MOST_LESIONS:
         lines.append(f"... {more_than(len(lesions), _MOST_LESIONS)} (--json lists all)")
     return lines
@@ -155,7 +167,7 @@ def _inspection_lines(found: dict[str, Any], *, most_segments: int) -> list[str]
             continue
         for line in _what(entry, frames):
             lines += _wrapped(line, " " * 12)
-        lines += _segments(entry["segments"], most_segments)
+        lines += _parts(entry, most_segments)
     if found["unused"]:
         lines += ["", "Plays no role"]
         for one in found["unused"]:
@@ -165,13 +177,17 @@ def _inspection_lines(found: dict[str, Any], *, most_segments: int) -> list[str]
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def _segments(segments: list[dict[str, Any]], most: int) -> list[str]:
-    lines = [
-        f"{'':<12}{s['number']:>5}  {printable(s['name'] or '-'):<36.36}{s['voxels']:>12} voxels"
-        for s in segments[:most]
-    ]
-    if len(segments) > most:
-        lines.append(f"{'':<12}... {more_than(len(segments), most)} (--json lists all)")
+def _parts(entry: Mapping[str, Any], most: int) -> list[str]:
+    """List the parts of a mask file; behind those that this role leaves out, what they play."""
+    parts = entry["parts"]
+    lines = []
+    for part in parts[:most]:
+        voxels = "" if part["voxels"] is None else f"{part['voxels']} voxels"
+        row = f"{'':<12}{part['number']:>5}  {printable(part['name'] or '-'):<28.28}{voxels:>18}"
+        other = part["role"] or "not taken"
+        lines.append(row if part["role"] == entry["role"] else f"{row}  {other}")
+    if len(parts) > most:
+        lines.append(f"{'':<12}... {more_than(len(parts), most)} (--json lists all)")
     return lines
 
 

@@ -87,7 +87,7 @@ def _show(result: Verification) -> None:
     if result.trail is not None:
         faults = result.trail.faults
         say(f"Trail: {result.trail.head.length} entries, {'whole' if not faults else 'NOT whole'}.")
-        for text in faults:
+        for text in (*faults, *result.trail.openings):
             say(f"  {text}")
     for fault in result.files[:_MOST_SHOWN]:
         say(f"[{fault.kind}] {fault.message}")
@@ -173,17 +173,22 @@ def audit_check(*, out: Path) -> None:
         state = check_output_trail(out)
     except VolstratError as error:
         _fail(error)
+    for text in (*state.openings, *state.faults):
+        say(text)
     if state.faults:
-        for text in state.faults:
-            say(text)
         sys.exit(EXIT_DIFFERS)
     say(f"{state.head.length} entries, whole; the last hashes to {state.head.last_sha256}.")
 
 
 @click.command()
 @_OUTPUT
-def lock(*, out: Path) -> None:
+@click.option(
+    "--with-open", is_flag=True, help="Seal subjects in that failed, have no stratum or need review."
+)
+def lock(*, out: Path, with_open: bool) -> None:
     """Seal a finished output with SHA256SUMS; afterwards nothing is written into it.
+
+    Subjects that are not settled are named, and sealed in only with --with-open.
 
     Check it anywhere with `sha256sum -c SHA256SUMS`; sign it with
     `ssh-keygen -Y sign -n volstrat -f KEY SHA256SUMS`.
@@ -191,11 +196,26 @@ def lock(*, out: Path) -> None:
     from volstrat.verify import lock_output
 
     try:
-        files = lock_output(out)
+        files = lock_output(out, with_open=with_open)
     except VolstratError as error:
         _fail(error)
     say(f"{files} files sealed in {out / 'SHA256SUMS'}.")
     say(f"Sign it: ssh-keygen -Y sign -n volstrat -f KEY {out / 'SHA256SUMS'}")
+
+
+@click.command()
+@_OUTPUT
+@click.option("--by", required=True, metavar="WHO", help="Who opens it.")
+@click.option("--reason", required=True, metavar="WHY", help="Why it is opened.")
+def unlock(*, out: Path, by: str, reason: str) -> None:
+    """Open a sealed output again; verify and audit check say ever after who opened it, when and why."""
+    from volstrat.verify import unlock_output
+
+    try:
+        unlock_output(out, by=by, reason=reason)
+    except VolstratError as error:
+        _fail(error)
+    say(f"{out}: opened. Its trail says by whom and why.")
 
 
 def _fail(error: VolstratError) -> None:

@@ -124,8 +124,8 @@ def run_cohort(
     OutputError
         If the output cannot be written.
     """
-    check_places(source, out)
     refuse_sealed(out)
+    check_places(source, out)
     passed_over = tuple(root_files(source))
     if source.is_file() and is_study_file(source):
         read_study(source).check_version()

@@ -149,10 +149,13 @@ class RunFile:
         write_atomically(self._out / RUN_FILE, (text + "\n").encode())
 
 
-def record_event(out: Path, event: str, detail: Mapping[str, Any]) -> TrailHead:
+def record_event(
+    out: Path, event: str, detail: Mapping[str, Any], *, locked: bool | None = None
+) -> TrailHead:
     """Add an entry to an output's trail and keep the trail's new head in ``run.json``, where there is one.
 
-    The output's lock must be held: two programs at once would keep each other's head.
+    The output's lock must be held: two programs at once would keep each other's head. ``locked`` says that
+    the output is sealed or open from now on; None: as it was.
 
     Raises
     ------
@@ -171,6 +174,8 @@ def record_event(out: Path, event: str, detail: Mapping[str, Any]) -> TrailHead:
     run = read_run_file(out)
     if run is not None:
         kept = {**run, "audit": {"length": head.length, "last_sha256": head.last_sha256}}
+        if locked is not None:
+            kept["locked"] = locked
         write_atomically(out / RUN_FILE, (json.dumps(kept, indent=2) + "\n").encode())
     return head
 

@@ -10,6 +10,7 @@ import numpy as np
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute, find_regions, without_lesions
 from volstrat.rule.attribution_geometry import TumourVoxels
+from volstrat.rule.drawing import drawing_findings
 from volstrat.rule.lesions import find_lesions, measure_lesions
 from volstrat.rule.markings import cut_pieces, draw_markings, mark_pieces, pieces_without
 from volstrat.rule.row_placing import PlacedRows, place_lesion_rows, place_region_rows
@@ -159,6 +160,7 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
         ),
         lesion_findings=(
             *findings,
+            *drawing_findings(masks.tumour, lesions),
             *rules[0].findings,
             *(finding for other in rules[1:] if other.avid is None for finding in other.findings),
         ),

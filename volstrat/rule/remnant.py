@@ -200,6 +200,8 @@ def measure_remnant(
     flr_percent = 100 * functional.count / whole if whole else None
     sflr_percent = 100 * functional.count * ml / standard if standard else None
     limit, below = _compare((flr_percent, sflr_percent), liver_state, policy)
+    if not functional:  # nothing is below every limit, whatever it is compared with
+        below = True
     result = LiverRemnant(
         flr_ml=functional.count * ml,
         retained_tumour_ml=(inside.count - cleared) * ml,
@@ -261,6 +263,8 @@ def _limit_findings(remnant: LiverRemnant, state: LiverState | None, policy: Rem
         )
         if value is not None
     ]
+    if not shares and not remnant.flr_ml:
+        return [finding("remnant_below_limit", "nothing", where="remnant")]
     if not shares:
         return [finding("remnant_not_compared", where="remnant", volume_ml=remnant.flr_ml)]
     measured = " and ".join(shares)

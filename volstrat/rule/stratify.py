@@ -53,11 +53,17 @@ class Predicate:
     part_voxels_upper: int | None
     whole_voxels: int | None
     unit: Literal["tumour", "pet"]
-    percent: float | None
+    percent_lower: float | None
+    percent_upper: float | None
     threshold_percent: Decimal
     can_hold: bool
     can_fail: bool
     avid_disease: AvidDisease | None = None
+
+    @property
+    def percent(self) -> float | None:
+        """The share; None where unknown markings leave it between two bounds."""
+        return self.percent_lower if self.percent_lower == self.percent_upper else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,19 +256,23 @@ def _split(values: Sequence[int], protocol: Protocol) -> tuple[int, int, int]:
     return sure, sure + values[Marking.UNKNOWN], sum(values)
 
 
+def _percent(part: int | Fraction, whole: int | Fraction) -> float | None:
+    return float(100 * part / whole) if whole else None
+
+
 def stratum_1_predicate(tally: Stratum1Tally, protocol: Protocol) -> Predicate:
     """Return the stratum 1 predicate: enough of the total tumour volume can be debulked."""
     percent = protocol.thresholds.stratum_1_percent
     sure, most, whole = _split(tally.voxels, protocol)
     if tally.one_grid:
         lower, upper = reaches_percent(sure, whole, percent), reaches_percent(most, whole, percent)
-        share = 100 * sure / whole if whole else None
+        shares = (_percent(sure, whole), _percent(most, whole))
     else:
         mm3 = tally.volume_mm3
         sure_mm3 = sum(mm3[m] for m in protocol.counted)
         needed = sum(mm3) * Fraction(percent) / 100
         lower, upper = sure_mm3 >= needed, sure_mm3 + mm3[Marking.UNKNOWN] >= needed
-        share = float(100 * sure_mm3 / sum(mm3))
+        shares = (_percent(sure_mm3, sum(mm3)), _percent(sure_mm3 + mm3[Marking.UNKNOWN], sum(mm3)))
     empty = not sum(tally.voxels)
     return Predicate(
         holds=None if empty or lower != upper else lower,
@@ -270,7 +280,8 @@ def stratum_1_predicate(tally: Stratum1Tally, protocol: Protocol) -> Predicate:
         part_voxels_upper=most if tally.one_grid else None,
         whole_voxels=whole if tally.one_grid else None,
         unit="tumour",
-        percent=share,
+        percent_lower=shares[0],
+        percent_upper=shares[1],
         threshold_percent=percent,
         can_hold=empty or upper,
         can_fail=empty or not lower,
@@ -297,7 +308,8 @@ def stratum_2_predicate(tally: Stratum2Tally, protocol: Protocol) -> Predicate:
         part_voxels_upper=most,
         whole_voxels=whole,
         unit=tally.unit,
-        percent=100 * sure / whole if whole else None,
+        percent_lower=_percent(sure, whole),
+        percent_upper=_percent(most, whole),
         threshold_percent=percent,
         can_hold=can_hold,
         can_fail=can_fail,

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volstrat.errors import CorruptDataError, UsageError
+from volstrat.errors import CorruptDataError, InputFileError, UsageError
 from volstrat.formats.hashing import sha256_of
+from volstrat.store.audit import read_trail
 from volstrat.store.output import STATE_FOLDER, write_atomically
 
 if TYPE_CHECKING:
@@ -18,28 +21,87 @@ if TYPE_CHECKING:
 
 MANIFEST = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.sig"
-_RUN = "run.json"
+LOCKED, UNLOCKED = "locked", "unlocked"
+"""Events of the trail."""
+
+_RUN, _TRAIL, _RECEIPT = "run.json", "audit.jsonl", ".receipt.json"
+_STATE = "seal.json"
+SEALED_BY = (MANIFEST, _TRAIL, _RUN, f"{STATE_FOLDER}/{_STATE}")
+"""What says that an output is sealed."""
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 
 
+def sealed_by(out: Path) -> tuple[str, ...]:
+    """Return what says that an output is sealed: the manifest, its trail, ``run.json``, the state folder.
+
+    Each says so by itself, so that taking one or some of them away opens nothing.
+    """
+    says = (
+        (out / MANIFEST).is_file(),
+        _trail_says(out / _TRAIL),
+        bool(_json(out / _RUN).get("locked")),
+        bool(_json(out / STATE_FOLDER / _STATE).get("locked")),
+    )
+    return tuple(name for name, sealed in zip(SEALED_BY, says, strict=True) if sealed)
+
+
 def is_sealed(out: Path) -> bool:
-    """Tell whether an output has been sealed."""
-    return (out / MANIFEST).is_file()
+    """Tell whether an output has been sealed, and not been opened since."""
+    return bool(sealed_by(out))
+
+
+def note_state(out: Path, *, locked: bool) -> None:
+    """Keep in the state folder whether an output is sealed.
+
+    Raises
+    ------
+    OutputError
+    """
+    write_atomically(out / STATE_FOLDER / _STATE, (json.dumps({"locked": locked}) + "\n").encode())
+
+
+def _trail_says(path: Path) -> bool:
+    """Tell whether a trail's last word on it is that the output was sealed."""
+    locked = False
+    with suppress(InputFileError):
+        for entry in read_trail(path):
+            if entry is not None and entry["event"] in (LOCKED, UNLOCKED):
+                locked = entry["event"] == LOCKED
+    return locked
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def refuse_sealed(out: Path) -> None:
     """Refuse to write into a sealed output, or into a folder that lies in one.
 
+    An output whose ``run.json`` and trail are both gone while its records are there is refused too: it may
+    have been sealed.
+
     Raises
     ------
     UsageError
     """
-    inside = (folder for folder in out.resolve().parents if is_sealed(folder) and (folder / _RUN).is_file())
+    inside = (folder for folder in out.resolve().parents if (folder / _RUN).is_file() and is_sealed(folder))
     sealed = out if is_sealed(out) else next(inside, None)
     if sealed is not None:
-        msg = f"{sealed}: has been sealed with `volstrat lock`; nothing may be written into it."
-        raise UsageError(msg, hint="Name another folder with -o.")
+        said = sealed_by(sealed)
+        told = ", ".join(said)
+        msg = f"{sealed}: has been sealed with `volstrat lock` ({told}); nothing may be written into it."
+        if MANIFEST not in said:
+            msg += f" {MANIFEST} is gone; `volstrat verify` says what else is not as it was."
+        raise UsageError(msg, hint="Name another folder with -o, or `volstrat unlock` it with a reason.")
+    orphans = not (out / _RUN).exists() and not (out / _TRAIL).exists()
+    if orphans and next(out.glob(f"*/{_RECEIPT}"), None) is not None:
+        msg = f"{out}: holds records of a run whose {_RUN} and {_TRAIL} are gone; it may have been sealed."
+        raise UsageError(msg, hint="Put them back from where they are kept, or name another folder with -o.")
 
 
 def write_manifest(out: Path) -> int:
@@ -73,6 +135,8 @@ def check_manifest(out: Path) -> list[tuple[str, str, str | None, str | None]]:
     CorruptDataError
         If a line of the manifest is none.
     """
+    if not (out / MANIFEST).is_file():
+        return [(MANIFEST, "missing", None, None)]
     sealed = dict(_read_manifest(out))
     faults: list[tuple[str, str, str | None, str | None]] = []
     there = set(_names(out))

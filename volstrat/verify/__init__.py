@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from volstrat.verify.result_folder import TrailState, check_output_trail
-from volstrat.verify.verify_run import Verification, lock_output, verify_output
+from volstrat.verify.sealing import lock_output, unlock_output
+from volstrat.verify.verify_run import Verification, verify_output
 
-__all__ = ["TrailState", "Verification", "check_output_trail", "lock_output", "verify_output"]
+__all__ = [
+    "TrailState",
+    "Verification",
+    "check_output_trail",
+    "lock_output",
+    "unlock_output",
+    "verify_output",
+]

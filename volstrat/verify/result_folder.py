@@ -23,10 +23,11 @@ from volstrat.errors import InputFileError
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.audit import TrailHead, check_trail, read_trail
 from volstrat.store.output import STATE_FOLDER, folder_name
-from volstrat.store.seal import MANIFEST, SIGNATURE
+from volstrat.store.seal import LOCKED, MANIFEST, SEALED_BY, SIGNATURE, UNLOCKED, sealed_by
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 COMPANIONS = frozenset({RECORD, RECEIPT, *REPORTS})
@@ -70,10 +71,13 @@ class TrailState:
     head : TrailHead
     faults : tuple of str
         One sentence each; empty where the trail is whole.
+    openings : tuple of str
+        Who opened the sealed output, when and why; said ever after, and no fault.
     """
 
     head: TrailHead
     faults: tuple[str, ...]
+    openings: tuple[str, ...] = ()
 
 
 def check_output_trail(out: Path) -> TrailState:
@@ -108,9 +112,37 @@ def check_output_trail(out: Path) -> TrailState:
             f"{more} came after the last one that {RUN_FILE} keeps: added by hand, or by a program that was "
             "cut off before it could say so."
         )
+    entries = list(read_trail(out / TRAIL))
     if run is not None and not faults:
-        sentences += _run_file_faults(run, list(read_trail(out / TRAIL)))
-    return TrailState(head=head, faults=tuple(sentences))
+        sentences += _run_file_faults(run, entries)
+    sentences += _seal_faults(out, entries)
+    return TrailState(head=head, faults=tuple(sentences), openings=tuple(_openings(entries)))
+
+
+def _openings(entries: Sequence[Mapping[str, Any] | None]) -> Iterator[str]:
+    for entry in entries:
+        if entry is not None and entry["event"] == UNLOCKED:
+            detail = entry["detail"]
+            yield f"Opened on {entry['recorded_at']} by {detail.get('by')}: {detail.get('reason')}"
+
+
+def _seal_faults(out: Path, entries: Sequence[Mapping[str, Any] | None]) -> Iterator[str]:
+    """Say what was written into a sealed output, and which of the things that say "sealed" are gone."""
+    locked = False
+    for entry in entries:
+        if entry is None:
+            continue
+        if locked and entry["event"] != UNLOCKED:
+            yield f"Entry {entry['entry']} ({entry['event']}) was written while the output was sealed."
+        if entry["event"] in (LOCKED, UNLOCKED):
+            locked = entry["event"] == LOCKED
+        if entry["event"] == UNLOCKED and entry["detail"].get("seal_faults"):
+            names = shown_names([str(one) for one in entry["detail"]["seal_faults"]])
+            yield f"When it was opened (entry {entry['entry']}), it was not as it was sealed: {names}."
+    said = sealed_by(out)
+    for name in SEALED_BY:
+        if said and name not in said:
+            yield f"{name} no longer says that the output is sealed, though {', '.join(said)} does."
 
 
 def _expected(run: Mapping[str, Any] | None) -> TrailHead | None:
@@ -128,7 +160,7 @@ def _run_file_faults(run: Mapping[str, Any], entries: list[dict[str, Any] | None
             wanted = dict(entry["detail"])
         elif entry is not None and entry["event"].endswith("_finished"):
             wanted |= entry["detail"]
-    written = {key for key, value in run.items() if value is not None and key != "audit"}
+    written = {key for key, value in run.items() if value is not None and key not in ("audit", "locked")}
     return [
         f"{RUN_FILE} says other than the trail: {key}."
         for key in [*wanted, *sorted(written - set(wanted))]

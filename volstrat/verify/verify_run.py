@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from volstrat import __version__
 from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol, parse_protocol
 from volstrat.case.record import environment
-from volstrat.cohort.run_file import TRAIL, read_run_file, record_event
-from volstrat.errors import CaseError, InputFileError, OutputError, ProtocolError, UsageError
-from volstrat.store.audit import read_trail
+from volstrat.cohort.run_file import read_run_file, record_event
+from volstrat.errors import OutputError, ProtocolError, UsageError
 from volstrat.store.locking import output_lock
-from volstrat.store.seal import MANIFEST, check_manifest, is_sealed, write_manifest
+from volstrat.store.seal import check_manifest, is_sealed
 from volstrat.store.tables import TABLE_LIBRARIES
 from volstrat.verify.changelog import changelog_text, changes_since
 from volstrat.verify.rerun import SubjectDifferences, by_hashes, by_rerun
@@ -203,25 +202,12 @@ def _noted(out: Path, result: Verification) -> Verification:
 
 def _sealed_faults(out: Path, known: Sequence[FileFault]) -> Iterator[FileFault]:
     if not is_sealed(out):
-        if _was_locked(out):
-            message = f"{MANIFEST} is missing, though the trail says that the output was sealed."
-            yield FileFault(path=MANIFEST, kind="missing", message=message)
         return
     known_paths = {fault.path for fault in known}
     for path, kind, old, new in check_manifest(out):
         if path not in known_paths:
             message = f"{path} is not as it was sealed ({kind})."
             yield FileFault(path=path, kind=kind, message=message, old=old, new=new)  # type: ignore[arg-type]
-
-
-def _was_locked(out: Path) -> bool:
-    """Tell whether the trail's last word on it is that the output was sealed; a later run says otherwise."""
-    locked = False
-    with suppress(InputFileError):
-        for entry in read_trail(out / TRAIL):
-            if entry is not None and (entry["event"] == "locked" or entry["event"].endswith("_started")):
-                locked = entry["event"] == "locked"
-    return locked
 
 
 def _protocol_now(
@@ -267,44 +253,3 @@ def _of_source(in_run_file: Mapping[str, Any]) -> LoadedProtocol | None:
     if source and Path(source).is_file():
         return load_protocol(Path(source))
     return None
-
-
-def lock_output(out: Path) -> int:
-    """Seal a finished output with a manifest of hashes; nothing may be written into it any more.
-
-    Returns
-    -------
-    int
-        How many files the manifest names.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds no finished run, or has been sealed.
-    CaseError
-        If its trail or its files are not what the run left: a fault is not sealed in.
-    OutputError
-        If the manifest cannot be written.
-    """
-    run = read_run_file(out)
-    if run is None or run.get("finished_at") is None:
-        what = "holds no run of volstrat batch" if run is None else "its run has not come to its end"
-        msg = f"{out}: {what}; there is nothing to seal."
-        raise UsageError(msg, hint="Run the batch to its end first.")
-    if is_sealed(out):
-        faults = check_manifest(out)
-        if not faults:
-            msg = f"{out}: has been sealed already, and is unchanged since."
-            raise UsageError(msg)
-        msg = f"{out}: has been sealed already, and {faults[0][0]} is {faults[0][1]} since."
-        raise CaseError(msg, hint=f"`volstrat verify` names all of it; {MANIFEST} is never written twice.")
-    with output_lock(out):
-        records = read_records(out, run)
-        problems = [fault.message for fault in (*records.faults, *check_files(out, run, records))]
-        problems += check_output_trail(out).faults
-        if problems:
-            more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
-            msg = f"{out}: cannot be sealed. {problems[0]}{more}"
-            raise CaseError(msg, hint="`volstrat verify` names all of it. Run the batch again, then seal.")
-        record_event(out, "locked", {"subjects": len(records.by_subject)})
-        return write_manifest(out)

@@ -124,6 +124,7 @@ REMNANT_FINDINGS = (
         "remnant_below_limit",
         "review",
         {
+            "nothing": "Nothing remains of the liver: the remnant is empty, below any limit.",
             "any_limit": "The remnant is {shares}: below any limit.",
             "limit": "The remnant is {shares}: below the limit of {limit_percent:g} % ({liver_state}).",
             "share": "{percent} % of the {whole}",

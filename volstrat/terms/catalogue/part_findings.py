@@ -80,4 +80,64 @@ PART_FINDINGS = (
         means="a 3D Slicer segmentation stores shares of voxels and is read at half its maximum",
         do="Convert it to a binary label map in 3D Slicer if another limit is meant.",
     ),
+    Entry(
+        "files_unread",
+        "info",
+        {
+            "list": "Not read, for no role names them: {names}.",
+            "nearly": "{name} was not read: its name is nearly that of {expected}. {do}",
+        },
+        means="what lies in the case and plays no part; `review` where its name is nearly one that would "
+        "be read",
+        do="Rename it, name it in case.toml, or move it out of the case.",
+        also=("review",),
+    ),
+    Entry(
+        "lesions_drawn_twice",
+        "review",
+        "{lesions}: one lesion is drawn twice (Dice {dice:.2f}). Its voxels count once; look whether both "
+        "drawings are meant.",
+        means="two drawings of lesions overlap with a Dice of more than 0.5",
+        do="Leave one of the two drawings out.",
+    ),
+    Entry(
+        "lesion_skips_slices",
+        "review",
+        {
+            "within": "{lesion} has {count} empty slice(s) inside: it may have been drawn on every other "
+            "slice, and its volume be too small.",
+            "stacked": "{lesion} and {other} lie above each other with one empty slice between: they may "
+            "be one lesion of which a slice was not drawn.",
+        },
+        means="empty slices within a lesion, or slabs stacked with one-slice gaps",
+        do="Look at the slices between, and fill what was not drawn.",
+    ),
+    Entry(
+        "lesion_at_edge",
+        "info",
+        {
+            "harmless": "At the edge of the image, where part of it may be missing: {lesions}. As much "
+            "again of any would change nothing about stratum 1.",
+            "decides": "{lesion} touches the edge of the image: part of it may be missing, and as much "
+            "again would change what can be said of stratum 1.",
+        },
+        means="a lesion touches the edge of its field; `review` where its volume decides",
+        do="Look whether the image ends within the lesion.",
+        also=("review",),
+    ),
+    Entry(
+        "liver_mostly_tumour",
+        "review",
+        "{percent} % of the liver mask is tumour. Look whether both masks are what they are called.",
+        means="more than half of the liver mask is tumour",
+        do="Look whether liver and tumour masks are what they are called.",
+    ),
+    Entry(
+        "ablation_alone",
+        "review",
+        "Stratum 1 is reached by ablation alone: no lesion is resectable. The aim is surgery, alone or with "
+        "ablation.",
+        means="stratum 1 holds with nothing marked resectable",
+        do="Look whether surgery is meant at all.",
+    ),
 )

@@ -1,0 +1,156 @@
+"""What lies in a case and plays no part: listed, and a review where its name is nearly one that is read."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+from volstrat.errors import VolstratError
+from volstrat.formats.label_names import names_beside
+from volstrat.formats.volumes import data_files, stem_of, volume_format
+from volstrat.formats.walk import is_system_name
+from volstrat.terms.findings import finding
+from volstrat.terms.roles import MASK_ROLES, ROLE_OF_STEM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from volstrat.case.case_file import CaseSources
+    from volstrat.terms.findings import Finding
+
+_CASE_FILE = "case.toml"
+_OWN = re.compile(r"lesions\.[^.]+\.csv|reviews\.csv|lesions\.csv\.lock", re.IGNORECASE)
+"""Readers' tables and their history, and the table of closed reviews."""
+_TABLE = re.compile(
+    r"lesions?\b.*\.(?:csv|tsv|xlsx|xlsm|xls|ods|numbers|txt)(?:\.txt)?|lesions?(?:\.csv)?", re.IGNORECASE
+)
+_CASE_TOML = re.compile(r"case\b.*\.(?:toml|tml)(?:\.\w+)?|case\.(?:toml\.\w+|txt)", re.IGNORECASE)
+_VERSION = re.compile(
+    r"(?:[ _.-]*(?:v(?:er(?:sion)?)?[ _.-]?\d+|\(\d+\)|\d+|copy|kopia|kopie|copie|final|new|ny|nytt|old|"
+    r"gammal|edit(?:ed)?|corr(?:ected)?|rev\w*|fixed|draft|utkast|mask|seg|segmentation|label|roi|s))+",
+    re.IGNORECASE,
+)
+"""What people put behind a name: versions, copies, what it is."""
+_CONVERTED = (
+    *(".mgz", ".mgh", ".mnc", ".stl", ".obj", ".vtk", ".vti", ".ply", ".mrb", ".zip", ".7z", ".nii.zip"),
+)
+_IMAGE_DATA = (".img", ".img.gz", ".raw", ".zraw")
+_ALIKE = 0.85
+_LISTED = 12
+_STEMS = {stem: role for stem, role in ROLE_OF_STEM.items() if role in MASK_ROLES or role == "pet"}
+
+
+def unread_findings(sources: CaseSources) -> list[Finding]:
+    """Return what to say of the files and folders of a case that no role names.
+
+    Nothing where a manifest or a study file names the case: its folder is not the case's own.
+    """
+    left = unread_files(sources)
+    findings = []
+    rest = []
+    for path in left:
+        near = nearly_read(path)
+        if near is None:
+            rest.append(path)
+        else:
+            expected, do = near
+            found = finding(
+                "files_unread",
+                "nearly",
+                severity="review",
+                where=path.name,
+                name=path.name,
+                expected=expected,
+                do=do,
+            )
+            findings.append(found)
+    if rest and sources.told_by != "dicom":  # there `files_skipped` counts them
+        names = [path.name + ("/" if path.is_dir() else "") for path in rest]
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        findings.append(finding("files_unread", "list", names=", ".join(names[:_LISTED]) + more))
+    return findings
+
+
+def unread_files(sources: CaseSources) -> list[Path]:
+    """Return the files and folders directly in a case's folder that play no part, sorted by name."""
+    if sources.told_by not in ("names", "dicom", "case.toml"):
+        return []
+    try:
+        there = sorted(sources.folder.iterdir())
+    except OSError:
+        return []
+    used = {path for entries in sources.entries.values() for entry in entries for path in _read(entry.path)}
+    held = {parent for path in used for parent in path.parents}
+    chosen_table = "lesions" in sources.entries
+    return [
+        path
+        for path in there
+        if path not in used
+        and path not in held
+        and not (is_system_name(path.name) or path.name.startswith("~$"))
+        and path.name.lower() != _CASE_FILE
+        and not _OWN.fullmatch(path.name)
+        and not (chosen_table and path.name.lower() == "lesions.csv")
+        and not (sources.told_by == "dicom" and path.is_dir())
+    ]
+
+
+def _read(path: Path) -> Iterator[Path]:
+    """Yield a file that a role names and those that are read with it."""
+    yield path
+    if path.is_dir() or volume_format(path) is None:
+        return
+    described = names_beside(path)
+    if described is not None:
+        yield described[0]
+    try:
+        yield from data_files(path)
+    except (VolstratError, OSError):
+        return
+
+
+def nearly_read(path: Path) -> tuple[str, str] | None:
+    """Return the name that a file's name nearly is, and what to do; None where it is near to none.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> nearly_read(Path("case/lesions.xlsx"))[0], nearly_read(Path("case/resectable_v2.nii.gz"))[0]
+    ('lesions.csv', 'resectable.nii.gz')
+    >>> nearly_read(Path("case/notes.docx")) is None
+    True
+    """
+    name = path.name
+    if _CASE_TOML.fullmatch(name):
+        return _CASE_FILE, f"Rename it {_CASE_FILE}, or remove it."
+    if _TABLE.fullmatch(name):
+        return "lesions.csv", "Save the table as lesions.csv, or move it out of the case."
+    lower = name.lower()
+    ending = next((one for one in sorted(_CONVERTED, key=len, reverse=True) if lower.endswith(one)), "")
+    if ending:
+        bare = lower[: -len(ending)]
+        stem = bare if bare in _STEMS else _near_stem(bare)
+        return (f"{stem}.nii.gz", f"Convert it to NIfTI and name it {stem}.nii.gz.") if stem else None
+    if lower.endswith(_IMAGE_DATA):
+        return None
+    own = stem_of(path)
+    if own == name:
+        return None
+    stem = None if own.lower() in _STEMS else _near_stem(own.lower())  # case.toml leaves that out on purpose
+    expected = f"{stem}{name[len(own) :]}"
+    return (expected, f"Rename it {expected}, or move it out of the case.") if stem else None
+
+
+def _near_stem(stem: str) -> str | None:
+    """Return the stem of a mask or PET that a stem is, but for a version, separators or a slip of the pen."""
+    for known in sorted(_STEMS, key=len, reverse=True):
+        if stem.startswith(known) and _VERSION.fullmatch(stem[len(known) :]):
+            return known
+    plain = re.sub(r"[ _.-]", "", stem)
+    for known in _STEMS:
+        bare = known.replace("_", "")
+        if len(bare) > 4 and SequenceMatcher(None, plain, bare).ratio() >= _ALIKE:
+            return known
+    return None

@@ -1,0 +1,143 @@
+"""Seal a finished output, and open it again: both stand in its trail, and an opening is said ever after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from volstrat.cohort.run_file import read_run_file, record_event
+from volstrat.errors import CaseError, UsageError
+from volstrat.formats.hashing import sha256_of
+from volstrat.store.locking import output_lock
+from volstrat.store.output import STATE_FOLDER, write_atomically
+from volstrat.store.seal import (
+    LOCKED,
+    MANIFEST,
+    SIGNATURE,
+    UNLOCKED,
+    check_manifest,
+    is_sealed,
+    note_state,
+    sealed_by,
+    write_manifest,
+)
+from volstrat.terms.wording import shown_names
+from volstrat.verify.result_folder import Records, check_files, check_output_trail, read_records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPEN_STATUSES = ("failed", "not_assessable", "review")
+"""Subjects of these are not settled: sealing them in is a choice of its own."""
+
+
+def lock_output(out: Path, *, with_open: bool = False) -> int:
+    """Seal a finished output with a manifest of hashes; nothing may be written into it any more.
+
+    Parameters
+    ----------
+    out : Path
+    with_open : bool
+        Seal subjects in that failed, have no stratum or are to be reviewed.
+
+    Returns
+    -------
+    int
+        How many files the manifest names.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no finished run, has been sealed, or holds open subjects.
+    CaseError
+        If its trail or its files are not what the run left: a fault is not sealed in.
+    OutputError
+        If the manifest cannot be written.
+    """
+    run = read_run_file(out)
+    if run is None or run.get("finished_at") is None:
+        what = "holds no run of volstrat batch" if run is None else "its run has not come to its end"
+        msg = f"{out}: {what}; there is nothing to seal."
+        raise UsageError(msg, hint="Run the batch to its end first.")
+    _refuse_twice(out)
+    with output_lock(out):
+        records = read_records(out, run)
+        problems = [fault.message for fault in (*records.faults, *check_files(out, run, records))]
+        problems += check_output_trail(out).faults
+        if problems:
+            more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
+            msg = f"{out}: cannot be sealed. {problems[0]}{more}"
+            raise CaseError(msg, hint="`volstrat verify` names all of it. Run the batch again, then seal.")
+        still_open = _open_subjects(records)
+        if still_open and not with_open:
+            told = "; ".join(
+                f"{status.replace('_', ' ')}: {shown_names(names)}" for status, names in still_open.items()
+            )
+            msg = f"{out}: holds subjects that are not settled ({told})."
+            raise UsageError(msg, hint="Settle them and run the batch again, or seal them open: --with-open.")
+        detail: dict[str, Any] = {"subjects": len(records.by_subject), "open": still_open}
+        record_event(out, LOCKED, detail, locked=True)
+        note_state(out, locked=True)
+        return write_manifest(out)
+
+
+def _refuse_twice(out: Path) -> None:
+    if not is_sealed(out):
+        return
+    faults = check_manifest(out)
+    if not faults:
+        msg = f"{out}: has been sealed already, and is unchanged since."
+        raise UsageError(msg)
+    told = ", ".join(sealed_by(out))
+    msg = f"{out}: has been sealed already ({told}), and {faults[0][0]} is {faults[0][1]} since."
+    raise CaseError(msg, hint=f"`volstrat verify` names all of it; {MANIFEST} is never written twice.")
+
+
+def _open_subjects(records: Records) -> dict[str, list[str]]:
+    """Return the subjects that are not settled, by status."""
+    found: dict[str, list[str]] = {}
+    for subject, (_, record) in sorted(records.by_subject.items()):
+        if record["status"] in OPEN_STATUSES:
+            found.setdefault(record["status"], []).append(subject)
+    return {status: found[status] for status in OPEN_STATUSES if status in found}
+
+
+def unlock_output(out: Path, *, by: str, reason: str) -> None:
+    """Open a sealed output again; who and why stand in its trail, and are said ever after.
+
+    The manifest and its signature are kept in the state folder. What was not as it was sealed when it was
+    opened stays a fault of the trail.
+
+    Parameters
+    ----------
+    out : Path
+    by, reason : str
+
+    Raises
+    ------
+    UsageError
+        If it is not sealed, or nobody or no reason is named.
+    OutputError
+    """
+    if not by.strip() or not reason.strip():
+        msg = "Opening a sealed output needs who opens it and why."
+        raise UsageError(msg, hint="Write --by NAME --reason TEXT.")
+    if not is_sealed(out):
+        msg = f"{out}: is not sealed; there is nothing to open."
+        raise UsageError(msg)
+    with output_lock(out):
+        faults = [path for path, *_ in check_manifest(out)]
+        faults += [fault for fault in check_output_trail(out).faults if fault]
+        manifest = sha256_of(out / MANIFEST) if (out / MANIFEST).is_file() else None
+        detail = {
+            "by": by.strip(),
+            "reason": reason.strip(),
+            "manifest_sha256": manifest,
+            "seal_faults": faults,
+        }
+        record_event(out, UNLOCKED, detail, locked=False)
+        for name in (MANIFEST, SIGNATURE):
+            if (out / name).is_file():
+                kept = out / STATE_FOLDER / "history" / f"{name}.{(manifest or '')[:12]}"
+                write_atomically(kept, (out / name).read_bytes())
+                (out / name).unlink()
+        note_state(out, locked=False)
