@@ -113,7 +113,7 @@ def test_a_lesion_outside_the_liver_is_unknown_where_the_plan_says_nothing(tmp_p
 
 
 def test_the_plan_stands_over_table_and_mask_in_the_liver(tmp_path: Path) -> None:
-    """The table calls L1 unresectable and a mask calls everything resectable: the plan cuts L1, a finding says so."""
+    """The table calls L1 unresectable, a mask everything resectable: the plan cuts L1, as findings say."""
     folder = write_case(tmp_path / "S1", PLAN_A)
     nifti(folder / "resectable.nii", (labels() > 0).astype(np.uint8), AFFINE)
     (folder / "lesions.csv").write_text("lesion_id,resectability\nL1,unresectable\n")
@@ -143,7 +143,7 @@ def test_a_cut_through_tumour_counts_what_is_cut(tmp_path: Path) -> None:
 
 
 def test_passed_limits_are_findings_and_change_no_marking(tmp_path: Path) -> None:
-    """A margin of 3 mm is below 5; with a limit of 4 mm L2 (longest 3.8 mm between centres) still fits, L1 not."""
+    """A margin of 3 mm is below 5; of a limit of 4 mm L2 (3.8 mm between centres) keeps clear, L1 not."""
     plan = '[[plans]]\nname = "A"\nablate = [{ lesion = "L1", margin_mm = 3 }, { lesion = "L2" }]\n'
     folder = write_case(tmp_path / "S1", plan, top='chosen = "A"\n')
     protocol = tmp_path / "p.toml"

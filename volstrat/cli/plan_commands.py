@@ -97,7 +97,7 @@ def _compare(folder: Path, protocol: LoadedProtocol, lesions: str | None, *, as_
         return EXIT_FAILED
     if not record["plans"]:
         msg = f"{record['subject']}: case.toml states no plan."
-        raise UsageError(msg, hint="Write [[plans]] (see docs/plans.md), or use --search.")
+        raise UsageError(msg, hint="Write [[plans]] (see docs/rule.md), or use --search.")
     if as_json:
         keys = ("subject", "status", "stratum", "chosen_plan", "plans")
         _print_json({key: value for key, value in record.items() if key in keys})
