@@ -89,4 +89,6 @@ def export(
         sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
     for path in done.files:
         say(f"{done.subject}: {done.status} {path}", err=True)
+    for note in done.notes:
+        say(f"{done.subject}: {note}", err=True)
     sys.exit(_EXIT_OF_STATUS.get(done.status, EXIT_FAILED))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from volstrat.case.protocol_files import LoadedProtocol
 
+_LONGEST_SH: Final = 16
+
 KINDS: Final = ("seg", "sr", "pdf", "sc")
 """What a case can go out as; all of them where none is asked for."""
 
@@ -37,11 +40,14 @@ class Exported:
     subject, status : str
         As the record has them.
     files : tuple of Path
+    notes : tuple of str
+        What a person should know of them.
     """
 
     subject: str
     status: str
     files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def export_case(
@@ -100,7 +106,9 @@ def export_case(
         msg = f"{out}: cannot be written ({error.strerror})."
         raise OutputError(msg, hint="Check the folder's permissions.") from error
     try:
-        names = _write(outgoing, protocol, wanted, scratch, slicer=slicer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about values of the images, which are copied as they are
+            names = _write(outgoing, protocol, wanted, scratch, slicer=slicer)
         for name in names:
             (scratch / name).replace(out / name)
     except OSError as error:
@@ -112,8 +120,25 @@ def export_case(
         shutil.rmtree(scratch, ignore_errors=True)
     record = result.record
     return Exported(
-        subject=record["subject"], status=record["status"], files=tuple(out / name for name in names)
+        subject=record["subject"],
+        status=record["status"],
+        files=tuple(out / name for name in names),
+        notes=_notes(outgoing),
     )
+
+
+def _notes(outgoing: Outgoing) -> tuple[str, ...]:
+    """Say which errors of the images the new objects inherit, and that a case without stratum is open."""
+    notes = []
+    study_id = str(outgoing.source.first.get("StudyID", ""))
+    if len(study_id) > _LONGEST_SH:
+        notes.append(
+            f"StudyID of the images has {len(study_id)} characters, {_LONGEST_SH} are allowed: copied as it is, "
+            "and checkers will say so."
+        )
+    if outgoing.result.record["stratum"] is None:
+        notes.append('The case has no stratum: the report says "not assessable".')
+    return tuple(notes)
 
 
 def _require_highdicom() -> None:

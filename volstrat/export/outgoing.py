@@ -72,7 +72,7 @@ class Outgoing:
                 del dataset[element.tag]
         for keyword in KEPT:
             if keyword in self.source.first:
-                setattr(dataset, keyword, self.source.first[keyword].value)
+                dataset[keyword] = self.source.first[keyword]  # as it is, were it too long for its VR
         for keyword in _TYPE_2:
             if keyword not in dataset:
                 setattr(dataset, keyword, "")
