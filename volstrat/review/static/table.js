@@ -136,8 +136,10 @@ function renderRows(columns) {
   if (one && shown.length > MOST_ROWS) height = Math.max(14, one.getBoundingClientRect().height || height);
 }
 
-// A selection, and a mark, touch the rows they concern and no other.
+// A selection, and a mark, touch the rows they concern and no other, but where they change which rows are shown.
 export function renderSome(ids) {
+  const moves = ["find", "only", "by", "size"].some((id) => $(id).value) || ["word", "avidity", "reason"].includes(sort.key);
+  if (moves && ids.some((id) => id) && shownRows().map((x) => x.id).join() !== shown.map((x) => x.id).join()) { renderTable(); return; }
   const columns = COLUMNS.filter((c) => !c.when || c.when(shared.state.lesions)), pending = waiting();
   const focused = document.activeElement?.closest?.("#lesions tbody") ? document.activeElement.closest("tr")?.dataset.id : "";
   for (const id of new Set(ids)) {
