@@ -38,6 +38,7 @@ LAYERS = (
     "verify",
     "report",
     "review",
+    "export",
     "cli",
     "__main__",
 )

@@ -187,6 +187,12 @@ class MarkConflictError(VolstratError, RuntimeError):
     code = "mark_conflict"
 
 
+class ExportError(VolstratError, ValueError):
+    """A result cannot go out as DICOM: it has no images to refer to, or would not be what it says."""
+
+    code = "export_impossible"
+
+
 class OutputError(VolstratError, OSError):
     """A result cannot be written."""
 

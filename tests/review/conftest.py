@@ -94,6 +94,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     """Return one person's browser: cookies and settings of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
     context.set_default_timeout(20_000)
+    # Who reads is asked before the first mark: here a reader without a name.
+    context.add_init_script("if (!localStorage.getItem('nameless')) localStorage.setItem('nameless', 'true')")
     yield context
     context.close()
 
@@ -101,7 +103,9 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def settled(page: Page) -> None:
     """Wait until every pane shows the picture that it asks for, and nothing is being saved."""
     page.wait_for_function(
-        "() => [...document.querySelectorAll('canvas')].every((c) => c.dataset.shown)"
+        "() => [...document.querySelectorAll('canvas')]"
+        ".every((c) => c.dataset.shown && c.dataset.outlined !== 'false')"
+        " && document.querySelectorAll('#lesions tbody tr').length > 0"
         " && !document.querySelector('#saved').textContent.startsWith('saving')",
         timeout=1000 * _SECONDS,
     )

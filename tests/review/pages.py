@@ -41,7 +41,8 @@ def saved(page: Page, told: str) -> None:
 def words(page: Page) -> dict[str, str]:
     """Return the marking of each lesion in the table."""
     rows = page.locator("#lesions tbody tr").all()
-    return {str(row.get_attribute("data-id")): row.locator("td.word span").first.inner_text() for row in rows}
+    said = {str(row.get_attribute("data-id")): row.locator("td.word span").first.inner_text() for row in rows}
+    return {lesion: "unknown" if word == "not marked" else word for lesion, word in said.items()}
 
 
 def pane(page: Page, name: str) -> NDArray[np.uint8]:
@@ -58,6 +59,12 @@ def radio(page: Page, word: str) -> Locator:
 def choose(page: Page, lesion: str) -> None:
     """Click a row."""
     page.locator(f'#lesions tr[data-id="{lesion}"] button').click()
+    settled(page)
+
+
+def fit(page: Page) -> None:
+    """Show all of each plane again: choosing a lesion zooms to it."""
+    page.get_by_role("button", name="Fit all").click()
     settled(page)
 
 

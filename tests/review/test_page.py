@@ -284,7 +284,7 @@ def test_a_label_that_is_markup_is_text(serve: Serve, opened: Opened, tmp_path: 
 
 
 def test_three_hundred_lesions(serve: Serve, opened: Opened, tmp_path: Path) -> None:
-    """All in the table; sorted, filtered, marked; a mark is answered within a second even so."""
+    """Of many only the rows in sight are in the document; sorted, scrolled, filtered, marked."""
     case = tmp_path / "many"
     case.mkdir()
     dense = np.zeros((120, 60, 60), dtype=np.uint8)
@@ -293,11 +293,15 @@ def test_three_hundred_lesions(serve: Serve, opened: Opened, tmp_path: Path) -> 
         dense[i : i + 2, 2 + j : 4 + j, 2 + k : 3 + k + n % 3] = 1
     nifti(case / "tumour.nii", dense, oblique(8, (1.0, 1.0, 2.0), tilt=0.1))
     page = opened(serve(case))
-    assert page.locator("#lesions tbody tr").count() == 300
+    assert 20 < page.locator("#lesions tbody tr").count() < 100  # those in sight, and some round them
     assert page.locator("#count").inner_text() == "300 lesions"
     page.get_by_role("button", name="ml").click()
-    volumes = [float(x) for x in page.locator("#lesions tbody tr td:nth-child(3)").all_inner_texts()]
+    volumes = [float(x) for x in page.locator("#lesions tbody tr[data-id] td:nth-child(3)").all_inner_texts()]
     assert volumes == sorted(volumes, reverse=True)
+    page.get_by_role("button", name="Lesion").click()
+    page.locator("#rows-box").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+    page.locator('#lesions tr[data-id="L300"]').wait_for()
+    page.locator("#rows-box").press("Home")
     page.locator("#find").fill("L29")
     assert set(words(page)) == {"L29", *(f"L29{n}" for n in range(10))}
     choose(page, "L299")

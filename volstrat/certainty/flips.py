@@ -50,15 +50,20 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
 
     A change that leaves the case without a stratum is none: it only says less.
     """
-    found = []
+    return tuple(flip for flip in each_flip(measured, assessment, protocol) if flip is not None)
+
+
+def each_flip(measured: Measurements, assessment: Assessment, protocol: Protocol) -> Iterator[Flip | None]:
+    """Try change by change, as `find_flips`; None for one that gives no other stratum."""
     known: dict[tuple[object, ...], Stratum | None] = {}
     for lesion_id, key, to, words, regions in _changes(measured, assessment):
         if key not in known:
             known[key] = assess(with_words(measured, words, regions), protocol).stratum
         stratum = known[key]
-        if stratum is not None and stratum != assessment.stratum:
-            found.append(Flip(lesion_id=lesion_id, to=to, stratum=stratum))
-    return tuple(found)
+        if stratum is None or stratum == assessment.stratum:
+            yield None
+        else:
+            yield Flip(lesion_id=lesion_id, to=to, stratum=stratum)
 
 
 def _changes(

@@ -12,6 +12,7 @@ import click
 from volstrat import __version__
 from volstrat.cli.cohort_commands import batch, merge
 from volstrat.cli.compare_commands import compare, consensus
+from volstrat.cli.export_commands import export
 from volstrat.cli.plan_commands import plan
 from volstrat.cli.report_commands import report
 from volstrat.cli.review_commands import review
@@ -203,6 +204,7 @@ cli.add_command(lock)
 cli.add_command(unlock)
 cli.add_command(plan)
 cli.add_command(report)
+cli.add_command(export)
 cli.add_command(review)
 
 

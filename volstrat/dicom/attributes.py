@@ -23,6 +23,7 @@ TAGS: Final[dict[str, int]] = {
     "CodeValue": 0x00080100,
     "CodeMeaning": 0x00080104,
     "TimezoneOffsetFromUTC": 0x00080201,
+    "ManufacturerModelName": 0x00081090,
     "ReferencedSeriesSequence": 0x00081115,
     "ReferencedSOPInstanceUID": 0x00081155,
     "PatientSex": 0x00100040,

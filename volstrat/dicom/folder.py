@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from volstrat.dicom.header import Header, PixelLayout
 from volstrat.dicom.identity import PatientMarks, short_uid
@@ -13,6 +13,9 @@ from volstrat.terms.findings import Finding, finding
 
 if TYPE_CHECKING:
     from datetime import date
+
+OWN_MODEL: Final = "volstrat export"
+"""ManufacturerModelName of what volstrat writes; by it the program knows its own objects again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +253,8 @@ class DicomFolder:
         Other DICOM objects by modality (or SOP class), and how many of each.
     skipped : tuple of Path
         DICOMDIR and files that are not DICOM.
+    own : tuple of Path
+        What volstrat itself wrote; never taken as a reader's.
     broken : tuple of BrokenFile
         An error where a needed series is concerned: see `broken_files_of`.
     """
@@ -261,6 +266,7 @@ class DicomFolder:
     other: tuple[tuple[str, int], ...]
     skipped: tuple[Path, ...]
     broken: tuple[BrokenFile, ...]
+    own: tuple[Path, ...] = ()
 
     def broken_files_of(self, series: SeriesFiles) -> tuple[BrokenFile, ...]:
         """Return unreadable files of a series: by UID, or, where that is lost too, by lying beside it."""
@@ -290,6 +296,7 @@ class DicomFolder:
             segmentations=tuple(file for file in self.segmentations if inside(file)),
             structure_sets=tuple(file for file in self.structure_sets if inside(file)),
             skipped=tuple(one for one in self.skipped if one.is_relative_to(path)),
+            own=tuple(one for one in self.own if one.is_relative_to(path)),
             broken=tuple(file for file in self.broken if inside(file)),
         )
 
@@ -299,6 +306,10 @@ class DicomFolder:
         if self.skipped:
             count = len(self.skipped)
             found.append(finding("files_skipped", "one" if count == 1 else "several", count=count))
+        found += [
+            finding("own_object_ignored", where=_relative(path, self.root), name=path.name)
+            for path in self.own
+        ]
         for broken in self.broken:
             where = _relative(broken.path, self.root)
             name = broken.path.name

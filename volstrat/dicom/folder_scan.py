@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from volstrat.dicom.attributes import PRIVATE, TAGS, private_tags
 from volstrat.dicom.folder import (
+    OWN_MODEL,
     BrokenFile,
     DicomFolder,
     ImageFile,
@@ -110,6 +111,7 @@ class _Sorter:
         self._structure_sets: list[StructureFile] = []
         self._other: Counter[str] = Counter()
         self._skipped: list[Path] = []
+        self._own: list[Path] = []
         self._broken: list[BrokenFile] = []
 
     def take(self, path: str) -> None:
@@ -139,6 +141,9 @@ class _Sorter:
 
     def _sort(self, path: Path, header: Header) -> None:
         patient = taken_marks(header.elements)
+        if header.text(TAGS["ManufacturerModelName"]) == OWN_MODEL:
+            self._own.append(path)
+            return
         sop_class = header.text(TAGS["SOPClassUID"]) or header.media_class_uid
         modality = header.text(TAGS["Modality"])
         if sop_class in SEG_CLASSES:
@@ -173,6 +178,7 @@ class _Sorter:
             structure_sets=tuple(sorted(self._structure_sets, key=by_date)),
             other=tuple(sorted(self._other.items())),
             skipped=tuple(sorted(self._skipped)),
+            own=tuple(sorted(self._own)),
             broken=tuple(sorted(self._broken, key=lambda one: one.path)),
         )
 

@@ -131,6 +131,9 @@ class DicomLibrary:
             If it cannot be read, or is neither.
         """
         found = self.folder(path)
+        if found.own:
+            msg = f"{path.name}: was written by volstrat itself; it is no reader's mask."
+            raise FormatError(msg, hint="Name the mask that the reader drew.")
         for broken in found.broken:
             raise broken.error()
         for file in (*found.segmentations, *found.structure_sets):

@@ -224,6 +224,28 @@ def read_image(path: Path) -> ImageRead:
     )
 
 
+@contextmanager
+def open_image(path: Path) -> Iterator[tuple[VoxelGrid, Iterator[NDArray[np.generic]]]]:
+    """Open an image to be read bit by bit: its grid, and its values in the order of the file.
+
+    Yields
+    ------
+    grid : VoxelGrid
+    values : iterator of arrays
+        The first axis runs fastest; slope and intercept applied.
+
+    Raises
+    ------
+    InputFileError, FormatError, CorruptDataError, GeometryError
+        As `read_mask`; of damaged data while the values are read.
+    """
+    with _opened(path, None) as (header, attached):
+        if header.layers != 1:
+            msg = f"{path.name}: holds {header.layers} values at each voxel; an image has one."
+            raise FormatError(msg)
+        yield header.grid, _values(header, _pieces(header, attached, None))
+
+
 def read_grid(path: Path) -> VoxelGrid:
     """Read the header only and return its grid in LPS mm.
 
@@ -276,7 +298,7 @@ def _read_header(named: str, path: Path, source: SourceFile) -> tuple[VolumeHead
     return read_header(path, source)
 
 
-def _pieces(header: VolumeHeader, attached: Decoder | None, digest: Digest) -> Iterator[bytes]:
+def _pieces(header: VolumeHeader, attached: Decoder | None, digest: Digest | None) -> Iterator[bytes]:
     """Yield the voxel bytes in pieces, from behind the header or from the data files in order."""
     if attached is not None:
         yield from attached.pieces(header.voxel_bytes)
@@ -410,16 +432,23 @@ def _filled(header: VolumeHeader, pieces: Iterator[bytes]) -> NDArray[np.float32
         msg = f"{header.name}: an image of shape {header.grid.shape} does not fit in memory."
         raise FormatError(msg) from error
     done = 0
+    for some in _values(header, chain((first,), pieces)):
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and so it reads
+            values[done : done + some.size] = some
+        done += some.size
+    return values
+
+
+def _values(header: VolumeHeader, pieces: Iterable[bytes]) -> Iterator[NDArray[np.generic]]:
+    """Yield the values that pieces of bytes hold, as they come."""
     carry = b""
     scaled = header.slope != 1 or header.intercept != 0
-    for piece in chain((first,), pieces):
+    for piece in pieces:
         data = carry + piece if carry else piece
         count = len(data) // header.dtype.itemsize
         carry = data[count * header.dtype.itemsize :]
-        stored = np.frombuffer(data, dtype=header.dtype, count=count)
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and so it reads
-            if scaled:
+        stored: NDArray[np.generic] = np.frombuffer(data, dtype=header.dtype, count=count)
+        if scaled:
+            with np.errstate(over="ignore", invalid="ignore"):
                 stored = stored.astype(np.float64) * header.slope + header.intercept
-            values[done : done + count] = stored
-        done += count
-    return values
+        yield stored

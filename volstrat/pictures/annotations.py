@@ -187,3 +187,27 @@ def draw_sign(picture: Image, at: tuple[float, float], radius: float, style: Sty
         draw.ellipse(box, fill=_BLACK, outline=style.colour, width=2)
         if style.sign == "half":
             draw.pieslice(box, 90, 270, fill=style.colour)
+
+
+def caption_below(pixels: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.uint8]:
+    """Return a picture with lines of text in a dark strip below it, in letters that fit its width.
+
+    Parameters
+    ----------
+    pixels : array of uint8, (height, width, 3)
+    """
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    height, width = pixels.shape[:2]
+    size = max(_SMALLEST_TEXT, width // 27)
+    while size > _SMALLEST_TEXT and max(_font(size).getlength(line) for line in lines) > width - size:
+        size -= 1
+    step = int(size * 1.5)
+    picture = Pil.new("RGB", (width, height + step * len(lines) + size // 2), _BLACK)
+    picture.paste(Pil.fromarray(pixels), (0, 0))
+    drawing = ImageDraw.Draw(picture)
+    for n, line in enumerate(lines):
+        drawing.text((size // 2, height + size // 4 + n * step), line, fill=_WHITE, font=_font(size))
+    drawn: NDArray[np.uint8] = np.asarray(picture)
+    return drawn

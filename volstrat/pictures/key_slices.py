@@ -15,7 +15,7 @@ from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import Look, box_corners, render_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -107,18 +107,24 @@ def _projections(scene: Scene, look: Look) -> list[Picture]:
 
 
 def _slices(scene: Scene, look: Look) -> list[Picture]:
+    return [
+        Picture(
+            name=name,
+            alt=f"Axial slice through {name}, {look.markings.get(name, 'unknown')}",
+            uri=data_uri(pixels),
+        )
+        for name, pixels in slice_pixels(scene, look)
+    ]
+
+
+def slice_pixels(scene: Scene, look: Look) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield the name of each lesion and region, and a slice through it, (height, width, 3)."""
     shapes = [s for s in scene.shapes if s.name != AVID]
     size = _LARGE if len(shapes) <= _MANY else _SMALL
-    pictures = []
     for shape in shapes:
         plane = key_plane(scene, shape)
         frame = close_up(plane, shape, width=size, height=size)
-        pixels = render_slice(scene, plane, frame, replace(look, selected=shape.name))
-        word = look.markings.get(shape.name, "unknown")
-        pictures.append(
-            Picture(name=shape.name, alt=f"Axial slice through {shape.name}, {word}", uri=data_uri(pixels))
-        )
-    return pictures
+        yield shape.name, render_slice(scene, plane, frame, replace(look, selected=shape.name))
 
 
 def key_plane(scene: Scene, shape: Shape, name: PlaneName = "axial") -> Plane:

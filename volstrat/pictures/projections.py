@@ -23,6 +23,8 @@ from volstrat.pictures.slices import (
 from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from PIL.Image import Image as PilImage
 
@@ -140,6 +142,12 @@ class Projections:
             draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
             drawn.append((shape.name, word, np.concatenate(polygons)))
         return drawn
+
+    def shadows(self, name: PlaneName) -> Iterator[tuple[str, list[Float64s]]]:
+        """Yield the name and the outlines (mm on the plane) of every lesion and region along an axis."""
+        for shape in self._scene.shapes:
+            if shape.name != AVID:
+                yield shape.name, self._shadow(name, shape)
 
     def _shadow(self, name: PlaneName, shape: Shape) -> list[Float64s]:
         """Outlines (mm on the plane) of a shape's voxels seen along the normal."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from volstrat.pictures.scene import AVID
 from volstrat.show.styles import AVID_COLOUR, DRAWN_FIRST, STYLES, Colour
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from PIL.Image import Image as PilImage
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
     Float64s = NDArray[np.float64]
+
+Layer = Literal["fused", "ct", "pet"]
 
 WINDOWS: dict[str, tuple[float, float]] = {
     "abdomen": (40, 400),
@@ -67,6 +69,8 @@ class Look:
         A word of `STYLES` for each shape.
     selected : str
         The shape to stress; "" for none.
+    layer : {"fused", "ct", "pet"}
+        Which images are drawn: the PET over the CT, the CT alone, or the PET alone, black on white.
     show_lesions, show_avid : bool
     annotated : bool
         Side letters, scale bar, window, position and names.
@@ -77,6 +81,7 @@ class Look:
     pet_opacity: float = 0.6
     markings: Mapping[str, str] = field(default_factory=dict)
     selected: str = ""
+    layer: Layer = "fused"
     show_lesions: bool = True
     show_avid: bool = True
     annotated: bool = True
@@ -92,7 +97,8 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
     from PIL import Image as Pil
 
     grey = _ground(scene, plane, frame, look)
-    if scene.ct is not None and scene.pet is not None and look.pet_opacity > 0:
+    if _is_fused(scene, look):
+        assert scene.pet is not None
         picture = _blend(grey, sample(scene.pet, plane, frame), look)
     else:
         picture = Pil.fromarray(grey).convert("RGB")
@@ -104,7 +110,7 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
             mm_per_pixel=frame.mm_per_pixel,
             captions=(*_position(plane), *_windows(scene, look)),
             scale=_shown_scale(scene, look),
-            light=scene.ct is None and scene.pet is not None,
+            light=_is_pet_alone(scene, look),
         )
         draw_names(picture, drawn, look)  # last: a colour scale over a 3 leaves another lesion's name
     pixels: Pixels = np.asarray(picture)
@@ -112,17 +118,28 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
 
 
 def _ground(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
-    """Return the grey picture below everything: the CT, else the PET, black on white, else the field."""
+    """Return the grey picture below everything: the CT, or the PET, black on white, or the field."""
+    if _is_pet_alone(scene, look) and scene.pet is not None:
+        if scene.ct is None:
+            return _grey(scene.pet, plane, frame, look.suv_max, 0.0)
+        return windowed(sample(scene.pet, plane, frame), look.suv_max, 0.0)
     if scene.ct is not None:
         centre, width = look.window
         low = centre - width / 2
         return _grey(scene.ct, plane, frame, low, low + width)
-    if scene.pet is not None:
-        return _grey(scene.pet, plane, frame, look.suv_max, 0.0)
     grey = np.full((frame.height, frame.width), _BACKGROUND, dtype=np.uint8)
     columns, rows, _ = _visible(plane, frame)
     grey[rows, columns] = _UNTOUCHED
     return grey
+
+
+def _is_pet_alone(scene: Scene, look: Look) -> bool:
+    return scene.pet is not None and (scene.ct is None or look.layer == "pet")
+
+
+def _is_fused(scene: Scene, look: Look) -> bool:
+    both = scene.ct is not None and scene.pet is not None
+    return both and look.layer == "fused" and look.pet_opacity > 0
 
 
 def _visible(plane: Plane, frame: Frame) -> tuple[slice, slice, tuple[float, float, float, float]]:
@@ -189,7 +206,8 @@ def _blend(grey: Pixels, suv: NDArray[np.float32], look: Look) -> PilImage:
 @lru_cache(maxsize=8)
 def _mixtures(opacity: float) -> NDArray[np.uint32]:
     """Return the pixel of each PET level (256) over each grey (256), as red, green, blue and nothing."""
-    strength = opacity * np.clip(np.arange(256) / 64, 0, 1)
+    # From a quarter of the scale on, fully from a half: what is as hot as normal liver stays grey.
+    strength = opacity * np.clip((np.arange(256) - 64) / 64, 0, 1)
     mixed = np.zeros((256, 256, 4), dtype=np.uint8)
     mixed[..., :3] = np.rint(
         hot_colours()[:, None] * strength[:, None, None]
@@ -207,16 +225,24 @@ def _draw_shapes(
     draw = ImageDraw.Draw(picture)
     drawn = []
     for shape, word in in_order(_cut(scene.shapes, plane), look):
-        lattice = _cross_section(shape, plane)
-        if lattice is None:
+        loops = _cross_section(shape, plane)
+        if loops is None:
             continue
-        polygons = [frame.to_pixels(p) for p in lattice]
+        polygons = [frame.to_pixels(p) for p in loops]
         if shape.name == AVID:
             _draw_lines(draw, polygons, colour=AVID_COLOUR, width=1)
         else:
             draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
             drawn.append((shape.name, word, np.concatenate(polygons)))
     return drawn
+
+
+def outlines_on(scene: Scene, plane: Plane) -> Iterator[tuple[str, list[Float64s]]]:
+    """Yield the name and the outlines (mm on the plane) of every shape that a plane's slice shows."""
+    for shape in _cut(scene.shapes, plane):
+        loops = _cross_section(shape, plane)
+        if loops is not None:
+            yield shape.name, loops
 
 
 def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], look: Look) -> None:
@@ -402,17 +428,17 @@ def _position(plane: Plane) -> tuple[str, ...]:
 
 
 def _windows(scene: Scene, look: Look) -> tuple[str, ...]:
+    if _is_pet_alone(scene, look) and scene.pet is not None:
+        return (f"PET {scene.pet.unit or '(no SUV)'} 0 to {look.suv_max:g}",)
     if scene.ct is not None:
         return (f"CT  W {look.window[1]:g}  L {look.window[0]:g} HU",)
-    if scene.pet is not None:
-        return (f"PET {scene.pet.unit or '(no SUV)'} 0 to {look.suv_max:g}",)
     return ("masks alone, no image",)
 
 
 def _shown_scale(scene: Scene, look: Look) -> tuple[NDArray[np.uint8], str, float] | None:
-    if scene.pet is None or (scene.ct is not None and look.pet_opacity == 0):
+    if scene.pet is None or not (_is_pet_alone(scene, look) or _is_fused(scene, look)):
         return None
-    return pet_scale(scene.pet.unit, look.suv_max, hot=scene.ct is not None)
+    return pet_scale(scene.pet.unit, look.suv_max, hot=_is_fused(scene, look))
 
 
 def pet_scale(unit: str, top: float, *, hot: bool) -> tuple[NDArray[np.uint8], str, float]:

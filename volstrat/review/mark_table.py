@@ -7,9 +7,11 @@ so that a crash loses at most the last mark.
 
 from __future__ import annotations
 
+import csv
 import errno
 import fcntl
 import hashlib
+import io
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from volstrat.errors import LesionTableError, MarkConflictError, OutputError, Us
 from volstrat.store.output import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from volstrat.terms.marks import LesionRow
@@ -88,6 +90,43 @@ def clean_text(text: str, *, what: str) -> str:
     return cleaned
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChange:
+    """A row to replace, add or (``new`` None) remove.
+
+    Parameters
+    ----------
+    seen : str
+        `token_of` the row that the reader saw.
+    force : bool
+        Replace even a row that the reader had not seen.
+    """
+
+    lesion_id: str
+    new: LesionRow | None
+    seen: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that was done to a reading as a whole: a row of the history without a lesion.
+
+    Parameters
+    ----------
+    kind : {"complete", "reopened", "note", "key_image"}
+    text : str
+        The marks' hash, the reason, the note, or the view as JSON.
+    by, at : str
+        Who, and when (UTC).
+    """
+
+    kind: str
+    text: str
+    by: str
+    at: str
+
+
 class MarkTable:
     """A reader's lesion table on disk.
 
@@ -114,48 +153,88 @@ class MarkTable:
         rows = read_lesion_table(data, name=self.path.name)
         return TableState(rows={row.lesion_id: row for row in rows}, sha256=hashlib.sha256(data).hexdigest())
 
-    def replace(
-        self, lesion_id: str, new: LesionRow | None, *, seen: str, by: str, at: str, force: bool = False
-    ) -> TableState:
-        """Replace, add or (None) remove one row, and keep every other as it is on disk.
+    def replace(self, changes: Sequence[RowChange], *, by: str, at: str) -> TableState:
+        """Replace, add or remove rows, all or none, and keep every other as it is on disk.
 
         Parameters
         ----------
-        seen : str
-            `token_of` the row that the reader saw.
+        changes : sequence of RowChange
         by, at : str
             Who does it and when (UTC), for the history.
-        force : bool
-            Replace even a row that the reader had not seen.
 
         Raises
         ------
         MarkConflictError
-            If the row is not the one that was seen.
+            If a row is not the one that was seen; ``lesion_id`` says which.
         VolstratError
             If the table cannot be read or written.
         """
         with self._alone():
             rows = dict(self.read().rows)
-            old = rows.get(lesion_id)
-            if token_of(old) != seen and not force and not _same_words(old, new):
-                raise _conflict(lesion_id, old)
-            if old is not None:
-                self._remember(old, by=by, at=at)
-            if new is None:
-                rows.pop(lesion_id, None)
-            else:
-                rows[lesion_id] = new
-            write_atomically(self.path, table_bytes(rows.values()))
-            return self.read()
+            replaced = []
+            for change in changes:
+                old = rows.pop(change.lesion_id, None) if change.new is None else rows.get(change.lesion_id)
+                if token_of(old) != change.seen and not change.force and not _same_words(old, change.new):
+                    raise _conflict(change.lesion_id, old)
+                if old is not None:
+                    replaced.append(old)
+                if change.new is not None:
+                    rows[change.lesion_id] = change.new
+            told = {"table": self.path.name, "replaced_at": at, "replaced_by": by}
+            self._remember([{**table_cells(old), **told} for old in replaced])
+            data = table_bytes(rows.values())
+            write_atomically(self.path, data)
+            return TableState(rows=rows, sha256=hashlib.sha256(data).hexdigest())
 
-    def _remember(self, old: LesionRow, *, by: str, at: str) -> None:
-        """Append a row that is about to be replaced to the history."""
+    def note(self, event: Event) -> None:
+        """Append what happened to the reading as a whole to the history.
+
+        Raises
+        ------
+        OutputError
+        """
+        cells = dict.fromkeys(_HISTORY_COLUMNS, "")
+        cells |= {
+            "resectability": event.kind,
+            "reason": event.text,
+            "reader": event.by,
+            "recorded_at": event.at,
+            "table": self.path.name,
+        }
+        with self._alone():
+            self._remember([cells])
+
+    def events(self) -> tuple[Event, ...]:
+        """Return what happened to the reading as a whole, the oldest first."""
+        try:
+            text = self.path.with_name(HISTORY).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ()
+        return tuple(
+            Event(kind=row["resectability"], text=row["reason"], by=row["reader"], at=row["recorded_at"])
+            for row in csv.DictReader(io.StringIO(text, newline=""))
+            if row.get("table") == self.path.name and not row.get("lesion_id")
+        )
+
+    def stamp(self) -> tuple[tuple[int, int, int], ...]:
+        """Return what tells that a lesion table of the folder, or the history, was written to since."""
+        found = []
+        for path in (self.path, self.path.with_name(HISTORY), *other_tables(self.path)):
+            try:
+                seen = path.stat()
+            except OSError:
+                continue
+            found.append((seen.st_mtime_ns, seen.st_size, seen.st_ino))
+        return tuple(found)
+
+    def _remember(self, cells: Sequence[dict[str, str]]) -> None:
+        """Append rows to the history before what they tell of is done."""
+        if not cells:
+            return
         path = self.path.with_name(HISTORY)
-        cells = {**table_cells(old), "table": self.path.name, "replaced_at": at, "replaced_by": by}
         try:
             with path.open("ab") as stream:
-                data = csv_bytes(_HISTORY_COLUMNS, [cells], header=stream.tell() == 0)
+                data = csv_bytes(_HISTORY_COLUMNS, cells, header=stream.tell() == 0)
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -12,18 +12,19 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from volstrat.errors import MarkConflictError, UsageError, VolstratError
-from volstrat.pictures.key_slices import words_by_name
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.png import png_bytes
 from volstrat.pictures.projections import Projected
-from volstrat.pictures.slices import Look, render_slice
+from volstrat.pictures.rotation import VIEWS
+from volstrat.pictures.slices import Layer, Look, outlines_on, render_slice
 from volstrat.review.guard import HOST, Guard
+from volstrat.review.mark import Mark
 from volstrat.review.mark_table import token_of
-from volstrat.review.session import Mark, ReviewSession
-from volstrat.review.state import state_of
+from volstrat.review.places import lesion_at, nearest_other, values_at
+from volstrat.review.state import States, mark_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -31,18 +32,23 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from volstrat.pictures.planes import PlaneName
+    from volstrat.review.session import ReviewSession
 
 _STATIC = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/review.css": ("review.css", "text/css; charset=utf-8"),
     "/review.js": ("review.js", "text/javascript; charset=utf-8"),
-    "/panes.js": ("panes.js", "text/javascript; charset=utf-8"),
+    **{
+        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("panes", "pictures", "store", "table", "marks")
+    },
 }
 _MOST_PIXELS = 4096
 _NARROWEST_HU = 1e-3
-_LARGEST_BODY = 65536
+_LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
 _MARK_TYPES = get_type_hints(Mark)
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
+_NOTES = ("complete", "reopened", "note", "key_image")
 
 
 def review_app(session: ReviewSession, *, port: int, say: Callable[[str], None]) -> tuple[ASGIApp, Guard]:
@@ -127,6 +133,7 @@ def _app(session: ReviewSession) -> Starlette:
     from starlette.routing import Route
 
     static = files("volstrat.review").joinpath("static")
+    states = States(session)
 
     def asset(request: Request) -> Response:
         name, kind = _STATIC[request.url.path]
@@ -134,10 +141,34 @@ def _app(session: ReviewSession) -> Starlette:
 
     def state(request: Request) -> Response:
         session.refresh()
-        answer = state_of(session)
-        if request.query_params.get("known") == answer["mark"]:
+        known = request.query_params.get("known", "")
+        if known == mark_of(session):
             return Response(status_code=204)
-        return _json(answer)
+        return _json(states.since(known))
+
+    def outlines(request: Request) -> Response:
+        return _outlines(session, request)
+
+    def shadows(request: Request) -> Response:
+        return _shadows(session, request)
+
+    def values(request: Request) -> Response:
+        return _values(session, request)
+
+    def nearest(request: Request) -> Response:
+        scene = session.scene
+        found = None if scene is None else nearest_other(scene, request.query_params.get("lesion", ""))
+        return _json({"nearest": None if found is None else {"lesion": found[0], "mm": found[1]}})
+
+    def view(request: Request) -> Response:
+        return _view(session, request)
+
+    async def note(request: Request) -> Response:
+        body = await _body(request)
+        words = {} if body is None else {k: v for k, v in body.items() if isinstance(v, str)}
+        if words.get("kind") not in _NOTES:
+            return _json({"error": "The note cannot be read."}, status=400)
+        return await run_in_threadpool(_note, session, states, words)
 
     def picture(request: Request) -> Response:
         return _picture(session, request)
@@ -153,9 +184,10 @@ def _app(session: ReviewSession) -> Starlette:
 
     async def mark(request: Request) -> Response:
         body = await _body(request)
-        if body is None:
+        marks = None if body is None else _marks(body)
+        if not marks:
             return _json({"error": "The mark cannot be read."}, status=400)
-        return await run_in_threadpool(_mark, session, body)
+        return await run_in_threadpool(_mark, session, states, marks, request.query_params.get("known", ""))
 
     def reload(_: Request) -> Response:
         threading.Thread(target=session.load, daemon=True).start()
@@ -168,9 +200,15 @@ def _app(session: ReviewSession) -> Starlette:
             Route("/state", state),
             Route("/slice.png", picture),
             Route("/projection.png", projection),
+            Route("/view.png", view),
+            Route("/outlines", outlines),
+            Route("/shadows", shadows),
+            Route("/values", values),
+            Route("/nearest", nearest),
             Route("/at", at),
             Route("/hottest", hottest),
             Route("/mark", mark, methods=["POST"]),
+            Route("/note", note, methods=["POST"]),
             Route("/reload", reload, methods=["POST"]),
         ]
     )
@@ -198,27 +236,48 @@ async def _body(request: Request) -> Mapping[str, Any] | None:
             return None
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested deeper than anything the page sends
         return None
     return body if isinstance(body, dict) else None
 
 
-def _mark(session: ReviewSession, body: Mapping[str, Any]) -> Response:
-    """Save a mark; what stands in the way is told with the state as it is."""
-    typed = all(key in _MARK_TYPES and type(word) is _MARK_TYPES[key] for key, word in body.items())
-    if not typed or not {"lesion_id", "reading"} <= body.keys():
-        return _json({"error": "The mark cannot be read."}, status=400)
-    mark = Mark(**body)
+def _marks(body: Mapping[str, Any]) -> list[Mark] | None:
+    """Read one mark, or several under ``marks``; None where one is none."""
+    several = body.get("marks")
+    found = []
+    for one in several if isinstance(several, list) else [body]:
+        if not isinstance(one, dict) or not {"lesion_id", "reading"} <= one.keys():
+            return None
+        if not all(key in _MARK_TYPES and type(word) is _MARK_TYPES[key] for key, word in one.items()):
+            return None
+        found.append(Mark(**one))
+    return found
+
+
+def _mark(session: ReviewSession, states: States, marks: Sequence[Mark], known: str) -> Response:
+    """Save marks; what stands in the way is told with the state as it is."""
     try:
-        session.mark(mark)
+        session.mark(*marks)
     except MarkConflictError as error:
         now = session.refresh()
-        theirs = None if now is None else now.table.rows.get(mark.lesion_id)
-        answer = {"error": str(error), "conflict": {"token": token_of(theirs)}, "state": state_of(session)}
+        theirs = None if now is None else now.table.rows.get(marks[0].lesion_id)
+        answer = {
+            "error": str(error),
+            "conflict": {"token": token_of(theirs)},
+            "state": states.since(known),
+        }
         return _json(answer, status=409)
     except VolstratError as error:
-        return _json({"error": str(error), "state": state_of(session)}, status=422)
-    return _json({"state": state_of(session)})
+        return _json({"error": str(error), "state": states.since(known)}, status=422)
+    return _json({"state": states.since(known)})
+
+
+def _note(session: ReviewSession, states: States, words: Mapping[str, str]) -> Response:
+    try:
+        session.note(words["kind"], words.get("text", ""), words.get("by", ""))
+    except VolstratError as error:
+        return _json({"error": str(error)}, status=422)
+    return _json({"state": states.since(words.get("known", ""))})
 
 
 def _numbers(request: Request, names: str) -> list[float] | None:
@@ -241,22 +300,20 @@ def _frame(request: Request) -> Frame | None:
 
 
 def _look(session: ReviewSession, request: Request) -> Look | None:
-    reviewed = session.reviewed
     found = _numbers(request, "centre width opacity suv")
-    if found is None or reviewed is None:
+    layer = next((x for x in get_args(Layer) if x == request.query_params.get("layer", "fused")), None)
+    if found is None or layer is None:
         return None
     centre, width, opacity, suv = found
     if width < _NARROWEST_HU or suv <= 0:
         return None
-    record = (reviewed.result or reviewed.bare).record
     return Look(
         window=(centre, width),
         suv_max=suv,
         pet_opacity=min(max(opacity, 0.0), 1.0),
-        markings=words_by_name(record),
-        selected=request.query_params.get("selected", ""),
-        show_lesions=request.query_params.get("lesions") != "0",
-        show_avid=request.query_params.get("avid") != "0",
+        layer=layer,
+        show_lesions=False,  # the page draws outlines itself: a mark changes no picture
+        show_avid=False,
     )
 
 
@@ -272,7 +329,50 @@ def _picture(session: ReviewSession, request: Request) -> Response:
         return _refused()
     here = Plane(name=plane, grid=scene.grid, index=0)
     here = replace(here, index=min(max(int(at[0]), 0), here.count - 1))
+    if session.ct is not None:
+        session.ct.wait_for(here)
     return _png(render_slice(scene, here, frame, look))
+
+
+def _outlines(session: ReviewSession, request: Request) -> Response:
+    """Answer with what a slice shows of each lesion and region: outlines in mm on the plane."""
+    scene, at = session.scene, _numbers(request, "index")
+    name = next((p for p in PLANES if p == request.query_params.get("plane")), None)
+    if scene is None or name is None or at is None:
+        return _refused()
+    plane = Plane(name=name, grid=scene.grid, index=0)
+    plane = replace(plane, index=min(max(int(at[0]), 0), plane.count - 1))
+    return _json({"shapes": [[who, _rounded(loops)] for who, loops in outlines_on(scene, plane)]})
+
+
+def _shadows(session: ReviewSession, request: Request) -> Response:
+    """Answer with the outlines of all lesions seen along an axis, in mm on the projection."""
+    projections = session.projections
+    name = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
+    if projections is None or name is None:
+        return _refused()
+    return _json({"shapes": [[who, _rounded(loops)] for who, loops in projections.shadows(name)]})
+
+
+def _rounded(loops: Sequence[Any]) -> list[list[float]]:
+    return [[round(x, 2) for x in loop.ravel().tolist()] for loop in loops]
+
+
+def _values(session: ReviewSession, request: Request) -> Response:
+    scene, found = session.scene, _numbers(request, "x y z")
+    if scene is None or found is None:
+        return _refused()
+    point = (found[0], found[1], found[2])
+    on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
+    return _json({**values_at(scene, point), "lesion": lesion_at(scene, point, on=on)})
+
+
+def _view(session: ReviewSession, request: Request) -> Response:
+    rotation, look = session.rotation, _look(session, request)
+    frame, found = _frame(request), _numbers(request, "view")
+    if rotation is None or look is None or frame is None or found is None:
+        return _refused()
+    return _png(rotation.render(int(found[0]) % VIEWS, frame, look))
 
 
 def _projection(session: ReviewSession, request: Request) -> Response:
@@ -290,12 +390,17 @@ def _at(session: ReviewSession, request: Request) -> Response:
     if found is None:
         return _refused()
     on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
-    return _json({"lesion": session.lesion_at((found[0], found[1], found[2]), on=on)})
+    scene = session.scene
+    return _json({"lesion": "" if scene is None else lesion_at(scene, (found[0], found[1], found[2]), on=on)})
 
 
 def _hottest(session: ReviewSession, request: Request) -> Response:
-    """Answer with the point that a click on a projection means."""
+    """Answer with the point that a click on a projection, or on a view from round the patient, means."""
     projections, found = session.projections, _numbers(request, "u v")
+    view = _numbers(request, "view")
+    if view is not None and found is not None and session.rotation is not None:
+        there = session.rotation.hottest(int(view[0]) % VIEWS, (found[0], found[1]))
+        return _json({"point_mm": None if there is None else there.tolist()})
     plane = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
     if projections is None or found is None or plane is None:
         return _refused()

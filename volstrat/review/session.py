@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from volstrat.case.assess import assess_case, reassess_case
 from volstrat.case.discovery import CASE_FILE
+from volstrat.case.json_types import taken
+from volstrat.case.record_types import FlipRecord
 from volstrat.certainty.case_memo import CaseMemo
+from volstrat.certainty.flips import each_flip
 from volstrat.errors import CaseError, InputChangedError, LesionTableError, UsageError, VolstratError
-from volstrat.pictures.planes import Plane
+from volstrat.pictures.ct_reading import CtReading
 from volstrat.pictures.projections import Projections
-from volstrat.pictures.scene import AVID, CtRead, build_scene, read_ct
+from volstrat.pictures.rotation import RotatingProjection
+from volstrat.pictures.scene import CtRead, Scene, build_scene
 from volstrat.pictures.sites import lesion_sites
-from volstrat.pictures.slices import depths
-from volstrat.review.mark_table import MarkTable, TableState, check_reader, clean_text, other_tables
+from volstrat.review.mark import row_of
+from volstrat.review.mark_table import (
+    Event,
+    MarkTable,
+    RowChange,
+    TableState,
+    check_reader,
+    clean_text,
+    other_tables,
+)
+from volstrat.review.places import inner_points
 from volstrat.review.watch import InputWatch
 from volstrat.rule.measure import remark_case
-from volstrat.terms.marks import LesionRow, Marking
+from volstrat.show.verdict_words import still_to_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from volstrat.case.assess import CaseResult
@@ -34,13 +44,10 @@ if TYPE_CHECKING:
     from volstrat.case.entries import EntryReader
     from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.pictures.planes import PlaneName
-    from volstrat.pictures.scene import Scene, Shape
-    from volstrat.rule.measure import Measurements
+    from volstrat.case.record_types import CaseRecord
+    from volstrat.review.mark import Mark
 
-_WORDS: dict[str, Marking] = {marking.word: marking for marking in Marking}
-_AVIDITY = ("avid", "not_avid")
-_POINT_DECIMALS = 3
+_PAUSE_S, _LOOKS_SHARE = 0.8, 30
 READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
 
 
@@ -69,32 +76,6 @@ class ReviewOptions:
             raise UsageError(msg)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """A mark as the page sends it.
-
-    Parameters
-    ----------
-    reading : int
-        `ReviewSession.reading` that the page showed: another one may have other lesions by the same names.
-    resectability, fdg_avidity : str
-        Words of a lesion table; both and ``reason`` empty: the row is removed.
-    seen : str
-        `token_of` the row that the page showed.
-    force : bool
-        Replace a row that the page had not shown.
-    """
-
-    lesion_id: str
-    reading: int
-    resectability: str = ""
-    fdg_avidity: str = ""
-    reason: str = ""
-    reader: str = ""
-    seen: str = ""
-    force: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reviewed:
     """One state of a review; a new one is made on each mark, so that pictures and table fit together.
@@ -114,6 +95,8 @@ class Reviewed:
         Rows that do not fit the case, with the reason.
     others : mapping of lesion id to tuple of (reader, word)
         Other readers' marks.
+    flips : list or None
+        Single changes that give another stratum, as the record lists them; None while they are looked for.
     """
 
     version: int
@@ -123,6 +106,16 @@ class Reviewed:
     problem: str = ""
     misfits: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    flips: Sequence[FlipRecord] | None = None
+
+    @property
+    def record(self) -> CaseRecord:
+        """The record as far as it is known."""
+        record = (self.result or self.bare).record
+        robustness = record["robustness"]
+        if self.flips is None or robustness is None:
+            return record
+        return {**record, "robustness": {**robustness, "flips": list(self.flips)}}
 
 
 class ReviewSession:
@@ -150,6 +143,7 @@ class ReviewSession:
         self.sites: Mapping[str, str] = {}
         self.points: Mapping[str, tuple[float, float, float]] = {}
         self.notices: tuple[str, ...] = ()
+        self.problems: tuple[str, ...] = ()
         self.stage = READING_MASKS
         # Rises over restarts too: a tab of an earlier run must not take its lesions for this run's.
         self.reading = time.time_ns() // 1_000_000
@@ -158,6 +152,43 @@ class ReviewSession:
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
         self._memo = CaseMemo()
+        self.ct: CtReading | None = None
+        self.rotation: RotatingProjection | None = None
+        self.events: tuple[Event, ...] = ()
+        self._stamp: object = None
+        self._changed_input, self._look_again = "", 0.0
+        self._wake = threading.Event()
+        threading.Thread(target=self._look_for_flips, daemon=True).start()
+
+    @property
+    def signed(self) -> Event | None:
+        """The event by which the reading was called complete; None where it is open."""
+        last = [event for event in self.events if event.kind in ("complete", "reopened")][-1:]
+        return last[0] if last and last[0].kind == "complete" else None
+
+    def _look_for_flips(self) -> None:
+        """Say after each pause which single decision would give another stratum; decides nothing."""
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._wake.wait(_PAUSE_S):  # marks still come
+                self._wake.clear()
+            reviewed = self.reviewed
+            if reviewed is None or reviewed.flips is not None or reviewed.problem:
+                continue
+            found: list[FlipRecord] = []
+            result = reviewed.result or reviewed.bare
+            changes = each_flip(result.measured, result.verdict.assessment, self.protocol.protocol)
+            for flip in changes:
+                if self._wake.is_set():
+                    break
+                if flip is not None:
+                    found.append(taken(FlipRecord, flip))
+            else:
+                with self._lock:
+                    if self.reviewed is reviewed:
+                        self._version += 1
+                        self.reviewed = replace(reviewed, flips=found, version=self._version)
 
     @property
     def table_name(self) -> str:
@@ -174,10 +205,10 @@ class ReviewSession:
             number = self.reading
             self.error = self.reviewed = self.scene = self.projections = None
             self.stage = READING_MASKS
-            reading: Future[CtRead] = Future()
             try:
                 case = self.place.open(naming=self.protocol.protocol.naming)
-                threading.Thread(target=_read_beside, args=(case.sources, reading), daemon=True).start()
+                reading = self.ct = CtReading(case.sources)
+                threading.Thread(target=self._show_ct, args=(reading, number), daemon=True).start()
                 bare = self._read_masks(case)
             except VolstratError as error:
                 self.error, self.stage = error, ""
@@ -191,31 +222,50 @@ class ReviewSession:
                 self.error, self.stage = VolstratError(message, hint="Please report this."), ""
                 return
             self.stage = READING_IMAGES
+        self._wake.set()
         self._load_images(bare, reading, number)
 
-    def _load_images(self, bare: CaseResult, reading: Future[CtRead], number: int) -> None:
+    def _show_ct(self, reading: CtReading, number: int) -> None:
+        """Show the CT alone as soon as its grid is known; slices appear as they are read."""
+        ct = reading.begun()
+        if ct is not None and number == self.reading and self.scene is None:
+            scene = Scene(ct=ct, pet=None, shapes=(), mask_grid=ct.view.grid)
+            self.projections, self.scene = Projections(scene), scene
+
+    def _load_images(self, bare: CaseResult, reading: CtReading, number: int) -> None:
         """Put the pictures together; without them lesions can still be marked."""
-        scene, projections, notices = None, None, self.notices
+        scene, projections, rotation = None, None, None
+        problems: tuple[str, ...] = ()
         try:
-            scene = build_scene(bare, reading.result())
+            if reading.begun() is not None:  # contours over the slices that are there
+                early = build_scene(bare, CtRead(volume=reading.volume))
+                with self._lock:
+                    if number == self.reading:
+                        self.scene, self.projections = early, Projections(early)
+            scene = build_scene(bare, reading.ended())
             projections = Projections(scene)
+            rotation = None if scene.pet is None else RotatingProjection(scene.pet)
         except Exception as error:
             why = "they do not fit into memory" if isinstance(error, MemoryError) else repr(error)
-            notices = (*notices, f"The images cannot be shown: {why}.")
+            problems = (f"The images cannot be shown: {why}.",)
         with self._lock:
             if number == self.reading:
-                self.scene, self.projections, self.notices, self.stage = scene, projections, notices, ""
+                self.scene, self.projections, self.rotation = scene, projections, rotation
+                self.problems, self.stage = problems, ""
 
     def _read_masks(self, case: EntryReader) -> CaseResult:
         sources = case.sources
         self._memo = CaseMemo()
         self._table = MarkTable(self._table_path(sources))
         self._watch = InputWatch(sources)
-        bare = assess_case(case.without("lesions"), self.protocol, memo=self._memo)
+        bare = assess_case(case.without("lesions"), self.protocol, memo=self._memo, with_flips=False)
         self.sites = lesion_sites(bare.measured)
         self.points = inner_points(bare.measured)
         self.notices = tuple(self._table_notices(sources))
         self._version += 1
+        self._stamp = self._table.stamp()
+        self.events = self._table.events()
+        self._changed_input = ""
         self.reviewed = self._reviewed(bare, version=self._version)
         return bare
 
@@ -282,10 +332,17 @@ class ReviewSession:
             msg = f"{self.table_name}: holds rows of another reader ({who}); a blind review shows none."
             raise LesionTableError(msg, hint="Use another name with --blind, or review without it.")
 
-    def _with_table(self, bare: CaseResult, table: TableState, *, version: int) -> Reviewed:
+    def _with_table(
+        self,
+        bare: CaseResult,
+        table: TableState,
+        *,
+        version: int,
+        others: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
+    ) -> Reviewed:
         result, problem, misfits = None, "", {}
         try:
-            result = reassess_case(bare, table.rows, self.protocol, memo=self._memo)
+            result = reassess_case(bare, table.rows, self.protocol, memo=self._memo, with_flips=False)
         except LesionTableError as error:
             problem = str(error)
             misfits = self._misfits(bare, table)
@@ -296,7 +353,7 @@ class ReviewSession:
             table=table,
             problem=problem,
             misfits=misfits,
-            others=self._others(),
+            others=self._others() if others is None else others,
         )
 
     def _misfits(self, bare: CaseResult, table: TableState) -> dict[str, str]:
@@ -334,6 +391,11 @@ class ReviewSession:
             reviewed = self.reviewed
             if reviewed is None or self._table is None:
                 return reviewed
+            stamp = self._table.stamp()
+            if stamp == self._stamp:
+                return reviewed
+            self._stamp = stamp
+            self.events = self._table.events()
             try:
                 table = self._table.read()
             except VolstratError as error:
@@ -347,18 +409,24 @@ class ReviewSession:
     def _again(self, reviewed: Reviewed) -> None:
         self._version += 1
         self.reviewed = self._reviewed(reviewed.bare, version=self._version)
+        self._wake.set()
 
     def changed_input(self) -> str:
         """Return the name of an input file that changed since it was read; "" where none did."""
-        return "" if self._watch is None else self._watch.changed()
+        begun = time.monotonic()
+        if self._watch is not None and not self._changed_input and begun >= self._look_again:
+            self._changed_input = self._watch.changed()
+            ended = time.monotonic()
+            self._look_again = ended + _LOOKS_SHARE * (ended - begun)  # thousands of files are looked at less
+        return self._changed_input
 
-    def mark(self, mark: Mark) -> Reviewed:
-        """Save one mark and apply it.
+    def mark(self, *marks: Mark) -> Reviewed:
+        """Save marks, all or none, and apply them.
 
         Raises
         ------
         VolstratError
-            If it cannot be saved: read only, a conflict, an input that changed, a word that is none,
+            If they cannot be saved: read only, a conflict, an input that changed, a word that is none,
             a disk that is full. Nothing is changed then.
         """
         with self._lock:
@@ -366,125 +434,78 @@ class ReviewSession:
             if reviewed is None or self._table is None:
                 msg = "The case is not loaded."
                 raise UsageError(msg)
-            self._check_may_mark(mark)
-            reader = self.options.reader or clean_text(mark.reader, what="reader's name")
-            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            row = self._row(mark, reader, now)
-            if row is not None:  # a row that the case refuses is never written
-                remark_case(reviewed.bare.measured, {row.lesion_id: row})
-            table = self._table.replace(
-                mark.lesion_id, row, seen=mark.seen, by=reader, at=now, force=mark.force
-            )
+            reader, now = self._reader(marks[0].reader), _now()
+            changes = []
+            for mark in marks:
+                self._check_may_mark(mark)
+                row = row_of(mark, points=self.points, reader=reader, at=now, table=self.table_name)
+                changes.append(RowChange(lesion_id=mark.lesion_id, new=row, seen=mark.seen, force=mark.force))
+            rows = {change.lesion_id: change.new for change in changes if change.new is not None}
+            remark_case(reviewed.bare.measured, rows)  # a row that the case refuses is never written
+            table = self._table.replace(changes, by=reader, at=now)
             self._version += 1
             if self.options.blind:  # somebody else's row may have come into it
                 self.reviewed = self._reviewed(reviewed.bare, version=self._version)
             else:
-                self.reviewed = self._with_table(reviewed.bare, table, version=self._version)
+                self.reviewed = self._with_table(
+                    reviewed.bare, table, version=self._version, others=reviewed.others
+                )
+            self._stamp = self._table.stamp()
+            self._wake.set()
             return self.reviewed
 
-    def _check_may_mark(self, mark: Mark) -> None:
+    def note(self, kind: str, text: str, by: str) -> None:
+        """Note what is done to the reading as a whole: complete, reopened, a note, a key image.
+
+        Raises
+        ------
+        VolstratError
+            If it may not be, or cannot be written.
+        """
+        with self._lock:
+            if self._table is None or self.reviewed is None:
+                msg = "The case is not loaded."
+                raise UsageError(msg)
+            self._check_may_write()
+            reader = self._reader(by)
+            if kind == "complete":
+                still = still_to_mark(self.reviewed.record)
+                if still or self.reviewed.problem:
+                    msg = f"The reading is not complete: {still or self.reviewed.problem}."
+                    raise UsageError(msg, hint="Mark them first.")
+                text = f"sha256 {self._table.read().sha256}"
+            if kind in ("complete", "reopened") and not (reader and text.strip()):
+                msg = "A reading is signed, or opened again, with a name and a reason."
+                raise UsageError(msg)
+            self._table.note(Event(kind=kind, text=clean_text(text, what=kind), by=reader, at=_now()))
+            self.events = self._table.events()
+            self._version += 1
+            self.reviewed = replace(self.reviewed, version=self._version)
+
+    def _reader(self, named: str) -> str:
+        return self.options.reader or clean_text(named, what="reader's name")
+
+    def _check_may_write(self) -> None:
         if self.options.read_only:
             msg = "This review is read only."
             raise UsageError(msg, hint="Start volstrat review without --read-only to mark.")
+
+    def _check_may_mark(self, mark: Mark) -> None:
+        self._check_may_write()
+        self._look_again = 0.0  # look now
         changed = self.changed_input()
         if changed:
             msg = f"{changed}: changed on disk since it was read, so lesions may no longer be the same."
             raise InputChangedError(msg, hint="Read the case again, then mark.")
+        if self.signed is not None:
+            msg = f"The reading was signed by {self.signed.by} at {self.signed.at}."
+            raise UsageError(msg, hint="Open it again, and say why.")
         if mark.reading != self.reading:
             msg = (
                 f"The case was read again since {mark.lesion_id} was marked, so it may be another lesion now."
             )
             raise InputChangedError(msg, hint="Drop this mark, look at the lesion, and mark it again.")
 
-    def _row(self, mark: Mark, reader: str, now: str) -> LesionRow | None:
-        """Make the row of a mark; None where it is to be removed."""
-        if mark.resectability and mark.resectability not in _WORDS:
-            msg = f"{mark.resectability!r} is no marking."
-            raise LesionTableError(msg)
-        if mark.fdg_avidity and mark.fdg_avidity not in _AVIDITY:
-            msg = f"{mark.fdg_avidity!r} is no avidity."
-            raise LesionTableError(msg)
-        reason = clean_text(mark.reason, what="reason")
-        if not (mark.resectability or mark.fdg_avidity or reason):
-            return None
-        if mark.lesion_id not in self.points:
-            msg = f"There is no lesion {mark.lesion_id!r} in this case."
-            raise LesionTableError(msg)
-        return LesionRow(
-            lesion_id=mark.lesion_id,
-            resectability=_WORDS.get(mark.resectability),
-            fdg_avidity="avid"
-            if mark.fdg_avidity == "avid"
-            else "not_avid"
-            if mark.fdg_avidity == "not_avid"
-            else None,
-            point_mm=self.points[mark.lesion_id],
-            reader=reader,
-            reason=reason,
-            recorded_at=now,
-            where=f"{self.table_name}, {mark.lesion_id}",
-        )
 
-    def lesion_at(self, point_mm: tuple[float, float, float], *, on: PlaneName | None = None) -> str:
-        """Return the lesion or region that holds a point (LPS mm); "" where none does.
-
-        Parameters
-        ----------
-        on : {"axial", "coronal", "sagittal"} or None
-            The plane that shows the point: what is drawn there within its slice is found too.
-        """
-        scene = self.scene
-        if scene is None:
-            return ""
-        plane = None
-        if on is not None:
-            plane = Plane(name=on, grid=scene.grid, index=0)
-            plane = replace(plane, index=plane.slice_at(point_mm))
-        shapes = [shape for shape in scene.shapes if shape.name != AVID]
-        exact = (shape.name for shape in shapes if _holds(shape, point_mm, None))
-        drawn = (shape.name for shape in shapes if plane is not None and _holds(shape, point_mm, plane))
-        return next(exact, "") or next(drawn, "")
-
-
-def _holds(shape: Shape, point_mm: tuple[float, float, float], plane: Plane | None) -> bool:
-    """Tell whether a shape holds a point, or what a plane's slice shows there."""
-    points = np.array([point_mm])
-    if plane is not None:
-        index = plane.grid.to_index(points)
-        index = np.repeat(index, len(inside := depths(shape.grid, plane)), axis=0)
-        index[:, plane.normal] = plane.index + np.array(inside)
-        points = plane.grid.to_mm(index)
-    at = shape.grid.voxel_at(shape.grid.to_index(points))
-    at = at[at[:, 0] >= 0]
-    return bool(shape.voxels.contains(shape.grid.ravel(at)).any())
-
-
-def _read_beside(sources: CaseSources, reading: Future[CtRead]) -> None:
-    """Read the CT in a thread of its own: decompression lets the masks be read meanwhile."""
-    try:
-        reading.set_result(read_ct(sources))
-    except Exception as error:
-        reading.set_result(CtRead(volume=None, problem=f"The CT cannot be shown: {error}"))
-
-
-def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]]:
-    """Return for each lesion and PET-only region the centre of its voxel nearest to its centroid, LPS mm."""
-    points = {}
-    lesions = measured.lesions
-    for n, lesion_id in enumerate(lesions.ids):
-        centres = lesions.grid.to_mm(lesions.grid.unravel(lesions.of(n).indices()))
-        points[lesion_id] = _nearest(centres, measured.measures.centroid_mm[n])
-    attribution = measured.attribution
-    if attribution is not None and attribution.pet_only.count:
-        rank = attribution.rank
-        for n in range(attribution.pet_only.count):
-            centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels[rank == n]))
-            points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only.measures.centroid_mm[n])
-    return points
-
-
-def _nearest(
-    centres: np.ndarray[Any, np.dtype[np.float64]], to: np.ndarray[Any, np.dtype[np.float64]]
-) -> tuple[float, float, float]:
-    x, y, z = centres[int(np.argmin(((centres - to) ** 2).sum(axis=1)))].tolist()
-    return round(x, _POINT_DECIMALS), round(y, _POINT_DECIMALS), round(z, _POINT_DECIMALS)
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

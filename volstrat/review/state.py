@@ -9,11 +9,13 @@ import numpy as np
 from volstrat.case.record_types import PREDICATES, given
 from volstrat.pictures.key_slices import first_look, words_by_name
 from volstrat.pictures.planes import PLANES, Plane
+from volstrat.pictures.rotation import VIEWS
 from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import WINDOWS
 from volstrat.report.report_figures import predicate_bar, sign
 from volstrat.review.mark_table import token_of
-from volstrat.show.styles import STYLES
+from volstrat.review.places import body_box
+from volstrat.show.styles import AVID_COLOUR, STYLES
 from volstrat.show.verdict_words import (
     change_texts,
     counted_text,
@@ -23,6 +25,7 @@ from volstrat.show.verdict_words import (
     remnant_text,
     share_text,
     status_line,
+    still_to_mark,
 )
 from volstrat.show.words import AVIDITY, MET, SEVERITIES
 
@@ -30,63 +33,122 @@ if TYPE_CHECKING:
     from volstrat.case.record_types import CaseRecord, LesionRecord
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.projections import Projections
+    from volstrat.pictures.rotation import RotatingProjection
     from volstrat.pictures.scene import Scene
     from volstrat.review.session import Reviewed, ReviewSession
+    from volstrat.show.styles import Style
     from volstrat.terms.marks import LesionRow
 
+_KEPT = 16
 _BAR_WIDTH = 310.0
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
 _TITLES = {"stratum_1": "Stratum 1, tumour:", "stratum_2": "Stratum 2, FDG-avid:"}
 
 
-def state_of(session: ReviewSession) -> dict[str, Any]:
-    """Return all that the page shows but the pictures."""
-    reading = session.reading  # before the lesions: never newer than they are
-    reviewed, error = session.reviewed, session.error
-    scene, projections = session.scene, session.projections
-    images = None
-    if scene is not None and projections is not None and reviewed is not None:
-        images = _images(scene, projections, reviewed.bare.record)
-    state: dict[str, Any] = {
-        "stage": session.stage,
-        "subject": session.place.name if reviewed is None else reviewed.bare.sources.subject,
-        "reader": session.options.reader,
-        "read_only": session.options.read_only,
-        "blind": session.options.blind,
-        "table": session.table_name,
-        "changed_input": session.changed_input() if reviewed is not None else "",
-        "error": None if error is None else {"message": error.message, "hint": error.hint},
-        "version": 0,
-        "problem": "",
-        "strangers": [],
-        "lesions": [],
-        "masked": False,
-        "verdict": None,
-        "reading": reading,
-        "signs": {word: sign(word) for word in STYLES},
-        "images": images,
-        "notices": [*session.notices, *(() if scene is None else scene.notices)],
-    }
-    if reviewed is not None:
-        state |= _case(session, reviewed)
-    state["mark"] = "|".join(
+def mark_of(session: ReviewSession) -> str:
+    """Return what tells one state from another; cheap."""
+    reviewed = session.reviewed
+    return "|".join(
         (
-            str(reading),
-            str(state["version"]),
-            state["stage"],
-            state["changed_input"],
-            str(error),
-            str(images is not None),
+            str(session.reading),
+            str(0 if reviewed is None else reviewed.version),
+            str(id(session.scene)) if session.scene is not None else "",
+            str(session.rotation is not None),
+            session.stage,
+            session.changed_input() if reviewed is not None else "",
+            str(session.error),
         )
     )
-    return state
 
 
-def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
-    record = (reviewed.result or reviewed.bare).record
-    words = words_by_name(record)
-    rows = [_row(x, words, session, reviewed) for x in (*record["lesions"], *record["pet_only_regions"])]
-    known = {row["id"] for row in rows}
+class States:
+    """Tells the page its state, and of what it has already only the rest.
+
+    Parameters
+    ----------
+    session : ReviewSession
+    """
+
+    def __init__(self, session: ReviewSession) -> None:
+        self._session = session
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+
+    def since(self, known: str) -> dict[str, Any]:
+        """Return all that the page shows but the pictures.
+
+        Parameters
+        ----------
+        known : str
+            `mark_of` the state that the page has, "" for none. Of lesions only those that changed since are
+            told then, and images only where they did.
+        """
+        session = self._session
+        mark = mark_of(session)
+        reading, reviewed, error = session.reading, session.reviewed, session.error
+        scene = session.scene
+        state: dict[str, Any] = {
+            "mark": mark,
+            "stage": session.stage,
+            "subject": session.place.name if reviewed is None else reviewed.bare.sources.subject,
+            "reader": session.options.reader,
+            "read_only": session.options.read_only,
+            "blind": session.options.blind,
+            "table": session.table_name,
+            "changed_input": session.changed_input() if reviewed is not None else "",
+            "error": None if error is None else {"message": error.message, "hint": error.hint},
+            "version": 0,
+            "problem": "",
+            "strangers": [],
+            "masked": False,
+            "verdict": None,
+            "reading": reading,
+            "notices": list(session.notices),
+            "warnings": [*session.problems, *(() if scene is None else scene.notices)],
+            "signed": _signed(session),
+            "note": next((e.text for e in reversed(session.events) if e.kind == "note"), ""),
+            "key_images": sum(e.kind == "key_image" for e in session.events),
+        }
+        if known.split("|")[:1] != [str(reading)]:
+            state["signs"] = {word: sign(word) for word in STYLES}
+            state["styles"] = {word: _style(style) for word, style in STYLES.items()}
+            state["avid_colour"] = list(AVID_COLOUR)
+        if known.split("|")[2:4] != mark.split("|")[2:4]:
+            state["images"] = None if scene is None else self._images(scene)
+        rows: list[dict[str, Any]] = []
+        if reviewed is not None:
+            rows = _rows(session, reviewed)
+            state |= _case(reviewed, {row["id"] for row in rows})
+        before = self._rows.get("|".join(known.split("|")[:2]))
+        self._rows["|".join(mark.split("|")[:2])] = rows
+        while len(self._rows) > _KEPT:
+            self._rows.pop(next(iter(self._rows)))
+        if before is not None and len(before) == len(rows):
+            state["changed"] = [row for row, old in zip(rows, before, strict=True) if row != old]
+        else:
+            state["lesions"] = rows
+        return state
+
+    def _images(self, scene: Scene) -> dict[str, Any]:
+        projections, rotation = self._session.projections, self._session.rotation
+        reviewed = self._session.reviewed
+        return _images(scene, projections, rotation, None if reviewed is None else reviewed.bare.record)
+
+
+def _signed(session: ReviewSession) -> dict[str, str] | None:
+    event = session.signed
+    return None if event is None else {"by": event.by, "at": event.at, "hash": event.text}
+
+
+def _style(style: Style) -> dict[str, Any]:
+    return {
+        "colour": list(style.colour),
+        "dash": list(style.dash),
+        "double": style.double,
+        "sign": style.sign,
+    }
+
+
+def _case(reviewed: Reviewed, known: set[str]) -> dict[str, Any]:
     strangers = [
         {"id": i, "message": message, "token": token_of(reviewed.table.rows.get(i))}
         for i, message in reviewed.misfits.items()
@@ -96,12 +158,18 @@ def _case(session: ReviewSession, reviewed: Reviewed) -> dict[str, Any]:
         "version": reviewed.version,
         "problem": reviewed.problem,
         "strangers": strangers,
-        "lesions": rows,
         "masked": reviewed.bare.inputs.masks.resectable is not None,
     }
     if reviewed.result is not None:
-        case_json["verdict"] = _verdict(record)
+        case_json["verdict"] = _verdict(reviewed.record)
+        case_json["verdict"]["following"] = reviewed.flips is None
     return case_json
+
+
+def _rows(session: ReviewSession, reviewed: Reviewed) -> list[dict[str, Any]]:
+    record = (reviewed.result or reviewed.bare).record
+    words = words_by_name(record)
+    return [_row(x, words, session, reviewed) for x in (*record["lesions"], *record["pet_only_regions"])]
 
 
 def _verdict(record: CaseRecord) -> dict[str, Any]:
@@ -125,6 +193,7 @@ def _verdict(record: CaseRecord) -> dict[str, Any]:
         "margin": margin_text(record),
         "remnant": remnant_text(record["remnant"]),
         "changes": change_texts(record),
+        "to_mark": still_to_mark(record),
         "findings": [
             {"severity": f["severity"], "word": SEVERITIES[f["severity"]], "message": f["message"]}
             for f in record["findings"]
@@ -159,13 +228,19 @@ def _row(
         "misfit": reviewed.misfits.get(name, ""),
         "others": [{"reader": who, "word": word} for who, word in reviewed.others.get(name, ())],
         "point_mm": session.points.get(name),
+        "box_mm": lesion["bounding_box_mm"],
     }
 
 
-def _images(scene: Scene, projections: Projections, record: CaseRecord) -> dict[str, Any]:
+def _images(
+    scene: Scene,
+    projections: Projections | None,
+    rotation: RotatingProjection | None,
+    record: CaseRecord | None,
+) -> dict[str, Any]:
     """Say where the planes lie in the patient, so that the page can follow a point from one to another."""
     base = scene.base
-    look = first_look(scene, record)
+    suv_max = 10.0 if record is None else first_look(scene, record).suv_max
     middle = scene.grid.to_mm((np.array(scene.grid.shape) - 1) / 2)
     return {
         "base": "masks" if base is None else base.kind,
@@ -174,13 +249,17 @@ def _images(scene: Scene, projections: Projections, record: CaseRecord) -> dict[
         "ct": scene.ct is not None,
         "avid": any(s.name == AVID for s in scene.shapes),
         "windows": {name: list(window) for name, window in WINDOWS.items()},
-        "suv_max": look.suv_max,
+        "suv_max": suv_max,
         "middle_mm": middle.tolist(),
+        "body_mm": None if scene.ct is None else body_box(scene.ct),
         "planes": {name: _plane(Plane(name=name, grid=scene.grid, index=0)) for name in PLANES},
-        "projections": {
+        "projections": {}
+        if projections is None
+        else {
             name: {**_plane(projections.plane(name)), "box": list(projections.box(name))}
             for name in _PROJECTED
         },
+        "views": [] if rotation is None else [_view(rotation, n) for n in range(VIEWS)],
     }
 
 
@@ -194,4 +273,16 @@ def _plane(plane: Plane) -> dict[str, Any]:
         "down": plane.down.tolist(),
         "through": axis.tolist(),
         "step_mm": plane.grid.spacing_mm[plane.normal],
+    }
+
+
+def _view(rotation: RotatingProjection, view: int) -> dict[str, Any]:
+    right, down, into = rotation.axes(view)
+    width, height = rotation.size_mm
+    return {
+        "corner_mm": rotation.corner_mm(view).tolist(),
+        "right": right.tolist(),
+        "down": down.tolist(),
+        "through": into.tolist(),
+        "box": [0.0, 0.0, width, height],
     }

@@ -42,7 +42,7 @@ STYLES: dict[str, Style] = {
     "resectable": Style(colour=(40, 200, 150), ink="#00704f", sign="disc"),
     "ablatable": Style(colour=(110, 190, 255), ink="#0b62a4", dash=(9, 5), sign="diamond"),
     "unresectable": Style(colour=(255, 120, 50), ink="#b03f00", double=True, sign="cross"),
-    "unknown": Style(colour=(250, 235, 80), ink="#766400", dash=(3, 5), sign="question"),
+    "unknown": Style(colour=(255, 255, 255), ink="#766400", dash=(3, 5), sign="question"),
     "partial": Style(colour=(215, 165, 255), ink="#7a3fae", dash=(12, 4, 2, 4), sign="half"),
     "dismissed": Style(colour=(190, 190, 190), ink="#5c5c5c", dash=(2, 7), sign="ring"),
 }

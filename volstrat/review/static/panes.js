@@ -1,53 +1,26 @@
-// Three linked planes and a projection. The server draws; this asks for pictures, keeps the last ones,
-// fetches neighbours ahead, and turns mouse and keys into points in the patient (LPS, mm).
+// Panes: planes of the images and views of the PET. The server draws the images; outlines, cross and ruler are
+// drawn here, on top. Mouse and keys become points in the patient (LPS, mm).
 
-const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+import { Outlines, Pictures, drawOutlines } from "./pictures.js";
+
+export const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const minus = (a, b) => [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
 const along = (a, b, t) => [a[0] + b[0] * t, a[1] + b[1] * t, a[2] + b[2] * t];
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
-const KEPT = 160;
 const AHEAD = 3;
 const MOST_PIXELS = 4096; // a side, as the server draws
-
-// Pictures by address, the ones used last kept; fetching ahead waits for what is to be seen now.
-class Pictures {
-  constructor() { this.kept = new Map(); this.flying = new Map(); this.ahead = []; this.busy = 0; }
-  get(url) {
-    const found = this.kept.get(url);
-    if (found) { this.kept.delete(url); this.kept.set(url, found); }
-    return found;
-  }
-  load(url) {
-    const found = this.get(url);
-    if (found) return Promise.resolve(found);
-    if (!this.flying.has(url)) {
-      this.busy += 1;
-      const flight = fetch(url).then((answer) => {
-        if (!answer.ok) throw new Error("no picture");
-        return answer.blob();
-      }).then(createImageBitmap).then((bitmap) => {
-        this.kept.set(url, bitmap);
-        while (this.kept.size > KEPT) {
-          const [oldest, gone] = this.kept.entries().next().value;
-          this.kept.delete(oldest);
-          gone.close();
-        }
-        return bitmap;
-      }).finally(() => { this.flying.delete(url); this.busy -= 1; this.next(); });
-      this.flying.set(url, flight);
-    }
-    return this.flying.get(url);
-  }
-  want(urls) { this.ahead = urls.filter((url) => !this.kept.has(url)); this.next(); }
-  next() { if (this.busy === 0 && this.ahead.length) this.load(this.ahead.shift()).catch(() => {}); }
-}
+const PLANES = ["axial", "coronal", "sagittal"];
+const LAYERS = { fused: "PET on CT", ct: "CT", pet: "PET" };
+const HOVER_MS = 60;
 
 class Pane {
   constructor(viewer, canvas, plane) {
-    Object.assign(this, { viewer, canvas, plane, zoom: 1, middle: null, shown: "", wanted: "", loading: false });
+    Object.assign(this, { viewer, canvas, plane, layer: null, zoom: 1, middle: null, wanted: "", loading: false, ruler: null });
     this.context = canvas.getContext("2d");
     canvas.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
     canvas.addEventListener("pointerdown", (e) => this.press(e));
+    canvas.addEventListener("pointermove", (e) => { if (!e.buttons) this.hover(e); });
+    canvas.addEventListener("pointerleave", () => this.viewer.hovered(null));
     canvas.addEventListener("dblclick", () => viewer.enlarge(this));
     canvas.addEventListener("keydown", (e) => this.key(e));
     canvas.addEventListener("contextmenu", (e) => e.preventDefault());
@@ -75,13 +48,13 @@ class Pane {
     const f = this.frame();
     const q = new URLSearchParams({
       plane: this.plane, index, w: f.w, h: f.h, left: f.left.toFixed(3), top: f.top.toFixed(3), scale: f.scale.toFixed(6),
-      ...this.viewer.look(),
+      ...this.viewer.look(this.layer),
     });
     return `/slice.png?${q}`;
   }
+  shapes() { return this.viewer.outlines.get(`/outlines?${new URLSearchParams({ plane: this.plane, index: this.index(), read: this.viewer.drawn })}`); }
   cross() {
-    const g = this.geometry;
-    const d = minus(this.viewer.point, g.corner_mm);
+    const g = this.geometry, d = minus(this.viewer.point, g.corner_mm);
     return [dot(d, g.right), dot(d, g.down)];
   }
   draw() {
@@ -106,8 +79,17 @@ class Pane {
     const f = this.frame();
     if (this.canvas.width !== f.w || this.canvas.height !== f.h) { this.canvas.width = f.w; this.canvas.height = f.h; }
     this.context.drawImage(bitmap, 0, 0, f.w, f.h);
-    const [u, v] = this.cross();
-    const x = (u - f.left) / f.scale, y = (v - f.top) / f.scale;
+    const shapes = this.shapes();
+    if (shapes) drawOutlines(this.context, shapes, f, this.viewer.outlineLook(this));
+    this.drawCross(f);
+    if (this.ruler) this.drawRuler(f);
+    this.canvas.dataset.shown = url;
+    this.canvas.dataset.outlined = String(Boolean(shapes));
+    this.canvas.dataset.painted = String(Number(this.canvas.dataset.painted ?? 0) + 1);
+    this.viewer.painted(this);
+  }
+  drawCross(f) {
+    const [u, v] = this.cross(), x = (u - f.left) / f.scale, y = (v - f.top) / f.scale;
     const gap = 14 * (window.devicePixelRatio || 1);
     this.context.lineWidth = 1;
     for (const [colour, shift] of [["rgb(0 0 0 / .6)", 1], ["rgb(0 220 255 / .75)", 0]]) {
@@ -119,15 +101,31 @@ class Pane {
       }
       this.context.stroke();
     }
-    this.shown = url;
-    this.canvas.dataset.shown = url;
-    this.canvas.dataset.painted = String(Number(this.canvas.dataset.painted ?? 0) + 1);
-    this.viewer.painted(this);
   }
+  drawRuler(f) {
+    const [a, b] = this.ruler.map(([u, v]) => [(u - f.left) / f.scale, (v - f.top) / f.scale]);
+    const told = `${this.rulerLength().toFixed(1)} mm`;
+    for (const [colour, width] of [["#000", 4], ["#ffe066", 2]]) {
+      this.context.strokeStyle = colour;
+      this.context.lineWidth = width;
+      this.context.beginPath();
+      this.context.moveTo(...a);
+      this.context.lineTo(...b);
+      this.context.stroke();
+    }
+    this.context.font = "bold 14px system-ui, sans-serif";
+    this.context.lineWidth = 4;
+    this.context.strokeStyle = "#000";
+    this.context.fillStyle = "#ffe066";
+    this.context.strokeText(told, b[0] + 6, b[1] - 6);
+    this.context.fillText(told, b[0] + 6, b[1] - 6);
+  }
+  rulerLength() { const [a, b] = this.ruler; return Math.hypot(a[0] - b[0], a[1] - b[1]); }
   neighbours() {
-    const at = this.index(), urls = [];
-    for (let n = 1; n <= AHEAD; n += 1) {
-      for (const i of [at + n, at - n]) if (i >= 0 && i < this.geometry.count) urls.push(this.url(i));
+    const at = this.index(), urls = [], way = this.viewer.way || 1;
+    for (let n = 1; n <= AHEAD; n += 1) { // in the direction of the last turn of the wheel
+      const i = at + way * n;
+      if (i >= 0 && i < this.geometry.count) urls.push(this.url(i));
     }
     return urls;
   }
@@ -139,9 +137,11 @@ class Pane {
     const g = this.geometry, base = along(g.corner_mm, g.through, this.index() * g.step_mm);
     return along(along(base, g.right, u), g.down, v);
   }
+  hover(e) { if (this.viewer.images) this.viewer.hovered(this.at(this.position(e)), this.plane); }
   scroll(steps) {
     const g = this.geometry, next = clamp(this.index() + steps, 0, g.count - 1);
-    this.viewer.go(along(this.viewer.point, g.through, (next - this.index()) * g.step_mm));
+    this.viewer.way = Math.sign(steps);
+    this.viewer.go(along(this.viewer.point, g.through, (next - this.index()) * g.step_mm), { scrolled: true });
   }
   // Down moves to the feet, to the back, to the left.
   get downward() { return this.plane === "axial" ? -1 : 1; }
@@ -156,28 +156,49 @@ class Pane {
     const before = this.frame();
     const [u, v] = about ?? [before.left + before.scale * before.w / 2, before.top + before.scale * before.h / 2];
     const x = (u - before.left) / before.scale, y = (v - before.top) / before.scale;
-    this.zoom = clamp(zoom, 0.5, 40);
+    this.zoom = clamp(zoom, 0.5, 60);
     const after = this.frame();
     this.middle = [u - x * after.scale + after.scale * after.w / 2, v - y * after.scale + after.scale * after.h / 2];
-    this.draw();
+    this.viewer.together(this);
+  }
+  // Show a box of the plane (mm) so that it fills a share of the pane.
+  show([l, t, r, b], share = 1) {
+    const [w, h] = this.size(), whole = this.box;
+    const fit = Math.max((whole[2] - whole[0]) / w, (whole[3] - whole[1]) / h);
+    const scale = Math.max((r - l) / w, (b - t) / h) / share;
+    this.zoom = clamp(fit / scale, 0.5, 60);
+    this.middle = [(l + r) / 2, (t + b) / 2];
+  }
+  boxOf([low, high]) {
+    const g = this.geometry, us = [], vs = [];
+    for (const x of [low[0], high[0]]) for (const y of [low[1], high[1]]) for (const z of [low[2], high[2]]) {
+      const d = minus([x, y, z], g.corner_mm);
+      us.push(dot(d, g.right));
+      vs.push(dot(d, g.down));
+    }
+    return [Math.min(...us), Math.min(...vs), Math.max(...us), Math.max(...vs)];
   }
   press(e) {
     this.canvas.focus();
     this.canvas.setPointerCapture(e.pointerId);
-    const start = [e.clientX, e.clientY], pan = e.button === 1 || e.shiftKey;
+    const start = [e.clientX, e.clientY], pan = e.button === 1 || e.shiftKey, measuring = this.viewer.measuring;
+    if (measuring) this.ruler = [this.position(e), this.position(e)];
     let last = start, moved = false;
     const move = (m) => {
       const step = [m.clientX - last[0], m.clientY - last[1]];
       moved ||= Math.hypot(m.clientX - start[0], m.clientY - start[1]) > 4;
       if (!moved) return;
       last = [m.clientX, m.clientY];
-      if (pan) this.pan(step); else this.drag(step);
+      if (measuring) { this.ruler[1] = this.position(m); this.draw(); this.viewer.measured?.(this.rulerLength()); }
+      else if (pan) this.pan(step);
+      else this.drag(step);
     };
     const end = (m) => {
       this.canvas.removeEventListener("pointermove", move);
       this.canvas.removeEventListener("pointerup", end);
       this.canvas.removeEventListener("pointercancel", end);
-      if (!moved && m.type === "pointerup") this.click(this.position(m));
+      if (moved || m.type !== "pointerup") return;
+      if (measuring) { this.ruler = null; this.draw(); } else this.click(this.position(m));
     };
     this.canvas.addEventListener("pointermove", move);
     this.canvas.addEventListener("pointerup", end);
@@ -186,30 +207,35 @@ class Pane {
   pan(step) {
     const f = this.frame(), ratio = f.w / this.canvas.clientWidth;
     this.middle = [f.left + f.scale * (f.w / 2 - step[0] * ratio), f.top + f.scale * (f.h / 2 - step[1] * ratio)];
-    this.draw();
+    this.viewer.together(this);
   }
-  drag(step) { this.viewer.adjust(step); }
+  drag(step) { if ((this.layer ?? this.viewer.layer) === "pet") this.viewer.adjustSuv(step); else this.viewer.adjust(step); }
   click(uv) {
     const point = this.at(uv);
-    this.viewer.go(point);
+    this.viewer.go(point, { scrolled: true });
     this.viewer.ask(point, this.plane);
   }
   key(e) {
     if (e.ctrlKey || e.metaKey || e.altKey) return;
     const steps = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10 }[e.key];
     const moves = { ArrowUp: [0, -5], ArrowDown: [0, 5], ArrowLeft: [-5, 0], ArrowRight: [5, 0] }[e.key];
-    if (e.shiftKey && moves) this.viewer.go(along(along(this.viewer.point, this.geometry.right, moves[0]), this.geometry.down, moves[1]));
+    if (e.shiftKey && moves) this.viewer.go(along(along(this.viewer.point, this.geometry.right, moves[0]), this.geometry.down, moves[1]), { scrolled: true });
     else if (steps) this.scroll(steps * this.downward);
     else if (e.key === "+" || e.key === "=") this.zoomTo(this.zoom * 1.25, this.cross());
     else if (e.key === "-") this.zoomTo(this.zoom / 1.25, this.cross());
-    else if (e.key === "f" || e.key === "F") this.fit();
+    else if (e.key === "f" || e.key === "F") { this.fit(); this.viewer.together(this); }
     else if (e.key === "m" || e.key === "M") this.viewer.enlarge(this);
-    else if (e.key === "Enter") this.viewer.ask(this.viewer.point, this.plane);
+    else if (e.key === "e" || e.key === "E") this.viewer.ask(this.viewer.point, this.plane);
     else return;
     e.preventDefault();
     e.stopPropagation();
   }
-  fit() { this.zoom = 1; this.middle = null; this.draw(); }
+  fit() {
+    const body = this.viewer.images.body_mm;
+    this.zoom = 1;
+    this.middle = null;
+    if (body && this.viewer.toBody) this.show(this.boxOf(body));
+  }
   // Keep the cross in view when it was moved from elsewhere.
   follow() {
     const f = this.frame(), [u, v] = this.cross();
@@ -218,29 +244,36 @@ class Pane {
   }
 }
 
+// The PET from all round, or all lesions from the front and the side.
 class ProjectionPane extends Pane {
-  constructor(viewer, canvas) { super(viewer, canvas, "coronal"); this.of = "pet"; }
-  get geometry() { return this.viewer.images.projections[this.plane]; }
+  constructor(viewer, canvas) { super(viewer, canvas, "coronal"); this.of = "pet"; this.view = 0; }
+  get turning() { return this.of === "pet" && this.viewer.images.views.length > 0; }
+  get geometry() { return this.turning ? this.viewer.images.views[this.view] : this.viewer.images.projections[this.view === 6 ? "sagittal" : "coronal"]; }
   get box() { return this.geometry.box; }
   frame() { this.zoom = 1; this.middle = null; return super.frame(); }
   index() { return 0; }
   neighbours() { return []; }
   follow() {}
-  url() {
-    const [w, h] = this.size();
-    const of = this.viewer.images.pet ? this.of : "lesions";
-    const look = this.viewer.look();
-    if (of === "pet") { delete look.v; delete look.selected; }
-    return `/projection.png?${new URLSearchParams({ plane: this.plane, of, w, h, ...look })}`;
+  shapes() {
+    if (this.turning) return [];
+    return this.viewer.outlines.get(`/shadows?${new URLSearchParams({ plane: this.view === 6 ? "sagittal" : "coronal", read: this.viewer.drawn })}`);
   }
-  wheel(e) { e.preventDefault(); }
+  draw() { if (this.viewer.images && (this.turning || this.viewer.images.projections.coronal)) super.draw(); }
+  url() {
+    const f = this.frame(), { w, h } = f, look = this.viewer.look("fused");
+    if (this.turning) return `/view.png?${new URLSearchParams({ view: this.view, w, h, left: f.left.toFixed(3), top: f.top.toFixed(3), scale: f.scale.toFixed(6), ...look })}`;
+    const of = this.viewer.images.pet && this.of === "pet" ? "pet" : "lesions";
+    return `/projection.png?${new URLSearchParams({ plane: this.view === 6 ? "sagittal" : "coronal", of, w, h, ...look })}`;
+  }
+  hover() {}
+  wheel(e) { e.preventDefault(); if (this.turning) this.viewer.turn(Math.sign(e.deltaY)); }
   pan() {}
   drag(step) { if (this.viewer.images.pet) this.viewer.adjustSuv(step); }
   click([u, v]) {
-    const hottest = fetch(`/hottest?${new URLSearchParams({ plane: this.plane, u, v })}`);
+    const q = this.turning ? { view: this.view, u, v } : { plane: this.view === 6 ? "sagittal" : "coronal", u, v };
+    const hottest = fetch(`/hottest?${new URLSearchParams(q)}`);
     this.viewer.wait(hottest.then((answer) => answer.json()).then((told) => {
-      const g = this.geometry;
-      const there = along(along(g.corner_mm, g.right, u), g.down, v);
+      const g = this.geometry, there = along(along(g.corner_mm, g.right, u), g.down, v);
       const depth = dot(minus(this.viewer.point, g.corner_mm), g.through);
       const point = told.point_mm ?? along(there, g.through, depth);
       this.viewer.go(point);
@@ -248,69 +281,115 @@ class ProjectionPane extends Pane {
     }));
   }
   key(e) {
-    if (e.key === " ") { e.preventDefault(); this.viewer.turn(); return; }
-    if (e.key === "m" || e.key === "M") { this.viewer.enlarge(this); e.preventDefault(); e.stopPropagation(); }
+    const by = { ArrowLeft: -1, ArrowRight: 1, " ": 6 }[e.key];
+    if (by) this.viewer.turn(by);
+    else if (e.key === "m" || e.key === "M") this.viewer.enlarge(this);
+    else return;
+    e.preventDefault();
+    e.stopPropagation();
   }
 }
 
 export class Viewer {
-  // picked(id): a lesion was clicked; painted(pane): a picture is on the screen.
-  constructor({ picked, painted }) {
-    this.picked = picked;
+  // picked(id): a lesion was clicked; painted(pane): a picture is on the screen; pointed(told): what lies under the cursor.
+  constructor({ picked, painted, pointed, wordOf }) {
+    Object.assign(this, { picked, pointed, wordOf });
     this.painted = (pane) => { painted(pane); this.prefetch(); };
     this.pictures = new Pictures();
-    this.images = null;
-    this.point = [0, 0, 0];
-    this.window = [40, 400];
-    this.opacity = 0.6;
-    this.suv = 10;
-    this.selected = "";
-    this.reading = 0;
-    this.version = 0;
-    this.asked = null;
-    this.lesions = true;
-    this.avid = true;
+    this.outlines = new Outlines(() => this.draw());
+    Object.assign(this, {
+      images: null, point: [0, 0, 0], window: [40, 400], opacity: 0.6, lastOpacity: 0.6, suv: 10, layer: "fused", layout: "planes",
+      selected: "", drawn: 0, asked: null, lesions: true, avid: true, measuring: false, toBody: false, styles: {}, avidColour: [255, 90, 200], way: 0,
+    });
     const canvas = (id) => document.getElementById(id);
-    this.panes = ["axial", "coronal", "sagittal"].map((name) => new Pane(this, canvas(name), name));
+    this.panes = PLANES.map((name) => new Pane(this, canvas(name), name));
     this.projection = new ProjectionPane(this, canvas("projection"));
     this.all = [...this.panes, this.projection];
     const watcher = new ResizeObserver(() => this.draw());
     for (const pane of this.all) watcher.observe(pane.canvas);
   }
-  look() {
+  look(layer) {
     return {
       centre: Math.round(this.window[0]), width: Math.max(1, Math.round(this.window[1])), opacity: this.opacity.toFixed(2),
-      suv: Number(this.suv.toPrecision(3)), selected: this.selected, lesions: this.lesions ? 1 : 0, avid: this.avid ? 1 : 0,
-      read: this.reading, v: this.version,
+      suv: Number(this.suv.toPrecision(3)), layer: layer ?? this.layer, read: this.drawn,
     };
   }
-  open(images) {
+  outlineLook(pane) {
+    return {
+      styles: this.styles, avidColour: this.avidColour, wordOf: this.wordOf, chosen: this.selected,
+      lesions: this.lesions, avid: this.avid, filled: pane === this.projection,
+    };
+  }
+  open(images, drawn) {
     const first = !this.images;
     this.images = images;
-    if (first) { this.suv = images.suv_max; this.point = images.middle_mm; }
-    this.draw();
+    this.drawn = drawn; // pictures and outlines of before are of other images
+    this.outlines.forget();
+    if (first) this.point = images.middle_mm;
+    if (images.pet && !this.scaled) { this.suv = images.suv_max; this.scaled = true; }
+    this.arrange(this.layout);
   }
   // No picture stays beside a verdict that is not its own.
   close() {
     this.images = null;
     for (const { canvas, context } of this.all) context.clearRect(0, 0, canvas.width, canvas.height);
   }
+  // Three planes and the view from round; or CT, PET, both and the view of the axial plane.
+  arrange(layout) {
+    const four = layout !== "planes" && this.images?.pet && this.images?.ct;
+    this.layout = four ? layout : "planes";
+    this.panes.forEach((pane, n) => {
+      pane.plane = four ? "axial" : PLANES[n];
+      pane.layer = four ? ["ct", "pet", "fused"][n] : null;
+      const what = four ? `Axial slice, ${LAYERS[pane.layer]}` : `${pane.plane[0].toUpperCase()}${pane.plane.slice(1)} slice`;
+      pane.canvas.setAttribute("aria-label", `${what}: arrow up and down scroll, page up and down by ten, plus and minus zoom, E picks the lesion at the cross`);
+    });
+    if (four) for (const pane of this.panes.slice(1)) Object.assign(pane, { zoom: this.panes[0].zoom, middle: this.panes[0].middle });
+    document.getElementById("panes").dataset.layout = this.layout;
+    this.changed?.();
+    this.draw();
+  }
+  together(pane) {
+    for (const other of this.panes) if (other.plane === pane.plane) Object.assign(other, { zoom: pane.zoom, middle: pane.middle });
+    this.draw();
+  }
   draw() { if (this.images) for (const pane of this.all) pane.draw(); }
-  go(point) {
+  go(point, { scrolled = false } = {}) {
     if (!this.images) return;
     this.point = point;
+    if (!scrolled) this.way = 0;
     for (const pane of this.all) pane.follow();
+    this.draw();
+  }
+  // Go to a lesion, and zoom until it fills a third of the pane.
+  jump(point, box) {
+    if (!this.images) return;
+    this.point = point;
+    this.way = 0;
+    for (const pane of this.panes) if (box) pane.show(pane.boxOf(box), 1 / 3);
     this.draw();
   }
   prefetch() {
     clearTimeout(this.soon);
+    if (!this.way) return; // only while one scrolls
     this.soon = setTimeout(() => {
       if (!this.images) return;
-      const lists = this.panes.map((pane) => pane.neighbours());
-      const urls = [];
-      for (let n = 0; n < 2 * AHEAD; n += 1) for (const list of lists) if (list[n]) urls.push(list[n]);
+      const lists = this.panes.map((pane) => pane.neighbours()), urls = [];
+      for (let n = 0; n < AHEAD; n += 1) for (const list of lists) if (list[n]) urls.push(list[n]);
       this.pictures.want(urls);
     }, 60);
+  }
+  hovered(point, plane) {
+    this.under = point;
+    if (!point) { this.pointed(null); return; }
+    if (this.hovering) return;
+    this.hovering = setTimeout(() => {
+      this.hovering = null;
+      if (!this.under) return;
+      const at = this.under, [x, y, z] = at;
+      fetch(`/values?${new URLSearchParams({ x, y, z, plane })}`).then((answer) => answer.json())
+        .then((told) => { if (this.under) this.pointed({ ...told, point: at }); }).catch(() => {});
+    }, HOVER_MS);
   }
   // On a plane: whatever its slice shows there; else what holds the point itself.
   lesionAt([x, y, z], plane = "") { return fetch(`/at?${new URLSearchParams({ x, y, z, plane })}`).then((answer) => answer.json()); }
@@ -334,6 +413,7 @@ export class Viewer {
     this.changed?.();
     this.draw();
   }
+  setLayer(layer) { this.layer = layer; this.changed?.(); this.draw(); }
   enlarge(pane) {
     const grid = document.getElementById("panes"), own = pane.canvas.parentElement;
     const was = own.classList.contains("large");
@@ -341,10 +421,11 @@ export class Viewer {
     grid.classList.toggle("one", !was);
     own.classList.toggle("large", !was);
   }
-  turn() {
-    this.projection.plane = this.projection.plane === "coronal" ? "sagittal" : "coronal";
+  turn(by) {
+    const p = this.projection, count = this.images.views.length || 24;
+    p.view = p.turning ? (p.view + by + count) % count : p.view === 6 ? 0 : 6;
     this.changed?.();
-    this.projection.draw();
+    p.draw();
   }
-  fit() { for (const pane of this.all) pane.fit(); }
+  fit(toBody = false) { this.toBody = toBody; for (const pane of this.panes) pane.fit(); this.draw(); }
 }

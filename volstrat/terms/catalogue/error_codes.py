@@ -63,6 +63,11 @@ ERRORS = (
         "Choose from the list in the sentence.",
     ),
     ErrorEntry(
+        "export_impossible",
+        "a result cannot go out as DICOM: no images lie on the masks' lattice, or the output is not its own",
+        "Give the images as DICOM, or another output folder.",
+    ),
+    ErrorEntry(
         "lesion_table_invalid",
         "a lesion table has a row, word, id or point that does not fit",
         "Correct that row.",

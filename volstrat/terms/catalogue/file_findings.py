@@ -138,6 +138,13 @@ DICOM_FINDINGS = (
         means="a ROI number below 1 was replaced",
     ),
     Entry(
+        "own_object_ignored",
+        "info",
+        "{name} was written by volstrat itself; it is no reader's, and is not read.",
+        means="an object that `volstrat export` wrote lies in the case",
+        do="Nothing; or take it out of the case folder.",
+    ),
+    Entry(
         "sop_instance_uid_repeated",
         "warning",
         "{name}: {count} slices carry one SOPInstanceUID; they are told apart by their positions.",

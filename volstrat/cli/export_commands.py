@@ -1,0 +1,94 @@
+"""``volstrat export``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from volstrat.cli.say import say
+from volstrat.errors import VolstratError
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+_USAGE = {"usage", "protocol_invalid"}
+_EXIT_OF_STATUS = {"assigned": 0, "review": 3, "not_assessable": 3}
+
+
+def _moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Parse ``--at``: ISO 8601, local; whole seconds."""
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value).replace(microsecond=0, tzinfo=None)
+    except ValueError as error:
+        msg = f"{value!r} is no date and time of ISO 8601; write 2026-03-01T14:30:00."
+        raise click.BadParameter(msg) from error
+
+
+@click.command()
+@click.argument("case", metavar="CASE", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for the DICOM files; may hold earlier exports of the same study, and nothing else.",
+)
+@click.option("--seg", is_flag=True, help="Segmentation: a segment for each lesion.")
+@click.option("--sr", is_flag=True, help="Structured report of all measurements, with the segmentation.")
+@click.option("--pdf", is_flag=True, help="The report as encapsulated PDF.")
+@click.option("--sc", is_flag=True, help="Key images as secondary capture, volumes burned in.")
+@click.option("--slicer", is_flag=True, help="Also SUBJECT.seg.nrrd for 3D Slicer.")
+@click.option(
+    "--at",
+    metavar="DATETIME",
+    callback=_moment,
+    help="When the content was made (ISO 8601, local) [default: now]; the same time gives the same bytes.",
+)
+@click.option(
+    "--protocol",
+    "protocol_file",
+    type=click.Path(path_type=Path),
+    help="Protocol file (TOML); without it the packaged pantodon.toml.",
+)
+@click.option(
+    "--lesions",
+    metavar="NAME",
+    help="Lesion table to use: a file in the case folder, or R for lesions.R.csv.",
+)
+def export(
+    *,
+    case: Path,
+    out: Path,
+    seg: bool,
+    sr: bool,
+    pdf: bool,
+    sc: bool,
+    slicer: bool,
+    at: datetime | None,
+    protocol_file: Path | None,
+    lesions: str | None,
+) -> None:
+    """Write a case as DICOM: segmentation, structured report, PDF and key images in the patient's study.
+
+    Without --seg, --sr, --pdf or --sc it writes all four. Needs the extra dicom. Names, numbers and dates of
+    patient and study are copied from the images into these files, and into nothing else.
+    """
+    from volstrat.case.protocol_files import load_protocol
+    from volstrat.export.export_run import export_case
+
+    kinds = [name for name, wanted in (("seg", seg), ("sr", sr), ("pdf", pdf), ("sc", sc)) if wanted]
+    try:
+        done = export_case(
+            case, out, load_protocol(protocol_file), kinds=kinds, slicer=slicer, at=at, lesions=lesions
+        )
+    except VolstratError as error:
+        say(f"volstrat: {error}", err=True)
+        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
+    for path in done.files:
+        say(f"{done.subject}: {done.status} {path}", err=True)
+    for note in done.notes:
+        say(f"{done.subject}: {note}", err=True)
+    sys.exit(_EXIT_OF_STATUS.get(done.status, EXIT_FAILED))

@@ -1,0 +1,1 @@
+"""DICOM out: what was measured goes back to where the images came from."""

@@ -1,0 +1,238 @@
+"""A case goes out as DICOM: measured, written under temporary names, read back, then named."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from volstrat.case.assess import assess_case
+from volstrat.case.discovery import open_case
+from volstrat.dicom.folder import OWN_MODEL
+from volstrat.errors import ExportError, OutputError, UsageError
+from volstrat.export.content_uids import tracking_uids
+from volstrat.export.outgoing import Outgoing
+from volstrat.export.source_images import find_source_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from pydicom import Dataset
+
+    from volstrat.case.protocol_files import LoadedProtocol
+
+_LONGEST_SH: Final = 16
+
+KINDS: Final = ("seg", "sr", "pdf", "sc")
+"""What a case can go out as; all of them where none is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """An export that was written.
+
+    Parameters
+    ----------
+    subject, status : str
+        As the record has them.
+    files : tuple of Path
+    notes : tuple of str
+        What a person should know of them.
+    """
+
+    subject: str
+    status: str
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def export_case(
+    folder: Path,
+    out: Path,
+    protocol: LoadedProtocol,
+    *,
+    kinds: Collection[str] = (),
+    slicer: bool = False,
+    at: datetime | None = None,
+    lesions: str | None = None,
+) -> Exported:
+    """Measure a case and write it as DICOM objects of its patient's study.
+
+    Parameters
+    ----------
+    folder : Path
+        The case.
+    out : Path
+        Made where it is not there; may hold earlier exports of the same study, and nothing else.
+    kinds : collection of {"seg", "sr", "pdf", "sc"}
+        None: all four.
+    slicer : bool
+        Also write a ``.seg.nrrd`` for 3D Slicer.
+    at : datetime or None
+        When the content was made; a part of the content. None: now.
+    lesions : str or None
+        Lesion table to use instead of the case's own.
+
+    Raises
+    ------
+    UsageError
+        If the extra ``dicom`` is not installed, or a PDF cannot be made.
+    ExportError
+        If no DICOM image lies on the masks' lattice, a lesion reaches beyond it, the folder holds other
+        files, or what was written does not read back.
+    VolstratError
+        If the case cannot be measured.
+    """
+    _require_highdicom()
+    case = open_case(folder, lesions=lesions, naming=protocol.protocol.naming)
+    result = assess_case(case, protocol)
+    source = find_source_images(result, case)
+    outgoing = Outgoing(
+        result=result,
+        source=source,
+        tracking=tuple(tracking_uids(result.measured, source.space)),
+        at=at or datetime.now().replace(microsecond=0),  # noqa: DTZ005 - DICOM content times are local
+    )
+    _refuse_other_objects(out, outgoing)
+    wanted = [kind for kind in KINDS if not kinds or kind in kinds]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".volstrat-export-", dir=out))
+    except OSError as error:
+        msg = f"{out}: cannot be written ({error.strerror})."
+        raise OutputError(msg, hint="Check the folder's permissions.") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about values of the images, which are copied as they are
+            names = _write(outgoing, protocol, wanted, scratch, slicer=slicer)
+        for name in names:
+            (scratch / name).replace(out / name)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        msg = f"{out}: cannot be written ({error.strerror or error})."
+        raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    record = result.record
+    return Exported(
+        subject=record["subject"],
+        status=record["status"],
+        files=tuple(out / name for name in names),
+        notes=_notes(outgoing),
+    )
+
+
+def _notes(outgoing: Outgoing) -> tuple[str, ...]:
+    """Say which errors of the images the new objects inherit, and that a case without stratum is open."""
+    notes = []
+    study_id = str(outgoing.source.first.get("StudyID", ""))
+    if len(study_id) > _LONGEST_SH:
+        notes.append(
+            f"StudyID of the images has {len(study_id)} characters, {_LONGEST_SH} are allowed: it is copied as "
+            "it is, and checkers will say so."
+        )
+    if outgoing.result.record["stratum"] is None:
+        notes.append('The case has no stratum: the report says "not assessable".')
+    return tuple(notes)
+
+
+def _require_highdicom() -> None:
+    try:
+        import highdicom  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        msg = "DICOM out needs highdicom, which is not installed."
+        raise UsageError(
+            msg, hint='Install volstrat with its extra: pip install "volstrat[dicom]".'
+        ) from error
+
+
+def _refuse_other_objects(out: Path, outgoing: Outgoing) -> None:
+    """Refuse a folder with anything but earlier exports of the same study.
+
+    Raises
+    ------
+    ExportError, OutputError
+    """
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    if not out.exists():
+        return
+    if not out.is_dir():
+        msg = f"{out}: is a file; the export goes into a folder."
+        raise OutputError(msg, hint="Name another folder.")
+    study = outgoing.source.series.study_instance_uid
+    for path in sorted(out.rglob("*")):
+        if path.is_dir() or path.name.endswith(".seg.nrrd"):
+            continue
+        try:
+            header = dcmread(
+                path, stop_before_pixels=True, specific_tags=["ManufacturerModelName", "StudyInstanceUID"]
+            )
+            is_own = (
+                header.get("ManufacturerModelName") == OWN_MODEL and header.get("StudyInstanceUID") == study
+            )
+        except (InvalidDicomError, OSError):
+            is_own = False
+        if not is_own:
+            msg = f"{out.name}: holds {path.relative_to(out).as_posix()}, which is no export of this study."
+            raise ExportError(msg, hint="Name a folder of its own for what goes out.")
+
+
+def _write(
+    outgoing: Outgoing, protocol: LoadedProtocol, wanted: list[str], scratch: Path, *, slicer: bool
+) -> list[str]:
+    """Write what is wanted into a folder, read every file back, and return their names."""
+    from volstrat.export.read_back import check_bytes, check_report, check_segmentation
+    from volstrat.export.segmentation_out import segmentations
+    from volstrat.export.structured_report import structured_report
+    from volstrat.pictures.scene import build_scene
+
+    files = segmentations(outgoing)
+    names: list[str] = []
+
+    def save(dataset: Dataset, name: str, check: Callable[[Path], None]) -> None:
+        path = scratch / f"{name}.dcm"
+        dataset.save_as(path, enforce_file_format=True)
+        check(path)
+        names.append(path.name)
+
+    if "seg" in wanted or "sr" in wanted:  # a report refers to its segments: it never goes out without them
+        for n, file in enumerate(files, start=1):
+            name = f"seg-{n}-{_tail(file.dataset)}"
+            save(file.dataset, name, lambda path, file=file: check_segmentation(path, file, outgoing))  # type: ignore[misc]
+    if "sr" in wanted:
+        report = structured_report(outgoing, files)
+        save(report, f"sr-{_tail(report)}", lambda path: check_report(path, files, outgoing))
+    if "pdf" in wanted:
+        from volstrat.export.encapsulated_pdf import encapsulated_pdf
+        from volstrat.report.write import render_result
+
+        document = encapsulated_pdf(outgoing, render_result(outgoing.result, protocol.protocol))
+        data = document.EncapsulatedDocument
+        save(document, f"pdf-{_tail(document)}", lambda path: check_bytes(path, "EncapsulatedDocument", data))
+    if "sc" in wanted:
+        from volstrat.export.secondary_capture import secondary_captures
+
+        for n, picture in enumerate(secondary_captures(outgoing, build_scene(outgoing.result)), start=1):
+            pixels = picture.PixelData
+            save(
+                picture,
+                f"sc-{n:03d}-{_tail(picture)}",
+                lambda path, pixels=pixels: check_bytes(path, "PixelData", pixels),  # type: ignore[misc]
+            )
+    if slicer:
+        from volstrat.export.slicer_file import write_slicer_file
+
+        names.append(write_slicer_file(outgoing, scratch).name)
+    return names
+
+
+def _tail(dataset: Dataset) -> str:
+    """Return the end of an object's UID, by which exports of other content get other names."""
+    return str(dataset.SOPInstanceUID)[-8:]

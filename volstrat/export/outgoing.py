@@ -1,0 +1,89 @@
+"""One export: the case, its images, and what every object of it shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from volstrat import __version__
+from volstrat.dicom.folder import OWN_MODEL
+from volstrat.export.source_images import KEPT
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pydicom import Dataset
+
+    from volstrat.case.assess import CaseResult
+    from volstrat.export.source_images import SourceImages
+
+MAKER: Final = "volstrat"
+"""Manufacturer of everything that goes out."""
+
+# Patient and study attributes that images may carry and that do not go out (PS3.3 C.7.1, C.7.2).
+_PATIENT_GROUP: Final = 0x0010
+_STUDY_KEYWORDS: Final = frozenset(
+    """
+    StudyDescription ReasonForStudy StudyComments ProcedureCodeSequence PhysiciansOfRecord
+    NameOfPhysiciansReadingStudy RequestingService AdmittingDiagnosesDescription ConsultingPhysicianName
+    ReferringPhysicianIdentificationSequence IssuerOfAccessionNumberSequence ClinicalTrialSponsorName
+    ClinicalTrialProtocolID ClinicalTrialProtocolName ClinicalTrialSiteID ClinicalTrialSiteName
+    ClinicalTrialSubjectID ClinicalTrialSubjectReadingID
+    """.split()
+)
+_TYPE_2: Final = tuple(word for word in KEPT if word not in ("SpecificCharacterSet", "StudyInstanceUID"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outgoing:
+    """A case on its way out.
+
+    Parameters
+    ----------
+    result : CaseResult
+    source : SourceImages
+    tracking : tuple of str
+        Tracking UID of each lesion.
+    at : datetime
+        When the content was made, local time: a part of the content.
+    """
+
+    result: CaseResult
+    source: SourceImages
+    tracking: tuple[str, ...]
+    at: datetime
+
+    @property
+    def time_text(self) -> str:
+        """The time as ISO 8601, to the second."""
+        return self.at.isoformat(timespec="seconds")
+
+    def finish(self, dataset: Dataset, *, uid: str, series_uid: str, number: int = 1) -> None:
+        """Give an object its UIDs, its maker and its times, and the identity of the source images.
+
+        Of patient and study it keeps what `KEPT` names, as the images have it, and nothing else; nothing
+        depends on the clock.
+        """
+        from pydicom.uid import UID
+
+        for element in list(dataset):
+            about_patient = element.tag.group == _PATIENT_GROUP or element.keyword in _STUDY_KEYWORDS
+            if about_patient and element.keyword not in KEPT:
+                del dataset[element.tag]
+        for keyword in KEPT:
+            if keyword in self.source.first:
+                dataset[keyword] = self.source.first[keyword]  # as it is, were it too long for its VR
+        for keyword in _TYPE_2:
+            if keyword not in dataset:
+                setattr(dataset, keyword, "")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid)
+        dataset.SeriesInstanceUID, dataset.InstanceNumber = series_uid, number
+        dataset.Manufacturer, dataset.ManufacturerModelName = MAKER, OWN_MODEL
+        dataset.SoftwareVersions = dataset.DeviceSerialNumber = __version__
+        day, clock = self.at.strftime("%Y%m%d"), self.at.strftime("%H%M%S")
+        dataset.ContentDate = dataset.SeriesDate = dataset.InstanceCreationDate = day
+        dataset.ContentTime = dataset.SeriesTime = dataset.InstanceCreationTime = clock
+        # The source's zone and equipment are not this object's; highdicom adds them, with the clock's time.
+        for keyword in ("TimezoneOffsetFromUTC", "ContributingEquipmentSequence"):
+            if keyword in dataset:
+                delattr(dataset, keyword)

@@ -1,0 +1,129 @@
+"""The DICOM images that a case's masks lie on: what every object that goes out refers to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from volstrat.errors import ExportError, VolstratError
+from volstrat.geometry.grid import TIE_MM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydicom import Dataset
+
+    from volstrat.case.assess import CaseResult
+    from volstrat.case.entries import EntryReader
+    from volstrat.dicom.folder import SeriesFiles
+    from volstrat.dicom.series import SeriesGeometry
+    from volstrat.geometry.grid import Placement, VoxelGrid
+
+_LATTICE_MM: Final = 100 * TIE_MM
+"""How far a corner voxel of the mask may lie off the images' lattice; writers round positions."""
+
+KEPT: Final = (
+    "SpecificCharacterSet",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""What new objects take from the images, so that an archive files them with the patient's study."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SourceImages:
+    """A series of the case, and how the tumour's voxels lie on it.
+
+    Parameters
+    ----------
+    series : SeriesFiles
+    geometry : SeriesGeometry
+    placement : Placement
+        Of the tumour's grid on the series'.
+    first : pydicom.Dataset
+        Header of the lowest slice, without pixels.
+    """
+
+    series: SeriesFiles
+    geometry: SeriesGeometry
+    placement: Placement
+    first: Dataset = field(repr=False)
+
+    @property
+    def space(self) -> str:
+        """UID of the frame of reference, else of the study."""
+        return self.series.frame_of_reference_uid or self.series.study_instance_uid
+
+    def header(self, k: int) -> Dataset:
+        """Return the header of slice ``k``, without pixels."""
+        from pydicom import dcmread
+
+        return dcmread(self.geometry.frames[k].file.path, stop_before_pixels=True)
+
+
+def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
+    """Return the series on whose lattice the tumour mask lies: the case's CT, its PET, or another.
+
+    Raises
+    ------
+    ExportError
+        If there is none, if it is not as single slices, or if it cannot be read again.
+    """
+    from pydicom import dcmread
+
+    grid = result.measured.lesions.grid
+    seen: list[str] = []
+    for series in _candidates(reader):
+        try:
+            geometry = reader.library.geometry(series)
+        except VolstratError:
+            continue
+        placement = _placed(grid, geometry.grid)
+        if placement is None:
+            seen.append(series.name)
+            continue
+        if any(frame.file.number_of_frames != 1 for frame in geometry.frames):
+            msg = f"{series.name} is Enhanced (several frames in one file), which is not referred to yet."
+            raise ExportError(msg, hint="Give the same images as single slices.")
+        first = dcmread(geometry.frames[0].file.path, stop_before_pixels=True)
+        return SourceImages(series=series, geometry=geometry, placement=placement, first=first)
+    there = f"; there is {', '.join(seen)}" if seen else "; the case has no DICOM image"
+    msg = f"{result.sources.subject}: no DICOM image lies on the lattice of the tumour mask{there}."
+    hint = "Give the CT that the masks were drawn on as DICOM (`ct`): DICOM objects must refer to images."
+    raise ExportError(msg, hint=hint)
+
+
+def _candidates(reader: EntryReader) -> Iterator[SeriesFiles]:
+    """Yield the case's series, its CT first, then its PET, then what else was found."""
+    seen: set[str] = set()
+    for role in ("ct", "pet"):
+        entry = reader.sources.only(role)
+        if entry is not None and reader.reads_from_dicom(entry):
+            try:
+                series = reader.library.series(entry.path, role=role, uid=entry.series)
+            except VolstratError:
+                continue
+            seen.add(series.series_instance_uid)
+            yield series
+    if not reader.has_dicom:
+        return
+    for folder in reader.library.scanned():
+        for series in folder.series:
+            if series.series_instance_uid not in seen and not series.is_localizer:
+                seen.add(series.series_instance_uid)
+                yield series
+
+
+def _placed(grid: VoxelGrid, images: VoxelGrid) -> Placement | None:
+    uids = (grid.frame_of_reference_uid, images.frame_of_reference_uid)
+    if None not in uids and uids[0] != uids[1]:
+        return None
+    return grid.placement_on(images, tolerance_mm=_LATTICE_MM)

@@ -1,0 +1,189 @@
+"""Measurements and markings as a Comprehensive 3D SR: TID 1500, 1411 for each lesion, 1501 for the case."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from volstrat import __version__
+from volstrat.export import coded as c
+from volstrat.export.coded import coded
+from volstrat.export.content_uids import content_uid
+from volstrat.export.outgoing import MAKER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from highdicom.sr import Measurement, QualitativeEvaluation
+    from pydicom import Dataset
+
+    from volstrat.case.record_types import CaseRecord, LesionRecord
+    from volstrat.export.outgoing import Outgoing
+    from volstrat.export.segmentation_out import SegmentFile
+    from volstrat.export.source_images import SourceImages
+
+_SERIES_NUMBER: Final = 9702
+CASE: Final = "case"
+"""What the group of measurements of the whole case is tracked as."""
+
+
+def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
+    """Return the measurements of every lesion, its resectability and avidity, and the case's stratum.
+
+    Parameters
+    ----------
+    out : Outgoing
+    files : sequence of SegmentFile
+        The segmentations that it refers to.
+    """
+    from highdicom.sr import (
+        CodedConcept,
+        Comprehensive3DSR,
+        DeviceObserverIdentifyingAttributes,
+        LanguageOfContentItemAndDescendants,
+        MeasurementReport,
+        ObservationContext,
+        ObserverContext,
+    )
+    from pydicom.sr.codedict import codes
+
+    record, source = out.result.record, out.source
+    uid = content_uid("SR", *_content(out, files))
+    observer = ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=content_uid("observer", MAKER, __version__),
+            name=MAKER,
+            manufacturer_name=MAKER,
+            model_name=MAKER,
+            serial_number=__version__,
+        ),
+    )
+    groups = [
+        _lesion_group(record["lesions"][n], file, label, out.tracking[n], source)
+        for file in files
+        for label, n in enumerate(file.lesions, start=1)
+    ]
+    modality = c.CT_OF_BODY if source.series.modality == "CT" else c.PET_OF_BODY
+    report = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=observer),
+        procedure_reported=coded(modality),
+        imaging_measurements=[*groups, _case_group(record, source)],
+        title=codes.DCM.ImagingMeasurementReport,
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
+            language=CodedConcept("en", "RFC5646", "English")
+        ),
+    )
+    dataset = Comprehensive3DSR(
+        evidence=[*(file.dataset for file in files), source.first],
+        content=report[0],
+        series_instance_uid=content_uid("SR series", uid),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=uid,
+        instance_number=1,
+        manufacturer=MAKER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        series_description="Lesion measurements (volstrat)",
+    )
+    out.finish(dataset, uid=uid, series_uid=content_uid("SR series", uid))
+    return dataset
+
+
+def _content(out: Outgoing, files: Sequence[SegmentFile]) -> list[str]:
+    """Return all that the report's UID stands for: what it refers to, and the record."""
+    told: dict[str, Any] = {key: value for key, value in out.result.record.items() if key != "environment"}
+    uids = [str(file.dataset.SOPInstanceUID) for file in files]
+    return [__version__, out.time_text, *uids, json.dumps(told, sort_keys=True)]
+
+
+def _lesion_group(
+    lesion: LesionRecord, file: SegmentFile, label: int, tracking_uid: str, source: SourceImages
+) -> Any:  # noqa: ANN401 - highdicom's template
+    from highdicom.sr import (
+        ReferencedSegment,
+        SourceSeriesForSegmentation,
+        TrackingIdentifier,
+        VolumetricROIMeasurementsAndQualitativeEvaluations,
+    )
+
+    segment = ReferencedSegment(
+        sop_class_uid=file.dataset.SOPClassUID,
+        sop_instance_uid=file.dataset.SOPInstanceUID,
+        segment_number=label,
+        source_series=SourceSeriesForSegmentation(source.series.series_instance_uid),
+    )
+    return VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=tracking_uid, identifier=lesion["lesion_id"]),
+        referenced_segment=segment,
+        finding_type=coded(c.NEOPLASM),
+        measurements=_measurements(lesion),
+        qualitative_evaluations=[
+            _evaluation(c.RESECTABILITY, c.RESECTABILITY_WORDS[lesion["resectability"]]),
+            _evaluation(c.FDG_AVIDITY, c.AVIDITY_WORDS[lesion["fdg_avidity"]]),
+        ],
+    )
+
+
+def _measurements(lesion: LesionRecord) -> list[Measurement]:
+    rows: list[tuple[c.Code, float | None, c.Code, c.Code | None]] = [
+        (c.VOLUME, lesion["volume_ml"], c.MILLILITRE, None),
+        (c.DIAMETER, lesion["max_diameter_mm"], c.MILLIMETRE, c.MAXIMUM),
+        (c.LONG_AXIS, lesion["max_axial_diameter_mm"], c.MILLIMETRE, None),
+        (c.SUV_BODY_WEIGHT, lesion["suv_max"], c.SUV_UNIT, c.MAXIMUM),
+        (c.SUV_BODY_WEIGHT, lesion["suv_mean"], c.SUV_UNIT, c.MEAN),
+        (c.SUV_BODY_WEIGHT, lesion["suv_peak"], c.SUV_UNIT, c.PEAK),
+        (c.LESION_GLYCOLYSIS, lesion["tlg_g"], c.GRAM, None),
+    ]
+    return [_measurement(name, value, unit, how) for name, value, unit, how in rows if value is not None]
+
+
+def _measurement(name: c.Code, value: float, unit: c.Code, how: c.Code | None = None) -> Measurement:
+    from highdicom.sr import Measurement
+
+    return Measurement(
+        name=coded(name), value=value, unit=coded(unit), derivation=None if how is None else coded(how)
+    )
+
+
+def _evaluation(name: c.Code, value: c.Code) -> QualitativeEvaluation:
+    from highdicom.sr import QualitativeEvaluation
+
+    return QualitativeEvaluation(name=coded(name), value=coded(value))
+
+
+def _case_group(record: CaseRecord, source: SourceImages) -> Any:  # noqa: ANN401 - highdicom's template
+    """Return what is said of the whole case: volumes and stratum, never more than the record says."""
+    from highdicom.sr import (
+        MeasurementsAndQualitativeEvaluations,
+        SourceImageForMeasurementGroup,
+        TrackingIdentifier,
+    )
+
+    volumes, first = record["volumes"], record["predicates"]
+    assert volumes is not None
+    assert first is not None
+    share = volumes["resectable_fraction"]
+    rows = [
+        (c.TOTAL_TUMOUR, volumes["total_tumour_ml"], c.MILLILITRE),
+        (c.RESECTABLE_TUMOUR, volumes["resectable_tumour_ml"], c.MILLILITRE),
+        (c.RESECTABLE_SHARE, None if share is None else 100 * share, c.PERCENT),
+        (c.AVID_VOLUME, volumes["fdg_avid_ml"], c.MILLILITRE),
+    ]
+    stratum = record["stratum"] or "not_assessable"
+    uid = content_uid(CASE, source.space, record["subject"])
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=uid, identifier=CASE),
+        source_images=[
+            SourceImageForMeasurementGroup(
+                referenced_sop_class_uid=source.first.SOPClassUID,
+                referenced_sop_instance_uid=source.first.SOPInstanceUID,
+            )
+        ],
+        measurements=[_measurement(name, value, unit) for name, value, unit in rows if value is not None],
+        qualitative_evaluations=[
+            _evaluation(c.STRATUM, c.STRATUM_WORDS[stratum]),
+            _evaluation(c.CASE_STATUS, c.STATUS_WORDS[record["status"]]),
+        ],
+    )

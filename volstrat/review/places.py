@@ -1,0 +1,141 @@
+"""Places in a case: what lies at a point, where a lesion is shown, what stands next to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from volstrat.pictures.planes import Plane
+from volstrat.pictures.scene import AVID
+from volstrat.pictures.slices import depths
+
+if TYPE_CHECKING:
+    from volstrat.pictures.planes import PlaneName
+    from volstrat.pictures.scene import Scene, Shape, Volume
+    from volstrat.rule.measure import Measurements
+
+    Point = tuple[float, float, float]
+
+_POINT_DECIMALS = 3
+
+
+def lesion_at(scene: Scene, point_mm: Point, *, on: PlaneName | None = None) -> str:
+    """Return the lesion or region that holds a point (LPS mm); "" where none does.
+
+    Parameters
+    ----------
+    on : {"axial", "coronal", "sagittal"} or None
+        The plane that shows the point: what is drawn there within its slice is found too.
+    """
+    plane = None
+    if on is not None:
+        plane = Plane(name=on, grid=scene.grid, index=0)
+        plane = replace(plane, index=plane.slice_at(point_mm))
+    at = np.array(point_mm)
+    reach = max(scene.grid.spacing_mm)
+    shapes = [
+        s
+        for s in scene.shapes
+        if s.name != AVID and (s.box_mm[0] - reach <= at).all() and (at <= s.box_mm[1] + reach).all()
+    ]
+    exact = (shape.name for shape in shapes if _holds(shape, point_mm, None))
+    drawn = (shape.name for shape in shapes if plane is not None and _holds(shape, point_mm, plane))
+    return next(exact, "") or next(drawn, "")
+
+
+def _holds(shape: Shape, point_mm: tuple[float, float, float], plane: Plane | None) -> bool:
+    """Tell whether a shape holds a point, or what a plane's slice shows there."""
+    points = np.array([point_mm])
+    if plane is not None:
+        index = plane.grid.to_index(points)
+        index = np.repeat(index, len(inside := depths(shape.grid, plane)), axis=0)
+        index[:, plane.normal] = plane.index + np.array(inside)
+        points = plane.grid.to_mm(index)
+    at = shape.grid.voxel_at(shape.grid.to_index(points))
+    at = at[at[:, 0] >= 0]
+    return bool(shape.voxels.contains(shape.grid.ravel(at)).any())
+
+
+def values_at(scene: Scene, point_mm: Point) -> dict[str, float | None]:
+    """Return what the images hold at a point (LPS mm): of the voxel whose centre is nearest, unsmoothed.
+
+    Returns
+    -------
+    dict
+        ``hu`` and ``suv``; None outside the field, or where there is no such image.
+    """
+    return {"hu": _value(scene.ct, point_mm), "suv": _value(scene.pet, point_mm)}
+
+
+def _value(volume: Volume | None, point_mm: Point) -> float | None:
+    if volume is None:
+        return None
+    grid = volume.view.grid
+    at = grid.voxel_at(grid.to_index(np.array([point_mm])))[0]
+    return None if at[0] < 0 else round(float(volume.values[tuple(at.tolist())]), 4)
+
+
+def nearest_other(scene: Scene, name: str) -> tuple[str, float] | None:
+    """Return the lesion or region next to one, and the shortest distance (mm) of their voxel centres."""
+    from scipy.spatial import cKDTree
+
+    shapes = {shape.name: shape for shape in scene.shapes if shape.name != AVID}
+    own = shapes.pop(name, None)
+    if own is None or not shapes:
+        return None
+    tree = cKDTree(_centres(own))
+    gaps = sorted((_gap(own, other), other.name) for other in shapes.values())
+    best: tuple[float, str] | None = None
+    for gap, other in gaps:  # boxes bound the distance from below
+        if best is not None and gap >= best[0]:
+            break
+        distance = float(tree.query(_centres(shapes[other]))[0].min())
+        if best is None or distance < best[0]:
+            best = (distance, other)
+    return None if best is None else (best[1], round(best[0], 2))
+
+
+def _centres(shape: Shape) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return shape.grid.to_mm(shape.grid.unravel(shape.voxels.indices()))
+
+
+def _gap(one: Shape, other: Shape) -> float:
+    apart = np.maximum(0.0, np.maximum(one.box_mm[0] - other.box_mm[1], other.box_mm[0] - one.box_mm[1]))
+    return float(np.sqrt((apart**2).sum()))
+
+
+def body_box(volume: Volume) -> list[list[float]]:
+    """Return the box (LPS mm) round what is denser than air, of a coarse look at a CT."""
+    step = [max(1, n // 64) for n in volume.values.shape]
+    some = volume.values[:: step[0], :: step[1], :: step[2]]
+    at = np.argwhere(np.asarray(some, dtype=np.float32) > -500)
+    if not at.size:
+        at = np.array([[0, 0, 0], [n - 1 for n in some.shape]])
+    low, high = at.min(axis=0) * step, at.max(axis=0) * step
+    corners = volume.view.grid.to_mm(np.stack((low, high)).astype(np.float64))
+    return [corners.min(axis=0).tolist(), corners.max(axis=0).tolist()]
+
+
+def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]]:
+    """Return for each lesion and PET-only region the centre of its voxel nearest to its centroid, LPS mm."""
+    points = {}
+    lesions = measured.lesions
+    for n, lesion_id in enumerate(lesions.ids):
+        centres = lesions.grid.to_mm(lesions.grid.unravel(lesions.of(n).indices()))
+        points[lesion_id] = _nearest(centres, measured.measures.centroid_mm[n])
+    attribution = measured.attribution
+    if attribution is not None and attribution.pet_only.count:
+        rank = attribution.rank
+        for n in range(attribution.pet_only.count):
+            centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels[rank == n]))
+            points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only.measures.centroid_mm[n])
+    return points
+
+
+def _nearest(
+    centres: np.ndarray[Any, np.dtype[np.float64]], to: np.ndarray[Any, np.dtype[np.float64]]
+) -> tuple[float, float, float]:
+    x, y, z = centres[int(np.argmin(((centres - to) ** 2).sum(axis=1)))].tolist()
+    return round(x, _POINT_DECIMALS), round(y, _POINT_DECIMALS), round(z, _POINT_DECIMALS)
