@@ -2,6 +2,7 @@
 
 The ingredients are *detection* (which lesions are there), *contour* (their voxels), *marking* (what can be
 resected), *avidity* (PET, avid mask or rule, avidity words) and *protocol* (all of it but the avidity rule).
+Where the readings rest on different surgical plans, these mark the lesions: *plan* stands in the place of *marking*.
 `volstrat.agreement.hybrid` says what a reading with some ingredients of the other one is.
 
 An ingredient, or a set of them, *carries* the difference where it does so both ways: put into A it makes
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from volstrat.rule.stratify import Assessment, Predicate, Stratum
     from volstrat.terms.protocol import Protocol
 
-Ingredient = Literal["detection", "contour", "marking", "avidity", "protocol"]
-INGREDIENTS: tuple[Ingredient, ...] = ("detection", "contour", "marking", "avidity", "protocol")
+Ingredient = Literal["detection", "contour", "marking", "plan", "avidity", "protocol"]
+INGREDIENTS: tuple[Ingredient, ...] = ("detection", "contour", "marking", "plan", "avidity", "protocol")
 Level = Literal["stratum", "predicates", "counts"]
 LEVELS: tuple[Level, ...] = ("stratum", "predicates", "counts")
 
@@ -156,7 +157,7 @@ class Discordance:
 
 
 Choice = tuple[int, int, int, int, int]
-"""From which reading each ingredient comes, in the order of ``INGREDIENTS``."""
+"""From which reading each ingredient comes, in the order of ``INGREDIENTS``; plan and marking are one."""
 
 
 class TwoReadings:
@@ -167,10 +168,13 @@ class TwoReadings:
     a, b : Reading
     distance_mm : float
         Lesions without overlap match where their centroids are no farther apart.
+    plans_differ : bool
+        They rest on different surgical plans, or one on none.
     """
 
-    def __init__(self, a: Reading, b: Reading, *, distance_mm: float) -> None:
+    def __init__(self, a: Reading, b: Reading, *, distance_mm: float, plans_differ: bool = False) -> None:
         self._a, self._b = a, b
+        self._plans_differ = plans_differ
         self._distance_mm = distance_mm
         self._one_protocol = same_rule(a.protocol, b.protocol)
         self._makers: dict[int, HybridMaker] = {}
@@ -253,7 +257,9 @@ class TwoReadings:
         differs: dict[Ingredient, bool] = {
             "detection": bool(matching.only_in_a or matching.only_in_b),
             "contour": not all(c.same_contour for c in clusters),
-            "marking": not all(c.same_marking for c in clusters) or self._regions_marked_apart(),
+            "marking": not self._plans_differ
+            and (not all(c.same_marking for c in clusters) or self._regions_marked_apart()),
+            "plan": self._plans_differ,
             "avidity": self._avidity_differs(maker),
             "protocol": not self._one_protocol,
         }
@@ -291,9 +297,8 @@ def same_rule(a: Protocol, b: Protocol) -> bool:
 def _choice(from_other: Iterable[Ingredient], *, base: int) -> Choice:
     """Return the reading ``base`` with some ingredients of the other one."""
     named = set(from_other)
-    detection, contour, marking, avidity, protocol = (
-        1 - base if ingredient in named else base for ingredient in INGREDIENTS
-    )
+    slots = ({"detection"}, {"contour"}, {"marking", "plan"}, {"avidity"}, {"protocol"})
+    detection, contour, marking, avidity, protocol = (1 - base if named & slot else base for slot in slots)
     return detection, contour, marking, avidity, protocol
 
 

@@ -25,7 +25,7 @@ Count = Annotated[int, Limits(minimum=0)]
 NotNegative = Annotated[float, Limits(minimum=0)]
 Letter = Annotated[str, Limits(pattern="^[A-Z]$")]
 Scale = Literal["difference", "log_ratio"]
-Ingredient = Literal["detection", "contour", "marking", "avidity", "protocol"]
+Ingredient = Literal["detection", "contour", "marking", "plan", "avidity", "protocol"]
 _ONE = "(detection|contour|marking|avidity|protocol)"
 AttributedTo = Annotated[
     str | None,

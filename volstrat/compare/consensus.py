@@ -148,6 +148,12 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
         msg = f"{subject!r} is not in reading {', '.join(absent)}."
         raise CaseError(msg, hint="A consensus needs every reading of a subject.")
     cases = [assess_case(r.subjects[subject].open(r.protocol), r.protocol) for r in readings]
+    planned = [r.name for r, case in zip(readings, cases, strict=True) if case.decision is not None]
+    if planned:
+        msg = (
+            f"{subject!r} has surgical plans in reading {', '.join(planned)}; a plan is chosen, not voted on."
+        )
+        raise CaseError(msg, hint="Have the meeting choose a plan, or take [[plans]] out of case.toml.")
     names = [f"reading {r.name}" for r in readings]
     protocol = readings[0].protocol.protocol
     drawn = [(case.inputs.masks.grid, case.measured.lesions.voxels()) for case in cases]

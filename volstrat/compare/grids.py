@@ -132,6 +132,11 @@ def on_one_grid(
     for result, protocol, move in zip((a, b), protocols, moves, strict=True):
         moved = move(result.inputs.masks)
         same = moved is result.inputs.masks
+        if not same and result.decision is not None:
+            msg = "A reading with surgical plans lies on another grid than the other reading."
+            raise GridMismatchError(
+                msg, hint="Draw both on one image: plans are carried out on their own grid."
+            )
         measured.append(result.measured if same else measure_case(_unpointed(moved), protocol))
     return OnOneGrid(a=measured[0], b=measured[1], moves=moves, findings=findings)
 

@@ -152,6 +152,8 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
         protocol, other = own[n].protocol.protocol, own[1 - n].protocol.protocol
         foreign = measured
         if not same_rule(protocol, other):
+            if own[n].result.decision is not None:
+                return "Readings with surgical plans are taken apart under one protocol only."
             rule = replace(other, avidity=protocol.avidity)
             try:
                 masks = measured.masks
@@ -164,7 +166,12 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
             except VolstratError as error:
                 return f"Reading {own[n].name} cannot be measured by the protocol of the other: {error}"
         sides.append(Reading(protocol=protocol, measured=measured, under_other=foreign))
-    return TwoReadings(sides[0], sides[1], distance_mm=settings.match_distance_mm)
+    return TwoReadings(
+        sides[0],
+        sides[1],
+        distance_mm=settings.match_distance_mm,
+        plans_differ=_plans_differ(a.result, b.result),
+    )
 
 
 def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
@@ -290,13 +297,27 @@ def _row(kind: LesionKind, sides: Sequence[_Side], a: int | None, b: int | None)
     }
 
 
+def _plans_differ(a: CaseResult, b: CaseResult) -> bool:
+    """Tell whether two readings rest on different surgical plans, or one of them on none."""
+    one, other = (None if r.decision is None else r.decision.chosen for r in (a, b))
+    if one is None or other is None:
+        return one is not other
+    mine, theirs = one.regions, other.regions
+    return not (
+        mine.cut.same_as(theirs.cut)
+        and mine.ablated.same_as(theirs.ablated)
+        and dict(one.plan.outside_liver) == dict(other.plan.outside_liver)
+    )
+
+
 def _discordance(found: Discordance) -> DiscordanceOfPair:
+    beside = "marking" if "plan" in found.differing else "plan"  # one stands in the place of the other
     return {
         "level": found.level,
         "attributed_to": found.attributed_to,
         "carried_by": [list(group) for group in found.carried_by],
         "differing": list(found.differing),
-        "same": [i for i in INGREDIENTS if i not in found.differing],
+        "same": [i for i in INGREDIENTS if i not in (*found.differing, beside)],
         "swaps": [
             {
                 "ingredient": swap.ingredient,
