@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.compare.pair import ReadCase
+    from volstrat.comparison.pair import ReadCase
 
     Crops = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
@@ -35,7 +35,7 @@ def _read(folder: Path) -> tuple[ReadCase, ReadCase]:
     from volstrat.case.assess import assess_case
     from volstrat.case.discovery import find_sources
     from volstrat.case.protocol_files import load_protocol
-    from volstrat.compare.pair import ReadCase
+    from volstrat.comparison.pair import ReadCase
 
     protocol = load_protocol(None)
     a, b = (
@@ -49,7 +49,7 @@ _ready = cache(_read)
 
 
 def _pair(folder: Path) -> list[float]:
-    from volstrat.compare.pair import Settings, compare_pair
+    from volstrat.comparison.pair import Settings, compare_pair
 
     found = compare_pair(*_ready(folder), Settings(surface_tolerance_mm=_TOLERANCE_MM))
     return _told(found["tumour"])

@@ -15,7 +15,7 @@ from volstrat.case.record_schema import record_schema
 from volstrat.case.record_types import CaseRecord
 from volstrat.case.typed_json import fields_of, is_object
 from volstrat.cohort.columns import cohort_columns, lesion_columns
-from volstrat.compare import agreement_schema
+from volstrat.comparison import agreement_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -34,7 +34,7 @@ LAYERS = (
     "show",
     "pictures",
     "cohort",
-    "compare",
+    "comparison",
     "verify",
     "report",
     "review",

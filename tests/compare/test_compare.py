@@ -32,8 +32,8 @@ from volstrat.case.assess import assess_case
 from volstrat.case.discovery import find_sources
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import run_cohort
-from volstrat.compare import Settings, agreement_schema, compare_readings
-from volstrat.compare.pair import ReadCase, compare_pair
+from volstrat.comparison import Settings, agreement_schema, compare_readings
+from volstrat.comparison.pair import ReadCase, compare_pair
 from volstrat.errors import UsageError
 from volstrat.report.write import report_cohort
 

@@ -14,8 +14,8 @@ import SimpleITK as sitk
 from tests.compare.readers import AFFINE, L1, L2, L3, SHAPE, filled, stratum_1, write_case
 from tests.records import run_case
 from volstrat.case.protocol_files import load_protocol
-from volstrat.compare import write_consensus
-from volstrat.compare.consensus import staple
+from volstrat.comparison import write_consensus
+from volstrat.comparison.consensus import staple
 from volstrat.errors import UsageError
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import VoxelRuns

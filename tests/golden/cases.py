@@ -22,7 +22,7 @@ from tests.rule_cases import judge
 from tests.rule_random import marked_case
 from volstrat.case.record_schema import record_schema
 from volstrat.cli.app import cli
-from volstrat.compare import agreement_schema
+from volstrat.comparison import agreement_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -13,7 +13,7 @@ from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.compare import ComparisonResult
+    from volstrat.comparison import ComparisonResult
 
 EXIT_DIFFERS, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
 _DIFFERS = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable")
@@ -80,7 +80,7 @@ def compare(
     Exit codes: 0 all strata and predicates agree; 1 a stratum differs, or a subject could not be compared;
     3 strata agree, but a predicate or a call for review does not.
     """
-    from volstrat.compare import Settings, compare_readings
+    from volstrat.comparison import Settings, compare_readings
 
     try:
         result = compare_readings(
@@ -153,7 +153,7 @@ def consensus(
     Of two readings that differ neither outvotes the other: an adjudicator decides. Exit code 1 where a
     subject has no consensus.
     """
-    from volstrat.compare import write_consensus
+    from volstrat.comparison import write_consensus
 
     try:
         result = write_consensus(

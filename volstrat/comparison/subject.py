@@ -10,8 +10,8 @@ from volstrat.case.assess import assess_case
 from volstrat.case.json_types import taken
 from volstrat.case.record import failure_record
 from volstrat.case.record_types import FindingRecord, given
-from volstrat.compare.agreement_types import StakeKind
-from volstrat.compare.pair import ReadCase, compare_pair, not_compared
+from volstrat.comparison.agreement_types import StakeKind
+from volstrat.comparison.pair import ReadCase, compare_pair, not_compared
 from volstrat.errors import VolstratError
 from volstrat.terms.findings import finding
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from volstrat.case.record_types import CaseRecord
-    from volstrat.compare.agreement_types import Pair, Stake, Subject, SubjectOutcome, SubjectReading
-    from volstrat.compare.pair import Settings
-    from volstrat.compare.readings import ReadingSet
+    from volstrat.comparison.agreement_types import Pair, Stake, Subject, SubjectOutcome, SubjectReading
+    from volstrat.comparison.pair import Settings
+    from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding
 
 _Told = Literal["status", "stratum", "predicates", "volumes", "inputs"]

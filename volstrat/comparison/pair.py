@@ -12,8 +12,8 @@ from volstrat.agreement.overlap import compare_masks
 from volstrat.case.inputs import read_inputs
 from volstrat.case.json_types import taken
 from volstrat.case.record_types import FindingRecord
-from volstrat.compare.agreement_types import MaskAgreement, OutcomeOfReading
-from volstrat.compare.grids import check_one_image, on_one_grid
+from volstrat.comparison.agreement_types import MaskAgreement, OutcomeOfReading
+from volstrat.comparison.grids import check_one_image, on_one_grid
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import measure_case
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from volstrat.agreement.matching import LesionMatching
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.compare.agreement_types import (
+    from volstrat.comparison.agreement_types import (
         DiscordanceOfPair,
         Lesion,
         LesionKind,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         PairOutcome,
         ResectableAgreement,
     )
-    from volstrat.compare.grids import OnOneGrid
+    from volstrat.comparison.grids import OnOneGrid
     from volstrat.rule.measure import Measurements
     from volstrat.terms.protocol import Protocol
 

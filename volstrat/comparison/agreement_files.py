@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.columns import csv_cell
-from volstrat.compare.agreement_types import Agreement
+from volstrat.comparison.agreement_types import Agreement
 from volstrat.terms.wording import NAMED, more_than
 
 if TYPE_CHECKING:

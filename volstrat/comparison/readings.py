@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from volstrat.case.record_types import CaseRecord
-    from volstrat.compare.agreement_types import ReadingKind
+    from volstrat.comparison.agreement_types import ReadingKind
 
 FEWEST_READINGS = 2
 _RECORD = "case.json"

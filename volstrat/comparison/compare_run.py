@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.record import environment
-from volstrat.compare.agreement_files import (
+from volstrat.comparison.agreement_files import (
     ADJUDICATION_COLUMNS,
     LESION_COLUMNS,
     NEEDS_ADJUDICATION,
@@ -19,12 +19,12 @@ from volstrat.compare.agreement_files import (
     lesion_rows,
     pair_rows,
 )
-from volstrat.compare.agreement_page import AgreementPage
-from volstrat.compare.agreement_types import SCHEMA_ID
-from volstrat.compare.cohort_agreement import CohortAgreement, definitions
-from volstrat.compare.pair import Settings
-from volstrat.compare.readings import check_place, open_readings
-from volstrat.compare.subject import compare_subject
+from volstrat.comparison.agreement_page import AgreementPage
+from volstrat.comparison.agreement_types import SCHEMA_ID
+from volstrat.comparison.cohort_agreement import CohortAgreement, definitions
+from volstrat.comparison.pair import Settings
+from volstrat.comparison.readings import check_place, open_readings
+from volstrat.comparison.subject import compare_subject
 from volstrat.store.locking import output_lock
 from volstrat.store.output import STATE_FOLDER
 from volstrat.store.staged import StagedFiles
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.compare.readings import ReadingSet
+    from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding
 
 
@@ -77,7 +77,7 @@ def compare_readings(
     Parameters
     ----------
     paths : sequence of Path
-        At least two; see `volstrat.compare.readings.open_readings`.
+        At least two; see `volstrat.comparison.readings.open_readings`.
     out : Path
         Folder for ``agreement.json``, tables and page; made where it is not there.
     protocol, lesions

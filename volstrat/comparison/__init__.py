@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from volstrat.compare.agreement_files import agreement_schema
-from volstrat.compare.compare_run import ComparisonResult, compare_readings
-from volstrat.compare.consensus import ConsensusResult, write_consensus
-from volstrat.compare.pair import Settings
+from volstrat.comparison.agreement_files import agreement_schema
+from volstrat.comparison.compare_run import ComparisonResult, compare_readings
+from volstrat.comparison.consensus import ConsensusResult, write_consensus
+from volstrat.comparison.pair import Settings
 
 __all__ = [
     "ComparisonResult",

@@ -7,10 +7,10 @@ from collections import Counter
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from volstrat.compare.agreement_figures import Point, bland_altman_plot
-from volstrat.compare.agreement_files import STAKES
-from volstrat.compare.cohort_agreement import STRATA as STRATUM_KEYS
-from volstrat.compare.cohort_agreement import definitions
+from volstrat.comparison.agreement_figures import Point, bland_altman_plot
+from volstrat.comparison.agreement_files import STAKES
+from volstrat.comparison.cohort_agreement import STRATA as STRATUM_KEYS
+from volstrat.comparison.cohort_agreement import definitions
 from volstrat.show.pages import NO_NUMBER, decimals, markup, render, styled
 from volstrat.show.words import STRATA, percent_text
 from volstrat.terms.wording import more_than
@@ -18,8 +18,8 @@ from volstrat.terms.wording import more_than
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.compare.pair import Settings
-    from volstrat.compare.readings import ReadingSet
+    from volstrat.comparison.pair import Settings
+    from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding
 
 _QUANTITY = {
@@ -93,9 +93,9 @@ class AgreementPage:
         settings = self._settings
         without = [f"{n} in {name}" for name, n in cohort["strata"]["without"].items() if n]
         page = render(
-            "compare/templates/agreement.html",
+            "comparison/templates/agreement.html",
             policy=markup("style-src 'unsafe-inline'; img-src data:"),
-            style=markup(styled("compare/templates/agreement.css")),
+            style=markup(styled("comparison/templates/agreement.css")),
             readings=self._readings,
             cohort=cohort,
             cards=_cards(cohort, items),
