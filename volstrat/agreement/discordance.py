@@ -2,7 +2,8 @@
 
 The ingredients are *detection* (which lesions are there), *contour* (their voxels), *marking* (what can be
 resected), *avidity* (PET, avid mask or rule, avidity words) and *protocol* (all of it but the avidity rule).
-Where the readings rest on different surgical plans, these mark the lesions: *plan* stands in the place of *marking*.
+Where the readings rest on different surgical plans, these mark the lesions, and *plan* stands in the place of
+*marking*.
 `volstrat.agreement.hybrid` says what a reading with some ingredients of the other one is.
 
 An ingredient, or a set of them, *carries* the difference where it does so both ways: put into A it makes

@@ -135,9 +135,22 @@ class HybridMaker:
             return False
         masks = [r.masks.resectable for r in self.readings]
         if masks[0] is None or masks[1] is None:
-            return masks[0] is masks[1]
+            # Without a mask only a surgical plan marks a part of a lesion.
+            return masks[0] is masks[1] and words[0] == words[1] and self._drawn_alike(members)
         both = voxels[0].union(voxels[1])
         return masks[0].intersection(both).same_as(masks[1].intersection(both))
+
+    def _drawn_alike(self, members: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
+        sides = []
+        for (starts, stops, lesion, mark), side in zip(self._marked_runs, members, strict=True):
+            those = np.isin(lesion, side)
+            sides.append(
+                [
+                    VoxelRuns.from_intervals(starts[m], stops[m])
+                    for m in (those & (mark == n) for n in Marking)
+                ]
+            )
+        return all(one.same_as(other) for one, other in zip(*sides, strict=True))
 
     def make(self, *, detection: int, contour: int, marking: int, avidity: int) -> Measurements:
         """Return the hybrid; each argument says from which reading, 0 or 1."""
