@@ -11,15 +11,9 @@ from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, sa
 from volstrat.agreement.overlap import compare_masks
 from volstrat.case.inputs import read_inputs
 from volstrat.case.json_types import taken
-<<<<<<< HEAD:volstrat/comparison/pair.py
-from volstrat.case.record_types import FindingRecord
+from volstrat.case.record import finding_record
 from volstrat.comparison.agreement_types import MaskAgreement, OutcomeOfReading
 from volstrat.comparison.grids import check_one_image, on_one_grid
-=======
-from volstrat.case.record import finding_record
-from volstrat.compare.agreement_types import MaskAgreement, OutcomeOfReading
-from volstrat.compare.grids import check_one_image, on_one_grid
->>>>>>> 2e62fe1 (Let a review be closed by who looked and why, as long as what it rests on stays):volstrat/compare/pair.py
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import measure_case

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from volstrat.agreement.discordance import INGREDIENTS, LEVELS
 from volstrat.case.assess import assess_case
-<<<<<<< HEAD:volstrat/comparison/subject.py
-from volstrat.case.json_types import taken
-from volstrat.case.record import failure_record
-from volstrat.case.record_types import FindingRecord, given
-from volstrat.comparison.agreement_types import StakeKind
-from volstrat.comparison.pair import ReadCase, compare_pair, not_compared
-=======
 from volstrat.case.record import failure_record, finding_record
 from volstrat.case.record_types import given
-from volstrat.compare.agreement_types import StakeKind
-from volstrat.compare.pair import ReadCase, compare_pair, not_compared
->>>>>>> 2e62fe1 (Let a review be closed by who looked and why, as long as what it rests on stays):volstrat/compare/subject.py
+from volstrat.comparison.agreement_types import StakeKind
+from volstrat.comparison.pair import ReadCase, compare_pair, not_compared
 from volstrat.errors import VolstratError
 from volstrat.terms.findings import finding
 
