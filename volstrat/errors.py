@@ -139,6 +139,12 @@ class LesionTableError(VolstratError, ValueError):
     code = "lesion_table_invalid"
 
 
+class ReviewTableError(VolstratError, ValueError):
+    """A closing of a review names none that is open, or ``reviews.csv`` cannot be read."""
+
+    code = "review_table_invalid"
+
+
 class PlanError(CaseError):
     """A surgical plan names what is not there, or contradicts itself."""
 

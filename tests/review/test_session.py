@@ -18,9 +18,10 @@ from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
 from volstrat.review.mark import Mark
 from volstrat.review.mark_table import token_of
-from volstrat.review.places import inner_points, lesion_at, nearest_other, values_at
+from volstrat.review.places import lesion_at, nearest_other, values_at
 from volstrat.review.session import ReviewOptions, ReviewSession
 from volstrat.review.state import States
+from volstrat.rule.inner_points import inner_points
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import read_inputs
 from volstrat.case.record import failure_record, success_record
 from volstrat.case.record_types import CaseRecord
-from volstrat.certainty.verdict import Verdict, reach_verdict
+from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, reviews_path
+from volstrat.certainty.verdict import Verdict, reach_verdict, settle_reviews
 from volstrat.errors import MissingRoleError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Measurements, measure_case, remark_case
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.inputs import CaseInputs
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.case.record_types import PlanRecord, SearchRecord
+    from volstrat.case.record_types import FindingRecord, PlanRecord, SearchRecord
     from volstrat.certainty.case_memo import CaseMemo
     from volstrat.plans.carry_out import PlanBook
     from volstrat.plans.decision import Decision
@@ -151,6 +152,40 @@ def reassess_case(
     return _concluded(result.sources, result.inputs, measured, protocol, memo=memo, with_flips=with_flips)
 
 
+def accept_review(
+    case: EntryReader,
+    protocol: LoadedProtocol,
+    code: str,
+    *,
+    where: str | None,
+    by: str,
+    reason: str,
+    at: str,
+) -> tuple[list[FindingRecord], Path]:
+    """Close the open reviews of a code in a case's ``reviews.csv``; returns them and the table's path.
+
+    Parameters
+    ----------
+    where : str or None
+        Lesion, region, role or file; needed where several have the finding.
+    by, reason, at : str
+        Who, why and when.
+
+    Raises
+    ------
+    ReviewTableError
+        If there is no such open review.
+    VolstratError
+        If the case cannot be assessed, or the table cannot be read or written.
+    """
+    result = assess_case(case, protocol)
+    reviews = open_reviews(result.record["findings"], code, where)
+    path = reviews_path(result.sources)
+    by, reason = (clean_cell(text, what=what) for text, what in ((by, "reader's name"), (reason, "reason")))
+    close_reviews(path, reviews, by=by, reason=reason, recorded_at=at)
+    return reviews, path
+
+
 def _concluded(
     sources: CaseSources,
     inputs: CaseInputs,
@@ -181,7 +216,14 @@ def _concluded(
 
         verdict, chosen = decision.verdict, decision.chosen
         remnant = None if chosen is None else chosen.remnant
-        plans = [plan_record(outcome) for outcome in decision.outcomes]
+        rests_on, closings = inputs.rests_on, inputs.closings
+        plans = [
+            plan_record(
+                replace(one, verdict=settle_reviews(one.verdict, rests_on=rests_on, closings=closings))
+            )
+            for one in decision.outcomes
+        ]
+    verdict = settle_reviews(verdict, rests_on=inputs.rests_on, closings=inputs.closings)
     record = success_record(
         subject=sources.subject,
         visit=sources.visit,

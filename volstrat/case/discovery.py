@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from volstrat.case.case_file import CaseSources, RoleEntry, parse_case_file
 from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes
+from volstrat.case.reviews import REVIEWS
 from volstrat.case.table_file import TABLE_ENDINGS
 from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
 from volstrat.formats.walk import DEEPEST, files_below, is_system_name
 from volstrat.store.output import STATE_FOLDER
 from volstrat.terms.protocol import Protocol
-from volstrat.terms.roles import IMAGE_ROLES, ROLE_OF_STEM
+from volstrat.terms.roles import IMAGE_ROLES, ROLE_OF_STEM, TABLE_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ def role_of(path: Path) -> str | None:
     for ending in _VOLUME_ENDINGS:
         if name.endswith(ending):
             role = ROLE_OF_STEM.get(name[: -len(ending)])
-            return None if role == "lesions" else role
+            return None if role in TABLE_ROLES else role
     role = ROLE_OF_STEM.get(name)
     return role if role in IMAGE_ROLES and path.is_dir() else None
 
@@ -154,6 +155,9 @@ def open_case(
         sources = replace(sources, entries={**sources.entries, **given})
     if lesions is not None and "lesions" not in (given or {}):
         sources = _with_table(sources, lesions)
+    reviews = sources.folder / REVIEWS
+    if not given and "reviews" not in sources.entries and reviews.is_file():
+        sources = replace(sources, entries={**sources.entries, "reviews": (RoleEntry(path=reviews),)})
     if "tumour" not in sources.entries:
         raise _no_tumour(sources, library)
     reader = EntryReader(sources, library)

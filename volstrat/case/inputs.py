@@ -26,6 +26,7 @@ from volstrat.case.part_shapes import organ_findings
 from volstrat.case.parts import PlayedFile, part_findings, parts_entry
 from volstrat.case.pet_inputs import read_other_pet, read_pet_inputs
 from volstrat.case.plan_inputs import PlanInputs, plan_inputs
+from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.case.unread import unread_findings
 from volstrat.dicom.identity import short_uid
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from volstrat.case.pet_inputs import PetInputs
     from volstrat.case.record_types import GridRecord, InputRecord, PartRecord, SegmentRecord, SuvRecord
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.terms.findings import Finding
+    from volstrat.terms.findings import Closing, Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
     from volstrat.terms.roles import RoleName
@@ -68,6 +69,8 @@ class CaseInputs:
     findings : tuple of Finding
     inputs : tuple of InputRecord
         What the record says of each file.
+    closings : tuple of Closing
+        Reviews that somebody closed.
     """
 
     masks: CaseMasks
@@ -77,6 +80,22 @@ class CaseInputs:
     body_size: tuple[float | None, float | None]
     findings: tuple[Finding, ...]
     inputs: tuple[InputRecord, ...]
+    closings: tuple[Closing, ...] = ()
+
+    @property
+    def without_rows(self) -> CaseMasks:
+        """The masks alone, without what the lesion table says."""
+        return replace(self.masks, rows=())
+
+    @property
+    def rests_on(self) -> str:
+        """Hash of the voxels that were read, whatever the tables say."""
+        told = [
+            str(one.get("voxels_sha256", one["sha256"]))
+            for one in self.inputs
+            if one["role"] not in ("lesions", "reviews")
+        ]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,6 +188,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     found += time_findings(days, protocol.review.max_days_between)
     found += patient_findings(sources, reader)
     rows, table_inputs = _read_table(sources)
+    closings, review_inputs = _read_closings(sources)
     if pet.left_out:  # regions of what plays no FDG role are no regions of this case
         rows = tuple(row for row in rows if not row.lesion_id.startswith("P"))
     as_used = {(r.role, r.entry): r for r in read}
@@ -203,7 +223,9 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
             ),
             *pet_entries,
             *table_inputs,
+            *review_inputs,
         ),
+        closings=closings,
     )
 
 
@@ -395,15 +417,26 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[Input
     if table is None:
         return (), []
     data = read_bytes(table.path)
-    entry: InputRecord = {
-        "role": "lesions",
-        "path": _relative(sources, table.path),
-        "format": table_format(table.path.name),
+    return read_lesion_table(data, name=table.path.name), [_table_input(sources, "lesions", table.path, data)]
+
+
+def _read_closings(sources: CaseSources) -> tuple[tuple[Closing, ...], list[InputRecord]]:
+    table = sources.only("reviews")
+    if table is None:
+        return (), []
+    data = read_bytes(table.path)
+    return read_reviews(data, name=table.path.name), [_table_input(sources, "reviews", table.path, data)]
+
+
+def _table_input(sources: CaseSources, role: RoleName, path: Path, data: bytes) -> InputRecord:
+    return {
+        "role": role,
+        "path": _relative(sources, path),
+        "format": table_format(path.name),
         "sha256": hashlib.sha256(data).hexdigest(),
         "grid": None,
         "segments": [],
     }
-    return read_lesion_table(data, name=table.path.name), [entry]
 
 
 def _mask_input(sources: CaseSources, read: ReadEntry, parts: list[PartRecord]) -> InputRecord:

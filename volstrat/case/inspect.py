@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
+from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.case.unread import unread_findings
 from volstrat.errors import VolstratError
@@ -84,6 +85,9 @@ def _entry(
         if role == "lesions":
             rows = read_lesion_table(read_bytes(entry.path), name=entry.path.name)
             found.update(format=table_format(entry.path.name), rows=len(rows))
+        elif role == "reviews":
+            rows_of_reviews = read_reviews(read_bytes(entry.path), name=entry.path.name)
+            found.update(format=table_format(entry.path.name), rows=len(rows_of_reviews))
         elif role in MASK_ROLES:
             read = reader.mask(role, entry)
             findings |= dict.fromkeys(read.findings)

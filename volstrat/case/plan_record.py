@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volstrat.case.json_types import taken
+from volstrat.case.record import finding_record
 from volstrat.case.record_types import (
     AvidPredicateRecord,
-    FindingRecord,
     LeftRecord,
     MapShiftRecord,
     PlannedZoneRecord,
@@ -49,7 +49,7 @@ def plan_record(outcome: PlanOutcome) -> PlanRecord:
         "cuts_through": list(outcome.cuts_through),
         "left": [taken(LeftRecord, left) for left in outcome.left],
         "map_shift": [taken(MapShiftRecord, shift) for shift in outcome.map_shift],
-        "findings": [taken(FindingRecord, finding) for finding in verdict.findings],
+        "findings": [finding_record(finding) for finding in verdict.findings],
     }
 
 

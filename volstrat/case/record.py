@@ -23,6 +23,7 @@ from volstrat.case.record_types import (
     AvidPredicateRecord,
     BoundaryShiftRecord,
     CaseRecord,
+    ClosedRecord,
     ErrorRecord,
     FindingRecord,
     FlipRecord,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from volstrat.rule.lesions import LesionMeasures
     from volstrat.rule.measure import Measurements
     from volstrat.rule.remnant import LiverBurden, LiverRemnant
+    from volstrat.terms.findings import Finding
     from volstrat.terms.marks import FdgAvidity, LesionRow, Resectability
     from volstrat.terms.protocol import Protocol
 
@@ -104,7 +106,7 @@ def success_record(
         "liver_burden": None if liver is None else taken(LiverBurdenRecord, liver),
         "plans": list(plans),
         "chosen_plan": chosen_plan,
-        "findings": [taken(FindingRecord, f) for f in verdict.findings],
+        "findings": [finding_record(f) for f in verdict.findings],
         "error": None,
         "protocol": _protocol(protocol),
         "inputs": list(inputs),
@@ -279,6 +281,18 @@ def _lesions(
             )
         )
     return records
+
+
+def finding_record(one: Finding) -> FindingRecord:
+    """Return a finding as the record has it."""
+    return {
+        "code": one.code,
+        "severity": one.severity,
+        "message": one.message,
+        "where": one.where,
+        "evidence": one.evidence,
+        "closed": None if one.closed is None else taken(ClosedRecord, one.closed),
+    }
 
 
 def _volumes_by_site(

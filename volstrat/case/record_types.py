@@ -234,6 +234,14 @@ class LiverBurdenRecord(JsonObject):
     burden_percent: Annotated[float | None, "Tumour of the liver, by volume."]
 
 
+class ClosedRecord(JsonObject):
+    """Who closed a review, and why."""
+
+    by: str
+    reason: str
+    recorded_at: str
+
+
 class FindingRecord(JsonObject):
     """What a person should know."""
 
@@ -241,6 +249,12 @@ class FindingRecord(JsonObject):
     severity: Severity
     message: Sentence
     where: str
+    evidence: Annotated[
+        str,
+        Limits(pattern="^([0-9a-f]{12})?$"),
+        "Short hash of what the finding rests on; empty between readings.",
+    ]
+    closed: Annotated[ClosedRecord | None, "Of a review that somebody closed: it is open no more."]
 
 
 class ErrorRecord(JsonObject):

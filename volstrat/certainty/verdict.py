@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from volstrat.certainty.case_memo import CaseMemo
+from volstrat.certainty.closing import closed_by, marks_of, with_evidence
 from volstrat.certainty.contradictions import contradictions
 from volstrat.certainty.drawing_doubts import drawing_doubts
 from volstrat.certainty.region_findings import dismissed_findings, region_findings
@@ -18,11 +19,11 @@ from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_names, shown_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from volstrat.rule.lesion_uptake import Uptakes
     from volstrat.rule.measure import Measurements
-    from volstrat.terms.findings import Finding, Severity
+    from volstrat.terms.findings import Closing, Finding, Severity
     from volstrat.terms.protocol import Protocol
 
 Status = Literal["assigned", "review", "not_assessable"]
@@ -105,14 +106,16 @@ def reach_verdict(
     # What blocks a stratum blocks it whatever the counts give: another patient's images, another tracer.
     blocked = any(one.severity == "blocking" for one in (*findings, *own))
     stratum = None if blocked else assessment.stratum
+    marks = f"{assessment.stratum}\n{marks_of(measured)}"
+    every = sorted_findings((*with_evidence(findings, ""), *with_evidence(own, marks)))
     return Verdict(
-        status=status_of(stratum, (*findings, *own)),
+        status=status_of(stratum, every),
         stratum=stratum,
         assessment=assessment,
         volumes=_volumes(measured, assessment, protocol),
         robustness=robustness,
         uptake=uptake,
-        findings=sorted_findings((*findings, *own)),
+        findings=every,
     )
 
 
@@ -137,11 +140,24 @@ def _unsearched(one: Finding, assessment: Assessment) -> Finding:
     return one
 
 
+def settle_reviews(verdict: Verdict, *, rests_on: str, closings: Sequence[Closing]) -> Verdict:
+    """Return a verdict with the reviews closed that somebody closed.
+
+    Parameters
+    ----------
+    rests_on : str
+        Hash of the voxels that all findings rest on.
+    closings : sequence of Closing
+    """
+    findings = closed_by(with_evidence(verdict.findings, rests_on), closings)
+    return replace(verdict, findings=sorted_findings(findings), status=status_of(verdict.stratum, findings))
+
+
 def status_of(stratum: Stratum | None, findings: Iterable[Finding]) -> Status:
     """Return the status that a stratum and its findings amount to."""
     if stratum is None:
         return "not_assessable"
-    return "review" if any(f.severity == "review" for f in findings) else "assigned"
+    return "review" if any(f.open_review for f in findings) else "assigned"
 
 
 def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

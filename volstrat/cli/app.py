@@ -13,6 +13,7 @@ from volstrat import __version__
 from volstrat.cli.cohort_commands import batch, merge
 from volstrat.cli.compare_commands import compare, consensus
 from volstrat.cli.export_commands import export
+from volstrat.cli.marking_commands import accept, lesions
 from volstrat.cli.plan_commands import plan
 from volstrat.cli.report_commands import report
 from volstrat.cli.review_commands import review
@@ -194,6 +195,8 @@ def protocol_schema() -> None:
 
 
 cli.add_command(init)
+cli.add_command(lesions)
+cli.add_command(accept)
 cli.add_command(batch)
 cli.add_command(merge)
 cli.add_command(compare)

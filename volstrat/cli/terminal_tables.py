@@ -132,7 +132,10 @@ def _findings(findings: Sequence[FindingRecord]) -> list[str]:
         return ["No findings.", ""]
     lines = ["Findings"]
     for finding in findings:
-        lines += _wrapped(f"[{finding['severity']}] {finding['message']} ({finding['code']})", "  ")
+        closed = finding["closed"]
+        said = f"closed by {closed['by']}: {closed['reason']}" if closed else finding["severity"]
+        evidence = f", {finding['evidence']}" if finding["severity"] == "review" else ""
+        lines += _wrapped(f"[{said}] {finding['message']} ({finding['code']}{evidence})", "  ")
     return [*lines, ""]
 
 

@@ -64,7 +64,8 @@ def cohort_columns() -> tuple[Column, ...]:
             name=f"findings.{severity}",
             kind="text",
             unit="",
-            description=f"Codes of the findings of severity {severity}, once each, in order of the alphabet.",
+            description=f"Codes of the findings of severity {severity}, closed reviews left out, in order of "
+            "the alphabet.",
             value=_finding_codes(severity),
         )
         for severity in _SEVERITIES
@@ -184,7 +185,11 @@ def _strata(values: list[Any]) -> str:
 
 def _finding_codes(severity: str) -> Callable[[Node], Cell]:
     def get(record: Node) -> Cell:
-        return _joined(sorted({f["code"] for f in record["findings"] if f["severity"] == severity}))
+        return _joined(
+            sorted(
+                {f["code"] for f in record["findings"] if f["severity"] == severity and not f.get("closed")}
+            )
+        )
 
     return get
 

@@ -11,7 +11,7 @@ from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, sa
 from volstrat.agreement.overlap import compare_masks
 from volstrat.case.inputs import read_inputs
 from volstrat.case.json_types import taken
-from volstrat.case.record_types import FindingRecord
+from volstrat.case.record import finding_record
 from volstrat.comparison.agreement_types import MaskAgreement, OutcomeOfReading
 from volstrat.comparison.grids import check_one_image, on_one_grid
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
@@ -122,7 +122,7 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         "not_alike_ml": apart.count * voxel_ml,
         "discordance": None if discordance is None else _discordance(discordance),
         "discordance_reason": why,
-        "findings": [taken(FindingRecord, finding) for finding in grids.findings],
+        "findings": [finding_record(finding) for finding in grids.findings],
     }
 
 

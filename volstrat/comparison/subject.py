@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from volstrat.agreement.discordance import INGREDIENTS, LEVELS
 from volstrat.case.assess import assess_case
-from volstrat.case.json_types import taken
-from volstrat.case.record import failure_record
-from volstrat.case.record_types import FindingRecord, given
+from volstrat.case.record import failure_record, finding_record
+from volstrat.case.record_types import given
 from volstrat.comparison.agreement_types import StakeKind
 from volstrat.comparison.pair import ReadCase, compare_pair, not_compared
 from volstrat.errors import VolstratError
@@ -60,7 +59,7 @@ def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Sett
         "attributed_to": _attributed_to(pairs),
         "readings": entries,
         "pairs": pairs,
-        "findings": [taken(FindingRecord, finding) for finding in findings],
+        "findings": [finding_record(finding) for finding in findings],
     }
 
 

@@ -82,7 +82,7 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
     """Return what the page says of a case that did not fail."""
     words = words_by_name(record)
     rows = [_row(x, words, sites) for x in (*record["lesions"], *record["pet_only_regions"])]
-    urgent = [f for f in record["findings"] if f["severity"] in ("blocking", "review")]
+    urgent = [f for f in record["findings"] if f["severity"] in ("blocking", "review") and not f["closed"]]
     drawn = () if pictures is None else pictures.slices
     by_id = {row["id"]: row for row in rows}
     volumes = given(record["volumes"])

@@ -8,12 +8,9 @@ so that a crash loses at most the last mark.
 from __future__ import annotations
 
 import csv
-import errno
-import fcntl
 import hashlib
 import io
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,17 +23,17 @@ from volstrat.case.lesion_table import (
     table_cells,
 )
 from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
+from volstrat.store.locking import locked_folder
 from volstrat.store.output import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from volstrat.terms.marks import LesionRow
 
 HISTORY = "lesions.history.csv"
 _HISTORY_COLUMNS = (*COLUMNS, "table", "replaced_at", "replaced_by")
-_NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.EINVAL, errno.EBADF)
 _LONGEST_NAME, _LONGEST_REASON = 64, 1000
 
 
@@ -169,7 +166,7 @@ class MarkTable:
         VolstratError
             If the table cannot be read or written.
         """
-        with self._alone():
+        with locked_folder(self.path.parent):
             rows = dict(self.read().rows)
             replaced = []
             for change in changes:
@@ -201,7 +198,7 @@ class MarkTable:
             "recorded_at": event.at,
             "table": self.path.name,
         }
-        with self._alone():
+        with locked_folder(self.path.parent):
             self._remember([cells])
 
     def events(self) -> tuple[Event, ...]:
@@ -243,29 +240,6 @@ class MarkTable:
             raise OutputError(
                 msg, hint="Check the case folder's permissions; nothing was changed."
             ) from error
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other programs that mark in this folder waiting, where its file system knows locks."""
-        try:
-            folder = os.open(self.path.parent, os.O_RDONLY)
-        except OSError as error:
-            msg = f"{self.path.parent.name}: cannot be opened ({error.strerror})."
-            raise OutputError(msg, hint="Check the case folder.") from error
-        try:
-            _lock(folder)
-            yield
-        finally:
-            os.close(folder)
-
-
-def _lock(folder: int) -> None:
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:  # without locks, what was seen is compared all the same
-            msg = f"The case folder cannot be locked ({error.strerror})."
-            raise OutputError(msg, hint="Check the disk; nothing was changed.") from error
 
 
 def _same_words(old: LesionRow | None, new: LesionRow | None) -> bool:

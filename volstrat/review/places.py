@@ -14,11 +14,8 @@ from volstrat.pictures.slices import depths
 if TYPE_CHECKING:
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.scene import Scene, Shape, Volume
-    from volstrat.rule.measure import Measurements
 
     Point = tuple[float, float, float]
-
-_POINT_DECIMALS = 3
 
 
 def lesion_at(scene: Scene, point_mm: Point, *, on: PlaneName | None = None) -> str:
@@ -116,26 +113,3 @@ def body_box(volume: Volume) -> list[list[float]]:
     low, high = at.min(axis=0) * step, at.max(axis=0) * step
     corners = volume.view.grid.to_mm(np.stack((low, high)).astype(np.float64))
     return [corners.min(axis=0).tolist(), corners.max(axis=0).tolist()]
-
-
-def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]]:
-    """Return for each lesion and PET-only region the centre of its voxel nearest to its centroid, LPS mm."""
-    points = {}
-    lesions = measured.lesions
-    for n, lesion_id in enumerate(lesions.ids):
-        centres = lesions.grid.to_mm(lesions.grid.unravel(lesions.of(n).indices()))
-        points[lesion_id] = _nearest(centres, measured.measures.centroid_mm[n])
-    attribution = measured.attribution
-    if attribution is not None and attribution.pet_only.count:
-        rank = attribution.rank
-        for n in range(attribution.pet_only.count):
-            centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels[rank == n]))
-            points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only.measures.centroid_mm[n])
-    return points
-
-
-def _nearest(
-    centres: np.ndarray[Any, np.dtype[np.float64]], to: np.ndarray[Any, np.dtype[np.float64]]
-) -> tuple[float, float, float]:
-    x, y, z = centres[int(np.argmin(((centres - to) ** 2).sum(axis=1)))].tolist()
-    return round(x, _POINT_DECIMALS), round(y, _POINT_DECIMALS), round(z, _POINT_DECIMALS)

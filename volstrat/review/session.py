@@ -30,8 +30,8 @@ from volstrat.review.mark_table import (
     clean_text,
     other_tables,
 )
-from volstrat.review.places import inner_points
 from volstrat.review.watch import InputWatch
+from volstrat.rule.inner_points import inner_points
 from volstrat.rule.measure import remark_case
 from volstrat.show.verdict_words import still_to_mark
 

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 State = dict[Path, tuple[int, int, int]]
 """Size, time of change and inode of each file."""
 
-_NOT_INPUT = "lesions"
+_NOT_INPUT = ("lesions", "reviews")
 
 
 class InputWatch:
-    """Remembers the input files of a case, the lesion table left out, as the file system sees them."""
+    """Remembers a case's input files as the file system sees them, but for tables that are marked in."""
 
     def __init__(self, sources: CaseSources) -> None:
         self._paths = [
-            entry.path for role, entries in sources.entries.items() if role != _NOT_INPUT for entry in entries
+            entry.path
+            for role, entries in sources.entries.items()
+            if role not in _NOT_INPUT
+            for entry in entries
         ]
         if sources.told_by == "case.toml":
             self._paths.append(sources.folder / "case.toml")

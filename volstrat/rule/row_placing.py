@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.lesions import Lesions
+    from volstrat.rule.measure import Measurements
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
 
@@ -58,6 +59,16 @@ class PlacedRows:
         """Return the rows by the id that lesion or region has now."""
         found = {lesions.ids[n]: row for n, row in sorted(self.lesions.items())}
         return {**found, **{f"P{rank + 1}": row for rank, row in sorted(self.regions.items())}}
+
+
+def renamed_rows(measured: Measurements) -> dict[str, LesionRow]:
+    """Return a case's rows under the ids that lesions and regions have now, to be written anew."""
+    owners = measured.region_words.belongs_to.tolist()
+    renamed = {}
+    for lesion_id, row in measured.rows.items():
+        owner = row.belongs_to and measured.lesions.ids[owners[int(lesion_id[1:]) - 1]]
+        renamed[lesion_id] = replace(row, lesion_id=lesion_id, belongs_to=owner)
+    return renamed
 
 
 def is_region(lesion_id: str) -> bool:

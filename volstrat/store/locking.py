@@ -17,6 +17,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TAKEN = (errno.EACCES, errno.EAGAIN)
+_NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.EINVAL, errno.EBADF)
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Keep other programs that write tables in a case folder waiting, where its file system knows locks.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be opened.
+    """
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        msg = f"{path.name}: cannot be opened ({error.strerror})."
+        raise OutputError(msg, hint="Check the case folder.") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:  # without locks, what was seen is compared all the same
+            os.close(folder)
+            msg = f"The case folder cannot be locked ({error.strerror})."
+            raise OutputError(msg, hint="Check the disk; nothing was changed.") from error
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager

@@ -6,10 +6,38 @@ from dataclasses import dataclass
 
 from volstrat.terms.catalogue import CATALOGUE, Severity
 
-__all__ = ["SEVERITIES", "Finding", "Severity", "finding", "sentence"]
+__all__ = ["SEVERITIES", "Closed", "Closing", "Finding", "Severity", "finding", "sentence"]
 
 SEVERITIES: tuple[Severity, ...] = ("blocking", "review", "warning", "info")
 """Gravest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Who closed a review, why and when."""
+
+    by: str
+    reason: str
+    recorded_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """A row of ``reviews.csv``: what was closed, and what it rested on then.
+
+    Parameters
+    ----------
+    line : str
+        File and line, for messages.
+    """
+
+    code: str
+    where: str
+    evidence: str
+    by: str
+    reason: str
+    recorded_at: str
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +54,23 @@ class Finding:
         One sentence for a radiologist, with the numbers and the next step where there is one.
     where : str
         Lesion or region id, role, or file relative to the case folder; may be empty.
+    evidence : str
+        Short hash of what the finding rests on; a closing holds the one it was made for.
+    closed : Closed or None
+        Of a review that a person closed.
     """
 
     code: str
     severity: Severity
     message: str
     where: str = ""
+    evidence: str = ""
+    closed: Closed | None = None
+
+    @property
+    def open_review(self) -> bool:
+        """Whether a person must look before the stratum is used, and none has said so."""
+        return self.severity == "review" and self.closed is None
 
     def __post_init__(self) -> None:
         if self.code not in CATALOGUE:

@@ -17,6 +17,7 @@ RoleName = Literal[
     "remnant",
     "reference",
     "other_pet",
+    "reviews",
     "cut",
 ]
 """The name of every role, as a type; a test holds it to the list below."""
@@ -83,6 +84,7 @@ _ROLES = (
     Role(name="cut", kind="mask", stems=(), shares_tumour_grid=True, keys=("resample",)),
     # A PET of any tracer: shown beside, never counted.
     Role(name="other_pet", kind="image", stems=("other_pet",), keys=("series",)),
+    Role(name="reviews", kind="table", stems=("reviews",)),
 )
 
 _KEYS_OF_MASKS = ("segments", "rois", "leave_out", "threshold")
@@ -90,6 +92,7 @@ _KEYS_OF_MASKS = ("segments", "rois", "leave_out", "threshold")
 ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.name != "cut")
 """Those that [inputs] can name."""
 MASK_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "mask")
+TABLE_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "table")
 IMAGE_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "image")
 """A folder, too, can play these."""
 ON_TUMOUR_GRID: tuple[str, ...] = tuple(role.name for role in _ROLES if role.shares_tumour_grid)

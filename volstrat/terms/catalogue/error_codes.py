@@ -73,6 +73,11 @@ ERRORS = (
         "Correct that row.",
     ),
     ErrorEntry(
+        "review_table_invalid",
+        "a closing names no open review of the case, or a row of `reviews.csv` is not complete",
+        "Close reviews with `volstrat accept`; it writes complete rows.",
+    ),
+    ErrorEntry(
         "protocol_invalid", "a protocol has an unknown key or an impossible value", "Correct that line."
     ),
     ErrorEntry(

@@ -102,9 +102,29 @@ RULE_FINDINGS = (
     Entry(
         "pet_shift",
         "review",
-        "With PET moved headwards by {shifts} the case is in another stratum; breathing moves it as far.",
+        "With PET moved headwards by {shifts} the stratum is another one; breathing moves PET as far.",
         means="PET moved by a step of `review.pet_shift_mm` along the patient's z gives another stratum",
         do="Check how PET and CT lie on each other at the avid lesions; mark what the shift changes.",
+    ),
+    Entry(
+        "review_lapsed",
+        "review",
+        {
+            "changed": "{at} was closed by {by} ({row}), but what it rests on has changed: look again.",
+            "gone": "{at}, closed by {by} ({row}), is no review of this case any more.",
+            "blocking": "{row}: {at} says why there is no stratum; it cannot be closed.",
+        },
+        means="a row of `reviews.csv` closes a review that rests on something else now; `info` where there "
+        "is no such review any more, a warning where it would close what blocks the stratum",
+        do="Look at the review again and close it with `volstrat accept`, or remove the row.",
+        also=("info", "warning"),
+    ),
+    Entry(
+        "closed_differently",
+        "review",
+        "{readers} closed {review} with different reasons, so it stays open until one row is left.",
+        means="two readers closed one review with different reasons",
+        do="Agree, and leave one of the rows in `reviews.csv`.",
     ),
     Entry(
         "dismissed",

@@ -1,0 +1,120 @@
+"""``volstrat lesions`` and ``volstrat accept``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from volstrat.cli.say import say
+from volstrat.errors import UsageError, VolstratError
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+_USAGE = {"usage", "protocol_invalid"}
+_PROTOCOL = click.option(
+    "--protocol",
+    "protocol_file",
+    type=click.Path(path_type=Path),
+    help="Protocol file (TOML); without it the packaged pantodon.toml.",
+)
+_SOURCE = click.argument("source", metavar="CASE|STUDY.toml", type=click.Path(exists=True, path_type=Path))
+_SUBJECT = click.option("--subject", metavar="NAME", help="Which subject of the study.")
+_VISIT = click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
+_TABLE = click.option("--lesions", "table", metavar="NAME", help="Lesion table in place of the case's own.")
+
+
+@click.command()
+@_SOURCE
+@_SUBJECT
+@_VISIT
+@_TABLE
+@_PROTOCOL
+@click.option("-o", "out", metavar="FILE", type=click.Path(path_type=Path), help="Write it there.")
+def lesions(
+    *,
+    source: Path,
+    subject: str | None,
+    visit: str | None,
+    table: str | None,
+    protocol_file: Path | None,
+    out: Path | None,
+) -> None:
+    """Write the lesion table of a case, ready to be filled in.
+
+    Each lesion and PET-only region has a row with a point in it, its segment's name and its volume, and what
+    the case's own table says of it. A row with a point finds its lesion again whatever number it has later.
+    """
+    from volstrat.case.inputs import read_inputs
+    from volstrat.case.lesion_list import lesion_list, rows_that_fit
+    from volstrat.case.lesion_table import table_bytes
+    from volstrat.rule.measure import measure_case
+    from volstrat.store.output import write_atomically
+    from volstrat.study.study_file import protocol_for
+    from volstrat.study.subjects import one_case
+
+    try:
+        if out is not None and out.exists():
+            msg = f"{out}: is there already."
+            raise UsageError(msg, hint="Name another file with -o; what is marked in it stays.")
+        protocol = protocol_for(source, protocol_file).protocol
+        place = one_case(source, subject=subject, visit=visit, reader=None)
+        inputs = read_inputs(place.open(lesions=table, naming=protocol.naming), protocol)
+        bare = measure_case(inputs.without_rows, protocol)
+        measured, errors = rows_that_fit(bare, inputs.masks.rows)
+        data = table_bytes(lesion_list(measured))
+        if out is None:
+            click.echo(data.decode(), nl=False)
+        else:
+            write_atomically(out, data)
+            say(f"{out}: {len(measured.lesions.ids)} lesions; mark them in it.", err=True)
+        for error in errors:
+            say(f"volstrat: left out: {error}", err=True)
+        sys.exit(EXIT_FAILED if errors else 0)
+    except VolstratError as error:
+        say(f"volstrat: {error}", err=True)
+        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
+
+
+@click.command()
+@_SOURCE
+@click.argument("code")
+@click.option("--where", metavar="PLACE", help="Lesion, region or file, where several have the finding.")
+@click.option("--by", metavar="WHO", required=True, help="Who looked.")
+@click.option("--reason", metavar="WHY", required=True, help="Why the stratum stands.")
+@_SUBJECT
+@_VISIT
+@_TABLE
+@_PROTOCOL
+def accept(
+    *,
+    source: Path,
+    code: str,
+    where: str | None,
+    by: str,
+    reason: str,
+    subject: str | None,
+    visit: str | None,
+    table: str | None,
+    protocol_file: Path | None,
+) -> None:
+    """Close a review: write down who looked and why the stratum stands, in reviews.csv of the case folder.
+
+    It holds as long as the finding rests on the same evidence. What blocks the stratum cannot be closed.
+    """
+    from volstrat.case.assess import accept_review
+    from volstrat.study.study_file import protocol_for
+    from volstrat.study.subjects import one_case
+
+    try:
+        protocol = protocol_for(source, protocol_file)
+        place = one_case(source, subject=subject, visit=visit, reader=None)
+        case = place.open(lesions=table, naming=protocol.protocol.naming)
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        closed, path = accept_review(case, protocol, code, where=where, by=by, reason=reason, at=now)
+        for one in closed:
+            say(f"Closed by {by} in {path.name}: {one['message']}", err=True)
+    except VolstratError as error:
+        say(f"volstrat: {error}", err=True)
+        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)

@@ -1,0 +1,42 @@
+"""A point in each lesion and PET-only region, by which a row of a table finds it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from volstrat.geometry.runs import VoxelRuns, covered_twice
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from volstrat.rule.measure import Measurements
+
+_DECIMALS = 3
+
+
+def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]]:
+    """Return the centre of the voxel nearest to the centroid, LPS mm, by lesion and region id.
+
+    Of lesions that overlap it is a voxel that no other holds, where there is one.
+    """
+    points = {}
+    lesions = measured.lesions
+    shared = covered_twice(lesions.starts, lesions.stops) if lesions.overlapping else VoxelRuns.empty()
+    for n, lesion_id in enumerate(lesions.ids):
+        voxels = lesions.of(n)
+        alone = voxels.difference(shared) if shared else voxels
+        centres = lesions.grid.to_mm(lesions.grid.unravel((alone or voxels).indices()))
+        points[lesion_id] = _nearest(centres, measured.measures.centroid_mm[n])
+    attribution = measured.attribution
+    if attribution is not None and attribution.pet_only.count:
+        rank = attribution.rank
+        for n in range(attribution.pet_only.count):
+            centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels[rank == n]))
+            points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only.measures.centroid_mm[n])
+    return points
+
+
+def _nearest(centres: NDArray[np.float64], to: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = centres[int(((centres - to) ** 2).sum(axis=1).argmin())].tolist()
+    return round(x, _DECIMALS), round(y, _DECIMALS), round(z, _DECIMALS)
