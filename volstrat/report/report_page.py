@@ -11,6 +11,8 @@ from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name
 from volstrat.report.report_figures import predicate_bar, sign, waterfall
 from volstrat.show.pages import markup, render, styled
+from volstrat.show.plan_bar import remnant_bar
+from volstrat.show.plan_words import ARITHMETIC, plan_rows
 from volstrat.show.verdict_words import (
     change_texts,
     counted_text,
@@ -107,8 +109,24 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
         },
         "rows": rows,
         "sites": any(row["site"] for row in rows),
+        **(_plans(record) if record["plans"] else {}),
         "slices": [(p, by_id[p.name]) for p in drawn],
         "sureness": [x for x in (margin_text(record), shift_text(record), *change_texts(record)) if x],
+    }
+
+
+def _plans(record: CaseRecord) -> dict[str, Any]:
+    """Return what the page that compares the plans says."""
+    return {
+        "plan_table": plan_rows(record),
+        "plan_bars": [markup(remnant_bar(plan)) for plan in record["plans"]],
+        "plan_reviews": [
+            (plan["name"], finding)
+            for plan in record["plans"]
+            for finding in plan["findings"]
+            if finding["severity"] in ("blocking", "review")
+        ],
+        "arithmetic": ARITHMETIC,
     }
 
 

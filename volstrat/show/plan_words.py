@@ -45,6 +45,12 @@ def plan_rows(record: Mapping[str, Any]) -> tuple[PlanRow, ...]:
     return tuple(PlanRow(name=name, cells=tuple(cells)) for name, cells in rows if any(cells))
 
 
+def remnant_of(plan: Mapping[str, Any]) -> str:
+    """Say a plan's remnant in one line, with what the map's borders 10 mm off would make of it."""
+    moved = _map(plan)
+    return f"remnant {_remnant(plan['remnant'])}" + (f"; map 10 mm off {moved}" if moved else "")
+
+
 def _cut(plan: Mapping[str, Any]) -> str:
     wedges = _zones(plan["wedges"])
     parts = [plan["notation"] or "", f"wedge {wedges}" if wedges else ""]
