@@ -356,7 +356,7 @@ def test_own_objects_in_a_case_are_passed_over_and_told(exported: Exported, tmp_
     told = [f for f in after["findings"] if f["code"] == "own_object_ignored"]
     assert len(told) == len([path for path in exported.files if path.suffix == ".dcm"])
     for key in ("stratum", "status", "volumes", "lesions", "predicates"):
-        assert after[key] == before[key]  # type: ignore[literal-required]
+        assert after[key] == before[key]
 
 
 def test_an_own_object_named_as_a_mask_is_refused(exported: Exported, tmp_path: Path) -> None:
