@@ -130,7 +130,7 @@ def test_another_protocol_is_done_again(cohort: Path, tmp_path: Path, run: Run) 
     out, other = tmp_path / "out", tmp_path / "other.toml"
     run(cohort, out)
     other.write_text(load_protocol().text + "\n# a remark\n")
-    assert run(cohort, out, protocol=load_protocol(other)).skipped == 0
+    assert run(cohort, out, protocol=load_protocol(other), fresh=True).skipped == 0
     assert {row["protocol.sha256"] for row in rows(out)} == {load_protocol(other).sha256}
 
 

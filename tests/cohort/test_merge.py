@@ -93,7 +93,8 @@ def test_what_makes_no_whole_cohort_is_refused(
     (shards[2] / "run.json").write_text(json.dumps({**told, "finished_at": None}))
     assert "has not come to its end" in refusal(shards, out)
     (tmp_path / "p.toml").write_text(load_protocol().text + "\n")
-    run(cohort, shards[2], shard=Shard(number=3, of=3), protocol=load_protocol(tmp_path / "p.toml"))
+    other = load_protocol(tmp_path / "p.toml")
+    run(cohort, shards[2], shard=Shard(number=3, of=3), protocol=other, fresh=True)
     assert "made with another protocol than" in refusal(shards, out)
     assert not out.exists()
 

@@ -11,6 +11,7 @@ import click
 
 from volstrat.cli.say import say
 from volstrat.errors import VolstratError
+from volstrat.terms.wording import more_than
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
 
+_MOST_CHANGES = 20
 _USAGE = {"usage", "protocol_invalid", "file_unreadable"}
 """Codes of errors that come before any case is touched."""
 
@@ -150,6 +152,12 @@ def _end(result: CohortResult, out: Path) -> None:
             "below. Put each subject's table into its folder, or name them in a study file.",
             err=True,
         )
+    if result.changed:
+        say(f"{_subjects(len(result.changed))} with another stratum than at first:")
+        for text in result.changed[:_MOST_CHANGES]:
+            say(f"  {text}")
+        if len(result.changed) > _MOST_CHANGES:
+            say(f"  ... {more_than(len(result.changed), _MOST_CHANGES)} (volstrat audit show {out})")
     for subject, message in result.failures:
         say(f"{subject!r} failed: {message}", err=True)
     more = result.counts["failed"] - len(result.failures)

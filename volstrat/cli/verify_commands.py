@@ -135,9 +135,10 @@ def audit() -> None:
 
 @audit.command("show")
 @_OUTPUT
+@click.argument("subject", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON, one a line.")
-def audit_show(*, out: Path, as_json: bool) -> None:
-    """Print the trail's entries in their order."""
+def audit_show(*, out: Path, subject: str | None, as_json: bool) -> None:
+    """Print the trail's entries in their order; of one SUBJECT, what became of its record."""
     from volstrat.store.audit import read_trail
 
     try:
@@ -147,6 +148,8 @@ def audit_show(*, out: Path, as_json: bool) -> None:
     for line, entry in enumerate(entries, start=1):
         if entry is None:
             say(f"line {line} is no entry", err=True)
+        elif subject is not None and entry["detail"].get("subject") != subject:
+            continue
         elif as_json:
             click.echo(json.dumps(entry))
         else:
@@ -156,7 +159,15 @@ def audit_show(*, out: Path, as_json: bool) -> None:
 def _entry(entry: dict[str, Any]) -> str:
     detail = entry["detail"]
     who = "@".join(str(detail[key]) for key in ("user", "host") if detail.get(key))
-    keys = ("subjects", "status", "clean", "differing", "reader", "subject", "reason")
+    if entry["event"] == "record_changed":
+        old, new = (
+            f"{detail.get(f'{age}_stratum') or 'no stratum'} ({detail.get(f'{age}_status')})"
+            for age in ("old", "new")
+        )
+        moved = ", ".join(detail.get("moved") or ["nothing that is known"])
+        changed = f"{detail.get('subject')}: {old} -> {new}; moved: {moved}"
+        return f"{entry['entry']:>5}  {entry['recorded_at']}  {entry['event']:<16}  {who}  {changed}"
+    keys = ("subjects", "status", "clean", "differing", "reader", "subject", "by", "reason", "open", "fresh")
     details = ", ".join(
         f"{key} {json.dumps(detail[key], ensure_ascii=False)}" for key in keys if detail.get(key) is not None
     )

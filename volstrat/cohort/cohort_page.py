@@ -20,7 +20,7 @@ from volstrat.show.words import STATUS, STRATA, percent_text
 from volstrat.terms.wording import shown_ml, shown_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import BinaryIO
 
     from volstrat.case.record_types import CaseRecord
@@ -68,8 +68,8 @@ class IndexPage:
         self._write(("" if self._first else ",") + "\n" + _script_json(list(row.values())))
         self._first = False
 
-    def close(self, summary: Mapping[str, Any]) -> None:
-        """Write what stands below the rows; the stream stays open."""
+    def close(self, summary: Mapping[str, Any], changes: Sequence[str] = ()) -> None:
+        """Write what stands below the rows, and which strata changed; the stream stays open."""
         about = {"keys": _KEYS, "threshold": self._threshold, "dash": NO_NUMBER}
         counts = summary["stratum"]
         numbers = ", ".join(f"{summary['status'][key]} {word}" for key, word in STATUS.items())
@@ -77,6 +77,7 @@ class IndexPage:
             about=markup(_script_json(about)),
             cards=[(key, counts[key or "none"]) for key in STRATA],
             told=f"{summary['subjects']} subjects: {numbers}.",
+            changes=changes,
             made_by=_made_by(summary),
         )
         _, rest = page.split(_ROWS, 1)
@@ -85,7 +86,7 @@ class IndexPage:
     def _page(self, **values: Any) -> str:  # noqa: ANN401 - whatever the template names
         """Return the page round its rows; what is not known yet comes after them."""
         style, script = styled("cohort/templates/cohort.css"), asset("cohort/templates/cohort.js")
-        known = {"about": "", "cards": (), "told": "", "made_by": "", **values}
+        known = {"about": "", "cards": (), "told": "", "changes": (), "made_by": "", **values}
         return render(
             "cohort/templates/cohort.html",
             policy=markup(f"style-src '{_csp_hash(style)}'; script-src '{_csp_hash(script)}'"),

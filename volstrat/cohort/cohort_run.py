@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from volstrat.case.place import CasePlace
+from volstrat.cohort.changes import changed_strata
 from volstrat.cohort.ledger import Ledger
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results
-from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
+from volstrat.cohort.run_file import TRAIL, RunFile, read_run_file, records_sha256
 from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.source import CaseStream, check_places, find_cases, root_files
 from volstrat.cohort.subject_folders import reserved_names
@@ -57,6 +58,8 @@ class CohortResult:
         The first subjects that failed, with the reason.
     passed_over : tuple of str
         Lesion tables at the root of the cohort, which belong to no subject.
+    changed : tuple of str
+        Subjects whose stratum is another than at first, with what moved, one sentence each.
     """
 
     counts: dict[str, int]
@@ -64,6 +67,7 @@ class CohortResult:
     removed: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
     passed_over: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> int:
@@ -127,8 +131,11 @@ def run_cohort(
     refuse_sealed(out)
     check_places(source, out)
     passed_over = tuple(root_files(source))
+    study = None
     if source.is_file() and is_study_file(source):
-        read_study(source).check_version()
+        described = read_study(source)
+        described.check_version()
+        study = described.study_id
     if source.is_file() and not is_study_file(source) and lesions is not None:
         msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
         raise UsageError(msg, hint="Write the tables' paths in its column `lesions`.")
@@ -154,17 +161,26 @@ def run_cohort(
         "workers": workers if scheduler is None else None,
         "scheduler": scheduler,
         "fresh": fresh,
+        "study": study,
     }
     with output_lock(out):
         _check_shard(out, shard)
+        if not fresh:
+            _check_same(out, protocol, study)
         with open_ledger(out, source, fresh=fresh) as ledger:
             run = RunFile(out, event="batch", detail=detail, protocol=protocol)
             progress = Progress()
             _do_all(
-                cases=cases, runner=runner, ledger=ledger, out=out, progress=progress, on_progress=on_progress
+                cases=cases,
+                runner=runner,
+                ledger=ledger,
+                run=run,
+                out=out,
+                progress=progress,
+                on_progress=on_progress,
             )
             result = finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
-    return replace(result, passed_over=passed_over)
+    return replace(result, passed_over=passed_over, changed=tuple(changed_strata(out / TRAIL)))
 
 
 def _some(cases: Iterator[FoundCase], source: Path, shard: Shard | None) -> Iterator[FoundCase]:
@@ -192,6 +208,23 @@ def _check_shard(out: Path, shard: Shard | None) -> None:
     raise UsageError(msg, hint="Give each shard an output folder of its own, and merge them.")
 
 
+def _check_same(out: Path, protocol: LoadedProtocol, study: str | None) -> None:
+    """Refuse to write results of another protocol or study over those that are there."""
+    before = read_run_file(out)
+    if before is None:
+        return
+    old = before.get("protocol") or {}
+    if old.get("sha256") not in (None, protocol.sha256):
+        now = f"{protocol.protocol.id} {protocol.protocol.version}"
+        then = f"{old.get('id')} {old.get('version')}"
+        msg = f"{out}: holds results by protocol {then}; this run's is {now}, another file."
+        raise UsageError(msg, hint="Name another folder with -o, or start over in this one: --fresh.")
+    if before.get("study") != study:
+        told = [f"study {name!r}" if name else "no study" for name in (before.get("study"), study)]
+        msg = f"{out}: holds results of {told[0]}; this run is of {told[1]}."
+        raise UsageError(msg, hint="Name another folder with -o, or start over in this one: --fresh.")
+
+
 @contextmanager
 def open_ledger(out: Path, source: Path, *, fresh: bool = False) -> Iterator[Ledger]:
     """Open the ledger of an output folder; what was noted is kept however the block ends."""
@@ -209,6 +242,7 @@ def _do_all(
     cases: Iterator[FoundCase],
     runner: Runner,
     ledger: Ledger,
+    run: RunFile,
     out: Path,
     progress: Progress,
     on_progress: Callable[[Progress], None],
@@ -229,6 +263,8 @@ def _do_all(
     try:
         for receipt in runner.receipts(take, lambda: stream.ended):
             if receipt is not None:
+                if receipt.replaced is not None:
+                    run.replaced(receipt.replaced)
                 ledger.note(receipt)
                 progress.done += 1
                 progress.skipped += receipt.skipped

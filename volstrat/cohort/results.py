@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.record import record_name
+from volstrat.cohort.changes import changed_strata
 from volstrat.cohort.cohort_page import IndexPage
 from volstrat.cohort.columns import (
     Column,
@@ -18,6 +19,7 @@ from volstrat.cohort.columns import (
     lesion_columns,
     lesion_rows,
 )
+from volstrat.cohort.run_file import TRAIL
 from volstrat.cohort.subject_folders import OWN_FILES, TABLES
 from volstrat.cohort.tasks import STATUSES
 from volstrat.cohort.worker import RECORD
@@ -119,7 +121,7 @@ def write_results(out: Path, ledger: Ledger, *, turn: Callable[[], None] = lambd
                 page.add(record, folder=done.folder)
                 summary.add(record)
                 turn()
-        page.close(summary.as_json())
+        page.close(summary.as_json(), changed_strata(out / TRAIL))
         files.open("summary.json").write(_json(summary.as_json()))
     return summary
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
 from volstrat.case.record import environment
+from volstrat.cohort.changes import EVENT, entries_of_changes
 from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
 from volstrat.store.audit import append_entry, read_trail
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.cohort.changes import Replaced
     from volstrat.store.audit import TrailHead
 
 RUN_FILE, TRAIL = "run.json", "audit.jsonl"
@@ -106,6 +108,7 @@ class RunFile:
     ) -> None:
         self._out, self._event = out, event
         self._started = now()
+        self._entered: set[tuple[str, str]] | None = None
         self._values: dict[str, Any] = {
             "schema": _SCHEMA,
             "event": event,
@@ -120,6 +123,22 @@ class RunFile:
         }
         head = self._append(f"{event}_started", self._values, self._started)
         self._write(head, finished_at=None, duration_seconds=None, subjects=None, status=None, files=None)
+
+    def replaced(self, one: Replaced) -> None:
+        """Enter that a record took another's place, unless that is entered already.
+
+        Raises
+        ------
+        OutputError
+        """
+        change = (one["old_sha256"], one["new_sha256"])
+        if self._entered is None:
+            known = entries_of_changes(self._out / TRAIL)
+            self._entered = {(known_one["old_sha256"], known_one["new_sha256"]) for known_one in known}
+        if change not in self._entered:
+            self._entered.add(change)
+            who = {key: self._values[key] for key in ("user", "host")}
+            self._append(EVENT, {**one, **who}, now())
 
     def finish(self, *, counts: Mapping[str, int], files: Mapping[str, str], **detail: object) -> None:
         """Tell the end of a run that came to its end.

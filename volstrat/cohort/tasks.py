@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
+    from volstrat.cohort.changes import Replaced
 
     Assess = Callable[[EntryReader, LoadedProtocol], CaseRecord]
 
@@ -66,7 +67,7 @@ class Receipt:
     """What the parent learns of a subject that is done; the record itself stays on disk.
 
     ``inputs_sha256`` is empty where the inputs could not be read whole; ``skipped`` says that the record
-    of an earlier run stands.
+    of an earlier run stands; ``replaced`` is the record that this one took the place of.
     """
 
     location: str
@@ -77,6 +78,7 @@ class Receipt:
     record_sha256: str
     version: str
     skipped: bool = False
+    replaced: Replaced | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

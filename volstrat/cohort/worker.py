@@ -10,10 +10,11 @@ import hashlib
 import json
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from volstrat.case.fingerprint import Fingerprint, take_fingerprint
 from volstrat.case.record import environment, failure_record, record_bytes, record_name
+from volstrat.cohort.changes import keep_replaced
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
 from volstrat.errors import InputChangedError, OutputError, VolstratError
 from volstrat.store.output import write_atomically
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
+    from volstrat.cohort.changes import Replaced
     from volstrat.cohort.tasks import Task, WorkerContext
 
 RECORD = "case.json"
@@ -111,6 +113,11 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
     """
     data = record_bytes(_without_surrogates(record))
     _tidy(task.target, data)
+    try:
+        before = (task.target / RECORD).read_bytes()
+    except OSError:
+        before = data
+    replaced = keep_replaced(task.target.parent, before, data, task.subject) or _last_replaced(task, data)
     receipt = Receipt(
         location=task.location,
         subject=record_name(record),
@@ -119,6 +126,7 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
         inputs_sha256=inputs_sha256,
         record_sha256=hashlib.sha256(data).hexdigest(),
         version=record["environment"]["volstrat"],
+        replaced=replaced,
     )
     # The hash in the receipt tells a file that a power cut left short: waiting for the disk gains nothing.
     write_atomically(task.target / RECORD, data, at_once=False)
@@ -131,9 +139,19 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
         "protocol_sha256": record["protocol"]["sha256"],
         "version_sha256": version_sha256(),
         "record_sha256": receipt.record_sha256,
+        "replaced": replaced,
     }
     write_atomically(task.target / RECEIPT, (json.dumps(written) + "\n").encode(), at_once=False)
     return receipt
+
+
+def _last_replaced(task: Task, data: bytes) -> Replaced | None:
+    """Return what the record that stands there, and stays, had replaced, as its receipt says."""
+    try:
+        found = json.loads((task.target / RECEIPT).read_bytes())["replaced"]
+        return cast("Replaced", found) if found["new_sha256"] == hashlib.sha256(data).hexdigest() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _tidy(target: Path, record: bytes) -> None:
@@ -162,15 +180,23 @@ def _tidy(target: Path, record: bytes) -> None:
 
 
 def _standing_receipt(task: Task, inputs: Fingerprint, protocol: LoadedProtocol) -> Receipt | None:
-    """Return the receipt of an earlier run's record where everything it rests on is the same."""
+    """Return the receipt of an earlier run's record where everything it rests on is the same.
+
+    What the receipt says of the record itself is not believed: the record says it.
+    """
     try:
         found = json.loads((task.target / RECEIPT).read_bytes())
-        record_sha256 = hashlib.sha256((task.target / RECORD).read_bytes()).hexdigest()
-    except (OSError, ValueError):
+        data = (task.target / RECORD).read_bytes()
+        record = json.loads(data)
+        status, stratum = record["status"], record["stratum"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    record_sha256 = hashlib.sha256(data).hexdigest()
     wanted = {
         "schema": _SCHEMA,
         "subject": task.subject,
+        "status": status,
+        "stratum": stratum,
         "inputs_sha256": inputs.sha256,
         "protocol_sha256": protocol.sha256,
         "version_sha256": version_sha256(),
@@ -178,17 +204,18 @@ def _standing_receipt(task: Task, inputs: Fingerprint, protocol: LoadedProtocol)
     }
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
         return None
-    if found.get("status") not in FINAL_STATUSES:
+    if status not in FINAL_STATUSES:
         return None
     return Receipt(
         location=task.location,
         subject=task.subject,
-        status=found["status"],
-        stratum=found.get("stratum"),
+        status=status,
+        stratum=stratum,
         inputs_sha256=inputs.sha256,
         record_sha256=record_sha256,
         version=environment()["volstrat"],
         skipped=True,
+        replaced=_last_replaced(task, data),
     )
 
 

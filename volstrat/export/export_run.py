@@ -133,8 +133,8 @@ def _notes(outgoing: Outgoing) -> tuple[str, ...]:
     study_id = str(outgoing.source.first.get("StudyID", ""))
     if len(study_id) > _LONGEST_SH:
         notes.append(
-            f"StudyID of the images has {len(study_id)} characters, {_LONGEST_SH} are allowed: it is copied as "
-            "it is, and checkers will say so."
+            f"StudyID of the images has {len(study_id)} characters where {_LONGEST_SH} are allowed: it is "
+            "copied all the same, and checkers will say so."
         )
     if outgoing.result.record["stratum"] is None:
         notes.append('The case has no stratum: the report says "not assessable".')

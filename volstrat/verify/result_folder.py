@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from volstrat.case.record_types import CaseRecord
+
 COMPANIONS = frozenset({RECORD, RECEIPT, *REPORTS})
 """What a subject's folder may hold."""
 
@@ -218,7 +220,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
         receipt = _receipt(path.parent)
         if receipt is not None:
             receipts[subject] = receipt
-            faults += _against_receipt(name, receipt, hashes[subject])
+            faults += _against_receipt(name, receipt, record, hashes[subject])
         elif run is not None:
             beside = path.with_name(RECEIPT).relative_to(out).as_posix()
             faults.append(FileFault(path=beside, kind="missing", message=f"{beside} is missing."))
@@ -253,7 +255,14 @@ def _receipt(folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _against_receipt(name: str, receipt: Mapping[str, Any], sha256: str) -> Iterator[FileFault]:
+def _against_receipt(
+    name: str, receipt: Mapping[str, Any], record: CaseRecord, sha256: str
+) -> Iterator[FileFault]:
+    contradicted = [key for key in ("status", "stratum") if key in receipt and receipt[key] != record[key]]
+    if contradicted:
+        beside = name.replace(RECORD, RECEIPT)
+        message = f"{beside} contradicts the record of {record_name(record)!r}: {', '.join(contradicted)}."
+        yield FileFault(path=beside, kind="altered", message=message)
     if receipt.get("record_sha256") != sha256:
         yield FileFault(
             path=name,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from volstrat import __version__
 from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol, parse_protocol
 from volstrat.case.record import environment
-from volstrat.cohort.run_file import read_run_file, record_event
+from volstrat.cohort.changes import history_faults
+from volstrat.cohort.run_file import TRAIL, read_run_file, record_event
 from volstrat.errors import OutputError, ProtocolError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import check_manifest, is_sealed
@@ -151,6 +152,7 @@ def verify_output(
     trail = None if run is None and not (out / "audit.jsonl").is_file() else check_output_trail(out)
     faults = [*records.faults, *(check_files(out, run, records) if run is not None else ())]
     faults += _sealed_faults(out, faults)
+    faults += _history_faults(out)
     now, changed = _protocol_now(run, protocol)
     if only_hashes:
         differing = list(by_hashes(out, run, records, inputs, now))
@@ -208,6 +210,14 @@ def _sealed_faults(out: Path, known: Sequence[FileFault]) -> Iterator[FileFault]
         if path not in known_paths:
             message = f"{path} is not as it was sealed ({kind})."
             yield FileFault(path=path, kind=kind, message=message, old=old, new=new)  # type: ignore[arg-type]
+
+
+def _history_faults(out: Path) -> Iterator[FileFault]:
+    for name, kind in history_faults(out, out / TRAIL):
+        message = (
+            f"{name}, a record that was replaced, is {'gone' if kind == 'missing' else 'not what it was'}."
+        )
+        yield FileFault(path=name, kind=kind, message=message)  # type: ignore[arg-type]
 
 
 def _protocol_now(
