@@ -21,6 +21,7 @@ from volstrat.review.guard import HOST, Guard
 from volstrat.review.mark import Mark
 from volstrat.review.mark_table import token_of
 from volstrat.review.places import lesion_at, nearest_other, values_at
+from volstrat.review.plan_desk import PlanDesk
 from volstrat.review.state import States, mark_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _STATIC = {
     "/review.js": ("review.js", "text/javascript; charset=utf-8"),
     **{
         f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("panes", "pictures", "store", "table", "marks")
+        for name in ("panes", "pictures", "store", "table", "marks", "plans")
     },
 }
 _MOST_PIXELS = 4096
@@ -48,6 +49,7 @@ _NARROWEST_HU = 1e-3
 _LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
 _MARK_TYPES = get_type_hints(Mark)
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
+_PLAN_ACTIONS = ("show", "try", "save", "choose")
 _NOTES = ("complete", "reopened", "note", "key_image")
 
 
@@ -146,11 +148,22 @@ def _app(session: ReviewSession) -> Starlette:
             return Response(status_code=204)
         return _json(states.since(known))
 
+    desk = PlanDesk(session)
+
     def outlines(request: Request) -> Response:
-        return _outlines(session, request)
+        return _outlines(session, request, desk)
+
+    def plans(_: Request) -> Response:
+        return _json(desk.told())
+
+    async def plan(request: Request) -> Response:
+        body = await _body(request)
+        if body is None or body.get("action") not in _PLAN_ACTIONS:
+            return _json({"error": "The plan cannot be read."}, status=400)
+        return await run_in_threadpool(_plan, desk, body)
 
     def shadows(request: Request) -> Response:
-        return _shadows(session, request)
+        return _shadows(session, request, desk)
 
     def values(request: Request) -> Response:
         return _values(session, request)
@@ -209,6 +222,8 @@ def _app(session: ReviewSession) -> Starlette:
             Route("/hottest", hottest),
             Route("/mark", mark, methods=["POST"]),
             Route("/note", note, methods=["POST"]),
+            Route("/plans", plans),
+            Route("/plan", plan, methods=["POST"]),
             Route("/reload", reload, methods=["POST"]),
         ]
     )
@@ -334,7 +349,25 @@ def _picture(session: ReviewSession, request: Request) -> Response:
     return _png(render_slice(scene, here, frame, look))
 
 
-def _outlines(session: ReviewSession, request: Request) -> Response:
+def _plan(desk: PlanDesk, body: Mapping[str, Any]) -> Response:
+    """Show, try, save or choose a plan, and answer with the comparison as it is then."""
+    words = {key: value for key, value in body.items() if isinstance(value, str)}
+    segments = [s for s in body.get("segments") or [] if isinstance(s, str)]
+    try:
+        if body["action"] == "show":
+            desk.show(words.get("plan", ""))
+        elif body["action"] == "try":
+            desk.try_segments(segments, words.get("like", ""))
+        elif body["action"] == "save":
+            desk.save(words.get("plan", ""), words.get("title", ""), words.get("by", ""))
+        else:
+            desk.choose(words.get("plan", ""), words.get("by", ""), words.get("reason", ""))
+    except VolstratError as error:
+        return _json({"error": str(error), **desk.told()}, status=422)
+    return _json(desk.told())
+
+
+def _outlines(session: ReviewSession, request: Request, desk: PlanDesk) -> Response:
     """Answer with what a slice shows of each lesion and region: outlines in mm on the plane."""
     scene, at = session.scene, _numbers(request, "index")
     name = next((p for p in PLANES if p == request.query_params.get("plane")), None)
@@ -342,16 +375,18 @@ def _outlines(session: ReviewSession, request: Request) -> Response:
         return _refused()
     plane = Plane(name=name, grid=scene.grid, index=0)
     plane = replace(plane, index=min(max(int(at[0]), 0), plane.count - 1))
-    return _json({"shapes": [[who, _rounded(loops)] for who, loops in outlines_on(scene, plane)]})
+    shapes = [*desk.outlines(scene, plane), *outlines_on(scene, plane)]
+    return _json({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
 
 
-def _shadows(session: ReviewSession, request: Request) -> Response:
+def _shadows(session: ReviewSession, request: Request, desk: PlanDesk) -> Response:
     """Answer with the outlines of all lesions seen along an axis, in mm on the projection."""
     projections = session.projections
     name = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
-    if projections is None or name is None:
+    if projections is None or name is None or session.scene is None:
         return _refused()
-    return _json({"shapes": [[who, _rounded(loops)] for who, loops in projections.shadows(name)]})
+    shapes = [*desk.shadows(session.scene, name), *projections.shadows(name)]
+    return _json({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
 
 
 def _rounded(loops: Sequence[Any]) -> list[list[float]]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.entries import EntryReader
     from volstrat.case.place import CasePlace
+    from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
     from volstrat.review.mark import Mark
@@ -453,6 +454,41 @@ class ReviewSession:
             self._stamp = self._table.stamp()
             self._wake.set()
             return self.reviewed
+
+    def check_may_plan(self) -> None:
+        """Refuse to write plans where nothing may be written, or the case is no longer as it was read.
+
+        Raises
+        ------
+        VolstratError
+        """
+        self._check_may_write()
+        reviewed = self.reviewed
+        if reviewed is None or reviewed.bare.sources.told_by != "case.toml":
+            msg = "Plans are stated in case.toml, which this case does not have."
+            raise UsageError(msg, hint="Write a case.toml that names its files.")
+        if self.signed is not None:
+            msg = f"The reading was signed by {self.signed.by} at {self.signed.at}."
+            raise UsageError(msg, hint="Open it again, and say why.")
+        self._look_again = 0.0
+        changed = self.changed_input()
+        if changed:
+            msg = f"{changed}: changed on disk since it was read."
+            raise InputChangedError(msg, hint="Read the case again first.")
+
+    def take_plans(self, plans: tuple[StatedPlan, ...], choice: PlanChoice | None) -> None:
+        """Take over plans that were written into ``case.toml``, and carry them out."""
+        with self._lock:
+            reviewed = self.reviewed
+            assert reviewed is not None
+            sources = replace(reviewed.bare.sources, plans=plans, choice=choice)
+            self._watch = InputWatch(sources)
+            self._changed_input = ""
+            bare = replace(reviewed.bare, sources=sources)
+            bare = reassess_case(bare, bare.as_read.rows, self.protocol, memo=self._memo, with_flips=False)
+            self._version += 1
+            self.reviewed = self._reviewed(bare, version=self._version)
+            self._wake.set()
 
     def note(self, kind: str, text: str, by: str) -> None:
         """Note what is done to the reading as a whole: complete, reopened, a note, a key image.

@@ -45,6 +45,31 @@ def plan_rows(record: Mapping[str, Any]) -> tuple[PlanRow, ...]:
     return tuple(PlanRow(name=name, cells=tuple(cells)) for name, cells in rows if any(cells))
 
 
+def plan_brief(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a narrow column says of a plan, a few letters a row, in the order of the rows."""
+    wedges, ablations = len(plan["wedges"]), len(plan["ablations"])
+    parts = [
+        plan["notation"] or "",
+        f"{wedges} wedge{'s' if wedges > 1 else ''}" if wedges else "",
+        f"{ablations} ablated" if ablations else "",
+    ]
+    fraction = plan["volumes"]["resectable_fraction"]
+    needed = plan["predicates"]["stratum_1"]["threshold_percent"]
+    remnant, left = plan["remnant"], plan["left"]
+    share = percent_text(remnant["flr_percent"], remnant["limit_percent"])
+    limit = remnant["limit_percent"]
+    against = "" if limit is None else f", {'BELOW' if remnant['below_limit'] else 'limit'} {limit:g}"
+    stays = f"{len(left)} lesion{'s' if len(left) > 1 else ''}, {ml_text(sum(x['volume_ml'] for x in left))}"
+    return {
+        "Stratum": STRATA[plan["stratum"]],
+        "Debulked": "not marked" if fraction is None else percent_text(100 * fraction, needed),
+        "Avid left": _avid_left(plan),
+        "Remnant": ml_text(remnant["flr_ml"]) if remnant["flr_percent"] is None else share + against,
+        "Stays": stays if left else "nothing",
+        "Taken": ", ".join(part for part in parts if part) or "nothing",
+    }
+
+
 def remnant_of(plan: Mapping[str, Any]) -> str:
     """Say a plan's remnant in one line, with what the map's borders 10 mm off would make of it."""
     moved = _map(plan)

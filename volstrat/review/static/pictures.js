@@ -54,6 +54,13 @@ export class Outlines {
 const MOST_NAMES = 14;
 const ORDER = ["dismissed", "resectable", "ablatable", "partial", "unknown", "unresectable"];
 
+// What a surgical plan leaves, cuts and ablates.
+const PLANNED = {
+  "plan:remnant": { colour: "#9ad0a0", dash: [] },
+  "plan:cut": { colour: "#ff7b72", dash: [10, 4] },
+  "plan:ablated": { colour: "#ffd166", dash: [2, 4] },
+};
+
 function trace(context, loop, frame) {
   const at = (n) => [Math.round((loop[n] - frame.left) / frame.scale), Math.round((loop[n + 1] - frame.top) / frame.scale)];
   context.moveTo(...at(0));
@@ -142,7 +149,11 @@ function label(context, name, [x, y], style, size, chosen) {
 // look: styles, avidColour, wordOf(name), chosen, lesions, avid, filled
 export function drawOutlines(context, shapes, frame, look) {
   const ratio = window.devicePixelRatio || 1;
-  const told = shapes.map(([name, loops]) => ({ name, loops, word: name === "avid" ? "avid" : look.wordOf(name) }))
+  for (const [name, loops] of look.lesions ? shapes.filter(([name]) => name in PLANNED) : []) {
+    stroke(context, loops, frame, "#000", 4);
+    stroke(context, loops, frame, PLANNED[name].colour, 2, PLANNED[name].dash);
+  }
+  const told = shapes.filter(([name]) => !(name in PLANNED)).map(([name, loops]) => ({ name, loops, word: name === "avid" ? "avid" : look.wordOf(name) }))
     .filter((x) => (x.name === "avid" ? look.avid : look.lesions));
   const rank = (x) => (x.name === "avid" ? -1 : x.name === look.chosen ? 99 : ORDER.indexOf(x.word));
   told.sort((a, b) => rank(a) - rank(b));

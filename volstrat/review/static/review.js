@@ -2,6 +2,7 @@
 
 import { MARKINGS, $, button, drawing, isLocked, isOpen, kept, make, merge, ml, row, shared, sign, text } from "./store.js";
 import { Viewer } from "./panes.js";
+import { refreshPlans, startPlans } from "./plans.js";
 import { focusRow, renderSome, renderTable, reveal, shownRows, startTable } from "./table.js";
 import { canUndo, enqueue, forgetUndo, forgetUnsaved, markRows, queue, recallUndo, send, startMarks, told, undo, unsaved, waiting, waitingFor } from "./marks.js";
 
@@ -15,6 +16,7 @@ const viewer = new Viewer({
   pointed: renderCursor,
   wordOf: (name) => row(name)?.word ?? "unknown",
 });
+startPlans(viewer);
 const settings = kept.get("settings", { advance: true, chips: ["vein", "remnant too small", "too many", "inflow"] });
 const keepSettings = () => kept.set("settings", settings);
 
@@ -51,6 +53,7 @@ function take(next) {
   if (!shared.state.images) viewer.close();
   else if (fresh) { viewer.open(shared.state.images, shared.state.mark.split("|").slice(0, 1).concat(shared.state.mark.split("|").slice(2, 4)).join("-")); renderTools(); }
   if (changed) renderChanged(changed); else render();
+  refreshPlans();
   if (fresh && row(shared.chosen)) fly(shared.chosen);
   if (shared.state.lesions.length && !row(shared.chosen)) choose(firstToMark()?.id ?? shared.state.lesions[0].id);
 }

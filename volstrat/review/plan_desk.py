@@ -1,0 +1,214 @@
+"""Surgical plans on the page: compared, tried, saved and chosen; and what they cut, drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case.assess import plan_book
+from volstrat.case.discovery import CASE_FILE
+from volstrat.case.lesion_table import read_bytes
+from volstrat.case.plan_record import plan_record
+from volstrat.case.plan_tables import PlanChoice, StatedPlan
+from volstrat.case.plan_writing import with_choice, with_plan
+from volstrat.errors import PlanError, UsageError
+from volstrat.pictures.projections import Projections
+from volstrat.pictures.scene import Shape
+from volstrat.pictures.slices import outlines_on
+from volstrat.review.mark_table import clean_text
+from volstrat.show.plan_bar import remnant_bar
+from volstrat.show.plan_words import ARITHMETIC, plan_brief, plan_rows
+from volstrat.store.output import write_atomically
+from volstrat.terms.plans import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from volstrat.geometry.runs import VoxelRuns
+    from volstrat.pictures.planes import Plane, PlaneName
+    from volstrat.pictures.scene import Scene
+    from volstrat.plans.carry_out import PlanOutcome
+    from volstrat.review.session import Reviewed, ReviewSession
+
+_TRIED = "tried"
+
+
+class PlanDesk:
+    """What the page asks about plans; trying one changes nothing until it is saved.
+
+    Parameters
+    ----------
+    session : ReviewSession
+    """
+
+    def __init__(self, session: ReviewSession) -> None:
+        self._session = session
+        self._tried: PlanOutcome | None = None
+        self._shown: str | None = None
+        self._drawn: tuple[PlanOutcome, tuple[Shape, ...], Projections | None] | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Return the comparison as the page shows it; without columns where there is nothing to compare."""
+        reviewed = self._session.reviewed
+        if reviewed is None or (reviewed.result is None and reviewed.bare is None):
+            return {"columns": [], "segments": []}
+        result = reviewed.result or reviewed.bare
+        record: dict[str, Any] = dict(result.record)
+        plans = [*record["plans"]]
+        if self._tried is not None:
+            plans.append(plan_record(self._tried))
+        record["plans"] = plans
+        choice = result.sources.choice
+        rows = plan_rows(record) if plans else ()
+        return {
+            "columns": [
+                {
+                    "name": plan["name"],
+                    "title": plan["title"],
+                    "tried": self._tried is not None and n == len(plans) - 1,
+                    "chosen": plan["name"] == record["chosen_plan"],
+                    "stratum": plan["stratum"] or "none",
+                    "cells": plan_brief(plan),
+                    "whole": "\n".join(f"{row.name.strip()}: {row.cells[n]}" for row in rows if row.cells[n]),
+                    "bar": remnant_bar(plan),
+                    "reviews": [
+                        f["message"] for f in plan["findings"] if f["severity"] in ("review", "blocking")
+                    ],
+                }
+                for n, plan in enumerate(plans)
+            ],
+            "choice": None
+            if choice is None
+            else {"by": choice.by, "reason": choice.reason, "at": choice.recorded_at},
+            "segments": list(result.inputs.plans.segments) if result.inputs.liver is not None else [],
+            "tried": [] if self._tried is None else list(self._tried.regions.segments),
+            "shown": "" if (shown := self._outcome()) is None else shown.plan.name,
+            "can_write": result.sources.told_by == "case.toml" and not self._session.options.read_only,
+            "note": ARITHMETIC,
+        }
+
+    def show(self, name: str) -> None:
+        """Draw another plan; "" draws none."""
+        self._shown = name
+
+    def try_segments(self, segments: Sequence[str], like: str) -> None:
+        """Carry out segments switched on, with what else a plan does; without any, stop trying.
+
+        Raises
+        ------
+        PlanError
+        """
+        reviewed = self._reviewed()
+        result = reviewed.result or reviewed.bare
+        if not segments:
+            self._tried, self._shown = None, None
+            return
+        others = {stated.plan.name: stated.plan for stated in result.sources.plans}
+        plan = replace(others.get(like, Plan(name=_TRIED)), name=_TRIED, title="", segments=tuple(segments))
+        book = plan_book(result.sources, result.inputs, result.as_read, self._session.protocol.protocol)
+        mask = result.inputs.plans.cut_masks.get(like)
+        self._tried, self._shown = book.carry_out(plan, cut_mask=mask), _TRIED
+
+    def save(self, name: str, title: str, by: str) -> None:
+        """Save what is tried as a plan of ``case.toml``.
+
+        Raises
+        ------
+        VolstratError
+            If it cannot be saved; nothing is changed then.
+        """
+        if self._tried is None:
+            msg = "There is nothing to save: switch segments on first."
+            raise PlanError(msg)
+        if not name.strip():
+            msg = "A plan needs a name."
+            raise PlanError(msg)
+        plan = replace(
+            self._tried.plan,
+            name=clean_text(name, what="plan's name"),
+            title=clean_text(title, what="plan's title"),
+            by=clean_text(by, what="reader's name"),
+        )
+        sources = self._result_sources()
+        self._write(lambda text: with_plan(text, plan))
+        self._session.take_plans((*sources.plans, StatedPlan(plan=plan)), sources.choice)
+        self._tried, self._shown = None, plan.name
+
+    def choose(self, name: str, by: str, reason: str) -> None:
+        """Choose a plan: a mark, with a name and a reason.
+
+        Raises
+        ------
+        VolstratError
+            If it cannot be chosen; nothing is changed then.
+        """
+        if not by.strip() or not reason.strip():
+            msg = "A plan is chosen with a name and a reason."
+            raise PlanError(msg)
+        sources = self._result_sources()
+        if name not in [stated.plan.name for stated in sources.plans]:
+            msg = f"There is no plan called {name!r}."
+            raise PlanError(msg, hint="Save it as a plan first.")
+        choice = PlanChoice(
+            plan=name,
+            by=clean_text(by, what="reader's name"),
+            reason=clean_text(reason, what="reason"),
+            recorded_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        )
+        self._write(lambda text: with_choice(text, choice))
+        self._session.take_plans(sources.plans, choice)
+        self._shown = None
+
+    def outlines(self, scene: Scene, plane: Plane) -> Iterable[tuple[str, list[Any]]]:
+        """Return what a slice shows of the plan that is drawn: cut, ablated, remnant."""
+        shapes, _ = self._shapes(scene)
+        return outlines_on(replace(scene, shapes=shapes), plane) if shapes else ()
+
+    def shadows(self, scene: Scene, name: PlaneName) -> Iterable[tuple[str, list[Any]]]:
+        """Return the same seen along an axis."""
+        _, projections = self._shapes(scene)
+        return () if projections is None else projections.shadows(name)
+
+    def _outcome(self) -> PlanOutcome | None:
+        if self._shown == _TRIED:
+            return self._tried
+        reviewed = self._session.reviewed
+        result = None if reviewed is None else reviewed.result or reviewed.bare
+        if result is None or result.decision is None or self._shown == "":
+            return None
+        named = {outcome.plan.name: outcome for outcome in result.decision.outcomes}
+        return named.get(self._shown or "", result.decision.chosen)
+
+    def _shapes(self, scene: Scene) -> tuple[tuple[Shape, ...], Projections | None]:
+        outcome = self._outcome()
+        if outcome is None:
+            return (), None
+        if self._drawn is None or self._drawn[0] is not outcome:
+            grid = outcome.measured.lesions.grid
+            sets: dict[str, VoxelRuns] = {
+                "plan:remnant": outcome.remnant_voxels,
+                "plan:cut": outcome.regions.cut,
+                "plan:ablated": outcome.regions.ablated,
+            }
+            shapes = tuple(Shape.of(name, grid, voxels) for name, voxels in sets.items() if voxels)
+            projections = Projections(replace(scene, shapes=shapes)) if shapes else None
+            self._drawn = (outcome, shapes, projections)
+        return self._drawn[1], self._drawn[2]
+
+    def _reviewed(self) -> Reviewed:
+        reviewed = self._session.reviewed
+        if reviewed is None:
+            msg = "The case is not loaded."
+            raise UsageError(msg)
+        return reviewed
+
+    def _result_sources(self) -> Any:  # noqa: ANN401 - CaseSources
+        return self._reviewed().bare.sources
+
+    def _write(self, change: Any) -> None:  # noqa: ANN401 - text to text
+        """Change ``case.toml``, which must be as it was read."""
+        self._session.check_may_plan()
+        path = self._result_sources().folder / CASE_FILE
+        text = read_bytes(path).decode("utf-8")
+        write_atomically(path, change(text).encode("utf-8"))

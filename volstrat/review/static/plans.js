@@ -1,0 +1,120 @@
+// Surgical plans: columns under the table, segments to try, a choice with a name and a reason. Nothing that is
+// tried changes anything before it is saved. Texts from files are only ever set as text.
+
+import { $, button, drawing, kept, make, shared, text } from "./store.js";
+
+const ROWS = ["Stratum", "Debulked", "Avid left", "Remnant", "Stays", "Taken"];
+let viewer = null, seen = "", told = { columns: [], segments: [] }, like = "";
+
+export function startPlans(theViewer) {
+  viewer = theViewer;
+  $("plan-ok").addEventListener("click", () => { ask.done?.(); });
+  $("plan-dialog").querySelector(".close").addEventListener("click", () => $("plan-dialog").close());
+}
+
+// The comparison follows the state: asked for again when the verdict may be another.
+export async function refreshPlans() {
+  const { state } = shared, now = `${state.reading}/${state.version}`;
+  if (now === seen || !state.verdict) return;
+  seen = now;
+  try {
+    const answer = await fetch("/plans");
+    if (answer.ok) take(await answer.json());
+  } catch { seen = ""; }
+}
+
+async function act(body) {
+  const answer = await fetch("/plan", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const next = await answer.json();
+  if (next.columns) take(next);
+  text($("plan-said"), next.error ?? "");
+  return answer.ok;
+}
+
+function take(next) {
+  const shown = told.shown;
+  told = next;
+  if (told.shown !== shown || told.shown === "tried") { viewer.outlines.forget(); viewer.draw(); }
+  render();
+}
+
+function render() {
+  const box = $("plans-box");
+  box.hidden = !told.columns.length && !told.segments.length;
+  if (box.hidden) return;
+  const head = make("tr");
+  head.append(make("th", "Plan"));
+  for (const column of told.columns) {
+    const cell = make("th", "", column.chosen ? "chosen" : "");
+    cell.scope = "col";
+    const show = button(column.tried ? "Tried" : column.name, () => act({ action: "show", plan: column.name === told.shown ? "" : column.name }));
+    show.title = `${column.title || column.name}: show what it cuts`;
+    show.setAttribute("aria-pressed", String(column.name === told.shown));
+    cell.append(show);
+    if (column.chosen) cell.append(" chosen");
+    head.append(cell);
+  }
+  const rows = ROWS.filter((name) => told.columns.some((c) => c.cells[name])).map((name) => {
+    const line = make("tr"), first = make("th", name);
+    first.scope = "row";
+    line.append(first);
+    for (const column of told.columns) {
+      const cell = make("td", column.cells[name] ?? "", name === "Stratum" ? column.stratum : "");
+      cell.title = column.whole;
+      if (name === "Remnant" && column.bar) cell.append(make("br"), drawing(column.bar));
+      if (name === "Stratum" && column.reviews.length) { cell.append(make("small", ` (${column.reviews.length}!)`)); cell.title = column.reviews.join("\n"); }
+      line.append(cell);
+    }
+    return line;
+  });
+  if (told.can_write && told.columns.some((c) => !c.tried)) {
+    const line = make("tr");
+    line.append(make("th", ""));
+    for (const column of told.columns) {
+      const cell = make("td");
+      cell.append(column.tried ? button("Save as plan", () => ask(true, "")) : button(column.chosen ? "Choose again" : "Choose", () => ask(false, column.name)));
+      line.append(cell);
+    }
+    rows.push(line);
+  } else if (told.can_write && told.columns.length) {
+    const line = make("tr");
+    line.append(make("th", ""), make("td"));
+    line.lastChild.append(button("Save as plan", () => ask(true, "")));
+    rows.push(line);
+  }
+  $("plans").replaceChildren(make("caption", "Surgical plans side by side"), ...[head, ...rows]);
+  const choice = told.choice;
+  text($("plan-choice"), choice ? [choice.by && `Chosen by ${choice.by}`, choice.reason, choice.at].filter(Boolean).join(", ") : "");
+  const on = new Set(told.tried);
+  $("plan-segments").replaceChildren(...told.segments.map((name) => {
+    const one = button(name, () => {
+      if (on.has(name)) on.delete(name); else on.add(name);
+      act({ action: "try", segments: told.segments.filter((s) => on.has(s)), like });
+    });
+    one.setAttribute("aria-pressed", String(on.has(name)));
+    return one;
+  }));
+  $("plan-try").hidden = !told.segments.length;
+  const from = $("plan-like");
+  from.replaceChildren(new Option("segments alone", ""), ...told.columns.filter((c) => !c.tried).map((c) => new Option(`with what else ${c.name} does`, c.name)));
+  from.value = like;
+  from.onchange = () => { like = from.value; act({ action: "try", segments: told.tried, like }); };
+  text($("plan-note"), told.note ?? "");
+}
+
+function ask(saves, name) {
+  text($("plan-title"), saves ? "Save as a plan" : `Choose plan ${name}`);
+  $("plan-name-line").hidden = !saves;
+  $("plan-reason-line").hidden = saves;
+  $("plan-by").value ||= $("reader").value || kept.get("reader", "");
+  $("plan-name").value = $("plan-reason").value = "";
+  text($("plan-wrong"), "");
+  ask.done = async () => {
+    const by = $("plan-by").value.trim();
+    const good = saves
+      ? await act({ action: "save", plan: $("plan-name").value.trim(), by })
+      : await act({ action: "choose", plan: name, by, reason: $("plan-reason").value.trim() });
+    if (good) { $("plan-dialog").close(); seen = ""; } else text($("plan-wrong"), $("plan-said").textContent);
+  };
+  $("plan-dialog").showModal();
+}
