@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pydicom
@@ -87,12 +88,24 @@ def test_outputs_of_a_batch_hold_no_text_date_or_uid(planted: tuple[Path, set[st
 
 
 def test_messages_hold_no_text_date_or_uid(planted: tuple[Path, set[str]], tmp_path: Path) -> None:
-    """Two CTs, a tumour under no known name, a PET whose date differs between slices."""
+    """No segment of a name; two PET series; a PET whose date differs between slices."""
     root, secret = planted
-    for line in ('tumour = "S1/objects/a"\nct = "."', 'tumour = { path = "S1/objects/a", segments = ["x"] }'):
-        case = root / "S1" / ".." / ".." / tmp_path.name
-        case.mkdir(exist_ok=True)
-        (case / "case.toml").write_text(f"[inputs]\n{line}\n".replace("S1/", f"{root.as_posix()}/S1/"))
-        done = CliRunner().invoke(cli, ["case", str(case)])
-        assert done.exit_code == 1
-        assert told(done.output, secret) == set()
+    shutil.copytree(root / "S1", tmp_path / "S1")
+    (tmp_path / "S1" / "case.toml").write_text(
+        '[inputs]\ntumour = { path = "objects/a", segments = ["x"] }\n'
+    )
+    shutil.copytree(root / "S1" / "series 2", tmp_path / "two" / "again")
+    for n, path in enumerate(sorted((tmp_path / "two" / "again").iterdir())):
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesInstanceUID, dataset.SOPInstanceUID = "2.25.777", f"2.25.777.{n + 1}"
+        dataset.save_as(path)
+    shutil.copytree(root / "S1" / "series 2", tmp_path / "two" / "first")
+    shutil.copytree(root / "S1" / "series 2", tmp_path / "mixed")
+    path = next((tmp_path / "mixed").iterdir())
+    dataset = pydicom.dcmread(path)
+    dataset.SeriesDate = "20210330"
+    dataset.save_as(path)
+    for arguments in (["case", "S1"], ["suv", "two"], ["suv", "mixed"]):
+        done = CliRunner().invoke(cli, [arguments[0], str(tmp_path / arguments[1])])
+        assert done.exit_code in (1, 2)
+        assert told(done.output, {*secret, "20210330", "2.25.777"}) == set()
