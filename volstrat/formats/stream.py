@@ -238,13 +238,14 @@ class Decoder:
 
 
 class _InflateDecoder(Decoder):
-    """gzip (any number of members, zero padding after them) or zlib."""
+    """gzip (any number of members; what follows them is no data) or zlib."""
 
     def __init__(self, source: SourceFile, wbits: int) -> None:
         super().__init__(source)
         self._wbits = wbits
         self._engine = zlib_ng.decompressobj(wbits=wbits)
         self._pending = b""
+        self._begins = (b"\x1f",) if wbits == _WBITS["gzip"] else (b"\x1f", b"\x78")  # gzip, zlib
         self._between_members = False
         self._ended = False
 
@@ -263,6 +264,9 @@ class _InflateDecoder(Decoder):
                 self._pending = block = block.lstrip(b"\0")
                 if not block:
                     continue
+                if not block.startswith(self._begins):
+                    self._ended = True  # a line feed, say: all that was compressed is whole, and checked
+                    break
                 self._engine, self._between_members = zlib_ng.decompressobj(wbits=self._wbits), False
             piece = self._inflate(block, limit)
             if self._engine.eof:
