@@ -238,7 +238,7 @@ class Decoder:
 
 
 class _InflateDecoder(Decoder):
-    """gzip (any number of members; what follows them is no data) or zlib."""
+    """gzip (any number of members, zero padding or white space after them) or zlib."""
 
     def __init__(self, source: SourceFile, wbits: int) -> None:
         super().__init__(source)
@@ -261,12 +261,13 @@ class _InflateDecoder(Decoder):
                 if not block:
                     self._ended = True
                     break
-                self._pending = block = block.lstrip(b"\0")
+                # Padding and a line feed are harmless: all that was compressed is whole, and checked.
+                self._pending = block = block.lstrip(b"\0\r\n\t \x1a")
                 if not block:
                     continue
                 if not block.startswith(self._begins):
-                    self._ended = True  # a line feed, say: all that was compressed is whole, and checked
-                    break
+                    msg = f"{self.name}: goes on after its compressed data, which are whole."
+                    raise CorruptDataError(msg, hint="Cut off what follows them, or export the file again.")
                 self._engine, self._between_members = zlib_ng.decompressobj(wbits=self._wbits), False
             piece = self._inflate(block, limit)
             if self._engine.eof:
