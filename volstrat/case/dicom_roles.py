@@ -188,14 +188,14 @@ def _series_for(
     scan: DicomFolder, where: DicomFolder, modality: str, drawn: StructureFile | None, role: str
 ) -> SeriesFiles | None:
     """Choose the series of a modality: the one that was drawn on, else the only one in ``where``."""
-    everywhere = [s for s in scan.series if s.modality == modality and not s.is_localizer]
+    everywhere = [s for s in scan.series if s.modality == modality and s.is_volume]
     if drawn is not None and drawn.referenced_series_uids:
         uids = drawn.referenced_series_uids
         known = {s.modality for s in scan.series if s.series_instance_uid in uids}
         if modality in known or not known:
             return _of_fdg(_drawn_on(drawn, everywhere, scan), everywhere)
         # Drawn on the other modality: that says nothing about this one.
-    there = [s for s in where.series if s.modality == modality and not s.is_localizer]
+    there = [s for s in where.series if s.modality == modality and s.is_volume]
     if modality == "PT":
         there = likeliest_fdg(there)
     if len(there) > 1:

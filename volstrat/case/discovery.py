@@ -13,6 +13,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.reviews import REVIEWS
 from volstrat.case.table_file import TABLE_ENDINGS
+from volstrat.case.unread import nearly_read
 from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
 from volstrat.formats.walk import DEEPEST, files_below, is_system_name
@@ -301,6 +302,11 @@ def _no_tumour(sources: CaseSources, library: DicomLibrary | None) -> MissingRol
         there = sorted(p.name for p in sources.folder.iterdir())
     except OSError:
         there = []
+    for path in (sources.folder / name for name in there):
+        near = nearly_read(path)
+        if near is not None and near[0].startswith(("tumour", "tumor")):
+            msg = f"{sources.folder.name}: no tumour mask; there is {path.name}, which is not read."
+            return MissingRoleError(msg, hint=near[1])
     shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
     msg = f"{sources.folder.name}: no tumour mask; there is {shown or 'nothing'}."
     hint = 'Name it tumour.nii.gz (or .nrrd, .mha), or write case.toml with [inputs] tumour = "FILE".'

@@ -17,6 +17,7 @@ from volstrat.formats.selection import only_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, stem_of, volume_format
 from volstrat.geometry.grid import refuse_implausible
 from volstrat.terms.findings import Finding, finding
+from volstrat.terms.naming import said_by
 from volstrat.terms.protocol import NAMING
 from volstrat.terms.tracers import TracerSaid
 
@@ -74,12 +75,20 @@ class RoleMask:
     is_blank: bool = False
 
 
-def _label_names(path: Path, read: MaskRead) -> dict[int, str]:
-    """Return the labels of a label map and their names, from the file itself or from what describes it."""
+def _label_names(path: Path, read: MaskRead, naming: Mapping[str, Sequence[str]]) -> dict[int, str]:
+    """Return the labels of a label map and their names, from the file itself or from what describes it.
+
+    A file of one label whose own name says what it is ("tumour.nii.gz") is not named by what describes other
+    files too.
+    """
     names = {label: read.mask.names.get(label, "") for label in read.mask.labels}
     if any(names.values()) or (described := names_beside(path)) is None:
         return names
-    return {label: described[1].get(label, "") for label in {*read.mask.runs.values, *described[1]}}
+    stem, values = stem_of(path), read.mask.runs.values
+    is_own = described[0].name.lower().startswith(stem.lower())
+    if len(values) <= 1 and not is_own and not said_by(stem, (), naming).silent:
+        return names
+    return {label: described[1].get(label, "") for label in {*values, *described[1]}}
 
 
 def _with_parts(read: MaskRead, choice: Choice) -> RoleMask:
@@ -182,7 +191,7 @@ class EntryReader:
         require_mask_file(path)
         if volume_format(path) is not None:
             read = read_mask(path, threshold=entry.threshold)
-            choice = self._choice(role, entry, _label_names(path, read), read.codes)
+            choice = self._choice(role, entry, _label_names(path, read, self._naming), read.codes)
         else:
             file = self.library.structure_file(path)
             images, codes = self._image_series(role), {one.number: one.codes for one in file.structures}
@@ -211,7 +220,7 @@ class EntryReader:
         require_mask_file(path)
         if volume_format(path) is not None:
             read = read_mask(path, threshold=entry.threshold)
-            names, codes = _label_names(path, read), read.codes
+            names, codes = _label_names(path, read, self._naming), read.codes
         else:
             file = self.library.structure_file(path)
             names, codes = file.names(), {one.number: one.codes for one in file.structures}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from volstrat.certainty.pet_shift import MovedUptake
 from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.rule.lesion_uptake import measure_uptake
 
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
 
 class CaseMemo:
-    """Remembers moved boundaries and uptake of one case, under the last marks that changed them.
+    """Remembers moved boundaries, moved PET and uptake of one case, under the last marks that changed them.
 
     Uptake rests on images, on attribution and on which lesions and regions are called not avid.
     """
 
     def __init__(self) -> None:
         self.shifted = ShiftedVolumes()
+        self.moved = MovedUptake()
         self._uptake: tuple[Attribution | None, tuple[bytes, bytes], tuple[Uptakes, Uptakes]] | None = None
 
     def uptake(self, measured: Measurements, assessment: Assessment) -> tuple[Uptakes, Uptakes]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.geometry.grid import TIE_MM
 from volstrat.terms.findings import finding, sentence
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def counting_findings(
                 effect=effect,
             )
         )
-    if max(spacing_mm) > THICK_SLICE_MM:
+    if max(spacing_mm) > THICK_SLICE_MM + TIE_MM:
         error = counting_error_percent(_EXAMPLE_MM, spacing_mm)
         findings.append(
             finding(

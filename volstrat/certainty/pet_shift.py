@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution, AvidRegions
-    from volstrat.rule.measure import CaseMasks, Measurements
+    from volstrat.rule.measure import Avid, CaseMasks, Measurements
     from volstrat.rule.stratify import Assessment, Stratum
     from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
+    Bools = NDArray[np.bool_]
     Int64s = NDArray[np.int64]
 
 
@@ -41,13 +42,52 @@ def fdg_decides(assessment: Assessment, protocol: Protocol) -> bool:
     return not (assessment.stratum_1.holds is True and protocol.both_fit == "stratum_1")
 
 
+class MovedUptake:
+    """Remembers where one case's uptake lies when PET is moved: marks of lesions do not change that."""
+
+    def __init__(self) -> None:
+        self._avid: dict[float, tuple[Avid | None, Bools]] = {}
+        self._base: dict[float, tuple[Int64s, Attribution]] = {}
+
+    def avid(self, mm: float, measured: Measurements, protocol: Protocol) -> tuple[Avid | None, Bools]:
+        """Return what is avid with PET moved, and which lesions it covers then."""
+        if mm not in self._avid:
+            self._avid[mm] = avid_disease(_moved(measured.masks, mm), measured.lesions, protocol)
+        return self._avid[mm]
+
+    def base(
+        self,
+        mm: float,
+        tumour: TumourVoxels,
+        regions: AvidRegions,
+        grid: VoxelGrid,
+        *,
+        distance_mm: float,
+        apart: Int64s,
+    ) -> Attribution:
+        """Return what is attributed to which lesion with PET moved, some regions (``apart``) to none."""
+        if mm not in self._base or not np.array_equal(self._base[mm][0], apart):
+            found = attribute(tumour, regions, grid, distance_mm=distance_mm, apart=apart)
+            self._base[mm] = (apart, found)
+        return self._base[mm][1]
+
+
 def measure_pet_shift(
-    measured: Measurements, assessment: Assessment, protocol: Protocol
+    measured: Measurements,
+    assessment: Assessment,
+    protocol: Protocol,
+    *,
+    known: MovedUptake | None = None,
 ) -> tuple[PetShift, ...]:
     """Judge the case anew with PET moved by each of the protocol's ``review.pet_shift_mm``.
 
     Mask, image and field move together. A PET-only region that the table speaks of stays one wherever it
     comes to lie: somebody has said what it is.
+
+    Parameters
+    ----------
+    known : MovedUptake or None
+        What was worked out of the same case under other marks.
 
     Returns
     -------
@@ -62,8 +102,10 @@ def measure_pet_shift(
     tumour = TumourVoxels(measured.lesions.grid, measured.pieces)
     plain = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
     drawn = find_regions(measured.base.avid, measured.base.grid)
+    known = known or MovedUptake()
     return tuple(
-        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, tumour, drawn, plain)) for mm in shifts
+        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, tumour, drawn, plain, known=known))
+        for mm in shifts
     )
 
 
@@ -77,16 +119,22 @@ def pet_shift_findings(shifts: tuple[PetShift, ...], assessment: Assessment) -> 
 
 
 def _stratum_at(
-    mm: float, measured: Measurements, tumour: TumourVoxels, drawn: AvidRegions, protocol: Protocol
+    mm: float,
+    measured: Measurements,
+    tumour: TumourVoxels,
+    drawn: AvidRegions,
+    protocol: Protocol,
+    *,
+    known: MovedUptake,
 ) -> Stratum | None:
-    masks = _moved(measured.masks, mm)
-    avid, covered = avid_disease(masks, measured.lesions, protocol)
+    avid, covered = known.avid(mm, measured, protocol)
     if avid is None:
         return None
     # A drawn mask has the same regions wherever it lies.
     regions = find_regions(avid.voxels, avid.grid) if protocol.avidity.needs_suv else drawn
     spoken_for = _spoken_for(measured, regions)
-    base = attribute(
+    base = known.base(
+        mm,
         tumour,
         regions,
         avid.grid,

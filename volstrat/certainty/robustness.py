@@ -18,7 +18,7 @@ from volstrat.certainty.counting_error import (
     small_lesions,
 )
 from volstrat.certainty.flips import Flip, find_flips, open_choice_findings, stratum_without
-from volstrat.certainty.pet_shift import PetShift, measure_pet_shift, pet_shift_findings
+from volstrat.certainty.pet_shift import MovedUptake, PetShift, measure_pet_shift, pet_shift_findings
 from volstrat.certainty.shortest_way import shortest_way
 from volstrat.certainty.volume_error import FractionInterval, resectable_fraction_interval
 from volstrat.geometry.boundary_shift import ShiftedVolumes
@@ -95,6 +95,7 @@ def measure_robustness(
     protocol: Protocol,
     *,
     shifted: ShiftedVolumes | None = None,
+    moved: MovedUptake | None = None,
     with_flips: bool = True,
 ) -> tuple[Robustness, tuple[Finding, ...]]:
     """Measure how sure a verdict is, and say what a person should know of it.
@@ -103,13 +104,15 @@ def measure_robustness(
     ----------
     shifted : ShiftedVolumes or None
         What moved boundaries gave of the same case under other markings, which is looked for there first.
+    moved : MovedUptake or None
+        The same of moved PET.
     with_flips : bool
         False leaves them out: ``flips`` is empty then.
     """
     tumour = tumour_only(measured)
     parts, voxels = _parts(tumour)
     interval = _interval(voxels, tumour, assessment, protocol)
-    pet_shift = measure_pet_shift(measured, assessment, protocol)
+    pet_shift = measure_pet_shift(measured, assessment, protocol, known=moved)
     robustness = Robustness(
         interval=interval,
         boundary_shift=_boundary_shift(parts, tumour, assessment, protocol, shifted or ShiftedVolumes()),

@@ -90,7 +90,7 @@ def reach_verdict(
     memo = memo or CaseMemo()
     uptake = memo.uptake(measured, assessment)
     robustness, doubts = measure_robustness(
-        measured, assessment, protocol, shifted=memo.shifted, with_flips=with_flips
+        measured, assessment, protocol, shifted=memo.shifted, moved=memo.moved, with_flips=with_flips
     )
     own = [
         *(_unsearched(one, assessment) for one in measured.lesion_findings),

@@ -132,9 +132,11 @@ def _findings(findings: Sequence[FindingRecord]) -> list[str]:
         return ["No findings.", ""]
     lines = ["Findings"]
     for finding in findings:
-        closed = finding["closed"]
+        closed = finding.get("closed")  # what inspect lists is nobody's to close
         said = f"closed by {closed['by']}: {closed['reason']}" if closed else finding["severity"]
-        evidence = f", {finding['evidence']}" if finding["severity"] == "review" else ""
+        evidence = (
+            f", {finding['evidence']}" if finding["severity"] == "review" and "evidence" in finding else ""
+        )
         lines += _wrapped(f"[{said}] {finding['message']} ({finding['code']}{evidence})", "  ")
     return [*lines, ""]
 

@@ -15,6 +15,8 @@ from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import CaseMasks, measure_case
+from volstrat.rule.row_placing import renamed_rows
+from volstrat.rule.tumour_only import tumour_only
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -137,13 +139,15 @@ def on_one_grid(
             raise GridMismatchError(
                 msg, hint="Draw both on one image: plans are carried out on their own grid."
             )
-        measured.append(result.measured if same else measure_case(_unpointed(moved), protocol))
+        again = result.measured if same else measure_case(_unpointed(moved, result.measured), protocol)
+        measured.append(tumour_only(again))
     return OnOneGrid(a=measured[0], b=measured[1], moves=moves, findings=findings)
 
 
-def _unpointed(masks: CaseMasks) -> CaseMasks:
-    """Return the masks with rows that name lesions by id alone: points were checked on the own grid."""
-    return replace(masks, rows=tuple(replace(row, point_mm=None) for row in masks.rows))
+def _unpointed(masks: CaseMasks, measured: Measurements) -> CaseMasks:
+    """Return the masks with rows that name lesions by the ids that their points had on the own grid."""
+    rows = renamed_rows(measured).values()
+    return replace(masks, rows=tuple(replace(row, point_mm=None, segment="") for row in rows))
 
 
 class _Mover:

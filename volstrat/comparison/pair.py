@@ -14,9 +14,11 @@ from volstrat.case.json_types import taken
 from volstrat.case.record import finding_record
 from volstrat.comparison.agreement_types import MaskAgreement, OutcomeOfReading
 from volstrat.comparison.grids import check_one_image, on_one_grid
+from volstrat.comparison.moved_rows import moved_rows
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import measure_case
+from volstrat.rule.tumour_only import tumour_only
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +100,9 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         discordance, why, matching = None, pair, _matching(grids, settings)
     else:
         discordance, why, matching = pair.discordance(), "", pair.matching
+    moved = moved_rows(grids.a, grids.b, matching)
+    if moved and (discordance is None or "marking" in (discordance.attributed_to or "")):
+        why = moved[0].message
     apart = voxels_not_alike(grids.a, grids.b, protocols=protocols)
     voxel_ml = grids.a.lesions.grid.voxel_ml
     return {
@@ -122,7 +127,7 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         "not_alike_ml": apart.count * voxel_ml,
         "discordance": None if discordance is None else _discordance(discordance),
         "discordance_reason": why,
-        "findings": [finding_record(finding) for finding in grids.findings],
+        "findings": [finding_record(one) for one in (*grids.findings, *moved)],
     }
 
 
@@ -162,7 +167,7 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
                     other.geometry_tolerance_mm,
                 ):
                     masks = grids.moves[n](read_inputs(own[n].result.sources, rule).masks)
-                foreign = measure_case(masks, rule)
+                foreign = tumour_only(measure_case(masks, rule))
             except VolstratError as error:
                 return f"Reading {own[n].name} cannot be measured by the protocol of the other: {error}"
         sides.append(Reading(protocol=protocol, measured=measured, under_other=foreign))

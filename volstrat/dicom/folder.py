@@ -138,6 +138,13 @@ class SeriesFiles:
         return all(file.is_localizer for file in self.files)
 
     @property
+    def is_volume(self) -> bool:
+        """False for scouts, and for pictures filed as slices: several at one place, or a secondary one."""
+        places = {None if file.plane is None else file.plane.position_mm for file in self.files}
+        is_picture = any("SECONDARY" in file.image_type for file in self.files) or len(self.files) > 1
+        return not self.is_localizer and (None in places or len(places) > 1 or not is_picture)
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The files' paths, sorted."""
         return tuple(sorted(file.path for file in self.files))

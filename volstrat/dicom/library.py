@@ -107,7 +107,7 @@ class DicomLibrary:
         """
         folder = self.folder(path)
         wanted = _MODALITY_OF[role]
-        there = [s for s in folder.series if s.modality == wanted and not s.is_localizer]
+        there = [s for s in folder.series if s.modality == wanted and s.is_volume]
         if uid is not None:
             there = [s for s in folder.series if s.is_called(uid) and s.modality == wanted]
         elif role == "pet":

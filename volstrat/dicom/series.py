@@ -275,6 +275,12 @@ def _refuse_gaps(frames: list[Frame], along_mm: Floats, name: str) -> None:
         )
         raise GeometryError(msg, hint="Keep one phase or acquisition of the series.")
     wide = np.flatnonzero(gaps > _MISSING_SLICE * usual)
+    if wide.size > 1 and wide[-1] - wide[0] + 1 == wide.size and np.ptp(gaps[wide]) < _LEAST_TOLERANCE_MM:
+        msg = (
+            f"{name}: has two slice distances, {usual:.2f} mm and, between {frames[int(wide[0])].name} and "
+            f"{frames[int(wide[-1]) + 1].name}, {gaps[wide[0]]:.2f} mm."
+        )
+        raise GeometryError(msg, hint="Export the part with one distance, or resample it to equal spacing.")
     if wide.size:
         at = int(wide[0])
         missing = sum(round(float(gaps[one]) / usual) - 1 for one in wide)
@@ -355,7 +361,7 @@ def _off_lattice(positions: Floats, origin: Floats, step: Floats) -> Floats:
 def _thickness_findings(series: SeriesFiles, grid: VoxelGrid, name: str) -> list[Finding]:
     """Say when CT slices are too thick for small lesions (CCC 0.51 for 10-20 mm at 5 mm; Rao 2013)."""
     spacing = grid.spacing_mm[2]
-    if series.modality != "CT" or spacing <= _THICK_MM:
+    if series.modality != "CT" or spacing <= _THICK_MM + TIE_MM:
         return []
     return [
         finding("thick_slices", "series", severity="info", name=name, spacing_mm=spacing, limit_mm=_THICK_MM)

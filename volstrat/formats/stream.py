@@ -238,13 +238,14 @@ class Decoder:
 
 
 class _InflateDecoder(Decoder):
-    """gzip (any number of members, zero padding after them) or zlib."""
+    """gzip (any number of members, zero padding or white space after them) or zlib."""
 
     def __init__(self, source: SourceFile, wbits: int) -> None:
         super().__init__(source)
         self._wbits = wbits
         self._engine = zlib_ng.decompressobj(wbits=wbits)
         self._pending = b""
+        self._begins = (b"\x1f",) if wbits == _WBITS["gzip"] else (b"\x1f", b"\x78")  # gzip, zlib
         self._between_members = False
         self._ended = False
 
@@ -260,9 +261,13 @@ class _InflateDecoder(Decoder):
                 if not block:
                     self._ended = True
                     break
-                self._pending = block = block.lstrip(b"\0")
+                # Padding and a line feed are harmless: all that was compressed is whole, and checked.
+                self._pending = block = block.lstrip(b"\0\r\n\t \x1a")
                 if not block:
                     continue
+                if not block.startswith(self._begins):
+                    msg = f"{self.name}: goes on after its compressed data, which are whole."
+                    raise CorruptDataError(msg, hint="Cut off what follows them, or export the file again.")
                 self._engine, self._between_members = zlib_ng.decompressobj(wbits=self._wbits), False
             piece = self._inflate(block, limit)
             if self._engine.eof:

@@ -162,7 +162,37 @@ def _visible(plane: Plane, frame: Frame) -> tuple[slice, slice, tuple[float, flo
 
 def _grey(volume: Volume, plane: Plane, frame: Frame, black: float, white: float) -> Pixels:
     outside = _BACKGROUND if white > black else 255
-    return into_frame(windowed(plane.cut(volume.values), black, white), plane, frame, outside=outside)
+    columns, rows, box = _visible(plane, frame)
+    out = np.full((frame.height, frame.width), outside, dtype=np.uint8)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    if min(size) > 0 and box[0] < box[2] and box[1] < box[3]:
+        flat = plane.cut(volume.values)
+        part, within = _in_sight(flat.shape, box, size)  # what is not seen is not scaled either
+        shown = windowed(flat[part], black, white)
+        out[rows, columns] = _resized(shown, size, within)
+    return out
+
+
+def _in_sight(
+    shape: tuple[int, ...], box: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[tuple[slice, slice], tuple[float, float, float, float]]:
+    """Return the part of a slice that a box of it (columns, rows) is interpolated from, and the box in it."""
+    parts, starts = [], []
+    for axis in (1, 0):
+        low, high, count = box[axis], box[axis + 2], shape[1 - axis]
+        margin = 2 + int((high - low) / size[axis])
+        first = max(int(low) - margin, 0)
+        parts.append(slice(first, min(int(np.ceil(high)) + margin, count)))
+        starts.append(first)
+    top, left = starts
+    return (parts[0], parts[1]), (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+
+
+def _resized(pixels: Pixels, size: tuple[int, int], box: tuple[float, float, float, float]) -> Pixels:
+    from PIL import Image as Pil
+
+    picture = Pil.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(picture.resize(size, Pil.Resampling.BILINEAR, box=box))
 
 
 def windowed(values: NDArray[np.generic], black: float, white: float) -> Pixels:
@@ -175,14 +205,11 @@ def windowed(values: NDArray[np.generic], black: float, white: float) -> Pixels:
 
 def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int) -> Pixels:
     """Lay a slice (a pixel a voxel) into the frame at its scale."""
-    from PIL import Image as Pil
-
     columns, rows, box = _visible(plane, frame)
     out = np.full((frame.height, frame.width), outside, dtype=np.uint8)
     size = (columns.stop - columns.start, rows.stop - rows.start)
     if min(size) > 0 and box[0] < box[2] and box[1] < box[3]:
-        picture = Pil.fromarray(np.ascontiguousarray(flat))
-        out[rows, columns] = np.asarray(picture.resize(size, Pil.Resampling.BILINEAR, box=box))
+        out[rows, columns] = _resized(flat, size, box)
     return out
 
 

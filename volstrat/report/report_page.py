@@ -109,7 +109,7 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
         },
         "rows": rows,
         "sites": any(row["site"] for row in rows),
-        **(_plans(record) if record["plans"] else {}),
+        **(_plans(record) if record["plans"] else {"plan_table": []}),
         "slices": [(p, by_id[p.name]) for p in drawn],
         "sureness": [x for x in (margin_text(record), shift_text(record), *change_texts(record)) if x],
     }

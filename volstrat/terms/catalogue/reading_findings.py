@@ -33,6 +33,14 @@ READING_FINDINGS = (
         means="statistics over subjects do not exist",
     ),
     Entry(
+        "row_moved",
+        "warning",
+        "Both tables say {word} of {row}, but of different lesions: {lesion_a} in A, which is {matched} in "
+        "B, and {lesion_b} in B. The numbers changed with the masks; nobody marked differently.",
+        means="a row that both tables have alike lies on different lesions, since numbers go by size",
+        do="Let `volstrat lesions` write both tables with points, and compare again.",
+    ),
+    Entry(
         "record_outdated",
         "warning",
         "Reading {reading}: the files no longer give the record that stands in the output; what they give "

@@ -1,0 +1,269 @@
+"""Which segments, ROIs and labels of a file play a role, whatever wrote it and however it was found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.phantom_case import write_segmentation
+from tests.records import run_case
+from volstrat.case.case_file import RoleEntry
+from volstrat.case.parts import choose_parts, describe_parts
+from volstrat.case.protocol_files import load_protocol
+from volstrat.case.unread import nearly_read
+from volstrat.errors import CaseError, PartsAmbiguousError, SegmentNotFoundError
+from volstrat.terms.naming import said_by
+from volstrat.terms.protocol import NAMING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PROTOCOL = load_protocol(None)
+RAS = np.diag([-0.8, -0.7, 2.5, 1.0])
+RAS[:3, 3] = (100.0, 50.0, -300.0)
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0]) @ RAS
+LABELS = np.zeros((30, 28, 20), np.uint8)
+LABELS[3:13, 3:13, 4:8] = 2  # 400 voxels that stay
+LABELS[18:24, 5:8, 5:10] = 1  # 90 voxels that can be resected
+LABELS[20:22, 20:25, 12] = 2  # 10 voxels that stay
+"""90 of 500 voxels are resectable."""
+TABLE = (
+    '<?xml version="1.0"?><CaretExtension><VolumeInformation Index="0"><LabelTable>{}</LabelTable>'
+    "</VolumeInformation></CaretExtension>"
+)
+
+
+def nifti(path: Path, labels: NDArray[Any], names: dict[int, str] | None = None) -> None:
+    """Write a label map, with a label table in its header extension where there are names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(labels, RAS)
+    if names:
+        body = "".join(f'<Label Key="{n}" Alpha="1"><![CDATA[{name}]]></Label>' for n, name in names.items())
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(0, TABLE.format(body).encode()))
+    nib.save(image, path)
+
+
+def tumour(folder: Path) -> Path:
+    """Write the tumour of a case: one label."""
+    nifti(folder / "tumour.nii.gz", (LABELS > 0).astype(np.uint8))
+    return folder
+
+
+def codes(record: dict[str, Any], severity: str = "review") -> set[str]:
+    """Return the codes of a record's findings of one severity."""
+    return {one["code"] for one in record["findings"] if one["severity"] == severity}
+
+
+NAMES = [
+    pytest.param("Resectable", "Unresectable", id="English"),
+    pytest.param("resektabel", "ej resektabel", id="Swedish"),
+    pytest.param("Resezierbar", "Nicht resezierbar", id="German"),
+    pytest.param("Resecable", "No resecable", id="Spanish"),
+    pytest.param("Tumour, resectable", "Tumour, inoperable", id="of tumour"),
+    pytest.param("can be resected", "stays", id="in words"),
+    pytest.param("resectable: yes", "resectable: no", id="yes and no"),
+]
+
+
+@pytest.mark.parametrize(("yes", "no"), NAMES)
+@pytest.mark.parametrize("written_as", ["seg.nrrd", "label table", "dataset.json", "ITK-SNAP"])
+def test_what_is_called_unresectable_is_not_resectable(
+    tmp_path: Path, yes: str, no: str, written_as: str
+) -> None:
+    """Two parts, of 90 and 410 voxels: 90 of 500, whoever wrote the names, and in any of these languages."""
+    case = tumour(tmp_path / "S1")
+    names = {1: yes, 2: no}
+    if written_as == "seg.nrrd":
+        segments = [(name, value, 0) for value, name in names.items()]
+        image = (LPS, LABELS.shape)
+        write_segmentation(case / "resectable.seg.nrrd", [LABELS], LPS, segments, drawn_on=image)
+    else:
+        nifti(case / "resectable.nii.gz", LABELS, names if written_as == "label table" else None)
+    if written_as == "dataset.json":
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, yes: 1, no: 2}}))
+    if written_as == "ITK-SNAP":
+        rows = "\n".join(f'  {n}  255 0 0  1 1 1  "{name}"' for n, name in names.items())
+        (case / "labels.txt").write_text(f"# ITK-SnAP Label Description File\n{rows}\n")
+    record = run_case(case, PROTOCOL)
+    predicate = record["predicates"]["stratum_1"]
+    assert (predicate["part_voxels"], predicate["whole_voxels"]) == (90, 500)
+    (parts,) = (one["parts"] for one in record["inputs"] if one["role"] == "resectable")
+    assert [(p["number"], p["name"], p["voxels"], p["role"]) for p in parts] == [
+        (1, yes, 90, "resectable"),
+        (2, no, 410, None),
+    ]
+
+
+@pytest.mark.parametrize("how", ["stem", "case.toml"])
+@pytest.mark.parametrize("role", ["resectable", "liver", "remnant"])
+def test_labels_without_names_are_asked_for(tmp_path: Path, how: str, role: str) -> None:
+    """Two labels and no name: the error lists both, and the line that takes both."""
+    case = tumour(tmp_path / "S1")
+    nifti(case / ("a.nii.gz" if how == "case.toml" else f"{role}.nii.gz"), LABELS)
+    if how == "case.toml":
+        (case / "case.toml").write_text(f'[inputs]\ntumour = "tumour.nii.gz"\n{role} = "a.nii.gz"\n')
+    error = run_case(case, PROTOCOL)["error"]
+    assert error["code"] == "parts_ambiguous"
+    assert "label 1, label 2" in error["message"]
+    assert "segments = [1, 2]" in error["hint"]
+
+
+def test_every_unnamed_label_of_a_tumour_is_a_lesion(tmp_path: Path) -> None:
+    """A person called the file tumour, and nothing in it says otherwise."""
+    nifti(tmp_path / "tumour.nii.gz", LABELS)
+    record = run_case(tmp_path, PROTOCOL)
+    assert {one["lesion_id"]: one["voxels"] for one in record["lesions"]} == {"L1": 90, "L2": 410}
+
+
+@pytest.mark.parametrize("organ", ["Liver", "Lever", "pancreas", "Left kidney", "BODY"])
+def test_an_organ_in_the_tumour_file_is_no_lesion(tmp_path: Path, organ: str) -> None:
+    """Organ and tumour as public data sets have them: the tumour counts."""
+    nifti(tmp_path / "tumour.nii.gz", LABELS, {1: organ, 2: "cancer"})
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["whole_voxels"] == 410
+    assert codes(record) == set()
+
+
+def test_what_is_left_out_is_said_once_and_can_be_settled(tmp_path: Path) -> None:
+    """Of three metastases one is chosen, one is left out on purpose: the third is a review."""
+    labels = LABELS.copy()
+    labels[0:2, 0:2, 0] = 3
+    nifti(tmp_path / "t.nii.gz", labels, {1: "Met 1", 2: "Met 2", 3: "Met 3"})
+    entry = 'tumour = {{ path = "t.nii.gz", segments = ["Met 1"], leave_out = [{}] }}'
+    (tmp_path / "case.toml").write_text("[inputs]\n" + entry.format('"Met 2"'))
+    record = run_case(tmp_path, PROTOCOL)
+    (found,) = [one for one in record["findings"] if one["code"] == "tumour_part_left_out"]
+    assert "3 'Met 3'" in found["message"]
+    assert "Met 2" not in found["message"]
+    (tmp_path / "case.toml").write_text("[inputs]\n" + entry.format('"Met 2", 3'))
+    assert "tumour_part_left_out" not in codes(run_case(tmp_path, PROTOCOL))
+
+
+def test_a_name_that_says_nothing_beside_one_that_fits_is_a_review(tmp_path: Path) -> None:
+    """Segment_2 may be the second metastasis."""
+    nifti(tmp_path / "tumour.nii.gz", LABELS, {1: "Metastasis", 2: "Segment_2"})
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["whole_voxels"] == 90
+    assert "part_unclear" in codes(record)
+
+
+def test_a_label_round_another_may_be_an_organ(tmp_path: Path) -> None:
+    """Liver and tumour without names: the outer label encloses the inner one."""
+    labels = np.zeros_like(LABELS)
+    labels[2:28, 2:26, 2:18] = 1
+    labels[LABELS > 0] = 2
+    nifti(tmp_path / "tumour.nii.gz", labels)
+    assert "part_may_be_organ" in codes(run_case(tmp_path, PROTOCOL))
+
+
+def choice(
+    role: str, *names: str, select: tuple[str | int, ...] = (), leave_out: tuple[str | int, ...] = ()
+) -> list[str]:
+    """Return the names of the parts that a role takes of a file."""
+    entry = RoleEntry(path=Path("x.seg.nrrd"), select=select, leave_out=leave_out)
+    parts = describe_parts(dict(enumerate(names, start=1)), {}, stem="x", naming=NAMING)
+    taken = choose_parts(role, entry, parts).taken
+    return [part.name for part in parts if part.number in taken]
+
+
+@pytest.mark.parametrize(
+    ("role", "names", "taken"),
+    [
+        ("fdg_avid", ("FDG PET avid", "DOTATATE PET avid"), ["FDG PET avid"]),
+        ("fdg_avid", ("Met 1", "FDG-negative met"), ["Met 1"]),
+        ("resectable", ("Met 1", "Met 3"), ["Met 1", "Met 3"]),
+        ("tumour", ("FDG-avid metastasis", "FDG-negative metastasis"), None),
+        ("tumour", ("Tumour (resectable)", "Tumour (unresectable)"), None),
+        ("liver", ("Liver", "Spleen"), ["Liver"]),
+        ("remnant", ("FLR", "Liver"), ["FLR"]),
+        ("tumour", ("Liver minus tumour", "Lesion"), ["Lesion"]),
+        ("tumour", ("no tumour", "Läsion", "peritumoral ring"), ["Läsion"]),
+    ],
+)
+def test_names_decide(role: str, names: tuple[str, ...], taken: list[str] | None) -> None:
+    """None: all of them; two halves of the tumour are both tumour."""
+    assert choice(role, *names) == (list(names) if taken is None else taken)
+
+
+@pytest.mark.parametrize(
+    ("role", "names"),
+    [
+        ("resectable", ("Unresectable",)),
+        ("resectable", ("Segment_1", "Segment_2")),
+        ("tumour", ("Liver", "Spleen")),
+        ("fdg_avid", ("DOTATOC avid",)),
+    ],
+)
+def test_what_nothing_fits_is_refused_with_every_candidate(role: str, names: tuple[str, ...]) -> None:
+    """The sentence names all parts."""
+    with pytest.raises(PartsAmbiguousError) as caught:
+        choice(role, *names)
+    assert all(name in caught.value.message and name in caught.value.hint for name in names)
+
+
+def test_choosing_and_leaving_out_one_part_is_refused() -> None:
+    """And so is leaving out what is not there."""
+    with pytest.raises(CaseError, match="both chosen and left out"):
+        choice("tumour", "Met 1", select=("Met 1",), leave_out=(1,))
+    with pytest.raises(SegmentNotFoundError, match="1 'Met 1'"):
+        choice("tumour", "Met 1", leave_out=("Met 9",))
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "role"),
+    [
+        ("Segment_1", ("108369006", "SCT", "Neoplasm"), "tumour"),
+        ("Segment_1", ("M-01100", "SRT", "Lesion"), "tumour"),
+        ("Segment_1", ("x", "99LOCAL", "Metastasis"), "tumour"),
+        ("Segment_1", ("10200004", "SCT", "Liver"), "liver"),
+        ("Spleen", ("4147007", "SCT", "Mass"), None),
+        ("Resectable", ("4147007", "SCT", "Mass"), "resectable"),
+    ],
+)
+def test_a_code_speaks_where_the_name_is_silent(
+    name: str, code: tuple[str, str, str], role: str | None
+) -> None:
+    """Programs write "Mass" as the type of whatever they segment."""
+    assert said_by(name, [code], NAMING).role == role
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lesions.ods", "lesions.csv"),
+        ("lesions (1).csv", "lesions.csv"),
+        ("lesions.csv.txt", "lesions.csv"),
+        ("case.toml.txt", "case.toml"),
+        ("case (1).toml", "case.toml"),
+        ("resectable_v2.nii.gz", "resectable.nii.gz"),
+        ("Tumour - kopia.nrrd", "tumour.nrrd"),
+        ("resectible.nii.gz", "resectable.nii.gz"),
+        ("fdg-avid.nii.gz", "fdg_avid.nii.gz"),
+        ("tumour.mgz", "tumour.nii.gz"),
+        ("notes.txt", None),
+        ("liver_vessels.nii.gz", None),
+        ("report.pdf", None),
+    ],
+)
+def test_names_that_nearly_are_one(tmp_path: Path, name: str, expected: str | None) -> None:
+    """Versions, copies, slips of the pen and other endings; notes are none."""
+    near = nearly_read(tmp_path / name)
+    assert (near and near[0]) == expected
+
+
+def test_what_lies_unread_is_listed_and_a_near_name_is_a_review(tmp_path: Path) -> None:
+    """A note is listed; a second version of a mask calls for a person."""
+    case = tumour(tmp_path)
+    (case / "note.txt").write_text("see the other folder")
+    nifti(case / "resectable_v2.nii.gz", LABELS)
+    findings = [one for one in run_case(case, PROTOCOL)["findings"] if one["code"] == "files_unread"]
+    assert [(one["severity"], one["where"]) for one in findings] == [
+        ("review", "resectable_v2.nii.gz"),
+        ("info", ""),
+    ]
+    assert "note.txt" in findings[1]["message"]
