@@ -50,23 +50,23 @@ def plan_brief(plan: Mapping[str, Any]) -> dict[str, str]:
     wedges, ablations = len(plan["wedges"]), len(plan["ablations"])
     parts = [
         plan["notation"] or "",
-        f"{wedges} wedge{'s' if wedges > 1 else ''}" if wedges else "",
-        f"{ablations} ablated" if ablations else "",
+        "wedge" if wedges == 1 else f"{wedges} wedges" if wedges else "",
+        f"{ablations} abl." if ablations else "",
     ]
     fraction = plan["volumes"]["resectable_fraction"]
     needed = plan["predicates"]["stratum_1"]["threshold_percent"]
     remnant, left = plan["remnant"], plan["left"]
     share = percent_text(remnant["flr_percent"], remnant["limit_percent"])
     limit = remnant["limit_percent"]
-    against = "" if limit is None else f", {'BELOW' if remnant['below_limit'] else 'limit'} {limit:g}"
-    stays = f"{len(left)} lesion{'s' if len(left) > 1 else ''}, {ml_text(sum(x['volume_ml'] for x in left))}"
+    against = f" BELOW {limit:g}" if limit is not None and remnant["below_limit"] else ""
+    stays = f"{ml_text(sum(x['volume_ml'] for x in left))} in {len(left)}"
     return {
         "Stratum": STRATA[plan["stratum"]],
         "Debulked": "not marked" if fraction is None else percent_text(100 * fraction, needed),
         "Avid left": _avid_left(plan),
         "Remnant": ml_text(remnant["flr_ml"]) if remnant["flr_percent"] is None else share + against,
         "Stays": stays if left else "nothing",
-        "Taken": ", ".join(part for part in parts if part) or "nothing",
+        "Taken": " + ".join(part for part in parts if part) or "nothing",
     }
 
 

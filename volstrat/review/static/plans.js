@@ -62,7 +62,7 @@ function render() {
       const cell = make("td", column.cells[name] ?? "", name === "Stratum" ? column.stratum : "");
       cell.title = column.whole;
       if (name === "Remnant" && column.bar) cell.append(make("br"), drawing(column.bar));
-      if (name === "Stratum" && column.reviews.length) { cell.append(make("small", ` (${column.reviews.length}!)`)); cell.title = column.reviews.join("\n"); }
+      if (name === "Stratum" && column.reviews.length) { cell.append(make("small", " !")); cell.title = column.reviews.join("\n"); }
       line.append(cell);
     }
     return line;
@@ -72,14 +72,14 @@ function render() {
     line.append(make("th", ""));
     for (const column of told.columns) {
       const cell = make("td");
-      cell.append(column.tried ? button("Save as plan", () => ask(true, "")) : button(column.chosen ? "Choose again" : "Choose", () => ask(false, column.name)));
+      cell.append(column.tried ? button("Save", () => ask(true, "")) : button("Choose", () => ask(false, column.name)));
       line.append(cell);
     }
     rows.push(line);
   } else if (told.can_write && told.columns.length) {
     const line = make("tr");
     line.append(make("th", ""), make("td"));
-    line.lastChild.append(button("Save as plan", () => ask(true, "")));
+    line.lastChild.append(button("Save", () => ask(true, "")));
     rows.push(line);
   }
   $("plans").replaceChildren(make("caption", "Surgical plans side by side"), ...[head, ...rows]);
@@ -99,7 +99,7 @@ function render() {
   from.replaceChildren(new Option("segments alone", ""), ...told.columns.filter((c) => !c.tried).map((c) => new Option(`with what else ${c.name} does`, c.name)));
   from.value = like;
   from.onchange = () => { like = from.value; act({ action: "try", segments: told.tried, like }); };
-  text($("plan-note"), told.note ?? "");
+  $("plan-try").title = told.note ?? "";
 }
 
 function ask(saves, name) {
