@@ -198,7 +198,9 @@ def _concluded(
     """Apply the rule to what was measured."""
     decision = None
     if sources.plans:
-        decision, inputs = _decision(sources, inputs, as_read, protocol.protocol, memo)
+        decision, inputs = _decision(
+            sources, inputs, as_read, protocol.protocol, memo=memo, with_flips=with_flips
+        )
     measured = as_read if decision is None else decision.measured
     remnant, liver, findings = _liver(sources, inputs, measured, protocol.protocol)
     plans: list[PlanRecord] = []
@@ -333,7 +335,9 @@ def _decision(
     inputs: CaseInputs,
     as_read: Measurements,
     protocol: Protocol,
+    *,
     memo: CaseMemo | None,
+    with_flips: bool,
 ) -> tuple[Decision, CaseInputs]:
     """Carry out the plans; return the inputs without the drawn remnant, which they stand over."""
     from volstrat.plans.decision import decide
@@ -346,6 +350,7 @@ def _decision(
         cut_masks=inputs.plans.cut_masks,
         findings=(*inputs.findings, *_liver(sources, bare, as_read, protocol)[2]),
         remnant_drawn=inputs.remnant is not None,
+        with_flips=with_flips,
     )
     return decision, bare
 

@@ -131,8 +131,18 @@ class PlanBook:
         self.zones = Zones(anatomy.lesions)
         self._patient, self._memo = patient, memo
 
-    def carry_out(self, plan: Plan, *, cut_mask: VoxelRuns | None = None) -> PlanOutcome:
+    def carry_out(
+        self, plan: Plan, *, cut_mask: VoxelRuns | None = None, with_flips: bool = False
+    ) -> PlanOutcome:
         """Say what a plan comes to.
+
+        Parameters
+        ----------
+        plan : Plan
+        cut_mask : VoxelRuns or None
+            What it cuts out as drawn.
+        with_flips : bool
+            As `reach_verdict`.
 
         Raises
         ------
@@ -164,7 +174,13 @@ class PlanBook:
             policy=protocol.plans,
             remaining=remaining,
         )
-        verdict = reach_verdict(measured, protocol, findings=(*findings, *remnant_findings), memo=self._memo)
+        verdict = reach_verdict(
+            measured,
+            protocol,
+            findings=(*findings, *remnant_findings),
+            memo=self._memo,
+            with_flips=with_flips,
+        )
         return PlanOutcome(
             plan=plan,
             regions=regions,

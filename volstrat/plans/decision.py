@@ -48,6 +48,7 @@ def decide(
     cut_masks: Mapping[str, VoxelRuns],
     findings: Iterable[Finding],
     remnant_drawn: bool,
+    with_flips: bool = True,
 ) -> Decision:
     """Carry out every plan and take the chosen one's verdict.
 
@@ -63,6 +64,8 @@ def decide(
         What reading the case brought up.
     remnant_drawn : bool
         A remnant mask was given as well.
+    with_flips : bool
+        As `reach_verdict`; of the chosen plan.
 
     Raises
     ------
@@ -74,7 +77,10 @@ def decide(
         msg = f"case.toml: chosen is {chosen!r}; the plans are {', '.join(map(repr, names)) or 'none'}."
         raise PlanError(msg, hint="Choose one of them, or leave `chosen` out.")
     reading = (*findings, *_contradictions(book, remnant_drawn=remnant_drawn))
-    outcomes = tuple(book.carry_out(plan, cut_mask=cut_masks.get(plan.name)) for plan in plans)
+    outcomes = tuple(
+        book.carry_out(plan, cut_mask=cut_masks.get(plan.name), with_flips=with_flips and plan.name == chosen)
+        for plan in plans
+    )
     outcomes = tuple(_with_status(outcome, reading) for outcome in outcomes)
     for outcome in outcomes:
         if outcome.plan.name == chosen:
@@ -101,7 +107,7 @@ def _undecided(
     book: PlanBook, measured: Measurements, outcomes: Sequence[PlanOutcome], reading: Iterable[Finding]
 ) -> Verdict:
     """Return the verdict while no plan is chosen: no stratum, and every plan's listed."""
-    verdict = reach_verdict(measured, book.protocol, findings=reading)
+    verdict = reach_verdict(measured, book.protocol, findings=reading, with_flips=False)
     strata = "; ".join(f"{o.plan.name}: {_WORDS[o.verdict.stratum]}" for o in outcomes)
     choose = finding("plan_not_chosen", where="plans", count=len(outcomes), strata=strata)
     kept = [f for f in verdict.findings if f.code != "unknown_marking"]  # the plan marks, not a person

@@ -223,13 +223,22 @@ def _row(
         "reason": "" if row is None else row.reason,
         "by": "" if row is None else row.reader,
         "at": "" if row is None else row.recorded_at,
-        "source": "table" if in_table else "mask" if words[name] not in ("unknown", "dismissed") else "",
+        "source": _source(lesion, words[name], reviewed, in_table=in_table),
         "token": token_of(row),
         "misfit": reviewed.misfits.get(name, ""),
         "others": [{"reader": who, "word": word} for who, word in reviewed.others.get(name, ())],
         "point_mm": session.points.get(name),
         "box_mm": lesion["bounding_box_mm"],
     }
+
+
+def _source(lesion: LesionRecord, word: str, reviewed: Reviewed, *, in_table: bool) -> str:
+    """Say where a lesion's marking comes from; in the liver a chosen plan stands over all else."""
+    if reviewed.record["chosen_plan"] is not None and lesion["site"] == "liver":
+        return "plan"
+    if in_table:
+        return "table"
+    return "mask" if word not in ("unknown", "dismissed") else ""
 
 
 def _images(

@@ -189,7 +189,7 @@ function renderPanel() {
     written = { id: chosen, reading: state.reading, text: now.reason, seen: held?.seen ?? x?.token ?? "" };
   }
   $("reader-line").hidden = Boolean(state.reader) || state.read_only;
-  const by = x && (x.by || x.at) ? `Last: ${[x.by, x.at].filter(Boolean).join(", ")}` : x?.source === "mask" ? "Marked as drawn." : "";
+  const by = x && (x.by || x.at) ? `Last: ${[x.by, x.at].filter(Boolean).join(", ")}` : x?.source === "plan" ? "As the chosen plan says; in the liver a mark of your own stands behind it." : x?.source === "mask" ? "Marked as drawn." : "";
   text($("last"), x?.misfit ? `${x.misfit}` : [state.reader ? `Reader ${state.reader}.` : "", by].filter(Boolean).join(" "));
   $("undo").disabled = !canUndo();
   renderChips();

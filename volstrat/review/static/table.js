@@ -70,7 +70,8 @@ function cell(column, x) {
   if (column.key === "word") {
     const node = make("td", "", "word");
     const share = x.word === "partial" && x.share !== null ? ` ${(100 * x.share).toFixed(0)} %` : "";
-    node.append(sign(x.word), make("span", (isOpen(x) ? "not marked" : x.word) + share, { mask: "from-mask", table: "marked" }[x.source] ?? "open"));
+    node.append(sign(x.word), make("span", (isOpen(x) ? "not marked" : x.word) + share, { mask: "from-mask", plan: "from-mask", table: "marked" }[x.source] ?? "open"));
+    if (x.source === "plan") node.append(make("span", " as planned", "unseen"));
     if (x.source === "mask") node.append(make("span", " as drawn", "unseen"));
     for (const other of x.others) node.append(make("span", `${other.reader}: ${other.word}`, "others"));
     if (x.misfit) node.append(make("span", "row does not fit", "others misfit"));
