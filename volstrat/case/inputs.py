@@ -360,7 +360,7 @@ def _in_liver(
     drawn = {label for entry in tumour if entry.instances is None for label in entry.mask.labels}
     kept, lost = [], VoxelRuns.empty()
     for entry in tumour:
-        sets = [(n, entry.mask.runs.of(n)) for n in entry.mask.runs.values]
+        sets = list(entry.mask.runs.by_label().items())
         inside = LabelRuns.from_sets([(n, voxels.intersection(liver)) for n, voxels in sets])
         gone = set(entry.mask.runs.values) - set(inside.values)
         names = {n: name for n, name in entry.mask.names.items() if n not in gone}
@@ -459,8 +459,7 @@ def voxels_sha256(mask: Mask) -> str:
     With it a rerun tells a changed header from changed voxels.
     """
     digest = hashlib.sha256()
-    for label in mask.runs.values:
-        runs = mask.runs.of(label)
+    for label, runs in mask.runs.by_label().items():
         for numbers in (np.array([label, runs.starts.size]), runs.starts, runs.stops):
             digest.update(numbers.astype("<i8").tobytes())
     return digest.hexdigest()
@@ -468,9 +467,8 @@ def voxels_sha256(mask: Mask) -> str:
 
 def segment_list(mask: Mask) -> list[SegmentRecord]:
     """List a mask's segments, ROIs or labels with their voxel counts."""
-    return [
-        {"number": n, "name": mask.names.get(n) or None, "voxels": mask.runs.of(n).count} for n in mask.labels
-    ]
+    counts = mask.runs.counts()
+    return [{"number": n, "name": mask.names.get(n) or None, "voxels": counts.get(n, 0)} for n in mask.labels]
 
 
 def grid_entry(grid: VoxelGrid, sources: CaseSources) -> GridRecord:
