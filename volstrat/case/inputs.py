@@ -11,7 +11,7 @@ import numpy as np
 
 from volstrat.case.drawn_by import model_findings
 from volstrat.case.entries import EntryReader
-from volstrat.case.lesion_table import read_bytes, read_lesion_table
+from volstrat.case.lesion_table import history_beside, read_bytes, read_lesion_table
 from volstrat.case.mask_grids import (
     check_on_ct,
     check_sparse_and_dense,
@@ -31,6 +31,7 @@ from volstrat.case.table_file import table_format
 from volstrat.case.unread import unread_findings
 from volstrat.dicom.identity import short_uid
 from volstrat.errors import CaseError, InputFileError, MissingRoleError
+from volstrat.formats.hashing import sha256_of
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
@@ -417,7 +418,11 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[Input
     if table is None:
         return (), []
     data = read_bytes(table.path)
-    return read_lesion_table(data, name=table.path.name), [_table_input(sources, "lesions", table.path, data)]
+    entry = _table_input(sources, "lesions", table.path, data)
+    history = history_beside(table.path)
+    if history is not None:
+        entry["history_sha256"] = sha256_of(history)
+    return read_lesion_table(data, name=table.path.name), [entry]
 
 
 def _read_closings(sources: CaseSources) -> tuple[tuple[Closing, ...], list[InputRecord]]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
+HISTORY = "lesions.history.csv"
+"""What stood in the tables beside it before, by whom and when it was replaced."""
+
 COLUMNS = (
     "lesion_id",
     "resectability",
@@ -228,3 +231,9 @@ def read_bytes(path: Path) -> bytes:
     else:
         msg = f"{path.name}: is not a regular file."
     raise InputFileError(msg, hint="Check that this is the file that is meant.")
+
+
+def history_beside(table: Path) -> Path | None:
+    """Return the history of a lesion table; None where there is none."""
+    path = table.with_name(HISTORY)
+    return path if path.is_file() else None

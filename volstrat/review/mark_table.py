@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from volstrat.case.lesion_table import (
     COLUMNS,
+    HISTORY,
     csv_bytes,
     read_bytes,
     read_lesion_table,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from volstrat.terms.marks import LesionRow
 
-HISTORY = "lesions.history.csv"
 _HISTORY_COLUMNS = (*COLUMNS, "table", "replaced_at", "replaced_by")
 _LONGEST_NAME, _LONGEST_REASON = 64, 1000
 

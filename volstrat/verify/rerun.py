@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.input_files import file_sha256
+from volstrat.case.lesion_table import HISTORY, history_beside
 from volstrat.case.record import environment
 from volstrat.cohort import parse_shard, run_cohort
 from volstrat.cohort.changes import entries_of_changes
@@ -18,6 +19,7 @@ from volstrat.cohort.source import find_cases
 from volstrat.cohort.subject_folders import OWN_FILES
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import UsageError, VolstratError
+from volstrat.formats.hashing import sha256_of
 from volstrat.verify.input_hashes import readable_inputs
 from volstrat.verify.result_folder import FileFault, Records, read_records
 from volstrat.verify.steps import STEPS, Difference, environment_differences, record_differences
@@ -262,6 +264,18 @@ def _hash_differences(
     named = False
     for entry in record["inputs"]:
         path = sources.folder / entry["path"]
+        history = history_beside(path) if entry["role"] == "lesions" else None
+        now = None if history is None else sha256_of(history)
+        if entry.get("history_sha256") != now:
+            named = True
+            yield Difference(
+                step="input_bytes",
+                role=entry["role"],
+                path=entry["path"],
+                what=f"sha256 of {HISTORY}",
+                old=entry.get("history_sha256"),
+                new=now,
+            )
         if path.is_dir():
             continue
         try:

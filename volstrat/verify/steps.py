@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from volstrat.case.lesion_table import HISTORY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -92,6 +94,11 @@ def _input(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Differenc
     """Say of one file whether its voxels or only its header changed."""
     place = {"role": old["role"], "path": old["path"]}
     header = list(_header(old, new, place))
+    histories = [entry.get("history_sha256") for entry in (old, new)]
+    if histories[0] != histories[1]:
+        yield Difference(
+            step="input_bytes", **place, what=f"sha256 of {HISTORY}", old=histories[0], new=histories[1]
+        )
     if old["sha256"] == new["sha256"]:
         yield from header  # nothing of this file: its image, or how it is read
         return
