@@ -26,6 +26,7 @@ from volstrat.verify.result_folder import (
     check_output_trail,
     read_records,
 )
+from volstrat.verify.signature import Signature, check_signature
 from volstrat.verify.steps import (
     Difference,
     protocol_differences,
@@ -64,6 +65,8 @@ class Verification:
     sealed : bool
     noted : bool
         Whether the trail has an entry of this verification.
+    signature : Signature or None
+        None where the output is not sealed.
     """
 
     only_hashes: bool
@@ -77,11 +80,13 @@ class Verification:
     changes: tuple[str, ...]
     sealed: bool
     noted: bool = False
+    signature: Signature | None = None
 
     @property
     def clean(self) -> bool:
         """True where nothing differs."""
-        differs = self.files or self.protocol or self.tables or self.differing
+        unfit = self.signature is not None and self.signature.fits is False
+        differs = self.files or self.protocol or self.tables or self.differing or unfit
         return not (differs or (self.trail and self.trail.faults))
 
     def as_json(self) -> dict[str, Any]:
@@ -108,6 +113,8 @@ class Verification:
             "older_versions": list(self.versions),
             "changes_that_can_alter_a_verdict": list(self.changes),
             "sealed": self.sealed,
+            "signature": None if self.signature is None else self.signature.as_json(),
+            "openings": [] if self.trail is None else list(self.trail.openings),
             "noted_in_trail": self.noted,
             "environment": environment(),
         }
@@ -119,6 +126,7 @@ def verify_output(
     inputs: Path | None = None,
     protocol: LoadedProtocol | None = None,
     only_hashes: bool = False,
+    signers: Path | None = None,
     workers: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Verification:
@@ -134,6 +142,8 @@ def verify_output(
         To run again by; by default the file that the run was made by, as it is now, else the text it kept.
     only_hashes : bool
         Compare hashes of inputs, protocol and records, and versions; measure nothing.
+    signers : Path or None
+        Whose signatures of a sealed output fit (see `check_signature`).
     workers : int or None
         Processes.
     on_progress : callable
@@ -172,6 +182,7 @@ def verify_output(
         versions=tuple(older),
         changes=tuple(changes_since(older[0], changelog_text())) if older else (),
         sealed=is_sealed(out),
+        signature=check_signature(out, signers=signers),
     )
     return _noted(out, result)
 
