@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from volstrat.case.table_file import read_table
 from volstrat.errors import InputFileError, LesionTableError
+from volstrat.store.tables import guarded
 from volstrat.terms.marks import NOT_TUMOUR, SITES, LesionRow, Marking
 
 if TYPE_CHECKING:
@@ -193,12 +194,12 @@ def table_bytes(rows: Iterable[LesionRow]) -> bytes:
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, str]], *, header: bool = True) -> bytes:
-    """Return rows of texts as CSV in UTF-8."""
+    """Return rows of texts as CSV in UTF-8, formulas guarded."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     if header:
         writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: guarded(cell) for column, cell in row.items()} for row in rows)
     return text.getvalue().encode()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,13 @@ from volstrat.errors import UsageError, VolstratError
 from volstrat.formats.hashing import sha256_of
 from volstrat.verify.input_hashes import readable_inputs
 from volstrat.verify.result_folder import FileFault, Records, read_records
-from volstrat.verify.steps import STEPS, Difference, environment_differences, record_differences
+from volstrat.verify.steps import (
+    STEPS,
+    Difference,
+    SubjectDifferences,
+    environment_differences,
+    record_differences,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,19 +39,6 @@ if TYPE_CHECKING:
 from volstrat.cohort.source import FoundCase
 
 _TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectDifferences:
-    """A subject whose record does not come out again; the first step that differs comes first."""
-
-    subject: str
-    differences: tuple[Difference, ...]
-
-    @property
-    def first(self) -> Difference:
-        """The first step that differs: what comes later may follow from it."""
-        return self.differences[0]
 
 
 def _roots(run: Mapping[str, Any] | None, inputs: Path | None) -> list[tuple[Path, Mapping[str, Any]]]:

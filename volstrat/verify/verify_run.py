@@ -13,12 +13,14 @@ from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol
 from volstrat.case.record import environment
 from volstrat.cohort.changes import history_faults
 from volstrat.cohort.run_file import TRAIL, read_run_file, record_event
+from volstrat.comparison.readings import COMPARISON
 from volstrat.errors import OutputError, ProtocolError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import check_manifest, is_sealed
 from volstrat.store.tables import TABLE_LIBRARIES
+from volstrat.verify.agreements import changed_readings, compared_again, read_agreement
 from volstrat.verify.changelog import changelog_text, changes_since
-from volstrat.verify.rerun import SubjectDifferences, by_hashes, by_rerun
+from volstrat.verify.rerun import by_hashes, by_rerun
 from volstrat.verify.result_folder import (
     FileFault,
     TrailState,
@@ -29,6 +31,7 @@ from volstrat.verify.result_folder import (
 from volstrat.verify.signature import Signature, check_signature
 from volstrat.verify.steps import (
     Difference,
+    SubjectDifferences,
     protocol_differences,
 )
 
@@ -164,16 +167,25 @@ def verify_output(
     faults += _sealed_faults(out, faults)
     faults += _history_faults(out)
     now, changed = _protocol_now(run, protocol)
-    if only_hashes:
+    subjects = len(records.by_subject)
+    made_by = {record["environment"]["volstrat"] for _, record in records.by_subject.values()}
+    if run is not None and run.get("event") == COMPARISON:
+        agreement = read_agreement(out)
+        subjects = int(run.get("subjects") or 0)
+        made_by = {str(run["environment"]["volstrat"])}
+        differing = [] if agreement is None else list(changed_readings(run, agreement, now))
+        if agreement is not None and not differing and not only_hashes:
+            differing = list(compared_again(run, agreement, now))
+    elif only_hashes:
         differing = list(by_hashes(out, run, records, inputs, now))
     else:
         differing, tables = by_rerun(out, run, records, inputs, now, workers=workers, on_progress=on_progress)
         if not differing and not changed:
             faults += tables
-    older = sorted({r["environment"]["volstrat"] for _, r in records.by_subject.values()} - {__version__})
+    older = sorted(made_by - {__version__})
     result = Verification(
         only_hashes=only_hashes,
-        subjects=len(records.by_subject),
+        subjects=subjects,
         trail=trail,
         files=tuple(faults),
         protocol=tuple(changed),
