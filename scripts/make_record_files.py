@@ -16,12 +16,14 @@ from volstrat.case.record_types import CaseRecord
 from volstrat.case.typed_json import fields_of, is_object
 from volstrat.cohort.columns import cohort_columns, lesion_columns
 from volstrat.comparison import agreement_schema
+from volstrat.comparison.agreement_tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from volstrat.case.typed_json import Form
     from volstrat.cohort.columns import Column
+    from volstrat.store.tables import TableColumn
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- keys: made by scripts/make_record_files.py from volstrat/case/record_types.py -->\n"
@@ -32,8 +34,16 @@ Made by `scripts/make_record_files.py` from the types of the record. The same co
 in the Parquet file; Parquet fields carry unit and description as metadata.
 
 In CSV, null is an empty cell, booleans are `true` and `false`, numbers read back to the same value, and line
-breaks within a text are written as escapes. A unit of `1` is a fraction from 0 to 1.
+breaks within a text are written as escapes. A unit of `1` is a fraction from 0 to 1. So that no spreadsheet
+takes a text for a formula, a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return and is no
+plain number has an apostrophe before it, in every CSV that volstrat writes; where volstrat reads a table it
+takes it off again.
 """
+_AGREEMENT_ROWS = {
+    "agreement": "One row a subject and two readings.",
+    "agreement_lesions": "One row a lesion or PET-only region of a subject in two readings, matched or not.",
+    "adjudication": "Of each subject in dispute one row a lesion or region that decides.",
+}
 _WORDS = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -60,11 +70,14 @@ def columns_doc() -> str:
         _columns(cohort_columns()),
         "## lesions.csv, lesions.parquet\n\nOne row a lesion or PET-only region, by subject.\n",
         _columns(lesion_columns()),
+        "# The columns of a comparison's tables\n\nWhat `volstrat compare` writes, in CSV and Parquet.\n",
     ]
+    for name, rows in _AGREEMENT_ROWS.items():
+        parts += [f"## {name}.csv, {name}.parquet\n\n{rows}\n", _columns(TABLES[name])]
     return "\n".join(parts)
 
 
-def _columns(columns: Iterable[Column]) -> str:
+def _columns(columns: Iterable[Column | TableColumn]) -> str:
     lines = ["| Column | Type | Unit | Meaning |", "|---|---|---|---|"]
     lines += [f"| `{c.name}` | {c.kind} | {c.unit} | {c.description} |" for c in columns]
     return "\n".join(lines) + "\n"

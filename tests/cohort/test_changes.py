@@ -134,3 +134,20 @@ def test_another_protocol_or_study_starts_over_only_when_asked(
     with pytest.raises(UsageError, match="no study; this run is of study 'X'"):
         run(study, out, protocol=load_protocol(other))
     shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("only_hashes", [False, True])
+def test_the_history_of_marks_is_evidence(cohort: Path, tmp_path: Path, run: Run, only_hashes: bool) -> None:
+    """It is hashed into the record; verify names it where it was changed or taken away."""
+    history = cohort / "site0000" / "S00001" / "lesions.history.csv"
+    (history.with_name("lesions.csv")).write_text("lesion_id,resectability\nL1,resectable\n")
+    history.write_text(
+        "lesion_id,resectability,table,replaced_at,replaced_by\nL1,unknown,lesions.csv,now,AB\n"
+    )
+    out = tmp_path / "out"
+    run(cohort, out)
+    assert verify_output(out, inputs=cohort, only_hashes=only_hashes).clean
+    history.write_text("lesion_id,resectability,table,replaced_at,replaced_by\n")
+    (found,) = verify_output(out, inputs=cohort, only_hashes=only_hashes).differing
+    assert found.subject == "S00001"
+    assert "lesions.history.csv" in found.first.what

@@ -440,10 +440,13 @@ def test_the_same_readings_give_the_same_bytes(tmp_path: Path) -> None:
     written = []
     for name in ("one", "two"):
         compare_readings([a, b], tmp_path / name)
-        written.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir() if p.is_file()})
+        files = [path for path in (tmp_path / name).iterdir() if path.is_file()]
+        written.append({p.name: p.read_bytes() for p in files if p.name not in {"run.json", "audit.jsonl"}})
+        assert {"run.json", "audit.jsonl"} < {path.name for path in files}
     assert written[0] == written[1]
     assert sorted(written[0]) == [
-        "adjudication.csv", "agreement.csv", "agreement.html", "agreement.json", "agreement_lesions.csv",
+        "adjudication.csv", "adjudication.parquet", "agreement.csv", "agreement.html", "agreement.json",
+        "agreement.parquet", "agreement_lesions.csv", "agreement_lesions.parquet",
     ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.volume_files import RAS_LPS, metaimage_header, nifti, nrrd_header, oblique_lps
-from volstrat.errors import FormatError, InputFileError, VolstratError
+from volstrat.errors import FormatError, InputFileError, MaskValueError, VolstratError
 from volstrat.formats.volumes import read_grid, read_image, read_mask, volume_format
 from volstrat.geometry.runs import LabelRuns
 
@@ -312,3 +312,22 @@ def test_a_real_pet_is_read_as_its_values() -> None:
     assert mask.grid.corner_displacement_mm(read.image.grid) < 1e-3
     inside = read.image.values.ravel(order="F")[mask.voxels().indices()]
     assert float(inside.max()) == pytest.approx(16.32769, abs=1e-5)
+
+
+def test_sixty_thousand_labels_are_no_label_map(tmp_path: Path) -> None:
+    """Refused at once: every label would be asked for one by one."""
+    labels = np.zeros((80, 80, 80), dtype=np.uint16)
+    labels[::2, ::2, ::2] = np.arange(64_000).reshape(40, 40, 40)
+    path = nifti(tmp_path / "many.nii", labels, np.eye(4))
+    with pytest.raises(MaskValueError, match=r"many\.nii: holds 63,999 different values; .* at most 10,000"):
+        read_mask(path)
+
+
+def test_an_image_larger_than_any_is_refused_before_it_takes_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros pack a thousandfold: a file of 1 MB can hold a thousand million voxels."""
+    path = nifti(tmp_path / "suv.nii.gz", np.zeros((8, 8, 8), dtype=np.uint8), np.eye(4))
+    monkeypatch.setattr("volstrat.formats.volumes.MOST_VOXELS", 511)
+    with pytest.raises(FormatError, match=r"suv\.nii\.gz: has 512 voxels; an image has at most 511"):
+        read_image(path)

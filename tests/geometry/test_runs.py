@@ -314,3 +314,15 @@ def test_indices_beyond_32_bits() -> None:
     assert runs.intersection(VoxelRuns(np.array([2**34 + 5]), np.array([2**35]))).indices().tolist() == [
         2**34 + n for n in range(5, 10)
     ]
+
+
+def test_labels_are_sorted_and_counted_in_one_go() -> None:
+    """As asked for one by one; runs of several labels may overlap, and without runs there is nothing."""
+    rng = np.random.default_rng(4)
+    sets = [(int(label), VoxelRuns.from_indices(rng.integers(0, 90, 40))) for label in (7, 2, 30)]
+    runs = LabelRuns.from_sets(sets)
+    found = runs.by_label()
+    assert list(found) == [2, 7, 30]
+    assert all(found[label].same_as(runs.of(label)) for label in found)
+    assert runs.counts() == {label: runs.of(label).count for label in found}
+    assert (LabelRuns.empty().by_label(), LabelRuns.empty().counts()) == ({}, {})

@@ -231,8 +231,10 @@ def _compared(scratch: Path, *readings: Path) -> dict[str, Any]:
     out = scratch / f"agreement {readings[0].name}"
     _volstrat("compare", *readings, "-o", out)
     agreement: Record = json.loads((out / "agreement.json").read_bytes())
-    del agreement["environment"]
+    del agreement["environment"], agreement["readings_sha256"]
     subjects = agreement.pop("subjects")
+    for reading in (one for subject in subjects for one in subject["readings"]):
+        del reading["sha256"]  # a cohort's record holds its environment
     return agreement | {f"subjects.{one['subject']}": one for one in subjects}
 
 

@@ -309,7 +309,7 @@ FEWEST_PLACED = 0.3
 
 
 def edited(seed: int) -> str:
-    """Edit a marked label map once or twice; says whether every row has its place, or one is named that has none."""
+    """Edit a marked label map once or twice; every row has its place, or one is named that has none."""
     rng = np.random.default_rng(seed)
     labels = np.zeros(SHAPE, dtype=np.int64)
     for n in range(int(rng.integers(2, 7))):

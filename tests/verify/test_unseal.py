@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -143,3 +144,39 @@ def test_subjects_that_are_not_settled_are_sealed_in_on_purpose_only(cohort: Coh
     lock_output(cohort.out, with_open=True)
     (entry,) = [json.loads(line) for line in cohort.entries() if b'"event": "locked"' in line]
     assert entry["detail"]["open"]["failed"] == ["S14_broken_file"]
+
+
+def sign(out: Path, key: Path) -> None:
+    """Make a key and sign the manifest with it, as the docs say."""
+    keygen = shutil.which("ssh-keygen")
+    if keygen is None:
+        pytest.skip("no ssh-keygen on this machine")
+    subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    subprocess.run([keygen, "-q", "-Y", "sign", "-n", "volstrat", "-f", key, out / "SHA256SUMS"], check=True)
+
+
+def test_a_signature_is_checked_and_says_whose_it_is(cohort: Cohort, tmp_path: Path) -> None:
+    """Fits without signers, with the right ones, and not with others' or after a change."""
+    lock_output(cohort.out, with_open=True)
+
+    def verified(signers: Path | None = None) -> tuple[bool, str]:
+        result = verify_output(cohort.out, inputs=cohort.inputs, only_hashes=True, signers=signers)
+        assert result.signature is not None
+        return result.clean, result.signature.sentence
+
+    assert verified() == (True, "No signature.")
+    sign(cohort.out, tmp_path / "key")
+    assert verified() == (True, "Signed; by whom is not checked (--signers FILE).")
+    signers = tmp_path / "signers"
+    public = (tmp_path / "key.pub").read_text()
+    signers.write_text(f'core-lab namespaces="volstrat" {public}')
+    assert verified(signers) == (True, "Signed by core-lab.")
+    signers.write_text(f'core-lab namespaces="another" {public}')
+    assert verified(signers)[0] is False
+    manifest = cohort.out / "SHA256SUMS"
+    manifest.write_bytes(manifest.read_bytes() + b"0" * 64 + b"  x\n")
+    clean, sentence = verified()
+    assert not clean
+    assert "does not fit" in sentence
+    with pytest.raises(UsageError, match="no such file of signers"):
+        verified(tmp_path / "nobody")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.agreement.matching import LesionMatching, match_lesions
+from volstrat.agreement.matching import LesionMatching, LesionPair, match_lesions
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
 from volstrat.rule.lesions import LesionMeasures, Lesions
@@ -332,9 +332,8 @@ class HybridMaker:
         own, rows = measured.attribution, measured.rows
         if own is None or own.pet_only.count == 0:
             return [None] * attribution.pet_only.count
-        here, there = _region_labels(attribution), _region_labels(own)
         if _same_grid(attribution, own):
-            matching = match_lesions(here, there, own.grid, distance_mm=self._distance_mm)
+            matching = _matched_regions(attribution, own, self._distance_mm)
             partner = {pair.a - 1: pair.b - 1 for pair in matching.pairs}
         else:
             partner = _nearest_regions(attribution, own, self._distance_mm)
@@ -429,6 +428,34 @@ def _region_labels(attribution: Attribution) -> LabelRuns:
     return LabelRuns.from_sets(
         (int(n) + 1, VoxelRuns.from_indices(voxels[rank == n])) for n in np.unique(rank)
     )
+
+
+def _matched_regions(a: Attribution, b: Attribution, distance_mm: float) -> LesionMatching:
+    return match_lesions(_region_labels(a), _region_labels(b), a.grid, distance_mm=distance_mm)
+
+
+def match_regions(a: Measurements, b: Measurements, *, distance_mm: float) -> list[LesionPair]:
+    """Match the PET-only regions of two readings as lesions are matched; ``a`` 1 is P1.
+
+    On PET grids that differ centroids alone decide, and ``dice`` is 0.
+    """
+    here, there = a.attribution, b.attribution
+    if here is None or there is None or not here.pet_only.count or not there.pet_only.count:
+        return []
+    if _same_grid(here, there):
+        return list(_matched_regions(here, there, distance_mm).pairs)
+    pairs, taken = [], set()
+    for rank, other in _nearest_regions(here, there, distance_mm).items():
+        if other not in taken:
+            taken.add(other)
+            centroids = (here.pet_only.measures.centroid_mm[rank], there.pet_only.measures.centroid_mm[other])
+            apart = float(np.sqrt(((centroids[0] - centroids[1]) ** 2).sum()))
+            pairs.append(
+                LesionPair(
+                    a=rank + 1, b=other + 1, matched_by="distance", dice=0.0, centroid_distance_mm=apart
+                )
+            )
+    return pairs
 
 
 def _same_grid(a: Attribution, b: Attribution) -> bool:

@@ -93,7 +93,8 @@ def _label_names(path: Path, read: MaskRead, naming: Mapping[str, Sequence[str]]
 
 def _with_parts(read: MaskRead, choice: Choice) -> RoleMask:
     """Restrict a mask to the parts that were taken, and count the voxels of all that were read."""
-    counted = {number: read.mask.runs.of(number).count for number in read.mask.labels}
+    held = read.mask.runs.counts()
+    counted = {number: held.get(number, 0) for number in read.mask.labels}
     if read.format == "dicom-rtstruct":  # only the wanted ROIs were read; a number below 1 has become another
         mask, by_name = read.mask, {name: counted[label] for label, name in read.mask.names.items()}
         parts = tuple(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.discovery import CASE_FILE
+from volstrat.case.lesion_table import history_beside
 from volstrat.case.unread import unread_files
 from volstrat.errors import InputFileError, VolstratError
 from volstrat.formats.label_names import names_beside
@@ -97,6 +98,10 @@ def _files(sources: CaseSources) -> Iterator[Path]:
     for entries in sources.entries.values():
         for entry in entries:
             yield from _files_of(entry)
+    for table in sources.entries.get("lesions", ()):
+        history = history_beside(table.path)
+        if history is not None:
+            yield history
 
 
 def _files_of(entry: RoleEntry) -> Iterator[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from volstrat.case.drawn_by import model_findings
 from volstrat.case.entries import EntryReader
-from volstrat.case.lesion_table import read_bytes, read_lesion_table
+from volstrat.case.lesion_table import history_beside, read_bytes, read_lesion_table
 from volstrat.case.mask_grids import (
     check_on_ct,
     check_sparse_and_dense,
@@ -31,6 +31,7 @@ from volstrat.case.table_file import table_format
 from volstrat.case.unread import unread_findings
 from volstrat.dicom.identity import short_uid
 from volstrat.errors import CaseError, InputFileError, MissingRoleError
+from volstrat.formats.hashing import sha256_of
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
@@ -360,7 +361,7 @@ def _in_liver(
     drawn = {label for entry in tumour if entry.instances is None for label in entry.mask.labels}
     kept, lost = [], VoxelRuns.empty()
     for entry in tumour:
-        sets = [(n, entry.mask.runs.of(n)) for n in entry.mask.runs.values]
+        sets = list(entry.mask.runs.by_label().items())
         inside = LabelRuns.from_sets([(n, voxels.intersection(liver)) for n, voxels in sets])
         gone = set(entry.mask.runs.values) - set(inside.values)
         names = {n: name for n, name in entry.mask.names.items() if n not in gone}
@@ -417,7 +418,11 @@ def _read_table(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[Input
     if table is None:
         return (), []
     data = read_bytes(table.path)
-    return read_lesion_table(data, name=table.path.name), [_table_input(sources, "lesions", table.path, data)]
+    entry = _table_input(sources, "lesions", table.path, data)
+    history = history_beside(table.path)
+    if history is not None:
+        entry["history_sha256"] = sha256_of(history)
+    return read_lesion_table(data, name=table.path.name), [entry]
 
 
 def _read_closings(sources: CaseSources) -> tuple[tuple[Closing, ...], list[InputRecord]]:
@@ -459,8 +464,7 @@ def voxels_sha256(mask: Mask) -> str:
     With it a rerun tells a changed header from changed voxels.
     """
     digest = hashlib.sha256()
-    for label in mask.runs.values:
-        runs = mask.runs.of(label)
+    for label, runs in mask.runs.by_label().items():
         for numbers in (np.array([label, runs.starts.size]), runs.starts, runs.stops):
             digest.update(numbers.astype("<i8").tobytes())
     return digest.hexdigest()
@@ -468,9 +472,8 @@ def voxels_sha256(mask: Mask) -> str:
 
 def segment_list(mask: Mask) -> list[SegmentRecord]:
     """List a mask's segments, ROIs or labels with their voxel counts."""
-    return [
-        {"number": n, "name": mask.names.get(n) or None, "voxels": mask.runs.of(n).count} for n in mask.labels
-    ]
+    counts = mask.runs.counts()
+    return [{"number": n, "name": mask.names.get(n) or None, "voxels": counts.get(n, 0)} for n in mask.labels]
 
 
 def grid_entry(grid: VoxelGrid, sources: CaseSources) -> GridRecord:

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 
 from volstrat.case.table_file import read_table
 from volstrat.errors import InputFileError, LesionTableError
+from volstrat.store.tables import guarded
 from volstrat.terms.marks import NOT_TUMOUR, SITES, LesionRow, Marking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Literal
+
+HISTORY = "lesions.history.csv"
+"""What stood in the tables beside it before, by whom and when it was replaced."""
 
 COLUMNS = (
     "lesion_id",
@@ -190,12 +194,12 @@ def table_bytes(rows: Iterable[LesionRow]) -> bytes:
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, str]], *, header: bool = True) -> bytes:
-    """Return rows of texts as CSV in UTF-8."""
+    """Return rows of texts as CSV in UTF-8, formulas guarded."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     if header:
         writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: guarded(cell) for column, cell in row.items()} for row in rows)
     return text.getvalue().encode()
 
 
@@ -228,3 +232,9 @@ def read_bytes(path: Path) -> bytes:
     else:
         msg = f"{path.name}: is not a regular file."
     raise InputFileError(msg, hint="Check that this is the file that is meant.")
+
+
+def history_beside(table: Path) -> Path | None:
+    """Return the history of a lesion table; None where there is none."""
+    path = table.with_name(HISTORY)
+    return path if path.is_file() else None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.geometry.runs import VoxelRuns
+from volstrat.geometry.runs import VoxelRuns, split_rows
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from volstrat.case.entries import RoleMask
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.runs import LabelRuns
     from volstrat.terms.findings import Finding
 
 _LARGER_THAN_A_LIVER_ML = 2500.0
@@ -38,12 +43,12 @@ def organ_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
     called = {
         part.number for part in taken if part.is_stem and (part.said.other or part.said.role in _REGIONS)
     }
-    labels = {number: read.mask.runs.of(number) for number in read.mask.runs.values}
+    labels = _Labels.of(read.mask.runs, read.mask.grid)
     ml = read.mask.grid.voxel_volume_mm3 / 1000
     findings = []
-    for number in sorted(unnamed & set(labels)):
-        volume_ml = labels[number].count * ml
-        inner = _enclosed_by(number, labels, read.mask.grid)
+    for number in sorted(unnamed & set(labels.runs)):
+        volume_ml = labels.runs[number].count * ml
+        inner = labels.enclosed_by(number)
         if inner is not None:
             findings.append(
                 finding(
@@ -73,18 +78,51 @@ def organ_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
     return findings
 
 
-def _enclosed_by(number: int, labels: dict[int, VoxelRuns], grid: VoxelGrid) -> int | None:
-    """Return a smaller label that a label encloses, or None."""
-    own = labels[number]
-    for inner, voxels in labels.items():
-        if inner == number or voxels.count >= own.count:
-            continue
-        if voxels.starts[0] <= own.starts[0] or voxels.stops[-1] >= own.stops[-1]:
-            continue
-        around = _around(voxels, grid)
-        if around.intersection(own).count >= _ENCLOSED_SHARE * max(around.count, 1):
-            return inner
-    return None
+@dataclass(frozen=True, slots=True, eq=False)
+class _Labels:
+    """All labels of a mask, by rising number.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+    runs : dict of int to VoxelRuns
+    counts : array of int64, (n,)
+    low, high : array of int64, (4, n)
+        First and last index along i, j, k, and linear index: where voxels of a label may lie.
+    """
+
+    grid: VoxelGrid
+    runs: dict[int, VoxelRuns]
+    counts: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, labels: LabelRuns, grid: VoxelGrid) -> _Labels:
+        """Sort a mask's runs by label."""
+        runs = labels.by_label()
+        low = np.empty((4, len(runs)), dtype=np.int64)
+        high = np.empty_like(low)
+        for n, own in enumerate(runs.values()):
+            first, last, _ = split_rows(own.starts, own.stops, grid.shape[0])
+            ends = np.concatenate((grid.unravel(first), grid.unravel(last - 1)))
+            low[:3, n], high[:3, n] = ends.min(axis=0), ends.max(axis=0)
+            low[3, n], high[3, n] = own.starts[0], own.stops[-1]
+        return cls(grid, runs, np.array([own.count for own in runs.values()], dtype=np.int64), low, high)
+
+    def enclosed_by(self, number: int) -> int | None:
+        """Return a smaller label that a label encloses, or None."""
+        numbers = [*self.runs]
+        at = bisect_left(numbers, number)
+        near = (self.counts < self.counts[at]) & (self.low[3] > self.low[3, at])
+        near &= self.high[3] < self.high[3, at]
+        near &= (self.low[:3] - 1 <= self.high[:3, at, None]).all(axis=0)
+        near &= (self.high[:3] + 1 >= self.low[:3, at, None]).all(axis=0)
+        for n in np.flatnonzero(near).tolist():
+            around = _around(self.runs[numbers[n]], self.grid)
+            if around.intersection(self.runs[number]).count >= _ENCLOSED_SHARE * max(around.count, 1):
+                return numbers[n]
+        return None
 
 
 def _around(voxels: VoxelRuns, grid: VoxelGrid) -> VoxelRuns:

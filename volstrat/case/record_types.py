@@ -401,6 +401,11 @@ class InputRecord(JsonObject):
     voxels_sha256: NotRequired[
         Annotated[Sha256, "Of which voxels carry which label, whatever the file's header; for masks."]
     ]
+    history_sha256: NotRequired[
+        Annotated[
+            Sha256, "Of the history of marks beside a lesion table: what stood there before, and whose."
+        ]
+    ]
     tracer: NotRequired[
         Annotated[
             Tracer,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from volstrat.errors import LesionTableError
+from volstrat.store.tables import unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -147,7 +148,9 @@ def _aligned(
 ) -> TableRows:
     """Take the first row that is not blank as header and hold every other one to its length."""
     filled = [
-        (line, [cell.strip() for cell in cells]) for line, cells in rows if any(c.strip() for c in cells)
+        (line, [unguarded(cell.strip()) for cell in cells])
+        for line, cells in rows
+        if any(c.strip() for c in cells)
     ]
     if not filled:
         msg = f"{name}: is empty; a table has at least a header line."

@@ -44,6 +44,12 @@ _OUTPUT = click.argument("out", metavar="OUT", type=click.Path(exists=True, file
     type=click.Path(path_type=Path),
     help="Protocol file to run again by [default: the run's own].",
 )
+@click.option(
+    "--signers",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Allowed signers of a sealed output (ssh-keygen); without it, whose signature it is stays open.",
+)
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors].")
 @click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
 def verify(
@@ -52,6 +58,7 @@ def verify(
     inputs: Path | None,
     only_hashes: bool,
     protocol_file: Path | None,
+    signers: Path | None,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -69,6 +76,7 @@ def verify(
             inputs=inputs,
             protocol=None if protocol_file is None else load_protocol(protocol_file),
             only_hashes=only_hashes,
+            signers=signers,
             workers=workers,
         )
     except VolstratError as error:
@@ -112,6 +120,8 @@ def _show(result: Verification) -> None:
             say(f"  {text}")
     if result.sealed:
         say("The output is sealed (SHA256SUMS).")
+    if result.signature is not None:
+        say(result.signature.sentence)
     same = (
         "all hashes and versions are what they were" if result.only_hashes else "everything comes out again"
     )

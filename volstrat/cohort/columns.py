@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_origin
 from volstrat.case.record_types import CaseRecord, LesionRecord
 from volstrat.case.typed_json import fields_of, is_object
 from volstrat.cohort.tasks import one_line
+from volstrat.store.tables import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -100,12 +101,15 @@ def lesion_rows(record: Node) -> Iterator[list[Cell]]:
 
 
 def csv_cell(value: Cell) -> str:
-    """Return a cell as text: empty for null, true and false, floats so that they read back the same."""
+    """Return a cell as text: empty for null, true and false, floats so that they read back the same.
+
+    A text that a spreadsheet would take for a formula is guarded (`volstrat.store.tables.guarded`).
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return one_line(value) if isinstance(value, str) else repr(value)
+    return guarded(one_line(value)) if isinstance(value, str) else repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ def _of(form: Form, place: _Place, description: str) -> Iterator[Column]:
         yield from _columns(form.only, place)
     elif items is None:
         key = next(step for step in reversed(place.path) if isinstance(step, str))
-        yield _column(place, _kind(form), _unit(key), description, _getter(place.path))
+        yield _column(place, _kind(form), unit_of(key), description, _getter(place.path))
     elif form.limits.length in _COMPONENTS:
         for n, name in enumerate(_COMPONENTS[form.limits.length]):
             yield from _of(items, place.at(n, name), description)
@@ -194,7 +198,8 @@ def _finding_codes(severity: str) -> Callable[[Node], Cell]:
     return get
 
 
-def _unit(key: str) -> str:
+def unit_of(key: str) -> str:
+    """Return the unit that a key's name says; "" where it has none."""
     if key in _UNIT_OF:
         return _UNIT_OF[key]
     return next((unit for ending, unit in _UNITS.items() if key.endswith(ending)), "")

@@ -142,7 +142,7 @@ def _json(value: object) -> bytes:
 
 def _writer(streams: dict[str, Any], name: str, columns: Iterable[Column]) -> TableWriter:
     named = [
-        TableColumn(name=c.name, arrow_type=c.kind, unit=c.unit, description=c.description) for c in columns
+        TableColumn(name=c.name, kind=c.kind, unit=c.unit, description=c.description) for c in columns
     ]
     return TableWriter(streams[f"{name}.csv"], streams[f"{name}.parquet"], named, cell=csv_cell)
 

@@ -20,7 +20,7 @@ from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
 from volstrat.store.audit import append_entry, read_trail
 from volstrat.store.output import write_atomically
-from volstrat.store.tables import TABLE_LIBRARIES
+from volstrat.store.tables import TABLE_LIBRARIES, unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,7 +52,10 @@ def listed_subjects(out: Path) -> set[str] | None:
     """Return the subjects as ``cohort.csv`` writes them, in one line; None where there is no such table."""
     try:
         with (out / "cohort.csv").open(encoding="utf-8", newline="") as stream:
-            return {case_name(row["subject"], row.get("visit") or None) for row in csv.DictReader(stream)}
+            return {
+                case_name(unguarded(row["subject"]), unguarded(row.get("visit") or "") or None)
+                for row in csv.DictReader(stream)
+            }
     except (OSError, KeyError, UnicodeDecodeError, csv.Error):
         return None
 

@@ -7,13 +7,14 @@ from collections import Counter
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.case_file import case_name
 from volstrat.comparison.agreement_figures import Point, bland_altman_plot
-from volstrat.comparison.agreement_files import STAKES
 from volstrat.comparison.cohort_agreement import STRATA as STRATUM_KEYS
 from volstrat.comparison.cohort_agreement import definitions
+from volstrat.comparison.disputes import STAKES
 from volstrat.show.pages import NO_NUMBER, decimals, markup, render, styled
 from volstrat.show.words import STRATA, percent_text
-from volstrat.terms.wording import more_than
+from volstrat.terms.wording import NAMED, more_than
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,18 +62,20 @@ class AgreementPage:
     def add(self, subject: Mapping[str, Any]) -> None:
         """Take up one subject."""
         self._subjects += 1
+        name = case_name(subject["subject"], subject["visit"])
         readings = {r["reading"]: r for r in subject["readings"]}
         for pair in subject["pairs"]:
             a, b = readings[pair["a"]], readings[pair["b"]]
             if pair["outcome"] != "different_images":
                 for quantity in _PLOTTED:
-                    self._add_point(subject["subject"], quantity, a, b)
+                    self._add_point(name, quantity, a, b)
             if self._subjects <= _MOST_ROWS:
-                self._rows.append(_row(subject["subject"], pair, a, b))
+                self._rows.append(_row(name, pair, a, b))
         if subject["stake"]["kind"] != "none" and len(self._details) < _MOST_DETAILS:
             known = [r["predicates"] for r in subject["readings"] if r["predicates"] is not None]
             threshold = known[0]["stratum_1"]["threshold_percent"] if known else None
-            self._details.append({**subject, "by_name": readings, "threshold": threshold})
+            shown = {"name": name, "by_name": readings, "threshold": threshold}
+            self._details.append({**subject, **shown})
 
     def _add_point(self, subject: str, quantity: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         one, other = ((r["volumes"] or {}).get(quantity) for r in (a, b))
@@ -100,8 +103,15 @@ class AgreementPage:
             cohort=cohort,
             cards=_cards(cohort, items),
             findings=findings,
-            items=items,
-            most_rows=_MOST_ROWS,
+            items=[
+                {
+                    **item,
+                    "name": case_name(item["subject"], item["visit"]),
+                    "more": more_than(len(item["look_at"]), NAMED),
+                }
+                for item in items[:_MOST_ROWS]
+            ],
+            most_named=NAMED,
             grave=_GRAVE,
             stakes=STAKES,
             at_stake={item["stake"] for item in items},

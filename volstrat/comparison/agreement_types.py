@@ -13,6 +13,7 @@ from volstrat.case.record_types import (
     Ml,
     PredicatesRecord,
     ProtocolRecord,
+    Sha256,
     VolumesRecord,
 )
 from volstrat.certainty.verdict import Status
@@ -189,6 +190,7 @@ class Pair(JsonObject):
     resectable: ResectableAgreement | None
     fdg_avid: MaskAgreement | NotCompared | None
     lesions: list[Lesion]
+    pet_only_regions: Annotated[list[Lesion], "Avid regions that belong to no lesion, side by side."]
     detection: Detection | None
     not_alike_ml: Ml | None
     discordance: DiscordanceOfPair | None
@@ -216,12 +218,16 @@ class SubjectReading(JsonObject):
     error: ErrorRecord | None
     protocol: ProtocolRecord | None
     lesions: int | None
+    sha256: Annotated[
+        Sha256 | None, "Of all that the reading holds of the subject: its input files, and its record."
+    ]
 
 
 class Subject(JsonObject):
     """A subject in all readings."""
 
     subject: Annotated[str, Limits(min_length=1)]
+    visit: Annotated[str | None, "What a study calls the visit; null where it has no visits."]
     outcome: SubjectOutcome
     reason: str
     stake: Stake
@@ -258,6 +264,7 @@ class Reading(JsonObject):
 
     reading: Letter
     label: str
+    reader: Annotated[str, "Whose reading it is: the lesion table that was named, else its folder."]
     kind: ReadingKind
     subjects: Count
     protocol: ProtocolRecord
@@ -383,6 +390,7 @@ class AdjudicationItem(JsonObject):
 
     order: Annotated[int, Limits(minimum=1)]
     subject: str
+    visit: str | None
     stake: StakeKind
     not_alike_ml: Ml | None
     strata: dict[str, Stratum | None]
@@ -398,6 +406,7 @@ class Agreement(JsonObject):
     settings: Settings
     definitions: dict[str, str]
     subjects: Annotated[list[Subject], Limits(min_items=1)]
+    readings_sha256: Annotated[dict[str, Sha256], "Of each reading: one hash over its subjects' `sha256`."]
     cohort: CohortAgreement
     adjudication: list[AdjudicationItem]
     findings: list[FindingRecord]

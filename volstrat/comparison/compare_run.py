@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.protocol_files import load_protocol
 from volstrat.case.record import environment
-from volstrat.comparison.agreement_files import (
-    ADJUDICATION_COLUMNS,
-    LESION_COLUMNS,
-    NEEDS_ADJUDICATION,
-    PAIR_COLUMNS,
-    AgreementFile,
+from volstrat.cohort.run_file import RunFile, records_sha256
+from volstrat.comparison.agreement_files import AgreementFile
+from volstrat.comparison.agreement_page import AgreementPage
+from volstrat.comparison.agreement_tables import (
+    TABLES,
     Table,
-    adjudication_item,
-    adjudication_order,
+    adjudication_rows,
     lesion_rows,
     pair_rows,
 )
-from volstrat.comparison.agreement_page import AgreementPage
 from volstrat.comparison.agreement_types import SCHEMA_ID
 from volstrat.comparison.cohort_agreement import CohortAgreement, definitions
+from volstrat.comparison.disputes import NEEDS_ADJUDICATION, adjudication_item, adjudication_order
 from volstrat.comparison.pair import Settings
-from volstrat.comparison.readings import check_place, open_readings
+from volstrat.comparison.readings import COMPARISON, check_place, open_readings
 from volstrat.comparison.subject import compare_subject
+from volstrat.formats.hashing import sha256_of
 from volstrat.store.locking import output_lock
-from volstrat.store.output import STATE_FOLDER
 from volstrat.store.staged import StagedFiles
 from volstrat.terms.findings import finding
 from volstrat.terms.wording import shown_names
@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.comparison.agreement_types import Subject
     from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding
+
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ def compare_readings(
     out: Path,
     *,
     protocol: LoadedProtocol | None = None,
-    lesions: Sequence[str] = (),
+    lesions: Sequence[str | None] = (),
     settings: Settings | None = None,
     each: Callable[[str, str], None] = lambda subject, stake: None,
 ) -> ComparisonResult:
@@ -94,52 +97,135 @@ def compare_readings(
         If a file cannot be written.
     """
     settings = settings or Settings()
+    protocol = protocol or load_protocol(None)
     readings = open_readings(paths, protocol=protocol, lesions=lesions)
     subjects = sorted({subject for reading in readings for subject in reading.subjects})
     check_place(out, paths)
     findings = tuple(_findings(readings, subjects))
-    cohort = CohortAgreement([r.name for r in readings])
-    items: list[dict[str, Any]] = []
-    stakes: Counter[str] = Counter()
-    with output_lock(out), StagedFiles(out) as files:
-        (out / STATE_FOLDER).mkdir(exist_ok=True)
-        record = AgreementFile(files.open("agreement.json"), _head(readings, settings))
-        pairs = Table(files.open("agreement.csv"), PAIR_COLUMNS)
-        lesion_table = Table(files.open("agreement_lesions.csv"), LESION_COLUMNS)
-        page = AgreementPage(readings, settings)
-        for name in subjects:
-            subject = compare_subject(name, readings, settings)
-            record.add(subject)
-            for row in pair_rows(subject):
-                pairs.add(row)
-            for row in lesion_rows(subject):
-                lesion_table.add(row)
-            cohort.add(subject)
-            page.add(subject)
-            stakes[subject["stake"]["kind"]] += 1
-            if subject["stake"]["kind"] in NEEDS_ADJUDICATION:
-                items.append(adjudication_item(subject))
-            each(name, subject["stake"]["kind"])
-        items.sort(key=adjudication_order)
-        items = [{"order": n, **item} for n, item in enumerate(items, start=1)]
-        cohort_json = cohort.as_json()
-        record.close(
+    told = {"readings": [_place(reading) for reading in readings], "settings": asdict(settings)}
+    with output_lock(out):
+        run = RunFile(out, event=COMPARISON, detail=told, protocol=protocol)
+        with StagedFiles(out) as files:
+            written = _Written(files, readings, settings, findings)
+            for name in subjects:
+                subject = compare_subject(name, readings, settings)
+                written.add(name, subject)
+                each(name, subject["stake"]["kind"])
+            written.close()
+        hashes = {name: sha256_of(out / name) for name in written.names}
+        run.finish(
+            counts=written.stakes,
+            files=hashes,
+            readings_sha256=written.readings_sha256(),
+            agreement_sha256=hashes["agreement.json"],
+        )
+    return ComparisonResult(
+        subjects=len(subjects),
+        stakes=dict(written.stakes),
+        cohort=written.cohort_json,
+        adjudication=tuple(written.items),
+        findings=findings,
+    )
+
+
+class _Written:
+    """What a comparison writes, subject by subject.
+
+    Parameters
+    ----------
+    files : StagedFiles
+    readings : sequence of ReadingSet
+    settings : Settings
+    findings : sequence of Finding
+    """
+
+    def __init__(
+        self,
+        files: StagedFiles,
+        readings: Sequence[ReadingSet],
+        settings: Settings,
+        findings: Sequence[Finding],
+    ) -> None:
+        self._files, self._findings = files, findings
+        self._readers = {reading.name: reading.reader for reading in readings}
+        self._stream = files.open("agreement.json")
+        self._record = AgreementFile(self._stream, _head(readings, settings))
+        self._tables = {name: Table(files, name) for name in TABLES}
+        self._page = AgreementPage(readings, settings)
+        self._cohort = CohortAgreement([r.name for r in readings])
+        self._hashes: dict[str, list[tuple[str, str]]] = {reading.name: [] for reading in readings}
+        self._asked: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+        self.stakes: Counter[str] = Counter()
+        self.items: list[dict[str, Any]] = []
+        self.cohort_json: dict[str, Any] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The files."""
+        tables = [f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet")]
+        return ["agreement.json", *tables, "agreement.html"]
+
+    def add(self, name: str, subject: Subject) -> None:
+        """Write a subject."""
+        self._record.add(subject)
+        for row in pair_rows(subject, self._readers):
+            self._tables["agreement"].add(row)
+        for row in lesion_rows(subject, self._readers):
+            self._tables["agreement_lesions"].add(row)
+        self._cohort.add(subject)
+        self._page.add(subject)
+        self.stakes[subject["stake"]["kind"]] += 1
+        for reading in subject["readings"]:
+            if reading["sha256"] is not None:
+                self._hashes[reading["reading"]].append((name, reading["sha256"]))
+        if subject["stake"]["kind"] in NEEDS_ADJUDICATION:
+            item = adjudication_item(subject)
+            self._asked.append((item, list(adjudication_rows(subject, item, self._readers))))
+
+    def readings_sha256(self) -> dict[str, str]:
+        """Return one hash over each reading's subjects."""
+        return {name: records_sha256(hashes) for name, hashes in self._hashes.items()}
+
+    def close(self) -> None:
+        """Write what comes after the subjects: statistics, the list of disputes, the page."""
+        self.cohort_json = self._cohort.as_json()
+        self._asked.sort(key=lambda asked: adjudication_order(asked[0]))
+        self.items = [{"order": n, **item} for n, (item, _) in enumerate(self._asked, start=1)]
+        self._record.close(
             {
-                "cohort": cohort_json,
-                "adjudication": items,
-                "findings": [asdict(finding) for finding in findings],
+                "readings_sha256": self.readings_sha256(),
+                "cohort": self.cohort_json,
+                "adjudication": self.items,
+                "findings": [asdict(finding) for finding in self._findings],
                 "environment": environment(),
             }
         )
-        _write_adjudication(Table(files.open("adjudication.csv"), ADJUDICATION_COLUMNS), items)
-        files.open("agreement.html").write(page.render(cohort_json, items, findings))
-    return ComparisonResult(
-        subjects=len(subjects),
-        stakes=dict(stakes),
-        cohort=cohort_json,
-        adjudication=tuple(items),
-        findings=findings,
-    )
+        self._stream.flush()
+        self._stream.seek(0)
+        digest = hashlib.sha256()
+        for block in iter(lambda: self._stream.read(_BLOCK_BYTES), b""):
+            digest.update(block)
+        agreement_sha256 = digest.hexdigest()
+        for item, (_, rows) in zip(self.items, self._asked, strict=True):
+            for row in rows:
+                self._tables["adjudication"].add(
+                    row | {"order": item["order"], "agreement_sha256": agreement_sha256}
+                )
+        for table in self._tables.values():
+            table.close()
+        page = self._page.render(self.cohort_json, self.items, self._findings)
+        self._files.open("agreement.html").write(page)
+
+
+def _place(reading: ReadingSet) -> dict[str, Any]:
+    """Say where a reading lies, so that it can be opened again."""
+    return {
+        "reading": reading.name,
+        "reader": reading.reader,
+        "kind": reading.kind,
+        "path": str(reading.path.resolve()),
+        "lesions": reading.lesions,
+    }
 
 
 def _head(readings: Sequence[ReadingSet], settings: Settings) -> dict[str, Any]:
@@ -149,6 +235,7 @@ def _head(readings: Sequence[ReadingSet], settings: Settings) -> dict[str, Any]:
             {
                 "reading": r.name,
                 "label": r.label,
+                "reader": r.reader,
                 "kind": r.kind,
                 "subjects": len(r.subjects),
                 "protocol": {
@@ -186,9 +273,3 @@ def _findings(readings: Sequence[ReadingSet], subjects: Sequence[str]) -> list[F
     if len(subjects) == 1:
         found.append(finding("one_subject"))
     return found
-
-
-def _write_adjudication(table: Table, items: Sequence[dict[str, Any]]) -> None:
-    for item in items:
-        strata = "; ".join(f"{name}: {stratum or 'none'}" for name, stratum in item["strata"].items())
-        table.add({**item, "strata": strata, "look_at": "; ".join(item["look_at"])})

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import numpy as np
 from volstrat.agreement.voting import FEWEST_READINGS, majority
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import is_case_folder
-from volstrat.case.lesion_table import COLUMNS
+from volstrat.case.lesion_table import COLUMNS, csv_bytes
 from volstrat.comparison.readings import check_place, open_readings
 from volstrat.errors import CaseError, OutputError, UsageError, VolstratError
 from volstrat.geometry.alignment import align_masks
@@ -372,11 +370,7 @@ def _inner_point(voxels: VoxelRuns, grid: VoxelGrid) -> NDArray[np.float64]:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([[row.get(column, "") for column in COLUMNS] for row in rows])
-    return text.getvalue().encode()
+    return csv_bytes(COLUMNS, [{column: str(row.get(column, "")) for column in COLUMNS} for row in rows])
 
 
 def nifti_bytes(voxels: VoxelRuns, grid: VoxelGrid) -> bytes:

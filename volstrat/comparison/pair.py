@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
+from volstrat.agreement.hybrid import match_readings, match_regions
 from volstrat.agreement.overlap import compare_masks
 from volstrat.case.inputs import read_inputs
 from volstrat.case.json_types import taken
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from volstrat.agreement.matching import LesionMatching
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.case.record_types import LesionRecord
     from volstrat.comparison.agreement_types import (
         DiscordanceOfPair,
         Lesion,
@@ -116,6 +118,7 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         ),
         "fdg_avid": _avid_agreement(grids, settings),
         "lesions": _lesions(a, b, grids, matching, settings),
+        "pet_only_regions": _regions(a, b, grids, settings),
         "detection": {
             "matched": len(matching.pairs),
             "only_a": len(matching.only_in_a),
@@ -142,6 +145,7 @@ def not_compared(a: str, b: str, outcome: PairOutcome, reason: str) -> Pair:
         "resectable": None,
         "fdg_avid": None,
         "lesions": [],
+        "pet_only_regions": [],
         "detection": None,
         "not_alike_ml": None,
         "discordance": None,
@@ -180,8 +184,6 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
 
 
 def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
-    from volstrat.agreement.hybrid import match_readings
-
     return match_readings(grids.a, grids.b, distance_mm=settings.match_distance_mm)
 
 
@@ -270,12 +272,18 @@ class _Side:
         self.measured = measured
         self.ids = measured.lesions.ids
         self._records = {lesion["lesion_id"]: lesion for lesion in case.result.record["lesions"]}
+        self.regions = case.result.record["pet_only_regions"]
 
     def as_json(self, lesion: int | None) -> LesionOfReading | None:
         """Return id, volume, place, marking and avidity of a lesion."""
-        if lesion is None:
-            return None
-        record = self._records[self.ids[lesion]]
+        return None if lesion is None else self._shown(self._records[self.ids[lesion]])
+
+    def region(self, rank: int | None) -> LesionOfReading | None:
+        """Return the same of a PET-only region; rank 0 is P1."""
+        return None if rank is None else self._shown(self.regions[rank])
+
+    @staticmethod
+    def _shown(record: LesionRecord) -> LesionOfReading:
         return {
             "lesion_id": record["lesion_id"],
             "volume_ml": record["volume_ml"],
@@ -286,11 +294,40 @@ class _Side:
         }
 
 
+def _regions(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) -> list[Lesion]:
+    """Put the PET-only regions side by side; one that the other reading gives to a lesion is its alone."""
+    sides = (_Side(a, grids.a), _Side(b, grids.b))
+    pairs = match_regions(grids.a, grids.b, distance_mm=settings.match_distance_mm)
+    rows = []
+    for pair in pairs:
+        row = _shown_row("matched", sides[0].region(pair.a - 1), sides[1].region(pair.b - 1))
+        row["matched_by"] = pair.matched_by
+        row["centroid_distance_mm"] = pair.centroid_distance_mm
+        row["dice"] = pair.dice
+        rows.append(row)
+    seen = ({pair.a - 1 for pair in pairs}, {pair.b - 1 for pair in pairs})
+    rows += [
+        _shown_row("only_a", sides[0].region(n), None)
+        for n in range(len(sides[0].regions))
+        if n not in seen[0]
+    ]
+    rows += [
+        _shown_row("only_b", None, sides[1].region(n))
+        for n in range(len(sides[1].regions))
+        if n not in seen[1]
+    ]
+    return rows
+
+
 def _row(kind: LesionKind, sides: Sequence[_Side], a: int | None, b: int | None) -> Lesion:
+    return _shown_row(kind, sides[0].as_json(a), sides[1].as_json(b))
+
+
+def _shown_row(kind: LesionKind, a: LesionOfReading | None, b: LesionOfReading | None) -> Lesion:
     return {
         "kind": kind,
-        "a": sides[0].as_json(a),
-        "b": sides[1].as_json(b),
+        "a": a,
+        "b": b,
         "part_of": None,
         "matched_by": None,
         "centroid_distance_mm": None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import string
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +20,11 @@ from volstrat.case.discovery import (
     subject_of,
 )
 from volstrat.case.entries import EntryReader
+from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
-from volstrat.case.record import parse_record, record_name
+from volstrat.case.record import parse_record, record_bytes, record_name
 from volstrat.case.toml_file import read_toml
 from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
 from volstrat.cohort.source import find_cases
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from volstrat.comparison.agreement_types import ReadingKind
 
 FEWEST_READINGS = 2
+COMPARISON = "compare"
+"""The event of a comparison's run, in ``run.json`` and the trail."""
 _RECORD = "case.json"
 
 
@@ -68,6 +74,13 @@ class SubjectReading:
     problem: VolstratError | None = None
     called: str | None = None
 
+    @property
+    def names(self) -> tuple[str, str | None]:
+        """What the subject and its visit are called."""
+        if self.case is not None:
+            return self.case.subject, self.case.visit
+        return (self.subject, None) if self.record is None else (self.record["subject"], self.record["visit"])
+
     def open(self, protocol: LoadedProtocol) -> EntryReader:
         """Return a reader of the files that play its roles.
 
@@ -82,6 +95,20 @@ class SubjectReading:
             raise UsageError(msg, hint="Compare the case folders instead, or put the input folder back.")
         return self.case.open(lesions=self.lesions, naming=protocol.protocol.naming)
 
+    def sha256(self, protocol: LoadedProtocol, opened: EntryReader | None = None) -> str:
+        """Return the hash of all that the reading holds of the subject: its inputs, and its record.
+
+        Inputs that cannot be read count by what is wrong with them. ``opened`` is what `open` returned.
+        """
+        inputs: str | None = None
+        if self.case is not None or self.problem is not None:
+            try:
+                inputs = take_fingerprint((opened or self.open(protocol)).sources).sha256
+            except VolstratError as error:
+                inputs = error.code
+        record = None if self.record is None else hashlib.sha256(record_bytes(self.record)).hexdigest()
+        return hashlib.sha256(json.dumps([inputs, record]).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingSet:
@@ -93,7 +120,12 @@ class ReadingSet:
         A, B, C, ...
     label : str
         The last part of its path.
+    reader : str
+        Whose reading it is: the lesion table that was named, else as much of its path as tells it apart.
     kind : str
+    path : Path
+    lesions : str or None
+        The lesion table that was named for it.
     protocol : LoadedProtocol
     subjects : mapping of str to SubjectReading
     protocol_known : bool
@@ -102,7 +134,10 @@ class ReadingSet:
 
     name: str
     label: str
+    reader: str = ""
     kind: ReadingKind
+    path: Path
+    lesions: str | None = None
     protocol: LoadedProtocol
     subjects: Mapping[str, SubjectReading]
     protocol_known: bool = True
@@ -112,7 +147,7 @@ class ReadingSet:
 
 
 def open_readings(
-    paths: Sequence[Path], *, protocol: LoadedProtocol | None = None, lesions: Sequence[str] = ()
+    paths: Sequence[Path], *, protocol: LoadedProtocol | None = None, lesions: Sequence[str | None] = ()
 ) -> tuple[ReadingSet, ...]:
     """Find the subjects of each reading.
 
@@ -150,7 +185,21 @@ def open_readings(
         _open(path, name, loaded, table)
         for path, name, table in zip(paths, string.ascii_uppercase, tables, strict=False)
     ]
-    return tuple(_of_one_subject(found))
+    return tuple(_named(_of_one_subject(found)))
+
+
+def _named(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
+    """Say whose reading each is."""
+    names = [_reader(reading) for reading in readings]
+    if len(set(names)) < len(names) and len({r.path.resolve() for r in readings}) == len(readings):
+        common = os.path.commonpath([r.path.resolve().parent for r in readings])
+        names = [Path(os.path.relpath(r.path.resolve(), common)).as_posix() for r in readings]
+    return [replace(reading, reader=name) for reading, name in zip(readings, names, strict=True)]
+
+
+def _reader(reading: ReadingSet) -> str:
+    run = read_run_file(reading.path) if reading.kind == "cohort_output" else None
+    return reading.lesions or (run or {}).get("lesions") or reading.label
 
 
 def check_place(out: Path, paths: Sequence[Path]) -> None:
@@ -161,7 +210,9 @@ def check_place(out: Path, paths: Sequence[Path]) -> None:
     UsageError
     """
     refuse_sealed(out)
-    if out.resolve() in {path.resolve() for path in paths} or (out / RUN_FILE).exists():
+    run = read_run_file(out)
+    of_another_kind = (out / RUN_FILE).exists() and (run is None or run.get("event") != COMPARISON)
+    if out.resolve() in {path.resolve() for path in paths} or of_another_kind:
         msg = f"{out}: holds a reading; what is made of readings needs a folder of its own."
         raise UsageError(msg, hint="Name another folder with -o.")
     if out.is_dir() and is_case_folder(out):
@@ -176,6 +227,9 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
     kind: ReadingKind
     if path.is_dir():
         run = read_run_file(path)
+        if run is not None and run.get("event") == COMPARISON:
+            msg = f"{path}: is an agreement of readings, no reading."
+            raise UsageError(msg, hint="Name the readings themselves.")
         if run is not None:
             return _cohort_output(path, name, run, protocol)
         kind, subjects = _folder(path, lesions)
@@ -198,7 +252,15 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
     for subject in twice:
         msg = f"{path.name}: two cases are called {subject!r}."
         by_subject[subject] = SubjectReading(subject=subject, case=None, problem=UsageError(msg))
-    return ReadingSet(name=name, label=_label(path), kind=kind, protocol=protocol, subjects=by_subject)
+    return ReadingSet(
+        name=name,
+        label=_label(path),
+        kind=kind,
+        path=path,
+        lesions=lesions,
+        protocol=protocol,
+        subjects=by_subject,
+    )
 
 
 def _label(path: Path) -> str:
@@ -318,6 +380,7 @@ def _cohort_output(path: Path, name: str, run: Mapping[str, Any], protocol: Load
         name=name,
         label=_label(path),
         kind="cohort_output",
+        path=path,
         protocol=shown,
         subjects=subjects,
         protocol_known=known is not None,

@@ -37,6 +37,8 @@ def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Sett
     Subject
         A subject of ``agreement.json``. Nothing that one subject has wrong stops the others.
     """
+    names = [reading.subjects[subject].names for reading in readings if subject in reading.subjects]
+    called, visit = next((found for found in names if found[1] is not None), names[0])
     cases: dict[str, ReadCase] = {}
     entries, findings = [], []
     for reading in readings:
@@ -52,7 +54,8 @@ def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Sett
         for a, b in combinations(readings, 2)
     ]
     return {
-        "subject": subject,
+        "subject": called,
+        "visit": visit,
         "outcome": _outcome(pairs),
         "reason": next((pair["reason"] for pair in pairs if pair["outcome"] != "compared"), ""),
         "stake": stake_of(entries, pairs),
@@ -69,14 +72,19 @@ def _read(subject: str, reading: ReadingSet) -> tuple[ReadCase | None, SubjectRe
     if found is None:
         return None, _entry(reading, None, "absent"), []
     if found.record is not None and found.case is None:
-        return None, _entry(reading, found.record, "record"), []
+        return None, _entry(reading, found.record, "record", found.sha256(reading.protocol)), []
+    opened = None
     try:
-        result = assess_case(found.open(reading.protocol), reading.protocol)
+        opened = found.open(reading.protocol)
+        sha256 = found.sha256(reading.protocol, opened)
+        result = assess_case(opened, reading.protocol)
     except Exception as error:
         record = failure_record(subject=subject, error=error, protocol=reading.protocol)
-        return None, _entry(reading, record, "measured"), _changed(reading, found.record, record)
+        sha256 = found.sha256(reading.protocol, opened)
+        return None, _entry(reading, record, "measured", sha256), _changed(reading, found.record, record)
     case = ReadCase(name=reading.name, result=result, protocol=reading.protocol)
-    return case, _entry(reading, result.record, "measured"), _changed(reading, found.record, result.record)
+    entry = _entry(reading, result.record, "measured", sha256)
+    return case, entry, _changed(reading, found.record, result.record)
 
 
 def _changed(reading: ReadingSet, before: CaseRecord | None, now: CaseRecord) -> list[Finding]:
@@ -100,7 +108,10 @@ def _names(subject: str, readings: Sequence[ReadingSet]) -> list[Finding]:
 
 
 def _entry(
-    reading: ReadingSet, record: CaseRecord | None, source: Literal["measured", "record", "absent"]
+    reading: ReadingSet,
+    record: CaseRecord | None,
+    source: Literal["measured", "record", "absent"],
+    sha256: str | None = None,
 ) -> SubjectReading:
     """Return what a reading's record says, as far as readings are compared by it."""
     return {
@@ -113,6 +124,7 @@ def _entry(
         "error": None if record is None else record["error"],
         "protocol": None if record is None else record["protocol"],
         "lesions": None if record is None or record["error"] else len(record["lesions"]),
+        "sha256": sha256,
     }
 
 

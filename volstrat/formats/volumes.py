@@ -24,7 +24,7 @@ import numpy as np
 from volstrat.errors import FormatError, MaskValueError
 from volstrat.formats.layout import Segment, start_of_voxels
 from volstrat.formats.stream import SourceFile
-from volstrat.geometry.image import Image
+from volstrat.geometry.image import MOST_VOXELS, Image
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.run_scanner import RunScanner
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
     from volstrat.terms.tracers import TracerSaid
 
+_MOST_LABELS = 10_000
 _IMAGE_VALUES = 50
 _IMAGE_TOUCHING = 0.5
 
@@ -390,7 +391,7 @@ def _fractional(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tu
 
 
 def _refuse_image(mask: Mask, name: str) -> None:
-    """Refuse what is an image: many values without names, most of them side by side with another.
+    """Refuse what is an image: more values than any label map, or many, most side by side with another.
 
     Raises
     ------
@@ -398,6 +399,9 @@ def _refuse_image(mask: Mask, name: str) -> None:
     """
     runs = mask.runs
     count = len(runs.values)
+    if count > _MOST_LABELS:
+        msg = f"{name}: holds {count:,} different values; a label map has at most {_MOST_LABELS:,}."
+        raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a `threshold`.")
     if mask.names or count < _IMAGE_VALUES:
         return
     touching = (runs.stops[:-1] == runs.starts[1:]) & (runs.labels[:-1] != runs.labels[1:])
@@ -426,15 +430,19 @@ def _numbered(header: VolumeHeader) -> tuple[dict[tuple[int, int], int], dict[in
 def _filled(header: VolumeHeader, pieces: Iterator[bytes]) -> NDArray[np.float32]:
     """Return all values, (n,), decoded piece by piece."""
     first = next(pieces)  # fails before anything is allocated where the file is too short
+    if header.grid.size > MOST_VOXELS:
+        msg = f"{header.name}: has {header.grid.size:,} voxels; an image has at most {MOST_VOXELS:,}."
+        raise FormatError(msg, hint="Check that this is the file that is meant, or crop it to the patient.")
     try:
-        values = np.empty(header.grid.size, dtype=np.float32)
+        values = np.zeros(header.grid.size, dtype=np.float32)  # takes no memory where nothing is written
     except (MemoryError, ValueError) as error:
         msg = f"{header.name}: an image of shape {header.grid.shape} does not fit in memory."
         raise FormatError(msg) from error
     done = 0
     for some in _values(header, chain((first,), pieces)):
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and so it reads
-            values[done : done + some.size] = some
+        if some.any():
+            with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite: so it reads
+                values[done : done + some.size] = some
         done += some.size
     return values
 

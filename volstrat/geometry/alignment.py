@@ -123,7 +123,7 @@ def resample_nearest(mask: Mask, grid: VoxelGrid) -> Mask:
     """
     if grid.is_window:
         grid = _window_on(mask, grid)
-    labels = {label: mask.runs.of(label) for label in mask.runs.values}
+    labels = mask.runs.by_label()
     found: dict[int, list[np.ndarray]] = {label: [] for label in labels}
     low, high = _reach(mask, grid)
     for k in range(low[2], high[2]):

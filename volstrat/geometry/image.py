@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
 
 
+MOST_VOXELS = 400_000_000
+"""Of an image: more than 512 x 512 x 1500, and 1.6 GB once it is read. A file of 1 MB can say more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Image:
     """Dense values on a grid.

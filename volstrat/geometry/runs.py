@@ -9,6 +9,7 @@ row ends where geometry matters.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -251,6 +252,21 @@ class LabelRuns:
         """Voxels of one label."""
         labelled = self.labels == label
         return VoxelRuns.from_intervals(self.starts[labelled], self.stops[labelled])
+
+    def counts(self) -> dict[int, int]:
+        """How many voxels each label that occurs holds, by rising label."""
+        values, inverse = np.unique(self.labels, return_inverse=True)
+        held = np.zeros(values.size, dtype=np.int64)
+        np.add.at(held, inverse, self.stops - self.starts)
+        return dict(zip(values.tolist(), held.tolist(), strict=True))
+
+    def by_label(self) -> dict[int, VoxelRuns]:
+        """Voxels of every label, by rising label: as `of` for each, in one go."""
+        order = np.argsort(self.labels, kind="stable")
+        labels, starts, stops = self.labels[order], self.starts[order], self.stops[order]
+        opens = np.flatnonzero(np.concatenate(([True], labels[1:] != labels[:-1]))) if labels.size else order
+        edges = pairwise([*opens.tolist(), labels.size])
+        return {int(labels[a]): VoxelRuns.from_intervals(starts[a:b], stops[a:b]) for a, b in edges}
 
     def reindexed(
         self, placement: Placement, *, shape: tuple[int, int, int], onto: tuple[int, int, int]

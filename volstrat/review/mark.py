@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from volstrat.errors import LesionTableError
 from volstrat.review.mark_table import clean_text
-from volstrat.terms.marks import LesionRow, Marking
+from volstrat.terms.marks import NOT_TUMOUR, SITES, Marking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from volstrat.terms.marks import LesionRow
+
     FdgWord = Literal["avid", "not_avid"]
 
-_WORDS: dict[str, Marking] = {marking.word: marking for marking in Marking}
+_WORDS: dict[str, Marking | None] = {**{marking.word: marking for marking in Marking}, NOT_TUMOUR: None}
 _AVIDITY: dict[str, FdgWord] = {"avid": "avid", "not_avid": "not_avid"}
 
 
@@ -28,6 +30,8 @@ class Mark:
         `ReviewSession.reading` that the page showed: another one may have other lesions by the same names.
     resectability, fdg_avidity : str
         Words of a lesion table; both and ``reason`` empty: the row is removed.
+    site, belongs_to : str or None
+        As the table's columns; None keeps what the row says.
     seen : str
         `token_of` the row that the page showed.
     force : bool
@@ -40,18 +44,21 @@ class Mark:
     fdg_avidity: str = ""
     reason: str = ""
     reader: str = ""
+    site: str | None = None
+    belongs_to: str | None = None
     seen: str = ""
     force: bool = False
 
 
 def row_of(
-    mark: Mark, *, points: Mapping[str, tuple[float, float, float]], reader: str, at: str, table: str
+    mark: Mark, *, listed: Mapping[str, LesionRow], reader: str, at: str, table: str
 ) -> LesionRow | None:
     """Make the row of a mark; None where it is to be removed.
 
     Parameters
     ----------
-    points : mapping of lesion or region id to a point in it, LPS mm
+    listed : mapping of lesion or region id to LesionRow
+        What `lesion_list` says: point, segment and volume, and what the table holds now.
     at : str
         When (UTC).
     table : str
@@ -68,17 +75,25 @@ def row_of(
     if mark.fdg_avidity and mark.fdg_avidity not in _AVIDITY:
         msg = f"{mark.fdg_avidity!r} is no avidity."
         raise LesionTableError(msg)
+    if mark.site and mark.site not in SITES:
+        msg = f"{mark.site!r} is no site."
+        raise LesionTableError(msg)
     reason = clean_text(mark.reason, what="reason")
-    if not (mark.resectability or mark.fdg_avidity or reason):
+    known = listed.get(mark.lesion_id)
+    site = (known.site if known else "") if mark.site is None else mark.site
+    owner = (known.belongs_to if known else "") if mark.belongs_to is None else mark.belongs_to
+    if not (mark.resectability or mark.fdg_avidity or reason or site or owner):
         return None
-    if mark.lesion_id not in points:
+    if known is None:
         msg = f"There is no lesion {mark.lesion_id!r} in this case."
         raise LesionTableError(msg)
-    return LesionRow(
-        lesion_id=mark.lesion_id,
+    return replace(
+        known,
         resectability=_WORDS.get(mark.resectability),
+        not_tumour=mark.resectability == NOT_TUMOUR,
         fdg_avidity=_AVIDITY.get(mark.fdg_avidity),
-        point_mm=points[mark.lesion_id],
+        site=site,
+        belongs_to=owner,
         reader=reader,
         reason=reason,
         recorded_at=at,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from volstrat.case.lesion_table import (
     COLUMNS,
+    HISTORY,
     csv_bytes,
     read_bytes,
     read_lesion_table,
@@ -27,12 +28,11 @@ from volstrat.store.locking import locked_folder
 from volstrat.store.output import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from volstrat.terms.marks import LesionRow
 
-HISTORY = "lesions.history.csv"
 _HISTORY_COLUMNS = (*COLUMNS, "table", "replaced_at", "replaced_by")
 _LONGEST_NAME, _LONGEST_REASON = 64, 1000
 
@@ -150,7 +150,14 @@ class MarkTable:
         rows = read_lesion_table(data, name=self.path.name)
         return TableState(rows={row.lesion_id: row for row in rows}, sha256=hashlib.sha256(data).hexdigest())
 
-    def replace(self, changes: Sequence[RowChange], *, by: str, at: str) -> TableState:
+    def replace(
+        self,
+        changes: Sequence[RowChange],
+        *,
+        by: str,
+        at: str,
+        place: Callable[[Mapping[str, LesionRow]], Mapping[str, LesionRow]] = dict,
+    ) -> TableState:
         """Replace, add or remove rows, all or none, and keep every other as it is on disk.
 
         Parameters
@@ -158,6 +165,8 @@ class MarkTable:
         changes : sequence of RowChange
         by, at : str
             Who does it and when (UTC), for the history.
+        place : callable
+            Gives rows the ids of ``changes``, where the table was written when lesions had others.
 
         Raises
         ------
@@ -167,7 +176,7 @@ class MarkTable:
             If the table cannot be read or written.
         """
         with locked_folder(self.path.parent):
-            rows = dict(self.read().rows)
+            rows = dict(place(self.read().rows))
             replaced = []
             for change in changes:
                 old = rows.pop(change.lesion_id, None) if change.new is None else rows.get(change.lesion_id)

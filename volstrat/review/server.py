@@ -275,7 +275,7 @@ def _mark(session: ReviewSession, states: States, marks: Sequence[Mark], known: 
         session.mark(*marks)
     except MarkConflictError as error:
         now = session.refresh()
-        theirs = None if now is None else now.table.rows.get(marks[0].lesion_id)
+        theirs = None if now is None else now.rows.get(marks[0].lesion_id)
         answer = {
             "error": str(error),
             "conflict": {"token": token_of(theirs)},

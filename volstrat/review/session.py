@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 from volstrat.case.assess import assess_case, reassess_case
 from volstrat.case.discovery import CASE_FILE
 from volstrat.case.json_types import taken
+from volstrat.case.lesion_list import lesion_list
+from volstrat.case.lesion_table import read_bytes
 from volstrat.case.record_types import FlipRecord
+from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_reviews, reviews_path
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.flips import each_flip
 from volstrat.errors import CaseError, InputChangedError, LesionTableError, UsageError, VolstratError
@@ -33,10 +36,11 @@ from volstrat.review.mark_table import (
 from volstrat.review.watch import InputWatch
 from volstrat.rule.inner_points import inner_points
 from volstrat.rule.measure import remark_case
+from volstrat.rule.row_placing import renamed_rows
 from volstrat.show.verdict_words import still_to_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from volstrat.case.assess import CaseResult
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
     from volstrat.review.mark import Mark
+    from volstrat.terms.marks import LesionRow
 
 _PAUSE_S, _LOOKS_SHARE = 0.8, 30
 READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
@@ -108,6 +113,11 @@ class Reviewed:
     misfits: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     flips: Sequence[FlipRecord] | None = None
+
+    @property
+    def rows(self) -> Mapping[str, LesionRow]:
+        """The table's rows by the id that lesion or region has now; as they stand where they do not fit."""
+        return self.table.rows if self.result is None else renamed_rows(self.result.as_read)
 
     @property
     def record(self) -> CaseRecord:
@@ -261,6 +271,9 @@ class ReviewSession:
         self._watch = InputWatch(sources)
         bare = assess_case(case.without("lesions"), self.protocol, memo=self._memo, with_flips=False)
         self.sites = lesion_sites(bare.measured)
+        # Read without its table, the case finds that table lying about.
+        findings = [f for f in bare.inputs.findings if (f.code, f.where) != ("files_unread", self.table_name)]
+        bare = replace(bare, inputs=replace(bare.inputs, findings=tuple(findings)))
         self.points = inner_points(bare.measured)
         self.notices = tuple(self._table_notices(sources))
         self._version += 1
@@ -347,6 +360,8 @@ class ReviewSession:
         except LesionTableError as error:
             problem = str(error)
             misfits = self._misfits(bare, table)
+        if result is not None and result.as_read.words.not_tumour.any():  # its uptake has a region now
+            self.points = {**self.points, **inner_points(result.as_read)}
         return Reviewed(
             version=version,
             bare=bare,
@@ -362,7 +377,7 @@ class ReviewSession:
         found = {}
         for lesion_id, row in table.rows.items():
             try:
-                remark_case(bare.measured, {lesion_id: row})
+                remark_case(bare.as_read, {lesion_id: row})
             except LesionTableError as error:
                 found[lesion_id] = str(error)
         return found
@@ -379,8 +394,8 @@ class ReviewSession:
                 continue
             named = path.name[len("lesions.") : -len(".csv")] if path.name.count(".") > 1 else path.name
             for lesion_id, row in rows.items():
-                if row.resectability is not None:
-                    mark = (row.reader or named, row.resectability.word)
+                if row.word:
+                    mark = (row.reader or named, row.word)
                     found[lesion_id] = (*found.get(lesion_id, ()), mark)
         return found
 
@@ -436,14 +451,21 @@ class ReviewSession:
                 msg = "The case is not loaded."
                 raise UsageError(msg)
             reader, now = self._reader(marks[0].reader), _now()
+            listed = {row.lesion_id: row for row in lesion_list((reviewed.result or reviewed.bare).as_read)}
+            known = reviewed.rows
             changes = []
             for mark in marks:
                 self._check_may_mark(mark)
-                row = row_of(mark, points=self.points, reader=reader, at=now, table=self.table_name)
+                row = row_of(mark, listed=listed, reader=reader, at=now, table=self.table_name)
                 changes.append(RowChange(lesion_id=mark.lesion_id, new=row, seen=mark.seen, force=mark.force))
-            rows = {change.lesion_id: change.new for change in changes if change.new is not None}
-            remark_case(reviewed.bare.measured, rows)  # a row that the case refuses is never written
-            table = self._table.replace(changes, by=reader, at=now)
+                owner = listed.get(mark.belongs_to or "")
+                if owner is not None and owner.lesion_id not in known:  # by its point it stays the one meant
+                    changes.append(RowChange(lesion_id=owner.lesion_id, new=owner, seen=""))
+            rows = {change.lesion_id: change.new for change in changes}
+            whole = {**known, **rows} if not reviewed.problem else rows
+            # A row that the case refuses is never written.
+            remark_case(reviewed.bare.as_read, {i: row for i, row in whole.items() if row is not None})
+            table = self._table.replace(changes, by=reader, at=now, place=self._placed(reviewed.bare))
             self._version += 1
             if self.options.blind:  # somebody else's row may have come into it
                 self.reviewed = self._reviewed(reviewed.bare, version=self._version)
@@ -489,6 +511,44 @@ class ReviewSession:
             self._version += 1
             self.reviewed = self._reviewed(bare, version=self._version)
             self._wake.set()
+
+    def accept(self, code: str, where: str, *, by: str, reason: str) -> Reviewed:
+        """Close an open review: who looked, and why the stratum stands.
+
+        Raises
+        ------
+        VolstratError
+            If there is no such open review, or it cannot be written.
+        """
+        with self._lock:
+            reviewed = self.reviewed
+            if reviewed is None or reviewed.result is None:
+                msg = "The case has no verdict whose reviews could be closed."
+                raise UsageError(msg, hint="Put the lesion table right first.")
+            self._check_may_write()
+            path = reviews_path(reviewed.bare.sources)
+            reviews = open_reviews(reviewed.record["findings"], code, where)
+            by = clean_cell(self._reader(by), what="reader's name")
+            close_reviews(path, reviews, by=by, reason=clean_cell(reason, what="reason"), recorded_at=_now())
+            closings = read_reviews(read_bytes(path), name=path.name)
+            bare = replace(reviewed.bare, inputs=replace(reviewed.bare.inputs, closings=closings))
+            self._version += 1
+            self.reviewed = self._with_table(
+                bare, reviewed.table, version=self._version, others=reviewed.others
+            )
+            self._wake.set()
+            return self.reviewed
+
+    def _placed(self, bare: CaseResult) -> Callable[[Mapping[str, LesionRow]], Mapping[str, LesionRow]]:
+        """Return what gives a table's rows the ids that their lesions have now."""
+
+        def placed(rows: Mapping[str, LesionRow]) -> Mapping[str, LesionRow]:
+            try:
+                return renamed_rows(remark_case(bare.as_read, rows))
+            except LesionTableError:  # one of them has no place: all stand as they are
+                return rows
+
+        return placed
 
     def note(self, kind: str, text: str, by: str) -> None:
         """Note what is done to the reading as a whole: complete, reopened, a note, a key image.

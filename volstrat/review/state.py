@@ -195,7 +195,15 @@ def _verdict(record: CaseRecord) -> dict[str, Any]:
         "changes": change_texts(record),
         "to_mark": still_to_mark(record),
         "findings": [
-            {"severity": f["severity"], "word": SEVERITIES[f["severity"]], "message": f["message"]}
+            {
+                "severity": f["severity"],
+                "word": SEVERITIES[f["severity"]],
+                "message": f["message"],
+                "code": f["code"],
+                "where": f["where"],
+                "evidence": f["evidence"],
+                "closed": f["closed"],
+            }
             for f in record["findings"]
         ],
     }
@@ -205,8 +213,8 @@ def _row(
     lesion: LesionRecord, words: dict[str, str], session: ReviewSession, reviewed: Reviewed
 ) -> dict[str, Any]:
     name = lesion["lesion_id"]
-    row: LesionRow | None = reviewed.table.rows.get(name)
-    in_table = row is not None and row.resectability is not None
+    row: LesionRow | None = reviewed.rows.get(name)
+    in_table = row is not None and bool(row.word)
     return {
         "id": name,
         "site": session.sites.get(name, ""),
@@ -218,7 +226,12 @@ def _row(
         "avidity": AVIDITY[lesion["fdg_avidity"]],
         "word": words[name],
         "share": lesion["resectable_fraction"],
-        "marked": row.resectability.word if row is not None and row.resectability is not None else "",
+        "marked": "" if row is None else row.word,
+        "site_word": lesion["site"] or "",
+        "site_source": lesion["site_source"] or "",
+        "dismissed": lesion["dismissed"],
+        "near": lesion["near"],
+        "belongs_to": lesion["belongs_to"] or "",
         "called": "" if row is None else row.fdg_avidity or "",
         "reason": "" if row is None else row.reason,
         "by": "" if row is None else row.reader,

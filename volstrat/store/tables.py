@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,29 @@ TABLE_LIBRARIES = ("pyarrow",)
 """What the bytes of a Parquet file depend on beside its rows."""
 
 _ROWS_AT_ONCE = 2000
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def guarded(text: str) -> str:
+    """Return the text of a cell such that no spreadsheet takes it for a formula.
+
+    A text that begins with ``= + - @``, a tab or a carriage return and is no plain number gets a leading
+    apostrophe (OWASP, "CSV injection").
+
+    >>> guarded("=1+1"), guarded("-3.5"), guarded("S1")
+    ("'=1+1", '-3.5', 'S1')
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _PLAIN_NUMBER.fullmatch(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """Return the text that `guarded` wrote into a cell.
+
+    >>> unguarded("'=1+1"), unguarded("'s-Hertogenbosch")
+    ('=1+1', "'s-Hertogenbosch")
+    """
+    return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +48,7 @@ class TableColumn:
     """A column's name, Arrow type and metadata: its unit and what it says."""
 
     name: str
-    arrow_type: str
+    kind: str
     unit: str
     description: str
 
@@ -61,7 +85,7 @@ class TableWriter:
             [
                 pa.field(
                     column.name,
-                    types[column.arrow_type],
+                    types[column.kind],
                     metadata={
                         key: text
                         for key, text in (("unit", column.unit), ("description", column.description))
@@ -81,6 +105,11 @@ class TableWriter:
         if len(self._rows) == _ROWS_AT_ONCE:
             self._flush()
 
+    def close(self) -> None:
+        """Write what is left; the streams stay open."""
+        self._flush()
+        self._parquet.close()
+
     def __enter__(self) -> Self:
         """Begin."""
         return self
@@ -90,8 +119,7 @@ class TableWriter:
     ) -> None:
         """Write what is left; the streams stay open."""
         if error is None:
-            self._flush()
-            self._parquet.close()
+            self.close()
         else:
             with suppress(Exception):  # what went wrong first is what is told
                 self._parquet.close()

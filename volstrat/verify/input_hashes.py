@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.entries import EntryReader
 from volstrat.case.input_files import file_sha256
 from volstrat.case.inputs import grid_entry, segment_list, voxels_sha256
+from volstrat.case.lesion_table import history_beside
 from volstrat.errors import VolstratError
+from volstrat.formats.hashing import sha256_of
 from volstrat.terms.roles import MASK_ROLES
 
 if TYPE_CHECKING:
@@ -56,4 +58,6 @@ def _described(
         sha256 = file_sha256(entry.path)
     except VolstratError:
         return None
-    return {"sha256": sha256, "grid": None, "segments": []}
+    found: dict[str, Any] = {"sha256": sha256, "grid": None, "segments": []}
+    history = history_beside(entry.path) if role == "lesions" else None
+    return found if history is None else {**found, "history_sha256": sha256_of(history)}

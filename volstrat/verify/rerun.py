@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.input_files import file_sha256
+from volstrat.case.lesion_table import HISTORY, history_beside
 from volstrat.case.record import environment
 from volstrat.cohort import parse_shard, run_cohort
 from volstrat.cohort.changes import entries_of_changes
@@ -18,9 +18,16 @@ from volstrat.cohort.source import find_cases
 from volstrat.cohort.subject_folders import OWN_FILES
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import UsageError, VolstratError
+from volstrat.formats.hashing import sha256_of
 from volstrat.verify.input_hashes import readable_inputs
 from volstrat.verify.result_folder import FileFault, Records, read_records
-from volstrat.verify.steps import STEPS, Difference, environment_differences, record_differences
+from volstrat.verify.steps import (
+    STEPS,
+    Difference,
+    SubjectDifferences,
+    environment_differences,
+    record_differences,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,19 +39,6 @@ if TYPE_CHECKING:
 from volstrat.cohort.source import FoundCase
 
 _TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectDifferences:
-    """A subject whose record does not come out again; the first step that differs comes first."""
-
-    subject: str
-    differences: tuple[Difference, ...]
-
-    @property
-    def first(self) -> Difference:
-        """The first step that differs: what comes later may follow from it."""
-        return self.differences[0]
 
 
 def _roots(run: Mapping[str, Any] | None, inputs: Path | None) -> list[tuple[Path, Mapping[str, Any]]]:
@@ -262,6 +256,18 @@ def _hash_differences(
     named = False
     for entry in record["inputs"]:
         path = sources.folder / entry["path"]
+        history = history_beside(path) if entry["role"] == "lesions" else None
+        now = None if history is None else sha256_of(history)
+        if entry.get("history_sha256") != now:
+            named = True
+            yield Difference(
+                step="input_bytes",
+                role=entry["role"],
+                path=entry["path"],
+                what=f"sha256 of {HISTORY}",
+                old=entry.get("history_sha256"),
+                new=now,
+            )
         if path.is_dir():
             continue
         try:

@@ -292,7 +292,7 @@ def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> 
     for path in sorted(out.iterdir()):
         if path.name in folders:
             faults += _extra_in(path, out)
-        elif path.name not in _OWN and path.name not in known_extra and path.name not in gone:
+        elif path.name not in {*_OWN, *wanted, *known_extra, *gone}:
             message = f"{path.name} is nothing that a run writes."
             faults.append(FileFault(path=path.name, kind="extra", message=message))
     return faults

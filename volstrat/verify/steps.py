@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
+
+from volstrat.case.lesion_table import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +49,19 @@ class Difference:
     def as_json(self) -> dict[str, Any]:
         """Return the difference as JSON values."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectDifferences:
+    """A subject whose record does not come out again; the first step that differs comes first."""
+
+    subject: str
+    differences: tuple[Difference, ...]
+
+    @property
+    def first(self) -> Difference:
+        """The first step that differs: what comes later may follow from it."""
+        return self.differences[0]
 
 
 def record_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
@@ -92,6 +108,11 @@ def _input(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Differenc
     """Say of one file whether its voxels or only its header changed."""
     place = {"role": old["role"], "path": old["path"]}
     header = list(_header(old, new, place))
+    histories = [entry.get("history_sha256") for entry in (old, new)]
+    if histories[0] != histories[1]:
+        yield Difference(
+            step="input_bytes", **place, what=f"sha256 of {HISTORY}", old=histories[0], new=histories[1]
+        )
     if old["sha256"] == new["sha256"]:
         yield from header  # nothing of this file: its image, or how it is read
         return
@@ -179,6 +200,15 @@ def _counts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
     elif not found and old.get("findings") != new.get("findings"):
         found.append(Difference(step="count", what="findings", old=old["findings"], new=new["findings"]))
     return found[:_MOST_COUNTS]
+
+
+def value_differences(old: Any, new: Any, path: str) -> list[Difference]:  # noqa: ANN401 - any JSON value
+    """Return a dozen at most of the values in which two JSON values differ."""
+    found = (
+        Difference(step="count", what=what, old=one, new=other)
+        for what, one, other in _leaves(old, new, path, shared=False)
+    )
+    return list(islice(found, _MOST_COUNTS))
 
 
 def _leaves(

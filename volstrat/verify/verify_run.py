@@ -13,12 +13,14 @@ from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol
 from volstrat.case.record import environment
 from volstrat.cohort.changes import history_faults
 from volstrat.cohort.run_file import TRAIL, read_run_file, record_event
+from volstrat.comparison.readings import COMPARISON
 from volstrat.errors import OutputError, ProtocolError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import check_manifest, is_sealed
 from volstrat.store.tables import TABLE_LIBRARIES
+from volstrat.verify.agreements import changed_readings, compared_again, read_agreement
 from volstrat.verify.changelog import changelog_text, changes_since
-from volstrat.verify.rerun import SubjectDifferences, by_hashes, by_rerun
+from volstrat.verify.rerun import by_hashes, by_rerun
 from volstrat.verify.result_folder import (
     FileFault,
     TrailState,
@@ -26,8 +28,10 @@ from volstrat.verify.result_folder import (
     check_output_trail,
     read_records,
 )
+from volstrat.verify.signature import Signature, check_signature
 from volstrat.verify.steps import (
     Difference,
+    SubjectDifferences,
     protocol_differences,
 )
 
@@ -64,6 +68,8 @@ class Verification:
     sealed : bool
     noted : bool
         Whether the trail has an entry of this verification.
+    signature : Signature or None
+        None where the output is not sealed.
     """
 
     only_hashes: bool
@@ -77,11 +83,13 @@ class Verification:
     changes: tuple[str, ...]
     sealed: bool
     noted: bool = False
+    signature: Signature | None = None
 
     @property
     def clean(self) -> bool:
         """True where nothing differs."""
-        differs = self.files or self.protocol or self.tables or self.differing
+        unfit = self.signature is not None and self.signature.fits is False
+        differs = self.files or self.protocol or self.tables or self.differing or unfit
         return not (differs or (self.trail and self.trail.faults))
 
     def as_json(self) -> dict[str, Any]:
@@ -108,6 +116,8 @@ class Verification:
             "older_versions": list(self.versions),
             "changes_that_can_alter_a_verdict": list(self.changes),
             "sealed": self.sealed,
+            "signature": None if self.signature is None else self.signature.as_json(),
+            "openings": [] if self.trail is None else list(self.trail.openings),
             "noted_in_trail": self.noted,
             "environment": environment(),
         }
@@ -119,6 +129,7 @@ def verify_output(
     inputs: Path | None = None,
     protocol: LoadedProtocol | None = None,
     only_hashes: bool = False,
+    signers: Path | None = None,
     workers: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Verification:
@@ -134,6 +145,8 @@ def verify_output(
         To run again by; by default the file that the run was made by, as it is now, else the text it kept.
     only_hashes : bool
         Compare hashes of inputs, protocol and records, and versions; measure nothing.
+    signers : Path or None
+        Whose signatures of a sealed output fit (see `check_signature`).
     workers : int or None
         Processes.
     on_progress : callable
@@ -154,16 +167,25 @@ def verify_output(
     faults += _sealed_faults(out, faults)
     faults += _history_faults(out)
     now, changed = _protocol_now(run, protocol)
-    if only_hashes:
+    subjects = len(records.by_subject)
+    made_by = {record["environment"]["volstrat"] for _, record in records.by_subject.values()}
+    if run is not None and run.get("event") == COMPARISON:
+        agreement = read_agreement(out)
+        subjects = int(run.get("subjects") or 0)
+        made_by = {str(run["environment"]["volstrat"])}
+        differing = [] if agreement is None else list(changed_readings(run, agreement, now))
+        if agreement is not None and not differing and not only_hashes:
+            differing = list(compared_again(run, agreement, now))
+    elif only_hashes:
         differing = list(by_hashes(out, run, records, inputs, now))
     else:
         differing, tables = by_rerun(out, run, records, inputs, now, workers=workers, on_progress=on_progress)
         if not differing and not changed:
             faults += tables
-    older = sorted({r["environment"]["volstrat"] for _, r in records.by_subject.values()} - {__version__})
+    older = sorted(made_by - {__version__})
     result = Verification(
         only_hashes=only_hashes,
-        subjects=len(records.by_subject),
+        subjects=subjects,
         trail=trail,
         files=tuple(faults),
         protocol=tuple(changed),
@@ -172,6 +194,7 @@ def verify_output(
         versions=tuple(older),
         changes=tuple(changes_since(older[0], changelog_text())) if older else (),
         sealed=is_sealed(out),
+        signature=check_signature(out, signers=signers),
     )
     return _noted(out, result)
 

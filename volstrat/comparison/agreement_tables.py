@@ -1,0 +1,267 @@
+"""The tables of a comparison: their columns, with types, units and meanings, and their rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from volstrat.cohort.columns import csv_cell, unit_of
+from volstrat.comparison.disputes import questions
+from volstrat.store.tables import TableColumn, TableWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from volstrat.store.staged import StagedFiles
+
+Row = dict[str, Any]
+
+_VOLUMES = {
+    "total_tumour_ml": "Tumour",
+    "resectable_tumour_ml": "Resectable tumour, lower bound",
+    "resectable_fraction": "Resectable over total",
+    "fdg_avid_ml": "FDG-avid volume",
+    "fdg_avid_fraction": "Part of the tumour that lies in avid voxels",
+}
+_TUMOUR = {
+    "dice": "Dice of the tumour masks",
+    "surface_dice": "Surface Dice of the tumour masks",
+    "tolerance_mm": "Tolerance of the surface Dice",
+    "hd95_mm": "Larger of the two 95th percentiles of distance between the surfaces",
+    "mean_surface_distance_mm": "Mean distance between the surfaces",
+    "volume_difference_ml": "Tumour in b less tumour in a",
+    "volume_similarity": "1 - |A - B| / (A + B) in voxels",
+}
+_DETECTION = {
+    "matched": "Lesions in both",
+    "only_a": "Lesions in a alone",
+    "only_b": "Lesions in b alone",
+    "split": "Lesions of a that b draws as several",
+    "merged": "Lesions of b that a draws as several",
+    "f1": "F1 of the lesions found",
+}
+_LESION = {
+    "lesion_id": "Id",
+    "volume_ml": "Volume",
+    "resectability": "Marking",
+    "fdg_avidity": "FDG avidity",
+}
+_LESION_PAIR = {
+    "matched_by": "What matched the two: overlap or distance",
+    "centroid_distance_mm": "Between the centroids",
+    "dice": "Dice",
+    "surface_dice": "Surface Dice",
+    "hd95_mm": "Larger 95th percentile of distance between the surfaces",
+    "mean_surface_distance_mm": "Mean distance between the surfaces",
+    "volume_difference_ml": "b less a",
+    "part_of": "Of a part: the lesion of the other reading that it lies in",
+}
+_TEXT = {
+    "lesion_id", "resectability", "fdg_avidity", "matched_by", "part_of", "status", "stratum"
+}  # fmt: skip
+ANSWERS = ("stands", "adjudicator", "reason", "decided_at")
+"""What the adjudicator fills in."""
+
+
+def _column(name: str, description: str, kind: str = "") -> TableColumn:
+    key = name.rsplit(".", maxsplit=1)[-1]
+    kind = kind or ("text" if key in _TEXT else "number")
+    unit = "1" if key in {"dice", "surface_dice", "volume_similarity", "f1"} else unit_of(key)
+    return TableColumn(name=name, kind=kind, unit=unit, description=f"{description}.")
+
+
+def _sides(keys: Mapping[str, str], kind: str = "") -> Iterator[TableColumn]:
+    for key, text in keys.items():
+        for side in "ab":
+            yield _column(f"{side}.{key}", f"{text}, in reading {side}", kind)
+
+
+_NAMES = (
+    _column("subject", "What folder, manifest or study calls the subject", "text"),
+    _column("visit", "What a study calls the visit", "text"),
+)
+_PAIR = (
+    _column("a", "Letter of the first of the two readings", "text"),
+    _column("b", "Letter of the second", "text"),
+    _column("a.reader", "Folder or reader that reading a is of", "text"),
+    _column("b.reader", "Folder or reader that reading b is of", "text"),
+)
+
+PAIR_COLUMNS: tuple[TableColumn, ...] = (
+    *_NAMES,
+    *_PAIR,
+    _column("outcome", "Whether the two were compared", "text"),
+    _column("stake", "What is at stake for the subject", "text"),
+    _column("level", "Gravest level at which the two differ", "text"),
+    _column("attributed_to", "What carries the difference, joined by +", "text"),
+    *_sides({"status": "Status", "stratum": "Stratum"}),
+    *_sides(
+        {"stratum_1_holds": "Predicate of stratum 1", "stratum_2_holds": "Predicate of stratum 2"}, "boolean"
+    ),
+    *_sides(_VOLUMES),
+    *(_column(key, text) for key, text in _TUMOUR.items()),
+    _column("fdg_avid.dice", "Dice of the avid masks on the PET grid"),
+    *(
+        _column(f"lesions.{key}", text, "number" if key == "f1" else "integer")
+        for key, text in _DETECTION.items()
+    ),
+    _column("not_alike_ml", "Volume of the voxels that the two do not count alike"),
+    _column("reason", "Why the two were not compared", "text"),
+)
+"""``agreement.csv``: a row for every two readings of a subject."""
+
+LESION_COLUMNS: tuple[TableColumn, ...] = (
+    *_NAMES,
+    *_PAIR,
+    _column("what", "lesion, or pet_only_region", "text"),
+    _column("kind", "matched, part, only_a or only_b", "text"),
+    *_sides(_LESION),
+    *(_column(key, text) for key, text in _LESION_PAIR.items()),
+)
+"""``agreement_lesions.csv``: a row for every lesion and PET-only region of every two readings."""
+
+ADJUDICATION_COLUMNS: tuple[TableColumn, ...] = (
+    _column("order", "Place in the list, what is most at stake first", "integer"),
+    *_NAMES,
+    _column("stake", "What is at stake", "text"),
+    _column("attributed_to", "What carries the difference, joined by +", "text"),
+    _column("not_alike_ml", "Largest volume that two readings do not count alike"),
+    *_PAIR,
+    *_sides({"status": "Status", "stratum": "Stratum"}),
+    _column("what", "lesion, or pet_only_region; empty where nothing could be compared", "text"),
+    *_sides(_LESION),
+    *(
+        _column(f"centroid_{axis}_mm", f"Its centroid, LPS {axis}, where a has it, else in b")
+        for axis in "xyz"
+    ),
+    _column("look_at", "On what the readings differ, in words", "text"),
+    _column("stands", "To fill in: the reading that stands, or table", "text"),
+    _column("adjudicator", "To fill in: who decides", "text"),
+    _column("reason", "To fill in: why", "text"),
+    _column("decided_at", "To fill in: when (ISO 8601)", "text"),
+    _column("agreement_sha256", "Hash of the agreement.json that this is about", "text"),
+)
+"""``adjudication.csv``: for each subject in dispute a row for every lesion and region that decides."""
+
+TABLES: Mapping[str, tuple[TableColumn, ...]] = {
+    "agreement": PAIR_COLUMNS,
+    "agreement_lesions": LESION_COLUMNS,
+    "adjudication": ADJUDICATION_COLUMNS,
+}
+
+
+class Table:
+    """One of the tables, as CSV and Parquet, row by row.
+
+    Parameters
+    ----------
+    files : StagedFiles
+    name : str
+        A key of `TABLES`.
+    """
+
+    def __init__(self, files: StagedFiles, name: str) -> None:
+        self._names = [column.name for column in TABLES[name]]
+        self._writer = TableWriter(
+            files.open(f"{name}.csv"), files.open(f"{name}.parquet"), TABLES[name], cell=csv_cell
+        )
+
+    def close(self) -> None:
+        """Write what is left; the files stay open."""
+        self._writer.close()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write a row; columns it does not name stay empty."""
+        self._writer.write([row.get(name) for name in self._names])
+
+
+def pair_rows(subject: Mapping[str, Any], readers: Mapping[str, str]) -> Iterator[Row]:
+    """Yield a row of ``agreement.csv`` for every two readings of a subject."""
+    readings = {r["reading"]: r for r in subject["readings"]}
+    for pair in subject["pairs"]:
+        found = pair["discordance"] or {}
+        row = _pair(subject, pair, readers) | {
+            "outcome": pair["outcome"],
+            "stake": subject["stake"]["kind"],
+            "level": found.get("level"),
+            "attributed_to": found.get("attributed_to"),
+            "not_alike_ml": pair["not_alike_ml"],
+            "fdg_avid.dice": (pair["fdg_avid"] or {}).get("dice"),
+            "reason": pair["reason"] or None,
+        }
+        row |= {key: (pair["tumour"] or {}).get(key) for key in _TUMOUR}
+        row |= {f"lesions.{key}": (pair["detection"] or {}).get(key) for key in _DETECTION}
+        for side in "ab":
+            reading = readings[pair[side]]
+            predicates = reading["predicates"]
+            row |= {f"{side}.{key}": reading[key] for key in ("status", "stratum")}
+            row |= {f"{side}.{key}": (reading["volumes"] or {}).get(key) for key in _VOLUMES}
+            for name in ("stratum_1", "stratum_2"):
+                row[f"{side}.{name}_holds"] = predicates and predicates[name]["holds"]
+        yield row
+
+
+def lesion_rows(subject: Mapping[str, Any], readers: Mapping[str, str]) -> Iterator[Row]:
+    """Yield a row of ``agreement_lesions.csv`` for every lesion and region, matched or not."""
+    for pair in subject["pairs"]:
+        for what, found in (("lesion", pair["lesions"]), ("pet_only_region", pair["pet_only_regions"])):
+            for lesion in found:
+                row = _pair(subject, pair, readers) | {"what": what, "kind": lesion["kind"]}
+                row |= {key: lesion[key] for key in _LESION_PAIR}
+                yield row | _both(lesion["a"], lesion["b"])
+
+
+def adjudication_rows(
+    subject: Mapping[str, Any], item: Mapping[str, Any], readers: Mapping[str, str]
+) -> Iterator[Row]:
+    """Yield the rows of ``adjudication.csv`` of a subject in dispute, without order and hash.
+
+    One for every lesion and region that decides, at least one; ``item`` is the subject's entry of the list.
+    """
+    readings = {r["reading"]: r for r in subject["readings"]}
+    shared = {key: item[key] for key in ("stake", "attributed_to", "not_alike_ml")}
+    asked = questions(subject)
+    if not asked:
+        first = subject["pairs"][0]
+        yield shared | _asked(subject, first["a"], first["b"], readings, readers)
+    for question in asked:
+        row = shared | _asked(subject, question.a, question.b, readings, readers)
+        row |= {"what": question.kind or None, "look_at": question.text}
+        row |= _both(question.in_a, question.in_b)
+        shown = question.in_a or question.in_b
+        if shown is not None:
+            row |= {
+                f"centroid_{axis}_mm": value for axis, value in zip("xyz", shown["centroid_mm"], strict=True)
+            }
+        yield row
+
+
+def _asked(
+    subject: Mapping[str, Any],
+    a: str,
+    b: str,
+    readings: Mapping[str, Mapping[str, Any]],
+    readers: Mapping[str, str],
+) -> Row:
+    row = _pair(subject, {"a": a, "b": b}, readers)
+    for side, reading in (("a", readings[a]), ("b", readings[b])):
+        row |= {f"{side}.{key}": reading[key] for key in ("status", "stratum")}
+    return row
+
+
+def _pair(subject: Mapping[str, Any], pair: Mapping[str, Any], readers: Mapping[str, str]) -> Row:
+    return {
+        "subject": subject["subject"],
+        "visit": subject["visit"],
+        "a": pair["a"],
+        "b": pair["b"],
+        "a.reader": readers[pair["a"]],
+        "b.reader": readers[pair["b"]],
+    }
+
+
+def _both(in_a: Mapping[str, Any] | None, in_b: Mapping[str, Any] | None) -> Row:
+    return {
+        f"{side}.{key}": (lesion or {}).get(key)
+        for side, lesion in (("a", in_a), ("b", in_b))
+        for key in _LESION
+    }
