@@ -44,7 +44,7 @@ def inspect_case(place: CasePlace, protocol: LoadedProtocol, *, lesions: str | N
     findings = dict.fromkeys(unread_findings(sources))  # a file in two roles says the same twice
     inputs = [
         _entry(sources, reader, role, entry, findings)
-        for role in ROLES
+        for role in (*ROLES, "cut")
         for entry in sources.entries.get(role, ())
     ]
     _tell_roles(inputs)
