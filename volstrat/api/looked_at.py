@@ -128,7 +128,7 @@ def inspect(
     --------
     >>> import volstrat as vs
     >>> vs.inspect("sample_data/S05_exactly_70_percent")
-    Inspection('S05_exactly_70_percent': tumour, resectable)
+    Inspection('S05_exactly_70_percent': tumour, resectable, fdg_avid)
     """
     from volstrat.case.inspect import inspect_case
     from volstrat.study.study_file import is_study_file

@@ -34,6 +34,10 @@ def html_head(title: str, *lines: str) -> str:
     )
 
 
+def _row(cells: Sequence[object]) -> str:
+    return f"<tr>{''.join(f'<td>{escape(shown(value))}</td>' for value in cells)}</tr>"
+
+
 def shown(value: object) -> str:
     """Return a value as a table shows it.
 
