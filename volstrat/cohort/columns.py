@@ -102,9 +102,7 @@ def lesion_rows(record: Node) -> Iterator[list[Cell]]:
 
 def table_columns(columns: Iterable[Column]) -> list[TableColumn]:
     """Return columns as a table of the store has them."""
-    return [
-        TableColumn(name=c.name, kind=c.kind, unit=c.unit, description=c.description) for c in columns
-    ]
+    return [TableColumn(name=c.name, kind=c.kind, unit=c.unit, description=c.description) for c in columns]
 
 
 def csv_cell(value: Cell) -> str:
