@@ -218,7 +218,7 @@ def test_marks_come_back_as_a_lesion_table(exported: Exported, tmp_path: Path) -
     shutil.copy(tmp_path / "m.csv", folder / "lesions.csv")
     before, after = record(), run_case(folder, load_protocol())
     for key in ("stratum", "predicates", "volumes"):
-        assert after[key] == before[key]  # type: ignore[literal-required]
+        assert after[key] == before[key]
     rows = read_lesion_table((tmp_path / "m.csv").read_bytes(), name="m.csv")
     assert [(row.lesion_id, row.word, row.fdg_avidity) for row in rows] == [
         *(("L1", "unresectable", None), ("L2", "resectable", None), ("L3", "ablatable", None)),
