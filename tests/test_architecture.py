@@ -39,6 +39,7 @@ LAYERS = (
     "report",
     "review",
     "export",
+    "api",
     "cli",
     "__main__",
 )

@@ -127,6 +127,24 @@ class NoisyMaskError(VolstratError, ValueError):
     code = "mask_noisy"
 
 
+class NoSuchLesionError(VolstratError, KeyError):
+    """A lesion or PET-only region is asked for that the case does not have."""
+
+    code = "lesion_not_found"
+
+
+class NoSuchSubjectError(VolstratError, KeyError):
+    """A subject is asked for that the cohort does not have."""
+
+    code = "subject_not_found"
+
+
+class InternalError(VolstratError, RuntimeError):
+    """volstrat itself failed; what it stumbled over is the error's cause."""
+
+    code = "internal_error"
+
+
 class SegmentNotFoundError(VolstratError, LookupError):
     """No segment, ROI or label matches what the case asks for."""
 

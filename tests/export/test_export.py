@@ -20,13 +20,14 @@ from tests.dicom.dicom_case import CT_AFFINE, labels, lesion_masks, write_ct, wr
 from tests.export.conftest import AT, CASE, ROOT
 from tests.phantom_case import Form, write
 from volstrat.case.assess import run_case
+from volstrat.case.lesion_table import read_lesion_table
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, VolstratError
 from volstrat.export.coded import OWN_SCHEME, own_codes
 from volstrat.export.export_run import Exported, export_case
-from volstrat.export.report_reading import read_report
+from volstrat.export.report_reading import read_report, report_rows
 from volstrat.formats.volumes import read_mask
 
 if TYPE_CHECKING:
@@ -205,6 +206,43 @@ def test_an_open_case_is_exported_and_says_so(tmp_path: Path) -> None:
     report = read_report(next((tmp_path / "out").glob("sr-*.dcm")))
     assert (report.stratum, report.status) == ("not_assessable", "not_assessable")
     assert "not assessable" in done.output
+
+
+def test_marks_come_back_as_a_lesion_table(exported: Exported, tmp_path: Path) -> None:
+    """With a point in each lesion where the segmentation lies beside; the table gives the same case."""
+    done = CliRunner().invoke(
+        cli, ["lesions", "--from", str(one(exported, "sr")), "-o", str(tmp_path / "m.csv")]
+    )
+    assert done.exit_code == 0, done.output
+    folder = Path(shutil.copytree(CASE, tmp_path / CASE.name))
+    shutil.copy(tmp_path / "m.csv", folder / "lesions.csv")
+    before, after = record(), run_case(folder, load_protocol())
+    for key in ("stratum", "predicates", "volumes"):
+        assert after[key] == before[key]
+    rows = read_lesion_table((tmp_path / "m.csv").read_bytes(), name="m.csv")
+    assert [(row.lesion_id, row.word, row.fdg_avidity) for row in rows] == [
+        *(("L1", "unresectable", None), ("L2", "resectable", None), ("L3", "ablatable", None)),
+        ("P1", "", "not_avid"),
+    ]
+    assert all(row.point_mm is not None for row in rows if row.lesion_id.startswith("L"))
+    shutil.copy(one(exported, "sr"), tmp_path / "alone.dcm")
+    assert all(row.point_mm is None for row in report_rows(tmp_path / "alone.dcm"))
+
+
+def test_a_lesion_that_is_no_tumour_goes_out_and_comes_back_as_such(tmp_path: Path) -> None:
+    """Its marking in the report, drawn as what a reader took out, and in the table again."""
+    folder = Path(shutil.copytree(CASE, tmp_path / CASE.name))
+    (folder / "lesions.csv").write_text("lesion_id,resectability,fdg_avidity\nL3,not_tumour,\nP1,,not_avid\n")
+    done = export_case(folder, tmp_path / "out", load_protocol(), at=AT)
+    words = {row.lesion_id: row.word for row in report_rows(one(done, "sr"))}
+    assert words["L3"] == "not_tumour"
+
+
+@pytest.mark.parametrize("arguments", [[], [str(CASE), "--from", "REPORT"]])
+def test_a_case_or_a_report_is_needed_and_not_both(exported: Exported, arguments: list[str]) -> None:
+    """Usage: exit 2."""
+    named = [str(one(exported, "sr")) if word == "REPORT" else word for word in arguments]
+    assert CliRunner().invoke(cli, ["lesions", *named]).exit_code == 2
 
 
 # ------------------------------------------------------------------------ identity

@@ -152,6 +152,29 @@ def reassess_case(
     return _concluded(result.sources, result.inputs, measured, protocol, memo=memo, with_flips=with_flips)
 
 
+def choose_plan(result: CaseResult, name: str, protocol: LoadedProtocol) -> CaseResult:
+    """Stratify a case again under another of its plans; no file is read again.
+
+    Parameters
+    ----------
+    result : CaseResult
+    name : str
+        Of the plan.
+    protocol : LoadedProtocol
+        The one that the result was made under.
+
+    Raises
+    ------
+    PlanError
+        If the case states no such plan.
+    """
+    from volstrat.case.plan_tables import plan_choice
+
+    choice = plan_choice(name, result.sources.plans, result.sources.subject)
+    sources = replace(result.sources, choice=choice)
+    return _concluded(sources, result.inputs, result.as_read, protocol, memo=None, with_flips=True)
+
+
 def accept_review(
     case: EntryReader,
     protocol: LoadedProtocol,

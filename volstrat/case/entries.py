@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Final
 from volstrat.case.input_files import existing, require_mask_file
 from volstrat.case.parts import Choice, choose_parts, describe_parts
 from volstrat.case.pet_image import PetRead, read_dicom_pet, read_plain_pet
-from volstrat.errors import (
-    CaseError,
-    VolstratError,
-)
+from volstrat.errors import CaseError, InputFileError, VolstratError
 from volstrat.formats.label_names import names_beside
 from volstrat.formats.selection import only_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, stem_of, volume_format
@@ -91,7 +88,7 @@ def _label_names(path: Path, read: MaskRead, naming: Mapping[str, Sequence[str]]
     return {label: described[1].get(label, "") for label in {*values, *described[1]}}
 
 
-def _with_parts(read: MaskRead, choice: Choice) -> RoleMask:
+def mask_of_parts(read: MaskRead, choice: Choice) -> RoleMask:
     """Restrict a mask to the parts that were taken, and count the voxels of all that were read."""
     held = read.mask.runs.counts()
     counted = {number: held.get(number, 0) for number in read.mask.labels}
@@ -181,6 +178,20 @@ class EntryReader:
         """True where any DICOM of the case was looked into."""
         return self._library is not None
 
+    def require_all(self) -> None:
+        """Refuse a file that is not there, of roles that are not needed too: no path is ignored.
+
+        Raises
+        ------
+        InputFileError
+        """
+        for role, entries in self._sources.entries.items():
+            for entry in entries:
+                if not entry.path.exists():
+                    msg = f"{entry.path.name}: no such file or folder (named as {role})."
+                    hint = "Check the name where it is given (case.toml, manifest, --lesions), or the link."
+                    raise InputFileError(msg, hint=hint)
+
     def mask(self, role: str, entry: RoleEntry) -> RoleMask:
         """Read a mask and keep the segments, ROIs or labels that play the role (see `choose_parts`).
 
@@ -208,7 +219,7 @@ class EntryReader:
                 rois, grid = None if everything else sorted(choice.taken), self._image_grid(role)
                 read = self.library.read_contours(file, rois=rois, images=images, other_grid=grid)
         refuse_implausible(read.mask.grid, name=path.name)
-        return _with_parts(read, choice)
+        return mask_of_parts(read, choice)
 
     def parts(self, entry: RoleEntry) -> tuple[Part, ...]:
         """Return the segments, ROIs or labels of a mask file, and what name and code say of each.

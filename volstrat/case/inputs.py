@@ -30,7 +30,7 @@ from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.case.unread import unread_findings
 from volstrat.dicom.identity import short_uid
-from volstrat.errors import CaseError, InputFileError, MissingRoleError
+from volstrat.errors import CaseError, MissingRoleError
 from volstrat.formats.hashing import sha256_of
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
 from volstrat.geometry.mask import Mask
@@ -129,17 +129,14 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     """
     reader = (case if isinstance(case, EntryReader) else EntryReader(case)).with_naming(protocol.naming)
     sources = reader.sources
-    for role, entries in sources.entries.items():  # of roles not needed too: no path is ignored
-        for entry in entries:
-            if not entry.path.exists():
-                msg = f"{entry.path.name}: no such file or folder (named as {role})."
-                hint = "Check the name where it is given (case.toml, manifest, --lesions), or the link."
-                raise InputFileError(msg, hint=hint)
+    reader.require_all()
     everything = _read_masks(sources, reader)
     files = _played_files(everything, sources, reader)
     findings = [*unread_findings(sources), *(one for r in everything for one in r.read.findings)]
     findings += [one for r in everything for one in organ_findings(r.role, r.read, r.name)]
-    findings += model_findings(((r.role, r.entry.path, r.read.mask.names) for r in everything), reader)
+    findings += model_findings(
+        ((r.role, r.entry.path, r.read.mask.names) for r in everything if r.read.format != "array"), reader
+    )
     read, more = _readings(everything)
     read = _with_blanks_placed(read)
     read, resampled = _resample_where_allowed(read, protocol)

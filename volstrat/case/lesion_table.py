@@ -65,7 +65,7 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
         where = f"{name}, line {line}"
         cells = dict(zip(table.header, values, strict=True))
         numbers = {c: table.decimal(cells.get(c, "")) for c in (*_POINT, "volume_ml")}
-        row = _row({**cells, **numbers}, where)
+        row = row_of_cells({**cells, **numbers}, where)
         if row.lesion_id in rows:
             msg = f"{where}: {row.lesion_id} has a second row (the first: {rows[row.lesion_id].where})."
             raise LesionTableError(msg, hint="Keep one row a lesion.")
@@ -89,7 +89,14 @@ def _check_header(header: list[str], name: str) -> None:
         raise LesionTableError(msg, hint="Keep one of them.")
 
 
-def _row(cells: Mapping[str, str], where: str) -> LesionRow:
+def row_of_cells(cells: Mapping[str, str], where: str) -> LesionRow:
+    """Return the row that texts by column say; the first two columns must be there.
+
+    Raises
+    ------
+    LesionTableError
+        As `read_lesion_table`.
+    """
     if not cells["lesion_id"]:
         msg = f"{where}: the lesion_id is empty."
         raise LesionTableError(msg, hint="Name the lesion (L1, P1, ...), or remove the row.")

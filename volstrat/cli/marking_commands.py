@@ -20,25 +20,36 @@ _PROTOCOL = click.option(
     help="Protocol file (TOML); without it the packaged pantodon.toml.",
 )
 _SOURCE = click.argument("source", metavar="CASE|STUDY.toml", type=click.Path(exists=True, path_type=Path))
+_MAY_BE_SOURCE = click.argument(
+    "source", metavar="[CASE|STUDY.toml]", required=False, type=click.Path(exists=True, path_type=Path)
+)
 _SUBJECT = click.option("--subject", metavar="NAME", help="Which subject of the study.")
 _VISIT = click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
 _TABLE = click.option("--lesions", "table", metavar="NAME", help="Lesion table in place of the case's own.")
 
 
 @click.command()
-@_SOURCE
+@_MAY_BE_SOURCE
 @_SUBJECT
 @_VISIT
 @_TABLE
 @_PROTOCOL
+@click.option(
+    "--from",
+    "report",
+    metavar="SR.dcm",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read the markings out of a structured report that volstrat wrote, in place of a case.",
+)
 @click.option("-o", "out", metavar="FILE", type=click.Path(path_type=Path), help="Write it there.")
 def lesions(
     *,
-    source: Path,
+    source: Path | None,
     subject: str | None,
     visit: str | None,
     table: str | None,
     protocol_file: Path | None,
+    report: Path | None,
     out: Path | None,
 ) -> None:
     """Write the lesion table of a case, ready to be filled in.
@@ -50,7 +61,6 @@ def lesions(
     from volstrat.case.lesion_list import lesion_list, rows_that_fit
     from volstrat.case.lesion_table import table_bytes
     from volstrat.rule.measure import measure_case
-    from volstrat.store.output import write_atomically
     from volstrat.study.study_file import protocol_for
     from volstrat.study.subjects import one_case
 
@@ -58,23 +68,38 @@ def lesions(
         if out is not None and out.exists():
             msg = f"{out}: is there already."
             raise UsageError(msg, hint="Name another file with -o; what is marked in it stays.")
+        if (source is None) == (report is None):
+            msg = "A case or --from SR.dcm is needed, and not both."
+            raise UsageError(msg, hint="Write volstrat lesions CASE, or volstrat lesions --from SR.dcm.")
+        if source is None:
+            from volstrat.export.report_reading import report_rows
+
+            assert report is not None
+            _write_table(table_bytes(report_rows(report)), out, said="markings read")
+            return
         protocol = protocol_for(source, protocol_file).protocol
         place = one_case(source, subject=subject, visit=visit, reader=None)
         inputs = read_inputs(place.open(lesions=table, naming=protocol.naming), protocol)
         bare = measure_case(inputs.without_rows, protocol)
         measured, errors = rows_that_fit(bare, inputs.masks.rows)
-        data = table_bytes(lesion_list(measured))
-        if out is None:
-            click.echo(data.decode(), nl=False)
-        else:
-            write_atomically(out, data)
-            say(f"{out}: {len(measured.lesions.ids)} lesions; mark them in it.", err=True)
+        count = len(measured.lesions.ids)
+        _write_table(table_bytes(lesion_list(measured)), out, said=f"{count} lesions; mark them in it")
         for error in errors:
             say(f"volstrat: left out: {error}", err=True)
         sys.exit(EXIT_FAILED if errors else 0)
     except VolstratError as error:
         say(f"volstrat: {error}", err=True)
         sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
+
+
+def _write_table(data: bytes, out: Path | None, *, said: str) -> None:
+    from volstrat.store.output import write_atomically
+
+    if out is None:
+        click.echo(data.decode(), nl=False)
+    else:
+        write_atomically(out, data)
+        say(f"{out}: {said}.", err=True)
 
 
 @click.command()

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_origin
 from volstrat.case.record_types import CaseRecord, LesionRecord
 from volstrat.case.typed_json import fields_of, is_object
 from volstrat.cohort.tasks import one_line
-from volstrat.store.tables import guarded
+from volstrat.store.tables import TableColumn, guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from volstrat.case.typed_json import Form
 
@@ -98,6 +98,11 @@ def lesion_rows(record: Node) -> Iterator[list[Cell]]:
     for lesion in (*record["lesions"], *record["pet_only_regions"]):
         columns = lesion_columns()[2:]
         yield [record["subject"], record["visit"], *(column.value(lesion) for column in columns)]
+
+
+def table_columns(columns: Iterable[Column]) -> list[TableColumn]:
+    """Return columns as a table of the store has them."""
+    return [TableColumn(name=c.name, kind=c.kind, unit=c.unit, description=c.description) for c in columns]
 
 
 def csv_cell(value: Cell) -> str:

@@ -18,6 +18,7 @@ from volstrat.cohort.columns import (
     csv_cell,
     lesion_columns,
     lesion_rows,
+    table_columns,
 )
 from volstrat.cohort.run_file import TRAIL
 from volstrat.cohort.subject_folders import OWN_FILES, TABLES
@@ -26,7 +27,7 @@ from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.staged import StagedFiles
-from volstrat.store.tables import TableColumn, TableWriter
+from volstrat.store.tables import TableWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -141,10 +142,9 @@ def _json(value: object) -> bytes:
 
 
 def _writer(streams: dict[str, Any], name: str, columns: Iterable[Column]) -> TableWriter:
-    named = [
-        TableColumn(name=c.name, kind=c.kind, unit=c.unit, description=c.description) for c in columns
-    ]
-    return TableWriter(streams[f"{name}.csv"], streams[f"{name}.parquet"], named, cell=csv_cell)
+    return TableWriter(
+        streams[f"{name}.csv"], streams[f"{name}.parquet"], table_columns(columns), cell=csv_cell
+    )
 
 
 def _records(out: Path, subjects: Iterator[Done]) -> Iterator[tuple[Done, CaseRecord]]:

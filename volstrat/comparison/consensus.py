@@ -154,7 +154,7 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
         raise CaseError(msg, hint="Have the meeting choose a plan, or take [[plans]] out of case.toml.")
     names = [f"reading {r.name}" for r in readings]
     protocol = readings[0].protocol.protocol
-    drawn = [(case.inputs.masks.grid, case.measured.lesions.voxels()) for case in cases]
+    drawn = [(case.inputs.masks.grid, case.measured.marked.voxels()) for case in cases]
     grid, moved = _aligned(dict(zip(names, drawn, strict=True)), protocol)
     tumour, votes_on_tumour = _voted(moved, grid, method)
     found, _ = find_lesions(
@@ -347,10 +347,11 @@ def _word_on(
 def _avidity_on(case: CaseResult, grid: VoxelGrid, protocol: Protocol, voxels: VoxelRuns) -> str | None:
     """Return what a reading says of the lesions that it has there: avid where any is."""
     lesions, avidity = case.measured.lesions, case.verdict.assessment.avidity
+    tumour = ~case.measured.marked.not_tumour
     there = {
         avidity[n]
         for n in range(lesions.count)
-        if _onto(lesions.of(n), case.inputs.masks.grid, grid, protocol).intersection(voxels)
+        if tumour[n] and _onto(lesions.of(n), case.inputs.masks.grid, grid, protocol).intersection(voxels)
     }
     return next((word for word in ("avid", "not_assessed", "not_avid") if word in there), None)
 

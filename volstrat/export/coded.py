@@ -54,6 +54,7 @@ RESECTABILITY_WORDS: Final[dict[str, Code]] = {
     "unresectable": ("UNRESECTABLE", OWN_SCHEME, "Unresectable"),
     "unknown": ("UNKNOWN", OWN_SCHEME, "Not marked"),
     "partial": ("PARTIAL", OWN_SCHEME, "Differently marked in parts"),
+    "not_tumour": ("NOT_TUMOUR", OWN_SCHEME, "Not tumour"),
 }
 AVIDITY_WORDS: Final[dict[str, Code]] = {
     "avid": ("AVID", OWN_SCHEME, "FDG-avid"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
+from volstrat.case.entries import EntryReader
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, UsageError
 from volstrat.export.content_uids import tracking_uids
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
 
 _LONGEST_SH: Final = 16
@@ -89,8 +91,36 @@ def export_case(
     """
     _require_highdicom()
     case = open_case(folder, lesions=lesions, naming=protocol.protocol.naming)
-    result = assess_case(case, protocol)
-    source = find_source_images(result, case)
+    return export_result(
+        assess_case(case, protocol), out, protocol, case=case, kinds=kinds, slicer=slicer, at=at
+    )
+
+
+def export_result(
+    result: CaseResult,
+    out: Path,
+    protocol: LoadedProtocol,
+    *,
+    case: EntryReader | None = None,
+    kinds: Collection[str] = (),
+    slicer: bool = False,
+    at: datetime | None = None,
+) -> Exported:
+    """Write a measured case as DICOM objects of its patient's study; as `export_case`.
+
+    Parameters
+    ----------
+    result : CaseResult
+    case : EntryReader or None
+        What the case was read with, which keeps what it scanned.
+
+    Raises
+    ------
+    VolstratError
+        As `export_case`.
+    """
+    _require_highdicom()
+    source = find_source_images(result, case or EntryReader(result.sources))
     outgoing = Outgoing(
         result=result,
         source=source,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from volstrat import __version__
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.export.source_images import KEPT
+from volstrat.pictures.key_slices import words_by_name
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from volstrat.case.assess import CaseResult
+    from volstrat.case.record_types import LesionRecord
     from volstrat.export.source_images import SourceImages
 
 MAKER: Final = "volstrat"
@@ -57,6 +59,16 @@ class Outgoing:
     def time_text(self) -> str:
         """The time as ISO 8601, to the second."""
         return self.at.isoformat(timespec="seconds")
+
+    @property
+    def rows(self) -> dict[str, LesionRecord]:
+        """What the record says of each lesion, by its id."""
+        return {row["lesion_id"]: row for row in self.result.record["lesions"]}
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The marking of each lesion, as pictures draw it."""
+        return words_by_name(self.result.record)
 
     def finish(self, dataset: Dataset, *, uid: str, series_uid: str, number: int = 1) -> None:
         """Give an object its UIDs, its maker and its times, and the identity of the source images.

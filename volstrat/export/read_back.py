@@ -50,9 +50,9 @@ def check_report(path: Path, files: Sequence[SegmentFile], out: Outgoing) -> Non
     """
     from volstrat.export.report_reading import read_report
 
-    record, said = out.result.record, read_report(path)
+    record, said, rows = out.result.record, read_report(path), out.rows
     for n in (n for file in files for n in file.lesions):
-        lesion = record["lesions"][n]
+        lesion = rows[out.result.measured.lesions.ids[n]]
         found = said.lesions.get(lesion["lesion_id"])
         same = (
             found is not None

@@ -105,13 +105,8 @@ def _content(out: Outgoing, members: Sequence[int], voxels: Sequence[Int64s]) ->
     """Return all that a SEG's UID stands for."""
     parts: list[bytes | str] = [__version__, out.time_text, out.source.series.series_instance_uid]
     for n in members:
-        word = out.result.record["lesions"][n]["resectability"]
-        parts += [
-            out.result.measured.lesions.ids[n],
-            out.tracking[n],
-            word,
-            voxels[n].astype("<i8").tobytes(),
-        ]
+        name = out.result.measured.lesions.ids[n]
+        parts += [name, out.tracking[n], out.words[name], voxels[n].astype("<i8").tobytes()]
     return parts
 
 
@@ -153,10 +148,7 @@ def _described(out: Outgoing, lesion: int, label: int) -> SegmentDescription:
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
-    name, word = (
-        out.result.measured.lesions.ids[lesion],
-        out.result.record["lesions"][lesion]["resectability"],
-    )
+    name = out.result.measured.lesions.ids[lesion]
     return SegmentDescription(
         segment_number=label,
         segment_label=name,
@@ -165,7 +157,7 @@ def _described(out: Outgoing, lesion: int, label: int) -> SegmentDescription:
         algorithm_type="MANUAL",
         tracking_uid=out.tracking[lesion],
         tracking_id=name,
-        display_color=CIELabColor.from_rgb(*STYLES[word].colour),
+        display_color=CIELabColor.from_rgb(*STYLES[out.words[name]].colour),
     )
 
 

@@ -83,8 +83,8 @@ def _header(
         f"space origin: {origin}",
     ]
     for number, (n, layer) in enumerate(segments):
-        name, lesion = out.result.measured.lesions.ids[n], out.result.record["lesions"][n]
-        colour = " ".join(f"{value / 255:.6g}" for value in STYLES[lesion["resectability"]].colour)
+        name = out.result.measured.lesions.ids[n]
+        colour = " ".join(f"{value / 255:.6g}" for value in STYLES[out.words[name]].colour)
         lines += [
             f"Segment{number}_ID:={name}",
             f"Segment{number}_Name:={name}",
@@ -94,7 +94,7 @@ def _header(
             f"Segment{number}_LabelValue:={n + 1}",
             f"Segment{number}_Layer:={layer}",
             f"Segment{number}_Extent:=0 {ni - 1} 0 {nj - 1} 0 {nk - 1}",
-            f"Segment{number}_Tags:=Segmentation.Status:{lesion['resectability']}|",
+            f"Segment{number}_Tags:=Segmentation.Status:{out.words[name]}|",
         ]
     lines += [
         "Segmentation_ContainedRepresentationNames:=Binary labelmap|",

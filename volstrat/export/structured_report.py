@@ -47,7 +47,7 @@ def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
     )
     from pydicom.sr.codedict import codes
 
-    record, source = out.result.record, out.source
+    record, source, rows = out.result.record, out.source, out.rows
     uid = content_uid("SR", *_content(out, files))
     observer = ObserverContext(
         observer_type=codes.DCM.Device,
@@ -60,7 +60,7 @@ def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
         ),
     )
     groups = [
-        _lesion_group(record["lesions"][n], file, label, out.tracking[n], source)
+        _lesion_group(rows[out.result.measured.lesions.ids[n]], file, label, out.tracking[n], source)
         for file in files
         for label, n in enumerate(file.lesions, start=1)
     ]
@@ -68,7 +68,11 @@ def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
     report = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
         procedure_reported=coded(modality),
-        imaging_measurements=[*groups, _case_group(record, source)],
+        imaging_measurements=[
+            *groups,
+            *(_region_group(region, record, source) for region in record["pet_only_regions"]),
+            _case_group(record, source),
+        ],
         title=codes.DCM.ImagingMeasurementReport,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
             language=CodedConcept("en", "RFC5646", "English")
@@ -122,6 +126,23 @@ def _lesion_group(
         qualitative_evaluations=[
             _evaluation(c.RESECTABILITY, c.RESECTABILITY_WORDS[lesion["resectability"]]),
             _evaluation(c.FDG_AVIDITY, c.AVIDITY_WORDS[lesion["fdg_avidity"]]),
+        ],
+    )
+
+
+def _region_group(region: LesionRecord, record: CaseRecord, source: SourceImages) -> Any:  # noqa: ANN401 - as above
+    """Return what is said of uptake without a lesion on CT; it has no segment on these images."""
+    from highdicom.sr import MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+
+    name = region["lesion_id"]
+    place = " ".join(f"{x:.1f}" for x in region["centroid_mm"])
+    uid = content_uid("PET-only region", source.space, record["subject"], place)
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=uid, identifier=name),
+        measurements=_measurements(region),
+        qualitative_evaluations=[
+            _evaluation(c.RESECTABILITY, c.RESECTABILITY_WORDS[region["resectability"]]),
+            _evaluation(c.FDG_AVIDITY, c.AVIDITY_WORDS[region["fdg_avidity"]]),
         ],
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ _TABLE_LABEL = re.compile(
 )
 _SNAP_MARK = "itk-snap label description file"
 _SNAP_LABEL = re.compile(r'\s*(\d{1,9})(?:\s+[-+\d.eE]+){6}\s+"(.*)"\s*')
+_DESCRIBING = (".txt", ".label", ".mitklabel.json")
 _HIGHEST_FOLDER = 3
 _HIGHEST_DERIVATIVE = 6
 _BACKGROUND = {"background", "clear label", "exterior", "unlabeled"}
@@ -67,10 +69,11 @@ def names_beside(path: Path) -> tuple[Path, Names] | None:
 
 def _candidates(path: Path) -> Iterator[tuple[Path, str]]:
     stem = path.name.split(".")[0].lower()
-    try:
-        there = sorted(path.parent.iterdir())
+    try:  # folders of thousands of masks: no Path for each of them
+        names = sorted(n for n in os.listdir(path.parent) if n.lower().endswith(_DESCRIBING))  # noqa: PTH208
     except OSError:
         return
+    there = [path.parent / name for name in names]
     described = [one for one in there if one.suffix.lower() in (".txt", ".label") and _is_snap(one)]
     own = [one for one in described if one.stem.lower() in (stem, f"{stem}_labels", f"{stem}_label")]
     if own or len(described) == 1:

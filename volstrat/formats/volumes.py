@@ -189,7 +189,7 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
         _feed(scanners, header, _pieces(header, attached, digest))
     layers = [scanner.finish() for scanner in scanners]
     mask, findings = _fractional(header, layers) if header.is_fractional else _mask(header, layers)
-    _refuse_image(mask, path.name)
+    refuse_image(mask, path.name)
     return MaskRead(
         mask=mask,
         format=_format_of(path, header),
@@ -390,7 +390,7 @@ def _fractional(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tu
     return mask, (finding("fractional_labelmap", where=header.name, name=header.name),)
 
 
-def _refuse_image(mask: Mask, name: str) -> None:
+def refuse_image(mask: Mask, name: str) -> None:
     """Refuse what is an image: more values than any label map, or many, most side by side with another.
 
     Raises

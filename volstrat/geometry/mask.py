@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ class Mask:
             msg = f"A mask has voxels beyond its grid of shape {self.grid.shape}."
             raise ValueError(msg)
         object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
+
+    def __reduce__(self) -> tuple[object, ...]:  # a mapping proxy does not travel between processes
+        return partial(Mask, grid=self.grid, runs=self.runs, names=dict(self.names)), ()
 
     @property
     def labels(self) -> tuple[int, ...]:

@@ -44,12 +44,14 @@ STYLES: dict[str, Style] = {
     "unresectable": Style(colour=(255, 120, 50), ink="#b03f00", double=True, sign="cross"),
     "unknown": Style(colour=(255, 255, 255), ink="#766400", dash=(3, 5), sign="question"),
     "partial": Style(colour=(215, 165, 255), ink="#7a3fae", dash=(12, 4, 2, 4), sign="half"),
+    "not_tumour": Style(colour=(190, 190, 190), ink="#5c5c5c", dash=(2, 7), sign="ring"),
     "dismissed": Style(colour=(190, 190, 190), ink="#5c5c5c", dash=(2, 7), sign="ring"),
 }
-"""By marking; ``partial`` is a lesion without one marking, ``dismissed`` a region called physiological."""
+"""By marking; ``partial`` is a lesion without one marking, ``not_tumour`` and ``dismissed`` what a
+reader took out: a lesion that is none, a region called physiological."""
 
 AVID_COLOUR: Colour = (255, 90, 200)
 """Outline of all that is FDG-avid: a thin line, no sign."""
 
-DRAWN_FIRST = ("dismissed", "resectable", "ablatable", "partial", "unknown", "unresectable")
+DRAWN_FIRST = ("dismissed", "not_tumour", "resectable", "ablatable", "partial", "unknown", "unresectable")
 """Order of drawing: what stands in the way lies on top."""

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import BinaryIO, Self
+
+    import pyarrow as pa
 
 TABLE_LIBRARIES = ("pyarrow",)
 """What the bytes of a Parquet file depend on beside its rows."""
@@ -53,6 +55,39 @@ class TableColumn:
     description: str
 
 
+def arrow_table(columns: Sequence[TableColumn], rows: Iterable[Sequence[Any]]) -> pa.Table:
+    """Return rows as an Arrow table, as the Parquet file of the same columns reads back."""
+    return _table(_schema(columns), list(rows))
+
+
+def _schema(columns: Sequence[TableColumn]) -> pa.Schema:
+    import pyarrow as pa
+
+    types = {"text": pa.string(), "boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
+    return pa.schema(
+        [
+            pa.field(
+                column.name,
+                types[column.kind],
+                metadata={
+                    key: text
+                    for key, text in (("unit", column.unit), ("description", column.description))
+                    if text
+                },
+            )
+            for column in columns
+        ]
+    )
+
+
+def _table(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
+    arrays = [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
 class TableWriter:
     """Writes rows as CSV (UTF-8, comma, line feed) and Parquet; the same rows give the same bytes.
 
@@ -75,26 +110,11 @@ class TableWriter:
         *,
         cell: Callable[[Any], str],
     ) -> None:
-        import pyarrow as pa
         from pyarrow import parquet
 
-        types = {"text": pa.string(), "boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
         self._cell = cell
         self._csv_stream = csv_stream
-        self._schema = pa.schema(
-            [
-                pa.field(
-                    column.name,
-                    types[column.kind],
-                    metadata={
-                        key: text
-                        for key, text in (("unit", column.unit), ("description", column.description))
-                        if text
-                    },
-                )
-                for column in columns
-            ]
-        )
+        self._schema = _schema(columns)
         self._parquet = parquet.ParquetWriter(parquet_stream, self._schema, compression="zstd")
         self._rows: list[Sequence[Any]] = []
         self._write_csv([[column.name for column in columns]])
@@ -125,16 +145,10 @@ class TableWriter:
                 self._parquet.close()
 
     def _flush(self) -> None:
-        import pyarrow as pa
-
         if not self._rows:
             return
         self._write_csv([[self._cell(value) for value in row] for row in self._rows])
-        arrays = [
-            pa.array(values, type=field.type)
-            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
-        ]
-        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._parquet.write_table(_table(self._schema, self._rows))
         self._rows = []
 
     def _write_csv(self, rows: list[list[str]]) -> None:

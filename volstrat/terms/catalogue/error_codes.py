@@ -68,6 +68,16 @@ ERRORS = (
         "Give the images as DICOM, or another output folder.",
     ),
     ErrorEntry(
+        "lesion_not_found",
+        "from the library: a lesion or PET-only region that the case does not have",
+        "Name one of those that the message lists.",
+    ),
+    ErrorEntry(
+        "subject_not_found",
+        "from the library: a subject that the cohort does not have",
+        "Name one of those that the message lists.",
+    ),
+    ErrorEntry(
         "lesion_table_invalid",
         "a lesion table has a row, word, id or point that does not fit",
         "Correct that row.",

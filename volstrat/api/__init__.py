@@ -1,0 +1,1 @@
+"""The library: what ``import volstrat`` gives to scripts and notebooks."""

@@ -1,0 +1,435 @@
+"""A case in a script or notebook: read once, marked and planned again without reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from volstrat.api.lesion import Lesions, no_such_lesion
+from volstrat.api.notebook_html import html_head, html_table, shown
+from volstrat.api.read_only import read_only
+from volstrat.case.assess import CaseResult, assess_case, choose_plan, reassess_case
+from volstrat.case.discovery import open_case
+from volstrat.case.lesion_table import COLUMNS, row_of_cells, table_cells
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
+from volstrat.case.record import record_bytes, record_name
+from volstrat.errors import InternalError, LesionTableError, VolstratError
+from volstrat.rule.inner_points import inner_points
+from volstrat.rule.row_placing import renamed_rows
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from volstrat.case.entries import EntryReader
+    from volstrat.certainty.verdict import Status, Volumes
+    from volstrat.export.export_run import Exported
+    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.runs import VoxelRuns
+    from volstrat.report.write import WrittenReport
+    from volstrat.rule.stratify import Stratum
+    from volstrat.terms.findings import Finding
+    from volstrat.terms.marks import LesionRow
+
+    PathLike = str | os.PathLike[str]
+    ProtocolLike = LoadedProtocol | PathLike | None
+    Mark = str | Mapping[str, str]
+
+_AVIDITY = ("avid", "not_avid")
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Case:
+    """A case that was measured; `read_case` and `assess` return it, nothing changes it.
+
+    Numbers and words carry the names that the record has. A case travels between processes (pickle).
+    """
+
+    _result: CaseResult
+    _protocol: LoadedProtocol
+
+    @property
+    def subject(self) -> str:
+        """What the folder, the study or ``case.toml`` calls the subject."""
+        return self._result.record["subject"]
+
+    @property
+    def visit(self) -> str | None:
+        """What a study calls the visit."""
+        return self._result.record["visit"]
+
+    @property
+    def status(self) -> Status:
+        """``assigned``, ``review`` or ``not_assessable``; a case that fails is never returned."""
+        return cast("Status", self._result.record["status"])
+
+    @property
+    def stratum(self) -> Stratum | None:
+        """``stratum_1``, ``stratum_2`` or ``ineligible``; None where the case is not assessable."""
+        return self._result.record["stratum"]
+
+    @property
+    def volumes(self) -> Volumes:
+        """Volumes in ml and fractions 0..1; None where not assessed."""
+        return self._result.verdict.volumes
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a person should know, gravest first."""
+        return self._result.verdict.findings
+
+    @property
+    def lesions(self) -> Lesions:
+        """Lesions by id, in the record's order."""
+        return Lesions(self.record, "lesions")
+
+    @property
+    def pet_only_regions(self) -> Lesions:
+        """Avid regions that belong to no lesion, by id."""
+        return Lesions(self.record, "pet_only_regions")
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The case record (docs/record.md), read-only, equal to the JSON of ``volstrat case --json``."""
+        return cast("Mapping[str, Any]", read_only(self._result.record))
+
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """Names of the surgical plans that ``case.toml`` states."""
+        return tuple(plan["name"] for plan in self._result.record["plans"])
+
+    def mask(self, lesion_id: str) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Return the voxels of a lesion or PET-only region.
+
+        Parameters
+        ----------
+        lesion_id : str
+
+        Returns
+        -------
+        array of bool, (ni, nj, nk)
+            On the tumour mask's grid; of a region on the PET's. i runs fastest.
+        array of float, (4, 4)
+            Maps indices to millimetres, RAS: as nibabel has it.
+
+        Raises
+        ------
+        NoSuchLesionError
+            A KeyError: there is no such lesion or region.
+        """
+        grid, voxels = self._voxels(lesion_id)
+        dense = np.zeros(grid.size, dtype=np.bool_)
+        dense[voxels.indices()] = True
+        array = dense.reshape(grid.shape, order="F")
+        affine: NDArray[np.float64] = _LPS_TO_RAS @ grid.affine
+        array.flags.writeable = affine.flags.writeable = False
+        return array, affine
+
+    def _voxels(self, lesion_id: str) -> tuple[VoxelGrid, VoxelRuns]:
+        from volstrat.pictures.scene import AVID, shapes_of
+
+        shapes = {shape.name: shape for shape in shapes_of(self._result.measured) if shape.name != AVID}
+        if lesion_id not in shapes:
+            raise no_such_lesion(self.subject, lesion_id, list(shapes))
+        return shapes[lesion_id].grid, shapes[lesion_id].voxels
+
+    def with_marks(self, marks: Mapping[str, Mark]) -> Self:
+        """Return the case with other marks; no file is read again, what is not named keeps its marks.
+
+        Parameters
+        ----------
+        marks : mapping of lesion or region id to str or mapping
+            A word of the lesion table (``resectable``, ``ablatable``, ``unresectable``, ``unknown``,
+            ``not_tumour``; ``avid``, ``not_avid``), or several cells of its row by column.
+
+        Raises
+        ------
+        NoSuchLesionError
+            A KeyError: there is no such lesion or region.
+        LesionTableError
+            If a word is none of the table's, or the marks do not fit the case.
+        """
+        measured = self._result.as_read
+        points = inner_points(measured)
+        rows = dict(renamed_rows(measured))
+        for lesion_id, mark in marks.items():
+            if lesion_id not in points:
+                raise no_such_lesion(self.subject, lesion_id, list(points))
+            rows[lesion_id] = _marked_row(lesion_id, mark, rows.get(lesion_id), points[lesion_id])
+        result = _told(lambda: reassess_case(self._result, rows, self._protocol))
+        return type(self)(result, self._protocol)
+
+    def with_plan(self, name: str) -> Self:
+        """Return the case with another of its surgical plans chosen; no file is read again.
+
+        Raises
+        ------
+        PlanError
+            If ``case.toml`` states no such plan.
+        """
+        return type(self)(_told(lambda: choose_plan(self._result, name, self._protocol)), self._protocol)
+
+    def to_json(self, path: PathLike) -> Path:
+        """Write the record, the bytes of ``volstrat case -o``, and return where.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        UsageError
+            If it would be written into an output that is locked.
+        """
+        from volstrat.store.output import write_atomically
+        from volstrat.store.seal import refuse_sealed
+
+        target = Path(path)
+        refuse_sealed(target.parent)
+        write_atomically(target, record_bytes(self._result.record))
+        return target
+
+    def report(self, out: PathLike, *, pdf: bool = False) -> WrittenReport:
+        """Write ``OUT/SUBJECT/report.html``, as ``volstrat report`` does, and return which files.
+
+        Parameters
+        ----------
+        out : str or PathLike
+        pdf : bool
+            Also ``report.pdf``; needs the extra ``pdf``.
+
+        Raises
+        ------
+        UsageError
+            If a PDF cannot be made, or the output is locked.
+        OutputError
+            If it cannot be written.
+        """
+        from volstrat.report.write import write_report
+        from volstrat.store.output import folder_name
+        from volstrat.store.seal import refuse_sealed
+
+        target = Path(out)
+        refuse_sealed(target)
+        folder = target / folder_name(record_name(self._result.record))
+        return write_report(self._result, folder, protocol=self._protocol, pdf=pdf)
+
+    def to_dicom(self, out: PathLike) -> Exported:
+        """Write SEG, SR, PDF and key images for PACS, as ``volstrat export`` does; needs the extra ``dicom``.
+
+        Raises
+        ------
+        ExportError
+            If no DICOM image lies under the masks.
+        """
+        from volstrat.export.export_run import export_result
+
+        return export_result(self._result, Path(out), self._protocol)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Case) and self._result.record == other._result.record
+
+    def __hash__(self) -> int:
+        return hash((self.subject, self.visit, self.status, self.stratum))
+
+    def __repr__(self) -> str:
+        name, count = record_name(self._result.record), len(self._result.record["lesions"])
+        return (
+            f"Case({name!r}: {self.stratum or 'no stratum'}, {self.status}; "
+            f"{shown(self.volumes.total_tumour_ml)} ml in {count} lesion{'' if count == 1 else 's'})"
+        )
+
+    def _repr_html_(self) -> str:
+        volumes = self.volumes
+        fraction = volumes.resectable_fraction
+        head = html_head(
+            f"{record_name(self._result.record)}: {(self.stratum or 'no stratum').replace('_', ' ')}",
+            f"{self.status.replace('_', ' ')}; protocol {self._protocol.protocol.id} "
+            f"{self._protocol.protocol.version}",
+            f"tumour {shown(volumes.total_tumour_ml)} ml"
+            + ("" if fraction is None else f", of it resectable {shown(volumes.resectable_tumour_ml)} ml"),
+        )
+        found = [(f.severity, f.where, f.message) for f in self.findings]
+        table = html_table(("severity", "where", "finding"), found) if found else ""
+        return head + self.lesions._repr_html_() + table
+
+
+def _marked_row(
+    lesion_id: str, mark: Mark, row: LesionRow | None, point_mm: tuple[float, float, float]
+) -> LesionRow:
+    """Return a row with a mark, at the very tissue that the case has under this id."""
+    cells = dict.fromkeys(COLUMNS, "") if row is None else table_cells(row)
+    if isinstance(mark, str):
+        told: Mapping[str, str] = {"fdg_avidity" if mark in _AVIDITY else "resectability": mark}
+    else:
+        told = mark
+    for column, text in told.items():
+        if column not in COLUMNS or not isinstance(text, str):
+            msg = f"marks: {lesion_id} has {column!r}: {text!r}; a text is expected, by column of the table."
+            raise LesionTableError(msg, hint=f"The columns are {', '.join(COLUMNS[1:])}.")
+    cells |= dict(zip(("x_mm", "y_mm", "z_mm"), map(repr, point_mm), strict=True))
+    return row_of_cells({**cells, **told, "lesion_id": lesion_id}, "marks")
+
+
+def read_case(
+    path: PathLike,
+    *,
+    subject: str | None = None,
+    visit: str | None = None,
+    protocol: ProtocolLike = None,
+    lesions: str | None = None,
+) -> Case:
+    """Read and stratify a case, as ``volstrat case`` does.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        A case folder, or a study file.
+    subject, visit : str or None
+        Which case of a study file.
+    protocol : LoadedProtocol, str, PathLike or None
+        Or the path of one; None: the study's own, else the packaged ``pantodon.toml``.
+    lesions : str or None
+        Lesion table to use instead of the case's own: a file in the case folder, or R for
+        ``lesions.R.csv``; of a study file one of its readers.
+
+    Raises
+    ------
+    VolstratError
+        If the case fails: there is never a case without a result.
+
+    Examples
+    --------
+    >>> import volstrat as vs
+    >>> case = vs.read_case("sample_data/S05_exactly_70_percent")
+    >>> case.stratum, case.status
+    ('stratum_1', 'review')
+    >>> case.volumes.resectable_fraction
+    0.7
+    >>> case.lesions["L1"].resectability
+    'resectable'
+    >>> case.with_marks({"L1": "unresectable"}).stratum
+    'ineligible'
+    """
+    from volstrat.study.study_file import is_study_file
+    from volstrat.study.subjects import one_case
+
+    place = Path(path)
+    if not is_study_file(place) and subject is None and visit is None:
+        loaded = loaded_protocol(protocol)
+        return _assessed(lambda: open_case(place, lesions=lesions, naming=loaded.protocol.naming), loaded)
+    found = one_case(place, subject=subject, visit=visit, reader=lesions)
+    loaded = protocol_of(place, protocol)
+    return _assessed(lambda: found.open(naming=loaded.protocol.naming), loaded)
+
+
+def assess(
+    tumour: ArrayLike,
+    affine: ArrayLike,
+    *,
+    resectable: ArrayLike | None = None,
+    fdg_avid: ArrayLike | None = None,
+    pet_affine: ArrayLike | None = None,
+    suv: ArrayLike | None = None,
+    marks: Mapping[str, Mark] | None = None,
+    convention: str | None = None,
+    protocol: ProtocolLike = None,
+) -> Case:
+    """Stratify a case of arrays, by the same rule as a case of files.
+
+    Parameters
+    ----------
+    tumour : array, (ni, nj, nk)
+        Labels, indexed ``[i, j, k]`` as nibabel does (SimpleITK's arrays are ``[k, j, i]``: transpose them).
+        Several labels are a lesion each; of one, each connected piece is.
+    affine : array, (4, 4)
+        Maps indices to millimetres.
+    resectable : array or None
+        On the tumour's grid: what can be resected.
+    fdg_avid : array or None
+        FDG-avid disease, on the PET's grid; all zero: looked for, and none seen.
+    pet_affine : array, (4, 4), or None
+        Of ``fdg_avid`` and ``suv``; None: they lie on the tumour's grid.
+    suv : array or None
+        FDG uptake (SUVbw, g/ml) on the PET's grid.
+    marks : mapping or None
+        Of lesions and PET-only regions, as `Case.with_marks`.
+    convention : {"RAS", "LPS"}
+        Of both affines: RAS as NIfTI and nibabel have it, LPS as DICOM and ITK. Must be said.
+    protocol : LoadedProtocol, str, PathLike or None
+        Or the path of one; None: the packaged ``pantodon.toml``.
+
+    Raises
+    ------
+    VolstratError
+        If the convention is not said, or the arrays are no case.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import volstrat as vs
+    >>> tumour = np.zeros((20, 20, 10), np.uint8)
+    >>> tumour[2:9, 2:12, 4] = 1  # 70 voxels of 2 x 2 x 5 mm
+    >>> tumour[15:18, 2:12, 4] = 2  # 30
+    >>> affine = np.diag([2.0, 2.0, 5.0, 1.0])
+    >>> case = vs.assess(
+    ...     tumour, affine, marks={"L1": "resectable", "L2": "unresectable"}, convention="RAS"
+    ... )
+    >>> case.stratum, case.volumes.total_tumour_ml, case.lesions["L2"].volume_ml
+    ('stratum_1', 2.0, 0.6)
+    """
+    from volstrat.case.arrays import array_case
+
+    loaded = loaded_protocol(protocol)
+    given = array_case(
+        tumour=tumour,
+        affine=affine,
+        resectable=resectable,
+        fdg_avid=fdg_avid,
+        pet_affine=pet_affine,
+        suv=suv,
+        convention=convention,
+    )
+    case = _assessed(lambda: given, loaded)
+    return case if not marks else case.with_marks(marks)
+
+
+def loaded_protocol(protocol: ProtocolLike) -> LoadedProtocol:
+    """Return a protocol that is loaded, or is to be."""
+    if isinstance(protocol, LoadedProtocol):
+        return protocol
+    return load_protocol(None if protocol is None else Path(protocol))
+
+
+def protocol_of(source: Path, protocol: ProtocolLike) -> LoadedProtocol:
+    """Return the protocol that is given, else a study's own, else the packaged one."""
+    from volstrat.study.study_file import protocol_for
+
+    if isinstance(protocol, LoadedProtocol):
+        return protocol
+    return protocol_for(source, None if protocol is None else Path(protocol))
+
+
+def _assessed(opened: Callable[[], EntryReader], protocol: LoadedProtocol) -> Case:
+    return Case(_told(lambda: assess_case(opened(), protocol)), protocol)
+
+
+def _told(work: Callable[[], CaseResult]) -> CaseResult:
+    """Do the work; what nobody foresaw is told as what it is, an error of volstrat.
+
+    Raises
+    ------
+    VolstratError
+    """
+    try:
+        return work()
+    except VolstratError:
+        raise
+    except Exception as error:
+        msg = f"volstrat itself failed: {type(error).__name__}: {error}"
+        raise InternalError(msg, hint="Please report this, with the case if it can be shared.") from error

@@ -1,0 +1,191 @@
+"""A case of arrays: what a script holds in memory goes the way that files go."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from volstrat.case.case_file import CaseSources, RoleEntry
+from volstrat.case.entries import EntryReader, mask_of_parts
+from volstrat.case.pet_image import PetRead
+from volstrat.errors import CaseError, FormatError, MaskValueError, UsageError
+from volstrat.formats.volumes import MaskRead, refuse_image
+from volstrat.geometry.grid import VoxelGrid, refuse_implausible
+from volstrat.geometry.image import Image
+from volstrat.geometry.mask import Mask
+from volstrat.geometry.run_scanner import RunScanner
+from volstrat.terms.tracers import TracerSaid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from volstrat.case.entries import RoleMask
+
+CONVENTIONS: Final = ("RAS", "LPS")
+ARRAYS: Final = "arrays"
+"""How the roles of such a case were told."""
+
+_NUMBERS = "biuf"
+
+
+class ArrayReader(EntryReader):
+    """Reads the masks and the image of a case from arrays.
+
+    Parameters
+    ----------
+    arrays : mapping of role to array
+        ``tumour``, ``resectable``, ``fdg_avid``: labels; ``pet``: SUVbw.
+    grids : mapping of role to VoxelGrid
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.generic]], grids: Mapping[str, VoxelGrid]) -> None:
+        folder = Path(ARRAYS)
+        entries = {role: (RoleEntry(path=folder / role),) for role in arrays}
+        super().__init__(CaseSources(folder=folder, subject=ARRAYS, entries=entries, told_by=ARRAYS))
+        self._arrays = arrays
+        self._grids = grids
+
+    def with_naming(self, naming: Mapping[str, Sequence[str]]) -> ArrayReader:
+        """Return the same case, names of parts read as a protocol says."""
+        again = ArrayReader(self._arrays, self._grids)
+        again._naming = naming
+        return again
+
+    def require_all(self) -> None:
+        """Arrays are there."""
+
+    def reads_from_dicom(self, entry: RoleEntry) -> bool:
+        """Tell that an array is no DICOM."""
+        return False
+
+    def mask(self, role: str, entry: RoleEntry) -> RoleMask:
+        """Return a role's array as a mask.
+
+        Raises
+        ------
+        VolstratError
+            If it holds values that are no labels.
+        """
+        grid, digest = self._grids[role], hashlib.sha256()
+        scanner = RunScanner(_stored(self._arrays[role]).dtype, where=role)
+        for piece in _pieces(self._arrays[role]):
+            digest.update(piece)
+            scanner.feed(piece)
+        mask = Mask(grid=grid, runs=scanner.finish())
+        refuse_image(mask, role)
+        refuse_implausible(grid, name=role)
+        read = MaskRead(mask=mask, format="array", sha256=digest.hexdigest())
+        return mask_of_parts(read, self._choice(role, entry, dict.fromkeys(mask.labels, ""), {}))
+
+    def grid(self, role: str, entry: RoleEntry) -> tuple[str, VoxelGrid]:
+        """Return the grid of a role's array."""
+        return "array", self._grids[role]
+
+    def pet(self, entry: RoleEntry) -> PetRead:
+        """Return the PET: values that the caller says are SUVbw; the tracer is not stated."""
+        values, digest = self._arrays["pet"], hashlib.sha256()
+        for piece in _pieces(values):
+            digest.update(piece)
+        image = Image(grid=self._grids["pet"], values=np.array(values, dtype=np.float32, order="F"))
+        return PetRead(
+            grid=image.grid,
+            suv=image,
+            sul_factor=None,
+            problem=None,
+            conversion=None,
+            body_size=(None, None),
+            tracer=TracerSaid(tracer="not_stated"),
+            format="array",
+            sha256=digest.hexdigest(),
+            findings=(),
+        )
+
+
+def array_case(
+    *,
+    tumour: ArrayLike,
+    affine: ArrayLike,
+    resectable: ArrayLike | None,
+    fdg_avid: ArrayLike | None,
+    pet_affine: ArrayLike | None,
+    suv: ArrayLike | None,
+    convention: str | None,
+) -> ArrayReader:
+    """Return a case whose files are arrays; parameters as of `volstrat.assess`.
+
+    Raises
+    ------
+    UsageError
+        If the convention of the affines is not said.
+    CaseError
+        If arrays that share a grid differ in shape.
+    GeometryError
+        If an affine is none.
+    """
+    if convention not in CONVENTIONS:
+        said = "is not said" if convention is None else f"is {convention!r}"
+        msg = f"The convention of the affine {said}; it must be 'RAS' (NIfTI, nibabel) or 'LPS' (DICOM, ITK)."
+        raise UsageError(msg, hint='Write convention="RAS" where the affine is nibabel\'s.')
+    given = {"tumour": tumour, "resectable": resectable, "fdg_avid": fdg_avid, "pet": suv}
+    arrays = {role: _array(values, _CALLED[role]) for role, values in given.items() if values is not None}
+    affines = {"tumour": affine, "resectable": affine}
+    if pet_affine is not None:
+        affines |= {"fdg_avid": pet_affine, "pet": pet_affine}
+    elif "fdg_avid" in arrays or "pet" in arrays:  # on the tumour's grid, as the shapes must show
+        affines |= {"fdg_avid": affine, "pet": affine}
+    of = {"resectable": "tumour", "pet": "fdg_avid" if "fdg_avid" in arrays else "pet"}
+    if pet_affine is None:
+        of |= {"fdg_avid": "tumour", "pet": "tumour"}
+    for role, values in arrays.items():
+        other = arrays[of.get(role, role)]
+        if values.shape != other.shape:
+            shapes = f"{values.shape} and {_CALLED[of[role]]} {other.shape}"
+            msg = f"{_CALLED[role]} has the shape {shapes}; they share a grid."
+            hint = "Give the affine of the PET's arrays as pet_affine." if role in ("fdg_avid", "pet") else ""
+            raise CaseError(msg, hint=hint or "Bring it onto the tumour's grid first.")
+    flip = convention == "RAS"
+    grids = {role: _grid(values, affines[role], flip=flip) for role, values in arrays.items()}
+    return ArrayReader(arrays, grids)
+
+
+_CALLED: Final = {"tumour": "tumour", "resectable": "resectable", "fdg_avid": "fdg_avid", "pet": "suv"}
+"""The parameter of each role."""
+
+
+def _array(values: ArrayLike, name: str) -> NDArray[np.generic]:
+    array = np.asarray(values)
+    if array.ndim != 3 or array.size == 0:
+        msg = f"{name} has the shape {array.shape}; three axes (i, j, k) of at least one voxel are expected."
+        raise FormatError(msg)
+    if array.dtype.kind not in _NUMBERS:
+        msg = f"{name} holds values of type {array.dtype}; numbers or truth values are expected."
+        raise MaskValueError(msg)
+    return array
+
+
+def _grid(values: NDArray[np.generic], affine: ArrayLike, *, flip: bool) -> VoxelGrid:
+    """Return the grid of an array; RAS becomes LPS by flipping the first two patient axes."""
+    matrix = np.array(affine, dtype=np.float64)
+    if flip and matrix.shape == (4, 4):
+        matrix[:2] *= -1
+    ni, nj, nk = values.shape
+    return VoxelGrid(shape=(ni, nj, nk), affine=matrix)
+
+
+def _stored(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return truth values as bytes; what is wider or narrower than files have as one of theirs."""
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
+        return values.astype(np.float64)
+    return values
+
+
+def _pieces(values: NDArray[np.generic]) -> list[bytes]:
+    """Return the values' bytes slice by slice, i fastest."""
+    return [_stored(values[:, :, k]).tobytes(order="F") for k in range(values.shape[2])]
