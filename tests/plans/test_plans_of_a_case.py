@@ -253,3 +253,14 @@ def test_the_command_compares_and_searches(tmp_path: Path) -> None:
     text = CliRunner().invoke(cli, ["plan", str(bare), "--search"]).stdout
     assert "not advice" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_plans_status_counts_what_reading_the_case_brought_up(tmp_path: Path) -> None:
+    """A file whose name is nearly that of a role is a review of the case: no plan is merely assigned."""
+    folder = write_case(tmp_path / "S1", PLAN_A, top='chosen = "A"\n')
+    assert record_of(folder)["plans"][0]["status"] == "assigned"
+    (folder / "resectable_v2.nii").write_bytes(b"")
+    record = record_of(folder)
+    assert (record["status"], record["plans"][0]["status"]) == ("review", "review")
+    assert "files_unread" in codes(record["findings"], "review")
+    assert "files_unread" not in codes(record["plans"][0]["findings"])

@@ -221,11 +221,10 @@ def _concluded(
     """Apply the rule to what was measured."""
     decision = None
     if sources.plans:
-        decision, inputs = _decision(
-            sources, inputs, as_read, protocol.protocol, memo=memo, with_flips=with_flips
-        )
+        decision = _decision(sources, inputs, as_read, protocol.protocol, memo=memo, with_flips=with_flips)
     measured = as_read if decision is None else decision.measured
-    remnant, liver, findings = _liver(sources, inputs, measured, protocol.protocol)
+    drawn = inputs if decision is None else replace(inputs, remnant=None)  # a plan leaves its own remnant
+    remnant, liver, findings = _liver(sources, drawn, measured, protocol.protocol)
     plans: list[PlanRecord] = []
     chosen = None
     if decision is None:
@@ -290,25 +289,30 @@ def plan_book(
     """
     from volstrat.plans.anatomy import Anatomy  # most cases have no plans
     from volstrat.plans.carry_out import PatientFacts, PlanBook
+    from volstrat.plans.decision import contradictions
     from volstrat.rule.lesion_sites import lesion_sites
 
     if inputs.liver is None:
         msg = "There is no liver mask, so that no plan can be measured."
         raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
     sites = lesion_sites(as_read, inputs.liver)
+    anatomy = Anatomy(
+        lesions=as_read.lesions,
+        liver=inputs.liver,
+        segments=inputs.plans.segments,
+        in_liver=tuple(site.word == "liver" for site in sites),
+    )
+    beside = contradictions(as_read, anatomy, remnant_drawn=inputs.remnant is not None)
+    of_liver = _liver(sources, replace(inputs, remnant=None), as_read, protocol)[2]
     weight_kg, height_cm = _body_size(sources, inputs)
     return PlanBook(
         as_read,
-        Anatomy(
-            lesions=as_read.lesions,
-            liver=inputs.liver,
-            segments=inputs.plans.segments,
-            in_liver=tuple(site.word == "liver" for site in sites),
-        ),
+        anatomy,
         protocol,
         patient=PatientFacts(
             weight_kg=weight_kg, height_cm=height_cm, liver_state=sources.patient.liver_state
         ),
+        findings=(*inputs.findings, *of_liver, *beside),
         memo=memo,
     )
 
@@ -361,21 +365,17 @@ def _decision(
     *,
     memo: CaseMemo | None,
     with_flips: bool,
-) -> tuple[Decision, CaseInputs]:
-    """Carry out the plans; return the inputs without the drawn remnant, which they stand over."""
+) -> Decision:
+    """Carry out the plans."""
     from volstrat.plans.decision import decide
 
-    bare = replace(inputs, remnant=None)
-    decision = decide(
+    return decide(
         plan_book(sources, inputs, as_read, protocol, memo=memo),
         [stated.plan for stated in sources.plans],
         chosen=None if sources.choice is None else sources.choice.plan,
         cut_masks=inputs.plans.cut_masks,
-        findings=(*inputs.findings, *_liver(sources, bare, as_read, protocol)[2]),
-        remnant_drawn=inputs.remnant is not None,
         with_flips=with_flips,
     )
-    return decision, bare
 
 
 def _body_size(sources: CaseSources, inputs: CaseInputs) -> tuple[float | None, float | None]:

@@ -49,7 +49,7 @@ def plan_record(outcome: PlanOutcome) -> PlanRecord:
         "cuts_through": list(outcome.cuts_through),
         "left": [taken(LeftRecord, left) for left in outcome.left],
         "map_shift": [taken(MapShiftRecord, shift) for shift in outcome.map_shift],
-        "findings": [finding_record(finding) for finding in verdict.findings],
+        "findings": [finding_record(finding) for finding in outcome.findings],
     }
 
 

@@ -20,7 +20,7 @@ from volstrat.terms.couinaud import notation
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from volstrat.certainty.case_memo import CaseMemo
     from volstrat.geometry.runs import VoxelRuns
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from volstrat.rule.markings import DrawnRuns
     from volstrat.rule.remnant import LiverRemnant
     from volstrat.rule.stratify import Stratum
+    from volstrat.terms.findings import Finding
     from volstrat.terms.marks import FdgAvidity
     from volstrat.terms.plans import Plan
     from volstrat.terms.policies import LiverState
@@ -75,7 +76,8 @@ class PlanOutcome:
     measured : Measurements
         The case marked as the plan says.
     verdict : Verdict
-        Its findings are the rule's and the plan's.
+    of_case : tuple of Finding
+        What is said of the case under every plan.
     remnant : LiverRemnant
     cuts_through : tuple of str
         Lesions of which some and not all voxels are cut.
@@ -89,6 +91,7 @@ class PlanOutcome:
     remnant_voxels: VoxelRuns
     measured: Measurements
     verdict: Verdict
+    of_case: tuple[Finding, ...]
     remnant: LiverRemnant
     cuts_through: tuple[str, ...]
     left: tuple[Left, ...]
@@ -98,6 +101,12 @@ class PlanOutcome:
     def notation(self) -> str | None:
         """The whole segments that are cut out, in the "New World" terminology."""
         return notation(self.regions.segments)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The rule's findings under this plan, and the plan's own."""
+        known = {(f.code, f.where, f.message) for f in self.of_case}
+        return tuple(f for f in self.verdict.findings if (f.code, f.where, f.message) not in known)
 
 
 _OF_MARKINGS = {"resectable_outside_tumour", "table_over_mask", "partly_resectable_lesion"}
@@ -114,6 +123,8 @@ class PlanBook:
     anatomy : Anatomy
     protocol : Protocol
     patient : PatientFacts
+    findings : iterable of Finding
+        What reading the case brought up; part of every verdict.
     memo : CaseMemo or None
         What was worked out of the same case.
     """
@@ -125,8 +136,10 @@ class PlanBook:
         protocol: Protocol,
         *,
         patient: PatientFacts,
+        findings: Iterable[Finding] = (),
         memo: CaseMemo | None = None,
     ) -> None:
+        self.reading = tuple(findings)
         self.measured, self.anatomy, self.protocol = measured, anatomy, protocol
         self.zones = Zones(anatomy.lesions)
         self._patient, self._memo = patient, memo
@@ -177,7 +190,7 @@ class PlanBook:
         verdict = reach_verdict(
             measured,
             protocol,
-            findings=(*findings, *remnant_findings),
+            findings=(*self.reading, *findings, *remnant_findings),
             memo=self._memo,
             with_flips=with_flips,
         )
@@ -187,6 +200,7 @@ class PlanBook:
             remnant_voxels=remaining,
             measured=measured,
             verdict=verdict,
+            of_case=(*self.reading, *measured.lesion_findings, *self.measured.mark_findings),
             remnant=remnant,
             cuts_through=cuts_through(anatomy.lesions, cut),
             left=_left(measured, verdict, protocol),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from volstrat.certainty.verdict import Verdict, reach_verdict, sorted_findings, status_of
+from volstrat.certainty.verdict import Verdict, reach_verdict, sorted_findings
 from volstrat.errors import PlanError
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from volstrat.geometry.runs import VoxelRuns
+    from volstrat.plans.anatomy import Anatomy
     from volstrat.plans.carry_out import PlanBook, PlanOutcome
     from volstrat.rule.measure import Measurements
     from volstrat.terms.findings import Finding
@@ -46,8 +47,6 @@ def decide(
     *,
     chosen: str | None,
     cut_masks: Mapping[str, VoxelRuns],
-    findings: Iterable[Finding],
-    remnant_drawn: bool,
     with_flips: bool = True,
 ) -> Decision:
     """Carry out every plan and take the chosen one's verdict.
@@ -55,15 +54,12 @@ def decide(
     Parameters
     ----------
     book : PlanBook
+        Its findings are what reading the case brought up, with `contradictions`.
     plans : sequence of Plan
         Of different names.
     chosen : str or None
         Name of a plan.
     cut_masks : mapping of plan name to VoxelRuns
-    findings : iterable of Finding
-        What reading the case brought up.
-    remnant_drawn : bool
-        A remnant mask was given as well.
     with_flips : bool
         As `reach_verdict`; of the chosen plan.
 
@@ -76,38 +72,24 @@ def decide(
     if chosen is not None and chosen not in names:
         msg = f"case.toml: chosen is {chosen!r}; the plans are {', '.join(map(repr, names)) or 'none'}."
         raise PlanError(msg, hint="Choose one of them, or leave `chosen` out.")
-    reading = (*findings, *_contradictions(book, remnant_drawn=remnant_drawn))
     outcomes = tuple(
         book.carry_out(plan, cut_mask=cut_masks.get(plan.name), with_flips=with_flips and plan.name == chosen)
         for plan in plans
     )
-    outcomes = tuple(_with_status(outcome, reading) for outcome in outcomes)
     for outcome in outcomes:
         if outcome.plan.name == chosen:
-            verdict = replace(
-                outcome.verdict, findings=sorted_findings((*reading, *outcome.verdict.findings))
+            return Decision(
+                outcomes=outcomes, chosen=outcome, measured=outcome.measured, verdict=outcome.verdict
             )
-            return Decision(outcomes=outcomes, chosen=outcome, measured=outcome.measured, verdict=verdict)
     measured = book.unplanned()
     return Decision(
-        outcomes=outcomes,
-        chosen=None,
-        measured=measured,
-        verdict=_undecided(book, measured, outcomes, reading),
+        outcomes=outcomes, chosen=None, measured=measured, verdict=_undecided(book, measured, outcomes)
     )
 
 
-def _with_status(outcome: PlanOutcome, reading: Iterable[Finding]) -> PlanOutcome:
-    verdict = outcome.verdict
-    status = status_of(verdict.stratum, (*reading, *verdict.findings))
-    return replace(outcome, verdict=replace(verdict, status=status))
-
-
-def _undecided(
-    book: PlanBook, measured: Measurements, outcomes: Sequence[PlanOutcome], reading: Iterable[Finding]
-) -> Verdict:
+def _undecided(book: PlanBook, measured: Measurements, outcomes: Sequence[PlanOutcome]) -> Verdict:
     """Return the verdict while no plan is chosen: no stratum, and every plan's listed."""
-    verdict = reach_verdict(measured, book.protocol, findings=reading, with_flips=False)
+    verdict = reach_verdict(measured, book.protocol, findings=book.reading, with_flips=False)
     strata = "; ".join(f"{o.plan.name}: {_WORDS[o.verdict.stratum]}" for o in outcomes)
     choose = finding("plan_not_chosen", where="plans", count=len(outcomes), strata=strata)
     kept = [f for f in verdict.findings if f.code != "unknown_marking"]  # the plan marks, not a person
@@ -122,13 +104,22 @@ _WORDS = {
 }
 
 
-def _contradictions(book: PlanBook, *, remnant_drawn: bool) -> list[Finding]:
-    """Say where plans stand beside a resectable mask, markings in the table, or a drawn remnant."""
+def contradictions(measured: Measurements, anatomy: Anatomy, *, remnant_drawn: bool) -> list[Finding]:
+    """Say where plans stand beside a resectable mask, markings in the table, or a drawn remnant.
+
+    Parameters
+    ----------
+    measured : Measurements
+        The case as read.
+    anatomy : Anatomy
+    remnant_drawn : bool
+        A remnant mask was given as well.
+    """
     found = []
-    if book.measured.masks.resectable is not None:
+    if measured.masks.resectable is not None:
         found.append(finding("plan_over_marking", "mask", where="resectable"))
-    rows = book.measured.rows
-    inside = zip(book.anatomy.lesions.ids, book.anatomy.in_liver, strict=True)
+    rows = measured.rows
+    inside = zip(anatomy.lesions.ids, anatomy.in_liver, strict=True)
     marked = [i for i, within in inside if within and i in rows and rows[i].resectability is not None]
     if marked:
         found.append(finding("plan_over_marking", "table", where="lesions", lesions=", ".join(marked)))
