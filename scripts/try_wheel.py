@@ -4,6 +4,9 @@ Twice, each time in a new environment: with the lowest releases that ``pyproject
 names itself, and with the newest there are. The strata must be the expected ones, and the records the same
 in both, but for the versions that they name.
 
+In the second, `scripts/try_library.py` uses the library as a notebook does, and mypy checks that script
+strictly against the types of the installed package.
+
 Skips, and says so, where no package index can be reached.
 """
 
@@ -56,7 +59,26 @@ def _lowest(dependencies: list[str]) -> list[str]:
     return pins
 
 
-def _records(folder: Path, wheel: Path, pins: list[str]) -> dict[str, Any]:
+def _try_library(python: Path, cache: Path) -> None:
+    """Run a stranger's script, and check its types by those of the installed package."""
+    script = ROOT / "scripts" / "try_library.py"
+    done = subprocess.run(
+        [python, script, ROOT / "sample_data"],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    if done.returncode or done.stdout:  # a library prints nothing
+        sys.exit(f"{script.name}: ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    # From elsewhere, or mypy would find the package beside it before the installed one.
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache,
+         "--python-executable", python, script],
+        capture_output=True, text=True, check=False, cwd=cache.parent, env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"{script.name}: types\n{done.stdout}{done.stderr}")
+
+
+def _records(folder: Path, wheel: str, pins: list[str]) -> dict[str, Any]:
     """Install the wheel in a new environment, run the samples there, and return their records."""
     _run(sys.executable, "-m", "venv", folder)
     python = folder / "bin" / "python"
@@ -88,9 +110,10 @@ def main() -> None:
         _run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
         (wheel,) = folder.glob("*.whl")
         with ThreadPoolExecutor(2) as both:
-            lowest = both.submit(_records, folder / "lowest", wheel, _lowest(dependencies))
-            newest = both.submit(_records, folder / "newest", wheel, [])
+            lowest = both.submit(_records, folder / "lowest", str(wheel), _lowest(dependencies))
+            newest = both.submit(_records, folder / "newest", f"{wheel}[pandas]", [])
             records = {"lowest": lowest.result(), "newest": newest.result()}
+        _try_library(folder / "newest" / "bin" / "python", folder / "mypy")
     if records["lowest"] != records["newest"]:
         differing = [
             name for name in records["newest"] if records["lowest"].get(name) != records["newest"][name]

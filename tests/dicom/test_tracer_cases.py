@@ -122,6 +122,13 @@ def pet_input(record: Record) -> dict[str, object]:
     return dict(next(one for one in record["inputs"] if one["role"] == "pet"))
 
 
+def _second_injection(dataset: Dataset) -> None:
+    """Add an injection of another tracer behind that of FDG."""
+    item = Dataset()
+    item.RadionuclideCodeSequence, item.RadionuclideHalfLife = Items([coded(*GALLIUM)]), GA68
+    dataset.RadiopharmaceuticalInformationSequence.append(item)
+
+
 OTHERS = [
     pytest.param(tracer("Ga-68 DOTATATE", GA68, nuclide=GALLIUM), "other", id="name, half-life and nuclide"),
     pytest.param(tracer(None, GA68), "other", id="half-life alone"),
@@ -130,6 +137,10 @@ OTHERS = [
     pytest.param(tracer("Solution", F18, agent=PSMA), "other", id="agent's code, F-18"),
     pytest.param(tracer(None, F18, agent=PSMA, units="GML"), "other", id="agent's code, F-18, GML"),
     pytest.param(tracer("18F-DOPA"), "other", id="name, F-18"),
+    pytest.param(
+        lambda ds: setattr(ds, "Radiopharmaceutical", "68Ga-DOTATOC"), "contradictory", id="top level"
+    ),
+    pytest.param(_second_injection, "contradictory", id="second injection"),
     pytest.param(tracer("FDG", GA68), "contradictory", id="FDG with another half-life"),
     pytest.param(tracer("FDG", GA68, units="GML"), "contradictory", id="FDG with another half-life, GML"),
     pytest.param(tracer("FDG", F18, agent=DOTATATE), "contradictory", id="FDG with another agent's code"),

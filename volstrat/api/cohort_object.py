@@ -319,8 +319,16 @@ def compare(
 
 
 def _csv(data: bytes) -> pa.Table:
-    """Return a CSV table; an empty cell is null, of texts too."""
+    """Return a CSV table as volstrat writes it: an empty cell is null, and guards of formulas go."""
+    import pyarrow as pa
     from pyarrow import csv
 
+    from volstrat.store.tables import unguarded
+
     options = csv.ConvertOptions(strings_can_be_null=True, null_values=[""])
-    return csv.read_csv(io.BytesIO(data), convert_options=options)
+    table = csv.read_csv(io.BytesIO(data), convert_options=options)
+    for n, field in enumerate(table.schema):
+        if field.type == pa.string():
+            texts = [None if text is None else unguarded(text) for text in table.column(n).to_pylist()]
+            table = table.set_column(n, field, pa.array(texts, pa.string()))
+    return table

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.entries import EntryReader
-from volstrat.case.inputs import grid_entry, segment_list
+from volstrat.case.input_entries import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
 from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format

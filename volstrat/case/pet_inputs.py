@@ -17,9 +17,9 @@ from volstrat.terms.tracers import TracerSaid, tracer_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from volstrat.case.aligned_masks import ReadEntry
     from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.case.entries import EntryReader
-    from volstrat.case.inputs import ReadEntry
     from volstrat.case.pet_image import PetRead
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.protocol import Protocol

@@ -12,8 +12,8 @@ from volstrat.terms.couinaud import SEGMENTS, segment_named
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from volstrat.case.aligned_masks import ReadEntry
     from volstrat.case.case_file import CaseSources
-    from volstrat.case.inputs import ReadEntry
     from volstrat.case.parts import Part
     from volstrat.geometry.mask import Mask
 

@@ -21,7 +21,7 @@ PACKAGED = "packaged"
 """The source of the protocol that comes with the program."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LoadedProtocol:
     """A protocol and the file it came from.
 
@@ -39,6 +39,15 @@ class LoadedProtocol:
     sha256: str
     text: str
     source: str = ""
+
+    def __repr__(self) -> str:
+        named = f"{self.protocol.id!r}, version {self.protocol.version}"
+        return f"LoadedProtocol({named}, sha256 {self.sha256[:12]})"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p>{escape(repr(self))}</p><pre>{escape(self.text)}</pre>"
 
 
 def load_protocol(path: Path | None = None) -> LoadedProtocol:

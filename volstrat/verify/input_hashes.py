@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.entries import EntryReader
+from volstrat.case.input_entries import grid_entry, segment_list, voxels_sha256
 from volstrat.case.input_files import file_sha256
-from volstrat.case.inputs import grid_entry, segment_list, voxels_sha256
 from volstrat.case.lesion_table import history_beside
 from volstrat.errors import VolstratError
 from volstrat.formats.hashing import sha256_of
