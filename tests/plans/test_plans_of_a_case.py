@@ -264,3 +264,15 @@ def test_a_plans_status_counts_what_reading_the_case_brought_up(tmp_path: Path) 
     assert (record["status"], record["plans"][0]["status"]) == ("review", "review")
     assert "files_unread" in codes(record["findings"], "review")
     assert "files_unread" not in codes(record["plans"][0]["findings"])
+
+
+def test_what_is_no_tumour_is_neither_cut_through_nor_ablated(tmp_path: Path) -> None:
+    """L2 dismissed: 22 voxels of tumour, 16 + 2 of which go; its 8 voxels are liver; a review names it."""
+    more = 'lesions = "lesions.csv"\n'
+    folder = write_case(tmp_path / "S1", PLAN_A, top='chosen = "A"\n', inputs=INPUTS + more)
+    (folder / "lesions.csv").write_text("lesion_id,resectability\nL2,not_tumour\n")
+    record = record_of(folder)
+    first = record["predicates"]["stratum_1"]
+    assert (first["part_voxels"], first["whole_voxels"]) == (18, 22)
+    assert record["remnant"]["flr_percent"] == pytest.approx(100 * (620 - 144) / 620)
+    assert [f["where"] for f in record["findings"] if f["code"] == "plan_site"] == ["L2"]

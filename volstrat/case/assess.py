@@ -296,11 +296,18 @@ def plan_book(
         msg = "There is no liver mask, so that no plan can be measured."
         raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
     sites = lesion_sites(as_read, inputs.liver)
+    tumour = ~as_read.words.not_tumour
+    lesions, kept = as_read.lesions, tumour[as_read.lesions.lesion]
     anatomy = Anatomy(
-        lesions=as_read.lesions,
+        lesions=replace(
+            lesions,
+            starts=lesions.starts[kept],
+            stops=lesions.stops[kept],
+            lesion=lesions.lesion[kept],
+        ),
         liver=inputs.liver,
         segments=inputs.plans.segments,
-        in_liver=tuple(site.word == "liver" for site in sites),
+        in_liver=tuple(s.word == "liver" and t for s, t in zip(sites, tumour.tolist(), strict=True)),
     )
     beside = contradictions(as_read, anatomy, remnant_drawn=inputs.remnant is not None)
     of_liver = _liver(sources, replace(inputs, remnant=None), as_read, protocol)[2]

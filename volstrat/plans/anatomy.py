@@ -26,6 +26,7 @@ class Anatomy:
     Parameters
     ----------
     lesions : Lesions
+        All by their ids; one that is no tumour has no run.
     liver : VoxelRuns
         The liver mask as drawn.
     segments : mapping of segment name to VoxelRuns

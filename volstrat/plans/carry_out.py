@@ -225,7 +225,7 @@ class PlanBook:
         In the liver: cut resectable, else in a zone ablatable, else unresectable (unknown without regions).
         Outside: as the case's own mask draws it.
         """
-        starts, stops, lesion, drawn = draw_markings(self.anatomy.lesions, self.measured.masks.resectable)
+        starts, stops, lesion, drawn = draw_markings(self.measured.lesions, self.measured.masks.resectable)
         inside = np.array(self.anatomy.in_liver, dtype=bool)
         if cut is None or ablated is None:
             return starts, stops, lesion, np.where(inside[lesion], int(Marking.UNKNOWN), drawn)

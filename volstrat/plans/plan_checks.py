@@ -161,7 +161,11 @@ def _sites(taken: _Taken) -> Iterator[Finding]:
     for zones, verb in ((regions.wedges, "cuts out"), (regions.ablations, "ablates")):
         for zone in zones:
             lesion = taken.ids[zone.lesion]
-            if not in_liver[zone.lesion] and lesion not in named:
+            if not bool((taken.anatomy.lesions.lesion == zone.lesion).any()):
+                yield finding(
+                    "plan_site", "dismissed", where=lesion, plan=plan.name, verb=verb, lesion=lesion
+                )
+            elif not in_liver[zone.lesion] and lesion not in named:
                 yield finding("plan_site", "outside", where=lesion, plan=plan.name, verb=verb, lesion=lesion)
     for lesion, inside in zip(taken.ids, in_liver, strict=True):
         if lesion in named and inside:

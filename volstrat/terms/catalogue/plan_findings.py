@@ -27,6 +27,7 @@ PLAN_FINDINGS = (
         {
             "outside": "Plan {plan} {verb} {lesion}, which is not in the liver; what is done with it is "
             'for outside_liver = {{ {lesion} = "..." }} to say.',
+            "dismissed": "Plan {plan} {verb} {lesion}, marked as no tumour: nothing is done with it.",
             "inside": "Plan {plan} names {lesion} under outside_liver, but it lies in the liver; the cut and "
             "the ablations say what becomes of it. Correct its `site` in the lesion table, or the plan.",
         },
