@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.cohort import Progress
-    from volstrat.cohort.changes import entries_of_changes
-from volstrat.cohort.source import FoundCase
+    from volstrat.cohort.source import FoundCase
 
 _TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
 
