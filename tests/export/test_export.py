@@ -136,6 +136,8 @@ def test_others_read_the_same_voxels(exported: Exported, tmp_path: Path) -> None
 
 def test_others_read_the_same_numbers_and_words(exported: Exported, tmp_path: Path) -> None:
     """Dcmqi and DCMTK, and volstrat's own reader."""
+    import highdicom as hd
+
     path, told = one(exported, "sr"), record()
     report = read_report(path)
     assert report.stratum == told["stratum"]

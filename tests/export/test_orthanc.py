@@ -50,7 +50,7 @@ ip link set lo up
 Orthanc orthanc.json > orthanc.log 2>&1 &
 archive=$!
 trap 'kill $archive; wait $archive || true' EXIT
-for attempt in $(seq 120); do
+for attempt in $(seq 400); do
   curl -fsS http://127.0.0.1:8042/system > /dev/null 2>&1 && break
   sleep 0.25
 done

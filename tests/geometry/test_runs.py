@@ -18,6 +18,8 @@ from volstrat.geometry.runs import (
     covered_twice,
     cut_at,
     expand,
+    first_of_each,
+    ranked,
     sorted_unique,
     split_rows,
 )
@@ -326,3 +328,12 @@ def test_labels_are_sorted_and_counted_in_one_go() -> None:
     assert all(found[label].same_as(runs.of(label)) for label in found)
     assert runs.counts() == {label: runs.of(label).count for label in found}
     assert (LabelRuns.empty().by_label(), LabelRuns.empty().counts()) == ({}, {})
+
+
+@pytest.mark.parametrize("size", [0, 1, 200])
+def test_ranks_and_first_places_are_those_of_numpy(size: int) -> None:
+    """`numpy.unique` with `return_inverse` and `return_index`."""
+    values = np.random.default_rng(size).integers(-9, 9, size)
+    distinct, rank = np.unique(values, return_inverse=True)
+    assert [found.tolist() for found in ranked(values)] == [distinct.tolist(), rank.tolist()]
+    assert first_of_each(values).tolist() == np.unique(values, return_index=True)[1].tolist()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from volstrat.case.case_file import case_name
+from volstrat.case.case_file import RoleEntry, case_name
 from volstrat.case.discovery import open_case
 from volstrat.case.entries import EntryReader
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.case_file import CaseSources
+    from volstrat.case.record_types import AdjudicationRecord
     from volstrat.errors import VolstratError
 
 
@@ -34,6 +35,8 @@ class CasePlace:
         What a study names of a case whose folder says the rest.
     problem : VolstratError or None
         Why there is nothing to read.
+    adjudication : AdjudicationRecord or None
+        Why this reading of the subject stands, where an adjudicator was asked.
     """
 
     folder: Path
@@ -42,13 +45,22 @@ class CasePlace:
     sources: CaseSources | None = None
     given: Mapping[str, tuple[RoleEntry, ...]] = field(default_factory=dict)
     problem: VolstratError | None = None
+    adjudication: AdjudicationRecord | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "given", MappingProxyType(dict(self.given)))
 
     def __reduce__(self) -> tuple[object, ...]:
-        values = (self.folder, self.subject, self.visit, self.sources, dict(self.given), self.problem)
-        return _rebuild_place, values
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return _rebuild_place, ({**values, "given": dict(self.given)},)
+
+    def with_table(self, path: Path) -> CasePlace:
+        """Return the case with another lesion table, whatever names its own."""
+        table = (RoleEntry(path=path),)
+        if self.sources is not None:
+            entries = {**self.sources.entries, "lesions": table}
+            return replace(self, sources=replace(self.sources, entries=entries))
+        return replace(self, given={**self.given, "lesions": table})
 
     @property
     def name(self) -> str:
@@ -80,14 +92,5 @@ class CasePlace:
         return found.of_subject(self.subject, self.visit)
 
 
-def _rebuild_place(  # noqa: PLR0917 - what `__reduce__` hands over
-    folder: Path,
-    subject: str,
-    visit: str | None,
-    sources: CaseSources | None,
-    given: dict[str, tuple[RoleEntry, ...]],
-    problem: VolstratError | None,
-) -> CasePlace:
-    return CasePlace(
-        folder=folder, subject=subject, visit=visit, sources=sources, given=given, problem=problem
-    )
+def _rebuild_place(values: dict[str, Any]) -> CasePlace:
+    return CasePlace(**values)

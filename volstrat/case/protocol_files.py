@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.case.lesion_table import read_bytes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_PACKAGED_FILE = Path(__file__).resolve().parents[1] / "protocols" / "pantodon.toml"
 PACKAGED = "packaged"
 """The source of the protocol that comes with the program."""
 
@@ -59,7 +60,7 @@ def load_protocol(path: Path | None = None) -> LoadedProtocol:
         If the file cannot be read, is no TOML, or has an unknown key or impossible value.
     """
     if path is None:
-        data, name = files("volstrat").joinpath("protocols/pantodon.toml").read_bytes(), "pantodon.toml"
+        data, name = _PACKAGED_FILE.read_bytes(), _PACKAGED_FILE.name
         return replace(parse_protocol(data, name=name), source=PACKAGED)
     return replace(parse_protocol(read_bytes(path), name=path.name), source=str(path.resolve()))
 

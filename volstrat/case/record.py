@@ -106,6 +106,7 @@ def success_record(
         "liver_burden": None if liver is None else taken(LiverBurdenRecord, liver),
         "plans": list(plans),
         "chosen_plan": chosen_plan,
+        "adjudication": None,
         "findings": [finding_record(f) for f in verdict.findings],
         "error": None,
         "protocol": _protocol(protocol),

@@ -435,6 +435,20 @@ class EnvironmentRecord(JsonObject):
     ]
 
 
+class AdjudicationRecord(JsonObject):
+    """Whose masks and marks stand for a subject, by whom and why."""
+
+    stands: Annotated[
+        str,
+        Limits(pattern="^([A-Z]|table)$"),
+        "The reading whose masks and marks stand, or table: the adjudicator's marks on reading A's masks.",
+    ]
+    adjudicator: Annotated[str | None, "Who decided; null where the readings were not in dispute."]
+    reason: Annotated[Sentence, "Why, in the adjudicator's words."]
+    decided_at: Annotated[str | None, "When, as the adjudicator wrote it (ISO 8601)."]
+    agreement_sha256: Annotated[Sha256, "Of the agreement.json that the decision is about."]
+
+
 class CaseRecord(JsonObject):
     """One subject: what was read, what was measured, and the stratum."""
 
@@ -461,6 +475,9 @@ class CaseRecord(JsonObject):
     ]
     plans: Annotated[list[PlanRecord], "Surgical plans, in the order stated."]
     chosen_plan: Annotated[str | None, "The plan whose verdict is the case's; null: none."]
+    adjudication: Annotated[
+        AdjudicationRecord | None, "Of an adjudicated cohort: whose reading this is; else null."
+    ]
     findings: list[FindingRecord]
     error: ErrorRecord | None
     protocol: ProtocolRecord

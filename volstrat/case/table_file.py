@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -179,6 +178,8 @@ def without_empty_end(cells: list[str], *, at_least: int = 0) -> list[str]:
 
 def _sheet_rows(data: bytes, name: str, error: type[VolstratError]) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a workbook's one sheet that holds anything."""
+    import zipfile
+
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -208,6 +209,8 @@ def _cells(row: Iterable[object]) -> list[str]:
 
 def _refuse_swollen(data: bytes, name: str, error: type[VolstratError]) -> None:
     """Refuse a workbook that unpacks to more than any table."""
+    import zipfile
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             size = sum(item.file_size for item in packed.infolist())

@@ -319,9 +319,11 @@ def _obstacles(measured: Measurements, assessment: Assessment, protocol: Protoco
 
 def _counting_errors(measured: Measurements) -> tuple[float, ...]:
     spacing = measured.lesions.grid.spacing_mm
-    sizes, size_of = np.unique(measured.measures.volume_ml, return_inverse=True)
-    errors = [counting_error_percent(equivalent_diameter_mm(1000 * ml), spacing) for ml in sizes.tolist()]
-    return tuple(errors[n] for n in size_of.tolist())
+    volumes = measured.measures.volume_ml.tolist()
+    errors = {
+        ml: counting_error_percent(equivalent_diameter_mm(1000 * ml), spacing) for ml in sorted(set(volumes))
+    }
+    return tuple(errors[ml] for ml in volumes)
 
 
 def _counting(measured: Measurements, assessment: Assessment, protocol: Protocol) -> tuple[Finding, ...]:

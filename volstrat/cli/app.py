@@ -11,7 +11,7 @@ import click
 
 from volstrat import __version__
 from volstrat.cli.cohort_commands import batch, merge
-from volstrat.cli.compare_commands import compare, consensus
+from volstrat.cli.compare_commands import adjudicate, compare, consensus
 from volstrat.cli.export_commands import export
 from volstrat.cli.marking_commands import accept, lesions
 from volstrat.cli.plan_commands import plan
@@ -201,6 +201,7 @@ cli.add_command(batch)
 cli.add_command(merge)
 cli.add_command(compare)
 cli.add_command(consensus)
+cli.add_command(adjudicate)
 cli.add_command(verify)
 cli.add_command(audit)
 cli.add_command(lock)

@@ -85,13 +85,13 @@ def batch(
     from volstrat.cohort import Limits, parse_shard, run_cohort
     from volstrat.study.study_file import protocol_for
 
-    with _told():
+    with told():
         loaded = protocol_for(source, protocol_file)
         limits = Limits(
             seconds=time_limit * 60,
             memory_bytes=None if memory_limit is None else int(memory_limit * 2**30),
         )
-        with _shown() as show:
+        with shown() as show:
             result = run_cohort(
                 source,
                 out,
@@ -108,7 +108,7 @@ def batch(
             from volstrat.report.write import report_cohort
 
             report_cohort(out, out, loaded, inputs=source, lesions=lesions)
-    _end(result, out)
+    end(result, out)
 
 
 @click.command()
@@ -118,13 +118,13 @@ def merge(shards: tuple[Path, ...], out: Path) -> None:
     """Merge the outputs of shards (or of whole cohorts) into one, as one run would have left it."""
     from volstrat.cohort import merge_cohorts
 
-    with _told(), _shown() as show:
+    with told(), shown() as show:
         result = merge_cohorts(shards, out, on_progress=show)
-    _end(result, out)
+    end(result, out)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Say an error in one sentence and stop with the code of a failure or of wrong usage."""
     try:
         yield
@@ -137,14 +137,15 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[Progress], None]]:
+def shown() -> Iterator[Callable[[Progress], None]]:
+    """Show how far a run has come."""
     from volstrat.cli.progress import bar, lines
 
     with bar() if sys.stderr.isatty() else lines() as show:
         yield show
 
 
-def _end(result: CohortResult, out: Path) -> None:
+def end(result: CohortResult, out: Path) -> None:
     """Name what failed and what is gone, print the counts, and leave with the exit code they amount to."""
     if result.passed_over:
         say(

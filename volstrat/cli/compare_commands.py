@@ -168,6 +168,32 @@ def consensus(
         sys.exit(EXIT_DIFFERS)
 
 
+@click.command()
+@click.argument("agreement", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_OUT
+@click.option(
+    "--concordant",
+    required=True,
+    metavar="A|B",
+    help="Whose reading stands for subjects that are not in dispute.",
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors].")
+def adjudicate(*, agreement: Path, table: Path, out: Path, concordant: str, workers: int | None) -> None:
+    """Build the final cohort: for each subject in dispute the reading that TABLE says stands.
+
+    AGREEMENT is what `volstrat compare` wrote; TABLE is its adjudication.csv with `stands` (A, B or table),
+    `adjudicator`, `reason` and `decided_at` filled in for every subject. Where `table` stands, the marks are
+    those of lesions.<adjudicator>.csv in A's case folder. Exit codes are those of `volstrat batch`.
+    """
+    from volstrat.cli.cohort_commands import end, shown, told
+    from volstrat.comparison import adjudicate as build
+
+    with told(), shown() as show:
+        result = build(agreement, table, out, concordant=concordant, workers=workers, on_progress=show)
+    end(result, out)
+
+
 def _loaded(protocol_file: Path | None) -> LoadedProtocol | None:
     from volstrat.case.protocol_files import load_protocol
 

@@ -170,7 +170,7 @@ def run_cohort(
         with open_ledger(out, source, fresh=fresh) as ledger:
             run = RunFile(out, event="batch", detail=detail, protocol=protocol)
             progress = Progress()
-            _do_all(
+            do_all(
                 cases=cases,
                 runner=runner,
                 ledger=ledger,
@@ -237,7 +237,7 @@ def open_ledger(out: Path, source: Path, *, fresh: bool = False) -> Iterator[Led
     ledger.close()
 
 
-def _do_all(
+def do_all(
     *,
     cases: Iterator[FoundCase],
     runner: Runner,

@@ -21,7 +21,10 @@ TABLES = ("cohort.csv", "cohort.parquet", "lesions.csv", "lesions.parquet")
 OWN_FILES = (*TABLES, "summary.json", "run.json", "audit.jsonl", "index.html")
 """What a cohort run writes beside the subjects' folders."""
 
-_RESERVED = frozenset({*OWN_FILES, "sha256sums"})
+BASIS = ("agreement.json", "adjudication.csv", "adjudication.xlsx")
+"""What an adjudicated cohort rests on, kept in it."""
+
+_RESERVED = frozenset({*OWN_FILES, *BASIS, "sha256sums"})
 
 
 def fold(name: str) -> str:

@@ -111,6 +111,7 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
     ------
     OutputError
     """
+    record["adjudication"] = task.case.adjudication
     data = record_bytes(_without_surrogates(record))
     _tidy(task.target, data)
     try:

@@ -380,6 +380,6 @@ def nifti_bytes(voxels: VoxelRuns, grid: VoxelGrid) -> bytes:
 
     dense = np.zeros(grid.size, dtype=np.uint8)
     dense[voxels.indices()] = 1
-    image = nib.Nifti1Image(dense.reshape(grid.shape, order="F"), _LPS_TO_RAS @ grid.affine)  # type: ignore[no-untyped-call]
-    image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
+    image = nib.Nifti1Image(dense.reshape(grid.shape, order="F"), _LPS_TO_RAS @ grid.affine)
+    image.header.set_xyzt_units("mm")
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)

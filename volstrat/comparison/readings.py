@@ -202,8 +202,10 @@ def _reader(reading: ReadingSet) -> str:
     return reading.lesions or (run or {}).get("lesions") or reading.label
 
 
-def check_place(out: Path, paths: Sequence[Path]) -> None:
+def check_place(out: Path, paths: Sequence[Path], *, of: str = COMPARISON) -> None:
     """Refuse an output folder that holds what is read, or what nobody may change.
+
+    ``of`` is the event of the runs whose results may be written over.
 
     Raises
     ------
@@ -211,11 +213,11 @@ def check_place(out: Path, paths: Sequence[Path]) -> None:
     """
     refuse_sealed(out)
     run = read_run_file(out)
-    of_another_kind = (out / RUN_FILE).exists() and (run is None or run.get("event") != COMPARISON)
+    of_another_kind = (out / RUN_FILE).exists() and (run is None or run.get("event") != of)
     if out.resolve() in {path.resolve() for path in paths} or of_another_kind:
         msg = f"{out}: holds a reading; what is made of readings needs a folder of its own."
         raise UsageError(msg, hint="Name another folder with -o.")
-    if out.is_dir() and is_case_folder(out):
+    if run is None and out.is_dir() and is_case_folder(out):
         msg = f"{out}: is a case folder; as an output it would never be read as a case again."
         raise UsageError(msg, hint="Name another folder with -o.")
 

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import re
@@ -43,9 +42,9 @@ def names_in_table(text: str) -> Names:
     """
     if "<LabelTable" not in text:
         return {}
-    found = {
-        int(m[1]): m[2] if m[2] is not None else html.unescape(m[3]) for m in _TABLE_LABEL.finditer(text)
-    }
+    from html import unescape
+
+    found = {int(m[1]): m[2] if m[2] is not None else unescape(m[3]) for m in _TABLE_LABEL.finditer(text)}
     return _tidy(found)
 
 

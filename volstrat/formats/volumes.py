@@ -27,7 +27,7 @@ from volstrat.formats.stream import SourceFile
 from volstrat.geometry.image import MOST_VOXELS, Image
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.run_scanner import RunScanner
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.runs import LabelRuns, VoxelRuns, ranked
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -358,7 +358,7 @@ def _mask(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Fi
     parts = []
     unnamed: list[str] = []
     for layer, runs in enumerate(layers):
-        values, inverse = np.unique(runs.labels, return_inverse=True)
+        values, inverse = ranked(runs.labels)
         for value in (int(v) for v in values):
             if (layer, value) not in numbers:
                 taken = set(numbers.values())

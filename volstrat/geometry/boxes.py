@@ -182,7 +182,7 @@ def _tiles(rows: PieceRows, piece: int, reach: tuple[int, int, int]) -> Iterator
     edge = _tile_edges(size, around, length.size)
     tile_j, tile_k = (first[1:] - lowest[1:, None]) // edge[1:, None]
     tiles_j = int(tile_j.max()) + 1
-    for tile in np.unique(tile_j + tiles_j * tile_k).tolist():
+    for tile in sorted_unique(tile_j + tiles_j * tile_k).tolist():
         k, j = divmod(tile, tiles_j)
         begin = lowest[1:] + np.array([j, k]) * edge[1:]
         from_k = np.searchsorted(first[2], begin[1] - around[2])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.geometry.runs import expand, split_rows
+from volstrat.geometry.runs import expand, ranked, split_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,8 +69,8 @@ def connected_components(runs: VoxelRuns, grid: VoxelGrid, *, connectivity: int 
         for back, valid, reach in neighbours
     ]
     roots = _roots(starts.size, *(np.concatenate(side) for side in zip(*edges, strict=True)))
-    kept, component = np.unique(roots, return_inverse=True)
-    return Components(starts, stops, component.astype(np.int64), kept.size)
+    kept, component = ranked(roots)
+    return Components(starts, stops, component, kept.size)
 
 
 def _meetings(

@@ -255,7 +255,7 @@ class LabelRuns:
 
     def counts(self) -> dict[int, int]:
         """How many voxels each label that occurs holds, by rising label."""
-        values, inverse = np.unique(self.labels, return_inverse=True)
+        values, inverse = ranked(self.labels)
         held = np.zeros(values.size, dtype=np.int64)
         np.add.at(held, inverse, self.stops - self.starts)
         return dict(zip(values.tolist(), held.tolist(), strict=True))
@@ -317,12 +317,30 @@ def _merged(starts: Int64s, stops: Int64s, labels: Int64s) -> LabelRuns:
 
 
 def sorted_unique(values: Int64s) -> Int64s:
-    """Return the values once each, rising: `numpy.unique`, without the hash table that slows it 20-fold."""
+    """Return the values once each, rising.
+
+    As `numpy.unique`, without the hash table that slows it 20-fold and the masked arrays that its first
+    call imports.
+    """
     rising = np.sort(values, axis=None)
     first = np.ones(rising.size, dtype=bool)
     np.not_equal(rising[1:], rising[:-1], out=first[1:])
     once: Int64s = rising[first]
     return once
+
+
+def ranked(values: Int64s) -> tuple[Int64s, Int64s]:
+    """Return the distinct values, rising, and the rank among them of each value."""
+    distinct = sorted_unique(values)
+    return distinct, np.searchsorted(distinct, values).astype(np.int64, copy=False)
+
+
+def first_of_each(values: Int64s) -> Int64s:
+    """Return where each distinct value comes first, by rising value."""
+    order = np.argsort(values, kind="stable").astype(np.int64, copy=False)
+    opens = np.ones(order.size, dtype=bool)
+    opens[1:] = values[order[1:]] != values[order[:-1]]
+    return order[opens]
 
 
 def expand(starts: Int64s, stops: Int64s) -> Int64s:

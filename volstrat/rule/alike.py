@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.geometry.runs import ranked
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,21 +36,15 @@ def group_alike(item: Int64s, key: Int64s, count: int, *, start: Int64s | None =
     >>> group_alike(np.array([0, 0, 1, 2, 2]), np.array([5, 7, 5, 7, 5]), 4).tolist()
     [2, 1, 2, 0]
     """
-    group = np.zeros(count, dtype=np.int64) if start is None else _ranked(start)
+    group = np.zeros(count, dtype=np.int64) if start is None else ranked(start)[1]
     order = np.lexsort((key, item))
-    item, key = item[order], _ranked(key[order])
+    item, key = item[order], ranked(key[order])[1]
     span = int(key.max(initial=0)) + 1
     nth = np.arange(item.size) - np.searchsorted(item, item)
     fresh = int(group.max(initial=-1)) + 1
     for n in range(int(nth.max(initial=-1)) + 1):  # items that share their first n keys share a number
         here = nth == n
-        numbers = _ranked(group[item[here]] * span + key[here])
+        numbers = ranked(group[item[here]] * span + key[here])[1]
         group[item[here]] = fresh + numbers
         fresh += int(numbers.max()) + 1
-    return _ranked(group)
-
-
-def _ranked(values: Int64s) -> Int64s:
-    """Return each value's rank among the distinct ones."""
-    rank: Int64s = np.unique(values, return_inverse=True)[1].astype(np.int64)
-    return rank
+    return ranked(group)[1]

@@ -19,7 +19,7 @@ import numpy as np
 
 from volstrat.geometry.components import connected_components
 from volstrat.geometry.grid import TIE_MM
-from volstrat.geometry.runs import expand, sorted_unique
+from volstrat.geometry.runs import expand, first_of_each, sorted_unique
 from volstrat.rule.alike import group_alike
 from volstrat.rule.attribution_geometry import (
     NO_PIECE,
@@ -308,7 +308,7 @@ def _grouped(pet: AvidVoxels, rows: list[Rows], rank: Int64s, *, far: Bools, pie
     key = lesion * piece_span + piece - NO_PIECE
     held = pet.holds
     of_voxel = group_alike(voxel, key, pet.region.size, start=4 * pet.region + 2 * far + held)
-    first = np.unique(of_voxel, return_index=True)[1]
+    first = first_of_each(of_voxel)
     shown = first[of_voxel[voxel]] == voxel  # one voxel stands for its group
     pairs = distinct_pairs(of_voxel[voxel[shown]], key[shown])
     group, (lesion, piece) = pairs[:, 0], np.divmod(pairs[:, 1], piece_span)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.components import connected_components
-from volstrat.geometry.runs import VoxelRuns, covered_twice, expand
+from volstrat.geometry.runs import VoxelRuns, covered_twice, expand, ranked
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Slices:
         self._starts, self._stops, self._owner = starts, stops, owner
         self._at = lesions.grid.unravel(starts)[:, self._axis]
         many = lesions.grid.shape[self._axis]
-        keys, where = np.unique(owner * many + self._at, return_inverse=True)
+        keys, where = ranked(owner * many + self._at)
         self._area = np.bincount(where, weights=stops - starts, minlength=keys.size)
         self._lesion, self._slice = np.divmod(keys, many)
         self._largest = np.zeros(lesions.count)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.geometry.runs import VoxelRuns, cut_at
+from volstrat.geometry.runs import VoxelRuns, cut_at, first_of_each, ranked, sorted_unique
 from volstrat.rule.alike import group_alike
 from volstrat.terms.marks import NOT_TUMOUR, PARTIAL, Marking
 from volstrat.terms.protocol import reaches_percent
@@ -188,14 +188,14 @@ def cut_pieces(lesions: Lesions, drawn: DrawnRuns, protocol: Protocol) -> Tumour
         starts, stops, origin = cut_at(starts, stops, np.concatenate((starts, stops)))
         order = np.lexsort((key[origin], starts))
         starts, stops, key = starts[order], stops[order], key[origin[order]]
-        cells, cell = np.unique(starts, return_inverse=True)
+        cells, cell = ranked(starts)
         piece = group_alike(cell, key, cells.size)[cell]
     else:
-        piece = np.unique(key, return_inverse=True)[1]
+        piece = ranked(key)[1]
     count = int(piece.max(initial=-1)) + 1
-    pairs = np.unique(piece * (4 * lesions.count + 1) + key)
+    pairs = sorted_unique(piece * (4 * lesions.count + 1) + key)
     pair_piece, pair_key = np.divmod(pairs, 4 * lesions.count + 1)
-    first = np.unique(starts, return_index=True)[1]  # a voxel of several lesions counts once
+    first = first_of_each(starts)  # a voxel of several lesions counts once
     voxels = np.bincount(piece[first], stops[first] - starts[first], minlength=count).astype(np.int64)
     by_marking = np.bincount(key, stops - starts, minlength=4 * lesions.count)
     drawn_voxels = by_marking.astype(np.int64).reshape(-1, 4)

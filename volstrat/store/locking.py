@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
+import platform
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ def output_lock(out: Path) -> Iterator[None]:
         _take(descriptor, out)
         with suppress(OSError):  # a full disk: the lock holds all the same, it only does not say whose it is
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
         yield
     finally:
         os.close(descriptor)

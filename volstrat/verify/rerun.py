@@ -15,10 +15,12 @@ from volstrat.cohort import parse_shard, run_cohort
 from volstrat.cohort.changes import entries_of_changes
 from volstrat.cohort.run_file import read_run_file
 from volstrat.cohort.source import find_cases
-from volstrat.cohort.subject_folders import OWN_FILES
+from volstrat.cohort.subject_folders import BASIS, OWN_FILES
 from volstrat.cohort.worker import RECORD
+from volstrat.comparison.final_cohort import ADJUDICATION, build_final, final_again
 from volstrat.errors import UsageError, VolstratError
 from volstrat.formats.hashing import sha256_of
+from volstrat.verify.agreements import changed_readings, read_agreement
 from volstrat.verify.input_hashes import readable_inputs
 from volstrat.verify.result_folder import FileFault, Records, read_records
 from volstrat.verify.steps import (
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.cohort import Progress
-    from volstrat.cohort.changes import entries_of_changes
-from volstrat.cohort.source import FoundCase
+    from volstrat.cohort.source import FoundCase
 
 _TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
 
@@ -81,6 +82,8 @@ def by_rerun(
     on_progress: Callable[[Progress], None],
 ) -> tuple[list[SubjectDifferences], list[FileFault]]:
     """Run all cases into a folder that is thrown away, and compare record by record, then the tables."""
+    if run is not None and run.get("event") == ADJUDICATION:
+        return _final_rerun(out, run, records, protocol, workers=workers, on_progress=on_progress)
     roots = _roots(run, inputs)
     new: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {}
     tables: list[FileFault] = []
@@ -97,13 +100,52 @@ def by_rerun(
                 workers=workers,
                 on_progress=on_progress,
             )
-            found = read_records(again, None)
-            for subject, (folder, record) in found.by_subject.items():
-                data = (folder / RECORD).read_bytes()
-                new[subject] = (data, record, found.receipts.get(subject, {}))
+            new |= _made_again(again)
         if len(roots) == 1 and run is not None:
             tables = _compared_tables(out, Path(scratch) / "0", run)
         return list(_compared(records, new, _Cases(roots, out), protocol, whole=run is not None)), tables
+
+
+def _made_again(again: Path) -> dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]]:
+    """Return the bytes, record and receipt of each subject of an output."""
+    found = read_records(again, None)
+    return {
+        subject: ((folder / RECORD).read_bytes(), record, found.receipts.get(subject, {}))
+        for subject, (folder, record) in found.by_subject.items()
+    }
+
+
+def _final_rerun(
+    out: Path,
+    run: Mapping[str, Any],
+    records: Records,
+    protocol: LoadedProtocol,
+    *,
+    workers: int | None,
+    on_progress: Callable[[Progress], None],
+) -> tuple[list[SubjectDifferences], list[FileFault]]:
+    """Build a final cohort again by the agreement and the decisions that it holds, and compare."""
+    agreement = read_agreement(out)
+    if agreement is None:
+        return [], []
+    differing = list(changed_readings(run, agreement, protocol))
+    try:
+        found = final_again(out, run)
+    except VolstratError as error:
+        return differing or [_not_again(str(error))], []
+    with tempfile.TemporaryDirectory(prefix="volstrat-verify-") as scratch:
+        again = Path(scratch) / "final"
+        kept = {name: (out / name).read_bytes() for name in BASIS if (out / name).is_file()}
+        build_final(again, found, protocol, kept, {}, workers=workers, on_progress=on_progress)
+        cases = _Cases([], out, {case.subject: (case, None) for case in found})
+        new = _made_again(again)
+        differing += _compared(records, new, cases, protocol, whole=True)
+        return differing, _compared_tables(out, again, run)
+
+
+def _not_again(problem: str) -> SubjectDifferences:
+    what = Difference(step="input_bytes", what="decisions", old="readable", new=problem)
+    return SubjectDifferences(subject="all", differences=(what,))
 
 
 def _compared_tables(out: Path, again: Path, run: Mapping[str, Any]) -> list[FileFault]:
@@ -123,9 +165,14 @@ def _compared_tables(out: Path, again: Path, run: Mapping[str, Any]) -> list[Fil
 class _Cases:
     """The cases below the inputs, looked for where one is needed."""
 
-    def __init__(self, roots: Sequence[tuple[Path, Mapping[str, Any]]], out: Path) -> None:
+    def __init__(
+        self,
+        roots: Sequence[tuple[Path, Mapping[str, Any]]],
+        out: Path,
+        found: dict[str, tuple[FoundCase, str | None]] | None = None,
+    ) -> None:
         self._roots, self._out = roots, out
-        self._found: dict[str, tuple[FoundCase, str | None]] | None = None
+        self._found = found
 
     def all(self) -> dict[str, tuple[FoundCase, str | None]]:
         """Return each subject's case, and the lesion table that its run used."""
@@ -202,7 +249,17 @@ def by_hashes(
     protocol: LoadedProtocol,
 ) -> Iterator[SubjectDifferences]:
     """Compare hashes and versions; nothing is measured."""
-    cases = _Cases(_roots(run, inputs), out)
+    if run is not None and run.get("event") == ADJUDICATION:
+        agreement = read_agreement(out)
+        if agreement is not None:
+            yield from changed_readings(run, agreement, protocol)
+        try:
+            cases = _Cases([], out, {case.subject: (case, None) for case in final_again(out, run)})
+        except VolstratError as error:
+            yield _not_again(str(error))
+            return
+    else:
+        cases = _Cases(_roots(run, inputs), out)
     for subject in sorted({*records.by_subject, *(() if run is None else cases.all())}):
         if subject not in records.by_subject or subject not in cases.all():
             there = subject in records.by_subject

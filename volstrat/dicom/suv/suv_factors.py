@@ -38,6 +38,7 @@ LATE_PHASE_MINUTES: Final = 90.0
 _EARLY_PHASE_MINUTES: Final = 30.0
 _PHILIPS_TOLERANCE: Final = 0.01
 _NOTED_DIFFERENCE: Final = 0.01
+_SEEN_DIFFERENCE: Final = 0.001  # below it clocks of one header are rounded differently
 _SUV_TYPES: Final = {
     "BW": "body weight",
     "LBM": "lean body mass by an unstated formula",
@@ -236,8 +237,8 @@ def _concentration_factors(
     if decay.acquired_after_s is not None:
         other = _decayed_factors(decay, (decay.acquired_after_s,) * header.count, scales, dose, weight_kg)
         result.by_acquisition = other
-        if decay.is_before_acquisition:
-            apart = other[0] / factors[0] - 1
+        apart = other[0] / factors[0] - 1
+        if decay.is_before_acquisition and apart > _SEEN_DIFFERENCE:
             findings.append(
                 finding(
                     "suv_series_time_early",

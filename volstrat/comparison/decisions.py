@@ -1,0 +1,215 @@
+"""The adjudicator's table: what was decided on each subject in dispute, held against the agreement."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case.case_file import case_name
+from volstrat.case.lesion_table import read_bytes
+from volstrat.case.table_file import read_table
+from volstrat.comparison.agreement_tables import ANSWERS
+from volstrat.errors import UsageError
+from volstrat.terms.wording import shown_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+AGREEMENT = "agreement.json"
+TABLE = "table"
+"""The answer that the adjudicator's own marks stand."""
+
+_NEEDED = ("subject", "a", "b", "a.reader", "b.reader", *ANSWERS, "agreement_sha256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What stands for a subject in dispute."""
+
+    stands: str
+    adjudicator: str
+    reason: str
+    decided_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldAgreement:
+    """An agreement that somebody decides on.
+
+    Parameters
+    ----------
+    content : dict
+        Its ``agreement.json``.
+    data : bytes
+        The same, byte for byte.
+    """
+
+    content: dict[str, Any]
+    data: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Its hash, as `adjudication.csv` carries it."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def readers(self) -> dict[str, str]:
+        """Who made each reading, by its letter."""
+        return {reading["reading"]: reading["reader"] for reading in self.content["readings"]}
+
+    @property
+    def in_dispute(self) -> list[str]:
+        """The subjects on which somebody must decide."""
+        return [case_name(item["subject"], item["visit"]) for item in self.content["adjudication"]]
+
+    def subjects(self) -> Iterator[tuple[str, dict[str, str | None]]]:
+        """Yield each subject with the hash of what every reading held of it."""
+        for subject in self.content["subjects"]:
+            hashes = {reading["reading"]: reading["sha256"] for reading in subject["readings"]}
+            yield case_name(subject["subject"], subject["visit"]), hashes
+
+
+def read_held_agreement(folder: Path) -> HeldAgreement:
+    """Read the ``agreement.json`` of a folder.
+
+    Raises
+    ------
+    UsageError
+        If it is not there or cannot be read.
+    """
+    try:
+        data = (folder / AGREEMENT).read_bytes()
+        content = json.loads(data)
+        whole = {"readings", "subjects", "adjudication", "readings_sha256"} <= content.keys()
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
+        msg = f"{folder}: holds no readable {AGREEMENT}."
+        raise UsageError(msg, hint="Name the output folder of volstrat compare.") from error
+    if not whole:
+        msg = f"{folder / AGREEMENT}: is no agreement of this version of volstrat."
+        raise UsageError(msg, hint="Compare the readings again.")
+    return HeldAgreement(content=content, data=data)
+
+
+def read_decisions(path: Path, agreement: HeldAgreement) -> dict[str, Decision]:
+    """Read a filled-in ``adjudication.csv`` (or .xlsx) and hold it against the agreement that it is about.
+
+    Returns
+    -------
+    dict
+        A decision for every subject in dispute.
+
+    Raises
+    ------
+    UsageError
+        If the table is of another agreement or of swapped readings, its rows of one subject disagree, a
+        subject is undecided or not in dispute, or an answer is none of the readings' letters or "table".
+    """
+    table = read_table(read_bytes(path), name=path.name, error=UsageError)
+    missing = [name for name in _NEEDED if name not in table.header]
+    if missing:
+        msg = f"{path.name}: has no column {', '.join(missing)}."
+        raise UsageError(msg, hint="Fill in the adjudication.csv that volstrat compare wrote.")
+    rows = [(line, dict(zip(table.header, cells, strict=True))) for line, cells in table.rows]
+    _check_agreement(path.name, rows, agreement)
+    by_subject: dict[str, list[dict[str, str]]] = {}
+    for _, row in rows:
+        by_subject.setdefault(case_name(row["subject"], row.get("visit") or None), []).append(row)
+    disputed = agreement.in_dispute
+    foreign = [subject for subject in by_subject if subject not in disputed]
+    if foreign:
+        msg = f"{path.name}: not in dispute: {', '.join(foreign)}."
+        raise UsageError(msg, hint="Take these rows out; --concordant says what stands for the rest.")
+    _check_rows_agree(path.name, by_subject)
+    undecided = [subject for subject in disputed if not _whole(by_subject.get(subject))]
+    if undecided:
+        msg = f"{path.name}: undecided: {', '.join(undecided)}."
+        hint = f"Fill in {', '.join(ANSWERS)} in every row of each."
+        raise UsageError(msg, hint=hint)
+    decisions = {
+        subject: Decision(**{key: by_subject[subject][0][key] for key in ANSWERS}) for subject in disputed
+    }
+    _check_answers(path.name, decisions, agreement)
+    return decisions
+
+
+def _check_agreement(
+    name: str, rows: Sequence[tuple[int, Mapping[str, str]]], agreement: HeldAgreement
+) -> None:
+    """Refuse a table of another agreement, or one whose readings are the other way round."""
+    readers = agreement.readers
+    for line, row in rows:
+        told = (row["a.reader"], row["b.reader"])
+        here = (readers.get(row["a"]), readers.get(row["b"]))
+        if told != here and told == here[::-1]:
+            msg = (
+                f"{name}, line {line}: its readings are swapped: reading {row['a']} is {told[0]} in the "
+                f"table, {here[0]} in the agreement."
+            )
+            raise UsageError(msg, hint="Use the adjudication.csv of this agreement.")
+        if row["agreement_sha256"] != agreement.sha256 or told != here:
+            msg = (
+                f"{name}, line {line}: is of another agreement "
+                f"({row['agreement_sha256'][:12] or 'no hash'}, readings {' and '.join(told)}) than this "
+                f"({agreement.sha256[:12]}, readings {' and '.join(readers.values())})."
+            )
+            raise UsageError(msg, hint="Use the adjudication.csv that this comparison wrote.")
+
+
+def _check_rows_agree(name: str, by_subject: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+    disagree = {
+        subject: [key for key in ANSWERS if len({row[key] for row in rows}) > 1]
+        for subject, rows in by_subject.items()
+    }
+    told = [f"{subject} ({', '.join(keys)})" for subject, keys in disagree.items() if keys]
+    if told:
+        msg = f"{name}: the rows of one subject disagree: {'; '.join(told)}."
+        raise UsageError(msg, hint="Write the same decision in every row of a subject.")
+
+
+def _whole(rows: Sequence[Mapping[str, str]] | None) -> bool:
+    return rows is not None and all(rows[0][key] for key in ANSWERS)
+
+
+def _check_answers(name: str, decisions: Mapping[str, Decision], agreement: HeldAgreement) -> None:
+    answers = (*agreement.readers, TABLE)
+    for subject, decision in decisions.items():
+        if decision.stands not in answers:
+            msg = f"{name}: {subject}: stands is {decision.stands!r}; it must be {', '.join(answers)}."
+            raise UsageError(msg, hint="Write whose reading stands, or table for marks of your own.")
+        if decision.stands == TABLE and not _plain(decision.adjudicator):
+            msg = f"{name}: {subject}: {decision.adjudicator!r} cannot be part of a file name."
+            raise UsageError(msg, hint="The table that stands is lesions.<adjudicator>.csv.")
+        try:
+            datetime.fromisoformat(decision.decided_at)
+        except ValueError as error:
+            msg = f"{name}: {subject}: decided_at is {decision.decided_at!r}, no date."
+            raise UsageError(msg, hint="Write it as 2026-11-30, or 2026-11-30T09:30.") from error
+
+
+def _plain(name: str) -> bool:
+    return name not in {".", ".."} and not set(name) & set("/\\\0")
+
+
+def undisputed(agreement: HeldAgreement, decisions: Mapping[str, Decision], letter: str) -> None:
+    """Refuse a reading for the subjects not in dispute that is none, or that does not have them all.
+
+    Raises
+    ------
+    UsageError
+    """
+    if letter not in agreement.readers:
+        msg = f"--concordant {letter}: the agreement's readings are {', '.join(agreement.readers)}."
+        raise UsageError(msg, hint="Name the reading that stands where nothing is in dispute.")
+    absent = [
+        name
+        for name, hashes in agreement.subjects()
+        if hashes.get(decisions[name].stands if name in decisions else letter) is None
+        and (name not in decisions or decisions[name].stands != TABLE)
+    ]
+    if absent:
+        msg = f"The reading that is to stand does not have {shown_names(absent)}."
+        raise UsageError(msg, hint="Let another reading stand, or add the subject and compare again.")

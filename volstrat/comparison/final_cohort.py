@@ -1,0 +1,281 @@
+"""The final cohort: for each subject the reading that stands, whose, by whom and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from volstrat.case.table_file import table_format
+from volstrat.cohort.cohort_run import CohortResult, do_all, finish, open_ledger
+from volstrat.cohort.pool import LocalRunner, default_workers
+from volstrat.cohort.run_file import RunFile, read_run_file
+from volstrat.cohort.run_progress import Progress
+from volstrat.cohort.source import FoundCase, find_cases
+from volstrat.cohort.subject_folders import BASIS
+from volstrat.cohort.tasks import Limits, WorkerContext
+from volstrat.comparison.decisions import (
+    AGREEMENT,
+    TABLE,
+    Decision,
+    HeldAgreement,
+    read_decisions,
+    read_held_agreement,
+    undisputed,
+)
+from volstrat.comparison.readings import COMPARISON, check_place, open_readings, protocol_of_run
+from volstrat.errors import UsageError
+from volstrat.store.locking import output_lock
+from volstrat.store.output import write_atomically
+from volstrat.study.study_file import is_study_file, read_study
+from volstrat.terms.wording import shown_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from volstrat.case.place import CasePlace
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.case.record_types import AdjudicationRecord
+    from volstrat.comparison.readings import ReadingSet, SubjectReading
+
+ADJUDICATION = "adjudicate"
+"""The event of the run that builds a final cohort."""
+
+
+def adjudicate(
+    agreement: Path,
+    table: Path,
+    out: Path,
+    *,
+    concordant: str,
+    workers: int | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> CohortResult:
+    """Build the final cohort of an agreement: an output like that of ``volstrat batch``.
+
+    Parameters
+    ----------
+    agreement : Path
+        Output folder of ``volstrat compare``.
+    table : Path
+        Its ``adjudication.csv``, filled in.
+    out : Path
+        Folder for the final cohort.
+    concordant : str
+        The reading that stands for subjects that are not in dispute.
+    workers : int or None
+        As `run_cohort`.
+    on_progress : callable
+        As `run_cohort`.
+
+    Raises
+    ------
+    UsageError
+        If the agreement is not whole, the table does not decide on it, a reading has changed since, or what
+        is to stand is not there.
+    OutputError
+        If the output cannot be written.
+    """
+    run = read_run_file(agreement)
+    if run is None or run.get("event") != COMPARISON or run.get("finished_at") is None:
+        msg = f"{agreement}: is no finished agreement of readings."
+        raise UsageError(msg, hint="Name the output folder of volstrat compare.")
+    held = read_held_agreement(agreement)
+    if held.sha256 != run.get("agreement_sha256"):
+        msg = f"{agreement / AGREEMENT}: is not what the comparison wrote."
+        raise UsageError(msg, hint="`volstrat verify` says what else has changed; compare again.")
+    check_place(out, [agreement, *(Path(place["path"]) for place in run["readings"])], of=ADJUDICATION)
+    decisions = read_decisions(table, held)
+    undisputed(held, decisions, concordant)
+    readings = {reading.name: reading for reading in _readings(run)}
+    _check_unchanged(held, readings)
+    protocol = _protocol(readings, held)
+    cases = list(decided_cases(held, decisions, readings, concordant))
+    kept = {AGREEMENT: held.data, f"adjudication.{table_format(table.name)}": table.read_bytes()}
+    detail = {
+        "input_root": None,
+        "lesions": None,
+        "agreement_sha256": held.sha256,
+        "concordant": concordant,
+        "readings": run["readings"],
+    }
+    return build_final(out, cases, protocol, kept, detail, workers=workers, on_progress=on_progress)
+
+
+def build_final(
+    out: Path,
+    cases: Sequence[FoundCase],
+    protocol: LoadedProtocol,
+    kept: Mapping[str, bytes],
+    detail: Mapping[str, Any],
+    *,
+    workers: int | None,
+    on_progress: Callable[[Progress], None],
+) -> CohortResult:
+    """Measure the cases that stand and write them as a cohort's output, with what they rest on.
+
+    Raises
+    ------
+    OutputError
+    """
+    # A decision is no input: what an earlier run left never stands for it.
+    context = WorkerContext(protocol=protocol, fresh=True)
+    runner = LocalRunner(context, workers=workers or default_workers(), limits=Limits())
+    with output_lock(out), open_ledger(out, out) as ledger:
+        run = RunFile(out, event=ADJUDICATION, detail=detail, protocol=protocol)
+        for name in BASIS:
+            (out / name).unlink(missing_ok=True)
+        for name, data in kept.items():
+            write_atomically(out / name, data)
+        progress = Progress()
+        do_all(
+            cases=iter(cases),
+            runner=runner,
+            ledger=ledger,
+            run=run,
+            out=out,
+            progress=progress,
+            on_progress=on_progress,
+        )
+        return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
+
+
+def final_again(out: Path, run: Mapping[str, Any]) -> list[FoundCase]:
+    """Return the cases of a final cohort as they would be taken now, by what is kept in it.
+
+    Raises
+    ------
+    UsageError
+        If what it rests on is not there any more, or no longer decides.
+    """
+    held = read_held_agreement(out)
+    table = next((out / name for name in BASIS[1:] if (out / name).is_file()), out / BASIS[1])
+    decisions = read_decisions(table, held)
+    readings = {reading.name: reading for reading in _readings(run)}
+    return list(decided_cases(held, decisions, readings, run["concordant"]))
+
+
+def _readings(run: Mapping[str, Any]) -> Sequence[ReadingSet]:
+    places = run["readings"]
+    return open_readings(
+        [Path(place["path"]) for place in places],
+        protocol=protocol_of_run(run),
+        lesions=[place["lesions"] for place in places],
+    )
+
+
+def _check_unchanged(held: HeldAgreement, readings: Mapping[str, ReadingSet]) -> None:
+    """Refuse readings that are not, subject by subject, what was compared.
+
+    Raises
+    ------
+    UsageError
+    """
+    changed: dict[str, list[str]] = {}
+    known = dict(held.subjects())
+    for name in sorted({*known, *(one for reading in readings.values() for one in reading.subjects)}):
+        for letter, reading in readings.items():
+            found = reading.subjects.get(name)
+            now = None if found is None else found.sha256(reading.protocol)
+            if known.get(name, {}).get(letter) != now:
+                changed.setdefault(letter, []).append(name)
+    if changed:
+        told = "; ".join(
+            f"reading {letter} ({held.readers[letter]}): {shown_names(names)}"
+            for letter, names in changed.items()
+        )
+        msg = f"Changed since the comparison: {told}."
+        raise UsageError(msg, hint="Compare the readings again and decide on the new agreement.")
+
+
+def _protocol(readings: Mapping[str, ReadingSet], held: HeldAgreement) -> LoadedProtocol:
+    """Return the one protocol of all readings."""
+    protocols = {reading.protocol.sha256: reading.protocol for reading in readings.values()}
+    if len(protocols) > 1 or not all(reading.protocol_known for reading in readings.values()):
+        told = ", ".join(
+            f"{letter} ({held.readers[letter]}) {reading.protocol.sha256[:12]}"
+            for letter, reading in readings.items()
+        )
+        msg = f"The readings were made by different or unknown protocols: {told}."
+        raise UsageError(msg, hint="Run one of them again by the other's protocol, and compare again.")
+    return next(iter(protocols.values()))
+
+
+def decided_cases(
+    held: HeldAgreement,
+    decisions: Mapping[str, Decision],
+    readings: Mapping[str, ReadingSet],
+    concordant: str,
+) -> Iterator[FoundCase]:
+    """Yield each subject as the reading that stands has it, with why it stands.
+
+    Raises
+    ------
+    UsageError
+        If the files of a reading, or the adjudicator's table, are not there.
+    """
+    for name, _ in held.subjects():
+        decision = decisions.get(name)
+        told: AdjudicationRecord = {
+            "stands": concordant,
+            "adjudicator": None,
+            "reason": f"The readings are not in dispute; reading {concordant} stands where they are not.",
+            "decided_at": None,
+            "agreement_sha256": held.sha256,
+        }
+        if decision is not None:
+            told = {
+                "stands": decision.stands,
+                "adjudicator": decision.adjudicator,
+                "reason": decision.reason,
+                "decided_at": decision.decided_at,
+                "agreement_sha256": held.sha256,
+            }
+        if decision is not None and decision.stands == TABLE:
+            place = _with_own_table(name, readings[next(iter(readings))], decision.adjudicator)
+        else:
+            reading = readings[told["stands"]]
+            place = _place(name, reading)
+        yield FoundCase(location=name, case=replace(place, adjudication=told))
+
+
+def _place(name: str, reading: ReadingSet) -> CasePlace:
+    """Return the case of a reading, with the lesion table that the reading used."""
+    found = _found(name, reading)
+    place = found.case
+    assert place is not None
+    lesions = found.lesions
+    if lesions is None or place.sources is not None or place.names_table:
+        return place
+    return place.with_table(place.folder / (lesions if "." in lesions else f"lesions.{lesions}.csv"))
+
+
+def _found(name: str, reading: ReadingSet) -> SubjectReading:
+    found = reading.subjects.get(name)
+    if found is None or found.case is None:
+        msg = f"{name}: the files behind reading {reading.name} ({reading.reader}) are not there."
+        raise UsageError(msg, hint="Put the input folder back, or let another reading stand.")
+    return found
+
+
+def _with_own_table(name: str, reading: ReadingSet, adjudicator: str) -> CasePlace:
+    """Return the first reading's case with the adjudicator's marks.
+
+    They stand in ``lesions.<adjudicator>.csv`` of its folder; in a study that has the adjudicator among its
+    readers, where the study says.
+    """
+    place = _found(name, reading).case
+    assert place is not None
+    run = read_run_file(reading.path) or {}
+    source = Path(run.get("input_root") or reading.path)
+    if is_study_file(source) and adjudicator in read_study(source).readers:
+        cases = find_cases(source, source.parent, shard=None, lesions=adjudicator)
+        return next(case.case for case in cases if case.subject == name)
+    folder = place.folder
+    if place.sources is not None and "tumour" in place.sources.entries:
+        folder = place.sources.entries["tumour"][0].path.parent
+    table = folder / f"lesions.{adjudicator}.csv"
+    if not table.is_file():
+        msg = f"{name}: stands is {TABLE!r}, but {table.name} is not in reading {reading.name}'s case folder."
+        raise UsageError(msg, hint=f"Mark the case with `volstrat review CASE --reader {adjudicator}`.")
+    return place.with_table(table)
