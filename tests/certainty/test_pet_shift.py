@@ -81,9 +81,9 @@ def test_a_focus_moves_onto_the_neighbour_where_it_should(footwards: bool) -> No
     """The focus is slices 20 and 21, in L2: stratum 2. Five slices (10 mm) footwards it is 15 and 16.
 
     There it touches slice 14 of L1, 2 mm away (half of both diagonals is 3.46 mm), unresectable: ineligible.
-    At -5 mm it is 17.5 and 18.5, 3 mm below slice 20: it touches L2, and each voxel is nearer to L2 (2.5
-    slices) than to L1 (3.5). Headwards by 5 mm it is 22.5 and 23.5, which holds slice 23 of L2; by 10 mm 25 and 26,
-    4 mm above slice 23: it touches nothing, and nobody says whose it is.
+    At -5 mm it is 17.5 and 18.5, 3 mm below slice 20: it touches L2, and each voxel is nearer to L2 than to
+    L1 (2.5 slices and 3.5). Headwards by 5 mm it is 22.5 and 23.5, which holds slice 23 of L2; by 10 mm 25
+    and 26, 4 mm above slice 23: it touches nothing, and nobody says whose it is.
     """
     verdict = judged(case_of((20, 22), footwards=footwards))
     assert verdict.stratum == "stratum_2"

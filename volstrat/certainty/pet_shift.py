@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volstrat.rule.attribution import attribute, find_regions
-from volstrat.rule.attribution_geometry import TumourVoxels
 from volstrat.rule.measure import avid_disease, with_attribution
 from volstrat.rule.stratify import assess
 from volstrat.rule.table_words import NO_LESION, RegionWords
+from volstrat.rule.tumour_voxels import TumourVoxels
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 

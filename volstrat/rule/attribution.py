@@ -22,10 +22,8 @@ from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import expand, first_of_each, sorted_unique
 from volstrat.rule.alike import group_alike
 from volstrat.rule.attribution_geometry import (
-    NO_PIECE,
     AvidVoxels,
     Rows,
-    TumourVoxels,
     distinct_pairs,
     find_holders,
     held_rows,
@@ -38,6 +36,7 @@ from volstrat.rule.attribution_geometry import (
 from volstrat.rule.lesions import refuse_specks
 from volstrat.rule.markings import NO_WORD
 from volstrat.rule.pet_only import PetOnly, measure_pet_only, measure_ranks, rank_regions
+from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.markings import TumourPieces
+    from volstrat.rule.tumour_voxels import TumourVoxels
 
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
@@ -199,16 +199,17 @@ def attribute(
         regions=regions.count,
         held=distinct_pairs(within.holder, tumour.lesion[within.run]),
     )
-    distance = tumour_distances_mm(tumour, pet, distance_mm)
+    nearest = tumour.around(centres)
+    distance = tumour_distances_mm(tumour, nearest, pet, distance_mm)
     touching = pet.region_holds
     touching[pet.region[distance <= touch_mm(tumour.grid, grid) + TIE_MM]] = True
     if apart is not None:
         touching[apart] = False
     lost = np.flatnonzero(touching[pet.region] & ~pet.region_holds[pet.region])
     rows = [
-        *held_rows(tumour, pet, touching, within),
-        *spill_rows(tumour, pet, touching),
-        nearest_rows(tumour, pet, lost, None, reach=float(np.max(distance[lost], initial=0.0))),
+        *held_rows(tumour, nearest, pet, touching, within),
+        *spill_rows(tumour, nearest, pet, touching, distance),
+        nearest_rows(nearest, pet, lost, None, reach=float(np.max(distance[lost], initial=0.0))),
     ]
     rank = rank_regions(grid, regions.voxels, regions.region, ~touching)
     far = distance > 2 * distance_mm + TIE_MM
@@ -216,7 +217,7 @@ def attribute(
     close = np.zeros(regions.count, dtype=bool)
     close[pet.region[distance <= distance_mm + TIE_MM]] = True
     pet_only = measure_pet_only(
-        tumour,
+        nearest,
         grid,
         regions.voxels,
         rank[regions.region],
@@ -278,12 +279,8 @@ def without_lesions(
     )
     near = ~not_tumour[before.near_lesion]
     fresh = np.where(orphan, rank, -1)[old.of_voxel]
-    added = lesions_near(
-        tumour,
-        attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels)),
-        fresh,
-        distance_mm=attribution.distance_mm,
-    )
+    centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels))
+    added = lesions_near(tumour.around(centres), centres, fresh, distance_mm=attribution.distance_mm)
     within = ~not_tumour[attribution.tumour_lesion]
     known = np.concatenate((before.uptake_of, uptake_of))
     return replace(

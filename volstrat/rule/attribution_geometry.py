@@ -13,15 +13,15 @@ import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.projection import project
-from volstrat.geometry.runs import LabelRuns, expand, sorted_unique
-from volstrat.rule.markings import NO_WORD
+from volstrat.geometry.runs import LabelRuns, sorted_unique
+from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.spatial import cKDTree
 
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.rule.markings import TumourPieces
+    from volstrat.rule.tumour_voxels import NearestTumour, TumourVoxels
 
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
@@ -31,43 +31,10 @@ Rows = tuple["Int64s", "Int64s", "Int64s"]
 """Candidates: avid voxel (position), lesion, and a piece of the lesion's nearest voxels, or `NO_PIECE` where
 the lesion has one marking and its nearest voxel does not matter."""
 
-NO_PIECE = -1
-
 _NEIGHBOURS = 8
 _QUERIES_AT_ONCE = 100_000
 _INSIDE = 0.49
 """Share of the smallest spacing that surely lies within a voxel: axes may meet at a cosine of 1e-3."""
-
-
-class TumourVoxels:
-    """Tumour voxels with their lesions and pieces, fetched box by box."""
-
-    def __init__(self, grid: VoxelGrid, pieces: TumourPieces) -> None:
-        order = np.argsort(pieces.starts, kind="stable")
-        self.grid = grid
-        self.partial = pieces.drawn == NO_WORD
-        self.piece_span = pieces.voxels.size + 1
-        self.lesion = pieces.lesion[order]
-        self.piece = np.where(self.partial[self.lesion], pieces.piece[order], NO_PIECE)
-        self.runs = LabelRuns(pieces.starts[order], pieces.stops[order], np.arange(1, order.size + 1))
-        ends = (grid.to_mm(grid.unravel(self.runs.starts)), grid.to_mm(grid.unravel(self.runs.stops - 1)))
-        self.low, self.high = np.minimum(*ends), np.maximum(*ends)
-
-    def in_box(
-        self, low: Float64s, high: Float64s, lesions: Int64s | None
-    ) -> tuple[Float64s, Int64s, Int64s]:
-        """Centres (mm), lesions and pieces of voxels whose runs meet a box (of some lesions only)."""
-        chosen = ((self.low <= high) & (self.high >= low)).all(axis=1)
-        if lesions is not None:
-            chosen &= np.isin(self.lesion, lesions)
-        run = np.flatnonzero(chosen)
-        starts, stops = self.runs.starts[run], self.runs.stops[run]
-        centres = self.grid.to_mm(self.grid.unravel(expand(starts, stops)))
-        return (
-            centres,
-            np.repeat(self.lesion[run], stops - starts),
-            np.repeat(self.piece[run], stops - starts),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -135,7 +102,9 @@ def touch_mm(tumour_grid: VoxelGrid, avid_grid: VoxelGrid) -> float:
     return float(np.linalg.norm(tumour_grid.spacing_mm) + np.linalg.norm(avid_grid.spacing_mm)) / 2
 
 
-def tumour_distances_mm(tumour: TumourVoxels, pet: AvidVoxels, distance_mm: float) -> Float64s:
+def tumour_distances_mm(
+    tumour: TumourVoxels, nearest: NearestTumour, pet: AvidVoxels, distance_mm: float
+) -> Float64s:
     """Distance of each avid voxel to the nearest tumour voxel, mm, exact where a limit is near.
 
     A voxel that holds tumour is nearer than half its diagonal; one in reach of such a voxel is
@@ -154,13 +123,13 @@ def tumour_distances_mm(tumour: TumourVoxels, pet: AvidVoxels, distance_mm: floa
     reach = max(2 * distance_mm, touch_mm(tumour.grid, pet.grid)) + 2 * TIE_MM
     for group in _groups(pet.region, unsure):
         low, high = pet.centres[group].min(axis=0), pet.centres[group].max(axis=0)
-        points = tumour.in_box(low - reach, high + reach, None)[0]
+        points = nearest.in_box(low - reach, high + reach, None)[0]
         bound[group] = _nearest_distance(points, pet.centres[group], reach)
     return bound
 
 
 def lesions_near(
-    tumour: TumourVoxels, centres: Float64s, owner: Int64s, *, distance_mm: float
+    nearest: NearestTumour, centres: Float64s, owner: Int64s, *, distance_mm: float
 ) -> tuple[Int64s, Int64s, Float64s]:
     """Find the lesions within a distance of each set of avid voxels, and how near they come.
 
@@ -184,7 +153,7 @@ def lesions_near(
     for group in _groups(owner, owner >= 0):
         queries = centres[group]
         box = (queries.min(axis=0) - reach, queries.max(axis=0) + reach)
-        points, lesion, _ = tumour.in_box(*box, None)
+        points, lesion, _ = nearest.in_box(*box, None)
         if points.size:
             apart = cKDTree(queries).query(points, distance_upper_bound=2 * reach + 1)[0]
             for one in sorted_unique(lesion[apart <= reach]).tolist():
@@ -216,7 +185,9 @@ def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Floa
     return distance
 
 
-def held_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools, within: HeldTumour) -> list[Rows]:
+def held_rows(
+    tumour: TumourVoxels, nearest: NearestTumour, pet: AvidVoxels, near: Bools, within: HeldTumour
+) -> list[Rows]:
     """Rows of avid voxels that hold tumour; on partly marked lesions with the nearest voxel's piece.
 
     ``near`` flags the regions that belong to CT tumour.
@@ -233,7 +204,7 @@ def held_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools, within: HeldTu
     left = chosen & tumour.partial[pet.held[:, 1]] & ~sure
     for part in np.unique(pet.held[left, 1]):
         mine = pet.held[left & (pet.held[:, 1] == part), 0]
-        rows.append(nearest_rows(tumour, pet, mine, np.array([part]), reach=None))
+        rows.append(nearest_rows(nearest, pet, mine, np.array([part]), reach=None))
     return rows
 
 
@@ -266,8 +237,13 @@ def _nearest_held(tumour: TumourVoxels, pet: AvidVoxels, within: HeldTumour) -> 
     return rows[:, 0], rows[:, 1], sure
 
 
-def spill_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools) -> list[Rows]:
-    """Rows of avid voxels that hold no tumour in regions that do: the nearest lesions held."""
+def spill_rows(
+    tumour: TumourVoxels, nearest: NearestTumour, pet: AvidVoxels, near: Bools, distance: Float64s
+) -> list[Rows]:
+    """Rows of avid voxels that hold no tumour in regions that do: the nearest lesions held.
+
+    ``distance`` is what `tumour_distances_mm` knows of each avid voxel.
+    """
     rows: list[Rows] = []
     held_region = pet.region[pet.held[:, 0]]
     owned = distinct_pairs(held_region, pet.held[:, 1])
@@ -276,31 +252,38 @@ def spill_rows(tumour: TumourVoxels, pet: AvidVoxels, near: Bools) -> list[Rows]
         if candidates.size == 1 and not tumour.partial[candidates[0]]:
             rows.append((group, np.full(group.size, candidates[0]), np.full(group.size, NO_PIECE)))
         else:
-            rows.append(nearest_rows(tumour, pet, group, candidates, reach=None))
+            reach = float(distance[group].max())
+            rows.append(nearest_rows(nearest, pet, group, candidates, reach=reach))
     return rows
 
 
 def nearest_rows(
-    tumour: TumourVoxels, pet: AvidVoxels, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
+    nearest: NearestTumour, pet: AvidVoxels, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
 ) -> Rows:
     """Rows of the lesions nearest to each avid voxel, ties included.
 
-    ``reach`` bounds the distance to the nearest voxel where that is known; it only saves work.
+    ``reach`` is how far the nearest voxels are thought to be; it only saves work.
     """
     if not voxel.size:
         none = np.empty(0, np.int64)
         return none, none, none
     from scipy.spatial import cKDTree
 
-    margin = np.inf if reach is None or not np.isfinite(reach) else reach + 2 * TIE_MM
     queries = pet.centres[voxel]
-    points, owner, piece = tumour.in_box(queries.min(axis=0) - margin, queries.max(axis=0) + margin, lesions)
-    tree = cKDTree(points)
-    pairs = [
-        (begin + query, found)
-        for begin in range(0, len(queries), _QUERIES_AT_ONCE)
-        for query, found in [_nearest_points(tree, queries[begin : begin + _QUERIES_AT_ONCE])]
-    ]
+    low, high = queries.min(axis=0), queries.max(axis=0)
+    for margin in (np.inf if reach is None else reach + 2 * TIE_MM, np.inf):
+        points, owner, piece = nearest.in_box(low - margin, high + margin, lesions)
+        if not points.size:
+            continue
+        tree = cKDTree(points)
+        pairs = []
+        farthest = 0.0
+        for begin in range(0, len(queries), _QUERIES_AT_ONCE):
+            query, found, apart = _nearest_points(tree, queries[begin : begin + _QUERIES_AT_ONCE])
+            pairs.append((begin + query, found))
+            farthest = max(farthest, apart)
+        if farthest + TIE_MM <= margin:  # nothing outside the box is nearer
+            break
     query, found = (np.concatenate(column) for column in zip(*pairs, strict=True))
     lesion_count, piece_count = int(owner.max()) + 1, int(piece.max()) + 2
     key = sorted_unique((query * lesion_count + owner[found]) * piece_count + piece[found] - NO_PIECE)
@@ -309,8 +292,8 @@ def nearest_rows(
     return voxel[position], lesion, piece_key + NO_PIECE
 
 
-def _nearest_points(tree: cKDTree, queries: Float64s) -> tuple[Int64s, Int64s]:
-    """Pairs of query and point where no other point is nearer, ties included."""
+def _nearest_points(tree: cKDTree, queries: Float64s) -> tuple[Int64s, Int64s, float]:
+    """Pairs of query and point where no other point is nearer, ties included; the largest such distance."""
     count = min(_NEIGHBOURS, tree.n)
     distance, index = tree.query(queries, k=count)
     distance, index = distance.reshape(-1, count), index.reshape(-1, count)
@@ -322,4 +305,4 @@ def _nearest_points(tree: cKDTree, queries: Float64s) -> tuple[Int64s, Int64s]:
     for n in np.flatnonzero(crowded).tolist():  # more ties than neighbours asked for
         ball = np.array(tree.query_ball_point(queries[n], distance[n, 0] + TIE_MM), dtype=np.int64)
         query, found = np.append(query, np.full(ball.size, n)), np.append(found, ball)
-    return query, found
+    return query, found, float(distance[:, 0].max(initial=0.0))

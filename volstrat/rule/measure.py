@@ -9,12 +9,12 @@ import numpy as np
 
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute, find_regions, without_lesions
-from volstrat.rule.attribution_geometry import TumourVoxels
 from volstrat.rule.drawing import drawing_findings
 from volstrat.rule.lesions import find_lesions, measure_lesions
 from volstrat.rule.markings import cut_pieces, draw_markings, mark_pieces, pieces_without
 from volstrat.rule.row_placing import PlacedRows, place_lesion_rows, place_region_rows
 from volstrat.rule.table_words import NOT_AVID, lesion_words, region_words
+from volstrat.rule.tumour_voxels import TumourVoxels
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_names, shown_percent

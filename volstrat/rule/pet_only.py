@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.rule.attribution_geometry import TumourVoxels
     from volstrat.rule.lesions import LesionMeasures
+    from volstrat.rule.tumour_voxels import NearestTumour
 
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
@@ -76,7 +76,7 @@ def rank_regions(grid: VoxelGrid, voxels: Int64s, region: Int64s, alone: Bools) 
 
 
 def measure_pet_only(
-    tumour: TumourVoxels,
+    nearest: NearestTumour,
     grid: VoxelGrid,
     voxels: Int64s,
     rank: Int64s,
@@ -87,7 +87,7 @@ def measure_pet_only(
     distance_mm: float,
 ) -> PetOnly:
     """Measure the voxels of each rank, and find the lesions near those that ``near`` names."""
-    near_rank, near_lesion, near_mm = lesions_near(tumour, centres, near, distance_mm=distance_mm)
+    near_rank, near_lesion, near_mm = lesions_near(nearest, centres, near, distance_mm=distance_mm)
     return PetOnly(
         measures=measure_ranks(grid, voxels, rank, uptake_of.size),
         uptake_of=uptake_of,
