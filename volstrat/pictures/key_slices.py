@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.pictures.planes import Frame, Plane
+from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.png import png_bytes
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import Look, box_corners, render_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.projections import Projected
     from volstrat.pictures.scene import Scene, Shape
+    from volstrat.pictures.slices import Layer
 
 _LEAST_FIELD_MM = 160.0
 _LARGE, _SMALL = 420, 300
 _MANY = 40
 _PROJECTION = (440, 600)
-_LEAST_SUV_MAX, _MOST_SUV_MAX = 4.0, 15.0
+_PLANE_NAMES: dict[str, PlaneName] = {name: name for name in PLANES}
+_LAYERS: dict[str, Layer] = {"fused": "fused", "ct": "ct", "pet": "pet"}
+_LEAST_SUV_MAX, _MOST_SUV_MAX = 8.0, 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +61,17 @@ class Pictures:
     projections: tuple[Picture, ...]
     slices: tuple[Picture, ...]
     notices: tuple[str, ...]
+    views: tuple[Picture, ...] = ()
 
 
-def draw_pictures(scene: Scene, record: CaseRecord) -> Pictures:
-    """Draw the pictures of a case."""
+def draw_pictures(scene: Scene, record: CaseRecord, *, views: Iterable[str] = ()) -> Pictures:
+    """Draw the pictures of a case, and the views that a reader kept (see `saved_views`)."""
     look = first_look(scene, record)
     return Pictures(
         projections=tuple(_projections(scene, look)),
         slices=tuple(_slices(scene, look)),
         notices=scene.notices,
+        views=saved_views(scene, record, views),
     )
 
 
@@ -125,6 +131,34 @@ def slice_pixels(scene: Scene, look: Look) -> Iterator[tuple[str, NDArray[np.uin
         plane = key_plane(scene, shape)
         frame = close_up(plane, shape, width=size, height=size)
         yield shape.name, render_slice(scene, plane, frame, replace(look, selected=shape.name))
+
+
+def saved_views(scene: Scene, record: CaseRecord, views: Iterable[str]) -> tuple[Picture, ...]:
+    """Draw the views that a reader kept for the report, as the page told them (JSON); others are left out."""
+    look, found = first_look(scene, record), []
+    for told in views:
+        try:
+            view = json.loads(told)
+            plane = Plane(name=_PLANE_NAMES[view["plane"]], grid=scene.grid, index=0)
+            plane = replace(plane, index=int(np.clip(int(view["index"]), 0, plane.count - 1)))
+            left, top = float(view["left"]), float(view["top"])
+            box = (left, top, left + float(view["wide"]), top + float(view["high"]))
+            frame = Frame.around(plane, box, width=_LARGE, height=round(_LARGE * 0.72))
+            own = replace(
+                look,
+                window=(float(view["window"][0]), max(1.0, float(view["window"][1]))),
+                suv_max=max(0.01, float(view["suv"])),
+                pet_opacity=float(np.clip(float(view["opacity"]), 0, 1)),
+                layer=_LAYERS[view["layer"]],
+                selected=str(view.get("lesion", "")),
+            )
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+            continue
+        alt = f"{plane.name.capitalize()} slice {plane.index + 1} of {plane.count}, kept by a reader"
+        found.append(
+            Picture(name=own.selected, alt=alt, uri=data_uri(render_slice(scene, plane, frame, own)))
+        )
+    return tuple(found)
 
 
 def key_plane(scene: Scene, shape: Shape, name: PlaneName = "axial") -> Plane:

@@ -233,8 +233,8 @@ def _blend(grey: Pixels, suv: NDArray[np.float32], look: Look) -> PilImage:
 @lru_cache(maxsize=8)
 def _mixtures(opacity: float) -> NDArray[np.uint32]:
     """Return the pixel of each PET level (256) over each grey (256), as red, green, blue and nothing."""
-    # From a quarter of the scale on, fully from a half: what is as hot as normal liver stays grey.
-    strength = opacity * np.clip((np.arange(256) - 64) / 64, 0, 1)
+    # From a third of the scale on, fully from two: what is as hot as normal liver stays grey.
+    strength = opacity * np.clip((np.arange(256) - 85) / 85, 0, 1)
     mixed = np.zeros((256, 256, 4), dtype=np.uint8)
     mixed[..., :3] = np.rint(
         hot_colours()[:, None] * strength[:, None, None]

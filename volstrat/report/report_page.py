@@ -9,6 +9,7 @@ from volstrat.case.record import record_bytes
 from volstrat.case.record_types import PREDICATES, given
 from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name
+from volstrat.report.report_details import Beside, details, page_heads
 from volstrat.report.report_figures import predicate_bar, sign, waterfall
 from volstrat.show.pages import markup, render, styled
 from volstrat.show.plan_bar import remnant_bar
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 _MOST_URGENT = 5
+_IN_A_ROW, _MANY_IN_A_ROW, _MANY = 4, 6, 24
 _TITLES = {
     "stratum_1": "Stratum 1, resectable share of the tumour volume",
     "stratum_2": "Stratum 2, resectable share of FDG-avid disease",
@@ -49,6 +51,7 @@ def report_html(
     pictures: Pictures | None = None,
     sites: Mapping[str, str] | None = None,
     no_pictures: str = "No pictures: the inputs were not read.",
+    around: Beside | None = None,
 ) -> str:
     """Write the report of a case as one HTML page that loads nothing.
 
@@ -60,12 +63,14 @@ def report_html(
         Names that the masks give their segments.
     no_pictures : str
         Why there are none, where there are none.
+    around : Beside or None
+        What stands beside the record.
     """
     values: dict[str, Any] = {
         "record": record,
         "record_sha256": hashlib.sha256(record_bytes(record)).hexdigest(),
         "policy": markup("img-src data:; style-src 'unsafe-inline'"),
-        "style": markup(styled("report/templates/report.css")),
+        "style": markup(styled("report/templates/report.css") + page_heads(record)),
         "severities": SEVERITIES,
         "headline": headline(record),
         "status": status_line(record),
@@ -77,6 +82,7 @@ def report_html(
     }
     if record["error"] is None:
         values.update(_measured(record, pictures, sites or {}))
+        values.update(details(record, around or Beside()))
     return render("report/templates/report.html", **values)
 
 
@@ -86,6 +92,7 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
     rows = [_row(x, words, sites) for x in (*record["lesions"], *record["pet_only_regions"])]
     urgent = [f for f in record["findings"] if f["severity"] in ("blocking", "review") and not f["closed"]]
     drawn = () if pictures is None else pictures.slices
+    wide = _IN_A_ROW if len(drawn) <= _MANY else _MANY_IN_A_ROW
     by_id = {row["id"]: row for row in rows}
     volumes = given(record["volumes"])
     needed = given(record["predicates"])["stratum_1"]["threshold_percent"]
@@ -110,7 +117,8 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
         "rows": rows,
         "sites": any(row["site"] for row in rows),
         **(_plans(record) if record["plans"] else {"plan_table": []}),
-        "slices": [(p, by_id[p.name]) for p in drawn],
+        "slices": [[(p, by_id[p.name]) for p in drawn[n : n + wide]] for n in range(0, len(drawn), wide)],
+        "wide": wide,
         "sureness": [x for x in (margin_text(record), shift_text(record), *change_texts(record)) if x],
     }
 

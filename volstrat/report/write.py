@@ -17,6 +17,7 @@ from volstrat.errors import UsageError, VolstratError
 from volstrat.pictures.key_slices import draw_pictures
 from volstrat.pictures.scene import build_scene
 from volstrat.pictures.sites import lesion_sites
+from volstrat.report.report_details import beside
 from volstrat.report.report_page import report_html, report_pdf
 from volstrat.store.output import folder_name, write_atomically
 from volstrat.store.seal import refuse_sealed
@@ -46,9 +47,14 @@ class WrittenReport:
 
 def render_result(result: CaseResult, protocol: Protocol) -> str:
     """Return the report of a measured case as HTML, with pictures."""
-    pictures = draw_pictures(build_scene(result), result.record)
+    around = beside(result)
+    pictures = draw_pictures(build_scene(result), result.record, views=around.views)
     return report_html(
-        result.record, protocol=protocol, pictures=pictures, sites=lesion_sites(result.measured)
+        result.record,
+        protocol=protocol,
+        pictures=pictures,
+        sites=lesion_sites(result.measured),
+        around=around,
     )
 
 

@@ -7,9 +7,7 @@ so that a crash loses at most the last mark.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +21,7 @@ from volstrat.case.lesion_table import (
     table_bytes,
     table_cells,
 )
+from volstrat.case.reading_events import HISTORY, Event, read_events
 from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
 from volstrat.store.locking import locked_folder
 from volstrat.store.output import write_atomically
@@ -103,25 +102,6 @@ class RowChange:
     new: LesionRow | None
     seen: str
     force: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that was done to a reading as a whole: a row of the history without a lesion.
-
-    Parameters
-    ----------
-    kind : {"complete", "reopened", "note", "key_image"}
-    text : str
-        The marks' hash, the reason, the note, or the view as JSON.
-    by, at : str
-        Who, and when (UTC).
-    """
-
-    kind: str
-    text: str
-    by: str
-    at: str
 
 
 class MarkTable:
@@ -212,15 +192,7 @@ class MarkTable:
 
     def events(self) -> tuple[Event, ...]:
         """Return what happened to the reading as a whole, the oldest first."""
-        try:
-            text = self.path.with_name(HISTORY).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            return ()
-        return tuple(
-            Event(kind=row["resectability"], text=row["reason"], by=row["reader"], at=row["recorded_at"])
-            for row in csv.DictReader(io.StringIO(text, newline=""))
-            if row.get("table") == self.path.name and not row.get("lesion_id")
-        )
+        return read_events(self.path)
 
     def stamp(self) -> tuple[tuple[int, int, int], ...]:
         """Return what tells that a lesion table of the folder, or the history, was written to since."""

@@ -13,6 +13,7 @@ from volstrat.case.discovery import CASE_FILE
 from volstrat.case.json_types import taken
 from volstrat.case.lesion_list import lesion_list
 from volstrat.case.lesion_table import read_bytes
+from volstrat.case.reading_events import Event
 from volstrat.case.record_types import FlipRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_reviews, reviews_path
 from volstrat.certainty.case_memo import CaseMemo
@@ -25,7 +26,6 @@ from volstrat.pictures.scene import CtRead, Scene, build_scene
 from volstrat.pictures.sites import lesion_sites
 from volstrat.review.mark import row_of
 from volstrat.review.mark_table import (
-    Event,
     MarkTable,
     RowChange,
     TableState,
