@@ -11,10 +11,10 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from volstrat.case.lesion_table import HISTORY
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-HISTORY = "lesions.history.csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

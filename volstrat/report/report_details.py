@@ -88,10 +88,20 @@ def details(record: CaseRecord, around: Beside) -> dict[str, Any]:
     }
 
 
-def _marked(record: CaseRecord) -> list[Mapping[str, Any]]:
-    """Return the lesions and regions whose row says who, when or why."""
+def _marked(record: CaseRecord) -> list[tuple[str, str, str, str]]:
+    """Return who marked which lesions on which day, and why, those alike together."""
     rows: Sequence[Mapping[str, Any]] = [*record["lesions"], *record["pet_only_regions"]]
-    return [x for x in rows if x["marked_by"] or x["reason"] or x["recorded_at"]]
+    alike: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for x in rows:
+        if x["marked_by"] or x["reason"] or x["recorded_at"]:
+            key = (x["marked_by"] or "", (x["recorded_at"] or "")[:10], x["reason"] or "")
+            alike.setdefault(key, []).append(x)
+    found = []
+    for (by, day, why), those in alike.items():
+        times = sorted(str(x["recorded_at"] or "")[11:16] for x in those)
+        when = f"{day} {times[0]}" + (f" to {times[-1]}" if times[0] != times[-1] else "")
+        found.append((by, when.strip(), why, ", ".join(str(x["lesion_id"]) for x in those)))
+    return found
 
 
 def _sites(record: CaseRecord) -> list[tuple[str, str, str, str]]:
@@ -102,7 +112,7 @@ def _sites(record: CaseRecord) -> list[tuple[str, str, str, str]]:
     rows = []
     for site, part in volumes.items():
         total, resectable = part["total_tumour_ml"], part["resectable_tumour_ml"]
-        share = None if resectable is None or not total else 100 * resectable / total
+        share = None if resectable is None or not total else round(100 * resectable / total, 9)
         name = _SITE.get(site, site)
         rows.append(
             (name, ml_text(total), ml_text(resectable), "-" if share is None else percent_text(share))

@@ -21,7 +21,7 @@ from volstrat.case.lesion_table import (
     table_bytes,
     table_cells,
 )
-from volstrat.case.reading_events import HISTORY, Event, read_events
+from volstrat.case.reading_events import Event, read_events
 from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
 from volstrat.store.locking import locked_folder
 from volstrat.store.output import write_atomically
