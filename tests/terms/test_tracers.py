@@ -196,3 +196,12 @@ def test_a_segment_named_after_another_tracer_says_so(name: str) -> None:
 def test_a_segment_that_names_no_other_tracer_says_none(name: str) -> None:
     """A numbered node is no nitrogen."""
     assert other_tracer_in_name(name) == ""
+
+
+def test_plain_words_say_no_tracer() -> None:
+    """Each of them, and all in a row: what is passed over unread would have said nothing."""
+    from volstrat.terms import tracers
+
+    for name in (*tracers._PLAIN_WORDS, " ".join(sorted(tracers._PLAIN_WORDS))):
+        words = tracers._words(name)
+        assert (tracers._agents_in(words), tracers._nuclides_in(words, strict=True)) == ([], [])

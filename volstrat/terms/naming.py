@@ -173,10 +173,16 @@ def _said_by_name(name: str, patterns: tuple[tuple[str, tuple[str, ...]], ...]) 
     roles = tuple(
         role
         for role, globs in patterns
-        if role not in denied and any(fnmatchcase(words, plain_words(glob)) for glob in globs)
+        if role not in denied and any(_fits(words, plain_words(glob)) for glob in globs)
     )
     other = not roles and _OTHER_STRUCTURES.search(words) is not None
     return Said(roles=roles, denied=denied, other=other, tumour="tumour" in roles)
+
+
+def _fits(words: str, glob: str) -> bool:
+    """Tell whether words fit a glob; most globs are ruled out without a pattern being compiled."""
+    literal = "" if "[" in glob else max(glob.replace("?", "*").split("*"), key=len)
+    return literal in words and fnmatchcase(words, glob)
 
 
 def _is_tumour(code: Code) -> bool:

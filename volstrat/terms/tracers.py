@@ -204,6 +204,12 @@ class _Nuclide:
         return f"{self.symbol}-{self.mass}"
 
 
+_PLAIN_WORDS: Final = frozenset(
+    "avid ct fdg label lesion lesions liver mask pet reference remnant resectable tumor tumour".split()
+)
+"""Words of names that say no tracer: most masks are called so, and need no pattern compiled."""
+
+
 def _any_of(words: str) -> str:
     """Return a pattern of whole words; an underscore stands for a space."""
     return rf"\b({'|'.join(words.split()).replace('_', ' ')})\b"
@@ -298,6 +304,8 @@ def other_tracer_in_name(name: str) -> str:
     ''
     """
     words = _words(name)
+    if _PLAIN_WORDS.issuperset(words.split()):
+        return ""
     nuclides = [one.name for one in _nuclides_in(words, strict=True) if one.name != "F-18"]
     return next(iter([*_agents_in(words), *nuclides]), "")
 
