@@ -152,6 +152,16 @@ def test_a_name_that_says_nothing_beside_one_that_fits_is_a_review(tmp_path: Pat
     assert "part_unclear" in codes(record)
 
 
+def test_a_name_that_leaves_the_question_open_is_a_review(tmp_path: Path) -> None:
+    """What is called "borderline resectable" is neither taken as resectable nor silently left out: 90 of 500 count."""
+    labels = LABELS.copy()
+    labels[20:22, 20:25, 12] = 0
+    nifti(tumour(tmp_path) / "resectable.nii.gz", labels, {1: "resectable", 2: "borderline resectable"})
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["part_voxels"] == 90
+    assert "part_unclear" in codes(record)
+
+
 def test_a_label_round_another_may_be_an_organ(tmp_path: Path) -> None:
     """Liver and tumour without names: the outer label encloses the inner one."""
     labels = np.zeros_like(LABELS)
@@ -183,6 +193,14 @@ def choice(
         ("remnant", ("FLR", "Liver"), ["FLR"]),
         ("tumour", ("Liver minus tumour", "Lesion"), ["Lesion"]),
         ("tumour", ("no tumour", "Läsion", "peritumoral ring"), ["Läsion"]),
+        ("tumour", ("Met", "tumorfrei", "tumörfri", "absence de tumeur", "gutartige Läsion"), ["Met"]),
+        ("resectable", ("Resectable", "resectable (no)", "never resectable", "inresektabel"), ["Resectable"]),
+        ("resectable", ("Resektabel", "debulking impossible", "kaum resezierbar"), ["Resektabel"]),
+        ("resectable", ("Resectable", "borderline resectable", "resectable?"), ["Resectable"]),
+        ("resectable", ("Met 1", "Met 2, fraglich resezierbar"), ["Met 1"]),
+        ("resectable", ("potentially resectable",), None),
+        ("fdg_avid", ("FDG-avid", "FDG (-)", "FDG non fixant", "FDG bladder", "FDG reference"), ["FDG-avid"]),
+        ("fdg_avid", ("FDG brain metastasis", "FDG-avid?"), ["FDG brain metastasis"]),
     ],
 )
 def test_names_decide(role: str, names: tuple[str, ...], taken: list[str] | None) -> None:

@@ -119,6 +119,9 @@ def test_decimal_commas_count_only_where_semicolons_separate() -> None:
         pytest.param("t.xlsx", b"lesion_id,resectability\n", "no readable Excel", id="CSV called xlsx"),
         pytest.param("t.xlsx", workbook({"one": [["a"]], "two": [["b"]]}), "one, two", id="two sheets"),
         pytest.param("t.xlsx", workbook({"one": []}), "is empty", id="nothing in it"),
+        pytest.param(
+            "t.xlsx", workbook({"one": [["a"], ["=1+1"]]}), "line 2: the formula '=1", id="unworked formula"
+        ),
     ],
 )
 def test_what_is_no_table_is_refused_by_name(name: str, data: bytes, said: str) -> None:

@@ -210,6 +210,18 @@ def test_a_near_region_takes_no_marking_until_somebody_says_whose_it_is() -> Non
         assert stratum(with_uptake(labels, NODE, *marked, row)) == expected
 
 
+def test_an_owner_that_only_its_number_names_is_a_review() -> None:
+    """The table calls the present L2 L1 (by its point); its L2 may have been another lesion than today's."""
+    labels = (boxes(A, B) > 0).astype(np.int64)  # one mask: numbers go by size
+    moved = LesionRow(lesion_id="L1", resectability=Marking.RESECTABLE, point_mm=point(13, 3, 3))
+    owned = LesionRow(lesion_id="P1", belongs_to="L2")
+    measured = measure_case(with_uptake(labels, NODE, moved, owned), Protocol())
+    assert "marks_by_number" in {one.code for one in measured.mark_findings}
+    told = LesionRow(lesion_id="P1", belongs_to="L1")
+    measured = measure_case(with_uptake(labels, NODE, moved, told), Protocol())
+    assert "marks_by_number" not in {one.code for one in measured.mark_findings}
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

@@ -195,7 +195,9 @@ def _by_name(
         fitting = [
             n
             for n, part in enumerate(parts)
-            if part.said.tumour and role not in part.said.denied and part.said.role in ("tumour", *_MARKED)
+            if part.said.tumour
+            and role not in part.said.denied | part.said.doubted
+            and part.said.role in ("tumour", *_MARKED)
         ]
     return [parts[n] for n in fitting] or None
 
@@ -294,7 +296,9 @@ def part_findings(files: Sequence[PlayedFile], counted: Callable[[PlayedFile, in
         missed = [] if file.drawn_on_pet else [part for part in tumour if not counted(file, part.number)]
         if missed:
             findings.append(_left_out(file, missed))
-        unclear = [part for part in rest if part.said.silent] if _chose_by_name(file.choice) else []
+        doubted = [part for part in rest if part.said.doubted and not file.choice.is_explicit]
+        silent = [part for part in rest if part.said.silent] if _chose_by_name(file.choice) else []
+        unclear = sorted({*doubted, *silent}, key=lambda part: part.number)
         if unclear:
             findings.append(_unclear(file, unclear))
         named |= {(file.path, part.number) for part in (*tumour, *unclear)}

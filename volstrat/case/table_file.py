@@ -185,11 +185,15 @@ def _sheet_rows(data: bytes, name: str, error: type[VolstratError]) -> Iterator[
 
     _refuse_swollen(data, name, error)
     try:
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        sheets = {
-            sheet.title: [_cells(row) for row in sheet.iter_rows(max_col=_MOST_COLUMNS)]
-            for sheet in book.worksheets
-        }
+        sheets, as_typed = (
+            {
+                sheet.title: [_cells(row) for row in sheet.iter_rows(max_col=_MOST_COLUMNS)]
+                for sheet in openpyxl.load_workbook(
+                    io.BytesIO(data), read_only=True, data_only=is_result
+                ).worksheets
+            }
+            for is_result in (True, False)
+        )
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError) as problem:
         msg = f"{name}: is no readable Excel workbook."
         raise error(msg, hint="Save it again as .xlsx, or as CSV UTF-8.") from problem
@@ -197,8 +201,21 @@ def _sheet_rows(data: bytes, name: str, error: type[VolstratError]) -> Iterator[
     if len(filled) > 1:
         msg = f"{name}: {len(filled)} sheets hold something: {', '.join(filled)}."
         raise error(msg, hint="Keep the sheet that holds the table, in a workbook of its own.")
+    for title, rows in as_typed.items():
+        _refuse_unworked(sheets[title], rows, name, error)
     for rows in filled.values():
         yield from enumerate(rows, 1)
+
+
+def _refuse_unworked(
+    results: list[list[str]], as_typed: list[list[str]], name: str, error: type[VolstratError]
+) -> None:
+    """Refuse a formula whose result no program has stored: read as an empty cell, it would say nothing."""
+    for line, (shown, typed) in enumerate(zip(results, as_typed, strict=True), 1):
+        for result, formula in zip(shown, typed, strict=True):
+            if formula and not result:
+                msg = f"{name}, line {line}: the formula {formula[:40]!r} has no stored result."
+                raise error(msg, hint="Open and save it in a spreadsheet program, or write the word itself.")
 
 
 def _cells(row: Iterable[object]) -> list[str]:

@@ -57,7 +57,7 @@ def closed_by(findings: Sequence[Finding], closings: Sequence[Closing]) -> list[
         said = sorted({(row.by, row.reason) for row in rows})
         if one.severity != "review" or not rows:
             done.append(one)
-        elif len(said) > 1:
+        elif len({reason for _, reason in said}) > 1:
             readers = " and ".join(by or "somebody" for by, _ in said)
             done.append(one)
             extra.append(finding("closed_differently", where=one.where, review=one.code, readers=readers))

@@ -145,9 +145,9 @@ def place_region_rows(
         if now != row.lesion_id:
             findings.append(_renumbered(row, now))
         if row.belongs_to:
-            owners[rank] = owner = _owner_of(row, lesions, placed)
-            if lesions.by_size[owner] and owner not in placed.lesions:
-                by_number.append(owner)
+            owners[rank], is_by_number = _owner_of(row, lesions, placed)
+            if is_by_number and lesions.by_size[owners[rank]]:
+                by_number.append(owners[rank])
         _add(regions, rank, row, now, findings)
     findings += _number_findings(lesions, by_number)
     return PlacedRows(lesions=placed.lesions, regions=regions, owners=owners, findings=tuple(findings))
@@ -286,8 +286,8 @@ def _refuse_contradictions(row: LesionRow) -> None:
         raise LesionTableError(msg, hint="Clear one of them: what belongs to a lesion takes its marking.")
 
 
-def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> int:
-    """Return the lesion that a region belongs to: by a row of the table, by segment name, by id."""
+def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> tuple[int, bool]:
+    """Return the lesion that a region belongs to: by a row of the table, by segment name, by id; and if by id."""
     told = row.belongs_to
     if is_region(told):
         itself = " itself" if told == row.lesion_id else f" {told}"
@@ -296,9 +296,9 @@ def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> int:
     rows = [n for n, other in placed.lesions.items() if other.lesion_id == told]
     named = [n for n, name in enumerate(lesions.names) if name and _folded(name) == _folded(told)]
     if len(rows) == 1 or len(named) == 1:
-        return rows[0] if len(rows) == 1 else named[0]
+        return (rows[0] if len(rows) == 1 else named[0]), False
     if told in lesions.ids:
-        return lesions.ids.index(told)
+        return lesions.ids.index(told), True
     shown = ", ".join(shown_ids(lesions.ids)) or "none"
     msg = f"{row.where}: {row.lesion_id} belongs to {told!r}, which is not in this case; there are {shown}."
     raise LesionTableError(msg, hint="Correct belongs_to, or mark the region.")

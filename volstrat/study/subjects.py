@@ -92,9 +92,13 @@ def one_case(
     fitting = [case for case in cases if subject in (None, case.subject) and visit in (None, case.visit)]
     if len(fitting) == 1:
         return fitting[0]
-    wanted = " ".join(name for name in (subject, visit) if name) or "one case"
-    listed = ", ".join(case.name for case in (fitting or cases))
-    msg = f"{study.name}: {len(fitting) or 'no'} cases are {wanted!r}: {listed}."
+    wanted = " ".join(name for name in (subject, visit) if name)
+    listed = ", ".join(case.name for case in (fitting or cases)) or "none"
+    if not fitting:
+        what = f"no case is called {wanted!r}; there are" if cases else "it has no cases:"
+    else:
+        what = f"{len(fitting)} cases" + (f" of {wanted}:" if wanted else ":")
+    msg = f"{study.name}: {what} {listed}."
     raise UsageError(msg, hint="Choose one with --subject (and --visit).")
 
 

@@ -27,30 +27,47 @@ NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumou
 
 _NOT = (
     r"\b(?:no|non|not|ingen|inget|inga|ej|icke|inte|without|utan|nicht|kein|keine|keinen|ohne|pas|sans|sin|"
-    r"senza|ikke|uden|uten|niet|geen|zonder|ei|ilman)(?:[ :-]+(?:de |d')?)?"
+    r"senza|ikke|uden|uten|niet|geen|zonder|ei|ilman|never|hardly|unlikely|aldrig|knappast|nie|niemals|kaum|"
+    r"jamais)(?:[ :-]+(?:de |d')?)?"
 )
 _NO = r"(?:no|nej|nein|non|nee|nei|ei|false|falsch|falskt)"
 _DENIALS = {
     "fdg_avid": re.compile(
-        _NOT + r"(?:fdg|avid|pet\b|upptag|uptake|fixation|captant|hyperm)"
+        _NOT + r"(?:fdg|avid|pet\b|upptag|uptake|fixa|captant|hyperm)"
         r"|\b(?:fdg|avid|pet)[ :=-]+(?:negativ|neg\b|" + _NO + r"$)"
         r"|\bavid\w* ?[:=] ?(?:0$|" + _NO + r"$)|physiolog|fysiolog|fisiolog|\bcold\b"
+        r"|\b(?:fdg|avid|pet) ?(?:\(?-\)?$|\(neg|minus\b)"
+        r"|\bfdg\b.*\b(?:background|bakgrund|hintergrund|referen[csz]\w*|blood ?pool|blodpool|blutpool)\b"
+        r"|^fdg (?:brain|hjarna|gehirn|bladder|urinbl\w*|blase|heart|hjarta|herz|myocard\w*|kidneys?|njur\w*|"
+        r"nieren?)$"
     ),
     "resectable": re.compile(
         r"(?:\b(?:un|ir|o|on|non)[ -]?|" + _NOT + r")(?:re[sz]e[ckz]|opera|opere|debulk|remov)|\binop"
-        r"|can ?not be |kan (?:inte|ej) |kann nicht |kan (?:ikke|niet) "
-        r"|re[sz]e[ckz]\w*[ :=-]+" + _NO + r"$|re[sz]e[ckz]\w* ?[:=] ?0$|[ :=-](?:no|nej)$"
-        r"|\bresidual|\bremaining|\bkvar|\bstays?\b|\bverbleib|\brestant|re[sz]e[ck]\w* (?:cavity|margin|bed)"
+        r"|can ?not be |can['\u2019]?t be |(?:should|must|may) not be |kan (?:inte|ej) |kann nicht "
+        r"|kan (?:ikke|niet) |ne peut |n['\u2019]est pas |\binre[sz]e[ckz]"
+        r"|re[sz]e[ckz]\w*[ :=(-]+" + _NO + r"\)?$|re[sz]e[ckz]\w* ?[:=] ?0$|[ :=(-](?:no|nej)\)?$"
+        r"|\bnever$|\bimpossible\b|\bomojlig|\bunmoglich"
+        r"|\bresidu|\bremaining|\bkvar|\bstays?\b|\bleft (?:behind|in place)|\bverbleib|\bbleibt\b|\bresttum"
+        r"|\brestant|re[sz]e[ck]\w* (?:cavity|margin|bed)"
     ),
     "remnant": re.compile(_NOT + r"(?:remnant|flr)"),
     "liver": re.compile(_NOT + r"(?:liver|lever)$|\boutside|\butanfor|\bextrahep"),
     "tumour": re.compile(
         _NOT + r"(?:tum|metas|lesion|lasion|gtv|neopl|cancer|malign)"
-        r"|\b(?:tum\w*|metas\w*|lesion) ?[:=] ?(?:0$|" + _NO + r"$)|\btum\w*[ -](?:neg|free|fri\b)"
-        r"|peritum|\bbenign|\bgodartad|tumou?r (?:bed|margin|ring)|\bhealthy\b|\bfrisk"
+        r"|\b(?:tum\w*|metas\w*|lesion) ?[:=] ?(?:0$|" + _NO + r"$)|\btum\w*?[ -]?(?:neg|free|frei\b|fri\b)"
+        r"|\b(?:free of|free from|frei von|fri fran|absence (?:of|de)|avsaknad av) "
+        r"|peritum|\bbenign|\bgutartig|\bgodartad|tumou?r (?:bed|margin|ring|cavity)|\bhealthy\b|\bfrisk"
     ),
 }
 """Names that fit a role's patterns and deny that role: "FDG-avid, not resectable" does not deny "avid"."""
+
+_IN_DOUBT = re.compile(
+    r"\?|\b(?:possibl[ey]|potential(?:ly)?|probabl[ey]|perhaps|maybe|borderline|marginal(?:ly)?|questionabl[ey]|"
+    r"equivocal|uncertain|unclear|mojlig\w*|kanske|tveksam\w*|oklar\w*|eventuell\w*|moglich\w*|vielleicht|"
+    r"fraglich\w*|unklar\w*|grenzwertig\w*|unsicher\w*|peut[ -]etre|douteu\w*|limite|incertain\w*|"
+    r"misschien|mogelijk|mulig\w*|ehka)\b"
+)
+"""Names that leave open what a person must settle: "borderline resectable", "FDG-avid?"."""
 
 _OTHER_WORDS = r"""
     liver hepat\w* hepar lever\w* leber\w* foie higado fegato maksa spleen\w* splen\w* mjalte\w* milz
@@ -103,6 +120,8 @@ class Said:
         Name or code says tumour, whatever else the name says.
     by_code : bool
         The name says nothing; what is said, the code says.
+    doubted : frozenset of str
+        Roles that it leaves open ("borderline resectable", "FDG-avid?"); it plays none of them by itself.
     """
 
     roles: tuple[str, ...] = ()
@@ -110,6 +129,7 @@ class Said:
     other: bool = False
     tumour: bool = False
     by_code: bool = False
+    doubted: frozenset[str] = frozenset()
 
     @property
     def role(self) -> str | None:
@@ -175,8 +195,10 @@ def _said_by_name(name: str, patterns: tuple[tuple[str, tuple[str, ...]], ...]) 
         for role, globs in patterns
         if role not in denied and any(_fits(words, plain_words(glob)) for glob in globs)
     )
+    doubted = frozenset(roles) & {"fdg_avid", "resectable"} if _IN_DOUBT.search(words) else frozenset()
+    roles = tuple(role for role in roles if role not in doubted)
     other = not roles and _OTHER_STRUCTURES.search(words) is not None
-    return Said(roles=roles, denied=denied, other=other, tumour="tumour" in roles)
+    return Said(roles=roles, denied=denied, other=other, tumour="tumour" in roles, doubted=doubted)
 
 
 def _fits(words: str, glob: str) -> bool:
