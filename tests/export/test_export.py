@@ -20,6 +20,7 @@ from tests.dicom.dicom_case import CT_AFFINE, labels, lesion_masks, write_ct, wr
 from tests.export.conftest import AT, CASE, ROOT
 from tests.phantom_case import Form, write
 from volstrat.case.assess import run_case
+from volstrat.case.discovery import iter_case_folders
 from volstrat.case.lesion_table import read_lesion_table
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
@@ -249,6 +250,32 @@ def test_a_case_or_a_report_is_needed_and_not_both(exported: Exported, arguments
     assert CliRunner().invoke(cli, ["lesions", *named]).exit_code == 2
 
 
+STRIPPED = [
+    ["PatientName", "PatientID", "PatientBirthDate", "PatientSex"],
+    ["StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"],
+    ["FrameOfReferenceUID"],
+    ["SliceThickness", "InstanceNumber", "ImageType"],
+]
+
+
+@pytest.mark.parametrize("keywords", STRIPPED, ids=[words[0] for words in STRIPPED])
+def test_images_that_were_stripped_of_what_is_theirs_are_referred_to(
+    tmp_path: Path, keywords: list[str]
+) -> None:
+    """What must be there and may be empty is empty; the rest comes from the grid or the study."""
+    folder = tmp_path / "S1"
+    for path in write_ct(folder / "ct"):
+        dataset = pydicom.dcmread(path)
+        for keyword in keywords:
+            if keyword in dataset:
+                delattr(dataset, keyword)
+        dataset.save_as(path)
+    write(folder, "tumour", (labels() == 1, CT_AFFINE), Form(ending=".nii.gz"))
+    done = export_case(folder, tmp_path / "out", load_protocol(), kinds=["sr"], at=AT)
+    assert pydicom.dcmread(one(done, "seg")).pixel_array.sum() == 192
+    assert set(read_report(one(done, "sr")).lesions) == {"L1"}
+
+
 # ------------------------------------------------------------------------ identity
 
 
@@ -399,6 +426,16 @@ def test_own_objects_in_a_case_are_passed_over_and_told(exported: Exported, tmp_
     assert len(told) == len([path for path in exported.files if path.suffix == ".dcm"])
     for key in ("stratum", "status", "volumes", "lesions", "predicates"):
         assert after[key] == before[key]
+
+
+def test_an_export_within_the_case_folder_leaves_the_case_one(exported: Exported, tmp_path: Path) -> None:
+    """A batch finds one subject, as before."""
+    folder = Path(shutil.copytree(CASE / "DICOM", tmp_path / "root" / "S15"))
+    assert list(iter_case_folders(tmp_path / "root")) == [folder]
+    (folder / "out").mkdir()
+    for path in exported.files:
+        shutil.copy(path, folder / "out")
+    assert list(iter_case_folders(tmp_path / "root")) == [folder]
 
 
 def test_an_own_object_named_as_a_mask_is_refused(exported: Exported, tmp_path: Path) -> None:

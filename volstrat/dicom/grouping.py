@@ -52,6 +52,8 @@ def _uids_of(parent: Path, names: list[str]) -> frozenset[str]:
     if found is None:
         return frozenset()
     scan = scan_files([found], root=parent)
+    if scan.own:  # what volstrat wrote there ties nothing and splits nothing
+        return frozenset()
     uids: set[str | None] = set()
     for series in scan.series:
         uids |= {series.series_instance_uid, series.study_instance_uid, series.frame_of_reference_uid}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from volstrat import __version__
 from volstrat.dicom.folder import OWN_MODEL
-from volstrat.export.source_images import KEPT
+from volstrat.export.source_images import KEPT, TYPE_2
 from volstrat.pictures.key_slices import words_by_name
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _STUDY_KEYWORDS: Final = frozenset(
     ClinicalTrialSubjectID ClinicalTrialSubjectReadingID
     """.split()
 )
-_TYPE_2: Final = tuple(word for word in KEPT if word not in ("SpecificCharacterSet", "StudyInstanceUID"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,7 +84,7 @@ class Outgoing:
         for keyword in KEPT:
             if keyword in self.source.first:
                 dataset[keyword] = self.source.first[keyword]  # as it is, were it too long for its VR
-        for keyword in _TYPE_2:
+        for keyword in TYPE_2:
             if keyword not in dataset:
                 setattr(dataset, keyword, "")
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from volstrat.errors import ExportError, VolstratError
+from volstrat.export.content_uids import content_uid
 from volstrat.geometry.grid import TIE_MM
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ KEPT: Final = (
 """What new objects take from the images, so that an archive files them with the patient's study."""
 
 
+TYPE_2: Final = tuple(word for word in KEPT if word not in ("SpecificCharacterSet", "StudyInstanceUID"))
+"""Those that must be there and may be empty."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SourceImages:
     """A series of the case, and how the tumour's voxels lie on it.
@@ -63,10 +68,8 @@ class SourceImages:
         return self.series.frame_of_reference_uid or self.series.study_instance_uid
 
     def header(self, k: int) -> Dataset:
-        """Return the header of slice ``k``, without pixels."""
-        from pydicom import dcmread
-
-        return dcmread(self.geometry.frames[k].file.path, stop_before_pixels=True)
+        """Return the header of slice ``k``, without pixels, with what new objects need of it."""
+        return _header(self.geometry, k, space=self.space)
 
 
 def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
@@ -77,8 +80,6 @@ def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
     ExportError
         If there is none, if it is not as single slices, or if it cannot be read again.
     """
-    from pydicom import dcmread
-
     grid = result.measured.lesions.grid
     seen: list[str] = []
     for series in _candidates(reader):
@@ -93,12 +94,37 @@ def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
         if any(frame.file.number_of_frames != 1 for frame in geometry.frames):
             msg = f"{series.name} is Enhanced (several frames in one file), which is not referred to yet."
             raise ExportError(msg, hint="Give the same images as single slices.")
-        first = dcmread(geometry.frames[0].file.path, stop_before_pixels=True)
+        if not series.study_instance_uid:
+            msg = f"{series.name} has no StudyInstanceUID: an archive could not file what refers to it."
+            raise ExportError(msg, hint="Export the images again from the PACS.")
+        space = series.frame_of_reference_uid or series.study_instance_uid
+        first = _header(geometry, 0, space=space)
         return SourceImages(series=series, geometry=geometry, placement=placement, first=first)
     there = f"; there is {', '.join(seen)}" if seen else "; the case has no DICOM image"
     msg = f"{result.sources.subject}: no DICOM image lies on the lattice of the tumour mask{there}."
     hint = "Give the CT that the masks were drawn on as DICOM (`ct`): DICOM objects must refer to images."
     raise ExportError(msg, hint=hint)
+
+
+def _header(geometry: SeriesGeometry, k: int, *, space: str) -> Dataset:
+    """Return the header of a slice; what every image must have and de-identifiers take away is filled in.
+
+    Empty where that is allowed; a frame of reference that comes from the study; the distance of slices.
+    """
+    from pydicom import dcmread
+
+    file = geometry.frames[k].file
+    dataset = dcmread(file.path, stop_before_pixels=True)
+    for keyword in TYPE_2:
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
+    if "SOPClassUID" not in dataset:
+        dataset.SOPClassUID = file.sop_class_uid
+    if "SliceThickness" not in dataset:
+        dataset.SliceThickness = f"{geometry.grid.spacing_mm[2]:.10g}"
+    if "FrameOfReferenceUID" not in dataset:
+        dataset.FrameOfReferenceUID = content_uid("frame of reference", space)
+    return dataset
 
 
 def _candidates(reader: EntryReader) -> Iterator[SeriesFiles]:
