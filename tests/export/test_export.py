@@ -9,7 +9,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom
@@ -154,7 +154,8 @@ def test_others_read_the_same_numbers_and_words(exported: Exported, tmp_path: Pa
         assert group["TrackingIdentifier"] == row["lesion_id"]
         assert values["Volume"] == pytest.approx(row["volume_ml"])
         assert values["Total Lesion Glycolysis"] == pytest.approx(row["tlg_g"])
-    read = hd.sr.srread(path).content.get_volumetric_roi_measurement_groups()
+    content: Any = hd.sr.srread(path).content  # of its templates' own class
+    read = content.get_volumetric_roi_measurement_groups()
     assert [group.tracking_identifier for group in read] == [row["lesion_id"] for row in told["lesions"]]
     shown = subprocess.run([program("dsrdump"), str(path)], check=True, capture_output=True, text=True).stdout
     for word in ("Stratum 2", "Resectable", "FDG-avid", OWN_SCHEME):
