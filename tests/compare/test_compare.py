@@ -401,6 +401,15 @@ def test_statistics_over_subjects_follow_from_the_readings(tmp_path: Path) -> No
     assert fraction["bland_altman"][0]["bias"]["value"] == pytest.approx(-0.5 / 4, rel=1e-9)
 
 
+def test_two_subjects_that_differ_widely_have_a_page(tmp_path: Path) -> None:
+    """Of fractions that differ by 0.7 and by 0, the limits of agreement lie several times 100 % apart."""
+    for subject, resectable in (("S1", filled()), ("S2", filled(L1))):
+        stratum_1(tmp_path / "a" / subject)
+        stratum_1(tmp_path / "b" / subject, resectable=resectable)
+    compare_readings([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+    assert (tmp_path / "out" / "agreement.html").stat().st_size > 0
+
+
 def test_the_adjudication_list_is_ordered_by_what_is_at_stake(tmp_path: Path) -> None:
     """Trial entry before a failed reading before a predicate; within one, the larger volume first."""
     a, b = tmp_path / "a", tmp_path / "b"
