@@ -384,7 +384,8 @@ def test_statistics_over_subjects_follow_from_the_readings(tmp_path: Path) -> No
     cohort = compared(tmp_path, a, b)["cohort"]
     (pair,) = cohort["strata"]["pairs"]
     # B's S2: 350 of 700 resectable, and not all avid disease: ineligible.
-    assert pair["table"] == [[1, 0, 1], [0, 0, 0], [0, 0, 2]]
+    assert pair["table"] == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
+    assert cohort["strata_given"]["pairs"][0]["table"] == [[1, 0, 1], [0, 0, 0], [0, 0, 2]]
     assert pair["agreement"]["value"] == 0.75
     # po 3/4; pe = 2/4 x 1/4 + 2/4 x 3/4 = 1/2; kappa 1/2
     assert pair["kappa"]["value"] == pytest.approx(0.5, rel=1e-12)
