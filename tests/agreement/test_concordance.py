@@ -208,3 +208,42 @@ def test_ratings_that_do_not_fit_are_refused(
     """The message names what does not fit."""
     with pytest.raises(UsageError, match=message):
         concordance(ratings, categories)
+
+
+ANSWERED = ((10, 1, 0, 2), (1, 6, 0, 0), (0, 1, 7, 1), (1, 0, 0, 0))
+"""23 of 30 agree; of the 26 with a stratum in both, 23 do. The last row and column: no stratum."""
+
+
+def _answered(*, missing: bool) -> list[list[str | None]]:
+    names = (*STRATA, None if missing else "none")
+    return [[names[r], names[c]] for r in range(4) for c in range(4) for _ in range(ANSWERED[r][c])]
+
+
+def test_no_stratum_as_an_answer_equals_statsmodels_and_irrcac() -> None:
+    """Statsmodels 0.15.0 and irrCAC 0.4.4 on four categories: 23 of 30, not 23 of 26."""
+    found = concordance(_answered(missing=False), (*STRATA, "none"))
+    (pair,) = found.pairs
+    assert pair.subjects == 30
+    assert pair.agreement.value == pytest.approx(23 / 30, rel=1e-12)
+    kappa = (0.6623794212218651, 0.10656459682787019, 0.4535166494122082, 0.871242193031522)
+    assert _numbers(pair.kappa) == pytest.approx(kappa, rel=1e-12)
+    ac1 = (0.69718817591925, 0.103388132036302, 0.485735703633877, 0.908640648204624)
+    assert _numbers(pair.ac1) == pytest.approx(ac1, rel=1e-12)
+    assert _numbers(found.ac1) == _numbers(pair.ac1)
+
+
+def test_missing_strata_equal_statsmodels_and_irrcac_and_intervals_end_at_1() -> None:
+    """Three categories, four subjects with one rating: statsmodels' upper end is 1.0105, ours 1.
+
+    irrCAC over all 30 (one rating informs chance alone), and over the 26 with both.
+    """
+    found = concordance(_answered(missing=True), STRATA)
+    (pair,) = found.pairs
+    assert pair.subjects == 26
+    assert pair.agreement.value == pytest.approx(23 / 26, rel=1e-12)
+    kappa = (0.8239277652370203, 0.09517705414151509, 0.6373841669650319, 1.0)
+    assert _numbers(pair.kappa) == pytest.approx(kappa, rel=1e-12)
+    whole = (0.830386028834375, 0.111308481152924, 0.602734623759646, 1.0)
+    assert _numbers(found.ac1) == pytest.approx(whole, rel=1e-12)
+    both = (0.82847718526663, 0.095262899243287, 0.632279571628028, 1.0)
+    assert _numbers(pair.ac1) == pytest.approx(both, rel=1e-12)

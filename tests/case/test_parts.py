@@ -153,7 +153,7 @@ def test_a_name_that_says_nothing_beside_one_that_fits_is_a_review(tmp_path: Pat
 
 
 def test_a_name_that_leaves_the_question_open_is_a_review(tmp_path: Path) -> None:
-    """What is called "borderline resectable" is neither taken as resectable nor silently left out: 90 of 500 count."""
+    """What is called "borderline resectable" is neither taken nor silently left out: 90 of 500 count."""
     labels = LABELS.copy()
     labels[20:22, 20:25, 12] = 0
     nifti(tumour(tmp_path) / "resectable.nii.gz", labels, {1: "resectable", 2: "borderline resectable"})

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.compare.readers import L1, L2, L3, filled, stratum_1, write_case
 from volstrat.case.protocol_files import load_protocol
+from volstrat.cli.app import cli
 from volstrat.cohort import run_cohort
 from volstrat.comparison import compare_readings
 from volstrat.comparison.agreement_tables import ADJUDICATION_COLUMNS, TABLES
@@ -198,3 +201,63 @@ def test_a_subject_called_like_a_formula_is_guarded_in_every_table(tmp_path: Pat
     with (tmp_path / "cohort" / "cohort.csv").open(newline="") as stream:
         assert [row["subject"] for row in csv.DictReader(stream)] == [f"'{name}"]
     assert verify_output(tmp_path / "cohort", only_hashes=True).clean
+
+
+def test_a_reading_without_a_stratum_counts_as_an_answer_first_and_is_left_out_second(tmp_path: Path) -> None:
+    """B leaves S2 unmarked: 1 of 2 agree; of the one with a stratum in both, that one does."""
+    cases = marked_twice(tmp_path / "cases", "S1", "S2")
+    (cases / "S1" / "lesions.bo.csv").write_text(ANN)
+    (cases / "S2" / "lesions.bo.csv").write_text("lesion_id,resectability\n")
+    command = [
+        "compare",
+        str(cases),
+        str(cases),
+        "-o",
+        str(tmp_path / "out"),
+        "--lesions",
+        "ann",
+        "--lesions",
+        "bo",
+    ]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 1
+    cohort = json.loads((tmp_path / "out" / "agreement.json").read_bytes())["cohort"]
+    (answered,), (given,) = cohort["strata"]["pairs"], cohort["strata_given"]["pairs"]
+    assert (answered["subjects"], answered["agreement"]["value"]) == (2, 0.5)
+    assert (given["subjects"], given["agreement"]["value"]) == (1, 1.0)
+    assert cohort["strata_given"]["without"] == {"A": 0, "B": 1}
+    first, second = (
+        done.output.index('"no stratum" as an answer, n = 2'),
+        done.output.index('without "no stratum", n = 1'),
+    )
+    assert first < second
+
+
+def test_bland_and_altman_say_whom_they_left_out_the_worst_first(tmp_path: Path) -> None:
+    """Resectable tumour of S1: 700 voxels of 1.28 mm3 for ann, none for bo; S2 alike, S3 unmarked by bo."""
+    cases = marked_twice(tmp_path / "cases", "S1", "S2", "S3")
+    (cases / "S2" / "lesions.bo.csv").write_text(ANN)
+    (cases / "S3" / "lesions.bo.csv").write_text("lesion_id,resectability\n")
+    compare_readings([cases, cases], tmp_path / "out", lesions=["ann", "bo"])
+    quantities = json.loads((tmp_path / "out" / "agreement.json").read_bytes())["cohort"]["quantities"]
+    (figures,) = next(q for q in quantities if q["quantity"] == "resectable_tumour_ml")["bland_altman"]
+    assert (figures["subjects"], figures["excluded"]) == (1, 2)
+    assert [(one["subject"], one["b"]) for one in figures["left_out"]] == [("S1", 0.0), ("S3", None)]
+    assert figures["left_out"][0]["a"] == pytest.approx(700 * 0.00128)
+
+
+def test_the_studys_own_volume_error_stands_beside_the_protocols(tmp_path: Path) -> None:
+    """B draws L2 with 330 for 300 voxels: s / m = 30 / sqrt 2 / 315 for one of two lesions of one size."""
+    larger = filled(L1, ((20, 31), *L2[1:]))
+    a, b = stratum_1(tmp_path / "a" / "S1"), stratum_1(tmp_path / "b" / "S1", tumour=larger)
+    compare_readings([a, b], tmp_path / "out")
+    classes = json.loads((tmp_path / "out" / "agreement.json").read_bytes())["cohort"]["wcv_by_diameter"]
+    assert [(c["diameter_from_mm"], c["diameter_to_mm"]) for c in classes] == [
+        (0, 10), (10, 35), (35, 50), (50, 100), (100, None),
+    ]  # fmt: skip
+    assert [c["protocol_wcv_percent"] for c in classes] == [28.2, 14.1, 10.3, 8.5, 8.5]
+    (own,) = [c for c in classes if c["lesions"]]
+    squares = [(30 / math.sqrt(2) / 315) ** 2, 0.0]
+    mean = math.sqrt(sum(squares) / own["lesions"])
+    assert own["lesions"] == 2
+    assert own["wcv_percent"]["value"] == pytest.approx(100 * mean, rel=1e-9)

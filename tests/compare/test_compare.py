@@ -384,7 +384,8 @@ def test_statistics_over_subjects_follow_from_the_readings(tmp_path: Path) -> No
     cohort = compared(tmp_path, a, b)["cohort"]
     (pair,) = cohort["strata"]["pairs"]
     # B's S2: 350 of 700 resectable, and not all avid disease: ineligible.
-    assert pair["table"] == [[1, 0, 1], [0, 0, 0], [0, 0, 2]]
+    assert pair["table"] == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
+    assert cohort["strata_given"]["pairs"][0]["table"] == [[1, 0, 1], [0, 0, 0], [0, 0, 2]]
     assert pair["agreement"]["value"] == 0.75
     # po 3/4; pe = 2/4 x 1/4 + 2/4 x 3/4 = 1/2; kappa 1/2
     assert pair["kappa"]["value"] == pytest.approx(0.5, rel=1e-12)
@@ -399,6 +400,15 @@ def test_statistics_over_subjects_follow_from_the_readings(tmp_path: Path) -> No
     assert volume["within_subject"]["wcv"]["value"] == pytest.approx(math.sqrt(1 / 18), rel=1e-9)
     fraction = cohort["quantities"][1]
     assert fraction["bland_altman"][0]["bias"]["value"] == pytest.approx(-0.5 / 4, rel=1e-9)
+
+
+def test_two_subjects_that_differ_widely_have_a_page(tmp_path: Path) -> None:
+    """Of fractions that differ by 0.7 and by 0, the limits of agreement lie several times 100 % apart."""
+    for subject, resectable in (("S1", filled()), ("S2", filled(L1))):
+        stratum_1(tmp_path / "a" / subject)
+        stratum_1(tmp_path / "b" / subject, resectable=resectable)
+    compare_readings([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+    assert (tmp_path / "out" / "agreement.html").stat().st_size > 0
 
 
 def test_the_adjudication_list_is_ordered_by_what_is_at_stake(tmp_path: Path) -> None:

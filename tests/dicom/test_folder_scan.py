@@ -275,6 +275,16 @@ def test_a_number_that_is_none_makes_a_broken_file(tmp_path: Path) -> None:
     assert "(0020,0032)" in broken.reason
 
 
+def test_a_damaged_file_alone_in_its_series_is_a_broken_file(tmp_path: Path) -> None:
+    """A number of its header is none: it is listed as broken, and makes no series without files."""
+    dataset = image_dataset(pixels=np.zeros((4, 4), dtype=np.int16), position_mm=(0, 0, 0), modality="PT")
+    dataset.add_new(0x00281053, "LO", "3.29\xac102")  # pydicom writes no such DS
+    save(dataset, tmp_path / "damaged")
+    found = scan_dicom(tmp_path)
+    assert found.series == ()
+    assert [broken.path.name for broken in found.broken] == ["damaged"]
+
+
 def test_a_dose_sheet_filed_as_ct_is_no_series(tmp_path: Path) -> None:
     """Secondary captures have no position."""
     dataset = image_dataset(pixels=np.zeros((6, 4), dtype=np.uint8), position_mm=(0, 0, 0))

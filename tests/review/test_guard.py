@@ -161,6 +161,8 @@ def test_a_mark_from_the_page_is_saved_and_nonsense_is_not(served: Served, tmp_p
     assert mark(served, own, resectability=["resectable"]) == 400
     assert mark(served, own, reason="x" * 5_000_000) == 400
     assert ask(served, "/mark", method="POST", headers=own, body=b"{")[0] == 400
+    assert ask(served, "/mark", method="POST", headers=own, body=b"[" * 50_000)[0] == 400
+    assert ask(served, "/note", method="POST", headers=own, body=b'{"kind": "applause"}')[0] == 400
     assert mark(served, own, resectability="gone") == 422
     assert not list(tmp_path.rglob("lesions.csv"))
     assert mark(served, own) == 200

@@ -46,7 +46,9 @@ class PairConcordance:
         Share of subjects with one category, with Wilson's score interval (Wilson 1927).
     kappa : Estimate
         Cohen's kappa, ``(po - pe) / (1 - pe)``, with the asymptotic standard error of Fleiss, Cohen and
-        Everitt (1969) and ``+- 1.96`` of it; the interval is not cut off at -1 or 1.
+        Everitt (1969) and ``+- 1.96`` of it, cut off at 1.
+    ac1 : Estimate
+        Gwet's AC1 of the two, over the subjects that both assigned a category.
     """
 
     first: int
@@ -55,6 +57,7 @@ class PairConcordance:
     table: tuple[tuple[int, ...], ...]
     agreement: Estimate
     kappa: Estimate
+    ac1: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +183,7 @@ def _pair(codes: Int64s, first: int, second: int, categories: int) -> PairConcor
         table=tuple(tuple(int(count) for count in row) for row in table),
         agreement=wilson(int(np.trace(table)), both.shape[0]),
         kappa=_kappa(table),
+        ac1=_ac1(both[:, [first, second]], categories),
     )
 
 
@@ -228,11 +232,12 @@ def _ac1(codes: Int64s, categories: int) -> Estimate:
 
     from scipy.special import stdtrit
 
-    return _with_error(ac1, error, float(stdtrit(n - 1, UPPER_TAIL)), at_most=1.0)
+    return _with_error(ac1, error, float(stdtrit(n - 1, UPPER_TAIL)))
 
 
-def _with_error(value: float, error: float, quantile: float, *, at_most: float = math.inf) -> Estimate:
+def _with_error(value: float, error: float, quantile: float) -> Estimate:
+    """Return an agreement with its interval, which ends at 1: none is better."""
     if error == 0:
         return Estimate(value=value, standard_error=0.0, reason=_NO_ERROR)
-    low, high = value - quantile * error, min(value + quantile * error, at_most)
+    low, high = value - quantile * error, min(value + quantile * error, 1.0)
     return Estimate(value=value, low=low, high=high, standard_error=error)

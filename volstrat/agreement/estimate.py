@@ -49,3 +49,10 @@ class Estimate:
     def missing(cls, reason: str) -> Estimate:
         """Return a statistic that does not exist."""
         return cls(value=None, reason=reason)
+
+    def scaled(self, factor: float) -> Estimate:
+        """Return the statistic in another unit."""
+        value, low, high, error = (
+            None if x is None else factor * x for x in (self.value, self.low, self.high, self.standard_error)
+        )
+        return Estimate(value=value, low=low, high=high, standard_error=error, reason=self.reason)

@@ -313,8 +313,8 @@ def within_subject_variation(readings: Readings) -> WithinSubjectVariation:
         subjects_with_cv=int((means > 0).sum()),
         wsd=wsd,
         wcv=wcv,
-        rc=_scaled(wsd, REPEATABILITY_FACTOR),
-        rc_percent=_scaled(wcv, 100 * REPEATABILITY_FACTOR),
+        rc=wsd.scaled(REPEATABILITY_FACTOR),
+        rc_percent=wcv.scaled(100 * REPEATABILITY_FACTOR),
     )
 
 
@@ -331,13 +331,6 @@ def _root_mean(squares: Floats, readers: int, if_none: str) -> Estimate:
     low = value * math.sqrt(freedom / float(chdtri(freedom, 1 - UPPER_TAIL)))
     high = value * math.sqrt(freedom / float(chdtri(freedom, UPPER_TAIL)))
     return Estimate(value=value, low=low, high=high)
-
-
-def _scaled(estimate: Estimate, factor: float) -> Estimate:
-    value, low, high = (
-        None if x is None else factor * x for x in (estimate.value, estimate.low, estimate.high)
-    )
-    return Estimate(value=value, low=low, high=high, reason=estimate.reason)
 
 
 def _t_estimate(value: float, error: float, n: int) -> Estimate:

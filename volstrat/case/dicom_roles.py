@@ -16,6 +16,7 @@ from volstrat.dicom.library import DicomLibrary, ambiguous_series, likeliest_fdg
 from volstrat.dicom.tracer import series_tracer
 from volstrat.errors import AmbiguousRoleError, CaseError, CorruptDataError, MissingRoleError
 from volstrat.formats.volumes import stem_of
+from volstrat.formats.walk import relative_name
 from volstrat.terms.naming import NAMED_ROLES, said_by
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def without_role(
 def _two_files(
     role: str, candidates: Sequence[tuple[StructureFile, tuple[int, ...]]], folder: Path
 ) -> AmbiguousRoleError | CorruptDataError:
-    where = [os.path.relpath(file.path, folder) for file, _ in candidates]
+    where = [relative_name(file.path, folder) for file, _ in candidates]
     uids = [file.sop_instance_uid for file, _ in candidates]
     for n, uid in enumerate(uids):
         if uid and uid in uids[:n]:
@@ -199,7 +200,7 @@ def _series_for(
     if modality == "PT":
         there = likeliest_fdg(there)
     if len(there) > 1:
-        raise ambiguous_series(there, role=role, path=os.path.relpath(where.root, scan.root))
+        raise ambiguous_series(there, role=role, path=relative_name(where.root, scan.root))
     return there[0] if there else None
 
 
@@ -237,12 +238,12 @@ def no_tumour(scan: DicomFolder, *, subject: str) -> MissingRoleError:
     for file in files:
         drawn = ", drawn on PET" if _is_on_pet(file, scan) else ""
         inside = _some([s.name for s in file.structures], 12)
-        shown.append(f"{os.path.relpath(file.path, scan.root)} ({inside}){drawn}")
+        shown.append(f"{relative_name(file.path, scan.root)} ({inside}){drawn}")
     there = "; ".join(shown) or "no DICOM image or mask"
     msg = f"{subject}: no segment or ROI is called tumour; there is {there}."
     if not files:
         return MissingRoleError(msg, hint="Add a mask: SEG, RTSTRUCT, or tumour.nii.gz (.nrrd, .mha).")
-    lines = [_tumour_line(file, os.path.relpath(file.path, scan.root)) for file in files]
+    lines = [_tumour_line(file, relative_name(file.path, scan.root)) for file in files]
     hint = f"Write case.toml with [inputs] and keep what is tumour: {'; or '.join(lines)}."
     return MissingRoleError(msg, hint=hint)
 

@@ -20,7 +20,7 @@ from volstrat.case.unread import unread_files
 from volstrat.errors import InputFileError, VolstratError
 from volstrat.formats.label_names import names_beside
 from volstrat.formats.volumes import data_files, volume_format
-from volstrat.formats.walk import walk
+from volstrat.formats.walk import relative_name, walk
 from volstrat.store.output import STATE_FOLDER
 
 if TYPE_CHECKING:
@@ -157,4 +157,4 @@ def _values(said: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - any fl
 
 
 def _relative(path: Path, folder: Path) -> str:
-    return os.path.relpath(path, folder)
+    return relative_name(path, folder)

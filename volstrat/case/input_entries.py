@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.dicom.identity import short_uid
 from volstrat.formats.hashing import sha256_of
+from volstrat.formats.walk import relative_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,4 +149,4 @@ def grid_entry(grid: VoxelGrid, sources: CaseSources) -> GridRecord:
 
 def relative_path(sources: CaseSources, path: Path) -> str:
     """Return a path relative to the case folder, with slashes."""
-    return os.path.relpath(path, sources.folder).replace(os.sep, "/")
+    return relative_name(path, sources.folder)

@@ -12,6 +12,7 @@ from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.case.unread import unread_findings
 from volstrat.errors import VolstratError
+from volstrat.formats.walk import relative_name
 from volstrat.terms.roles import MASK_ROLES, ROLES
 from volstrat.terms.tracers import tracer_text
 
@@ -192,8 +193,8 @@ def _others(scan: DicomFolder) -> list[dict[str, Any]]:
 
 def _common_path(series: SeriesFiles, sources: CaseSources) -> str:
     common = os.path.commonpath([path.parent for path in series.paths])
-    return os.path.relpath(common, sources.folder).replace(os.sep, "/")
+    return relative_name(Path(common), sources.folder)
 
 
 def _relative(sources: CaseSources, path: Path) -> str:
-    return os.path.relpath(path, sources.folder).replace(os.sep, "/")
+    return relative_name(path, sources.folder)

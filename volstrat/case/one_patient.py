@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from volstrat.errors import VolstratError
+from volstrat.formats.walk import relative_name
 from volstrat.terms.findings import Finding, finding
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _joined(words: list[str]) -> str:
 
 
 def _relative(sources: CaseSources, path: Path) -> str:
-    return os.path.relpath(path, sources.folder).replace(os.sep, "/")
+    return relative_name(path, sources.folder)
 
 
 def days_between_images(sources: CaseSources, reader: EntryReader) -> int | None:

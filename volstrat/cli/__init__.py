@@ -21,6 +21,12 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
+    except (ImportError, MemoryError) as error:
+        sys.stderr.write(
+            f"volstrat: cannot go on ({error or 'out of memory'}). "
+            "Is there enough memory for this program (ulimit -v), and is it installed whole?\n"
+        )
+        sys.exit(1)
 
 
 def _run() -> None:

@@ -83,8 +83,11 @@ def batch(
     the same. A manifest is a CSV with the column `subject` and one column a role, paths relative to it.
     """
     from volstrat.cohort import Limits, parse_shard, run_cohort
+    from volstrat.store.system import limits_memory
     from volstrat.study.study_file import protocol_for
 
+    if not limits_memory():
+        say("This system holds no process to an amount of memory: no limit of memory is kept.", err=True)
     with told():
         loaded = protocol_for(source, protocol_file)
         limits = Limits(

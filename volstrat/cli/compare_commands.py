@@ -10,6 +10,7 @@ import click
 
 from volstrat.cli.say import say
 from volstrat.errors import VolstratError
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
@@ -105,14 +106,25 @@ def compare(
 def _show(result: ComparisonResult, out: Path) -> None:
     for finding in result.findings:
         say(f"[{finding.severity}] {finding.message}")
-    strata = result.cohort["strata"]
-    for pair in strata["pairs"]:
-        same = sum(row[n] for n, row in enumerate(pair["table"]))
-        say(
-            f"{pair['a']} and {pair['b']}: {same} of {pair['subjects']} subjects in the same stratum; "
-            f"kappa {_figure(pair['kappa'])}"
-        )
-    say(f"Gwet's AC1 {_figure(strata['ac1'])}")
+    for how, key in (('"no stratum" as an answer', "strata"), ('without "no stratum"', "strata_given")):
+        for pair in result.cohort[key]["pairs"]:
+            same = sum(row[n] for n, row in enumerate(pair["table"]))
+            say(f"{pair['a']} and {pair['b']}, {how}, n = {pair['subjects']}: {same} agree")
+            for name, figure in (("raw agreement", "agreement"), ("kappa", "kappa"), ("AC1", "ac1")):
+                say(f"    {name:<14} {_figure(pair[figure])}")
+    for one in result.cohort["wcv_by_diameter"]:
+        if one["lesions"]:
+            end = "" if one["diameter_to_mm"] is None else f" to {one['diameter_to_mm']:g}"
+            say(
+                f"Lesions from {one['diameter_from_mm']:g}{end} mm, n = {one['lesions']}: "
+                f"wCV {_figure(one['wcv_percent'])} %, the protocol's {one['protocol_wcv_percent']:g} %"
+            )
+    for quantity in result.cohort["quantities"]:
+        for pair in quantity["bland_altman"]:
+            worst = [one for one in pair["left_out"] if None not in (one["a"], one["b"])]
+            if worst:
+                named = shown_names([f"{one['subject']} ({one['a']:.2f} / {one['b']:.2f})" for one in worst])
+                say(f"{quantity['quantity']}, {pair['a']} / {pair['b']}, left out of the ratios: {named}")
     for item in result.adjudication[:20]:
         named = ", ".join(f"{name} {stratum or 'none'}" for name, stratum in item["strata"].items())
         carried = f"; carried by {item['attributed_to']}" if item["attributed_to"] else ""

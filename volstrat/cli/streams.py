@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -77,11 +77,13 @@ def guard_streams() -> None:
     sys.stderr = _text(2, sys.stderr, "it is closed" if 2 in closed else "", must=False)
 
 
-def _text(descriptor: int, old: io.TextIOBase | object, problem: str, *, must: bool) -> io.TextIOWrapper:
+def _text(descriptor: int, old: TextIO | None, problem: str, *, must: bool) -> TextIO:
+    if sys.platform == "win32" and old is not None and old.isatty():
+        return old  # a console there takes characters, not bytes
     stream = _Stream(descriptor, problem, must=must)
     return io.TextIOWrapper(
         io.BufferedWriter(stream),
-        encoding=getattr(old, "encoding", None) or "utf-8",
-        errors=getattr(old, "errors", None) or "backslashreplace",
+        encoding="utf-8",  # whatever the system's own is: names of subjects are in any script
+        errors="backslashreplace",
         line_buffering=descriptor == 2 or stream.isatty(),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import platform
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -57,7 +58,7 @@ def run_chunk(pickled: bytes) -> list[dict[str, Any]]:
     except ValueError:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         if done.returncode > 0:  # no subject's doing: each has a process of its own
-            msg = f"The cluster's worker {os.uname().nodename} cannot run volstrat: {' '.join(tail)}"
+            msg = f"The cluster's worker {platform.node()} cannot run volstrat: {' '.join(tail)}"
             raise UsageError(msg, hint="Install the same packages everywhere.") from None
         msg = f"The program for a chunk of subjects was ended by signal {-done.returncode}."
         raise WorkerLostError(msg) from None
@@ -70,7 +71,7 @@ def run_chunk(pickled: bytes) -> list[dict[str, Any]]:
 
 def _do(chunk: Chunk) -> list[dict[str, Any]]:
     if not chunk.out.is_dir():
-        msg = f"{chunk.out}: cannot be seen from the cluster's worker {os.uname().nodename}."
+        msg = f"{chunk.out}: cannot be seen from the cluster's worker {platform.node()}."
         raise OutputError(msg, hint="Put inputs and output where all workers see them under one path.")
     tasks = list(reversed(chunk.tasks))
     runner = LocalRunner(chunk.context, workers=1, limits=chunk.limits)

@@ -10,15 +10,18 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing import parent_process
+from multiprocessing.connection import wait as wait_for
 from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.worker import do_task, fail_task
 from volstrat.errors import MemoryLimitError, OutputError, TimeLimitError, WorkerLostError
+from volstrat.store.system import limit_own_memory, memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 _TURN_SECONDS = 0.2
 _MEMORY_SHARE = 0.9
+_MEMORY_UNKNOWN = 8 << 30
+"""Taken for the machine's where it does not say."""
 _MOST_STARTS_IN_VAIN = 5
 _LONGEST_START_SECONDS = 120.0
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -44,19 +49,8 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def machine_memory_bytes() -> int:
-    """Return how much memory there is: the machine's, or this control group's limit."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            total = min(total, int(Path(path).read_text(encoding="ascii")))
-        except (OSError, ValueError):
-            continue
-    return total
-
-
 def die_with_parent(parent: int) -> None:
-    """Have the kernel end this process when its parent ends, however that happens.
+    """Have this process end when its parent ends, however that happens.
 
     Parameters
     ----------
@@ -65,13 +59,27 @@ def die_with_parent(parent: int) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    elif (starter := parent_process()) is not None:
+        threading.Thread(target=_end_after, args=(starter.sentinel,), daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)
 
 
+def _end_after(sentinel: int) -> None:
+    """Wait for the parent's end, where no kernel tells of it."""
+    wait_for([sentinel])
+    os._exit(1)
+
+
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Let no process that is started meanwhile ever see Ctrl-C: that is the parent's, which ends them all."""
+    """Let no process that is started meanwhile ever see Ctrl-C: that is the parent's, which ends them all.
+
+    Where signals cannot be held back, a worker turns a deaf ear to it once it has started.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()  # which lets the signal through again when it starts its own process
@@ -83,14 +91,12 @@ def _interrupt_held() -> Iterator[None]:
 
 
 def _start_worker(context: WorkerContext, memory_bytes: int, parent: int, started: Connection) -> None:
-    import resource
-
     global _context  # noqa: PLW0603 - a worker process serves one run
     die_with_parent(parent)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once and silently: every write is atomic
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    most = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    if not hasattr(signal, "pthread_sigmask"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_own_memory(memory_bytes)
     _context = context
     started.send_bytes(b"started")
 
@@ -199,7 +205,7 @@ class LocalRunner:
         self._context = context
         self._limits = limits
         self._workers = workers
-        self._memory = limits.memory_bytes or int(machine_memory_bytes() * _MEMORY_SHARE)
+        self._memory = limits.memory_bytes or int((memory_bytes() or _MEMORY_UNKNOWN) * _MEMORY_SHARE)
 
     def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
         """Yield the receipt of each task as it is done; None now and then, so that the caller has a turn.
@@ -313,4 +319,4 @@ def _exit_words(code: int | None) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f" ({name}{', often for want of memory' if -code == signal.SIGKILL else ''})"
+    return f" ({name}{', often for want of memory' if name == 'SIGKILL' else ''})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.staged import StagedFiles
+from volstrat.store.system import sync_disks
 from volstrat.store.tables import TableWriter
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def write_results(out: Path, ledger: Ledger, *, turn: Callable[[], None] = lambd
     OutputError
         If something cannot be written, or a record is no longer what its worker wrote.
     """
-    os.sync()  # the records, before anything is built on them
+    sync_disks()  # the records, before anything is built on them
     summary = Summary()
     with StagedFiles(out) as files:
         streams = {name: files.open(name) for name in TABLES}

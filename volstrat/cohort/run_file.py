@@ -207,7 +207,7 @@ def _text(time: datetime) -> str:
 
 
 def _user() -> str | None:
-    with suppress(OSError, KeyError):
+    with suppress(ImportError, OSError, KeyError):
         return getpass.getuser()
     return None
 

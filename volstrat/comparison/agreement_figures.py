@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -134,9 +135,8 @@ def _y_ticks(y: _Axis, ratio: bool) -> list[tuple[float, str]]:
         while len(found) > _MOST_TICKS:
             found = [tick for n, tick in enumerate(found) if n % 2 == 0 or tick[1] == "1"]
         return found
-    step = next(
-        s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if (y.high - y.low) / s <= _MOST_TICKS
-    )
+    steps = (m * 10.0**d for d in count(-3) for m in (5, 10, 20))  # limits of two subjects reach far beyond 1
+    step = next(s for s in steps if (y.high - y.low) / s <= _MOST_TICKS)
     first = math.ceil(y.low / step)
     return [(n * step, f"{100 * n * step:+g}") for n in range(first, math.floor(y.high / step) + 1)]
 

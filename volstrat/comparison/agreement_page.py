@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
 from volstrat.comparison.agreement_figures import Point, bland_altman_plot
+from volstrat.comparison.cohort_agreement import NO_STRATUM, definitions
 from volstrat.comparison.cohort_agreement import STRATA as STRATUM_KEYS
-from volstrat.comparison.cohort_agreement import definitions
 from volstrat.comparison.disputes import STAKES
 from volstrat.show.pages import NO_NUMBER, decimals, markup, render, styled
 from volstrat.show.words import STRATA, percent_text
-from volstrat.terms.wording import NAMED, more_than
+from volstrat.terms.wording import NAMED, more_than, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ class AgreementPage:
     ) -> bytes:
         """Return the page."""
         settings = self._settings
-        without = [f"{n} in {name}" for name, n in cohort["strata"]["without"].items() if n]
+        without = [f"{n} in {name}" for name, n in cohort["strata_given"]["without"].items() if n]
         page = render(
             "comparison/templates/agreement.html",
             policy=markup("style-src 'unsafe-inline'; img-src data:"),
@@ -115,7 +115,7 @@ class AgreementPage:
             grave=_GRAVE,
             stakes=STAKES,
             at_stake={item["stake"] for item in items},
-            stratum_keys=STRATUM_KEYS,
+            stratum_keys={**{key: STRATA[key] for key in STRATUM_KEYS}, NO_STRATUM: STRATA[None]},
             without=", ".join(without),
             quantities=_QUANTITY,
             ratio=_ratio,
@@ -150,6 +150,8 @@ class AgreementPage:
                     else (f"Mean of {a} and {b}", f"{b} - {a}, percentage points")
                 )
                 excluded = f"; {stats['excluded']} left out" if stats["excluded"] else ""
+                if stats["left_out"]:
+                    excluded += f": {shown_names([_left_out(one) for one in stats['left_out']])}"
                 caption = (
                     f"{title}. {stats['subjects']} subjects{excluded}. Lines: bias and limits of agreement; "
                     "bands: their 95 % intervals; diamonds: strata differ."
@@ -161,15 +163,21 @@ def _cards(cohort: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> lis
     pairs = cohort["strata"]["pairs"]
     same = sum(sum(row[n] for n, row in enumerate(pair["table"])) for pair in pairs)
     of = sum(pair["subjects"] for pair in pairs)
-    unit = "pairs of readings" if len(pairs) > 1 else "subjects with a stratum in both"
+    unit = "pairs of readings" if len(pairs) > 1 else "subjects"
     entry = sum(item["stake"] == "trial_entry" for item in items)
     compared = cohort["outcomes"].get("compared", 0)
     return [
         (f"{compared} of {cohort['subjects']}", "subjects compared voxel by voxel"),
-        (f"{same} of {of}", f"{unit}: the same stratum"),
+        (f"{same} of {of}", f"{unit}: the same stratum, or none in both"),
         (str(len(items)), "for the adjudicator"),
         (str(entry), "of them decide trial entry"),
     ]
+
+
+def _left_out(one: Mapping[str, Any]) -> str:
+    """Name a subject that a figure cannot show, with both its values."""
+    values = ("none" if one[side] is None else f"{one[side]:.2f}" for side in "ab")
+    return f"{one['subject']} ({' / '.join(values)})"
 
 
 def _row(subject: str, pair: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

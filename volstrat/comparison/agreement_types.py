@@ -91,6 +91,7 @@ class LesionOfReading(JsonObject):
     lesion_id: str
     volume_ml: Ml | None
     centroid_mm: Annotated[list[float], Limits(length=3)]
+    max_axial_diameter_mm: NotNegative
     resectability: Resectability
     resectable_fraction: Fraction | None
     fdg_avidity: FdgAvidity
@@ -246,11 +247,13 @@ class ConcordancePair(JsonObject):
     table: list[list[Count]]
     agreement: Estimate
     kappa: Estimate
+    ac1: Annotated[Estimate, "Of the two alone, over the same subjects."]
 
 
 class Concordance(JsonObject):
     """Agreement of words over subjects."""
 
+    treatment: Annotated[str, "What became of readings without such a word."]
     categories: list[str]
     subjects: Count
     agreement: Estimate
@@ -286,6 +289,24 @@ class AsRatio(JsonObject):
     upper_limit: float | None
 
 
+class LeftOut(JsonObject):
+    """A subject that Bland and Altman's analysis cannot take, with both values."""
+
+    subject: str
+    a: float | None
+    b: float | None
+
+
+class WcvOfClass(JsonObject):
+    """How far readings of one lesion scatter, of the lesions of one size, beside what the protocol takes."""
+
+    diameter_from_mm: NotNegative
+    diameter_to_mm: Annotated[float | None, "Excluded; null: no end."]
+    lesions: Annotated[int, Limits(minimum=0), "Lesions matched between two readings."]
+    wcv_percent: Annotated[Estimate, "Of this study."]
+    protocol_wcv_percent: Annotated[float, "What the volume error of the protocol is."]
+
+
 class BlandAltman(JsonObject):
     """Bias and limits of agreement of two readings."""
 
@@ -299,6 +320,9 @@ class BlandAltman(JsonObject):
     lower_limit: Estimate
     upper_limit: Estimate
     as_ratio: AsRatio | None
+    left_out: Annotated[
+        list[LeftOut], "Worst first: what one reading has and the other has not, the larger first."
+    ]
 
 
 class Icc(JsonObject):
@@ -378,9 +402,11 @@ class CohortAgreement(JsonObject):
     outcomes: dict[str, Count]
     absent: dict[str, Count]
     quantities: list[Quantity]
-    strata: Concordance
+    strata: Annotated[Concordance, 'With "none", no stratum, as an answer.']
+    strata_given: Annotated[Concordance, "Of the subjects with a stratum alone."]
     predicates: ConcordanceOfPredicates
     attributed_to: Attributions
+    wcv_by_diameter: list[WcvOfClass]
     lesions: dict[str, Count]
     markings: MarkingPairs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import asdict
 from itertools import combinations
@@ -17,11 +18,23 @@ from volstrat.agreement.reliability import (
     intraclass_correlation,
     within_subject_variation,
 )
+from volstrat.case.case_file import case_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from volstrat.terms.policies import VolumeErrorPolicy
+
 STRATA = ("stratum_1", "stratum_2", "ineligible")
+NO_STRATUM = "none"
+"""The answer of a reading that gives no stratum."""
+
+_ANSWERED = (
+    "A reading that gives no stratum counts as the answer none; subjects that failed or are absent in a "
+    "reading are left out."
+)
+_GIVEN = "Subjects without a stratum in a reading are left out, and counted in `without`."
+_PREDICATE = "Subjects that failed or are absent in a reading are left out."
 
 _QUANTITIES: tuple[tuple[str, Literal["difference", "log_ratio"]], ...] = (
     ("total_tumour_ml", "log_ratio"),
@@ -43,12 +56,18 @@ class CohortAgreement:
     ----------
     names : sequence of str
         Of the readings.
+    volume_error : VolumeErrorPolicy
+        Of the protocol: its classes of diameter.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], volume_error: VolumeErrorPolicy) -> None:
         self._names = tuple(names)
+        self._volume_error = volume_error
+        self._subjects: list[str] = []
+        self._volumes: list[list[tuple[float, float]]] = [[] for _ in volume_error.diameter_from_mm]
         self._values: dict[str, list[list[float | None]]] = {name: [] for name, _ in _QUANTITIES}
         self._strata: list[list[str | None]] = []
+        self._answers: list[list[str | None]] = []
         self._predicates: dict[str, list[list[str | None]]] = {"stratum_1": [], "stratum_2": []}
         self._outcomes: Counter[str] = Counter()
         self._attributed: dict[str, Counter[str]] = {
@@ -74,15 +93,42 @@ class CohortAgreement:
             for lesion in pair["lesions"]:
                 self._lesions[lesion["kind"]] += 1
                 if lesion["kind"] == "matched":
+                    self._add_lesion(lesion["a"], lesion["b"])
                     for key, table in self._markings.items():
                         table[lesion["a"][key], lesion["b"][key]] += 1
         if {pair["outcome"] for pair in subject["pairs"]} & _APART:
             return
+        self._subjects.append(case_name(subject["subject"], subject["visit"]))
         for name, _ in _QUANTITIES:
             self._values[name].append([(r["volumes"] or {}).get(name) for r in readings])
         self._strata.append([r["stratum"] for r in readings])
+        self._answers.append([_answer(r) for r in readings])
         for name, words in self._predicates.items():
             words.append([_word(r, name) for r in readings])
+
+    def _add_lesion(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+        """Put the two volumes of a lesion to those of its size: the mean of both diameters."""
+        diameter = (a["max_axial_diameter_mm"] + b["max_axial_diameter_mm"]) / 2
+        size = bisect_right(self._volume_error.diameter_from_mm, diameter) - 1
+        self._volumes[size].append((a["volume_ml"], b["volume_ml"]))
+
+    def _wcv_by_diameter(self) -> list[dict[str, Any]]:
+        edges = self._volume_error.diameter_from_mm
+        found = []
+        for n, (volumes, wcv_percent) in enumerate(
+            zip(self._volumes, self._volume_error.wcv_percent, strict=True)
+        ):
+            own = within_subject_variation(volumes or [[None, None]]).wcv
+            found.append(
+                {
+                    "diameter_from_mm": edges[n],
+                    "diameter_to_mm": edges[n + 1] if n + 1 < len(edges) else None,
+                    "lesions": len(volumes),
+                    "wcv_percent": asdict(own.scaled(100)),
+                    "protocol_wcv_percent": wcv_percent,
+                }
+            )
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """Return ``cohort`` of ``agreement.json``."""
@@ -91,14 +137,16 @@ class CohortAgreement:
             "outcomes": dict(sorted(self._outcomes.items())),
             "absent": {name: self._absent[name] for name in self._names},
             "quantities": [self._quantity(name, scale) for name, scale in _QUANTITIES],
-            "strata": self._concordance(self._strata, STRATA),
+            "strata": self._concordance(self._answers, (*STRATA, NO_STRATUM), _ANSWERED),
+            "strata_given": self._concordance(self._strata, STRATA, _GIVEN),
             "predicates": {
-                name: self._concordance(words, ("holds", "fails", "unknown"))
+                name: self._concordance(words, ("holds", "fails", "unknown"), _PREDICATE)
                 for name, words in self._predicates.items()
             },
             "attributed_to": {
                 level: dict(sorted(counts.items())) for level, counts in self._attributed.items()
             },
+            "wcv_by_diameter": self._wcv_by_diameter(),
             "lesions": {kind: self._lesions[kind] for kind in ("matched", "part", "only_a", "only_b")},
             "markings": {
                 key: [{"a": a, "b": b, "lesions": count} for (a, b), count in sorted(table.items())]
@@ -120,6 +168,7 @@ class CohortAgreement:
                 if scale == "log_ratio"
                 else None
             )
+            figures["left_out"] = self._left_out(table, first, second, positive=scale == "log_ratio")
             pairs.append({"a": self._names[first], "b": self._names[second], **figures})
         reliability = {"raw": asdict(intraclass_correlation(_shaped(table, len(self._names))))}
         if scale == "log_ratio":
@@ -132,11 +181,22 @@ class CohortAgreement:
             "within_subject": asdict(within_subject_variation(_shaped(table, len(self._names)))),
         }
 
+    def _left_out(
+        self, table: Sequence[Sequence[float | None]], first: int, second: int, *, positive: bool
+    ) -> list[dict[str, Any]]:
+        """Name the subjects without two values (above zero, of a ratio), the worst first."""
+        found = [
+            {"subject": subject, "a": row[first], "b": row[second]}
+            for subject, row in zip(self._subjects, table, strict=True)
+            if any(value is None or (positive and value <= 0) for value in (row[first], row[second]))
+        ]
+        return sorted(found, key=lambda one: (-_apart(one["a"], one["b"]), one["subject"]))
+
     def _concordance(
-        self, ratings: Sequence[Sequence[str | None]], categories: Iterable[str]
+        self, ratings: Sequence[Sequence[str | None]], categories: Iterable[str], treatment: str
     ) -> dict[str, Any]:
         found = concordance(ratings or [[None] * len(self._names)], tuple(categories))
-        figures = asdict(found)
+        figures = {"treatment": treatment, **asdict(found)}
         figures["without"] = {
             name: sum(row[n] is None for row in ratings) for n, name in enumerate(self._names)
         }
@@ -153,6 +213,19 @@ def _shaped(table: Sequence[Sequence[float | None]], readers: int) -> list[list[
 def _logs(table: Sequence[Sequence[float | None]], readers: int) -> list[list[float | None]]:
     rows = [[math.log(v) if v is not None and v > 0 else None for v in row] for row in table]
     return _shaped(rows, readers)
+
+
+def _apart(a: float | None, b: float | None) -> float:
+    """Return by how much two values differ; a value that is missing counts less than any."""
+    return -1.0 if a is None or b is None else abs(b - a)
+
+
+def _answer(reading: Mapping[str, Any]) -> str | None:
+    """Return what a reading answers: a stratum or that there is none; None where it failed or is absent."""
+    if reading["source"] == "absent" or reading["error"] is not None:
+        return None
+    stratum: str | None = reading["stratum"]
+    return stratum or NO_STRATUM
 
 
 def _word(reading: dict[str, Any], predicate: str) -> str | None:
@@ -202,6 +275,11 @@ def definitions(*, surface_tolerance_mm: float, match_distance_mm: float) -> dic
         ),
         "strata": (
             "Raw agreement with Wilson's interval; Cohen's kappa (Fleiss, Cohen and Everitt 1969); Gwet's "
-            "AC1 (2008)."
+            'AC1 (2008); intervals end at 1. `strata` takes "no stratum" for an answer, `strata_given` '
+            "leaves such subjects out."
+        ),
+        "wcv_by_diameter": (
+            "wCV of the volumes of one lesion in two readings, pooled over every two readings, by the mean "
+            "of both axial diameters; beside it the protocol's volume error."
         ),
     }

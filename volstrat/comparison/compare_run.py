@@ -152,7 +152,7 @@ class _Written:
         self._record = AgreementFile(self._stream, _head(readings, settings))
         self._tables = {name: Table(files, name) for name in TABLES}
         self._page = AgreementPage(readings, settings)
-        self._cohort = CohortAgreement([r.name for r in readings])
+        self._cohort = CohortAgreement([r.name for r in readings], readings[0].protocol.protocol.volume_error)
         self._hashes: dict[str, list[tuple[str, str]]] = {reading.name: [] for reading in readings}
         self._asked: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
         self.stakes: Counter[str] = Counter()

@@ -288,6 +288,7 @@ class _Side:
             "lesion_id": record["lesion_id"],
             "volume_ml": record["volume_ml"],
             "centroid_mm": record["centroid_mm"],
+            "max_axial_diameter_mm": record["max_axial_diameter_mm"],
             "resectability": record["resectability"],
             "resectable_fraction": record["resectable_fraction"],
             "fdg_avidity": record["fdg_avidity"],

@@ -31,6 +31,7 @@ from volstrat.cohort.source import find_cases
 from volstrat.dicom.grouping import is_one_subject
 from volstrat.errors import CaseError, ProtocolError, UsageError, VolstratError
 from volstrat.formats.volumes import volume_format
+from volstrat.formats.walk import relative_name
 from volstrat.store.output import STATE_FOLDER
 from volstrat.store.seal import refuse_sealed
 from volstrat.study.study_file import is_study_file, read_study
@@ -193,7 +194,7 @@ def _named(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
     names = [_reader(reading) for reading in readings]
     if len(set(names)) < len(names) and len({r.path.resolve() for r in readings}) == len(readings):
         common = os.path.commonpath([r.path.resolve().parent for r in readings])
-        names = [Path(os.path.relpath(r.path.resolve(), common)).as_posix() for r in readings]
+        names = [relative_name(r.path.resolve(), Path(common)) for r in readings]
     return [replace(reading, reader=name) for reading, name in zip(readings, names, strict=True)]
 
 

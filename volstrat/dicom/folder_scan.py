@@ -160,7 +160,8 @@ class _Sorter:
         elif _is_image(header, sop_class, modality):
             role = "CT" if sop_class in CT_CLASSES else "PT" if sop_class in PT_CLASSES else modality
             key = (header.text(TAGS["SeriesInstanceUID"]), role)
-            self._images.setdefault(key, []).append(_image_file(path, header, sop_class, patient))
+            image = _image_file(path, header, sop_class, patient)  # before its series: it may be refused
+            self._images.setdefault(key, []).append(image)
         else:
             self._other[modality or sop_class or "unknown"] += 1
 

@@ -26,6 +26,18 @@ def is_system_name(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
+def relative_name(path: Path, folder: Path) -> str:
+    """Return a path as seen from a folder, with ``/`` on every system; whole where it is on another drive.
+
+    >>> relative_name(Path("study/P01/../ct"), Path("study/P01"))
+    '../ct'
+    """
+    try:
+        return os.path.relpath(path, folder).replace(os.sep, "/")
+    except ValueError:  # Windows has no way from one drive to another
+        return path.as_posix()
+
+
 DEEPEST = 100
 """Folders in one another that are looked into: more are no tree that a person made."""
 

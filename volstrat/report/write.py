@@ -16,7 +16,6 @@ from volstrat.cohort.source import find_cases
 from volstrat.errors import UsageError, VolstratError
 from volstrat.pictures.key_slices import draw_pictures
 from volstrat.pictures.scene import build_scene
-from volstrat.pictures.sites import lesion_sites
 from volstrat.report.report_details import beside
 from volstrat.report.report_page import report_html, report_pdf
 from volstrat.store.output import folder_name, write_atomically
@@ -53,7 +52,7 @@ def render_result(result: CaseResult, protocol: Protocol) -> str:
         result.record,
         protocol=protocol,
         pictures=pictures,
-        sites=lesion_sites(result.measured),
+        sites=result.measured.lesions.names_by_id,
         around=around,
     )
 

@@ -23,7 +23,6 @@ from volstrat.pictures.ct_reading import CtReading
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.rotation import RotatingProjection
 from volstrat.pictures.scene import CtRead, Scene, build_scene
-from volstrat.pictures.sites import lesion_sites
 from volstrat.review.mark import row_of
 from volstrat.review.mark_table import (
     MarkTable,
@@ -270,7 +269,7 @@ class ReviewSession:
         self._table = MarkTable(self._table_path(sources))
         self._watch = InputWatch(sources)
         bare = assess_case(case.without("lesions"), self.protocol, memo=self._memo, with_flips=False)
-        self.sites = lesion_sites(bare.measured)
+        self.sites = bare.measured.lesions.names_by_id
         # Read without its table, the case finds that table lying about.
         findings = [f for f in bare.inputs.findings if (f.code, f.where) != ("files_unread", self.table_name)]
         bare = replace(bare, inputs=replace(bare.inputs, findings=tuple(findings)))

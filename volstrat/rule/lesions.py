@@ -81,6 +81,11 @@ class Lesions:
         return len(self.ids)
 
     @property
+    def names_by_id(self) -> dict[str, str]:
+        """The segment, ROI or label name behind each lesion, "" without one."""
+        return dict(zip(self.ids, self.names, strict=True))
+
+    @property
     def overlapping(self) -> bool:
         """True where a voxel lies in several lesions."""
         return bool((self.starts[1:] < np.maximum.accumulate(self.stops)[:-1]).any())

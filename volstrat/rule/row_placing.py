@@ -287,7 +287,7 @@ def _refuse_contradictions(row: LesionRow) -> None:
 
 
 def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> tuple[int, bool]:
-    """Return the lesion that a region belongs to: by a row of the table, by segment name, by id; and if by id."""
+    """Return the lesion that a region belongs to (by a row of the table, by segment, by id), and if by id."""
     told = row.belongs_to
     if is_region(told):
         itself = " itself" if told == row.lesion_id else f" {told}"

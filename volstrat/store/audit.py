@@ -10,7 +10,6 @@ ASCII, other characters escaped). A chain cannot show that its tail was cut: who
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,8 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from volstrat.errors import CorruptDataError, InputFileError, OutputError
+from volstrat.store.locking import locked_file
+from volstrat.store.output import STATE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,19 +80,26 @@ def append_entry(path: Path, *, event: str, detail: Mapping[str, Any], recorded_
     OutputError
         If the trail cannot be written; what stood there before still stands.
     """
+    state = path.parent / STATE_FOLDER
+    problem = f"{path}: the audit trail cannot be written"
+    hint = "Check the disk's space and the folder's permissions."
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b", buffering=0) as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        state.mkdir(parents=True, exist_ok=True)
+        with (
+            locked_file(state / "trail-lock", problem, hint),
+            path.open("a+b", buffering=0) as stream,
+        ):
             head, fragment = _head(stream, path.name)
             if fragment:
                 stream.truncate(stream.seek(0, os.SEEK_END) - len(fragment))
                 removed = {"bytes": len(fragment), "sha256": hashlib.sha256(fragment).hexdigest()}
                 head = _write(stream, head, "unfinished_entry_removed", removed, recorded_at)
             return _write(stream, head, event, detail, recorded_at)
+    except OutputError:
+        raise
     except OSError as error:
-        msg = f"{path}: the audit trail cannot be written ({error.strerror})."
-        raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
+        msg = f"{problem} ({error.strerror})."
+        raise OutputError(msg, hint=hint) from error
 
 
 def _head(stream: FileIO, name: str) -> tuple[TrailHead, bytes]:

@@ -1,11 +1,10 @@
-"""One program at a time in an output folder."""
+"""One program at a time: in an output folder, in a case's tables, at a trail."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import platform
+import socket
+import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -16,35 +15,61 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_TAKEN = (errno.EACCES, errno.EAGAIN)
-_NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.EINVAL, errno.EBADF)
+    from filelock import BaseFileLock
+
+_WITHOUT_END = -1
+
+
+def _lock(path: Path, *, wait: bool) -> BaseFileLock:
+    """Return a lock that ends with its process, however that dies; a file of no content stays behind."""
+    with warnings.catch_warnings():  # a system without native locks gets those of marker files
+        warnings.simplefilter("ignore")
+        from filelock import FileLock
+    return FileLock(path, timeout=_WITHOUT_END if wait else 0)
 
 
 @contextmanager
 def locked_folder(path: Path) -> Iterator[None]:
-    """Keep other programs that write tables in a case folder waiting, where its file system knows locks.
+    """Keep other programs that write tables in a case folder waiting, on this machine or over the network.
 
     Raises
     ------
     OutputError
-        If the folder cannot be opened.
+        If the folder cannot be written into.
     """
+    if not path.is_dir():
+        msg = f"{path.name}: cannot be opened (there is no such folder)."
+        raise OutputError(msg, hint="Check the case folder.")
+    with locked_file(path / ".lesions.lock", f"{path.name}: cannot be locked", "Check the case folder."):
+        yield
+
+
+@contextmanager
+def locked_file(path: Path, problem: str, hint: str) -> Iterator[None]:
+    """Wait for a lock and hold it.
+
+    Parameters
+    ----------
+    path : Path
+        The lock's own file; its name begins with a dot, or it lies in a state folder.
+    problem, hint : str
+        What to say where that cannot be.
+
+    Raises
+    ------
+    OutputError
+    """
+    lock = _lock(path, wait=True)
     try:
-        folder = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        msg = f"{path.name}: cannot be opened ({error.strerror})."
-        raise OutputError(msg, hint="Check the case folder.") from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:  # without locks, what was seen is compared all the same
-            os.close(folder)
-            msg = f"The case folder cannot be locked ({error.strerror})."
-            raise OutputError(msg, hint="Check the disk; nothing was changed.") from error
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        why = getattr(error, "strerror", None) or "its file system knows no locks"
+        msg = f"{problem} ({why})."
+        raise OutputError(msg, hint=hint) from error
     try:
         yield
     finally:
-        os.close(folder)
+        lock.release()
 
 
 @contextmanager
@@ -58,30 +83,31 @@ def output_lock(out: Path) -> Iterator[None]:
     OutputError
         If the folder cannot be made or written.
     """
-    path = out / STATE_FOLDER / "lock"
+    state = out / STATE_FOLDER
+    holder = state / "lock-holder"
+    lock = _lock(state / "lock", wait=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        state.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except TimeoutError as error:
+        msg = f"{out}: another run is going on in this folder ({_text(holder) or 'another process'})."
+        raise UsageError(msg, hint="Wait until it is done, or name another folder with -o.") from error
+    except NotImplementedError as error:
+        msg = f"{out}: its file system knows no locks."
+        raise OutputError(msg, hint="Name a folder on another disk with -o.") from error
     except OSError as error:
         msg = f"{out}: cannot be written ({error.strerror})."
         raise OutputError(msg, hint="Name another folder with -o, or check its permissions.") from error
     try:
-        _take(descriptor, out)
         with suppress(OSError):  # a full disk: the lock holds all the same, it only does not say whose it is
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
-def _take(descriptor: int, out: Path) -> None:
+def _text(path: Path) -> str:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in _TAKEN:
-            msg = f"{out}: its file system knows no locks ({error.strerror})."
-            raise OutputError(msg, hint="Name a folder on another disk with -o.") from error
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-        msg = f"{out}: another run is going on in this folder ({holder})."
-        raise UsageError(msg, hint="Wait until it is done, or name another folder with -o.") from error
+        return path.read_text(encoding="utf-8")[:200]
+    except (OSError, ValueError):
+        return ""

@@ -18,6 +18,10 @@ STATE_FOLDER = ".volstrat"
 
 _PLAIN = frozenset(" _-.~")
 _LONGEST_NAME_BYTES = 200
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+    | {f"{port}{n}" for port in ("COM", "LPT") for n in "0123456789\u00b9\u00b2\u00b3"}
+)
 
 
 def write_atomically(path: Path, data: bytes, *, at_once: bool = True) -> None:
@@ -55,16 +59,17 @@ def write_atomically(path: Path, data: bytes, *, at_once: bool = True) -> None:
 def folder_name(subject: str) -> str:
     """Return a folder name for a subject: itself where that is safe, else with escapes.
 
-    Letters, digits, spaces and ``_-.~`` stay; other characters become ``%XX`` (UTF-8 bytes), and so
-    do a leading dot and outer spaces, so that no two subjects share a folder and none leaves it.
+    Letters, digits, spaces and ``_-.~`` stay; other characters become ``%XX`` (UTF-8 bytes), and so do a
+    leading dot, outer spaces, a last dot, and the first letter of what Windows takes for a device (``CON``,
+    ``NUL.1``): no two subjects share a folder, none leaves it, and an output can be copied to any system.
 
     >>> folder_name("S001")
     'S001'
-    >>> folder_name("../S/1")
-    '%2E.%2FS%2F1'
+    >>> folder_name("../S/1"), folder_name("con"), folder_name("S1.")
+    ('%2E.%2FS%2F1', '%63on', 'S1%2E')
     """
     name = "".join(c if c.isalnum() or c in _PLAIN else _escaped(c) for c in subject)
-    if name[:1] in {".", " "}:
+    if name[:1] in {".", " "} or name.partition(".")[0].rstrip().upper() in _DEVICES:
         name = _escaped(name[0]) + name[1:]
     if name[-1:] in {".", " "} and name:
         name = name[:-1] + _escaped(name[-1])

@@ -7,7 +7,6 @@ is never proposed by anything but a file that says so.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import textwrap
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from volstrat import __version__
 from volstrat.case.case_file import case_name
 from volstrat.case.discovery import find_sources
 from volstrat.errors import OutputError, UsageError, VolstratError
+from volstrat.formats.walk import relative_name
 from volstrat.store.output import write_atomically
 from volstrat.study.patterns import PathPattern
 from volstrat.study.proposals import LOOKED_INTO, Proposals, propose, toml_value
@@ -124,12 +124,12 @@ def _roles_in_folders(found: Recognised, proposals: Proposals) -> dict[str, set[
 
 
 def _relative(path: Path, folder: Path) -> str:
-    return os.path.relpath(path, folder).replace(os.sep, "/")
+    return relative_name(path, folder)
 
 
 def _study_text(tree: Path, path: Path, found: Recognised, proposals: Proposals) -> str:
     """Return the study file: what is clear as lines, what is not as comments."""
-    above = os.path.relpath(tree, path.parent).replace(os.sep, "/")
+    above = relative_name(tree, path.parent)
     head = "" if above == "." else f"{above}/"
     major, minor = __version__.split(".")[:2]
     lines = [

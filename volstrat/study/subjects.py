@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import CaseSources, role_entries
 from volstrat.case.discovery import subject_of
 from volstrat.case.place import CasePlace
 from volstrat.errors import AmbiguousRoleError, DuplicateSubjectError, UsageError, VolstratError
+from volstrat.formats.walk import relative_name
 from volstrat.store.output import STATE_FOLDER
 from volstrat.study.patterns import PathPattern, unescaped
 from volstrat.study.study_file import entry_patterns, is_study_file, read_study
@@ -154,7 +154,7 @@ def _entries(
         pattern = PathPattern(text=text, where=f"{study.name}: layout.inputs.{role}")
         if isinstance(value, list):  # a list unites: all that fits is meant
             found = pattern.files(study.path.parent, subject=subject, visit=visit)
-            paths = [os.path.relpath(path, study.path.parent) for path in found]
+            paths = [relative_name(path, study.path.parent) for path in found]
         else:
             paths = []
         for path in paths or [_one_path(study, role, pattern, subject, visit)]:
@@ -173,9 +173,9 @@ def _one_path(study: Study, role: str, pattern: PathPattern, subject: str, visit
     base = study.path.parent
     found = pattern.files(base, subject=subject, visit=visit)
     if len(found) > 1:
-        names = ", ".join(os.path.relpath(path, base).replace(os.sep, "/") for path in found)
+        names = ", ".join(relative_name(path, base) for path in found)
         msg = f"{subject}: {len(found)} candidates for {role}: {names}."
         raise AmbiguousRoleError(msg, hint=f"Make layout.inputs.{role} in {study.name} fit one of them.")
     if found:
-        return os.path.relpath(found[0], base)
+        return relative_name(found[0], base)
     return unescaped(pattern.filled(subject=subject, visit=visit))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.entries import EntryReader
@@ -11,6 +10,7 @@ from volstrat.case.input_files import file_sha256
 from volstrat.case.lesion_table import history_beside
 from volstrat.errors import VolstratError
 from volstrat.formats.hashing import sha256_of
+from volstrat.formats.walk import relative_name
 from volstrat.terms.roles import MASK_ROLES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def readable_inputs(sources: CaseSources) -> list[dict[str, Any]]:
         for entry in entries:
             described = _described(role, entry, reader, sources)
             if described is not None:
-                path = os.path.relpath(entry.path, sources.folder).replace(os.sep, "/")
+                path = relative_name(entry.path, sources.folder)
                 found.append({"role": role, "path": path, **described})
     return found
 
