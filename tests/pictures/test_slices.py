@@ -95,12 +95,17 @@ def test_the_outline_follows_the_voxels_edges() -> None:
 
 
 def test_markings_differ_without_colour() -> None:
-    """In grey, each marking's outline and sign still differ from every other's."""
+    """In grey, each marking's outline and sign still differ from every other's.
+
+    What a reader took out looks alike, be it a lesion that is no tumour or a region called physiological.
+    """
     scene = phantom()
     plane = plane_through(scene, "axial", IN_LESION)
     frame = Frame.whole(plane, width=400, height=400)
     patterns = {}
     for word, style in STYLES.items():
+        if word == "not_tumour":
+            continue
         look = replace(BARE, show_lesions=True, annotated=True, markings={"L1": word})
         patterns[word] = coloured(render_slice(scene, plane, frame, look), style.colour)
     words = list(patterns)

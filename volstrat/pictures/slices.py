@@ -305,11 +305,17 @@ def _shown(shape: Shape, look: Look) -> bool:
     return look.show_avid if shape.name == AVID else look.show_lesions
 
 
-def _cut(shapes: Sequence[Shape], plane: Plane) -> list[Shape]:
+@lru_cache(maxsize=4)
+def _boxes(shapes: tuple[Shape, ...]) -> Float64s:
+    """Return the boxes of a scene's shapes, (shapes, 2, 3)."""
+    return np.array([shape.box_mm for shape in shapes])
+
+
+def _cut(shapes: tuple[Shape, ...], plane: Plane) -> list[Shape]:
     """Return the shapes whose boxes the plane cuts."""
     if not shapes:
         return []
-    boxes = np.array([shape.box_mm for shape in shapes])
+    boxes = _boxes(shapes)
     along, start = plane.grid.inverse[plane.normal, :3], plane.grid.inverse[plane.normal, 3]
     ends = boxes * along
     low, high = ends.min(axis=1).sum(axis=1) + start, ends.max(axis=1).sum(axis=1) + start

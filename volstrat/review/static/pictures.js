@@ -52,7 +52,7 @@ export class Outlines {
 }
 
 const MOST_NAMES = 14;
-const ORDER = ["dismissed", "resectable", "ablatable", "partial", "unknown", "unresectable"];
+const ORDER = ["dismissed", "not_tumour", "resectable", "ablatable", "partial", "unknown", "unresectable"];
 
 // What a surgical plan leaves, cuts and ablates.
 const PLANNED = {
