@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from volstrat.export.outgoing import Outgoing
     from volstrat.geometry.runs import VoxelRuns
+    from volstrat.rule.lesions import Lesions
 
     Int64s = NDArray[np.int64]
 
@@ -63,7 +64,7 @@ def segmentations(out: Outgoing) -> list[SegmentFile]:
     series_uid = content_uid("SEG series", *_content(out, range(lesions.count), voxels))
     return [
         _segment_file(out, members, voxels, series_uid=series_uid, number=number)
-        for number, members in enumerate(disjoint_sets(voxels), start=1)
+        for number, members in enumerate(disjoint_sets(lesions), start=1)
     ]
 
 
@@ -88,13 +89,16 @@ def _on_images(voxels: VoxelRuns, lesion_id: str, out: Outgoing) -> Int64s:
     return np.sort(images.ravel(index))
 
 
-def disjoint_sets(voxels: Sequence[Int64s]) -> list[list[int]]:
+def disjoint_sets(lesions: Lesions) -> list[list[int]]:
     """Put lesions into as few files as a first fit finds, so that no two of a file share a voxel."""
-    sets: list[tuple[list[int], Int64s]] = []
-    for n, mine in enumerate(voxels):
+    if not lesions.overlapping:
+        return [list(range(lesions.count))]
+    sets: list[tuple[list[int], VoxelRuns]] = []
+    for n in range(lesions.count):
+        mine = lesions.of(n)
         for at, (members, taken) in enumerate(sets):
-            if not np.isin(mine, taken, assume_unique=True).any():
-                sets[at] = ([*members, n], np.union1d(taken, mine))
+            if not mine.intersection(taken):
+                sets[at] = ([*members, n], taken.union(mine))
                 break
         else:
             sets.append(([n], mine))

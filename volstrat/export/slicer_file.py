@@ -35,7 +35,7 @@ def write_slicer_file(out: Outgoing, folder: Path) -> Path:
 
     lesions = out.result.measured.lesions
     voxels = [lesions.of(n).indices() for n in range(lesions.count)]
-    layers = disjoint_sets(voxels)
+    layers = disjoint_sets(lesions)
     dense = np.zeros((len(layers), lesions.grid.size), np.uint8 if lesions.count < 256 else np.uint16)
     segments = []
     for layer, members in enumerate(layers):
