@@ -143,6 +143,13 @@ def test_a_reader_of_the_study_is_chosen_by_name(tmp_path: Path) -> None:
         list(find_study_cases(found, reader="R3"))
 
 
+def test_the_output_of_an_earlier_run_holds_no_subject(tmp_path: Path) -> None:
+    """results/P1 fits {subject}/{visit} as well as P1/base does."""
+    touch(tmp_path, "P1/base/tumour.nii", "results/P1 base/case.json", "results/.volstrat/ledger.json")
+    found = find_study_cases(read_study(study(tmp_path, '[layout]\nsubject = "{subject}/{visit}"\n')))
+    assert [case.name for case in found] == ["P1 base"]
+
+
 def test_a_subject_in_two_places_and_two_files_for_a_role_fail_alone(tmp_path: Path) -> None:
     """Each is named with every candidate; the others are unharmed."""
     touch(tmp_path, "a/S1/t1.nii", "b/S1/t1.nii", "a/S2/t1.nii", "a/S2/t2.nii", "a/S3/t1.nii")

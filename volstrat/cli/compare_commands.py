@@ -104,6 +104,8 @@ def compare(
 
 
 def _show(result: ComparisonResult, out: Path) -> None:
+    from volstrat.case.case_file import case_name
+
     for finding in result.findings:
         say(f"[{finding.severity}] {finding.message}")
     for how, key in (('"no stratum" as an answer', "strata"), ('without "no stratum"', "strata_given")):
@@ -128,7 +130,8 @@ def _show(result: ComparisonResult, out: Path) -> None:
     for item in result.adjudication[:20]:
         named = ", ".join(f"{name} {stratum or 'none'}" for name, stratum in item["strata"].items())
         carried = f"; carried by {item['attributed_to']}" if item["attributed_to"] else ""
-        say(f"{item['order']:>3}. {item['subject']}: {item['stake'].replace('_', ' ')} ({named}){carried}")
+        where, stake = case_name(item["subject"], item["visit"]), item["stake"].replace("_", " ")
+        say(f"{item['order']:>3}. {where}: {stake} ({named}){carried}")
     if len(result.adjudication) > 20:
         say(f"     ... and {len(result.adjudication) - 20} more in adjudication.csv")
     many = "s" if result.subjects != 1 else ""

@@ -44,8 +44,11 @@ def find_study_cases(
     below = f"{study.subject.text}/"
     folders = "tumour" not in study.inputs or any(p.text.startswith(below) for _, p in entry_patterns(study))
     found: dict[tuple[str, str | None], list[Path]] = {}
+    is_output: dict[Path, bool] = {}
     for match in study.subject.matches(study.path.parent):
-        if not _passed_over(match, skip) and (match.path.is_dir() or not folders):
+        if not _passed_over(match, study.path.parent, skip, is_output) and (
+            match.path.is_dir() or not folders
+        ):
             found.setdefault((match.subject, match.visit), []).append(match.path)
     if not found:
         msg = (
@@ -106,9 +109,15 @@ def _shown(study: Study) -> str:
     return study.path.resolve().parent.name or "/"
 
 
-def _passed_over(match: Match, skip: Path | None) -> bool:
-    if (match.path / STATE_FOLDER).is_dir():  # the output of a run
-        return True
+def _passed_over(match: Match, root: Path, skip: Path | None, is_output: dict[Path, bool]) -> bool:
+    """Tell whether a match is, or lies in, the output of a run; ``is_output`` remembers folders looked at."""
+    for folder in (match.path, *match.path.parents):
+        if folder == root:
+            break
+        if folder not in is_output:
+            is_output[folder] = (folder / STATE_FOLDER).is_dir()
+        if is_output[folder]:
+            return True
     return skip is not None and match.path.resolve().is_relative_to(skip.resolve())
 
 
