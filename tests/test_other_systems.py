@@ -86,6 +86,7 @@ STEPS: tuple[tuple[str, Sequence[int], str], ...] = (
     ("merge|k1|k2|-o|merged", (0, 3), "2 subjects"),
     ("report|out|-o|reports", (0, 3), ""),
     ("compare|A|B|-o|agreement", (0, 1, 3), "2 subjects"),
+    ("adjudicate|agreement|agreement/adjudication.csv|-o|final|--concordant|A", (0, 3), ""),
     ("consensus|A|B|C|-o|consensus", (0,), "2 subjects"),
     ("verify|out", (0,), ""),
     ("audit|show|out", (0,), "batch"),
