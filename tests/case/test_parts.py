@@ -200,6 +200,7 @@ def choice(
         ("resectable", ("Met 1", "Met 2, fraglich resezierbar"), ["Met 1"]),
         ("resectable", ("potentially resectable",), None),
         ("fdg_avid", ("FDG-avid", "FDG (-)", "FDG non fixant", "FDG bladder", "FDG reference"), ["FDG-avid"]),
+        ("cut", ("Right lobe", "FLR"), ["Right lobe"]),
         ("fdg_avid", ("FDG brain metastasis", "FDG-avid?"), ["FDG brain metastasis"]),
     ],
 )
@@ -215,6 +216,8 @@ def test_names_decide(role: str, names: tuple[str, ...], taken: list[str] | None
         ("resectable", ("Segment_1", "Segment_2")),
         ("tumour", ("Liver", "Spleen")),
         ("fdg_avid", ("DOTATOC avid",)),
+        ("cut", ("remnant",)),
+        ("cut", ("Right lobe", "Left lobe")),
     ],
 )
 def test_what_nothing_fits_is_refused_with_every_candidate(role: str, names: tuple[str, ...]) -> None:

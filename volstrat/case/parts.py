@@ -171,8 +171,9 @@ def choose_parts(
     there = [part for part in parts if part.number not in out]
     if role == "liver_segments":  # named ones, else every label by its number
         taken: list[Part] | None = [part for part in there if part.couinaud] or there
-    elif role == "cut":
-        taken = there if len(there) <= 1 else None
+    elif role == "cut":  # what stays is not cut out, whatever the plan calls its file
+        cut = [part for part in there if part.is_stem or not _stays(part)]
+        taken = cut if len(cut) == 1 or not there else None
     else:
         taken = _by_name(role, there, entry, played) or _by_person(role, there, entry)
     if taken is None:
@@ -226,6 +227,11 @@ def _by_person(role: str, parts: Sequence[Part], entry: RoleEntry) -> list[Part]
     return None
 
 
+def _stays(part: Part) -> bool:
+    """Tell whether a name says that this is not cut out: a remnant, a reference, "unresectable"."""
+    return part.said.role in ("remnant", "reference") or "resectable" in part.said.denied
+
+
 def _may_be_called(role: str, part: Part) -> bool:
     """Tell whether an organ is the natural name of a region: the liver's of a remnant, any of a reference."""
     if part.is_stem:  # no part is called so: a person gave this file the role, and reads its name
@@ -246,10 +252,9 @@ def _ambiguous(role: str, entry: RoleEntry, parts: tuple[Part, ...]) -> PartsAmb
     noun = "one part" if len(parts) == 1 else f"{len(parts)} parts"
     msg = f"{where}: holds {noun} ({held}), and {what} {_WHAT.get(role, role)}."
     every = ", ".join(f'"{part.name}"' if _is_unique(part, parts) else str(part.number) for part in parts)
-    hint = (
-        f'Write in case.toml {role} = {{ path = "{where}", segments = [{every}] }} and keep there those '
-        f"that are {_WHAT.get(role, role)}."
-    )
+    told = f'{{ path = "{where}", segments = [{every}] }}'
+    told = f"resect = {{ mask = {told} }}" if role == "cut" else f"{role} = {told}"
+    hint = f"Write in case.toml {told} and keep there those that are {_WHAT.get(role, role)}."
     return PartsAmbiguousError(msg, hint=hint)
 
 
