@@ -15,7 +15,8 @@ from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, PlanError, UsageError
 from volstrat.pictures.planes import Plane
 from volstrat.review.plan_desk import PlanDesk
-from volstrat.review.session import ReviewOptions, ReviewSession
+from volstrat.review.reviewed import ReviewOptions
+from volstrat.review.session import ReviewSession
 from volstrat.terms.marks import Marking
 from volstrat.terms.plans import Plan, Zone
 

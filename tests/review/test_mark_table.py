@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from volstrat.case.lesion_table import read_lesion_table
+from volstrat.case.lesion_table import HISTORY, read_lesion_table
 from volstrat.case.reading_events import Event
 from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
 from volstrat.review.mark_table import (
-    HISTORY,
     MarkTable,
     RowChange,
     TableState,

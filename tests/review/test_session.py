@@ -19,7 +19,8 @@ from volstrat.errors import InputChangedError, LesionTableError, MarkConflictErr
 from volstrat.review.mark import Mark
 from volstrat.review.mark_table import token_of
 from volstrat.review.places import lesion_at, nearest_other, values_at
-from volstrat.review.session import ReviewOptions, ReviewSession
+from volstrat.review.reviewed import ReviewOptions
+from volstrat.review.session import ReviewSession
 from volstrat.review.state import States
 from volstrat.rule.inner_points import inner_points
 from volstrat.terms.marks import LesionRow, Marking

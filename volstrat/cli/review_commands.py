@@ -47,7 +47,8 @@ def review(
 
     The page is served to this computer only, through a link that works once. It ends with Ctrl-C.
     """
-    from volstrat.review.session import ReviewOptions, ReviewSession
+    from volstrat.review.reviewed import ReviewOptions
+    from volstrat.review.session import ReviewSession
     from volstrat.study.study_file import protocol_for
     from volstrat.study.subjects import one_case
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from volstrat.pictures.planes import Plane, PlaneName
     from volstrat.pictures.scene import Scene
     from volstrat.plans.carry_out import PlanOutcome
-    from volstrat.review.session import Reviewed, ReviewSession
+    from volstrat.review.reviewed import Reviewed
+    from volstrat.review.session import ReviewSession
 
 _TRIED = "tried"
 

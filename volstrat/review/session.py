@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from volstrat.case.assess import assess_case, reassess_case
-from volstrat.case.discovery import CASE_FILE
 from volstrat.case.json_types import taken
 from volstrat.case.lesion_list import lesion_list
 from volstrat.case.lesion_table import read_bytes
@@ -18,114 +17,37 @@ from volstrat.case.record_types import FlipRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_reviews, reviews_path
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.flips import each_flip
-from volstrat.errors import CaseError, InputChangedError, LesionTableError, UsageError, VolstratError
+from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
 from volstrat.pictures.ct_reading import CtReading
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.rotation import RotatingProjection
 from volstrat.pictures.scene import CtRead, Scene, build_scene
 from volstrat.review.mark import row_of
+from volstrat.review.mark_place import table_notices, table_path
 from volstrat.review.mark_table import (
     MarkTable,
     RowChange,
     TableState,
-    check_reader,
     clean_text,
-    other_tables,
 )
+from volstrat.review.reviewed import Reviewed, ReviewOptions, marks_of_others, misfits, placing
 from volstrat.review.watch import InputWatch
 from volstrat.rule.inner_points import inner_points
 from volstrat.rule.measure import remark_case
-from volstrat.rule.row_placing import renamed_rows
 from volstrat.show.verdict_words import still_to_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from volstrat.case.assess import CaseResult
-    from volstrat.case.case_file import CaseSources
     from volstrat.case.entries import EntryReader
     from volstrat.case.place import CasePlace
     from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.case.record_types import CaseRecord
     from volstrat.review.mark import Mark
-    from volstrat.terms.marks import LesionRow
 
 _PAUSE_S, _LOOKS_SHARE = 0.8, 30
 READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewOptions:
-    """How a case is reviewed.
-
-    Parameters
-    ----------
-    reader : str
-        Whose table is marked (``lesions.READER.csv``); "" for the case's own.
-    read_only : bool
-    blind : bool
-        Other readers' marks are neither read nor shown.
-    """
-
-    reader: str = ""
-    read_only: bool = False
-    blind: bool = False
-
-    def __post_init__(self) -> None:
-        if self.reader:
-            check_reader(self.reader)
-        elif self.blind:
-            msg = "A blind review needs a reader."
-            raise UsageError(msg)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Reviewed:
-    """One state of a review; a new one is made on each mark, so that pictures and table fit together.
-
-    Parameters
-    ----------
-    version : int
-        Rises with every change.
-    bare : CaseResult
-        The case without any lesion table.
-    result : CaseResult or None
-        With the reader's rows; None where the table does not fit the case.
-    table : TableState
-    problem : str
-        Why the table does not fit, or cannot be read.
-    misfits : mapping of lesion id to str
-        Rows that do not fit the case, with the reason.
-    others : mapping of lesion id to tuple of (reader, word)
-        Other readers' marks.
-    flips : list or None
-        Single changes that give another stratum, as the record lists them; None while they are looked for.
-    """
-
-    version: int
-    bare: CaseResult
-    result: CaseResult | None
-    table: TableState
-    problem: str = ""
-    misfits: Mapping[str, str] = field(default_factory=dict)
-    others: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
-    flips: Sequence[FlipRecord] | None = None
-
-    @property
-    def rows(self) -> Mapping[str, LesionRow]:
-        """The table's rows by the id that lesion or region has now; as they stand where they do not fit."""
-        return self.table.rows if self.result is None else renamed_rows(self.result.as_read)
-
-    @property
-    def record(self) -> CaseRecord:
-        """The record as far as it is known."""
-        record = (self.result or self.bare).record
-        robustness = record["robustness"]
-        if self.flips is None or robustness is None:
-            return record
-        return {**record, "robustness": {**robustness, "flips": list(self.flips)}}
 
 
 class ReviewSession:
@@ -266,7 +188,7 @@ class ReviewSession:
     def _read_masks(self, case: EntryReader) -> CaseResult:
         sources = case.sources
         self._memo = CaseMemo()
-        self._table = MarkTable(self._table_path(sources))
+        self._table = MarkTable(table_path(sources, self.place, self.options))
         self._watch = InputWatch(sources)
         bare = assess_case(case.without("lesions"), self.protocol, memo=self._memo, with_flips=False)
         self.sites = bare.measured.lesions.names_by_id
@@ -274,53 +196,13 @@ class ReviewSession:
         findings = [f for f in bare.inputs.findings if (f.code, f.where) != ("files_unread", self.table_name)]
         bare = replace(bare, inputs=replace(bare.inputs, findings=tuple(findings)))
         self.points = inner_points(bare.measured)
-        self.notices = tuple(self._table_notices(sources))
+        self.notices = tuple(table_notices(sources, self.place, self.options, self.table_name))
         self._version += 1
         self._stamp = self._table.stamp()
         self.events = self._table.events()
         self._changed_input = ""
         self.reviewed = self._reviewed(bare, version=self._version)
         return bare
-
-    def _table_path(self, sources: CaseSources) -> Path:
-        own = sources.only("lesions")
-        if self.place.names_table and own is not None:
-            return self._writable(own.path)
-        if sources.told_by in ("study", "manifest"):
-            msg = f"{sources.subject}: no lesion table is named in which to mark."
-            hint = (
-                'Write lesions = "reads/{subject}.csv" below [layout.inputs], or name a reader of the study.'
-            )
-            raise CaseError(msg, hint=hint)
-        if self.options.reader:
-            return sources.folder / f"lesions.{self.options.reader}.csv"
-        return sources.folder / "lesions.csv" if own is None else self._writable(own.path)
-
-    def _writable(self, table: Path) -> Path:
-        """Refuse a workbook: marks are appended to text, and a workbook may hold what is not to be lost."""
-        if table.suffix.lower() != ".csv" and not self.options.read_only:
-            msg = f"{table.name}: is an Excel workbook; marks are not written into it."
-            raise CaseError(
-                msg, hint="Save it as lesions.csv and take the workbook away, or mark with --reader."
-            )
-        return table
-
-    def _table_notices(self, sources: CaseSources) -> list[str]:
-        """Say what other commands must be told to find the marks."""
-        name = self.table_name
-        own = sources.only("lesions")
-        if self.place.names_table:
-            return []
-        if self.options.reader:
-            return [
-                f"Marks go to {name}; volstrat case and batch read them with --lesions {self.options.reader}."
-            ]
-        if own is None and sources.told_by == "case.toml":
-            return [
-                f"{CASE_FILE} names no lesion table: volstrat case reads these marks with --lesions {name}, "
-                f'or once {CASE_FILE} says lesions = "{name}".'
-            ]
-        return []
 
     def _reviewed(self, bare: CaseResult, *, version: int) -> Reviewed:
         """Read the table and apply it."""
@@ -353,12 +235,12 @@ class ReviewSession:
         version: int,
         others: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
     ) -> Reviewed:
-        result, problem, misfits = None, "", {}
+        result, problem, unfit = None, "", {}
         try:
             result = reassess_case(bare, table.rows, self.protocol, memo=self._memo, with_flips=False)
         except LesionTableError as error:
             problem = str(error)
-            misfits = self._misfits(bare, table)
+            unfit = misfits(bare, table)
         if result is not None and result.as_read.words.not_tumour.any():  # its uptake has a region now
             self.points = {**self.points, **inner_points(result.as_read)}
         return Reviewed(
@@ -367,36 +249,12 @@ class ReviewSession:
             result=result,
             table=table,
             problem=problem,
-            misfits=misfits,
+            misfits=unfit,
             others=self._others() if others is None else others,
         )
 
-    def _misfits(self, bare: CaseResult, table: TableState) -> dict[str, str]:
-        """Find the rows that do not fit the case, one by one."""
-        found = {}
-        for lesion_id, row in table.rows.items():
-            try:
-                remark_case(bare.as_read, {lesion_id: row})
-            except LesionTableError as error:
-                found[lesion_id] = str(error)
-        return found
-
     def _others(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """Read what other readers marked in tables beside this one."""
-        if self.options.blind or self._table is None:
-            return {}
-        found: dict[str, tuple[tuple[str, str], ...]] = {}
-        for path in other_tables(self._table.path):
-            try:
-                rows = MarkTable(path).read().rows
-            except VolstratError:
-                continue
-            named = path.name[len("lesions.") : -len(".csv")] if path.name.count(".") > 1 else path.name
-            for lesion_id, row in rows.items():
-                if row.word:
-                    mark = (row.reader or named, row.word)
-                    found[lesion_id] = (*found.get(lesion_id, ()), mark)
-        return found
+        return {} if self.options.blind or self._table is None else marks_of_others(self._table.path)
 
     def refresh(self) -> Reviewed | None:
         """Take over what changed in the table since, if anything did."""
@@ -464,7 +322,7 @@ class ReviewSession:
             whole = {**known, **rows} if not reviewed.problem else rows
             # A row that the case refuses is never written.
             remark_case(reviewed.bare.as_read, {i: row for i, row in whole.items() if row is not None})
-            table = self._table.replace(changes, by=reader, at=now, place=self._placed(reviewed.bare))
+            table = self._table.replace(changes, by=reader, at=now, place=placing(reviewed.bare))
             self._version += 1
             if self.options.blind:  # somebody else's row may have come into it
                 self.reviewed = self._reviewed(reviewed.bare, version=self._version)
@@ -537,17 +395,6 @@ class ReviewSession:
             )
             self._wake.set()
             return self.reviewed
-
-    def _placed(self, bare: CaseResult) -> Callable[[Mapping[str, LesionRow]], Mapping[str, LesionRow]]:
-        """Return what gives a table's rows the ids that their lesions have now."""
-
-        def placed(rows: Mapping[str, LesionRow]) -> Mapping[str, LesionRow]:
-            try:
-                return renamed_rows(remark_case(bare.as_read, rows))
-            except LesionTableError:  # one of them has no place: all stand as they are
-                return rows
-
-        return placed
 
     def note(self, kind: str, text: str, by: str) -> None:
         """Note what is done to the reading as a whole: complete, reopened, a note, a key image.

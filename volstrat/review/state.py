@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from volstrat.pictures.projections import Projections
     from volstrat.pictures.rotation import RotatingProjection
     from volstrat.pictures.scene import Scene
-    from volstrat.review.session import Reviewed, ReviewSession
+    from volstrat.review.reviewed import Reviewed
+    from volstrat.review.session import ReviewSession
     from volstrat.show.styles import Style
     from volstrat.terms.marks import LesionRow
 

@@ -1,0 +1,129 @@
+"""One state of a review, and what of the folder's tables stands in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from volstrat.errors import LesionTableError, UsageError, VolstratError
+from volstrat.review.mark_table import MarkTable, TableState, check_reader, other_tables
+from volstrat.rule.measure import remark_case
+from volstrat.rule.row_placing import renamed_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from volstrat.case.assess import CaseResult
+    from volstrat.case.record_types import CaseRecord, FlipRecord
+    from volstrat.terms.marks import LesionRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewOptions:
+    """How a case is reviewed.
+
+    Parameters
+    ----------
+    reader : str
+        Whose table is marked (``lesions.READER.csv``); "" for the case's own.
+    read_only : bool
+    blind : bool
+        Other readers' marks are neither read nor shown.
+    """
+
+    reader: str = ""
+    read_only: bool = False
+    blind: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reader:
+            check_reader(self.reader)
+        elif self.blind:
+            msg = "A blind review needs a reader."
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reviewed:
+    """One state of a review; a new one is made on each mark, so that pictures and table fit together.
+
+    Parameters
+    ----------
+    version : int
+        Rises with every change.
+    bare : CaseResult
+        The case without any lesion table.
+    result : CaseResult or None
+        With the reader's rows; None where the table does not fit the case.
+    table : TableState
+    problem : str
+        Why the table does not fit, or cannot be read.
+    misfits : mapping of lesion id to str
+        Rows that do not fit the case, with the reason.
+    others : mapping of lesion id to tuple of (reader, word)
+        Other readers' marks.
+    flips : list or None
+        Single changes that give another stratum, as the record lists them; None while they are looked for.
+    """
+
+    version: int
+    bare: CaseResult
+    result: CaseResult | None
+    table: TableState
+    problem: str = ""
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    flips: Sequence[FlipRecord] | None = None
+
+    @property
+    def rows(self) -> Mapping[str, LesionRow]:
+        """The table's rows by the id that lesion or region has now; as they stand where they do not fit."""
+        return self.table.rows if self.result is None else renamed_rows(self.result.as_read)
+
+    @property
+    def record(self) -> CaseRecord:
+        """The record as far as it is known."""
+        record = (self.result or self.bare).record
+        robustness = record["robustness"]
+        if self.flips is None or robustness is None:
+            return record
+        return {**record, "robustness": {**robustness, "flips": list(self.flips)}}
+
+
+def misfits(bare: CaseResult, table: TableState) -> dict[str, str]:
+    """Find the rows that do not fit the case, one by one."""
+    found = {}
+    for lesion_id, row in table.rows.items():
+        try:
+            remark_case(bare.as_read, {lesion_id: row})
+        except LesionTableError as error:
+            found[lesion_id] = str(error)
+    return found
+
+
+def marks_of_others(table: Path) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Read what other readers marked in tables beside one's own: by lesion, reader and word."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for path in other_tables(table):
+        try:
+            rows = MarkTable(path).read().rows
+        except VolstratError:
+            continue
+        named = path.name[len("lesions.") : -len(".csv")] if path.name.count(".") > 1 else path.name
+        for lesion_id, row in rows.items():
+            if row.word:
+                found[lesion_id] = (*found.get(lesion_id, ()), (row.reader or named, row.word))
+    return found
+
+
+def placing(bare: CaseResult) -> Callable[[Mapping[str, LesionRow]], Mapping[str, LesionRow]]:
+    """Return what gives a table's rows the ids that their lesions have now."""
+
+    def placed(rows: Mapping[str, LesionRow]) -> Mapping[str, LesionRow]:
+        try:
+            return renamed_rows(remark_case(bare.as_read, rows))
+        except LesionTableError:  # one of them has no place: all stand as they are
+            return rows
+
+    return placed
