@@ -258,6 +258,11 @@ def test_a_code_speaks_where_the_name_is_silent(
     [
         ("lesions.ods", "lesions.csv"),
         ("lesions (1).csv", "lesions.csv"),
+        ("lesions_final.csv", "lesions.csv"),
+        ("lesions2.csv", "lesions.csv"),
+        ("Lesions_v2.xlsx", "lesions.csv"),
+        ("lesionstabelle.xlsx", "lesions.csv"),
+        ("case_v2.toml", "case.toml"),
         ("lesions.csv.txt", "lesions.csv"),
         ("case.toml.txt", "case.toml"),
         ("case (1).toml", "case.toml"),

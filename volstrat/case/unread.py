@@ -24,9 +24,11 @@ _CASE_FILE = "case.toml"
 _OWN = re.compile(r"lesions\.[^.]+\.csv|reviews\.csv|lesions\.csv\.lock", re.IGNORECASE)
 """Readers' tables and their history, and the table of closed reviews."""
 _TABLE = re.compile(
-    r"lesions?\b.*\.(?:csv|tsv|xlsx|xlsm|xls|ods|numbers|txt)(?:\.txt)?|lesions?(?:\.csv)?", re.IGNORECASE
+    r"lesions?(?![a-z]).*\.(?:csv|tsv|xlsx|xlsm|xls|ods|numbers|txt)(?:\.txt)?"
+    r"|lesions.*\.(?:xlsx|ods|tsv|csv\.txt)|lesions?(?:\.csv)?(?:\.bak|~)?",
+    re.IGNORECASE,
 )
-_CASE_TOML = re.compile(r"case\b.*\.(?:toml|tml)(?:\.\w+)?|case\.(?:toml\.\w+|txt)", re.IGNORECASE)
+_CASE_TOML = re.compile(r"case(?![a-z]).*\.(?:toml|tml)(?:\.\w+)?|case\.(?:toml\.\w+|txt)", re.IGNORECASE)
 _VERSION = re.compile(
     r"(?:[ _.-]*(?:v(?:er(?:sion)?)?[ _.-]?\d+|\(\d+\)|\d+|copy|kopia|kopie|copie|final|new|ny|nytt|old|"
     r"gammal|edit(?:ed)?|corr(?:ected)?|rev\w*|fixed|draft|utkast|mask|seg|segmentation|label|roi|s))+",
