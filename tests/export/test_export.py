@@ -202,6 +202,22 @@ def test_overlapping_lesions_go_into_files_of_their_own(tmp_path: Path) -> None:
     }
 
 
+def test_a_subject_of_a_study_file_goes_out(tmp_path: Path) -> None:
+    """Named by --subject; without it the candidates are listed."""
+    for name in ("S1", "S2"):
+        images = write_ct(tmp_path / "data" / name / "ct")
+        write_seg(tmp_path / "data" / name / "seg.dcm", {"Metastasis": labels() == 1}, images)
+    (tmp_path / "study.toml").write_text('[study]\nid = "T"\n[layout]\nsubject = "data/{subject}"\n')
+    arguments = ["export", str(tmp_path / "study.toml"), "-o", str(tmp_path / "out"), "--seg"]
+    done = CliRunner().invoke(cli, [*arguments, "--subject", "S2"])
+    assert done.exit_code == 3, done.output
+    assert "S2: not_assessable" in done.output
+    asked = CliRunner().invoke(cli, arguments)
+    assert asked.exit_code == 2
+    assert "S1" in asked.output
+    assert "S2" in asked.output
+
+
 def test_an_open_case_is_exported_and_says_so(tmp_path: Path) -> None:
     """Nothing marked: measurements, and "not assessable"."""
     images = write_ct(tmp_path / "S1" / "ct")

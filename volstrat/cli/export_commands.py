@@ -28,7 +28,9 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 
 @click.command()
-@click.argument("case", metavar="CASE", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("source", metavar="CASE|STUDY.toml", type=click.Path(exists=True, path_type=Path))
+@click.option("--subject", metavar="NAME", help="Which subject of the study.")
+@click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
 @click.option(
     "-o",
     "--out",
@@ -60,7 +62,9 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str | N
 )
 def export(
     *,
-    case: Path,
+    source: Path,
+    subject: str | None,
+    visit: str | None,
     out: Path,
     seg: bool,
     sr: bool,
@@ -76,14 +80,15 @@ def export(
     Without --seg, --sr, --pdf or --sc it writes all four. Needs the extra dicom. Names, numbers and dates of
     patient and study are copied from the images into these files, and into nothing else.
     """
-    from volstrat.case.protocol_files import load_protocol
     from volstrat.export.export_run import export_case
+    from volstrat.study.study_file import protocol_for
+    from volstrat.study.subjects import one_case
 
     kinds = [name for name, wanted in (("seg", seg), ("sr", sr), ("pdf", pdf), ("sc", sc)) if wanted]
     try:
-        done = export_case(
-            case, out, load_protocol(protocol_file), kinds=kinds, slicer=slicer, at=at, lesions=lesions
-        )
+        protocol = protocol_for(source, protocol_file)
+        place = one_case(source, subject=subject, visit=visit)
+        done = export_case(place, out, protocol, kinds=kinds, slicer=slicer, at=at, lesions=lesions)
     except VolstratError as error:
         say(f"volstrat: {error}", err=True)
         sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)

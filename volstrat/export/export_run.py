@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from volstrat.case.assess import assess_case
-from volstrat.case.discovery import open_case
 from volstrat.case.entries import EntryReader
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, UsageError
 from volstrat.export.content_uids import tracking_uids
 from volstrat.export.outgoing import Outgoing
 from volstrat.export.source_images import find_source_images
+from volstrat.study.subjects import one_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from volstrat.case.assess import CaseResult
+    from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
 
 _LONGEST_SH: Final = 16
@@ -53,7 +54,7 @@ class Exported:
 
 
 def export_case(
-    folder: Path,
+    case: Path | CasePlace,
     out: Path,
     protocol: LoadedProtocol,
     *,
@@ -66,8 +67,8 @@ def export_case(
 
     Parameters
     ----------
-    folder : Path
-        The case.
+    case : Path or CasePlace
+        A case folder, or what a study calls a case.
     out : Path
         Made where it is not there; may hold earlier exports of the same study, and nothing else.
     kinds : collection of {"seg", "sr", "pdf", "sc"}
@@ -90,10 +91,10 @@ def export_case(
         If the case cannot be measured.
     """
     _require_highdicom()
-    case = open_case(folder, lesions=lesions, naming=protocol.protocol.naming)
-    return export_result(
-        assess_case(case, protocol), out, protocol, case=case, kinds=kinds, slicer=slicer, at=at
-    )
+    place = one_case(case) if isinstance(case, Path) else case
+    opened = place.open(lesions=lesions, naming=protocol.protocol.naming)
+    result = assess_case(opened, protocol)
+    return export_result(result, out, protocol, case=opened, kinds=kinds, slicer=slicer, at=at)
 
 
 def export_result(
