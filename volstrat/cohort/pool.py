@@ -110,6 +110,10 @@ class _NeverStartedError(Exception):
     """A process ended before it could take a subject: no subject's doing."""
 
 
+class _NoProcessError(_NeverStartedError):
+    """The system gave no process, no thread or no lock: what it said."""
+
+
 class _Worker:
     """One worker process and the subject it has."""
 
@@ -132,7 +136,7 @@ class _Worker:
                 self.future = self._pool.schedule(_do_task, args=(task,), timeout=self._seconds)
         except (OSError, RuntimeError) as error:  # no process, no thread, no pipe; or it ended while starting
             self.future = Future()
-            self.future.set_exception(error)
+            self.future.set_exception(_NoProcessError(error.__cause__ or error))
 
     def _start_pool(self) -> None:
         from multiprocessing import get_context
@@ -290,8 +294,12 @@ class LocalRunner:
             raise end
         vain.losses = vain.losses + 1 if isinstance(end, _NeverStartedError) else 0
         if vain.losses >= _MOST_STARTS_IN_VAIN:
-            msg = f"Worker processes end before they do anything ({vain.losses} in a row)."
-            hint = "Is there enough memory? Does the calling script have `if __name__ == '__main__':`?"
+            why = f"; the system says: {end}" if isinstance(end, _NoProcessError) else ""
+            msg = f"Worker processes end before they do anything ({vain.losses} in a row{why})."
+            hint = (
+                "Is there enough memory? Can /dev/shm be written to? "
+                "Does the calling script have `if __name__ == '__main__':`?"
+            )
             raise WorkerLostError(msg, hint=hint)
 
     def _reason(self, error: BaseException) -> Exception:
