@@ -46,8 +46,8 @@ def test_a_run_leaves_what_the_design_says(cohort: Path, tmp_path: Path, run: Ru
     result = run(cohort, out)
     subjects = [f"S0000{n}" for n in range(1, 9)]
     files = [
-        "audit.jsonl", "cohort.csv", "cohort.parquet", "index.html", "lesions.csv", "lesions.parquet",
-        "run.json", "summary.json",
+        "audit.jsonl", "cohort.csv", "cohort.parquet", "columns.csv", "index.html", "lesions.csv",
+        "lesions.parquet", "run.json", "summary.json",
     ]  # fmt: skip
     assert sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) == sorted([*files, *subjects])
     assert list(statuses(out)) == subjects

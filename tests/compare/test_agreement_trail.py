@@ -152,7 +152,7 @@ def test_a_file_of_an_agreement_that_was_changed_is_named(compared: Path, name: 
 
 def test_an_agreement_can_be_sealed_and_nothing_is_written_into_it(compared: Path, tmp_path: Path) -> None:
     """As a cohort's output."""
-    assert lock_output(compared) == 10
+    assert lock_output(compared) == 11
     assert verify_output(compared).clean
     cases = tmp_path / "cases"
     with pytest.raises(UsageError, match="sealed"):

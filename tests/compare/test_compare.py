@@ -456,7 +456,7 @@ def test_the_same_readings_give_the_same_bytes(tmp_path: Path) -> None:
     assert written[0] == written[1]
     assert sorted(written[0]) == [
         "adjudication.csv", "adjudication.parquet", "agreement.csv", "agreement.html", "agreement.json",
-        "agreement.parquet", "agreement_lesions.csv", "agreement_lesions.parquet",
+        "agreement.parquet", "agreement_lesions.csv", "agreement_lesions.parquet", "columns.csv",
     ]  # fmt: skip
 
 

@@ -28,15 +28,20 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 
 @click.command()
-@click.argument("source", metavar="CASE|STUDY.toml", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", metavar="CASE|STUDY.toml|OUT", type=click.Path(exists=True, path_type=Path))
 @click.option("--subject", metavar="NAME", help="Which subject of the study.")
 @click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    required=True,
     help="Folder for the DICOM files; may hold earlier exports of the same study, and nothing else.",
+)
+@click.option(
+    "--redcap",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a cohort's output as import files and data dictionary for REDCap, and nothing else.",
 )
 @click.option("--seg", is_flag=True, help="Segmentation: a segment for each lesion.")
 @click.option("--sr", is_flag=True, help="Structured report of all measurements, with the segmentation.")
@@ -65,7 +70,8 @@ def export(
     source: Path,
     subject: str | None,
     visit: str | None,
-    out: Path,
+    out: Path | None,
+    redcap: Path | None,
     seg: bool,
     sr: bool,
     pdf: bool,
@@ -75,11 +81,22 @@ def export(
     protocol_file: Path | None,
     lesions: str | None,
 ) -> None:
-    """Write a case as DICOM: segmentation, structured report, PDF and key images in the patient's study.
+    """Write a case as DICOM, or with --redcap a cohort's output as files for REDCap.
+
+    DICOM: segmentation, structured report, PDF and key images in the patient's study.
 
     Without --seg, --sr, --pdf or --sc it writes all four. Needs the extra dicom. Names, numbers and dates of
     patient and study are copied from the images into these files, and into nothing else.
     """
+    if redcap is not None:
+        if out is not None or seg or sr or pdf or sc or slicer:
+            msg = "--redcap writes a cohort's tables, -o and the kinds of DICOM a case: one at a time."
+            raise click.UsageError(msg)
+        _redcap(source, redcap)
+        return
+    if out is None:
+        msg = "Name the folder for the DICOM files with -o, or one for REDCap's files with --redcap."
+        raise click.UsageError(msg)
     from volstrat.export.export_run import export_case
     from volstrat.study.study_file import protocol_for
     from volstrat.study.subjects import one_case
@@ -97,3 +114,16 @@ def export(
     for note in done.notes:
         say(f"{done.subject}: {note}", err=True)
     sys.exit(_EXIT_OF_STATUS.get(done.status, EXIT_FAILED))
+
+
+def _redcap(out: Path, folder: Path) -> None:
+    from volstrat.export.redcap import export_redcap
+
+    try:
+        done = export_redcap(out, folder)
+    except VolstratError as error:
+        say(f"volstrat: {error}", err=True)
+        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
+    for path in done.files:
+        say(str(path))
+    say(f"{done.records} records, {done.lesions} lesions and PET-only regions.")

@@ -25,6 +25,7 @@ from volstrat.cohort.tasks import STATUSES
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError
 from volstrat.formats.hashing import sha256_of
+from volstrat.store.column_names import COLUMNS_FILE, columns_bytes
 from volstrat.store.staged import StagedFiles
 from volstrat.store.system import sync_disks
 from volstrat.store.tables import TableWriter
@@ -123,6 +124,9 @@ def write_results(out: Path, ledger: Ledger, *, turn: Callable[[], None] = lambd
                 summary.add(record)
                 turn()
         page.close(summary.as_json(), changed_strata(out / TRAIL))
+        tables = {"cohort": cohort_columns(), "lesions": lesion_columns()}
+        named = {name: table_columns(columns) for name, columns in tables.items()}
+        files.open(COLUMNS_FILE).write(columns_bytes(named))
         files.open("summary.json").write(_json(summary.as_json()))
     return summary
 

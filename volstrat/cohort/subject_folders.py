@@ -12,13 +12,14 @@ import hashlib
 import unicodedata
 from typing import TYPE_CHECKING
 
+from volstrat.store.column_names import COLUMNS_FILE
 from volstrat.store.output import folder_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TABLES = ("cohort.csv", "cohort.parquet", "lesions.csv", "lesions.parquet")
-OWN_FILES = (*TABLES, "summary.json", "run.json", "audit.jsonl", "index.html")
+OWN_FILES = (*TABLES, COLUMNS_FILE, "summary.json", "run.json", "audit.jsonl", "index.html")
 """What a cohort run writes beside the subjects' folders."""
 
 BASIS = ("agreement.json", "adjudication.csv", "adjudication.xlsx")

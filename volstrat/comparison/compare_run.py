@@ -26,6 +26,7 @@ from volstrat.comparison.pair import Settings
 from volstrat.comparison.readings import COMPARISON, check_place, open_readings
 from volstrat.comparison.subject import compare_subject
 from volstrat.formats.hashing import sha256_of
+from volstrat.store.column_names import COLUMNS_FILE, columns_bytes
 from volstrat.store.locking import output_lock
 from volstrat.store.staged import StagedFiles
 from volstrat.terms.findings import finding
@@ -163,7 +164,7 @@ class _Written:
     def names(self) -> list[str]:
         """The files."""
         tables = [f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet")]
-        return ["agreement.json", *tables, "agreement.html"]
+        return ["agreement.json", *tables, COLUMNS_FILE, "agreement.html"]
 
     def add(self, name: str, subject: Subject) -> None:
         """Write a subject."""
@@ -213,6 +214,7 @@ class _Written:
                 )
         for table in self._tables.values():
             table.close()
+        self._files.open(COLUMNS_FILE).write(columns_bytes(TABLES))
         page = self._page.render(self.cohort_json, self.items, self._findings)
         self._files.open("agreement.html").write(page)
 
