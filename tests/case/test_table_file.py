@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import openpyxl
@@ -140,3 +142,14 @@ def test_a_workbook_that_swells_is_refused_before_it_is_unpacked() -> None:
         packed.writestr("xl/workbook.xml", b"0" * 70_000_000)
     with pytest.raises(LesionTableError, match="unpacks to 70000000 bytes"):
         read_table(stream.getvalue(), name="lesions.xlsx")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_workbook_is_refused_in_a_sentence(seed: int) -> None:
+    """Bytes changed anywhere: read all the same, or no workbook; never what a library stumbled over."""
+    rng = random.Random(seed)
+    data = bytearray(workbook({"S": [["lesion_id", "resectability"], ["L1", "resectable"]]}))
+    for _ in range(3):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    with suppress(LesionTableError):
+        assert read_table(bytes(data), name="lesions.xlsx").separator == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import zlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,32 @@ def test_synonyms_mean_the_same(tmp_path: Path, matrix: str, offset: str, spacin
     np.testing.assert_allclose(image.GetDirection(), grid.directions.ravel(), atol=1e-9)
     np.testing.assert_allclose(image.GetOrigin(), grid.affine[:3, 3], atol=1e-9)
     np.testing.assert_allclose(image.GetSpacing(), grid.spacing_mm, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"Position = 0 0 1", "Position is '0 0 1', and was '"),
+        (b"offset = 1e9 0 0", "offset is '1e9 0 0', and was '"),
+        (b"Orientation = 0 1 0 1 0 0 0 0 1", "Orientation is '0 1 0 1 0 0 0 0 1', and was '"),
+        (b"DimSize = 13 9 8", "DimSize is '13 9 8', and was '13 9 7'"),
+        (b"ElementType = MET_USHORT", "ElementType is 'MET_USHORT', and was 'MET_UCHAR'"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(tmp_path: Path, line: bytes, said: str) -> None:
+    """By one name or by two: programs differ on whether the first or the last counts."""
+    path = write(tmp_path / "m.mha")
+    path.write_bytes(path.read_bytes().replace(b"ElementDataFile", line + b"\nElementDataFile", 1))
+    with pytest.raises(FormatError, match=re.escape(f"m.mha: contradicts itself; {said}")):
+        read_grid(path)
+
+
+def test_a_key_said_twice_alike_is_read(tmp_path: Path) -> None:
+    """Numbers written otherwise are the same numbers."""
+    path = write(tmp_path / "m.mha")
+    again = b"DimSize = 13.0  9 7\nElementType = met_uchar\nElementDataFile"
+    path.write_bytes(path.read_bytes().replace(b"ElementDataFile", again, 1))
+    assert read_grid(path).shape == SHAPE
 
 
 def test_spacing_goes_before_size(tmp_path: Path) -> None:

@@ -178,10 +178,7 @@ def without_empty_end(cells: list[str], *, at_least: int = 0) -> list[str]:
 
 def _sheet_rows(data: bytes, name: str, error: type[VolstratError]) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a workbook's one sheet that holds anything."""
-    import zipfile
-
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
     _refuse_swollen(data, name, error)
     try:
@@ -194,7 +191,7 @@ def _sheet_rows(data: bytes, name: str, error: type[VolstratError]) -> Iterator[
             }
             for is_result in (True, False)
         )
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError) as problem:
+    except Exception as problem:  # openpyxl, zipfile and zlib raise whatever a damaged file leads them to
         msg = f"{name}: is no readable Excel workbook."
         raise error(msg, hint="Save it again as .xlsx, or as CSV UTF-8.") from problem
     filled = {title: rows for title, rows in sheets.items() if any(any(row) for row in rows)}
@@ -231,7 +228,7 @@ def _refuse_swollen(data: bytes, name: str, error: type[VolstratError]) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             size = sum(item.file_size for item in packed.infolist())
-    except zipfile.BadZipFile as problem:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as problem:
         msg = f"{name}: is no readable Excel workbook."
         raise error(msg, hint="Save it again as .xlsx, or as CSV UTF-8.") from problem
     if size > _LARGEST_SHEET_BYTES:

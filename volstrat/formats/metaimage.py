@@ -4,7 +4,8 @@ MetaImage is LPS mm, as ITK has it. Source: the MetaIO documentation (itk.org/Wi
 against SimpleITK: row ``a`` of TransformMatrix is the direction of axis ``a`` (the transpose of
 ITK's direction matrix), Offset is the centre of the first voxel, AnatomicalOrientation and
 CenterOfRotation change nothing. Refused, because readers differ on them: units other than mm, an
-intensity function, a matrix that is no rotation. A missing matrix or offset is the identity and 0,
+intensity function, a matrix that is no rotation, a key said twice, otherwise (by a synonym too).
+A missing matrix or offset is the identity and 0,
 which the format defines; a finding says so.
 """
 
@@ -62,6 +63,16 @@ _LOCAL_DATA = re.compile(rb"(?im)^[ \t]*ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\
 _UNIT_LENGTH_WITHIN = 1e-3
 
 
+def _alike(one: str, other: str) -> bool:
+    """Tell whether two values of a key say the same, whatever way their numbers are written."""
+    if one.lower() == other.lower():
+        return True
+    try:
+        return [float(word) for word in one.split()] == [float(word) for word in other.split()]
+    except ValueError:
+        return False
+
+
 class _Header:
     """The keys of a header, in lower case and by one name each."""
 
@@ -76,8 +87,12 @@ class _Header:
                     continue
                 msg = f"{name}: line {at + 1} of its header is not of the form 'Key = Value'."
                 raise FormatError(msg, hint="Check that the file's name fits its format.")
-            key = key.strip().lower()
-            self.keys[_SYNONYMS.get(key, key)] = value.strip()
+            written, key = key.strip(), key.strip().lower()
+            meant, value = _SYNONYMS.get(key, key), value.strip()
+            if not _alike(self.keys.setdefault(meant, value), value):
+                before = self.keys[meant]
+                msg = f"{name}: contradicts itself; {written} is '{value[:80]}', and was '{before[:80]}'."
+                raise FormatError(msg, hint="Find out which is right and write that one alone.")
             if key == "elementdatafile":
                 self.listed = [entry.strip() for entry in lines[at + 1 :] if entry.strip()]
                 return
