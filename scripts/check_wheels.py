@@ -93,7 +93,8 @@ def without_wheel(wanted: list[str], system: str, python: str) -> list[str]:
 def _resolves(wanted: list[str], system: str, python: str) -> bool:
     with tempfile.TemporaryDirectory() as nowhere:
         done = subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed",
+            [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps",
+             "--ignore-installed",
              "--only-binary", ":all:", "--platform", SYSTEMS[system][0], "--python-version", python,
              "--target", nowhere, *wanted],
             capture_output=True, text=True, check=False,
