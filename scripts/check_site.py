@@ -1,6 +1,6 @@
 """Check a built site: links within it lead somewhere, and no page fetches anything from outside.
 
-    python scripts/check_site.py FOLDER
+python scripts/check_site.py FOLDER
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def problems(site: Path) -> list[str]:
             elif target in pages and unquote(parts.fragment) not in pages[target].places:
                 found.append(f"{name}: {link} names no place of that page")
     for style in sorted(site.rglob("*.css")):
-        outside = re.findall(r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')\s]+)", style.read_text(encoding="utf-8"))
+        outside = re.findall(
+            r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')\s]+)", style.read_text(encoding="utf-8")
+        )
         found += [f"{style.name}: loads {one}" for one in outside]
     return found
 

@@ -94,7 +94,7 @@ def _resolves(wanted: list[str], system: str, python: str) -> bool:
     with tempfile.TemporaryDirectory() as nowhere:
         done = subprocess.run(
             [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps",
-             "--ignore-installed",
+             "--ignore-installed", "--ignore-requires-python",
              "--only-binary", ":all:", "--platform", SYSTEMS[system][0], "--python-version", python,
              "--target", nowhere, *wanted],
             capture_output=True, text=True, check=False,
