@@ -244,3 +244,31 @@ def test_long_and_strange_names_are_shown(serve: Serve, opened: Opened, tmp_path
     page = opened(serve(folder, "--reader", "R"))
     assert page.locator("#subject").inner_text() == name
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_uptake_is_given_to_a_lesion_and_a_finding_is_closed(
+    serve: Serve, sample: Sample, opened: Opened
+) -> None:
+    """P1 belongs to L1 and takes its marking; undone, its finding is closed with a reason."""
+    folder = sample("S08_pet_only_region")
+    page = opened(serve(folder, "--reader", "R"))
+    choose(page, "P1")
+    page.locator("#belongs").select_option("L1")
+    saved(page, "P1 no mark")
+    assert words(page)["P1"] == "resectable"
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => document.querySelector('#progress').textContent === '2 of 3 marked'")
+    settled(page)
+    page.locator("#findings-box summary").click()
+    page.locator("#findings").get_by_role("button", name="Close").first.click()
+    page.get_by_role("dialog", name="Close this finding").get_by_label("Reason").fill("looked at: bowel")
+    page.locator("#words-ok").click()
+    page.locator("#findings").get_by_text("R: looked at: bowel").wait_for()
+    assert "pet_only_region" in (folder / "reviews.csv").read_text(encoding="utf-8")
+    choose(page, "L1")
+    page.locator("#site-word").select_option("liver")
+    page.locator("#marking").get_by_text("not tumour").click()
+    saved(page, "L1 not_tumour")
+    with (folder / "lesions.R.csv").open(newline="", encoding="utf-8") as stream:
+        rows = {row["lesion_id"]: row for row in csv.DictReader(stream)}
+    assert (rows["L1"]["resectability"], rows["L1"]["site"]) == ("not_tumour", "liver")

@@ -47,7 +47,7 @@ _STATIC = {
 _MOST_PIXELS = 4096
 _NARROWEST_HU = 1e-3
 _LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
-_MARK_TYPES = get_type_hints(Mark)
+_MARK_TYPES = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(Mark).items()}
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
 _PLAN_ACTIONS = ("show", "try", "save", "choose")
 _NOTES = ("complete", "reopened", "note", "key_image")
@@ -177,8 +177,7 @@ def _app(session: ReviewSession) -> Starlette:
         return _view(session, request)
 
     async def note(request: Request) -> Response:
-        body = await _body(request)
-        words = {} if body is None else {k: v for k, v in body.items() if isinstance(v, str)}
+        words = _texts(await _body(request))
         if words.get("kind") not in _NOTES:
             return _json({"error": "The note cannot be read."}, status=400)
         return await run_in_threadpool(_note, session, states, words)
@@ -194,6 +193,12 @@ def _app(session: ReviewSession) -> Starlette:
 
     def hottest(request: Request) -> Response:
         return _hottest(session, request)
+
+    async def accept(request: Request) -> Response:
+        words = _texts(await _body(request))
+        if not words.get("code"):
+            return _json({"error": "The finding cannot be read."}, status=400)
+        return await run_in_threadpool(_accept, session, states, words)
 
     async def mark(request: Request) -> Response:
         body = await _body(request)
@@ -222,6 +227,7 @@ def _app(session: ReviewSession) -> Starlette:
             Route("/hottest", hottest),
             Route("/mark", mark, methods=["POST"]),
             Route("/note", note, methods=["POST"]),
+            Route("/accept", accept, methods=["POST"]),
             Route("/plans", plans),
             Route("/plan", plan, methods=["POST"]),
             Route("/reload", reload, methods=["POST"]),
@@ -263,7 +269,7 @@ def _marks(body: Mapping[str, Any]) -> list[Mark] | None:
     for one in several if isinstance(several, list) else [body]:
         if not isinstance(one, dict) or not {"lesion_id", "reading"} <= one.keys():
             return None
-        if not all(key in _MARK_TYPES and type(word) is _MARK_TYPES[key] for key, word in one.items()):
+        if not all(key in _MARK_TYPES and type(word) in _MARK_TYPES[key] for key, word in one.items()):
             return None
         found.append(Mark(**one))
     return found
@@ -290,6 +296,21 @@ def _mark(session: ReviewSession, states: States, marks: Sequence[Mark], known: 
 def _note(session: ReviewSession, states: States, words: Mapping[str, str]) -> Response:
     try:
         session.note(words["kind"], words.get("text", ""), words.get("by", ""))
+    except VolstratError as error:
+        return _json({"error": str(error)}, status=422)
+    return _json({"state": states.since(words.get("known", ""))})
+
+
+def _texts(body: Mapping[str, Any] | None) -> dict[str, str]:
+    return {} if body is None else {k: v for k, v in body.items() if isinstance(v, str)}
+
+
+def _accept(session: ReviewSession, states: States, words: Mapping[str, str]) -> Response:
+    """Close an open review finding, by whom and why."""
+    try:
+        session.accept(
+            words["code"], words.get("where", ""), by=words.get("by", ""), reason=words.get("reason", "")
+        )
     except VolstratError as error:
         return _json({"error": str(error)}, status=422)
     return _json({"state": states.since(words.get("known", ""))})

@@ -3,6 +3,7 @@
 import { $, button, isLocked, make, row, shared, text } from "./store.js";
 
 const WORDS = ["resectability", "fdg_avidity", "reason"];
+const MORE = ["site", "belongs_to"]; // sent only where they change: the table keeps what the page does not say
 export const queue = [];
 let undoable = [];
 const left = new Map(); // by lesion: the row's token as this page left it
@@ -41,10 +42,11 @@ export function markRows(changes, { remember = true, late = false } = {}) {
     const x = row(id);
     if (!x) continue;
     const held = waitingFor(id);
-    const before = held ?? { resectability: x.marked, fdg_avidity: x.called, reason: x.reason };
-    const after = Object.fromEntries(WORDS.map((key) => [key, words[key] ?? before[key]]));
-    if (WORDS.every((key) => before[key] === after[key]) && !x.misfit) continue;
-    undoes.push({ id, ...Object.fromEntries(WORDS.map((key) => [key, before[key]])) });
+    const before = { resectability: x.marked, fdg_avidity: x.called, reason: x.reason, site: x.site_source === "table" ? x.site_word : "", belongs_to: x.belongs_to, ...held };
+    const keys = [...WORDS, ...MORE.filter((key) => words[key] !== undefined || held?.[key] !== undefined)];
+    const after = Object.fromEntries(keys.map((key) => [key, words[key] ?? before[key]]));
+    if (keys.every((key) => before[key] === after[key]) && !x.misfit) continue;
+    undoes.push({ id, ...Object.fromEntries(keys.map((key) => [key, before[key]])) });
     marks.push({ lesion_id: id, ...after, seen: held?.seen ?? seen ?? x.token });
   }
   if (!marks.length) return false;

@@ -1,6 +1,6 @@
 // The page: verdict, decisions, reading. Texts from files are only ever set as text.
 
-import { MARKINGS, $, button, drawing, isLocked, isOpen, kept, make, merge, ml, row, shared, sign, text } from "./store.js";
+import { MARKINGS, NOT_TUMOUR, $, button, drawing, isLocked, isOpen, kept, make, merge, ml, row, shared, sign, text } from "./store.js";
 import { Viewer } from "./panes.js";
 import { refreshPlans, startPlans } from "./plans.js";
 import { focusRow, renderSome, renderTable, reveal, shownRows, startTable } from "./table.js";
@@ -97,12 +97,14 @@ function renderVerdict() {
   }));
   text($("margin"), [v?.margin, v?.remnant].filter(Boolean).join(" "));
   $("changes").replaceChildren(...(v?.following ? ["..."] : v?.changes ?? []).map((line) => make("li", line)));
-  const findings = v?.findings ?? [], grave = findings.filter((f) => f.severity === "blocking" || f.severity === "review").length;
+  const findings = v?.findings ?? [], grave = findings.filter((f) => f.severity === "blocking" || (f.severity === "review" && !f.closed)).length;
   text($("finding-count"), `(${findings.length}${grave ? `, ${grave} to look at` : ""})`);
   $("finding-count").classList.toggle("grave", grave > 0);
   $("findings").replaceChildren(...findings.map((f) => {
     const item = make("li", "", f.severity);
-    item.append(make("b", `${f.word}: `), document.createTextNode(f.message));
+    item.append(make("b", `${f.closed ? "Closed" : f.word}: `), document.createTextNode(`${f.message} `));
+    if (f.closed) item.append(make("span", `${f.closed.by}: ${f.closed.reason}`, "soft"));
+    else if (f.severity === "review" && !state.read_only) item.append(button("Close ...", () => askWords("accept", f)));
     return item;
   }));
 }
@@ -167,15 +169,17 @@ function renderPanel() {
   const box = $("marking");
   if (box.dataset.built !== "1" && Object.keys(state.signs).length) {
     box.dataset.built = "1";
-    for (const [n, word] of [...MARKINGS, ""].entries()) {
+    for (const [n, word] of [...MARKINGS, NOT_TUMOUR, ""].entries()) {
       const label = make("label"), input = make("input");
       Object.assign(input, { type: "radio", name: "marking", value: word });
       input.addEventListener("change", () => mark({ resectability: word }));
-      label.append(input, make("kbd", String((n + 1) % 5)), " ", word ? sign(word) : "", document.createTextNode(word || "no mark"));
+      const key = word === NOT_TUMOUR ? "" : make("kbd", String(word ? n + 1 : 0));
+      label.append(input, key, " ", word ? sign(word) : "", document.createTextNode(word.replace("_", " ") || "no mark"));
       box.append(label);
     }
   }
   if (box.lastElementChild?.lastChild) text(box.lastElementChild.lastChild, state.masked && !x?.region ? "as drawn" : "no mark");
+  for (const input of box.querySelectorAll(`input[value="${NOT_TUMOUR}"]`)) input.parentElement.hidden = Boolean(x?.region);
   box.disabled = locked;
   const held = waitingFor(chosen);
   const now = held ?? { resectability: x?.marked ?? "", fdg_avidity: x?.called ?? "", reason: x?.reason ?? "" };
@@ -183,6 +187,7 @@ function renderPanel() {
   $("called").disabled = $("reason").disabled = locked;
   $("called").value = now.fdg_avidity;
   text($("called").options[2], x?.region ? "not tumour: dismiss" : "not avid");
+  renderPlace(x, held, locked);
   const same = written.id === chosen && written.reading === state.reading;
   if (!same || document.activeElement !== $("reason") || reasonTold() === written.text) {
     if ($("reason").value !== now.reason) $("reason").value = now.reason;
@@ -194,6 +199,25 @@ function renderPanel() {
   $("undo").disabled = !canUndo();
   renderChips();
   renderNearest();
+}
+
+// Where a lesion lies; of a region without one, which lesion it belongs to: near ones first.
+function renderPlace(x, held, locked) {
+  $("site-line").hidden = Boolean(x?.region);
+  $("belongs-line").hidden = !x?.region;
+  $("site-word").disabled = $("belongs").disabled = locked;
+  $("site-word").value = held?.site ?? (x?.site_source === "table" ? x.site_word : "");
+  text($("site-word").options[0], x?.site_word && x.site_source !== "table" ? x.site_word.replace("_", " ") : "not stated");
+  if (!x?.region) return;
+  const ids = shared.state.lesions.filter((one) => !one.region).map((one) => one.id);
+  const said = JSON.stringify([x.id, ids, x.near]);
+  if ($("belongs").dataset.told !== said) {
+    $("belongs").dataset.told = said;
+    const near = x.near?.[0];
+    const sorted = near ? [near, ...ids.filter((id) => id !== near)] : ids;
+    $("belongs").replaceChildren(new Option("no lesion", ""), ...sorted.map((id) => new Option(id === near ? `${id}, ${x.near[1].toFixed(1)} mm away` : id, id)));
+  }
+  $("belongs").value = held?.belongs_to ?? x.belongs_to;
 }
 
 function renderChips() {
@@ -349,11 +373,27 @@ async function post(kind, words = "") {
   renderSaved();
 }
 
-function askWords(kind) {
-  text($("words-title"), kind === "reopened" ? "Open the reading again, because" : "");
+function askWords(kind, finding = null) {
+  text($("words-title"), kind === "reopened" ? "Open the reading again, because" : "Close this finding, because");
   $("words").value = "";
-  $("words-ok").onclick = () => { const words = $("words").value.trim(); if (words) { $("words-dialog").close(); withReader(() => post(kind, words)); } };
+  $("words-ok").onclick = () => {
+    const words = $("words").value.trim();
+    if (!words) return;
+    $("words-dialog").close();
+    withReader(() => (finding ? accept(finding, words) : post(kind, words)));
+  };
   $("words-dialog").showModal();
+}
+
+async function accept({ code, where }, reason) {
+  const body = { code, where, reason, by: $("reader").value.trim(), known: shared.state.mark };
+  try {
+    const answer = await fetch("/accept", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    const said = await answer.json();
+    if (said.state) take(said.state);
+    told.savedAt = answer.ok ? `saved ${new Date().toISOString().slice(11, 19)} UTC: finding closed` : said.error;
+  } catch { told.savedAt = "Not saved: volstrat does not answer."; }
+  renderSaved();
 }
 
 function markShown() {
@@ -384,6 +424,8 @@ $("reason").addEventListener("input", () => { clearTimeout(flushReason.soon); fl
 $("reason").addEventListener("blur", flushReason);
 $("reason").addEventListener("keydown", (e) => { if (e.key === "Enter") { e.preventDefault(); e.stopPropagation(); flushReason(); focusRow(shared.chosen); } });
 $("called").addEventListener("change", () => mark({ fdg_avidity: $("called").value }));
+$("site-word").addEventListener("change", () => mark({ site: $("site-word").value }));
+$("belongs").addEventListener("change", () => mark({ belongs_to: $("belongs").value }));
 $("panel").addEventListener("submit", (e) => e.preventDefault());
 $("undo").addEventListener("click", undo);
 $("next").addEventListener("click", () => next(true));
@@ -445,7 +487,7 @@ $("splitter").addEventListener("keydown", (e) => {
 
 const KEYS = {
   n: (inTable) => step(1, inTable), p: (inTable) => step(-1, inTable), r: () => $("reason").focus(), w: () => nextWindow(),
-  y: () => mark({ fdg_avidity: "avid" }), x: () => mark({ fdg_avidity: "not_avid" }), u: () => mark({ fdg_avidity: "" }),
+  y: () => mark({ fdg_avidity: "avid" }), x: () => mark({ fdg_avidity: "not_avid" }), u: () => mark({ fdg_avidity: "" }), g: () => $("belongs").focus(),
   l: () => viewer.arrange({ planes: "2x2", "2x2": "1x4", "1x4": "planes" }[viewer.layout]),
   t: () => { if (viewer.layer === "fused" && viewer.opacity > 0) { viewer.lastOpacity = viewer.opacity; viewer.opacity = 0; } else { viewer.opacity = viewer.lastOpacity || 0.6; viewer.layer = "fused"; } tools(); viewer.draw(); },
   i: () => viewer.setLayer({ fused: "ct", ct: "pet", pet: "fused" }[viewer.layer]), d: () => measure(), b: () => viewer.fit(true), f: () => viewer.fit(),

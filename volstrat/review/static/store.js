@@ -2,6 +2,7 @@
 
 export const $ = (id) => document.getElementById(id);
 export const MARKINGS = ["resectable", "ablatable", "unresectable", "unknown"];
+export const NOT_TUMOUR = "not_tumour"; // a lesion that is none; of a region that is said by its uptake
 export const shared = {
   state: { lesions: [], signs: {}, styles: {}, reading: 0, version: -1, mark: "", stage: "", verdict: null, images: null },
   byId: new Map(),
