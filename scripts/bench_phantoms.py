@@ -50,14 +50,13 @@ def lesions(seed: int, *, shape: Shape = CT_SHAPE, count: int = LESIONS, voxels:
     volume = 4 / 3 * np.pi * (radius[:, None] * aspect).prod(axis=1)
     half = radius[:, None] * aspect * (voxels * np.prod(CT_SPACING_MM) / volume.sum()) ** (1 / 3)
     room = np.array(shape) * CT_SPACING_MM / 2 - 40
-    placed: list[NDArray[np.float64]] = []
+    placed = np.empty((0, 3))
+    largest = half.max(axis=1)
     while len(placed) < count:
         centre = rng.uniform(-room, room)
-        own = half[len(placed)].max()
-        if all(
-            np.linalg.norm(centre - other) > own + half[n].max() + _GAP_MM for n, other in enumerate(placed)
-        ):
-            placed.append(centre)
+        apart = largest[len(placed)] + largest[: len(placed)] + _GAP_MM
+        if (np.linalg.norm(placed - centre, axis=1) > apart).all():
+            placed = np.vstack((placed, centre))
     share = [0.5 if n % 20 == 7 else float(n % 5 != 4) for n in range(count)]
     return [
         Body(centre_mm=_point(c), half_mm=_point(h), resectable=share[n], avid=n % 3 != 2)

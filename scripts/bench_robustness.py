@@ -34,7 +34,8 @@ def _ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
     return measured, assess(measured, protocol), protocol
 
 
-def _measurement(folder: Path) -> None:
+def measurement(folder: Path) -> None:
+    """Read and measure a case."""
     _ready.__wrapped__(folder)
 
 
@@ -44,7 +45,8 @@ def _robustness(folder: Path) -> None:
     measure_robustness(*_ready(folder))
 
 
-def _boundary(folder: Path) -> None:
+def boundary(folder: Path) -> None:
+    """Move the boundaries of a case that was measured."""
     from volstrat.geometry.boundary_shift import boundary_shift
     from volstrat.geometry.runs import LabelRuns
 
@@ -74,10 +76,10 @@ def rows(folder: Path) -> list[Row]:
     """Return the rows of the table."""
     pet = folder / "pet"
     return [
-        Row(name="read + measure", work=partial(_measurement, folder / "masks")),
-        Row(name="read + measure, with PET", work=partial(_measurement, pet)),
+        Row(name="read + measure", work=partial(measurement, folder / "masks")),
+        Row(name="read + measure, with PET", work=partial(measurement, pet)),
         Row(name="robustness", work=partial(_robustness, pet)),
-        Row(name="  boundary shift", work=partial(_boundary, pet)),
+        Row(name="  boundary shift", work=partial(boundary, pet)),
         Row(name="  flips", work=partial(_flips, pet)),
         Row(name=f"shortest way, {_MANY} lesions", work=_shortest),
     ]
