@@ -261,20 +261,19 @@ def _found(name: str, reading: ReadingSet) -> SubjectReading:
 def _with_own_table(name: str, reading: ReadingSet, adjudicator: str) -> CasePlace:
     """Return the first reading's case with the adjudicator's marks.
 
-    They stand in ``lesions.<adjudicator>.csv`` of its folder; in a study that has the adjudicator among its
-    readers, where the study says.
+    They stand in ``lesions.<adjudicator>.csv`` of its folder; where that is not there and the adjudicator is
+    a reader of the study, where the study says.
     """
     place = _found(name, reading).case
     assert place is not None
-    run = read_run_file(reading.path) or {}
-    source = Path(run.get("input_root") or reading.path)
-    if is_study_file(source) and adjudicator in read_study(source).readers:
-        cases = find_cases(source, source.parent, shard=None, lesions=adjudicator)
-        return next(case.case for case in cases if case.subject == name)
     folder = place.folder
     if place.sources is not None and "tumour" in place.sources.entries:
         folder = place.sources.entries["tumour"][0].path.parent
     table = folder / f"lesions.{adjudicator}.csv"
+    source = Path((read_run_file(reading.path) or {}).get("input_root") or reading.path)
+    if not table.is_file() and is_study_file(source) and adjudicator in read_study(source).readers:
+        cases = find_cases(source, reading.path, shard=None, lesions=adjudicator)
+        return next(case.case for case in cases if case.subject == name)
     if not table.is_file():
         msg = f"{name}: stands is {TABLE!r}, but {table.name} is not in reading {reading.name}'s case folder."
         raise UsageError(msg, hint=f"Mark the case with `volstrat review CASE --reader {adjudicator}`.")
