@@ -54,9 +54,8 @@ def problems(site: Path) -> list[str]:
             elif target in pages and unquote(parts.fragment) not in pages[target].places:
                 found.append(f"{name}: {link} names no place of that page")
     for style in sorted(site.rglob("*.css")):
-        outside = re.findall(
-            r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')\s]+)", style.read_text(encoding="utf-8")
-        )
+        text = style.read_text(encoding="utf-8")
+        outside = re.findall(r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')\s]+)", text)
         found += [f"{style.name}: loads {one}" for one in outside]
     return found
 
