@@ -266,6 +266,16 @@ def test_a_plans_status_counts_what_reading_the_case_brought_up(tmp_path: Path) 
     assert "files_unread" not in codes(record["plans"][0]["findings"])
 
 
+def test_a_plan_that_names_lesions_by_numbers_of_size_says_so(tmp_path: Path) -> None:
+    """Pieces are numbered by size and keep no number when the mask is edited; labels keep theirs."""
+    by_size = INPUTS.replace('"labels"', '"components"')
+    first = record_of(write_case(tmp_path / "S1", PLAN_A, top='chosen = "A"\n', inputs=by_size))
+    assert "plan_by_number" in codes(first["findings"], "warning")
+    second = record_of(write_case(tmp_path / "S2", PLAN_A, top='chosen = "A"\n'))
+    assert "plan_by_number" not in codes(second["findings"])
+    assert (first["stratum"], first["status"]) == (second["stratum"], second["status"])
+
+
 def test_what_is_no_tumour_is_neither_cut_through_nor_ablated(tmp_path: Path) -> None:
     """L2 dismissed: 22 voxels of tumour, 16 + 2 of which go; its 8 voxels are liver; a review names it."""
     more = 'lesions = "lesions.csv"\n'

@@ -78,6 +78,7 @@ def plan_findings(
         *_out_of_reach(taken),
         *_limits(taken, measures, policy),
         *_sites(taken),
+        *_numbers(taken),
         *_map(taken, remaining),
     )
 
@@ -170,6 +171,21 @@ def _sites(taken: _Taken) -> Iterator[Finding]:
     for lesion, inside in zip(taken.ids, in_liver, strict=True):
         if lesion in named and inside:
             yield finding("plan_site", "inside", where=lesion, plan=plan.name, lesion=lesion)
+
+
+def _numbers(taken: _Taken) -> Iterator[Finding]:
+    """Say which lesions the plan names by a number that goes by size, and another piece has in another mask."""
+    plan, lesions = taken.plan, taken.anatomy.lesions
+    named = {zone.lesion_id for zone in (*plan.wedges, *plan.ablations)} | {
+        told for told, _ in plan.outside_liver
+    }
+    loose = [
+        lesion
+        for lesion, by_size in zip(lesions.ids, lesions.by_size, strict=True)
+        if by_size and lesions.numbers_are_loose and lesion in named
+    ]
+    if loose:
+        yield finding("plan_by_number", where="plans", plan=plan.name, lesions=", ".join(loose))
 
 
 def _map(taken: _Taken, remaining: VoxelRuns) -> Iterator[Finding]:
