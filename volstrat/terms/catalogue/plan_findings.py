@@ -37,11 +37,12 @@ PLAN_FINDINGS = (
     Entry(
         "plan_by_number",
         "warning",
-        "Plan {plan} names {lesions} by number alone, and these numbers go by size: they change when the mask "
-        "does. Where the mask was edited after the plan was written, look which lesions are meant; a wedge or "
-        "an ablation can name its lesion by a point_mm.",
+        "Plan {plan} names {lesions} by number alone, and these numbers go by size: they change when the "
+        "mask does. Where the mask was edited after the plan was written, look which lesions are meant; a "
+        "wedge or an ablation can name its lesion by a point_mm.",
         means="a plan names lesions by numbers that go by size",
-        do="Give `point_mm` in place of `lesion`, or a tumour mask in which each lesion is a label of its own.",
+        do="Give `point_mm` in place of `lesion`, or a tumour mask in which each lesion is a label of its "
+        "own.",
     ),
     Entry(
         "liver_leaves_tumour_out",
