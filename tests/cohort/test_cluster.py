@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ import pytest
 from make_cohort import make_cohort
 from tests.cohort.cohorts import results, segfault, slowly
 from volstrat.cohort import Limits, cluster
-from volstrat.errors import UsageError
+from volstrat.errors import UsageError, WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,3 +145,28 @@ def test_no_scheduler_is_said(
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
     with pytest.raises(UsageError, match="no dask scheduler answers there"):
         run_apart(cohort, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_scheduler_that_is_killed_ends_the_run_with_a_sentence(
+    tmp_path: Path, run: Run, run_apart: Run, workers: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    """What was done is kept; the same command on this machine goes on from there."""
+    address, both = workers
+    scheduler = int(address.rpartition(":")[2])
+    make_cohort(tmp_path / "in", 24)
+    out = tmp_path / "out"
+
+    def kill(progress: Progress) -> None:
+        if len(list(out.glob("*/case.json"))) > 3 and not progress.writing:
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    words = path.read_bytes().split(b"\0")
+                    if str(tmp_path / "scheduler.json").encode() in words:
+                        os.kill(int(path.parent.name), signal.SIGKILL)
+
+    with pytest.raises(WorkerLostError, match=f"{scheduler}: the scheduler is gone"):
+        run_apart(tmp_path / "in", out, scheduler=address, assess=slowly, on_progress=kill)
+    for worker in both:  # which would go on with what they have
+        worker.kill()
+        worker.wait()
+    assert run(tmp_path / "in", out).skipped > 3

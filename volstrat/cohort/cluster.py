@@ -11,6 +11,7 @@ import pickle
 import re
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from volstrat import __version__
 from volstrat.cohort.chunk import Chunk, run_chunk
 from volstrat.cohort.tasks import Receipt
 from volstrat.cohort.worker import fail_task
-from volstrat.errors import OutputError, UsageError, WorkerLostError
+from volstrat.errors import OutputError, UsageError, VolstratError, WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,8 +94,13 @@ class ClusterRunner:
                 yield None
                 if sent:
                     time.sleep(_TURN_SECONDS)
+        except OSError as error:
+            if isinstance(error, VolstratError) or not _is_of_dask(error):
+                raise
+            raise self._gone() from error
         finally:
-            client.close()
+            with suppress(Exception):  # of a scheduler that is gone there is nothing to take leave of
+                client.close()
 
     def _connect(self) -> Any:  # noqa: ANN401 - dask.distributed is an extra
         try:
@@ -111,8 +117,11 @@ class ClusterRunner:
 
     def _check(self, client: Any) -> None:  # noqa: ANN401
         if client.status not in {"running", "connecting"}:
-            msg = f"{self._scheduler}: the scheduler is gone."
-            raise WorkerLostError(msg, hint="What is done is kept; run the same command again to go on.")
+            raise self._gone()
+
+    def _gone(self) -> WorkerLostError:
+        msg = f"{self._scheduler}: the scheduler is gone."
+        return WorkerLostError(msg, hint="What is done is kept; run the same command again to go on.")
 
     def _take(self, take: TakeTask, *, wait: bool) -> tuple[Task, ...]:
         """Take a chunk of new tasks: fewer where no more have been found yet."""
@@ -151,6 +160,13 @@ class ClusterRunner:
             msg = f"The cluster lost it {_TRIES_ALONE} times, alone too ({error or 'cancelled'})."
             lost = WorkerLostError(msg, hint="Run the same command again; see the cluster's own log.")
             yield fail_task(missing[0], lost, self._context.protocol)
+
+
+def _is_of_dask(error: OSError) -> bool:
+    """Tell whether an error is of the connection to the scheduler."""
+    return type(error).__module__.startswith("distributed.") or isinstance(
+        error, ConnectionError | TimeoutError
+    )
 
 
 def _knock(address: str) -> None:
