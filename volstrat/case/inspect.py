@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.entries import EntryReader
@@ -17,8 +18,6 @@ from volstrat.terms.roles import MASK_ROLES, ROLES
 from volstrat.terms.tracers import tracer_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.case.entries import RoleMask
     from volstrat.case.place import CasePlace
