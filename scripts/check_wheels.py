@@ -51,7 +51,7 @@ def pins(lock: str, system: str, python: str) -> dict[str, str]:
     >>> pins("a==1 ; sys_platform == 'win32'\nb==2\n", "macOS", "3.11")
     {'b': 'b==2'}
     """
-    found = {}
+    found: dict[str, str] = {}
     for line in re.findall(r"^[A-Za-z0-9].*==.*$", lock, re.MULTILINE):
         one = Requirement(line.rstrip(" \\"))
         if one.marker is None or one.marker.evaluate(environment(system, python)):
