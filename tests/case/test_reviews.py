@@ -43,7 +43,7 @@ def accept(folder: Path, code: str, *more: str) -> tuple[int, str]:
 def turn_a_voxel(folder: Path) -> None:
     """Add a voxel to the tumour, or take it away again."""
     (path,) = [p for p in folder.iterdir() if p.name.startswith("tumour")]
-    image = nib.load(path)
+    image: Any = nib.load(path)
     voxels = np.asarray(image.dataobj).copy()
     voxels[2, 2, 2] = 0 if voxels[2, 2, 2] else voxels.max()
     nib.save(nib.Nifti1Image(voxels, image.affine, image.header), path)

@@ -38,7 +38,7 @@ def filled(*boxes: Box) -> Dense:
 def write_mask(path: Path, dense: Dense, affine: NDArray[np.float64] = AFFINE) -> None:
     """Write a mask."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(dense, affine), path)  # type: ignore[no-untyped-call]
+    nib.save(nib.Nifti1Image(dense, affine), path)
 
 
 def write_case(folder: Path, *, affine: NDArray[np.float64] = AFFINE, **masks: Dense) -> Path:

@@ -54,7 +54,7 @@ def suv() -> NDArray[np.float32]:
 def write(path: Path, volume: NDArray[np.generic]) -> None:
     """Write NIfTI."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(volume, AFFINE), path)  # type: ignore[no-untyped-call]
+    nib.save(nib.Nifti1Image(volume, AFFINE), path)
 
 
 def write_json(path: Path, content: object) -> None:
