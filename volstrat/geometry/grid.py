@@ -290,8 +290,9 @@ def refuse_implausible(grid: VoxelGrid, *, name: str) -> None:
     if extent <= LARGEST_EXTENT_MM and SMALLEST_EDGE_MM <= min(edges) and max(edges) <= LARGEST_EDGE_MM:
         return
     size = " x ".join(f"{edge:.4g}" for edge in edges)
+    long = f"{extent / 1000:.3g} m" if extent >= 1000 else f"{extent:.3g} mm"
     msg = (
-        f"{name}: has voxels of {size} mm and is {extent / 1000:.3g} m long; no patient is (at most "
+        f"{name}: has voxels of {size} mm and is {long} long; no patient is (at most "
         f"{LARGEST_EXTENT_MM / 1000:g} m, voxel edges from {SMALLEST_EDGE_MM:g} to {LARGEST_EDGE_MM:g} mm)."
     )
     hint = "Its unit of length is probably wrong (metres for millimetres): correct it and save again."

@@ -174,7 +174,7 @@ def _sites(taken: _Taken) -> Iterator[Finding]:
 
 
 def _numbers(taken: _Taken) -> Iterator[Finding]:
-    """Say which lesions the plan names by a number that goes by size, and another piece has in another mask."""
+    """Say which lesions the plan names by numbers of size, which other pieces have in another mask."""
     plan, lesions = taken.plan, taken.anatomy.lesions
     named = {zone.lesion_id for zone in (*plan.wedges, *plan.ablations)} | {
         told for told, _ in plan.outside_liver
