@@ -262,8 +262,9 @@ def test_changed_bytes_are_found_by_hashes_alone(cohort: Cohort) -> None:
 
 
 def test_a_subject_that_is_gone_or_new_is_named(cohort: Cohort) -> None:
-    """One case folder renamed: its record has no inputs, and the new one has no record."""
-    (cohort.inputs / FIRST).rename(cohort.inputs / "S99")
+    """One case is gone, and another one has come: the record has no inputs, and the new one no record."""
+    shutil.rmtree(cohort.inputs / FIRST)
+    shutil.copytree(cohort.inputs / "S11_lesion_table", cohort.inputs / "S99")
     for only_hashes in (True, False):
         assert steps(verified(cohort, only_hashes=only_hashes)) == {
             FIRST: "input_bytes",
@@ -426,3 +427,12 @@ def test_a_pet_attribute_is_a_header(cohort: Cohort) -> None:
     }
     found = record_differences({**old, "inputs": [pet]}, {**old, "inputs": [heavier]})
     assert [(d.step, d.what, d.old, d.new) for d in found] == [("header", "PatientWeight", "71", "75")]
+
+
+@pytest.mark.parametrize("only_hashes", [False, True])
+def test_a_renamed_subject_is_one_fault(cohort: Cohort, only_hashes: bool) -> None:
+    """The same files under another name: one difference that names both."""
+    (cohort.inputs / "S11_lesion_table").rename(cohort.inputs / "S99")
+    found = verified(cohort, only_hashes=only_hashes)
+    (one,) = found.differing
+    assert (one.first.step, one.first.old, one.first.new) == ("input_bytes", "S11_lesion_table", "S99")

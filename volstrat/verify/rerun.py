@@ -16,7 +16,6 @@ from volstrat.cohort.changes import entries_of_changes
 from volstrat.cohort.run_file import read_run_file
 from volstrat.cohort.source import find_cases
 from volstrat.cohort.subject_folders import BASIS, OWN_FILES
-from volstrat.cohort.worker import RECORD
 from volstrat.comparison.final_cohort import ADJUDICATION, build_final, final_again
 from volstrat.errors import UsageError, VolstratError
 from volstrat.formats.hashing import sha256_of
@@ -85,7 +84,7 @@ def by_rerun(
     if run is not None and run.get("event") == ADJUDICATION:
         return _final_rerun(out, run, records, protocol, workers=workers, on_progress=on_progress)
     roots = _roots(run, inputs)
-    new: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {}
+    made: list[Records] = []
     tables: list[FileFault] = []
     with tempfile.TemporaryDirectory(prefix="volstrat-verify-") as scratch:
         for n, (root, root_run) in enumerate(roots):
@@ -100,19 +99,12 @@ def by_rerun(
                 workers=workers,
                 on_progress=on_progress,
             )
-            new |= _made_again(again)
+            made.append(read_records(again, None))
         if len(roots) == 1 and run is not None:
             tables = _compared_tables(out, Path(scratch) / "0", run)
-        return list(_compared(records, new, _Cases(roots, out), protocol, whole=run is not None)), tables
-
-
-def _made_again(again: Path) -> dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]]:
-    """Return the bytes, record and receipt of each subject of an output."""
-    found = read_records(again, None)
-    return {
-        subject: ((folder / RECORD).read_bytes(), record, found.receipts.get(subject, {}))
-        for subject, (folder, record) in found.by_subject.items()
-    }
+        new = {subject: found for found in made for subject in found.folders}
+        differing = list(_compared(records, new, _Cases(roots, out), protocol, whole=run is not None))
+        return differing, tables
 
 
 def _final_rerun(
@@ -138,7 +130,8 @@ def _final_rerun(
         kept = {name: (out / name).read_bytes() for name in BASIS if (out / name).is_file()}
         build_final(again, found, protocol, kept, {}, workers=workers, on_progress=on_progress)
         cases = _Cases([], out, {case.subject: (case, None) for case in found})
-        new = _made_again(again)
+        made = read_records(again, None)
+        new = dict.fromkeys(made.folders, made)
         differing += _compared(records, new, cases, protocol, whole=True)
         return differing, _compared_tables(out, again, run)
 
@@ -180,8 +173,10 @@ class _Cases:
             self._found = {}
             for root, root_run in self._roots:
                 shard = root_run.get("shard")
-                for case in find_cases(root, self._out, shard=parse_shard(shard) if shard else None):
-                    self._found[case.subject] = (case, root_run.get("lesions"))
+                lesions = root_run.get("lesions")
+                part = parse_shard(shard) if shard else None
+                for case in find_cases(root, self._out, shard=part, lesions=lesions):
+                    self._found[case.subject] = (case, lesions)
         return self._found
 
     def sources(self, subject: str, protocol: LoadedProtocol) -> CaseSources:
@@ -208,37 +203,56 @@ def _with_inputs(
 
 def _compared(
     records: Records,
-    new: Mapping[str, tuple[bytes, dict[str, Any], dict[str, Any]]],
+    new: Mapping[str, Records],
     cases: _Cases,
     protocol: LoadedProtocol,
     *,
     whole: bool,
 ) -> Iterator[SubjectDifferences]:
-    """Compare record by record; single cases (not ``whole``) were run on purpose, and others not."""
-    for subject in sorted({*records.by_subject, *(new if whole else ())}):
-        if subject not in new or subject not in records.by_subject:
-            there = subject in records.by_subject
-            gone = Difference(
-                step="input_bytes",
-                what="case",
-                old="recorded" if there else None,
-                new=None if there else "found among the inputs, without a record",
-            )
-            yield SubjectDifferences(subject=subject, differences=(gone,))
-            continue
-        folder, old = records.by_subject[subject]
-        data, record, receipt = new[subject]
-        if data != (folder / RECORD).read_bytes():
+    """Compare record by record; single cases (not ``whole``) were run on purpose, and others not.
+
+    ``new`` is where each subject's new record stands.
+    """
+    gone = sorted(set(records.folders) - set(new))
+    come = sorted(set(new) - set(records.folders)) if whole else []
+    yield from _moved(gone, come, records, lambda subject: new[subject].receipt(subject).get("inputs_sha256"))
+    for subject in sorted(set(records.folders) & set(new)):
+        before, now = records.data(subject), new[subject].data(subject)
+        if now != before:
+            old, record = records.record(subject), new[subject].record(subject)
             found = record_differences(old, _with_inputs(old, record, subject, cases, protocol)) or [
                 Difference(step="count", what="bytes of the record", old=None, new=None)
             ]
             yield SubjectDifferences(subject=subject, differences=tuple(found))
             continue
-        hashes = [r.get("inputs_sha256") for r in (records.receipts.get(subject, {}), receipt)]
+        hashes = [one.receipt(subject).get("inputs_sha256") for one in (records, new[subject])]
         if hashes[0] != hashes[1] and None not in hashes:
             what = "a file that the record does not name (case.toml, an image, a file beside)"
             changed = Difference(step="input_bytes", what=what, old=hashes[0], new=hashes[1])
             yield SubjectDifferences(subject=subject, differences=(changed,))
+
+
+def _moved(
+    gone: Sequence[str], come: Sequence[str], records: Records, inputs_sha256: Callable[[str], str | None]
+) -> Iterator[SubjectDifferences]:
+    """Name subjects without a case, cases without a record, and subjects that were renamed, once each."""
+    by_inputs: dict[str, list[str]] = {}
+    for subject in come if gone else ():
+        by_inputs.setdefault(inputs_sha256(subject) or "", []).append(subject)
+    renamed = set()
+    for subject in gone:
+        same = by_inputs.get(records.receipt(subject).get("inputs_sha256") or "-", [])
+        if len(same) == 1 and same[0] not in renamed:
+            renamed.add(same[0])
+            what = Difference(step="input_bytes", what="subject (same files)", old=subject, new=same[0])
+        else:
+            what = Difference(step="input_bytes", what="case", old="recorded", new=None)
+        yield SubjectDifferences(subject=subject, differences=(what,))
+    for subject in come:
+        if subject not in renamed:
+            found = "found among the inputs, without a record"
+            what = Difference(step="input_bytes", what="case", old=None, new=found)
+            yield SubjectDifferences(subject=subject, differences=(what,))
 
 
 def by_hashes(
@@ -260,19 +274,18 @@ def by_hashes(
             return
     else:
         cases = _Cases(_roots(run, inputs), out)
-    for subject in sorted({*records.by_subject, *(() if run is None else cases.all())}):
-        if subject not in records.by_subject or subject not in cases.all():
-            there = subject in records.by_subject
-            what = Difference(
-                step="input_bytes",
-                what="case",
-                old="recorded" if there else None,
-                new=None if there else "found among the inputs, without a record",
-            )
-            yield SubjectDifferences(subject=subject, differences=(what,))
-            continue
-        _, record = records.by_subject[subject]
-        found = list(_hash_differences(subject, cases, record, records.receipts.get(subject), protocol))
+
+    def inputs_sha256(subject: str) -> str | None:
+        with suppress(VolstratError):
+            return take_fingerprint(cases.sources(subject, protocol)).sha256
+        return None
+
+    gone = sorted(set(records.folders) - set(cases.all()))
+    come = [] if run is None else sorted(set(cases.all()) - set(records.folders))
+    yield from _moved(gone, come, records, inputs_sha256)
+    for subject in sorted(set(records.folders) & set(cases.all())):
+        record = records.record(subject)
+        found = list(_hash_differences(subject, cases, record, records.receipt(subject), protocol))
         if record["protocol"]["sha256"] != protocol.sha256:
             found.append(
                 Difference(

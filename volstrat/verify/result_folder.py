@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -172,26 +173,43 @@ def _run_file_faults(run: Mapping[str, Any], entries: list[dict[str, Any] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Records:
-    """The records of an output.
+    """The records of an output, which stay on disk: a cohort of any size costs little memory.
 
     Parameters
     ----------
-    by_subject : dict
-        Folder and record of each subject that the output should hold.
-    receipts : dict
-        What stands beside each record, if anything does.
+    folders : dict
+        Of each subject that the output should hold.
+    status : dict
+        Of each.
+    versions : frozenset of str
+        Of volstrat, that made them.
     faults : tuple of FileFault
     """
 
-    by_subject: dict[str, tuple[Path, dict[str, Any]]]
-    receipts: dict[str, dict[str, Any]]
+    folders: dict[str, Path]
+    status: dict[str, str]
+    versions: frozenset[str]
     faults: tuple[FileFault, ...]
+
+    def data(self, subject: str) -> bytes:
+        """Return a record's bytes."""
+        return (self.folders[subject] / RECORD).read_bytes()
+
+    def record(self, subject: str) -> dict[str, Any]:
+        """Return a record."""
+        found: dict[str, Any] = json.loads(self.data(subject))
+        return found
+
+    def receipt(self, subject: str) -> dict[str, Any]:
+        """Return what stands beside a record; empty where nothing does."""
+        return _receipt(self.folders[subject]) or {}
 
 
 def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
     """Read all records and say which are missing, extra, or not what the run wrote."""
-    found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    receipts: dict[str, dict[str, Any]] = {}
+    found: dict[str, Path] = {}
+    status: dict[str, str] = {}
+    versions: set[str] = set()
     hashes: dict[str, str] = {}
     faults: list[FileFault] = []
     listed = listed_subjects(out)
@@ -215,11 +233,12 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
         if path.parent.name not in {folder_name(subject), marked_name(subject)}:
             message = f"{name} is the record of {subject!r}, whose folder has another name."
             faults.append(FileFault(path=name, kind="extra", message=message))
-        found[subject] = (path.parent, record)
+        found[subject] = path.parent
+        status[subject] = sys.intern(str(record.get("status")))
+        versions.add(record["environment"]["volstrat"])
         hashes[subject] = hashlib.sha256(data).hexdigest()
         receipt = _receipt(path.parent)
         if receipt is not None:
-            receipts[subject] = receipt
             faults += _against_receipt(name, receipt, record, hashes[subject])
         elif run is not None:
             beside = path.with_name(RECEIPT).relative_to(out).as_posix()
@@ -231,7 +250,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
     if whole and not faults and records_sha256(hashes.items()) != whole:
         message = "The records are not those that the run wrote, though their receipts fit them."
         faults.append(FileFault(path=f"*/{RECORD}", kind="altered", message=message))
-    return Records(by_subject=found, receipts=receipts, faults=tuple(faults))
+    return Records(folders=found, status=status, versions=frozenset(versions), faults=tuple(faults))
 
 
 def _is_record(value: object) -> bool:
@@ -286,7 +305,7 @@ def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> 
         if path.is_file() and (now := sha256_of(path)) != sha256:
             message = f"{name} is not what the run wrote."
             faults.append(FileFault(path=name, kind="altered", message=message, old=sha256, new=now))
-    folders = {folder.name: folder for folder, _ in subjects.by_subject.values()}
+    folders = {folder.name for folder in subjects.folders.values()}
     known_extra = {fault.path.split("/", 1)[0] for fault in subjects.faults if fault.kind == "extra"}
     gone = _gone(out, run)
     for path in sorted(out.iterdir()):

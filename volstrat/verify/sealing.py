@@ -74,7 +74,7 @@ def lock_output(out: Path, *, with_open: bool = False) -> int:
             )
             msg = f"{out}: holds subjects that are not settled ({told})."
             raise UsageError(msg, hint="Settle them and run the batch again, or seal them open: --with-open.")
-        detail: dict[str, Any] = {"subjects": len(records.by_subject), "open": still_open}
+        detail: dict[str, Any] = {"subjects": len(records.folders), "open": still_open}
         record_event(out, LOCKED, detail, locked=True)
         note_state(out, locked=True)
         return write_manifest(out)
@@ -95,9 +95,9 @@ def _refuse_twice(out: Path) -> None:
 def _open_subjects(records: Records) -> dict[str, list[str]]:
     """Return the subjects that are not settled, by status."""
     found: dict[str, list[str]] = {}
-    for subject, (_, record) in sorted(records.by_subject.items()):
-        if record["status"] in OPEN_STATUSES:
-            found.setdefault(record["status"], []).append(subject)
+    for subject, status in sorted(records.status.items()):
+        if status in OPEN_STATUSES:
+            found.setdefault(status, []).append(subject)
     return {status: found[status] for status in OPEN_STATUSES if status in found}
 
 

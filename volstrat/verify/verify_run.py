@@ -159,7 +159,7 @@ def verify_output(
     """
     run = read_run_file(out)
     records = read_records(out, run)
-    if run is None and not records.by_subject:
+    if run is None and not records.folders:
         msg = f"{out}: holds no record of volstrat batch or case."
         raise UsageError(msg, hint="Name the output folder, not the folder of the cases.")
     trail = None if run is None and not (out / "audit.jsonl").is_file() else check_output_trail(out)
@@ -167,8 +167,8 @@ def verify_output(
     faults += _sealed_faults(out, faults)
     faults += _history_faults(out)
     now, changed = _protocol_now(run, protocol)
-    subjects = len(records.by_subject)
-    made_by = {record["environment"]["volstrat"] for _, record in records.by_subject.values()}
+    subjects = len(records.folders)
+    made_by = set(records.versions)
     if run is not None and run.get("event") == COMPARISON:
         agreement = read_agreement(out)
         subjects = int(run.get("subjects") or 0)
