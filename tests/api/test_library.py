@@ -381,3 +381,15 @@ def test_an_array_reads_back_from_bytes_alone() -> None:
         [sys.executable, "-c", code], input=stream.getvalue(), capture_output=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == b"None"
+
+
+def test_a_case_goes_out_as_dicom_where_its_images_are(case: vs.Case, tmp_path: Path) -> None:
+    """The kinds that ``volstrat export`` writes; without images it is refused and nothing is written."""
+    pytest.importorskip("highdicom")
+    pytest.importorskip("weasyprint")
+    written = vs.read_case(SAMPLES / "S15_dicom").to_dicom(tmp_path / "out")
+    assert {path.name.split("-")[0] for path in written.files} == {"seg", "sr", "pdf", "sc"}
+    assert all(path.is_file() for path in written.files)
+    with pytest.raises(vs.VolstratError, match="no DICOM image"):
+        case.to_dicom(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
