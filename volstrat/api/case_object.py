@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,6 +54,12 @@ class Case:
 
     _result: CaseResult
     _protocol: LoadedProtocol
+    _record: Mapping[str, Any] = field(init=False)
+    _lesions: Lesions = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_record", read_only(self._result.record))
+        object.__setattr__(self, "_lesions", Lesions(self._record, "lesions"))
 
     @property
     def subject(self) -> str:
@@ -88,17 +94,17 @@ class Case:
     @property
     def lesions(self) -> Lesions:
         """Lesions by id, in the record's order."""
-        return Lesions(self.record, "lesions")
+        return self._lesions
 
     @property
     def pet_only_regions(self) -> Lesions:
         """Avid regions that belong to no lesion, by id."""
-        return Lesions(self.record, "pet_only_regions")
+        return Lesions(self._record, "pet_only_regions")
 
     @property
     def record(self) -> Mapping[str, Any]:
         """The case record (docs/record.md), read-only, equal to the JSON of ``volstrat case --json``."""
-        return cast("Mapping[str, Any]", read_only(self._result.record))
+        return self._record
 
     @property
     def plans(self) -> tuple[str, ...]:
