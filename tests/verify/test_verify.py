@@ -151,10 +151,11 @@ def test_an_image_that_was_moved_is_a_header_though_the_case_now_fails(cohort: C
     assert {d.role for d in found.differences if d.step == "header"} == {"tumour"}
 
 
-def test_a_header_text_that_nothing_depends_on_is_a_header(cohort: Cohort) -> None:
+@pytest.mark.parametrize("only_hashes", [False, True])
+def test_a_header_text_that_nothing_depends_on_is_a_header(cohort: Cohort, only_hashes: bool) -> None:
     """Bytes differ; voxels and grid do not, and that is what is said."""
     edit_nifti(cohort.inputs / FIRST / "resectable.nii.gz", describe)
-    result = verified(cohort)
+    result = verified(cohort, only_hashes=only_hashes)
     (found,) = result.differing
     assert (found.first.step, found.first.role) == ("header", "resectable")
     assert [d.step for d in found.differences] == ["header"]
@@ -436,3 +437,12 @@ def test_a_renamed_subject_is_one_fault(cohort: Cohort, only_hashes: bool) -> No
     found = verified(cohort, only_hashes=only_hashes)
     (one,) = found.differing
     assert (one.first.step, one.first.old, one.first.new) == ("input_bytes", "S11_lesion_table", "S99")
+
+
+def test_hashes_alone_say_where_voxels_and_header_cannot_be_told_apart(cohort: Cohort) -> None:
+    """A mask that cannot be read any more."""
+    path = cohort.inputs / FIRST / "resectable.nii.gz"
+    path.write_bytes(path.read_bytes()[:200])
+    (found,) = verified(cohort, only_hashes=True).differing
+    assert (found.first.step, found.first.role) == ("input_bytes", "resectable")
+    assert "voxels or header cannot be told" in found.first.what

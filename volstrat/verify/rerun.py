@@ -27,6 +27,7 @@ from volstrat.verify.steps import (
     Difference,
     SubjectDifferences,
     environment_differences,
+    input_differences,
     record_differences,
 )
 
@@ -308,6 +309,22 @@ def _environment_now(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**here, "libraries": {k: v for k, v in here["libraries"].items() if k in named}}
 
 
+def _told_apart(entry: Mapping[str, Any], sha256: str | None, sources: CaseSources) -> Iterator[Difference]:
+    """Say of a file whose bytes changed whether its voxels or its header did, where reading it tells."""
+    place = (entry["role"], entry["path"])
+    read = (one for one in readable_inputs(sources) if (one["role"], one["path"]) == place)
+    now = next(read, None)
+    if now is not None and now["sha256"] == sha256 and (now["grid"] is None) == (entry["grid"] is None):
+        yield from input_differences(entry, now)
+        return
+    what = (
+        "sha256" if entry["grid"] is None else "sha256 (it cannot be read: voxels or header cannot be told)"
+    )
+    yield Difference(
+        step="input_bytes", role=place[0], path=place[1], what=what, old=entry["sha256"], new=sha256
+    )
+
+
 def _hash_differences(
     subject: str,
     cases: _Cases,
@@ -346,14 +363,7 @@ def _hash_differences(
             sha256 = None
         if sha256 != entry["sha256"]:
             named = True
-            yield Difference(
-                step="input_bytes",
-                role=entry["role"],
-                path=entry["path"],
-                what="sha256",
-                old=entry["sha256"],
-                new=sha256,
-            )
+            yield from _told_apart(entry, sha256, sources)
     before = (receipt or {}).get("inputs_sha256")
     if before and before != fingerprint.sha256 and not named:
         what = "a file that the record does not name (case.toml, an image, a file beside)"

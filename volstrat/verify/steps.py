@@ -101,10 +101,10 @@ def _inputs(
                     new=None if other is None else other["sha256"],
                 )
             continue
-        yield from _input(one, other)
+        yield from input_differences(one, other)
 
 
-def _input(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
+def input_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
     """Say of one file whether its voxels or only its header changed."""
     place = {"role": old["role"], "path": old["path"]}
     header = list(_header(old, new, place))
@@ -125,7 +125,13 @@ def _input(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Differenc
             return
         if None not in hashes and counts[0] != counts[1]:
             yield Difference(step="input_bytes", **place, what="voxels", old=counts[0], new=counts[1])
-        yield Difference(step="input_bytes", **place, what="sha256", old=old["sha256"], new=new["sha256"])
+        untold = None in hashes and old["grid"] is not None
+        what = (
+            "sha256 (an image's voxels are not hashed: voxels or header cannot be told)"
+            if untold
+            else "sha256"
+        )
+        yield Difference(step="input_bytes", **place, what=what, old=old["sha256"], new=new["sha256"])
     yield from header
     if voxels_same and not header:
         yield Difference(
