@@ -135,7 +135,8 @@ def test_a_real_ct_and_pet_can_be_reviewed(real: Path, serve: Serve, opened: Ope
         (case / name).symlink_to(real / "sts_001" / source)
     page = opened(serve(case))
     assert stratum(page) == "1 lesion still to mark"
-    assert page.locator("#suv").input_value() == "8"  # SUVmax 7.91 in the tumour
+    # SUVmax 7.91 in the tumour; the PET is shown after the CT
+    page.wait_for_function("document.querySelector('#suv').value === '8'")
     choose(page, "L1")
     page.keyboard.press("1")
     saved(page, "L1 resectable")

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import socket
 import threading
-from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from volstrat.errors import MarkConflictError, UsageError, VolstratError
-from volstrat.pictures.planes import PLANES, Frame, Plane
-from volstrat.pictures.png import png_bytes
-from volstrat.pictures.projections import Projected
-from volstrat.pictures.rotation import VIEWS
-from volstrat.pictures.slices import Layer, Look, outlines_on, render_slice
 from volstrat.review.guard import HOST, Guard
 from volstrat.review.mark import Mark
 from volstrat.review.mark_table import token_of
-from volstrat.review.places import lesion_at, nearest_other, values_at
+from volstrat.review.picture_answers import picture_answers, told
 from volstrat.review.plan_desk import PlanDesk
 from volstrat.review.state import States, mark_of
 
@@ -32,7 +25,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-    from volstrat.pictures.planes import PlaneName
     from volstrat.review.session import ReviewSession
 
 _STATIC = {
@@ -44,11 +36,8 @@ _STATIC = {
         for name in ("panes", "pictures", "store", "table", "marks", "plans")
     },
 }
-_MOST_PIXELS = 4096
-_NARROWEST_HU = 1e-3
 _LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
 _MARK_TYPES = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(Mark).items()}
-_PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
 _PLAN_ACTIONS = ("show", "try", "save", "choose")
 _NOTES = ("complete", "reopened", "note", "key_image")
 
@@ -146,85 +135,48 @@ def _app(session: ReviewSession) -> Starlette:
         known = request.query_params.get("known", "")
         if known == mark_of(session):
             return Response(status_code=204)
-        return _json(states.since(known))
+        return told(states.since(known))
 
     desk = PlanDesk(session)
 
-    def outlines(request: Request) -> Response:
-        return _outlines(session, request, desk)
-
     def plans(_: Request) -> Response:
-        return _json(desk.told())
+        return told(desk.told())
 
     async def plan(request: Request) -> Response:
         body = await _body(request)
         if body is None or body.get("action") not in _PLAN_ACTIONS:
-            return _json({"error": "The plan cannot be read."}, status=400)
+            return told({"error": "The plan cannot be read."}, status=400)
         return await run_in_threadpool(_plan, desk, body)
-
-    def shadows(request: Request) -> Response:
-        return _shadows(session, request, desk)
-
-    def values(request: Request) -> Response:
-        return _values(session, request)
-
-    def nearest(request: Request) -> Response:
-        scene = session.scene
-        found = None if scene is None else nearest_other(scene, request.query_params.get("lesion", ""))
-        return _json({"nearest": None if found is None else {"lesion": found[0], "mm": found[1]}})
-
-    def view(request: Request) -> Response:
-        return _view(session, request)
 
     async def note(request: Request) -> Response:
         words = _texts(await _body(request))
         if words.get("kind") not in _NOTES:
-            return _json({"error": "The note cannot be read."}, status=400)
+            return told({"error": "The note cannot be read."}, status=400)
         return await run_in_threadpool(_note, session, states, words)
-
-    def picture(request: Request) -> Response:
-        return _picture(session, request)
-
-    def projection(request: Request) -> Response:
-        return _projection(session, request)
-
-    def at(request: Request) -> Response:
-        return _at(session, request)
-
-    def hottest(request: Request) -> Response:
-        return _hottest(session, request)
 
     async def accept(request: Request) -> Response:
         words = _texts(await _body(request))
         if not words.get("code"):
-            return _json({"error": "The finding cannot be read."}, status=400)
+            return told({"error": "The finding cannot be read."}, status=400)
         return await run_in_threadpool(_accept, session, states, words)
 
     async def mark(request: Request) -> Response:
         body = await _body(request)
         marks = None if body is None else _marks(body)
         if not marks:
-            return _json({"error": "The mark cannot be read."}, status=400)
+            return told({"error": "The mark cannot be read."}, status=400)
         return await run_in_threadpool(_mark, session, states, marks, request.query_params.get("known", ""))
 
     def reload(_: Request) -> Response:
         threading.Thread(target=session.load, daemon=True).start()
-        return _json({"ok": True})
+        return told({"ok": True})
 
     return Starlette(
         routes=[
             *(Route(path, asset) for path in _STATIC),
             Route("/favicon.ico", lambda _: Response(status_code=204)),
             Route("/state", state),
-            Route("/slice.png", picture),
-            Route("/projection.png", projection),
-            Route("/view.png", view),
-            Route("/outlines", outlines),
-            Route("/shadows", shadows),
-            Route("/values", values),
-            Route("/nearest", nearest),
-            Route("/at", at),
-            Route("/hottest", hottest),
+            *(Route(path, answer) for path, answer in picture_answers(session, desk).items()),
             Route("/mark", mark, methods=["POST"]),
             Route("/note", note, methods=["POST"]),
             Route("/accept", accept, methods=["POST"]),
@@ -233,19 +185,6 @@ def _app(session: ReviewSession) -> Starlette:
             Route("/reload", reload, methods=["POST"]),
         ]
     )
-
-
-def _json(value: object, *, status: int = 200) -> Response:
-    from starlette.responses import Response
-
-    data = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-    return Response(data, status_code=status, media_type="application/json")
-
-
-def _png(pixels: Any) -> Response:  # noqa: ANN401 - an array of uint8
-    from starlette.responses import Response
-
-    return Response(png_bytes(pixels, fast=True), media_type="image/png")
 
 
 async def _body(request: Request) -> Mapping[str, Any] | None:
@@ -287,18 +226,18 @@ def _mark(session: ReviewSession, states: States, marks: Sequence[Mark], known: 
             "conflict": {"token": token_of(theirs)},
             "state": states.since(known),
         }
-        return _json(answer, status=409)
+        return told(answer, status=409)
     except VolstratError as error:
-        return _json({"error": str(error), "state": states.since(known)}, status=422)
-    return _json({"state": states.since(known)})
+        return told({"error": str(error), "state": states.since(known)}, status=422)
+    return told({"state": states.since(known)})
 
 
 def _note(session: ReviewSession, states: States, words: Mapping[str, str]) -> Response:
     try:
         session.note(words["kind"], words.get("text", ""), words.get("by", ""))
     except VolstratError as error:
-        return _json({"error": str(error)}, status=422)
-    return _json({"state": states.since(words.get("known", ""))})
+        return told({"error": str(error)}, status=422)
+    return told({"state": states.since(words.get("known", ""))})
 
 
 def _texts(body: Mapping[str, Any] | None) -> dict[str, str]:
@@ -312,62 +251,8 @@ def _accept(session: ReviewSession, states: States, words: Mapping[str, str]) ->
             words["code"], words.get("where", ""), by=words.get("by", ""), reason=words.get("reason", "")
         )
     except VolstratError as error:
-        return _json({"error": str(error)}, status=422)
-    return _json({"state": states.since(words.get("known", ""))})
-
-
-def _numbers(request: Request, names: str) -> list[float] | None:
-    """Read finite numbers from the query; None where one is missing or is none."""
-    try:
-        values = [float(request.query_params[name]) for name in names.split()]
-    except (KeyError, ValueError):
-        return None
-    return values if all(map(math.isfinite, values)) else None
-
-
-def _frame(request: Request) -> Frame | None:
-    found = _numbers(request, "w h left top scale")
-    if found is None:
-        return None
-    width, height, left, top, scale = found
-    if not (1 <= width <= _MOST_PIXELS and 1 <= height <= _MOST_PIXELS and 1e-4 <= scale <= 1e4):
-        return None
-    return Frame(width=int(width), height=int(height), left_mm=left, top_mm=top, mm_per_pixel=scale)
-
-
-def _look(session: ReviewSession, request: Request) -> Look | None:
-    found = _numbers(request, "centre width opacity suv")
-    layer = next((x for x in get_args(Layer) if x == request.query_params.get("layer", "fused")), None)
-    if found is None or layer is None:
-        return None
-    centre, width, opacity, suv = found
-    if width < _NARROWEST_HU or suv <= 0:
-        return None
-    return Look(
-        window=(centre, width),
-        suv_max=suv,
-        pet_opacity=min(max(opacity, 0.0), 1.0),
-        layer=layer,
-        show_lesions=False,  # the page draws outlines itself: a mark changes no picture
-        show_avid=False,
-    )
-
-
-def _refused() -> Response:
-    return _json({"error": "There is no such picture."}, status=404)
-
-
-def _picture(session: ReviewSession, request: Request) -> Response:
-    scene, look, frame = session.scene, _look(session, request), _frame(request)
-    name, at = request.query_params.get("plane"), _numbers(request, "index")
-    plane = next((p for p in PLANES if p == name), None)
-    if scene is None or look is None or frame is None or plane is None or at is None:
-        return _refused()
-    here = Plane(name=plane, grid=scene.grid, index=0)
-    here = replace(here, index=min(max(int(at[0]), 0), here.count - 1))
-    if session.ct is not None:
-        session.ct.wait_for(here)
-    return _png(render_slice(scene, here, frame, look))
+        return told({"error": str(error)}, status=422)
+    return told({"state": states.since(words.get("known", ""))})
 
 
 def _plan(desk: PlanDesk, body: Mapping[str, Any]) -> Response:
@@ -384,81 +269,5 @@ def _plan(desk: PlanDesk, body: Mapping[str, Any]) -> Response:
         else:
             desk.choose(words.get("plan", ""), words.get("by", ""), words.get("reason", ""))
     except VolstratError as error:
-        return _json({"error": str(error), **desk.told()}, status=422)
-    return _json(desk.told())
-
-
-def _outlines(session: ReviewSession, request: Request, desk: PlanDesk) -> Response:
-    """Answer with what a slice shows of each lesion and region: outlines in mm on the plane."""
-    scene, at = session.scene, _numbers(request, "index")
-    name = next((p for p in PLANES if p == request.query_params.get("plane")), None)
-    if scene is None or name is None or at is None:
-        return _refused()
-    plane = Plane(name=name, grid=scene.grid, index=0)
-    plane = replace(plane, index=min(max(int(at[0]), 0), plane.count - 1))
-    shapes = [*desk.outlines(scene, plane), *outlines_on(scene, plane)]
-    return _json({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
-
-
-def _shadows(session: ReviewSession, request: Request, desk: PlanDesk) -> Response:
-    """Answer with the outlines of all lesions seen along an axis, in mm on the projection."""
-    projections = session.projections
-    name = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
-    if projections is None or name is None or session.scene is None:
-        return _refused()
-    shapes = [*desk.shadows(session.scene, name), *projections.shadows(name)]
-    return _json({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
-
-
-def _rounded(loops: Sequence[Any]) -> list[list[float]]:
-    return [[round(x, 2) for x in loop.ravel().tolist()] for loop in loops]
-
-
-def _values(session: ReviewSession, request: Request) -> Response:
-    scene, found = session.scene, _numbers(request, "x y z")
-    if scene is None or found is None:
-        return _refused()
-    point = (found[0], found[1], found[2])
-    on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
-    return _json({**values_at(scene, point), "lesion": lesion_at(scene, point, on=on)})
-
-
-def _view(session: ReviewSession, request: Request) -> Response:
-    rotation, look = session.rotation, _look(session, request)
-    frame, found = _frame(request), _numbers(request, "view")
-    if rotation is None or look is None or frame is None or found is None:
-        return _refused()
-    return _png(rotation.render(int(found[0]) % VIEWS, frame, look))
-
-
-def _projection(session: ReviewSession, request: Request) -> Response:
-    projections, look, size = session.projections, _look(session, request), _numbers(request, "w h")
-    plane = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
-    of = next((o for o in get_args(Projected) if o == request.query_params.get("of")), None)
-    if projections is None or look is None or size is None or plane is None or of is None:
-        return _refused()
-    width, height = (int(min(max(n, 1), _MOST_PIXELS)) for n in size)
-    return _png(projections.render(plane, of=of, width=width, height=height, look=look))
-
-
-def _at(session: ReviewSession, request: Request) -> Response:
-    found = _numbers(request, "x y z")
-    if found is None:
-        return _refused()
-    on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
-    scene = session.scene
-    return _json({"lesion": "" if scene is None else lesion_at(scene, (found[0], found[1], found[2]), on=on)})
-
-
-def _hottest(session: ReviewSession, request: Request) -> Response:
-    """Answer with the point that a click on a projection, or on a view from round the patient, means."""
-    projections, found = session.projections, _numbers(request, "u v")
-    view = _numbers(request, "view")
-    if view is not None and found is not None and session.rotation is not None:
-        there = session.rotation.hottest(int(view[0]) % VIEWS, (found[0], found[1]))
-        return _json({"point_mm": None if there is None else there.tolist()})
-    plane = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
-    if projections is None or found is None or plane is None:
-        return _refused()
-    point = projections.hottest(plane, (found[0], found[1]))
-    return _json({"point_mm": None if point is None else point.tolist()})
+        return told({"error": str(error), **desk.told()}, status=422)
+    return told(desk.told())

@@ -80,6 +80,8 @@ class ReviewSession:
         # Rises over restarts too: a tab of an earlier run must not take its lesions for this run's.
         self.reading = time.time_ns() // 1_000_000
         self._version = 0
+        self.shown = 0  # rises with each scene
+        self._showing = threading.Lock()
         self._lock = threading.RLock()
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
@@ -162,7 +164,16 @@ class ReviewSession:
         ct = reading.begun()
         if ct is not None and number == self.reading and self.scene is None:
             scene = Scene(ct=ct, pet=None, shapes=(), mask_grid=ct.view.grid)
-            self.projections, self.scene = Projections(scene), scene
+            self._show(scene, Projections(scene), number, first=True)
+
+    def _show(
+        self, scene: Scene | None, projections: Projections | None, number: int, *, first: bool = False
+    ) -> None:
+        """Take a scene to show, unless it is of an earlier reading, or first and no longer the first."""
+        with self._showing:
+            if number == self.reading and not (first and self.scene is not None):
+                self.shown += 1
+                self.scene, self.projections = scene, projections
 
     def _load_images(self, bare: CaseResult, reading: CtReading, number: int) -> None:
         """Put the pictures together; without them lesions can still be marked."""
@@ -171,9 +182,7 @@ class ReviewSession:
         try:
             if reading.begun() is not None:  # contours over the slices that are there
                 early = build_scene(bare, CtRead(volume=reading.volume))
-                with self._lock:
-                    if number == self.reading:
-                        self.scene, self.projections = early, Projections(early)
+                self._show(early, Projections(early), number)
             scene = build_scene(bare, reading.ended())
             projections = Projections(scene)
             rotation = None if scene.pet is None else RotatingProjection(scene.pet)
@@ -182,7 +191,8 @@ class ReviewSession:
             problems = (f"The images cannot be shown: {why}.",)
         with self._lock:
             if number == self.reading:
-                self.scene, self.projections, self.rotation = scene, projections, rotation
+                self.rotation = rotation
+                self._show(scene, projections, number)
                 self.problems, self.stage = problems, ""
 
     def _read_masks(self, case: EntryReader) -> CaseResult:

@@ -53,7 +53,7 @@ def mark_of(session: ReviewSession) -> str:
         (
             str(session.reading),
             str(0 if reviewed is None else reviewed.version),
-            str(id(session.scene)) if session.scene is not None else "",
+            str(session.shown) if session.scene is not None else "",
             str(session.rotation is not None),
             session.stage,
             session.changed_input() if reviewed is not None else "",
