@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from volstrat.case.record_types import AdjudicationRecord
     from volstrat.errors import VolstratError
 
+_NOTHING: Mapping[str, tuple[RoleEntry, ...]] = MappingProxyType({})
+"""Shared: a cohort has a place for each of its cases."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CasePlace:
@@ -48,7 +51,7 @@ class CasePlace:
     adjudication: AdjudicationRecord | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "given", MappingProxyType(dict(self.given)))
+        object.__setattr__(self, "given", MappingProxyType(dict(self.given)) if self.given else _NOTHING)
 
     def __reduce__(self) -> tuple[object, ...]:
         values = {one.name: getattr(self, one.name) for one in fields(self)}

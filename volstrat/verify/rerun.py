@@ -214,10 +214,12 @@ def _compared(
 
     ``new`` is where each subject's new record stands.
     """
-    gone = sorted(set(records.folders) - set(new))
-    come = sorted(set(new) - set(records.folders)) if whole else []
+    gone = sorted(subject for subject in records.folders if subject not in new)
+    come = sorted(subject for subject in new if subject not in records.folders) if whole else []
     yield from _moved(gone, come, records, lambda subject: new[subject].receipt(subject).get("inputs_sha256"))
-    for subject in sorted(set(records.folders) & set(new)):
+    for subject in sorted(records.folders):
+        if subject not in new:
+            continue
         before, now = records.data(subject), new[subject].data(subject)
         if now != before:
             old, record = records.record(subject), new[subject].record(subject)
@@ -281,10 +283,13 @@ def by_hashes(
             return take_fingerprint(cases.sources(subject, protocol)).sha256
         return None
 
-    gone = sorted(set(records.folders) - set(cases.all()))
-    come = [] if run is None else sorted(set(cases.all()) - set(records.folders))
+    there = cases.all()
+    gone = sorted(subject for subject in records.folders if subject not in there)
+    come = [] if run is None else sorted(subject for subject in there if subject not in records.folders)
     yield from _moved(gone, come, records, inputs_sha256)
-    for subject in sorted(set(records.folders) & set(cases.all())):
+    for subject in sorted(records.folders):
+        if subject not in there:
+            continue
         record = records.record(subject)
         found = list(_hash_differences(subject, cases, record, records.receipt(subject), protocol))
         if record["protocol"]["sha256"] != protocol.sha256:

@@ -177,8 +177,9 @@ class Records:
 
     Parameters
     ----------
+    out : Path
     folders : dict
-        Of each subject that the output should hold.
+        Name of the folder of each subject that the output should hold.
     status : dict
         Of each.
     versions : frozenset of str
@@ -186,14 +187,15 @@ class Records:
     faults : tuple of FileFault
     """
 
-    folders: dict[str, Path]
+    out: Path
+    folders: dict[str, str]
     status: dict[str, str]
     versions: frozenset[str]
     faults: tuple[FileFault, ...]
 
     def data(self, subject: str) -> bytes:
         """Return a record's bytes."""
-        return (self.folders[subject] / RECORD).read_bytes()
+        return (self.out / self.folders[subject] / RECORD).read_bytes()
 
     def record(self, subject: str) -> dict[str, Any]:
         """Return a record."""
@@ -202,19 +204,20 @@ class Records:
 
     def receipt(self, subject: str) -> dict[str, Any]:
         """Return what stands beside a record; empty where nothing does."""
-        return _receipt(self.folders[subject]) or {}
+        return _receipt(self.out / self.folders[subject]) or {}
 
 
 def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
     """Read all records and say which are missing, extra, or not what the run wrote."""
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     status: dict[str, str] = {}
     versions: set[str] = set()
     hashes: dict[str, str] = {}
     faults: list[FileFault] = []
     listed = listed_subjects(out)
     gone = removed_subjects(out, run)
-    for path in sorted(out.glob(f"*/{RECORD}")):
+    for folder in sorted(path.parent.name for path in out.glob(f"*/{RECORD}")):
+        path = out / folder / RECORD
         name = path.relative_to(out).as_posix()
         try:
             data = path.read_bytes()
@@ -233,7 +236,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
         if path.parent.name not in {folder_name(subject), marked_name(subject)}:
             message = f"{name} is the record of {subject!r}, whose folder has another name."
             faults.append(FileFault(path=name, kind="extra", message=message))
-        found[subject] = path.parent
+        found[subject] = path.parent.name
         status[subject] = sys.intern(str(record.get("status")))
         versions.add(record["environment"]["volstrat"])
         hashes[subject] = hashlib.sha256(data).hexdigest()
@@ -250,7 +253,7 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
     if whole and not faults and records_sha256(hashes.items()) != whole:
         message = "The records are not those that the run wrote, though their receipts fit them."
         faults.append(FileFault(path=f"*/{RECORD}", kind="altered", message=message))
-    return Records(folders=found, status=status, versions=frozenset(versions), faults=tuple(faults))
+    return Records(out=out, folders=found, status=status, versions=frozenset(versions), faults=tuple(faults))
 
 
 def _is_record(value: object) -> bool:
@@ -305,7 +308,7 @@ def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> 
         if path.is_file() and (now := sha256_of(path)) != sha256:
             message = f"{name} is not what the run wrote."
             faults.append(FileFault(path=name, kind="altered", message=message, old=sha256, new=now))
-    folders = {folder.name for folder in subjects.folders.values()}
+    folders = set(subjects.folders.values())
     known_extra = {fault.path.split("/", 1)[0] for fault in subjects.faults if fault.kind == "extra"}
     gone = _gone(out, run)
     for path in sorted(out.iterdir()):
