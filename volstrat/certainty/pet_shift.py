@@ -114,7 +114,10 @@ def pet_shift_findings(shifts: tuple[PetShift, ...], assessment: Assessment) -> 
     others = [s for s in shifts if s.stratum not in (None, assessment.stratum)]
     if assessment.stratum is None or not others:
         return ()
-    told = ", ".join(f"{s.shift_mm:+g} mm ({(s.stratum or '').replace('_', ' ')})" for s in others)
+    told = " or ".join(
+        f"{abs(s.shift_mm):g} mm {'higher' if s.shift_mm > 0 else 'lower'} ({str(s.stratum).replace('_', ' ')})"
+        for s in others
+    )
     return (finding("pet_shift", where="pet", shifts=told),)
 
 

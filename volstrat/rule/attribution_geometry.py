@@ -146,8 +146,6 @@ def lesions_near(
     apart_mm : array of float64, (pairs,)
         The smallest distance of voxel centres.
     """
-    from scipy.spatial import cKDTree
-
     reach = distance_mm + TIE_MM
     found: list[tuple[int, int, float]] = []
     for group in _groups(owner, owner >= 0):
@@ -155,6 +153,8 @@ def lesions_near(
         box = (queries.min(axis=0) - reach, queries.max(axis=0) + reach)
         points, lesion, _ = nearest.in_box(*box, None)
         if points.size:
+            from scipy.spatial import cKDTree
+
             apart = cKDTree(queries).query(points, distance_upper_bound=2 * reach + 1)[0]
             for one in sorted_unique(lesion[apart <= reach]).tolist():
                 found.append((int(owner[group[0]]), one, float(apart[lesion == one].min())))
