@@ -411,7 +411,7 @@ HEAVY = {
 
 
 def test_a_case_of_masks_imports_no_heavy_library(tmp_path: Path) -> None:
-    """Tumour, resectable, avid and a table, in three formats: numpy, and scipy's nearest neighbours for PET."""
+    """Tumour, resectable, avid and a table, in three formats: numpy, and scipy for PET's neighbours."""
     folder = tmp_path / "case"
     folder.mkdir()
     for (role, volume), ending in zip(case_volumes().items(), (".nii.gz", ".nrrd", ".mha"), strict=True):

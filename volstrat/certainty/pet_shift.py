@@ -114,8 +114,9 @@ def pet_shift_findings(shifts: tuple[PetShift, ...], assessment: Assessment) -> 
     others = [s for s in shifts if s.stratum not in (None, assessment.stratum)]
     if assessment.stratum is None or not others:
         return ()
+    ways = {True: "higher", False: "lower"}
     told = " or ".join(
-        f"{abs(s.shift_mm):g} mm {'higher' if s.shift_mm > 0 else 'lower'} ({str(s.stratum).replace('_', ' ')})"
+        f"{abs(s.shift_mm):g} mm {ways[s.shift_mm > 0]} ({(s.stratum or '').replace('_', ' ')})"
         for s in others
     )
     return (finding("pet_shift", where="pet", shifts=told),)

@@ -102,7 +102,7 @@ RULE_FINDINGS = (
     Entry(
         "pet_shift",
         "review",
-        "With PET {shifts} the stratum would be another one; breathing moves PET as far. Look at both together.",
+        "With PET {shifts} the stratum would be another one; breathing moves PET as far. Look at both.",
         means="PET moved by a step of `review.pet_shift_mm` along the patient's z gives another stratum",
         do="Check how PET and CT lie on each other at the avid lesions; mark what the shift changes.",
     ),
