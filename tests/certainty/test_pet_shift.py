@@ -89,7 +89,7 @@ def test_a_focus_moves_onto_the_neighbour_where_it_should(footwards: bool) -> No
     assert verdict.stratum == "stratum_2"
     assert strata(verdict) == ["ineligible", "stratum_2", "stratum_2", None]
     (found,) = [one for one in verdict.findings if one.code == "pet_shift"]
-    assert (found.severity, "-10 mm (ineligible)" in found.message) == ("review", True)
+    assert (found.severity, "10 mm lower (ineligible)" in found.message) == ("review", True)
 
 
 def test_a_region_that_somebody_spoke_for_stays_what_it_is() -> None:

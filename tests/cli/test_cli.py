@@ -87,9 +87,8 @@ def unmarked_in_stratum_1(folder: Path) -> Path:
 
 
 def all_resectable(folder: Path) -> Path:
-    """Mark everything resectable: stratum 1, whatever PET shows."""
-    rows = "".join(f"{lesion},resectable\n" for lesion in ("L1", "L2", "L3", "P1"))
-    (folder / "lesions.csv").write_text("lesion_id,resectability\n" + rows)
+    """Make all tumour resectable: stratum 1, whatever PET shows."""
+    write(folder, "resectable", ((labels() > 0).astype(np.uint8), case_volumes()["tumour"][1]), PLAIN)
     return folder
 
 

@@ -83,7 +83,7 @@ def test_what_nobody_marked_is_no_percentage(tmp_path: Path, run: Run) -> None:
         shutil.copy(case / "tumour.nii.gz", case / "fdg_avid.nii.gz")
     run(tmp_path / "in", tmp_path / "out")
     record = json.loads((tmp_path / "out" / "unmarked" / "case.json").read_bytes())
-    assert [record["predicates"][f"stratum_{n}"]["percent"] for n in (1, 2)] == [0.0, 0.0]
+    assert [record["predicates"][f"stratum_{n}"]["percent"] for n in (1, 2)] == [None, None]
     html = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     keys = json.loads(html.split('"keys":')[1].split("]")[0] + "]")
     row = dict(

@@ -100,7 +100,7 @@ def finding(
     Examples
     --------
     >>> finding("resectable_outside_tumour", where="resectable", volume_ml=1.25).message
-    'The resectable mask covers 1.250 ml outside tumour; that part is ignored.'
+    'Some resectable area (1.250 ml) lies outside tumour; it is ignored.'
     """
     message = sentence(code, form, **fields)
     return Finding(code=code, severity=severity or CATALOGUE[code].severity, message=message, where=where)
