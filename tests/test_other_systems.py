@@ -93,6 +93,7 @@ STEPS: tuple[tuple[str, Sequence[int], str], ...] = (
     ("audit|check|out", (0,), ""),
     ("lock|out|--with-open", (0,), ""),
     ("unlock|out|--by|Åsa|--reason|a test", (0,), ""),
+    ("selftest|--json", (0,), ""),
     ("export|S15_dicom|-o|dicom|--seg", (0, 3), ""),
 )  # fmt: skip
 """Words of the command, separated by bars; exit codes that fit; what it says."""

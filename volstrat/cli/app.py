@@ -19,7 +19,7 @@ from volstrat.cli.report_commands import report
 from volstrat.cli.review_commands import review
 from volstrat.cli.say import say
 from volstrat.cli.study_commands import init
-from volstrat.cli.verify_commands import audit, lock, unlock, verify
+from volstrat.cli.verify_commands import audit, lock, selftest, unlock, verify
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ cli.add_command(verify)
 cli.add_command(audit)
 cli.add_command(lock)
 cli.add_command(unlock)
+cli.add_command(selftest)
 cli.add_command(plan)
 cli.add_command(report)
 cli.add_command(export)

@@ -239,6 +239,44 @@ def unlock(*, out: Path, by: str, reason: str) -> None:
     say(f"{out}: opened. Its trail says by whom and why.")
 
 
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, for a validation file.")
+def selftest(*, as_json: bool) -> None:
+    """Run the sample subjects on the installed program and hold them to numbers worked out without it.
+
+    Prints versions and the hash of each record; exit 1 where one differs.
+    """
+    from volstrat.verify.selftest import self_test
+
+    try:
+        result = self_test()
+    except VolstratError as error:
+        _fail(error)
+    if as_json:
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        _show_selftest(result)
+    if not result["passed"]:
+        sys.exit(EXIT_DIFFERS)
+
+
+def _show_selftest(result: dict[str, Any]) -> None:
+    made_by = result["environment"]
+    libraries = ", ".join(f"{name} {version}" for name, version in made_by["libraries"].items())
+    say(f"volstrat {made_by['volstrat']}, Python {made_by['python']}, {made_by['platform']}; {libraries}")
+    protocol = result["protocol"]
+    say(f"Protocol {protocol['id']} {protocol['version']}, sha256 {protocol['sha256']}")
+    for one in result["samples"]:
+        state = "differs" if one["differs"] else "as worked out"
+        say(
+            f"{one['subject']:<28}{one['stratum'] or one['status']:<16}{state:<15}{one['record_sha256'][:16]}"
+        )
+        for text in one["differs"]:
+            say(f"  {text}")
+    wrong = sum(bool(one["differs"]) for one in result["samples"])
+    say(f"{len(result['samples']) - wrong} of {len(result['samples'])} sample subjects are as worked out.")
+
+
 def _fail(error: VolstratError) -> None:
     """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
     say(f"volstrat: {error}", err=True)
