@@ -45,8 +45,14 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         for path in (ROOT / "volstrat").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
+    samples = {
+        f"volstrat/{path.relative_to(ROOT).as_posix()}"
+        for path in (ROOT / "sample_data").rglob("*")
+        if path.is_file()
+    }
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert packed == there | {"volstrat/CHANGELOG.md"}  # for `volstrat verify`
+    # The one for `volstrat verify`, the others for `volstrat selftest`.
+    assert packed == there | {"volstrat/CHANGELOG.md"} | samples
     assert {"volstrat/py.typed", "volstrat/protocols/pantodon.toml"} <= packed
 
 
