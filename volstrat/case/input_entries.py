@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from volstrat.case.aligned_masks import ReadEntry
     from volstrat.case.case_file import CaseSources
     from volstrat.case.entries import EntryReader
+    from volstrat.case.input_types import GridRecord, InputRecord, PartRecord, SegmentRecord, SuvRecord
     from volstrat.case.pet_inputs import PetInputs
-    from volstrat.case.record_types import GridRecord, InputRecord, PartRecord, SegmentRecord, SuvRecord
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.mask import Mask
     from volstrat.terms.findings import Closing, Finding

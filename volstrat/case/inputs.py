@@ -18,7 +18,7 @@ from volstrat.rule.measure import CaseMasks
 
 if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
-    from volstrat.case.record_types import InputRecord
+    from volstrat.case.input_types import InputRecord
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.terms.findings import Closing, Finding
     from volstrat.terms.protocol import Protocol

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from volstrat.case.case_file import RoleEntry
-    from volstrat.case.record_types import PartRecord
+    from volstrat.case.input_types import PartRecord
     from volstrat.terms.findings import Finding
     from volstrat.terms.naming import Code
     from volstrat.terms.roles import RoleName

@@ -42,10 +42,10 @@ from volstrat.terms.marks import Marking
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from volstrat.case.input_types import InputRecord
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import (
         EnvironmentRecord,
-        InputRecord,
         LesionRecord,
         PlanRecord,
         ProtocolRecord,

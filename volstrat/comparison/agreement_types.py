@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, NotRequired
 
+from volstrat.case.input_types import Fraction, Ml, Sha256
 from volstrat.case.json_types import JsonObject, Limits
 from volstrat.case.record_types import (
     EnvironmentRecord,
     ErrorRecord,
     FindingRecord,
-    Fraction,
-    Ml,
     PredicatesRecord,
     ProtocolRecord,
-    Sha256,
     VolumesRecord,
 )
 from volstrat.certainty.verdict import Status

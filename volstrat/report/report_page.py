@@ -32,7 +32,8 @@ from volstrat.terms.wording import shown_ml, shown_names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from volstrat.case.record_types import CaseRecord, InputRecord, LesionRecord, PredicateName
+    from volstrat.case.input_types import InputRecord
+    from volstrat.case.record_types import CaseRecord, LesionRecord, PredicateName
     from volstrat.pictures.key_slices import Pictures
     from volstrat.terms.protocol import Protocol
 
