@@ -220,7 +220,7 @@ BAD: dict[str, tuple[Spoil, str, tuple[str, ...]]] = {
     "another frame of reference": (
         other_frame,
         "grid_mismatch",
-        ("resectable.dcm", "frame of reference", "2.25.99"),
+        ("resectable.dcm", "frame of reference", "two examinations"),
     ),
     "sheared": (on_grid("tumour", sheared(), labels()), "geometry_invalid", ("tumour.nrrd", "shear")),
     "truncated": (cut("tumour.nrrd", 0.6), "data_corrupt", ("tumour.nrrd",)),
@@ -319,7 +319,15 @@ BAD: dict[str, tuple[Spoil, str, tuple[str, ...]]] = {
     "a word that is none of the four": (
         table("L1,maybe,,,,"),
         "lesion_table_invalid",
-        ("lesions.csv, line 2", "'maybe'", "ablatable, resectable, unknown, unresectable"),
+        (
+            "lesions.csv, line 2",
+            "'maybe'",
+            "ablatable",
+            "not_tumour",
+            "resectable",
+            "unknown",
+            "unresectable",
+        ),
     ),
     "a word in capitals": (
         table("L1,Resectable,,,,"),
