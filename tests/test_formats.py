@@ -62,7 +62,7 @@ def protocol() -> LoadedProtocol:
 
 
 def told(folder: Path) -> dict[str, Any]:
-    """Return the part of the record that no way of storing may change; names of parts not every format has."""
+    """Return the part of the record that no way of storing may change: not every format names its parts."""
     record = run_case(folder, protocol())
     assert record["error"] is None, record["error"]
     for row in (*record["lesions"], *record["pet_only_regions"]):
