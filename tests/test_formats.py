@@ -65,12 +65,12 @@ def told(folder: Path) -> dict[str, Any]:
     """Return the part of the record that no way of storing may change: not every format names its parts."""
     record = run_case(folder, protocol())
     assert record["error"] is None, record["error"]
-    for row in (*record["lesions"], *record["pet_only_regions"]):
-        del row["segment"]
-    return {
-        key: record[key]
-        for key in ("status", "stratum", "predicates", "volumes", "lesions", "pet_only_regions")
-    } | {"findings": [(f["code"], f["severity"], f["where"]) for f in record["findings"]]}
+    unnamed = {
+        key: [{name: value for name, value in row.items() if name != "segment"} for row in record[key]]
+        for key in ("lesions", "pet_only_regions")
+    }
+    kept = {key: record[key] for key in ("status", "stratum", "predicates", "volumes")}
+    return kept | unnamed | {"findings": [(f["code"], f["severity"], f["where"]) for f in record["findings"]]}
 
 
 @cache
