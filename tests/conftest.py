@@ -20,16 +20,25 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-_SLOW_FOLDERS = {"cohort", "compare", "dicom", "review", "verify"}
+# Browser, DICOM in and out, cohorts; and what starts the installed program again and again, or draws PDF.
+_SLOW = {"cohort", "comparison", "dicom", "review", "verify"}
+_SLOW |= {"api", "cli", "export", "report", "test_bad_input.py", "test_benchmark.py", "test_other_systems.py"}
 _SLOW_FIXTURES = {"browser", "context", "opened"}
 
 
+def _is_slow(path: Path) -> bool:
+    return path.is_relative_to(_ROOT) and not _SLOW.isdisjoint(path.relative_to(_ROOT).parts)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave slow folders and files unread where their tests are not asked for: reading them takes seconds."""
+    return True if config.option.markexpr == "not slow" and _is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Mark the tests of browser, DICOM folders and cohorts as slow, by their folder or fixture."""
+    """Mark tests as slow, by their folder, file or fixture."""
     for item in items:
-        inside = item.path.relative_to(_ROOT).parts if item.path.is_relative_to(_ROOT) else ()
-        fixtures = getattr(item, "fixturenames", ())
-        if _SLOW_FOLDERS.intersection(inside) or _SLOW_FIXTURES.intersection(fixtures):
+        if _is_slow(item.path) or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
-from tests.compare.readers import L1, L2, L3, filled, stratum_1
+from tests.comparison.readers import L1, L2, L3, filled, stratum_1
 from tests.rule_cases import judge
 from tests.rule_random import marked_case
 from volstrat.case.record_schema import record_schema

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.compare.readers import L1, L2, filled, write_case
+from tests.comparison.readers import L1, L2, filled, write_case
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "core-lab.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from tests.compare.readers import L1, L2, L3, filled, stratum_1, write_case
+from tests.comparison.readers import L1, L2, L3, filled, stratum_1, write_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
 from volstrat.cohort import run_cohort

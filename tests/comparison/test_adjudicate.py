@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.cohort.cohorts import InlineRunner
-from tests.compare.test_agreement_trail import ANN, BO, disputes, marked_twice
+from tests.comparison.test_agreement_trail import ANN, BO, disputes, marked_twice
 from volstrat.cli.app import cli
 from volstrat.comparison import adjudicate, compare_readings
 from volstrat.errors import UsageError

@@ -16,7 +16,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from tests.compare.readers import (
+from tests.comparison.readers import (
     AFFINE,
     L1,
     L2,
@@ -38,7 +38,7 @@ from volstrat.errors import UsageError
 from volstrat.report.write import report_cohort
 
 if TYPE_CHECKING:
-    from tests.compare.readers import Box
+    from tests.comparison.readers import Box
 
 PROGRAM = Path(sys.executable).parent / "volstrat"
 LARGER: Box = ((20, 31), *L2[1:])  # 330 voxels

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.compare.readers import AFFINE, L1, L2, L3, SHAPE, filled, stratum_1, write_case
+from tests.comparison.readers import AFFINE, L1, L2, L3, SHAPE, filled, stratum_1, write_case
 from tests.records import run_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.comparison import write_consensus
@@ -23,7 +23,7 @@ from volstrat.geometry.runs import VoxelRuns
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.compare.readers import Box
+    from tests.comparison.readers import Box
 
 GRID = VoxelGrid(shape=SHAPE, affine=np.diag([-1.0, -1.0, 1.0, 1.0]) @ AFFINE)
 PART: Box = ((2, 9), *L1[1:])  # 490 of L1's 700

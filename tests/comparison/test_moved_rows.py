@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.compare.readers import L1, L2, agreement, filled, write_case
+from tests.comparison.readers import L1, L2, agreement, filled, write_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.comparison.compare_run import compare_readings
 
