@@ -27,15 +27,8 @@ if TYPE_CHECKING:
 
     from volstrat.review.session import ReviewSession
 
-_STATIC = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/review.css": ("review.css", "text/css; charset=utf-8"),
-    "/review.js": ("review.js", "text/javascript; charset=utf-8"),
-    **{
-        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("panes", "pictures", "store", "table", "marks", "plans")
-    },
-}
+_PAGE = "page.html"
+_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript"}
 _LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
 _MARK_TYPES = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(Mark).items()}
 _PLAN_ACTIONS = ("show", "try", "save", "choose")
@@ -123,12 +116,12 @@ def _app(session: ReviewSession) -> Starlette:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    static = files("volstrat.review").joinpath("static")
+    static = {item.name: item for item in files("volstrat.review").joinpath("static").iterdir()}
     states = States(session)
 
     def asset(request: Request) -> Response:
-        name, kind = _STATIC[request.url.path]
-        return Response(static.joinpath(name).read_bytes(), media_type=kind)
+        name = request.url.path.removeprefix("/") or _PAGE
+        return Response(static[name].read_bytes(), media_type=_TYPES[name.rpartition(".")[2]])
 
     def state(request: Request) -> Response:
         session.refresh()
@@ -173,7 +166,8 @@ def _app(session: ReviewSession) -> Starlette:
 
     return Starlette(
         routes=[
-            *(Route(path, asset) for path in _STATIC),
+            Route("/", asset),
+            *(Route(f"/{name}", asset) for name in static if name != _PAGE),
             Route("/favicon.ico", lambda _: Response(status_code=204)),
             Route("/state", state),
             *(Route(path, answer) for path, answer in picture_answers(session, desk).items()),

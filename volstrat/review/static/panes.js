@@ -291,10 +291,7 @@ class ProjectionPane extends Pane {
 }
 
 export class Viewer {
-  // picked(id): a lesion was clicked; painted(pane): a picture is on the screen; pointed(told): what lies under the cursor.
-  constructor({ picked, painted, pointed, wordOf }) {
-    Object.assign(this, { picked, pointed, wordOf });
-    this.painted = (pane) => { painted(pane); this.prefetch(); };
+  constructor() {
     this.pictures = new Pictures();
     this.outlines = new Outlines(() => this.draw());
     Object.assign(this, {
@@ -307,6 +304,12 @@ export class Viewer {
     this.all = [...this.panes, this.projection];
     const watcher = new ResizeObserver(() => this.draw());
     for (const pane of this.all) watcher.observe(pane.canvas);
+  }
+  // picked(id): a lesion was clicked; painted(pane): a picture is on the screen; pointed(told): what lies under the
+  // cursor; wordOf(name): the decision on it.
+  heed({ picked, painted, pointed, wordOf }) {
+    Object.assign(this, { picked, pointed, wordOf });
+    this.painted = (pane) => { painted(pane); this.prefetch(); };
   }
   look(layer) {
     return {

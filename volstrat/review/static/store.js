@@ -51,7 +51,10 @@ export function merge(next) {
   shared.byId = new Map(next.lesions.map((x) => [x.id, x]));
 }
 
+// What one person keeps in the browser.
 export const kept = {
   get(key, otherwise) { try { return JSON.parse(localStorage.getItem(key)) ?? otherwise; } catch { return otherwise; } },
   set(key, value) { localStorage.setItem(key, JSON.stringify(value)); },
 };
+export const settings = kept.get("settings", { advance: true, chips: ["vein", "remnant too small", "too many", "inflow"] });
+export const keepSettings = () => kept.set("settings", settings);

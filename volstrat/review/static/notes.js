@@ -1,0 +1,45 @@
+// What is done to the reading as a whole: signed, opened again, noted; a finding closed; the case read again.
+
+import { $, shared, text } from "./store.js";
+import { told } from "./marks.js";
+import { readerName, withReader } from "./deciding.js";
+import { viewShown } from "./viewing.js";
+
+let app = {}; // take, saved
+
+export function reload() { fetch("/reload", { method: "POST" }).then(() => { shared.state.mark = ""; }).catch(() => {}); }
+
+const SAVED = { complete: "reading complete", reopened: "opened again", note: "note", key_image: "key image", accept: "finding closed" };
+
+async function tell(path, kind, words) {
+  const body = { ...words, by: readerName(), known: shared.state.mark };
+  try {
+    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    const said = await answer.json();
+    if (said.state) app.take(said.state);
+    told.savedAt = answer.ok ? `saved ${new Date().toISOString().slice(11, 19)} UTC: ${SAVED[kind]}` : said.error;
+  } catch { told.savedAt = "Not saved: volstrat does not answer."; }
+  app.saved();
+}
+const post = (kind, words = "") => tell("/note", kind, { kind, text: words });
+const accept = ({ code, where }, reason) => tell("/accept", "accept", { code, where, reason });
+
+export function askWords(kind, finding = null) {
+  text($("words-title"), kind === "reopened" ? "Open the reading again, because" : "Close this finding, because");
+  $("words").value = "";
+  $("words-ok").onclick = () => {
+    const words = $("words").value.trim();
+    if (!words) return;
+    $("words-dialog").close();
+    withReader(() => (finding ? accept(finding, words) : post(kind, words)));
+  };
+  $("words-dialog").showModal();
+}
+
+export function saveView() { withReader(() => post("key_image", viewShown())); }
+
+export function startNotes(handlers) { app = handlers; }
+
+$("complete").addEventListener("click", () => withReader(() => post("complete")));
+$("save-view").addEventListener("click", saveView);
+$("note-save").addEventListener("click", () => withReader(() => post("note", $("note").value)));
