@@ -51,6 +51,8 @@ def test_open_markings_give_bounds() -> None:
     assert share_text(predicate(600, 750, 1000)) == "60.0 to 75.0 %"
     assert share_text(predicate(600, 600, 1000)) == "60.0 %"
     assert share_text(predicate(0, 0, 0)) == "not assessed"
+    assert share_text(predicate(0, 0, 0) | {"avid_disease": "not_assessed"}) == "not assessed"
+    assert share_text(predicate(0, 0, 0) | {"avid_disease": "not_observed"}) == "none seen"
     assert share_text(predicate(0, 1000, 1000)) == "nothing marked yet"
 
 

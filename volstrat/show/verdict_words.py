@@ -77,7 +77,7 @@ def share_text(predicate: Mapping[str, Any]) -> str:
     """Write a criterion's share; its bounds where some of it is not yet marked."""
     bounds = bounds_percent(predicate)
     if bounds is None:
-        return "not assessed"
+        return "none seen" if predicate.get("avid_disease") == "not_observed" else "not assessed"
     if bounds == (0, 100):
         return NOTHING_MARKED
     low, high = (percent_text(x, predicate["threshold_percent"]) for x in bounds)
