@@ -261,3 +261,13 @@ def test_a_workbook_is_a_lesion_table_and_two_tables_are_two_candidates(tmp_path
     files(case, "lesions.csv")
     with pytest.raises(AmbiguousRoleError, match=r"2 candidates for lesions: lesions\.csv, lesions\.xlsx"):
         find_sources(case)
+
+
+def test_a_folder_of_cases_is_told_from_a_case(tmp_path: Path) -> None:
+    """Whoever names the folder above reads which cases lie in it, and the command for all of them."""
+    for name in ("P1", "P2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tumour.nii.gz").write_bytes(b"")
+    with pytest.raises(MissingRoleError, match="it is no case but holds some: P1, P2") as caught:
+        find_sources(tmp_path)
+    assert "volstrat batch" in caught.value.hint

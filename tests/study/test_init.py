@@ -127,6 +127,24 @@ def test_where_nothing_is_found_nothing_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "tree" / "study.toml").exists()
 
 
+def test_a_layout_in_a_folder_below_is_named(tmp_path: Path) -> None:
+    """Who names the folder above (nnUNet_raw) reads the command for the data set in it."""
+    TREES["nnU-Net"](tmp_path / "raw" / "Dataset012_NET")
+    with pytest.raises(UsageError, match="no subject was found") as caught:
+        init_study(tmp_path / "raw")
+    assert f"volstrat init {tmp_path / 'raw' / 'Dataset012_NET'}" in caught.value.hint
+
+
+def test_a_folder_of_predictions_alone_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nnUNetv2_predict writes dataset.json beside its masks: label 1 of it is tumour, 84 voxels."""
+    TREES["nnU-Net predictions"](tmp_path / "tree")
+    done = init_study(tmp_path / "tree" / "predictions")
+    records = batch(done.path, tmp_path / "out", monkeypatch)
+    assert sorted(records) == list(SUBJECTS)
+    for record in records.values():
+        assert record["predicates"]["stratum_1"]["whole_voxels"] == TUMOUR_VOXELS
+
+
 def test_a_study_file_elsewhere_finds_its_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its patterns lead from its own folder to the tree."""
     TREES["nnU-Net"](tmp_path / "tree")

@@ -22,7 +22,7 @@ def data_frame(table: pa.Table) -> pd.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:
-        msg, hint = "pandas is not installed.", "Install it with volstrat: pip install 'volstrat[pandas]'."
+        msg, hint = "pandas is not installed.", "In the checkout, install the extra: pip install '.[pandas]'."
         raise UsageError(msg, hint=hint) from error
     import pyarrow as pa
 

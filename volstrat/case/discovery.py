@@ -20,6 +20,7 @@ from volstrat.formats.walk import DEEPEST, files_below, is_system_name
 from volstrat.store.output import STATE_FOLDER
 from volstrat.terms.protocol import Protocol
 from volstrat.terms.roles import IMAGE_ROLES, ROLE_OF_STEM, TABLE_ROLES
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -307,6 +308,12 @@ def _no_tumour(sources: CaseSources, library: DicomLibrary | None) -> MissingRol
         if near is not None and near[0].startswith(("tumour", "tumor")):
             msg = f"{sources.folder.name}: no tumour mask; there is {path.name}, which is not read."
             return MissingRoleError(msg, hint=near[1])
+    below = [
+        name for name in there if (sources.folder / name).is_dir() and is_case_folder(sources.folder / name)
+    ]
+    if below:
+        msg = f"{sources.folder.name}: no tumour mask; it is no case but holds some: {shown_names(below)}."
+        return MissingRoleError(msg, hint="Name one of them, or give this folder to volstrat batch.")
     shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
     msg = f"{sources.folder.name}: no tumour mask; there is {shown or 'nothing'}."
     hint = 'Name it tumour.nii.gz (or .nrrd, .mha), or write case.toml with [inputs] tumour = "FILE".'

@@ -82,6 +82,7 @@ def compare(
     3 strata agree, but a predicate or a call for review does not.
     """
     from volstrat.comparison import Settings, compare_readings
+    from volstrat.comparison.disputes import STAKES
 
     try:
         result = compare_readings(
@@ -92,7 +93,7 @@ def compare(
             settings=Settings(
                 surface_tolerance_mm=tolerance_mm, match_distance_mm=match_mm, resample=resample
             ),
-            each=lambda subject, stake: say(f"{subject}: {stake.replace('_', ' ')}", err=True),
+            each=lambda subject, stake: say(f"{subject}: {STAKES[stake]}", err=True),
         )
     except VolstratError as error:
         _fail(error)
@@ -119,7 +120,7 @@ def _show(result: ComparisonResult, out: Path) -> None:
             end = "" if one["diameter_to_mm"] is None else f" to {one['diameter_to_mm']:g}"
             say(
                 f"Lesions from {one['diameter_from_mm']:g}{end} mm, n = {one['lesions']}: "
-                f"wCV {_figure(one['wcv_percent'])} %, the protocol's {one['protocol_wcv_percent']:g} %"
+                f"wCV in % {_figure(one['wcv_percent'])}; the protocol's {one['protocol_wcv_percent']:g} %"
             )
     for quantity in result.cohort["quantities"]:
         for pair in quantity["bland_altman"]:

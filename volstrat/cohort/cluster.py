@@ -107,7 +107,7 @@ class ClusterRunner:
             import distributed
         except ImportError as error:
             msg = "--scheduler needs dask.distributed, which is not installed."
-            raise UsageError(msg, hint="Install it: pip install 'volstrat[cluster]'.") from error
+            raise UsageError(msg, hint="In the checkout: pip install '.[cluster]'.") from error
         _knock(self._scheduler)
         try:
             connect: Any = distributed.Client

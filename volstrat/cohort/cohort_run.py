@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -128,6 +129,9 @@ def run_cohort(
     OutputError
         If the output cannot be written.
     """
+    if getattr(multiprocessing.process.current_process(), "_inheriting", False):
+        msg = "a worker process reads the calling script as it starts, and came to run_cohort in it."
+        raise UsageError(msg, hint='Put what the script does under `if __name__ == "__main__":`.')
     refuse_sealed(out)
     check_places(source, out)
     passed_over = tuple(root_files(source))

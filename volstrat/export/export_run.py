@@ -177,9 +177,7 @@ def _require_highdicom() -> None:
         import highdicom  # noqa: F401 - only whether it is there
     except ImportError as error:
         msg = "DICOM out needs highdicom, which is not installed."
-        raise UsageError(
-            msg, hint='Install volstrat with its extra: pip install "volstrat[dicom]".'
-        ) from error
+        raise UsageError(msg, hint='In the checkout, install the extra: pip install ".[dicom]".') from error
 
 
 def _refuse_other_objects(out: Path, outgoing: Outgoing) -> None:

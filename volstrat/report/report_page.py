@@ -209,7 +209,7 @@ def report_pdf(html: str) -> bytes:
         from weasyprint.urls import URLFetcher
     except (ImportError, OSError) as error:
         msg = f"PDF needs WeasyPrint, which cannot be loaded ({error})."
-        hint = 'Install volstrat with its extra: pip install "volstrat[pdf]"; the system needs Pango.'
+        hint = 'In the checkout, install the extra: pip install ".[pdf]"; the system needs Pango.'
         raise UsageError(msg, hint=hint) from error
     identifier = hashlib.sha256(html.encode()).digest()[:16]
     fetcher = URLFetcher(allowed_protocols=("data",))  # the page holds all it shows

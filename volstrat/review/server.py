@@ -74,9 +74,7 @@ def serve(
         import uvicorn
     except ImportError as error:
         msg = "The review page needs uvicorn and Starlette, which are not installed."
-        raise UsageError(
-            msg, hint='Install volstrat with its extra: pip install "volstrat[review]".'
-        ) from error
+        raise UsageError(msg, hint='In the checkout, install the extra: pip install ".[review]".') from error
 
     listener = _listen(port)
     own = listener.getsockname()[1]

@@ -10,6 +10,7 @@ import json
 import shlex
 import textwrap
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from volstrat import __version__
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_LOOKED_BELOW = 20
+"""How many folders below a tree that has no layout are looked into for one."""
 _MARKINGS = ("resectable", "lesions", "plans")
 
 
@@ -89,6 +92,10 @@ def _nothing(tree: Path) -> UsageError:
 
     names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
     msg = f"{tree.resolve().name or tree}: no subject was found in it, by any layout that volstrat knows."
+    below = [one for one in islice(sorted(tree.iterdir()), _LOOKED_BELOW) if one.is_dir() and recognise(one)]
+    if below:
+        commands = " or ".join(f"volstrat init {shlex.quote(str(one))}" for one in below)
+        return UsageError(msg, hint=f"There is one below it: {commands}.")
     return UsageError(
         msg,
         hint=f"Known are case folders (a tumour mask or case.toml in each), folders of DICOM, {names}. Name "

@@ -158,6 +158,13 @@ LAYOUTS = (
         ),
         drawn_by="nnU-Net",
     ),
+    Layout(  # the folder that nnUNetv2_predict wrote, alone
+        name="nnU-Net predictions",
+        marks=("dataset.json", "*{ending}"),
+        subject="{subject}{ending}",
+        sources=_sources(dataset_labels="{subject}{ending}"),
+        drawn_by="nnU-Net",
+    ),
     _total_segmentator("segmentations/", "liver"),
     _total_segmentator("segmentations/", "liver_segment_?"),
     _total_segmentator("", "liver_segment_?"),
