@@ -83,28 +83,34 @@ def _drawings(entry: TumourEntry, lesions: Lesions) -> list[VoxelRuns]:
 def _skipped_slices(lesions: Lesions) -> list[Finding]:
     """Find empty slices within a lesion, and lesions stacked with one empty slice between them."""
     slices = _Slices(lesions)
+    empty: dict[int, int] = {}
+    for low, high in slices.gaps():
+        if slices.faces(low, high):
+            lesion = int(slices.lesion[low])
+            empty[lesion] = empty.get(lesion, 0) + int(slices.at[high] - slices.at[low]) - 1
     findings = []
-    for lesion, gaps in slices.gaps().items():
-        empty = [last - first - 1 for first, last in gaps if slices.faces((lesion, first), (lesion, last))]
-        if empty:
-            where = lesions.ids[lesion]
-            found = finding("lesion_skips_slices", "within", where=where, lesion=where, count=sum(empty))
+    for lesion, count in empty.items():
+        where = lesions.ids[lesion]
+        findings.append(finding("lesion_skips_slices", "within", where=where, lesion=where, count=count))
+    for low, high in slices.stacked():
+        if slices.faces(low, high):
+            one, other = sorted((int(slices.lesion[low]), int(slices.lesion[high])))
+            found = finding(
+                "lesion_skips_slices",
+                "stacked",
+                where=lesions.ids[one],
+                lesion=lesions.ids[one],
+                other=lesions.ids[other],
+            )
             findings.append(found)
-    for below, above in slices.stacked():
-        one, other = sorted((below, above))
-        found = finding(
-            "lesion_skips_slices",
-            "stacked",
-            where=lesions.ids[one],
-            lesion=lesions.ids[one],
-            other=lesions.ids[other],
-        )
-        findings.append(found)
     return findings
 
 
 class _Slices:
-    """The lesions' axial slices: which are there, and what lies in each."""
+    """The lesions' axial slices, lesion by lesion from the lowest index: which are there, and what lies in each.
+
+    ``lesion`` and ``at`` say whose each is, and its index along the axial axis.
+    """
 
     def __init__(self, lesions: Lesions) -> None:
         self._grid: VoxelGrid = lesions.grid
@@ -114,54 +120,40 @@ class _Slices:
             owner = np.repeat(owner, stops - starts)
             starts = expand(starts, stops)
             stops = starts + 1
-        self._starts, self._stops, self._owner = starts, stops, owner
-        self._at = lesions.grid.unravel(starts)[:, self._axis]
         many = lesions.grid.shape[self._axis]
-        keys, where = ranked(owner * many + self._at)
-        self._area = np.bincount(where, weights=stops - starts, minlength=keys.size)
-        self._lesion, self._slice = np.divmod(keys, many)
+        keys, of_run = ranked(owner * many + lesions.grid.unravel(starts)[:, self._axis])
+        self.lesion, self.at = np.divmod(keys, many)
+        order = np.argsort(of_run, kind="stable")
+        self._starts, self._stops = starts[order], stops[order]
+        self._edge = np.searchsorted(of_run[order], np.arange(keys.size + 1))
+        self._area = np.bincount(of_run, weights=stops - starts, minlength=keys.size)
         self._largest = np.zeros(lesions.count)
-        np.maximum.at(self._largest, self._lesion, self._area)
+        np.maximum.at(self._largest, self.lesion, self._area)
 
-    def gaps(self) -> dict[int, list[tuple[int, int]]]:
-        """Return, by lesion, the slices on either side of a few empty ones."""
-        step = np.diff(self._slice)
-        inner = (np.diff(self._lesion) == 0) & (step > 1) & (step <= _MOST_EMPTY + 1)
-        found: dict[int, list[tuple[int, int]]] = {}
-        for at in np.flatnonzero(inner).tolist():
-            ends = (int(self._slice[at]), int(self._slice[at + 1]))
-            found.setdefault(int(self._lesion[at]), []).append(ends)
-        return found
+    def gaps(self) -> list[tuple[int, int]]:
+        """Return the slices on either side of a few empty ones within a lesion."""
+        step = np.diff(self.at)
+        inner = (np.diff(self.lesion) == 0) & (step > 1) & (step <= _MOST_EMPTY + 1)
+        return [(n, n + 1) for n in np.flatnonzero(inner).tolist()]
 
     def stacked(self) -> list[tuple[int, int]]:
-        """Return lesions that face each other across one empty slice: the lower, the higher."""
-        if not self._lesion.size:
-            return []
-        opens = np.concatenate(([True], np.diff(self._lesion) != 0))
-        first = self._slice[opens]
-        last = self._slice[np.concatenate((opens[1:], [True]))]
+        """Return the last slice of one lesion and the first of another, with one empty slice between them."""
+        ends = np.flatnonzero(np.diff(self.lesion, append=-1))
         begins: dict[int, list[int]] = {}
-        for lesion, at in enumerate(first.tolist()):
-            begins.setdefault(at, []).append(lesion)
-        pairs = [(below, above) for below, at in enumerate(last.tolist()) for above in begins.get(at + 2, ())]
-        return [
-            (below, above)
-            for below, above in pairs
-            if self.faces((below, int(last[below])), (above, int(first[above])))
-        ]
+        for n in np.flatnonzero(np.diff(self.lesion, prepend=-1)).tolist():
+            begins.setdefault(int(self.at[n]), []).append(n)
+        return [(n, other) for n in ends.tolist() for other in begins.get(int(self.at[n]) + 2, ())]
 
-    def faces(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
-        """Tell whether two slices (lesion, slice) are alike, and large for their lesions."""
-        a, b = self._footprint(*one), self._footprint(*other)
-        sizes = ((one[0], a.size), (other[0], b.size))
-        if any(size < _FACING_SHARE * self._largest[lesion] for lesion, size in sizes):
+    def faces(self, one: int, other: int) -> bool:
+        """Tell whether two slices are alike, and large for their lesions."""
+        if any(self._area[n] < _FACING_SHARE * self._largest[self.lesion[n]] for n in (one, other)):
             return False
-        both = np.intersect1d(a, b, assume_unique=True).size
-        return 2 * both >= _FACING_DICE * (a.size + b.size)
+        both = np.intersect1d(self._footprint(one), self._footprint(other), assume_unique=True).size
+        return bool(2 * both >= _FACING_DICE * (self._area[one] + self._area[other]))
 
-    def _footprint(self, lesion: int, at: int) -> Int64s:
-        """Return the voxels of a lesion in a slice, as numbers within the plane."""
-        mine = (self._owner == lesion) & (self._at == at)
+    def _footprint(self, n: int) -> Int64s:
+        """Return the voxels of a slice, as numbers within the plane."""
+        mine = slice(self._edge[n], self._edge[n + 1])
         index = self._grid.unravel(expand(self._starts[mine], self._stops[mine]))
         first, second = (axis for axis in range(3) if axis != self._axis)
         plane: Int64s = index[:, first] + self._grid.shape[first] * index[:, second]
