@@ -38,7 +38,7 @@ def read_reviews(data: bytes, *, name: str) -> tuple[Closing, ...]:
         said = f"no column {' and no '.join(missing)}" if missing else f"an unknown column {unknown[0]!r}"
         msg = f"{name}: the header has {said}."
         raise ReviewTableError(
-            msg, hint=f"`volstrat accept` writes it; the columns are {', '.join(COLUMNS)}."
+            msg, hint=f"volstrat accept writes it; the columns are {', '.join(COLUMNS)}."
         )
     closings = []
     for line, values in table.rows:
@@ -46,7 +46,7 @@ def read_reviews(data: bytes, *, name: str) -> tuple[Closing, ...]:
         empty = [column for column in ("code", "evidence", "by", "reason") if not cells[column]]
         if empty:
             msg = f"{name}, line {line}: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
-            raise ReviewTableError(msg, hint="Close the review with `volstrat accept`, or remove the row.")
+            raise ReviewTableError(msg, hint="Close the review with volstrat accept, or remove the row.")
         closings.append(Closing(**{c: cells.get(c, "") for c in COLUMNS}, line=f"{name}, line {line}"))
     return tuple(closings)
 
@@ -64,7 +64,7 @@ def reviews_path(sources: CaseSources) -> Path:
         return named.path
     if sources.told_by in ("manifest", "study"):
         msg = f"{sources.subject}: no table of reviews is named for it alone."
-        raise ReviewTableError(msg, hint="Name one as the role `reviews`, with {subject} in its path.")
+        raise ReviewTableError(msg, hint="Name one as the role reviews, with {subject} in its path.")
     return sources.folder / REVIEWS
 
 

@@ -184,7 +184,7 @@ def _check_records(part: _Part, hashes: list[tuple[str, str]]) -> None:
     recorded = part.run.get("records_sha256")
     if recorded is not None and records_sha256(hashes) != recorded:
         msg = f"{part.folder}: its records are not those that its run wrote."
-        raise UsageError(msg, hint="`volstrat verify` names them; run its batch again, then merge.")
+        raise UsageError(msg, hint="volstrat verify names them; run its batch again, then merge.")
 
 
 def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) -> str:

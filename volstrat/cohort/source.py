@@ -82,7 +82,7 @@ def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
         msg = (
             f"{root.resolve().name}: {len(folders)} folders, none of which holds a mask, case.toml or DICOM."
         )
-        raise UsageError(msg, hint="Name the folder that holds the cases; `volstrat init` knows other trees.")
+        raise UsageError(msg, hint="Name the folder that holds the cases; volstrat init knows other trees.")
     for folder, subject in zip(folders, subjects_of(folders, root), strict=True):
         case = CasePlace(folder=folder, subject=plain_text(subject))
         yield FoundCase(location=location_of(folder, root), case=case)

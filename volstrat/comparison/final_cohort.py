@@ -83,7 +83,7 @@ def adjudicate(
     held = read_held_agreement(agreement)
     if held.sha256 != run.get("agreement_sha256"):
         msg = f"{agreement / AGREEMENT}: is not what the comparison wrote."
-        raise UsageError(msg, hint="`volstrat verify` says what else has changed; compare again.")
+        raise UsageError(msg, hint="volstrat verify says what else has changed; compare again.")
     check_place(out, [agreement, *(Path(place["path"]) for place in run["readings"])], of=ADJUDICATION)
     decisions = read_decisions(table, held)
     undisputed(held, decisions, concordant)
@@ -276,5 +276,5 @@ def _with_own_table(name: str, reading: ReadingSet, adjudicator: str) -> CasePla
         return next(case.case for case in cases if case.subject == name)
     if not table.is_file():
         msg = f"{name}: stands is {TABLE!r}, but {table.name} is not in reading {reading.name}'s case folder."
-        raise UsageError(msg, hint=f"Mark the case with `volstrat review CASE --reader {adjudicator}`.")
+        raise UsageError(msg, hint=f"Mark the case with volstrat review CASE --reader {adjudicator}.")
     return place.with_table(table)

@@ -14,7 +14,7 @@ from volstrat.case.plan_tables import PlanChoice, StatedPlan
 from volstrat.case.plan_writing import with_choice, with_plan
 from volstrat.errors import PlanError, UsageError
 from volstrat.pictures.projections import Projections
-from volstrat.pictures.scene import Shape
+from volstrat.pictures.scene import planned_shapes
 from volstrat.pictures.slices import outlines_on
 from volstrat.review.mark_table import clean_text
 from volstrat.show.plan_bar import remnant_bar
@@ -25,9 +25,8 @@ from volstrat.terms.plans import Plan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from volstrat.geometry.runs import VoxelRuns
     from volstrat.pictures.planes import Plane, PlaneName
-    from volstrat.pictures.scene import Scene
+    from volstrat.pictures.scene import Scene, Shape
     from volstrat.plans.carry_out import PlanOutcome
     from volstrat.review.reviewed import Reviewed
     from volstrat.review.session import ReviewSession
@@ -186,13 +185,7 @@ class PlanDesk:
         if outcome is None:
             return (), None
         if self._drawn is None or self._drawn[0] is not outcome:
-            grid = outcome.measured.lesions.grid
-            sets: dict[str, VoxelRuns] = {
-                "plan:remnant": outcome.remnant_voxels,
-                "plan:cut": outcome.regions.cut,
-                "plan:ablated": outcome.regions.ablated,
-            }
-            shapes = tuple(Shape.of(name, grid, voxels) for name, voxels in sets.items() if voxels)
+            shapes = planned_shapes(outcome)
             projections = Projections(replace(scene, shapes=shapes)) if shapes else None
             self._drawn = (outcome, shapes, projections)
         return self._drawn[1], self._drawn[2]

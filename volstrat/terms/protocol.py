@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type
 from volstrat.errors import ProtocolError
 from volstrat.terms.avidity_rules import Avidity
 from volstrat.terms.marks import Marking
-from volstrat.terms.policies import PlanPolicy, RemnantPolicy, VolumeErrorPolicy
+from volstrat.terms.policies import PlanPolicy, RemnantPolicy, ReportPolicy, VolumeErrorPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,6 +112,7 @@ class Protocol:
     remnant: RemnantPolicy = field(default_factory=RemnantPolicy)
     plans: PlanPolicy = field(default_factory=PlanPolicy)
     review: Review = field(default_factory=Review)
+    report: ReportPolicy = field(default_factory=ReportPolicy)
     naming: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(NAMING))
 
     def __post_init__(self) -> None:

@@ -66,7 +66,7 @@ def lock_output(out: Path, *, with_open: bool = False) -> int:
         if problems:
             more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
             msg = f"{out}: cannot be sealed. {problems[0]}{more}"
-            raise CaseError(msg, hint="`volstrat verify` names all of it. Run the batch again, then seal.")
+            raise CaseError(msg, hint="volstrat verify names all of it. Run the batch again, then seal.")
         still_open = _open_subjects(records)
         if still_open and not with_open:
             told = "; ".join(
@@ -89,7 +89,7 @@ def _refuse_twice(out: Path) -> None:
         raise UsageError(msg)
     told = ", ".join(sealed_by(out))
     msg = f"{out}: has been sealed already ({told}), and {faults[0][0]} is {faults[0][1]} since."
-    raise CaseError(msg, hint=f"`volstrat verify` names all of it; {MANIFEST} is never written twice.")
+    raise CaseError(msg, hint=f"volstrat verify names all of it; {MANIFEST} is never written twice.")
 
 
 def _open_subjects(records: Records) -> dict[str, list[str]]:
