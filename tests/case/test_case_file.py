@@ -137,7 +137,7 @@ def test_every_key_of_an_entry(line: str, expected: RoleEntry) -> None:
         pytest.param("[inputs]\ntumour = ''", "inputs.tumour needs path", id="empty path"),
         pytest.param("[inputs]\ntumour = []", "inputs.tumour is an empty list", id="empty list"),
         pytest.param("[inputs]\ntumour = { segments = [1] }", "inputs.tumour needs path", id="no path"),
-        pytest.param("[inputs]\nct = ['a', 'b']", "inputs.ct names 2 files", id="two CT"),
+        pytest.param("[inputs]\npet = ['a', 'b']", "inputs.pet names 2 files", id="two PET"),
         pytest.param("[inputs]\nlesions = ['a', 'b']", "inputs.lesions names 2 files", id="two tables"),
         pytest.param("inputs = 'x'", "inputs must be a table", id="inputs is no table"),
         pytest.param("patient = 'x'", "patient must be a table", id="patient is no table"),

@@ -193,11 +193,9 @@ def image_lines(record: CaseRecord, images: Sequence[SeenImage]) -> list[tuple[s
     told = list(images)
     for entry in read:
         role, path = entry["role"], entry["path"]
-        image = next((i for i in told if (i.role, i.path) == (role, path)), None)
-        if image is None:
-            image = SeenImage(role=role, path=path, name="")
-        else:
-            told.remove(image)  # several series lie in one folder, in the record's order
+        found = [i for i in told if (i.role, i.path) == (role, path)]
+        image = found[0] if found else SeenImage(role=role, path=path, name="")
+        told = [i for i in told if i is not image]  # several series lie in one folder, in the record's order
         tracer = f"tracer {_TRACER[entry.get('tracer', 'not_stated')]}"
         said = _listed(_scanner(image), image.taken, tracer, *_suv(entry.get("suv")))
         lines.append(("PET", said) if role == "pet" else ("Other PET", f"{said}; shown only, does not count"))
