@@ -637,3 +637,22 @@ def test_a_folder_that_holds_no_dicom_and_no_mask_fails(tmp_path: Path) -> None:
     (tmp_path / "S1" / "notes" / "readme.txt").write_text("nothing")
     with pytest.raises(VolstratError, match="no tumour mask"):
         inspect_case(CasePlace(folder=tmp_path / "S1", subject="S1"), protocol())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_exam_summary_filed_as_ct_is_no_ct(case: Path, count: int) -> None:
+    """Pictures at one position, DERIVED SECONDARY, beside the CT: nobody asks which is the CT."""
+    before = run_case(case, protocol())
+    for n in range(count):
+        dataset = pydicom.dcmread(slices(case / "series 1")[0])
+        dataset.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+        dataset.ImageType = ["DERIVED", "SECONDARY"]
+        dataset.SeriesInstanceUID, dataset.SOPInstanceUID = "2.25.7000", f"2.25.7000.{n + 1}"
+        dataset.SeriesNumber, dataset.InstanceNumber = 999, n + 1
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        (case / "summary").mkdir(exist_ok=True)
+        dataset.save_as(case / "summary" / f"{n}.dcm", enforce_file_format=True)
+    after = run_case(case, protocol())
+    assert after["error"] is None
+    assert (after["stratum"], after["predicates"]) == (before["stratum"], before["predicates"])
+    assert [one["path"] for one in after["inputs"]] == [one["path"] for one in before["inputs"]]

@@ -123,12 +123,15 @@ _WHERE_STRATUM_1_HOLDS: Final[dict[str, Severity]] = {
     "pet_not_fdg": "warning",
     "pet_tracer_contradictory": "info",
     "pet_tracer_unknown": "info",
+    "pet_tracer_described": "info",
+    "part_denies_role": "info",
 }
 """How grave findings of the inputs are that concern only avid disease, which then does not matter."""
 
 
 def _eased(one: Finding, assessment: Assessment) -> Finding:
-    if assessment.stratum == "stratum_1" and one.code in _WHERE_STRATUM_1_HOLDS:
+    of_avid = one.where in ("pet", "fdg_avid")
+    if assessment.stratum == "stratum_1" and of_avid and one.code in _WHERE_STRATUM_1_HOLDS:
         return replace(one, severity=_WHERE_STRATUM_1_HOLDS[one.code])
     return one
 

@@ -125,16 +125,13 @@ def inspect(
     lesions: str | None,
 ) -> None:
     """Show what would be read from a case, and as what: of a case folder, or of a subject of a study."""
-    from volstrat.case.inspect import inspect_case
     from volstrat.cli.terminal_tables import inspection_table
-    from volstrat.study.study_file import is_study_file, protocol_for
-    from volstrat.study.subjects import one_case
+    from volstrat.study.study_file import protocol_for
+    from volstrat.study.subjects import inspect_one
 
     try:
-        of_study = is_study_file(source)
-        place = one_case(source, subject=subject, visit=visit, reader=lesions if of_study else None)
-        protocol = protocol_for(source, protocol_file)
-        found = inspect_case(place, protocol, lesions=None if of_study else lesions)
+        loaded = protocol_for(source, protocol_file)
+        found = inspect_one(source, loaded, subject=subject, visit=visit, lesions=lesions)
     except VolstratError as error:
         _fail(error)
     _show(found, as_json=as_json, table=inspection_table)

@@ -90,10 +90,7 @@ def batch(
         say("This system holds no process to an amount of memory: no limit of memory is kept.", err=True)
     with told():
         loaded = protocol_for(source, protocol_file)
-        limits = Limits(
-            seconds=time_limit * 60,
-            memory_bytes=None if memory_limit is None else int(memory_limit * 2**30),
-        )
+        limits = Limits.of(minutes=time_limit, gib=memory_limit)
         with shown() as show:
             result = run_cohort(
                 source,

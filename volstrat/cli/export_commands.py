@@ -104,7 +104,7 @@ def export(
     kinds = [name for name, wanted in (("seg", seg), ("sr", sr), ("pdf", pdf), ("sc", sc)) if wanted]
     try:
         protocol = protocol_for(source, protocol_file)
-        place = one_case(source, subject=subject, visit=visit)
+        place = one_case(source, subject=subject, visit=visit, lesions=lesions)
         done = export_case(place, out, protocol, kinds=kinds, slicer=slicer, at=at, lesions=lesions)
     except VolstratError as error:
         say(f"volstrat: {error}", err=True)

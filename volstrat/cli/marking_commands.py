@@ -78,7 +78,7 @@ def lesions(
             _write_table(table_bytes(report_rows(report)), out, said="markings read")
             return
         protocol = protocol_for(source, protocol_file).protocol
-        place = one_case(source, subject=subject, visit=visit, reader=None)
+        place = one_case(source, subject=subject, visit=visit, lesions=table)
         inputs = read_inputs(place.open(lesions=table, naming=protocol.naming), protocol)
         bare = measure_case(inputs.without_rows, protocol)
         measured, errors = rows_that_fit(bare, inputs.masks.rows)
@@ -134,7 +134,7 @@ def accept(
 
     try:
         protocol = protocol_for(source, protocol_file)
-        place = one_case(source, subject=subject, visit=visit, reader=None)
+        place = one_case(source, subject=subject, visit=visit, lesions=table)
         case = place.open(lesions=table, naming=protocol.protocol.naming)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         closed, path = accept_review(case, protocol, code, where=where, by=by, reason=reason, at=now)

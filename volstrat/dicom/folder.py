@@ -65,6 +65,8 @@ class ImageFile:
     header : Header
         The other attributes read, for pixels and SUV.
     patient : PatientMarks
+    described_tracer : str
+        The tracer other than FDG that its descriptions name, in words of `volstrat.terms.tracers`.
     """
 
     path: Path
@@ -79,6 +81,7 @@ class ImageFile:
     pixels: PixelLayout | None
     header: Header = field(repr=False)
     patient: PatientMarks = field(default=PatientMarks(), repr=False)
+    described_tracer: str = ""
 
     @property
     def is_localizer(self) -> bool:
