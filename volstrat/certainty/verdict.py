@@ -328,7 +328,8 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
                 they_are="they are" if len(open_ones) > 1 else "it is",
             )
         ]
-    avid = [i for i in unmarked if assessment.avidity[measured.lesions.ids.index(i)] != "not_avid"]
+    calls = dict(zip(measured.lesions.ids, assessment.avidity, strict=True))
+    avid = [i for i in unmarked if calls[i] != "not_avid"]
     if second.holds is None and (avid or regions):
         lesions = shown_names(avid + regions)
         them = "them" if len(avid + regions) > 1 else "it"
