@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from volstrat.pictures.annotations import annotate
+from volstrat.pictures.cross_sections import box_corners, lattice
 from volstrat.pictures.outlines import outlines
 from volstrat.pictures.planes import Frame, Plane
 from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import (
-    box_corners,
     draw_names,
     draw_outline,
     in_order,
     into_frame,
-    lattice,
     pet_scale,
     windowed,
 )

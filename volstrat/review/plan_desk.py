@@ -13,9 +13,9 @@ from volstrat.case.plan_record import plan_record
 from volstrat.case.plan_tables import PlanChoice, StatedPlan
 from volstrat.case.plan_writing import with_choice, with_plan
 from volstrat.errors import PlanError, UsageError
+from volstrat.pictures.cross_sections import outlines_on
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import Shape
-from volstrat.pictures.slices import outlines_on
 from volstrat.review.mark_table import clean_text
 from volstrat.show.plan_bar import remnant_bar
 from volstrat.show.plan_words import ARITHMETIC, plan_brief, plan_rows
