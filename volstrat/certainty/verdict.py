@@ -99,7 +99,7 @@ def reach_verdict(
         *region_findings(measured, assessment, protocol, severity=_grave(assessment)),
         *dismissed_findings(measured),
         *_stratum_findings(measured, assessment, protocol),
-        *drawing_doubts(measured, assessment, protocol),
+        *drawing_doubts(measured, assessment, protocol, at_edge=memo.at_edge(measured)),
         *contradictions(measured, assessment, protocol, uptake[0], severity=_grave(assessment)),
         *doubts,
     ]
@@ -230,6 +230,8 @@ def avid_tumour_voxels(measured: Measurements, assessment: Assessment) -> int:
     kept = resolved.marking[attribution.groups.of_voxel[attribution.tumour_holder]] >= 0
     if kept.size:
         kept &= (measured.words.avidity != NOT_AVID)[attribution.tumour_lesion]
+    if not measured.marked.pieces.overlapping:  # each voxel is there once
+        return int(kept.sum())
     return int(sorted_unique(attribution.tumour_voxels[kept]).size)
 
 
