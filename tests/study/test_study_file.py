@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from tests.cohort.cohorts import InlineRunner, write_case
-from tests.cohort.test_cohort_run import rows
+from tests.cohort.cohorts import InlineRunner, rows, write_case
 from volstrat import __version__
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli

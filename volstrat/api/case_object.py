@@ -289,15 +289,15 @@ def _marked_row(
     """Return a row with a mark, at the very tissue that the case has under this id."""
     cells = dict.fromkeys(COLUMNS, "") if row is None else table_cells(row)
     if isinstance(mark, str):
-        told: Mapping[str, str] = {"fdg_avidity" if mark in _AVIDITY else "resectability": mark}
+        given: Mapping[str, str] = {"fdg_avidity" if mark in _AVIDITY else "resectability": mark}
     else:
-        told = mark
-    for column, text in told.items():
+        given = mark
+    for column, text in given.items():
         if column not in COLUMNS or not isinstance(text, str):
             msg = f"marks: {lesion_id} has {column!r}: {text!r}; a text is expected, by column of the table."
             raise LesionTableError(msg, hint=f"The columns are {', '.join(COLUMNS[1:])}.")
     cells |= dict(zip(("x_mm", "y_mm", "z_mm"), map(repr, point_mm), strict=True))
-    return row_of_cells({**cells, **told, "lesion_id": lesion_id}, "marks")
+    return row_of_cells({**cells, **given, "lesion_id": lesion_id}, "marks")
 
 
 def read_case(

@@ -426,7 +426,6 @@ def _liver(
         remnant, of_remnant = measure_remnant(
             remnant=inputs.remnant,
             tumour=tumour,
-            resectable=resectable,
             voxel_volume_mm3=size,
             policy=protocol.remnant,
             liver=inputs.liver,

@@ -34,7 +34,7 @@ def pet_entries(
     sources: CaseSources, reader: EntryReader, pet: PetInputs, days: int | None
 ) -> tuple[list[InputRecord], list[Finding]]:
     """Return what the record says of the PET images, and what reading the one shown beside brought up."""
-    told: list[InputRecord] = []
+    entries: list[InputRecord] = []
     entry, other = sources.only("pet"), sources.only("other_pet")
     if pet.image is not None and entry is not None:
         one: InputRecord = {
@@ -50,12 +50,12 @@ def pet_entries(
             one["days_from_ct"] = days
         if pet.image.conversion is not None:
             one["suv"] = cast("SuvRecord", pet.image.conversion)
-        told.append(one)
+        entries.append(one)
     if other is None:
-        return told, []
+        return entries, []
     beside, findings = read_other_pet(reader, other)
     if beside is not None:
-        told.append(
+        entries.append(
             {
                 "role": "other_pet",
                 "path": relative_path(sources, other.path),
@@ -66,7 +66,7 @@ def pet_entries(
                 "tracer": beside.tracer.tracer,
             }
         )
-    return told, findings
+    return entries, findings
 
 
 def read_table_entry(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[InputRecord]]:

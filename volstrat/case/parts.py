@@ -253,9 +253,9 @@ def _ambiguous(role: str, entry: RoleEntry, parts: tuple[Part, ...]) -> PartsAmb
     noun = "one part" if len(parts) == 1 else f"{len(parts)} parts"
     msg = f"{where}: holds {noun} ({held}), and {what} {_WHAT.get(role, role)}."
     every = ", ".join(f'"{part.name}"' if _is_unique(part, parts) else str(part.number) for part in parts)
-    told = f'{{ path = "{where}", segments = [{every}] }}'
-    told = f"resect = {{ mask = {told} }}" if role == "cut" else f"{role} = {told}"
-    hint = f"Write in case.toml {told} and keep there those that are {_WHAT.get(role, role)}."
+    line = f'{{ path = "{where}", segments = [{every}] }}'
+    line = f"resect = {{ mask = {line} }}" if role == "cut" else f"{role} = {line}"
+    hint = f"Write in case.toml {line} and keep there those that are {_WHAT.get(role, role)}."
     return PartsAmbiguousError(msg, hint=hint)
 
 

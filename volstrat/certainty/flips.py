@@ -260,8 +260,8 @@ def _likes(measured: Measurements) -> list[tuple[object, ...]]:
         alone[measured.attribution.groups.pair_lesion] = True
         alone[measured.region_words.belongs_to[measured.region_words.belongs_to != NO_LESION]] = True
     words = np.stack((measured.words.marking, measured.words.avidity, measured.covered), axis=-1)
-    told = np.concatenate((pieces.drawn_voxels, words), axis=1)
-    both = zip(alone.tolist(), map(tuple, told.tolist()), strict=True)
+    counts_and_words = np.concatenate((pieces.drawn_voxels, words), axis=1)
+    both = zip(alone.tolist(), map(tuple, counts_and_words.tolist()), strict=True)
     return [(n,) if own else ("lesion", row) for n, (own, row) in enumerate(both)]
 
 

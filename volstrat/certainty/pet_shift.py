@@ -126,11 +126,11 @@ def pet_shift_findings(shifts: tuple[PetShift, ...], assessment: Assessment) -> 
     if assessment.stratum is None or not others:
         return ()
     ways = {True: "higher", False: "lower"}
-    told = " or ".join(
+    shifts_text = " or ".join(
         f"{abs(s.shift_mm):g} mm {ways[s.shift_mm > 0]} ({(s.stratum or '').replace('_', ' ')})"
         for s in others
     )
-    return (finding("pet_shift", where="pet", shifts=told),)
+    return (finding("pet_shift", where="pet", shifts=shifts_text),)
 
 
 def _stratum_at(
@@ -186,16 +186,18 @@ def _spoken_for(measured: Measurements, regions: AvidRegions) -> dict[int, int]:
     """
     assert measured.attribution is not None
     words, now = measured.region_words, measured.attribution
-    told = words.dismissed | (words.marking != Marking.UNKNOWN) | (words.belongs_to != NO_LESION)
-    told &= now.pet_only.uptake_of < 0
-    if not told.any():
+    has_words = words.dismissed | (words.marking != Marking.UNKNOWN) | (words.belongs_to != NO_LESION)
+    has_words &= now.pet_only.uptake_of < 0
+    if not has_words.any():
         return {}
     rank = now.rank
-    mine = (rank >= 0) & told[rank]
-    at = np.minimum(np.searchsorted(regions.voxels, now.voxels[mine]), max(regions.voxels.size - 1, 0))
-    same = regions.voxels[at] == now.voxels[mine] if regions.voxels.size else np.zeros(at.size, dtype=bool)
+    in_these = (rank >= 0) & has_words[rank]
+    at = np.minimum(np.searchsorted(regions.voxels, now.voxels[in_these]), max(regions.voxels.size - 1, 0))
+    same = np.zeros(at.size, dtype=bool)
+    if regions.voxels.size:
+        same = regions.voxels[at] == now.voxels[in_these]
     found: dict[int, int] = {}
-    for region, of in zip(regions.region[at[same]].tolist(), rank[mine][same].tolist(), strict=True):
+    for region, of in zip(regions.region[at[same]].tolist(), rank[in_these][same].tolist(), strict=True):
         found.setdefault(region, of)
     return found
 

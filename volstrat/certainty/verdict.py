@@ -12,7 +12,7 @@ from volstrat.certainty.drawing_doubts import drawing_doubts
 from volstrat.certainty.region_findings import dismissed_findings, region_findings
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
-from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
+from volstrat.rule.stratify import Assessment, Stratum, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
 from volstrat.terms.marks import Marking
@@ -315,7 +315,7 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
     ]
     first, second = assessment.stratum_1, assessment.stratum_2
     if first.holds is None:
-        low, high = _bounds_percent(first, assessment, protocol)
+        low, high = _bounds_percent(assessment, protocol)
         open_ones = unmarked + (regions if protocol.pet_only_in_total else [])
         threshold = first.threshold_percent
         return [
@@ -339,7 +339,7 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
     return []
 
 
-def _bounds_percent(first: Predicate, assessment: Assessment, protocol: Protocol) -> tuple[float, float]:
+def _bounds_percent(assessment: Assessment, protocol: Protocol) -> tuple[float, float]:
     mm3 = assessment.tally_1.volume_mm3
     sure = sum(mm3[m] for m in protocol.counted)
     whole = sum(mm3)

@@ -42,13 +42,7 @@ _MOST_ROWS = 2000
 
 
 class AgreementPage:
-    """Takes subjects one by one and renders the page at the end.
-
-    Parameters
-    ----------
-    readings : sequence of ReadingSet
-    settings : Settings
-    """
+    """Takes subjects one by one and renders the page at the end."""
 
     def __init__(self, readings: Sequence[ReadingSet], settings: Settings) -> None:
         self._readings = readings

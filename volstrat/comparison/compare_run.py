@@ -103,9 +103,9 @@ def compare_readings(
     subjects = sorted({subject for reading in readings for subject in reading.subjects})
     check_place(out, paths)
     findings = tuple(_findings(readings, subjects))
-    told = {"readings": [_place(reading) for reading in readings], "settings": asdict(settings)}
+    compared = {"readings": [_place(reading) for reading in readings], "settings": asdict(settings)}
     with output_lock(out):
-        run = RunFile(out, event=COMPARISON, detail=told, protocol=protocol)
+        run = RunFile(out, event=COMPARISON, detail=compared, protocol=protocol)
         with StagedFiles(out) as files:
             written = _Written(files, readings, settings, findings)
             for name in subjects:
@@ -130,15 +130,7 @@ def compare_readings(
 
 
 class _Written:
-    """What a comparison writes, subject by subject.
-
-    Parameters
-    ----------
-    files : StagedFiles
-    readings : sequence of ReadingSet
-    settings : Settings
-    findings : sequence of Finding
-    """
+    """What a comparison writes, subject by subject."""
 
     def __init__(
         self,

@@ -106,12 +106,9 @@ class SeriesFiles:
         To tell how far apart two series are, never to show.
     frame_of_reference_uid : str or None
         None where the files name none, or several.
-    sop_class_uids : tuple of str
     files : tuple of ImageFile
     units : str
         PT: Units (0054,1001); may be empty.
-    corrected_image : tuple of str
-        PT: CorrectedImage (0028,0051).
     attenuation_corrected : bool or None
         PT: False where the header lists corrections and attenuation is not among them; None where
         it does not say, and for CT.
@@ -124,10 +121,8 @@ class SeriesFiles:
     series_date: str
     acquired_on: date | None
     frame_of_reference_uid: str | None
-    sop_class_uids: tuple[str, ...]
     files: tuple[ImageFile, ...]
     units: str = ""
-    corrected_image: tuple[str, ...] = ()
     attenuation_corrected: bool | None = None
 
     @property

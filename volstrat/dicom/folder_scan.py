@@ -65,10 +65,6 @@ _WANTED: Final = frozenset(tag for keyword, tag in TAGS.items() if keyword not i
 def scan_dicom(folder: Path) -> DicomFolder:
     """Sort the DICOM files of a folder, nested folders included, from their headers.
 
-    Parameters
-    ----------
-    folder : Path
-
     Returns
     -------
     DicomFolder
@@ -277,10 +273,8 @@ def _series(uid: str, modality: str, files: list[ImageFile]) -> SeriesFiles:
         series_date=_date(first),
         acquired_on=_acquired_on(first),
         frame_of_reference_uid=frames_of_reference.pop() if len(frames_of_reference) == 1 else None,
-        sop_class_uids=tuple(sorted({file.sop_class_uid for file in files})),
         files=tuple(files),
         units=first.text(TAGS["Units"]) if modality == "PT" else "",
-        corrected_image=corrected,
         attenuation_corrected=attenuation,
     )
 

@@ -169,8 +169,8 @@ class MarkTable:
                     replaced.append(old)
                 if change.new is not None:
                     rows[change.lesion_id] = change.new
-            told = {"table": self.path.name, "replaced_at": at, "replaced_by": by}
-            self._remember([{**table_cells(old), **told} for old in replaced])
+            replaced_now = {"table": self.path.name, "replaced_at": at, "replaced_by": by}
+            self._remember([{**table_cells(old), **replaced_now} for old in replaced])
             data = table_bytes(rows.values())
             write_atomically(self.path, data)
             state = TableState(rows=rows, sha256=hashlib.sha256(data).hexdigest())

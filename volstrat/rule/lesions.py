@@ -97,8 +97,8 @@ class Lesions:
 
     def of(self, lesion: int) -> VoxelRuns:
         """Return the voxels of one lesion, by its position in ``ids``."""
-        mine = self.lesion == lesion
-        return VoxelRuns.from_intervals(self.starts[mine], self.stops[mine])
+        of_lesion = self.lesion == lesion
+        return VoxelRuns.from_intervals(self.starts[of_lesion], self.stops[of_lesion])
 
     def each(self) -> Iterator[VoxelRuns]:
         """Yield the voxels of all lesions in turn: `of` each, sorted once."""

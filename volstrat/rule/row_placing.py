@@ -321,19 +321,19 @@ def _refuse_contradictions(row: LesionRow) -> None:
 
 def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> tuple[int, bool]:
     """Return the lesion that a region belongs to (by a row of the table, by segment, by id), and if by id."""
-    told = row.belongs_to
-    if is_region(told):
-        itself = " itself" if told == row.lesion_id else f" {told}"
+    owner = row.belongs_to
+    if is_region(owner):
+        itself = " itself" if owner == row.lesion_id else f" {owner}"
         msg = f"{row.where}: {row.lesion_id} belongs to{itself}, a region; it can belong to a lesion alone."
         raise LesionTableError(msg, hint="Name the lesion (L1, L2, ...), or mark the region.")
-    rows = [n for n, other in placed.lesions.items() if other.lesion_id == told]
-    named = [n for n, name in enumerate(lesions.names) if name and _folded(name) == _folded(told)]
+    rows = [n for n, other in placed.lesions.items() if other.lesion_id == owner]
+    named = [n for n, name in enumerate(lesions.names) if name and _folded(name) == _folded(owner)]
     if len(rows) == 1 or len(named) == 1:
         return (rows[0] if len(rows) == 1 else named[0]), False
-    if told in lesions.ids:
-        return lesions.ids.index(told), True
+    if owner in lesions.ids:
+        return lesions.ids.index(owner), True
     shown = ", ".join(shown_ids(lesions.ids)) or "none"
-    msg = f"{row.where}: {row.lesion_id} belongs to {told!r}, which is not in this case; there are {shown}."
+    msg = f"{row.where}: {row.lesion_id} belongs to {owner!r}, which is not in this case; there are {shown}."
     raise LesionTableError(msg, hint="Correct belongs_to, or mark the region.")
 
 
