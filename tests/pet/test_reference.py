@@ -94,7 +94,8 @@ def _sphere_centre(inputs: AvidityInputs) -> np.ndarray:
     grid = inputs.suv.grid
     voxels = liver_sphere(inputs.liver, pet_grid=grid, tumour_voxels=inputs.tumour.union().indices())
     assert not isinstance(voxels, str)
-    return grid.to_mm(grid.unravel(voxels)).mean(axis=0)
+    centre: np.ndarray = grid.to_mm(grid.unravel(voxels)).mean(axis=0)
+    return centre
 
 
 def test_the_liver_sphere_lies_deepest_in_the_right_half() -> None:

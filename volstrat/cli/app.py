@@ -19,7 +19,6 @@ from volstrat.cli.options import (
     EXISTING_FOLDER,
     EXIT_FAILED,
     FOLDER,
-    USAGE,
     case_or_study,
     errors_said,
     exit_code,
@@ -37,6 +36,7 @@ from volstrat.cli.review_commands import review
 from volstrat.cli.say import say
 from volstrat.cli.study_commands import init
 from volstrat.cli.verify_commands import audit, lock, selftest, unlock, verify
+from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,8 +173,10 @@ def _protocol(path: Path | None) -> LoadedProtocol:
     """Load a protocol; one that cannot be read is wrong usage."""
     from volstrat.case.protocol_files import load_protocol
 
-    with errors_said(usage=USAGE | {"file_unreadable"}):
+    try:
         return load_protocol(path)
+    except VolstratError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _show(found: dict[str, Any], *, as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:

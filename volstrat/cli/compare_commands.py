@@ -24,6 +24,7 @@ from volstrat.terms.wording import shown_names
 if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.comparison import ComparisonResult
+    from volstrat.comparison.agreement_types import Estimate
 
 _DIFFERS = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable")
 _PERSON = ("predicates", "review")
@@ -110,25 +111,31 @@ def _show(result: ComparisonResult, out: Path) -> None:
 
     for finding in result.findings:
         say(f"[{finding.severity}] {finding.message}")
-    for how, key in (('"no stratum" as an answer', "strata"), ('without "no stratum"', "strata_given")):
-        for pair in result.cohort[key]["pairs"]:
+    cohort = result.cohort
+    answers = (
+        ('"no stratum" as an answer', cohort["strata"]),
+        ('without "no stratum"', cohort["strata_given"]),
+    )
+    for how, found in answers:
+        for pair in found["pairs"]:
             same = sum(row[n] for n, row in enumerate(pair["table"]))
             say(f"{pair['a']} and {pair['b']}, {how}, n = {pair['subjects']}: {same} agree")
-            for name, figure in (("raw agreement", "agreement"), ("kappa", "kappa"), ("AC1", "ac1")):
-                say(f"    {name:<14} {_figure(pair[figure])}")
-    for one in result.cohort["wcv_by_diameter"]:
+            figures = (("raw agreement", pair["agreement"]), ("kappa", pair["kappa"]), ("AC1", pair["ac1"]))
+            for name, figure in figures:
+                say(f"    {name:<14} {_figure(figure)}")
+    for one in cohort["wcv_by_diameter"]:
         if one["lesions"]:
             end = "" if one["diameter_to_mm"] is None else f" to {one['diameter_to_mm']:g}"
             say(
                 f"Lesions from {one['diameter_from_mm']:g}{end} mm, n = {one['lesions']}: "
                 f"wCV in % {_figure(one['wcv_percent'])}; the protocol's {one['protocol_wcv_percent']:g} %"
             )
-    for quantity in result.cohort["quantities"]:
-        for pair in quantity["bland_altman"]:
-            worst = [one for one in pair["left_out"] if None not in (one["a"], one["b"])]
+    for quantity in cohort["quantities"]:
+        for two in quantity["bland_altman"]:
+            worst = [one for one in two["left_out"] if None not in (one["a"], one["b"])]
             if worst:
                 named = shown_names([f"{one['subject']} ({one['a']:.2f} / {one['b']:.2f})" for one in worst])
-                say(f"{quantity['quantity']}, {pair['a']} / {pair['b']}, left out of the ratios: {named}")
+                say(f"{quantity['quantity']}, {two['a']} / {two['b']}, left out of the ratios: {named}")
     for item in result.adjudication[:20]:
         named = ", ".join(f"{name} {stratum or 'none'}" for name, stratum in item["strata"].items())
         carried = f"; carried by {item['attributed_to']}" if item["attributed_to"] else ""
@@ -140,7 +147,7 @@ def _show(result: ComparisonResult, out: Path) -> None:
     say(f"{result.subjects} subject{many}; {out / 'agreement.html'}, {out / 'agreement.json'}")
 
 
-def _figure(estimate: dict[str, float | str | None]) -> str:
+def _figure(estimate: Estimate) -> str:
     if estimate["value"] is None:
         return f"does not exist ({estimate['reason']})"
     if estimate["low"] is None:

@@ -1,4 +1,4 @@
-"""What commands share: arguments and options, JSON on the terminal, and errors and statuses as exit codes."""
+"""What commands share: arguments and options, JSON on the terminal, errors and statuses as exit codes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from volstrat.case.record_types import ErrorRecord
 
 EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
 """A case failed or a check found a difference; the command was wrong; a case needs a person."""
@@ -73,6 +75,6 @@ def print_json(found: Mapping[str, object]) -> None:
     sys.stdout.buffer.flush()
 
 
-def say_error(error: Mapping[str, str]) -> None:
+def say_error(error: ErrorRecord) -> None:
     """Say the error that a record holds."""
     say(f"volstrat: {error['message']} {error['hint']}".rstrip(), err=True)

@@ -25,6 +25,7 @@ from volstrat.terms.plans import Plan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from volstrat.case.record_types import CaseRecord
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.pictures.planes import Plane, PlaneName
     from volstrat.pictures.scene import Scene
@@ -55,7 +56,7 @@ class PlanDesk:
         if reviewed is None or (reviewed.result is None and reviewed.bare is None):
             return {"columns": [], "segments": []}
         result = reviewed.result or reviewed.bare
-        record: dict[str, Any] = dict(result.record)
+        record: CaseRecord = {**result.record}
         plans = [*record["plans"]]
         if self._tried is not None:
             plans.append(plan_record(self._tried))
