@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -15,7 +15,7 @@ from volstrat.show.words import percent_text, protocol_choices
 from volstrat.terms.protocol import Protocol, Thresholds
 
 if TYPE_CHECKING:
-    from volstrat.case.record_types import CaseRecord, PredicateRecord, RemnantRecord
+    from volstrat.case.record_types import AvidPredicateRecord, CaseRecord, PredicateRecord, RemnantRecord
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,13 @@ def test_open_markings_give_bounds() -> None:
     assert share_text(predicate(600, 750, 1000)) == "60.0 to 75.0 %"
     assert share_text(predicate(600, 600, 1000)) == "60.0 %"
     assert share_text(predicate(0, 0, 0)) == "not assessed"
-    assert share_text(predicate(0, 0, 0) | {"avid_disease": "not_assessed"}) == "not assessed"
-    assert share_text(predicate(0, 0, 0) | {"avid_disease": "not_observed"}) == "none seen"
+    for avid_disease, text in (("not_assessed", "not assessed"), ("not_observed", "none seen")):
+        found = cast("AvidPredicateRecord", {**predicate(0, 0, 0), "avid_disease": avid_disease})
+        assert share_text(found) == text
     assert share_text(predicate(0, 1000, 1000)) == "nothing marked yet"
 
 
-def record(part: int, upper: int, whole: int) -> Any:
+def record(part: int, upper: int, whole: int) -> Any:  # noqa: ANN401 - a record, in part
     """Return as much of a record as the figures need."""
     return {
         "predicates": {"stratum_1": predicate(part, upper, whole)},

@@ -9,6 +9,7 @@ import numpy as np
 
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
 from volstrat.agreement.hybrid import match_readings
+from volstrat.agreement.moved_rows import moved_rows
 from volstrat.agreement.overlap import compare_masks
 from volstrat.agreement.region_matching import match_regions
 from volstrat.case.inputs import read_inputs
@@ -16,7 +17,6 @@ from volstrat.case.json_types import taken
 from volstrat.case.record import finding_record
 from volstrat.comparison.agreement_types import MaskAgreement, OutcomeOfReading
 from volstrat.comparison.grids import check_one_image, on_one_grid
-from volstrat.comparison.moved_rows import moved_rows
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import measure_case
