@@ -107,7 +107,7 @@ def _skipped_slices(lesions: Lesions) -> list[Finding]:
 
 
 class _Slices:
-    """The lesions' axial slices, lesion by lesion from the lowest index: which are there, and what lies in each.
+    """The lesions' axial slices, lesion by lesion from the lowest index, and what lies in each.
 
     ``lesion`` and ``at`` say whose each is, and its index along the axial axis.
     """
