@@ -10,23 +10,38 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import traceback
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from volstrat.dicom.folder import SeriesFiles
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_data"
 FINDS = ROOT / "fuzz-finds"
-_LARGEST = 1 << 16
-_LIMITS = ["-timeout=10", "-rss_limit_mb=2048", f"-max_len={_LARGEST}", "-verbosity=0"]
+DATA = Path(os.environ.get("VOLSTRAT_TEST_DATA", ROOT.parent / "shared" / "data"))
+"""Real files, where they are at hand: more seeds."""
+_LARGEST = 1 << 17
+_LIMITS = [
+    "-timeout=10",
+    "-rss_limit_mb=2048",
+    f"-max_len={_LARGEST}",
+    "-verbosity=0",
+    "-print_final_stats=1",
+]
+_RUNS = re.compile(r"stat::number_of_executed_units: *(\d+)")
 
 
 def _volume(path: Path) -> None:
@@ -79,6 +94,42 @@ def _output(path: Path) -> None:
     verify_output(path.parent if path.name == "audit.jsonl" else path.parents[1], only_hashes=True)
 
 
+def _dicom(path: Path) -> None:
+    """Read one DICOM file, whatever it is: header, grid, pixels, SUV; masks on the sample's images."""
+    from volstrat.dicom.folder_scan import scan_files
+    from volstrat.dicom.library import DicomLibrary
+    from volstrat.dicom.pixels import read_series, read_suv
+    from volstrat.dicom.suv.suv_factors import suv_factors
+
+    library, images = DicomLibrary(), _images()
+    found = scan_files([path], root=path.parent)
+
+    def pixels(series: SeriesFiles) -> None:
+        read_series(series, library.geometry(series))
+
+    def suv(series: SeriesFiles) -> None:
+        read_suv(series, library.geometry(series), suv_factors(series))
+
+    for file in found.segmentations:
+        for threshold in (None, 0.5):
+            _tried(partial(library.read_segmentation, threshold=threshold, images=images), file)
+    for file in found.structure_sets:
+        _tried(partial(library.read_contours, rois=None, images=images, other_grid=None), file)
+    for series in found.series:
+        _tried(pixels, series)
+        if series.modality == "PT":
+            _tried(suv, series)
+
+
+def _images() -> list[SeriesFiles]:
+    """Return the image series of the DICOM sample, scanned once a process."""
+    if not _scanned:
+        from volstrat.dicom.folder_scan import scan_dicom
+
+        _scanned.extend(scan_dicom(SAMPLES / "S15_dicom").series)
+    return _scanned
+
+
 def _case(path: Path) -> None:
     """Inspect and measure the case round a damaged file, and read its PET's factors."""
     from volstrat.case.assess import assess_case
@@ -98,7 +149,7 @@ def _case(path: Path) -> None:
             suv_factors(series)
 
 
-def _tried(read: Callable[[Path], object], path: Path) -> None:
+def _tried(read: Callable[[Any], object], path: object) -> None:
     from volstrat.errors import VolstratError
 
     try:
@@ -145,6 +196,22 @@ def _of_dicom(series: str) -> Callable[[], list[bytes]]:
     return lambda: _seeds(f"S15_dicom/DICOM/{series}/IM0001") + _seeds(f"S15_dicom/DICOM/{series}/IM0003")
 
 
+def _real(patterns: str, own: Callable[[], list[bytes]]) -> Callable[[], list[bytes]]:
+    """Return seeds: our own, and real files by their patterns, a few of each folder."""
+
+    def seeds() -> list[bytes]:
+        found = own()
+        for pattern in patterns.split():
+            small = [one for one in sorted(DATA.glob(pattern)) if one.stat().st_size <= _LARGEST]
+            first = (
+                {one.parent: one for one in reversed(small)} if len(small) > _MANY else dict(enumerate(small))
+            )
+            found += [one.read_bytes() for one in first.values()]
+        return found
+
+    return seeds
+
+
 _STUDY = (
     '[study]\nid = "X"\n[layout]\nsubject = "in/{subject}.nii.gz"\n[layout.inputs]\n'
     'tumour = {path = "in/{subject}.nii.gz", segments = ["t"]}\n[readers]\nR1 = {lesions = "{subject}.csv"}\n'
@@ -153,8 +220,8 @@ READERS: dict[str, tuple[str, Callable[[Path], object], Callable[[], list[bytes]
     # name: (where the file lies in the reader's folder, what reads it, seeds)
     "nifti": ("m.nii", _volume, _nifti_seeds),
     "nifti_gz": ("m.nii.gz", _volume, lambda: _seeds("S0*/*.nii.gz")),
-    "nrrd": ("m.nrrd", _volume, lambda: _seeds("*/*.nrrd")),
-    "segments": ("m.seg.nrrd", _volume, lambda: _seeds("*/*.seg.nrrd")),
+    "nrrd": ("m.nrrd", _volume, _real("dcmqi/*/*.nrrd dcmqi/*/*/*/*.nrrd", lambda: _seeds("*/*.nrrd"))),
+    "segments": ("m.seg.nrrd", _volume, _real("dcmqi/*/*_seg.nrrd", lambda: _seeds("*/*.seg.nrrd"))),
     "metaimage": ("m.mha", _volume, _metaimages),
     "lesions": ("lesions.csv", _table, lambda: _seeds("*/lesions.csv")),
     "workbook": ("lesions.xlsx", _table, _workbook),
@@ -165,11 +232,21 @@ READERS: dict[str, tuple[str, Callable[[Path], object], Callable[[], list[bytes]
     "trail": ("audit.jsonl", _trail, lambda: [(_finished() / "audit.jsonl").read_bytes()]),
     "output_trail": ("out/audit.jsonl", _output, lambda: [(_finished() / "audit.jsonl").read_bytes()]),
     "output_record": ("out/S/case.json", _output, lambda: [(_finished() / "S/case.json").read_bytes()]),
-    "ct": ("case/DICOM/SE0001/IM0001", _case, _of_dicom("SE0001")),
-    "pet": ("case/DICOM/SE0002/IM0001", _case, _of_dicom("SE0002")),
-    "seg": ("case/DICOM/SE0003/IM0001", _case, _of_dicom("SE0003")),
-    "rtstruct": ("case/DICOM/SE0004/IM0001", _case, _of_dicom("SE0004")),
+    "image": ("m.dcm", _dicom, _real("**/*.dcm", _of_dicom("SE0001"))),
+    "pet": ("m.dcm", _dicom, _real("*/PET*/*.dcm", _of_dicom("SE0002"))),
+    "seg": (
+        "m.dcm",
+        _dicom,
+        _real("dcmqi/*/*.dcm highdicom/*/*seg*.dcm pydicom_seg/*.dcm", _of_dicom("SE0003")),
+    ),
+    "rtstruct": ("m.dcm", _dicom, _real("*/*rtstruct*/*.dcm rt-utils/*/*/*.dcm", _of_dicom("SE0004"))),
+    "case_ct": ("case/DICOM/SE0001/IM0001", _case, _of_dicom("SE0001")),
+    "case_pet": ("case/DICOM/SE0002/IM0001", _case, _of_dicom("SE0002")),
+    "case_seg": ("case/DICOM/SE0003/IM0001", _case, _of_dicom("SE0003")),
+    "case_rtstruct": ("case/DICOM/SE0004/IM0001", _case, _of_dicom("SE0004")),
 }
+_MANY = 12
+_scanned: list[SeriesFiles] = []
 
 _made: list[Path] = []
 
@@ -206,10 +283,11 @@ def _prepare(name: str, folder: Path) -> tuple[Path, Path]:
 def _fuzz(name: str, seconds: int) -> None:
     """Feed one reader in this process, which ends with it."""
     atheris: Any = import_module("atheris")
-    with atheris.instrument_imports(include=["volstrat"]):
-        for module in ("volstrat.case.assess", "volstrat.case.inspect", "volstrat.verify"):
-            import_module(module)
-        import_module("volstrat.study.study_file")
+    with atheris.instrument_imports(include=["volstrat"]):  # all of them: readers are imported late
+        for room in ("formats", "dicom", "case", "study", "store", "cohort", "verify"):
+            package = import_module(f"volstrat.{room}")
+            for module in walk_packages(package.__path__, f"{package.__name__}."):
+                import_module(module.name)
     from volstrat.errors import VolstratError
 
     folder = Path(tempfile.mkdtemp(prefix="volstrat-fuzz-"))
@@ -260,7 +338,9 @@ def main() -> None:
         told = [line for line in done.stdout.splitlines() if line.startswith("FOUND")]
         found |= bool(told) or done.returncode != 0
         ended = "" if done.returncode == 0 else f", ended with {done.returncode}"
-        print(f"{name}: {len(told)} found{ended}", *told, sep="\n  ", flush=True)
+        runs = _RUNS.search(done.stderr)
+        times = f"{int(runs[1]):,} runs" if runs else "runs unknown"
+        print(f"{name}: {times}, {len(told)} found{ended}", *told, sep="\n  ", flush=True)
         if done.returncode != 0:
             print("\n".join(done.stderr.splitlines()[-25:]))
     sys.exit(1 if found else 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from validation_figure import Figure
 from volstrat.case.assess import run_case
 from volstrat.case.case_file import CaseSources, RoleEntry
 from volstrat.case.entries import EntryReader
@@ -38,59 +38,6 @@ _SUV_TOLERANCE = 7.8e-4
 
 EVERY = {"segments": ["*"]}
 """Takes segments that are called "Liver" too: by name they would be no tumour."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One number of a third party's and ours.
-
-    Parameters
-    ----------
-    folder : str
-        Of the data.
-    what : str
-    theirs : float
-    digits : int
-        Decimals (or, for numbers far below 1, significant digits) that the third party gives.
-    tolerance : float or None
-        Allowed difference; by default half a unit of the last digit given.
-    ours : callable
-        Works ours out.
-    """
-
-    folder: str
-    what: str
-    theirs: float
-    digits: int
-    ours: Callable[[], float]
-    tolerance: float | None = None
-    at_most: bool = False
-
-    @property
-    def allowed(self) -> float:
-        """The difference that is still the same number."""
-        if self.tolerance is not None:
-            return self.tolerance
-        if abs(self.theirs) < 1e-2 and self.theirs:
-            return 0.5 * 10.0 ** (math.floor(math.log10(abs(self.theirs))) - self.digits + 1) * 1.0001
-        return (0.5 * 10.0**-self.digits) * 1.0001 if self.digits else 0.0
-
-    def holds(self, ours: float) -> bool:
-        """Tell whether ours is the same number."""
-        return ours <= self.theirs if self.at_most else abs(ours - self.theirs) <= self.allowed
-
-    def told(self) -> str:
-        """Return the third party's number as it is printed, with a stated tolerance."""
-        shown = self.shown(self.theirs)
-        if self.at_most:
-            return f"<= {shown}"
-        return shown if self.tolerance is None else f"{shown} +- {self.tolerance:.1e}"
-
-    def shown(self, value: float) -> str:
-        """Return a value with the digits that the third party gives."""
-        if abs(self.theirs) < 1e-2 and self.theirs:
-            return f"{value:.{self.digits - 1}e}"
-        return f"{value:.{self.digits}f}"
 
 
 class Validation:
@@ -168,7 +115,8 @@ class Validation:
         # A NIfTI of raw PET says 3.27 mm where its slices are 3.2699 mm apart: 0.02 mm over its crop.
         placement = grid.placement_on(mask.grid, tolerance_mm=0.03)
         assert placement is not None
-        theirs = VoxelRuns.from_dense(dense).reindexed(placement, shape=grid.shape, onto=mask.grid.shape)
+        drawn = VoxelRuns.from_indices(np.flatnonzero(dense.ravel(order="F")))
+        theirs = drawn.reindexed(placement, shape=grid.shape, onto=mask.grid.shape)
         ours = mask.voxels()
         return float(ours.difference(theirs).count + theirs.difference(ours).count)
 
@@ -458,7 +406,7 @@ def rows_of(data: Path) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="volstrat-validate-") as scratch:
         validation = Validation(data, Path(scratch))
         for figure in validation.figures():
-            theirs = figure.told()
+            theirs = figure.printed()
             ours, state = "no data", "skipped"
             if (data / figure.folder).is_dir():
                 try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tests.dense import voxel_runs
 from tests.oracle_plans import SHIFTS_MM, OraclePlan, PlanOracle
 from tests.oracle_rule import OracleCase
 from tests.rule_cases import masks_of, protocol_of
@@ -81,18 +82,18 @@ def random_plan(seed: int) -> RandomPlan:
         plan=plan,
         book=book_of(case, liver, segments, protocol),
         stated=stated,
-        cut_mask=None if mask is None else VoxelRuns.from_dense(mask),
+        cut_mask=None if mask is None else voxel_runs(mask),
     )
 
 
 def book_of(case: OracleCase, liver: Bools, segments: dict[str, Bools], protocol: Protocol) -> PlanBook:
     """Return volstrat's form of a case with a liver and its segments."""
     measured = measure_case(masks_of(case), protocol)
-    runs = VoxelRuns.from_dense(liver)
+    runs = voxel_runs(liver)
     anatomy = Anatomy(
         lesions=measured.lesions,
         liver=runs,
-        segments={s: VoxelRuns.from_dense(v) for s, v in segments.items()},
+        segments={s: voxel_runs(v) for s, v in segments.items()},
         in_liver=tuple(bool(x) for x in in_liver(measured.lesions, runs)),
     )
     return PlanBook(measured, anatomy, protocol, patient=PatientFacts())

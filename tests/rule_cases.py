@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tests.dense import voxel_runs
 from tests.oracle_rule import Oracle, OracleCase
 from volstrat.case.protocol_files import LoadedProtocol
 from volstrat.case.record import success_record
@@ -17,7 +18,7 @@ from volstrat.case.record_schema import record_schema
 from volstrat.certainty.verdict import reach_verdict
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks, measure_case
 from volstrat.terms.marks import LesionRow, Marking
@@ -67,18 +68,18 @@ def masks_of(case: OracleCase, *, window: bool = False) -> CaseMasks:
     """Return volstrat's form of a dense case; each lesion is a label of its number."""
     shape = next(iter(case.lesions.values())).shape if case.lesions else (4, 4, 4)
     grid = grid_of(case.affine, shape)
-    runs = LabelRuns.from_sets([(int(i[1:]), VoxelRuns.from_dense(v)) for i, v in case.lesions.items()])
+    runs = LabelRuns.from_sets([(int(i[1:]), voxel_runs(v)) for i, v in case.lesions.items()])
     avid = None
     if case.avid is not None and case.avid_affine is not None:
         avid_grid = grid_of(case.avid_affine, case.avid.shape, window=window)
-        avid = Avid(voxels=VoxelRuns.from_dense(case.avid), grid=avid_grid)
+        avid = Avid(voxels=voxel_runs(case.avid), grid=avid_grid)
     field = None
     if case.field_shape is not None and case.field_affine is not None:
         field = grid_of(case.field_affine, case.field_shape)
     return CaseMasks(
         grid=grid,
         tumour=[TumourEntry(mask=Mask(grid=grid, runs=runs), instances="labels")],
-        resectable=None if case.resectable is None else VoxelRuns.from_dense(case.resectable),
+        resectable=None if case.resectable is None else voxel_runs(case.resectable),
         avid=avid,
         pet_field=field,
         rows=rows_of(case.table, case.belongs_to),

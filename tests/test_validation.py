@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import validation
+from validation_figure import Figure
 
 pytestmark = pytest.mark.slow  # folders of DICOM among them
 
@@ -70,7 +71,7 @@ def test_numbers_are_the_same_to_the_digits_that_are_given(
     changes: dict[str, float], ours: float, same: bool
 ) -> None:
     """Half a unit of the last digit, or the tolerance that is stated."""
-    figure = validation.Figure(folder="x", what="x", theirs=0, digits=0, ours=lambda: 0.0)
+    figure = Figure(folder="x", what="x", theirs=0, digits=0, ours=lambda: 0.0)
     assert replace(figure, **changes).holds(ours) is same  # type: ignore[arg-type]
 
 
@@ -82,9 +83,9 @@ def test_a_difference_is_told_and_ends_with_1(monkeypatch: pytest.MonkeyPatch, t
         raise OSError("gone")  # noqa: EM101 - what any reader may raise
 
     figures = [
-        validation.Figure(folder="x", what="off", theirs=74, digits=0, ours=lambda: 75.0),
-        validation.Figure(folder="x", what="broken", theirs=74, digits=0, ours=broken),
-        validation.Figure(folder="y", what="absent", theirs=74, digits=0, ours=lambda: 74.0),
+        Figure(folder="x", what="off", theirs=74, digits=0, ours=lambda: 75.0),
+        Figure(folder="x", what="broken", theirs=74, digits=0, ours=broken),
+        Figure(folder="y", what="absent", theirs=74, digits=0, ours=lambda: 74.0),
     ]
     monkeypatch.setattr(validation.Validation, "figures", lambda self: iter(figures))
     monkeypatch.setattr(sys, "argv", ["validate", "--data", str(tmp_path)])

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tests.dense import label_runs, voxel_runs
 from volstrat.agreement.discordance import Reading, TwoReadings, _choice, voxels_not_alike
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks, measure_case
 from volstrat.terms.marks import LesionRow, Marking
@@ -53,9 +53,9 @@ def reading(
     """Return a reading's masks; the avid mask lies on the CT grid."""
     masks = CaseMasks(
         grid=GRID,
-        tumour=[TumourEntry(mask=Mask(grid=GRID, runs=LabelRuns.from_dense(tumour)))],
-        resectable=None if resectable is None else VoxelRuns.from_dense(resectable),
-        avid=None if avid is None else Avid(voxels=VoxelRuns.from_dense(avid), grid=GRID),
+        tumour=[TumourEntry(mask=Mask(grid=GRID, runs=label_runs(tumour)))],
+        resectable=None if resectable is None else voxel_runs(resectable),
+        avid=None if avid is None else Avid(voxels=voxel_runs(avid), grid=GRID),
         pet_field=None if avid is None else GRID,
         rows=rows,
     )

@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.dense import label_runs
 from volstrat.agreement.matching import LesionGroup, LesionMatching, match_lesions
 from volstrat.errors import UsageError
 from volstrat.geometry.grid import VoxelGrid
@@ -27,9 +28,7 @@ def _match(a: str, b: str, *, within: float = 0.0, spacing: Triple = (2.0, 3.0, 
     dense_a, dense_b = _labels(a), _labels(b)
     ni, nj, nk = dense_a.shape
     grid = VoxelGrid(shape=(ni, nj, nk), affine=np.diag([*spacing, 1.0]))
-    return match_lesions(
-        LabelRuns.from_dense(dense_a), LabelRuns.from_dense(dense_b), grid, distance_mm=within
-    )
+    return match_lesions(label_runs(dense_a), label_runs(dense_b), grid, distance_mm=within)
 
 
 def _partners(found: LesionMatching) -> list[tuple[int, int, str]]:
@@ -166,7 +165,7 @@ def test_overlap_comes_before_a_nearer_centroid() -> None:
 def test_a_tie_goes_to_the_lower_position_in_patient_axes() -> None:
     """Two parts of equal size: x decides, whichever way the voxels are stored and numbered."""
     row_a, row_b = "..1111..", "..2211.."
-    a, b = LabelRuns.from_dense(_labels(row_a)), LabelRuns.from_dense(_labels(row_b))
+    a, b = label_runs(_labels(row_a)), label_runs(_labels(row_b))
     rising = VoxelGrid(shape=(8, 1, 1), affine=np.diag([2.0, 3.0, 5.0, 1.0]))
     falling = VoxelGrid(shape=(8, 1, 1), affine=np.diag([-2.0, 3.0, 5.0, 1.0]))
     assert match_lesions(a, b, rising, distance_mm=0).pairs[0].b == 2
@@ -221,7 +220,7 @@ def _random_readings(seed: int) -> tuple[LabelRuns, LabelRuns, VoxelGrid]:
     affine = np.diag([0.7, 0.8, 2.5, 1.0])
     affine[:3, 3] = [-131.2, 40.3, 17.7]
     grid = VoxelGrid(shape=shape, affine=affine)
-    return LabelRuns.from_dense(dense[0]), LabelRuns.from_dense(dense[1]), grid
+    return label_runs(dense[0]), label_runs(dense[1]), grid
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tests.dense import voxel_runs
 from volstrat.agreement.overlap import MaskAgreement, compare_masks
 from volstrat.errors import GridMismatchError, UsageError
 from volstrat.geometry.grid import VoxelGrid
@@ -25,7 +26,7 @@ def _grid(shape: tuple[int, ...], spacing: Triple = (2.0, 3.0, 5.0)) -> VoxelGri
 
 
 def _compare(a: Bools, b: Bools, spacing: Triple = (2.0, 3.0, 5.0), tolerance: float = 1.0) -> MaskAgreement:
-    runs_a, runs_b = VoxelRuns.from_dense(a), VoxelRuns.from_dense(b)
+    runs_a, runs_b = voxel_runs(a), voxel_runs(b)
     return compare_masks(runs_a, runs_b, _grid(a.shape, spacing), tolerance_mm=tolerance)
 
 
@@ -280,7 +281,7 @@ def test_an_oblique_grid_far_from_the_origin_measures_the_same() -> None:
     affine = np.eye(4)
     affine[:3, :3] = turn @ np.diag([0.7, 0.8, 2.5])
     affine[:3, 3] = [-250.3, 311.7, -1204.2]
-    runs = VoxelRuns.from_dense(a), VoxelRuns.from_dense(b)
+    runs = voxel_runs(a), voxel_runs(b)
     oblique = compare_masks(*runs, VoxelGrid(shape=(6, 7, 8), affine=affine), tolerance_mm=1.2)
     straight = _numbers(_compare(a, b, (0.7, 0.8, 2.5), 1.2))
     assert _numbers(oblique) == pytest.approx(straight, rel=1e-9)
@@ -315,7 +316,7 @@ def test_surface_elements_of_a_face_and_of_a_corner() -> None:
 
 def test_a_single_voxel_has_eight_surface_elements_at_its_corners() -> None:
     """Voxel (1, 0, 2): corners i 1-2, j 0-1, k 2-3."""
-    surface = surface_of(VoxelRuns.from_dense(_voxel((3, 2, 4), (1, 0, 2))), _grid((3, 2, 4)))
+    surface = surface_of(voxel_runs(_voxel((3, 2, 4), (1, 0, 2))), _grid((3, 2, 4)))
     assert {tuple(int(x) for x in corner) for corner in surface.indices()} == set(
         product((1, 2), (0, 1), (2, 3))
     )

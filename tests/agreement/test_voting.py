@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.dense import voxel_runs
 from volstrat.agreement.voting import majority
 from volstrat.errors import UsageError
 from volstrat.geometry.runs import VoxelRuns
 
 
 def _runs(drawing: str) -> VoxelRuns:
-    return VoxelRuns.from_dense(np.array([cell == "x" for cell in drawing]))
+    return voxel_runs(np.array([cell == "x" for cell in drawing]))
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,9 @@ def test_majority_holds_what_more_than_half_hold(readings: list[str], expected: 
 def test_majority_equals_counting_voxels() -> None:
     """Five random readings, against a dense count."""
     dense = np.random.default_rng(3).random((5, 7, 6, 5)) < 0.5
-    expected = VoxelRuns.from_dense(dense.sum(axis=0) > 2.5)
+    expected = voxel_runs(dense.sum(axis=0) > 2.5)
     assert expected
-    assert majority([VoxelRuns.from_dense(reading) for reading in dense]).same_as(expected)
+    assert majority([voxel_runs(reading) for reading in dense]).same_as(expected)
 
 
 def test_two_readings_have_no_majority() -> None:

@@ -9,18 +9,21 @@ import pickle
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import volstrat as vs
 from volstrat.case.assess import run_case
 from volstrat.case.record import record_bytes
 from volstrat.case.record_types import LesionRecord, VolumesRecord
 from volstrat.case.typed_json import fields_of
+from volstrat.cli.app import cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -393,3 +396,37 @@ def test_a_case_goes_out_as_dicom_where_its_images_are(case: vs.Case, tmp_path: 
     with pytest.raises(vs.VolstratError, match="no DICOM image"):
         case.to_dicom(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_the_library_has_what_the_commands_have(tmp_path: Path) -> None:
+    """What an option of a command settles, a keyword does: tolerance and matching, shard and limits."""
+    one, other = SAMPLES / "S01_stratum_1", SAMPLES / "S02_stratum_2"
+    loose = vs.compare(one, one, tolerance_mm=3.0, match_mm=5.0, resample=True)
+    settings = loose.record["settings"]
+    assert (settings["surface_tolerance_mm"], settings["match_distance_mm"], settings["resample"]) == (
+        3.0,
+        5.0,
+        True,
+    )
+    for folder in (one, other):
+        shutil.copytree(folder, tmp_path / "in" / folder.name)
+    parts = [
+        vs.run_cohort(tmp_path / "in", tmp_path / f"out{k}", shard=f"{k}/2", workers=1, time_limit_minutes=5)
+        for k in (1, 2)
+    ]
+    assert sum(len(part) for part in parts) == 2
+    with pytest.raises(vs.VolstratError, match="limits of time and memory"):
+        vs.run_cohort(tmp_path / "in", tmp_path / "none", memory_limit_gib=0)
+
+
+def test_dicom_of_one_moment_has_the_same_bytes_as_the_command_writes(tmp_path: Path) -> None:
+    """``at`` and ``kinds`` are the command's --at and --seg."""
+    pytest.importorskip("highdicom")
+    written = vs.read_case(SAMPLES / "S15_dicom").to_dicom(
+        tmp_path / "mine", kinds=("seg",), at=datetime.fromisoformat("2026-03-01T14:30")
+    )
+    folder = str(SAMPLES / "S15_dicom")
+    arguments = ["export", folder, "-o", str(tmp_path / "theirs"), "--seg", "--at", "2026-03-01T14:30:00"]
+    assert CliRunner().invoke(cli, arguments).exit_code in (0, 3)
+    (mine,) = written.files
+    assert mine.read_bytes() == (tmp_path / "theirs" / mine.name).read_bytes()

@@ -17,6 +17,7 @@ from volstrat.case.parts import choose_parts, describe_parts
 from volstrat.case.protocol_files import load_protocol
 from volstrat.case.unread import nearly_read
 from volstrat.errors import CaseError, PartsAmbiguousError, SegmentNotFoundError
+from volstrat.formats.label_names import names_beside
 from volstrat.terms.naming import said_by
 from volstrat.terms.protocol import NAMING
 
@@ -99,6 +100,50 @@ def test_what_is_called_unresectable_is_not_resectable(
     ]
 
 
+MITK_GROUPS = [
+    {"name": "Group 0", "_file": "./resectable.nii.gz", "labels": [
+        {"name": "resektabel", "value": 1, "color": [1.0, 0.0, 0.0], "locked": True, "tracking_id": "1"},
+        {"name": "ej resektabel", "value": 2, "_file": "./stays.nii.gz", "_file_value": 1},
+    ]},
+]  # fmt: skip
+"""As MITK writes it: two labels of one group, of which the second has a file of its own as well."""
+
+
+def test_the_labels_of_mitk_are_named_by_its_stack_file(tmp_path: Path) -> None:
+    """``*.mitklabel.json`` names the group's file with ``./``; the label's own file holds it as 1."""
+    case = tumour(tmp_path / "S1")
+    nifti(case / "resectable.nii.gz", LABELS)
+    (case / "S1.mitklabel.json").write_text(
+        json.dumps({"version": 3, "type": "org.mitk.multilabel.segmentation.stack", "groups": MITK_GROUPS})
+    )
+    predicate = run_case(case, PROTOCOL)["predicates"]["stratum_1"]
+    assert (predicate["part_voxels"], predicate["whole_voxels"]) == (90, 500)
+    nifti(case / "stays.nii.gz", (LABELS == 2).astype(np.uint8))
+    assert names_beside(case / "stays.nii.gz") == (case / "S1.mitklabel.json", {1: "ej resektabel"})
+
+
+def test_the_labels_of_mitk_are_named_by_the_nrrd_itself(tmp_path: Path) -> None:
+    """Its key holds the groups; two groups are two layers, each of its own values."""
+    case = tumour(tmp_path / "S1")
+    groups = [
+        {"labels": [{"name": "resektabel", "value": 1}]},
+        {"labels": [{"name": "ej resektabel", "value": 2}]},
+    ]
+    layers = np.stack([LABELS * (LABELS == 1), LABELS * (LABELS == 2)])
+    rows = " ".join(f"({','.join(f'{one:.6g}' for one in column)})" for column in LPS[:3, :3].T)
+    header = (
+        "NRRD0004\ntype: unsigned char\ndimension: 4\nspace: left-posterior-superior\n"
+        f"sizes: 2 {' '.join(map(str, LABELS.shape))}\nspace directions: none {rows}\n"
+        "kinds: vector domain domain domain\nencoding: raw\n"
+        f"space origin: ({','.join(map(str, LPS[:3, 3]))})\n"
+        "modality:=org.mitk.multilabel.segmentation\n"
+        f"org.mitk.multilabel.segmentation.labelgroups:={json.dumps(groups)}\n\n"
+    )
+    (case / "resectable.nrrd").write_bytes(header.encode() + layers.tobytes(order="F"))
+    predicate = run_case(case, PROTOCOL)["predicates"]["stratum_1"]
+    assert (predicate["part_voxels"], predicate["whole_voxels"]) == (90, 500)
+
+
 @pytest.mark.parametrize("how", ["stem", "case.toml"])
 @pytest.mark.parametrize("role", ["resectable", "liver", "remnant"])
 def test_labels_without_names_are_asked_for(tmp_path: Path, how: str, role: str) -> None:
@@ -122,11 +167,58 @@ def test_every_unnamed_label_of_a_tumour_is_a_lesion(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("organ", ["Liver", "Lever", "pancreas", "Left kidney", "BODY"])
 def test_an_organ_in_the_tumour_file_is_no_lesion(tmp_path: Path, organ: str) -> None:
-    """Organ and tumour as public data sets have them: the tumour counts."""
-    nifti(tmp_path / "tumour.nii.gz", LABELS, {1: organ, 2: "cancer"})
+    """Organ and tumour as public data sets have them: the tumour counts, and the organ is listed."""
+    labels = LABELS.copy()
+    labels[2:14, 2:14, 3:9][labels[2:14, 2:14, 3:9] == 0] = 1  # round the tumour
+    nifti(tmp_path / "tumour.nii.gz", labels, {1: organ, 2: "cancer"})
     record = run_case(tmp_path, PROTOCOL)
     assert record["predicates"]["stratum_1"]["whole_voxels"] == 410
     assert codes(record) == set()
+    (found,) = [one for one in record["findings"] if one["code"] == "structures_left_out"]
+    assert (found["severity"], f"1 '{organ}' is called like something else" in found["message"]) == (
+        "info",
+        True,
+    )
+
+
+@pytest.mark.parametrize("site", ["Bone", "Pancreas", "Lymphatics hilum", "Unresectable", "DOTATATE"])
+def test_a_part_called_by_an_organ_that_no_tumour_touches_may_be_a_lesion(tmp_path: Path, site: str) -> None:
+    """Lesions called by their sites: "Liver met 1", "Bone". It is not counted, and a person must look."""
+    nifti(tmp_path / "tumour.nii.gz", LABELS, {1: site, 2: "Liver met 1"})
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["whole_voxels"] == 410
+    (found,) = [one for one in record["findings"] if one["code"] == "structures_left_out"]
+    assert found["severity"] == "review"
+    assert f"1 '{site}' is not counted as tumour" in found["message"]
+    entry = '[inputs]\ntumour = {{ path = "tumour.nii.gz", {} }}\n'
+    (tmp_path / "case.toml").write_text(entry.format("leave_out = [1]"))
+    assert "structures_left_out" not in codes(run_case(tmp_path, PROTOCOL))
+    (tmp_path / "case.toml").write_text(entry.format("segments = [1, 2]"))
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["whole_voxels"] == 500
+    assert "structures_left_out" not in codes(record)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "said"),
+    [
+        pytest.param("fdg_avid", "DOTATATE avid", "a somatostatin receptor tracer", id="another tracer"),
+        pytest.param("fdg_avid", "FDG-negative", "that it is not FDG-avid disease", id="not avid"),
+        pytest.param("resectable", "Unresectable", "that it is not what can be resected", id="unresectable"),
+    ],
+)
+def test_a_chosen_part_whose_name_denies_the_role_is_a_review(
+    tmp_path: Path, role: str, name: str, said: str
+) -> None:
+    """A person chose it, so it counts; that its name says otherwise must be looked at."""
+    nifti(tmp_path / "t.nii.gz", (LABELS > 0).astype(np.uint8))
+    nifti(tmp_path / "m.nii.gz", LABELS, {1: name, 2: "x"})
+    entry = f'[inputs]\ntumour = "t.nii.gz"\n{role} = {{ path = "m.nii.gz", segments = ["{name}"] }}\n'
+    (tmp_path / "case.toml").write_text(entry)
+    record = run_case(tmp_path, PROTOCOL)
+    (found,) = [one for one in record["findings"] if one["code"] == "part_denies_role"]
+    assert (found["severity"], found["where"]) == ("review", role)
+    assert f"1 '{name}' is chosen as {role}, and the name says {said}." in found["message"]
 
 
 def test_what_is_left_out_is_said_once_and_can_be_settled(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.dense import voxel_runs
 from volstrat.certainty.verdict import reach_verdict
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.image import Image
@@ -39,7 +40,7 @@ def voxels(low_k: int, high_k: int, *, footwards: bool = False) -> VoxelRuns:
     """Return a column of 6 x 6 voxels between two slices, counted from the feet."""
     dense = np.zeros(SHAPE, dtype=bool)
     dense[12:18, 12:18, low_k:high_k] = True
-    return VoxelRuns.from_dense(dense[:, :, ::-1] if footwards else dense)
+    return voxel_runs(dense[:, :, ::-1] if footwards else dense)
 
 
 def case_of(focus: tuple[int, int], *rows: LesionRow, footwards: bool = False) -> CaseMasks:

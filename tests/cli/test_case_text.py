@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -12,6 +12,9 @@ from tests.rule_cases import judge, judge_masks, masks_of, protocol_of
 from tests.rule_lines import cells, line_case
 from volstrat.cli.terminal_tables import case_table
 from volstrat.show.verdict_words import change_texts
+
+if TYPE_CHECKING:
+    from volstrat.case.record_types import CaseRecord
 
 
 def table_of(record: Any) -> str:  # noqa: ANN401 - a record as a plain dict
@@ -115,7 +118,7 @@ def test_nothing_stands_between_a_case_and_the_stratum_it_is_in() -> None:
     record = judge(case)
     assert (record["stratum"], record["robustness"]["stratum_2_obstacles"]) == ("stratum_2", ["L1"])
     assert "Between this case and stratum 2" not in table_of(record)
-    assert not any("Between" in text for text in change_texts(record))
+    assert not any("Between" in text for text in change_texts(cast("CaseRecord", record)))
 
 
 def test_an_avid_share_says_what_pet_did_not_see() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import ctypes
 import os
 import re
@@ -122,3 +123,14 @@ def odd_name(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
     record = assess(case, protocol)
     record["inputs"][0]["path"] = "tumour\udcff.nii.gz"
     return record
+
+
+def rows(out: Path, table: str = "cohort") -> list[dict[str, str]]:
+    """Return the rows of a CSV table."""
+    with (out / f"{table}.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def statuses(out: Path) -> dict[str, str]:
+    """Return each subject's status by the table."""
+    return {row["subject"]: row["status"] for row in rows(out)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cohort.test_cohort_run import rows
+from tests.cohort.cohorts import rows
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort.changes import entries_of_changes
 from volstrat.errors import UsageError

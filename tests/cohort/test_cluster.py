@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,14 +33,21 @@ pytest.importorskip("distributed", reason="the extra `cluster` is not installed"
 @pytest.fixture
 def workers(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """Start a scheduler and two workers on loopback; give its address and the workers."""
+    with cluster_of(tmp_path, ROOT, ROOT) as both:
+        yield both
+
+
+@contextmanager
+def cluster_of(tmp_path: Path, *sources: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Start a scheduler, and a worker for each place that volstrat is to be imported from."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
+    def start(*arguments: str, source: Path = ROOT) -> subprocess.Popen[bytes]:
         log = (tmp_path / f"dask{len(started)}.log").open("wb")
         process = subprocess.Popen(
             [sys.executable, "-m", "dask", *arguments, "--no-dashboard"],
-            cwd=ROOT, stdout=log, stderr=log,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'scripts'}"},
+            cwd=source, stdout=log, stderr=log,
+            env={**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{ROOT / 'scripts'}"},
         )  # fmt: skip
         log.close()
         started.append(process)
@@ -58,8 +65,8 @@ def workers(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         address = str(loads(told.read_text())["address"])
         both = [
             start("worker", address, "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1",
-                  "--local-directory", str(tmp_path / f"local{n}"))
-            for n in range(2)
+                  "--local-directory", str(tmp_path / f"local{n}"), source=source)
+            for n, source in enumerate(sources)
         ]  # fmt: skip
         yield address, both
     finally:
@@ -145,6 +152,28 @@ def test_no_scheduler_is_said(
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
     with pytest.raises(UsageError, match="no dask scheduler answers there"):
         run_apart(cohort, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_worker_of_another_version_is_refused_before_it_writes(
+    cohort: Path, tmp_path: Path, run_apart: Run
+) -> None:
+    """One sentence with both versions; no record is there that another version wrote."""
+    (tmp_path / "old" / "volstrat").mkdir(parents=True)
+    (tmp_path / "old" / "volstrat" / "__init__.py").write_text('__version__ = "0.1.0"\n')
+    with cluster_of(tmp_path, tmp_path / "old") as (address, _):
+        wait_for_workers(address, 1)
+        with pytest.raises(UsageError, match=r"has volstrat 0\.1\.0; this is ") as caught:
+            run_apart(cohort, tmp_path / "out", scheduler=address)
+    assert "same version everywhere" in caught.value.hint
+    assert list((tmp_path / "out").glob("*/case.json")) == []
+
+
+def wait_for_workers(address: str, count: int) -> None:
+    """Wait until so many workers are known to the scheduler."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(count, timeout=60)
 
 
 def test_a_scheduler_that_is_killed_ends_the_run_with_a_sentence(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cohort.cohorts import results, write_case
-from tests.cohort.test_cohort_run import rows, statuses
+from tests.cohort.cohorts import results, rows, statuses, write_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import Shard, merge_cohorts, parse_shard
 from volstrat.errors import UsageError

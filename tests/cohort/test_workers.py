@@ -16,8 +16,7 @@ import pytest
 from pebble import ProcessPool
 
 from make_cohort import make_cohort
-from tests.cohort.cohorts import die_once, misbehave, results
-from tests.cohort.test_cohort_run import rows, statuses
+from tests.cohort.cohorts import die_once, misbehave, results, rows, statuses
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import Limits, pool

@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from tests.comparison.readers import AFFINE, L1, L2, L3, SHAPE, filled, stratum_1, write_case
+from tests.dense import voxel_runs
 from tests.records import run_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.comparison import write_consensus
@@ -167,7 +168,7 @@ def test_staple_is_that_of_simpleitk_on_the_same_box() -> None:
     truth = filled(((10, 25), (8, 20), (6, 14))).astype(bool)
     near = filled(((7, 28), (6, 23), (6, 15))).astype(bool)
     readings = [truth ^ (near & (rng.random(SHAPE) < noise)) for noise in (0.05, 0.1, 0.3)]
-    found, performance = staple([VoxelRuns.from_dense(r) for r in readings], GRID)
+    found, performance = staple([voxel_runs(r) for r in readings], GRID)
     union = np.argwhere(np.any(readings, axis=0))
     low = np.maximum(union.min(axis=0) - 5, 0)
     high = np.minimum(union.max(axis=0) + 6, SHAPE)
@@ -176,7 +177,7 @@ def test_staple_is_that_of_simpleitk_on_the_same_box() -> None:
     expected = sitk.GetArrayFromImage(sitk.STAPLE(images, 1.0)).T > 0.5
     dense = np.zeros(SHAPE, dtype=bool)
     dense[box] = expected
-    assert found.same_as(VoxelRuns.from_dense(dense))
+    assert found.same_as(voxel_runs(dense))
     sensitivity = [p["sensitivity"] for p in performance]
     assert sensitivity[0] > sensitivity[1] > sensitivity[2]  # the noisier, the worse
 

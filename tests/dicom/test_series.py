@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +50,10 @@ def edit(path: Path, change: Callable[[Dataset], object]) -> None:
     dataset = pydicom.dcmread(path)
     change(dataset)
     dataset.save_as(path)
+
+
+def _put_at(z_mm: float, dataset: Dataset) -> None:
+    dataset.ImagePositionPatient = numbers([0.0, 0.0, z_mm])
 
 
 def test_axes_spacing_and_origin_follow_the_headers(tmp_path: Path) -> None:
@@ -107,6 +112,19 @@ def test_a_missing_slice_is_named_with_its_place_and_width(tmp_path: Path) -> No
     assert paths[3].name in str(caught.value)
     assert "-409.75" in str(caught.value)  # -412.25 + 2.5, the slice before the gap
     assert "2.50 mm elsewhere" in str(caught.value)
+
+
+def test_two_slice_distances_are_called_so(tmp_path: Path) -> None:
+    """Eight slices 4 mm apart, then five 7 mm apart: none is missing, and nothing to export again."""
+    heights = [*(4.0 * k for k in range(8)), *(28.0 + 7.0 * k for k in range(1, 6))]
+    for path, z in zip(write_stack(tmp_path, count=13), heights, strict=True):
+        edit(path, partial(_put_at, z))
+    with pytest.raises(GeometryError) as caught:
+        geometry_of(tmp_path)
+    assert "has two slice distances, 4.00 mm and" in caught.value.message
+    assert "7.00 mm" in caught.value.message
+    assert "missing" not in caught.value.message
+    assert "resample" in caught.value.hint
 
 
 def test_three_slices_of_which_one_was_lost_do_not_pass_as_thick(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -31,8 +32,9 @@ from tests.dicom.dicom_case import (
 )
 from tests.phantom_case import Form, write, write_segmentation
 from tests.records import Record, run_case
+from volstrat.case.case_file import Patient, RoleEntry
 from volstrat.case.inspect import inspect_case
-from volstrat.case.pet_image import suv_report
+from volstrat.case.pet_image import read_plain_pet, suv_report
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, parse_protocol
 
@@ -424,3 +426,88 @@ def test_two_reconstructions_half_a_slice_apart_are_refused_by_name(tmp_path: Pa
     record = run_case(folder, protocol())
     assert record["error"] is not None
     assert "two reconstructions under one series UID" in record["error"]["message"]
+
+
+DESCRIBED = [
+    pytest.param("PET DOTATOC", None, "a somatostatin receptor tracer", id="DOTATOC, nothing else"),
+    pytest.param("68Ga-DOTATATE WB", F18, "a somatostatin receptor tracer", id="DOTATATE, F-18 alone"),
+    pytest.param("PSMA-1007 AC", F18, "a PSMA tracer", id="PSMA"),
+    pytest.param("WB Ga-68", None, "Ga-68", id="nuclide"),
+]
+
+
+@pytest.mark.parametrize(("description", "half_life", "said"), DESCRIBED)
+@pytest.mark.parametrize("keyword", ["SeriesDescription", "StudyDescription", "ProtocolName"])
+def test_a_description_of_another_tracer_is_looked_at(
+    case: Path, description: str, half_life: str | None, said: str, keyword: str
+) -> None:
+    """A description never says what was injected; that it names another tracer is a review."""
+
+    def change(dataset: Dataset) -> None:
+        tracer(None, half_life)(dataset)
+        setattr(dataset, keyword, description)
+
+    change_all(case / "series 2", change)
+    record = run_case(case, protocol())
+    assert (pet_input(record)["tracer"], record["status"]) == ("not_stated", "review")
+    ((severity, message),) = of(record, "pet_tracer_described")
+    assert (severity, f"says {said}." in message) == ("review", True)
+    assert description not in json.dumps(record)
+    assert not of(record, "pet_tracer_not_stated")
+
+
+@pytest.mark.parametrize(
+    ("change", "description"),
+    [
+        pytest.param(tracer("FDG"), "PET DOTATOC protocol", id="the header says FDG"),
+        pytest.param(tracer(None), "FDG (DOTATOC on Monday)", id="the description says FDG"),
+        pytest.param(tracer(None), "WB AC 3D TrueX", id="the description says nothing"),
+        pytest.param(tracer(None), "PET ohne KM, Leber, Lymphknoten N13", id="no tracer's word"),
+    ],
+)
+def test_descriptions_raise_no_false_alarm(
+    case: Path, change: Callable[[Dataset], None], description: str
+) -> None:
+    """Nothing is asked beyond what the header calls for."""
+
+    def both(dataset: Dataset) -> None:
+        change(dataset)
+        dataset.SeriesDescription = description
+
+    change_all(case / "series 2", both)
+    record = run_case(case, protocol())
+    assert not of(record, "pet_tracer_described")
+    assert record["status"] == "assigned"
+
+
+def test_a_person_settles_what_a_description_leaves_open(case: Path) -> None:
+    """``tracer = "FDG"``: what the header does not deny, a person may say."""
+
+    def change(dataset: Dataset) -> None:
+        tracer(None)(dataset)
+        dataset.SeriesDescription = "DOTATOC"
+
+    change_all(case / "series 2", change)
+    (case / "case.toml").write_text(
+        '[inputs]\ntumour = "objects/a"\nlesions = "lesions.csv"\n'
+        'fdg_avid = "objects/b"\npet = { path = "series 2", tracer = "FDG" }\n'
+    )
+    record = run_case(case, protocol())
+    assert pet_input(record)["tracer"] == "fdg"
+    assert not of(record, "pet_tracer_described")
+
+
+def test_a_file_called_by_another_tracer_is_looked_at(tmp_path: Path) -> None:
+    """A NIfTI states nothing, but its name may."""
+    said = read_plain_pet(
+        RoleEntry(path=plain_pet(tmp_path / "PET_DOTATATE.nii.gz"), units="SUVbw"), Patient()
+    ).tracer
+    assert (said.tracer, said.described_as) == ("not_stated", "a somatostatin receptor tracer")
+    said = read_plain_pet(RoleEntry(path=plain_pet(tmp_path / "suv.nii.gz")), Patient()).tracer
+    assert said.described_as == ""
+
+
+def plain_pet(path: Path) -> Path:
+    """Write a small image."""
+    nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.float32), np.diag([4.0, 4.0, 3.0, 1.0])), path)
+    return path

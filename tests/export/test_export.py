@@ -26,7 +26,8 @@ from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, VolstratError
-from volstrat.export.coded import OWN_SCHEME, own_codes
+from volstrat.export import coded
+from volstrat.export.coded import OWN_SCHEME
 from volstrat.export.export_run import Exported, export_case
 from volstrat.export.report_reading import read_report, report_rows
 from volstrat.formats.volumes import read_mask
@@ -477,6 +478,13 @@ def test_what_is_no_report_is_refused_as_one(exported: Exported, tmp_path: Path,
 
 def test_the_page_lists_every_code_of_our_own() -> None:
     """docs/pacs.md, in the order of the module."""
+    single = (
+        *(coded.RESECTABILITY, coded.FDG_AVIDITY, coded.STRATUM, coded.CASE_STATUS),
+        *(coded.TOTAL_TUMOUR, coded.RESECTABLE_TUMOUR, coded.RESECTABLE_SHARE, coded.AVID_VOLUME),
+    )
+    words = (coded.RESECTABILITY_WORDS, coded.AVIDITY_WORDS, coded.STRATUM_WORDS, coded.STATUS_WORDS)
+    every = [*single, *(code for table in words for code in table.values())]
+    codes = list(dict.fromkeys((value, meaning) for value, _, meaning in every))
     page = (ROOT / "docs" / "pacs.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1:3] for line in page.splitlines() if re.match(r"\| `[A-Z_0-9]+` \|", line)]
-    assert [(code.strip(" `"), meaning.strip()) for code, meaning in rows] == own_codes()
+    assert [(code.strip(" `"), meaning.strip()) for code, meaning in rows] == codes

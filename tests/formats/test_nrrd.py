@@ -435,6 +435,25 @@ def test_segmentations_without_values_have_a_layer_each(tmp_path: Path) -> None:
     assert counts(read) == {1: int(layers[0].sum())}
 
 
+@pytest.mark.parametrize("kinds", ["domain domain domain list", "domain domain domain domain"])
+def test_what_slicer_4_5_wrote_is_to_be_saved_again(tmp_path: Path, kinds: str) -> None:
+    """The list of segments has a direction in space, as if it were a fourth axis: it is no single slice."""
+    header = nrrd_header(SHAPE, AFFINE).decode()
+    vectors = header.split("space directions: ")[1].split("\n")[0]
+    path = write(
+        tmp_path / "m.seg.nrrd",
+        RAW * 2,
+        "Segment0_ID:=Segment_1\nSegment1_ID:=Segment_2\n",
+        dimension="4",
+        sizes="13 9 7 2",
+        space_directions=f"{vectors} (0,0,0)",
+        kinds=kinds,
+    )
+    with pytest.raises(FormatError) as caught:
+        read_mask(path)
+    assert "current 3D Slicer and save it again" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("segments", "said"),
     [

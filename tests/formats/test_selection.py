@@ -7,11 +7,11 @@ import unicodedata
 import numpy as np
 import pytest
 
+from tests.dense import label_runs
 from volstrat.errors import SegmentNotFoundError
 from volstrat.formats.selection import matching, only_labels
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns
 from volstrat.terms.naming import said_by
 
 NAMES = {1: "Liver metastasis 1", 2: "Liver metastasis 2", 3: "Liver", 5: "FDG [hot]", 7: "7a", 9: ""}
@@ -96,7 +96,7 @@ def mask() -> Mask:
     dense = np.zeros((4, 3, 2), dtype=np.uint8)
     dense[0], dense[1, :2], dense[3, 2] = 1, 2, 4
     grid = VoxelGrid(shape=(4, 3, 2), affine=np.eye(4))
-    return Mask(grid=grid, runs=LabelRuns.from_dense(dense), names={1: "one", 4: "four", 9: "nothing"})
+    return Mask(grid=grid, runs=label_runs(dense), names={1: "one", 4: "four", 9: "nothing"})
 
 
 def test_a_mask_keeps_what_is_chosen() -> None:

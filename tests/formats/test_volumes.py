@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.dense import label_runs
 from tests.volume_files import RAS_LPS, metaimage_header, nifti, nrrd_header, oblique_lps
 from volstrat.errors import FormatError, InputFileError, MaskValueError, VolstratError
 from volstrat.formats.volumes import read_grid, read_image, read_mask, volume_format
-from volstrat.geometry.runs import LabelRuns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +140,7 @@ def test_format_type_order_and_compression_change_nothing(
     affine = oblique_lps(seed, mirrored=bool(seed % 2))
     path = write_any(tmp_path, labels, affine, kind=kind, dtype=dtype, order=order, pack=pack)
     read = read_mask(path)
-    expected = LabelRuns.from_dense(labels)
+    expected = label_runs(labels)
     assert read.mask.runs.starts.tolist() == expected.starts.tolist()
     assert read.mask.runs.stops.tolist() == expected.stops.tolist()
     assert read.mask.runs.labels.tolist() == expected.labels.tolist()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tests.dense import label_runs, voxel_runs
 from tests.lattices import ORDERS, Order, oblique, padded, stored
 from tests.volume_files import random_labels
 from volstrat.errors import GeometryError, GridMismatchError
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.runs import LabelRuns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def mask(
     """Return a mask; the phantom on its oblique grid unless told."""
     i, j, k = dense.shape
     grid = VoxelGrid(shape=(i, j, k), affine=affine, frame_of_reference_uid=frame, is_window=window)
-    return Mask(grid=grid, runs=LabelRuns.from_dense(dense))
+    return Mask(grid=grid, runs=label_runs(dense))
 
 
 def aligned(**masks: Mask) -> tuple[VoxelGrid, dict[str, Mask]]:
@@ -48,7 +49,7 @@ def assert_labels(mine: Mask, dense: NDArray[Any]) -> None:
     """Hold a mask to a dense label map on the same grid."""
     assert mine.grid.shape == dense.shape
     for label in range(1, 6):
-        assert mine.runs.of(label).same_as(VoxelRuns.from_dense(dense == label))
+        assert mine.runs.of(label).same_as(voxel_runs(dense == label))
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=str)
@@ -340,7 +341,7 @@ def test_resampling_what_is_not_there() -> None:
 
 def test_overlapping_labels_are_resampled_each_for_itself() -> None:
     """Two labels that share voxels keep sharing them."""
-    one, two = VoxelRuns.from_dense(LABELS > 0), VoxelRuns.from_dense(LABELS == 1)
+    one, two = voxel_runs(LABELS > 0), voxel_runs(LABELS == 1)
     both = Mask(grid=mask().grid, runs=LabelRuns.from_sets([(1, one), (2, two)]), names={1: "a", 2: "b"})
     there = resample_nearest(both, mask().grid)
     assert there.runs.of(1).same_as(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.dense import voxel_runs
 from tests.lattices import oblique
 from volstrat.geometry.bit_box import BitBox, box_of, voxels_within
 from volstrat.geometry.grid import VoxelGrid
@@ -29,8 +30,8 @@ def test_growth_is_exact_on_oblique_sheared_and_long_grids(seed: int) -> None:
     for centre in np.argwhere(dense) @ affine[:3, :3].T:
         nearest = np.minimum(nearest, np.linalg.norm(centres - centre, axis=1))
     wanted = (nearest <= distance_mm + 0.001).reshape(shape)
-    grown = voxels_within(VoxelRuns.from_dense(dense), grid, distance_mm)
-    assert grown.same_as(VoxelRuns.from_dense(wanted))
+    grown = voxels_within(voxel_runs(dense), grid, distance_mm)
+    assert grown.same_as(voxel_runs(wanted))
 
 
 def test_a_voxel_at_the_limit_is_within() -> None:

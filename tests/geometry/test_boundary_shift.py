@@ -19,6 +19,7 @@ from shape_phantoms import (
     ellipsoid,
     regular_grid,
 )
+from tests.dense import label_runs
 from volstrat.geometry.boundary_shift import boundary_shift
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import LabelRuns
@@ -98,7 +99,7 @@ def two_slabs(gap_voxels: int) -> LabelRuns:
     dense = np.zeros((60, 40, 40), dtype=np.int64)
     dense[5:21, 2:38, 5:35] = 1
     dense[21 + gap_voxels : 37 + gap_voxels, 2:38, 5:35] = 2
-    return LabelRuns.from_dense(dense)
+    return label_runs(dense)
 
 
 def test_lesions_that_grow_together_stop_half_way() -> None:
@@ -172,9 +173,7 @@ def test_a_thin_plate_shrinks_to_nothing_and_no_further() -> None:
     """1.6 mm thick: gone at -1 mm, and nothing becomes negative."""
     dense = np.zeros((10, 40, 40), dtype=np.int64)
     dense[4:6, 5:35, 5:35] = 1
-    volumes = boundary_shift(
-        regular_grid((10, 40, 40), (0.8, 0.8, 1.0)), LabelRuns.from_dense(dense), (-1.0, -5.0)
-    )
+    volumes = boundary_shift(regular_grid((10, 40, 40), (0.8, 0.8, 1.0)), label_runs(dense), (-1.0, -5.0))
     assert volumes.ravel() == pytest.approx([0.0, 0.0], abs=0.02 * 1.44)
     assert (volumes >= 0).all()
 
@@ -222,8 +221,8 @@ def test_a_hidden_core_changes_nothing() -> None:
     whole[4:36, 6:18, 4:12] = 1
     parted = whole.copy()
     parted[10:30, 9:15, 6:10] = 2
-    one = boundary_shift(grid, LabelRuns.from_dense(whole), SHIFTS)
-    two = boundary_shift(grid, LabelRuns.from_dense(parted), SHIFTS)
+    one = boundary_shift(grid, label_runs(whole), SHIFTS)
+    two = boundary_shift(grid, label_runs(parted), SHIFTS)
     assert two.sum(axis=1) == pytest.approx(one[:, 0], abs=2e-6)
 
 
@@ -251,9 +250,7 @@ def test_a_small_lesion_that_touches_a_large_one_bends_by_itself(
 
 def permuted(dense: NDArray[np.int64], axes: tuple[int, int, int], flips: tuple[int, int, int]) -> LabelRuns:
     """Store the same voxels with axes in another order and direction."""
-    return LabelRuns.from_dense(
-        np.asfortranarray(dense.transpose(axes)[:: flips[0], :: flips[1], :: flips[2]])
-    )
+    return label_runs(np.asfortranarray(dense.transpose(axes)[:: flips[0], :: flips[1], :: flips[2]]))
 
 
 @pytest.mark.parametrize(
@@ -316,8 +313,8 @@ def test_a_lesion_in_many_pieces_is_the_sum_of_them() -> None:
     dense[4::8, 4::8, 10:31:10] = 1
     one = np.zeros(grid.shape, dtype=np.int64)
     one[40, 40, 20] = 1
-    many = boundary_shift(grid, LabelRuns.from_dense(dense), (0.5, 1.0))
-    single = boundary_shift(grid, LabelRuns.from_dense(one), (0.5, 1.0))
+    many = boundary_shift(grid, label_runs(dense), (0.5, 1.0))
+    single = boundary_shift(grid, label_runs(one), (0.5, 1.0))
     assert many == pytest.approx(300 * single, abs=1e-3)
 
 
@@ -332,7 +329,7 @@ def test_pits_within_a_lesion_do_not_count_as_boundary() -> None:
     for start, stop in zip(runs.starts, runs.stops, strict=True):
         dense[start:stop] = 1
     dense[rng.random(grid.size) < 0.02] = 0
-    pitted = LabelRuns.from_dense(dense.reshape(grid.shape, order="F"))
+    pitted = label_runs(dense.reshape(grid.shape, order="F"))
     volumes = boundary_shift(grid, pitted, (0.0, 1.0))[:, 0]
     assert volumes[1] / volumes[0] - 1 == pytest.approx(0.234, abs=0.03)
 
@@ -343,7 +340,7 @@ def test_volumes_rise_with_the_shift() -> None:
     dense = (rng.random((24, 24, 12)) < 0.3).astype(np.int64)
     dense[8:16, 8:16, 3:9] = 2
     shifts = (-2.0, -1.0, -0.5, -0.1, 0.0, 0.1, 0.5, 1.0, 2.0)
-    volumes = boundary_shift(regular_grid((24, 24, 12), THIN), LabelRuns.from_dense(dense), shifts)
+    volumes = boundary_shift(regular_grid((24, 24, 12), THIN), label_runs(dense), shifts)
     assert (np.diff(volumes.sum(axis=1)) >= 0).all()
 
 
@@ -352,7 +349,7 @@ def test_no_shift_gives_the_counted_volumes() -> None:
     dense = np.zeros((10, 10, 10), dtype=np.int64)
     dense[0:4, 0:10, 0:5] = 5
     grid = regular_grid((10, 10, 10), (1.0, 2.0, 3.0))
-    volumes = boundary_shift(grid, LabelRuns.from_dense(dense), (0.0, 0.5))
+    volumes = boundary_shift(grid, label_runs(dense), (0.0, 0.5))
     assert volumes[0, 0] == pytest.approx(200 * 6 / 1000)
     assert volumes[1, 0] > volumes[0, 0]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from shape_phantoms import regular_grid
+from tests.dense import label_runs
 from volstrat.geometry import boxes
 from volstrat.geometry.boundary_shift import boundary_shift
 from volstrat.geometry.boxes import PieceRows, boxes_of
@@ -69,7 +70,7 @@ def test_tiles_and_whole_boxes_give_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Parts that touch, cross tile borders and reach the grid's edge; to the rounding of 1e-6 ml."""
-    runs = LabelRuns.from_dense(draw(np.random.default_rng(sum(shape)), shape))
+    runs = label_runs(draw(np.random.default_rng(sum(shape)), shape))
     grid = regular_grid(shape, spacing)
     monkeypatch.setattr(boxes, "_LARGEST_BOX", 10**9)
     whole = boundary_shift(grid, runs, SHIFTS)
@@ -85,7 +86,7 @@ def tiles_of(labels: Labels, monkeypatch: pytest.MonkeyPatch, *, tile: int = 8, 
     """Count the tiles that are made."""
     monkeypatch.setattr(boxes, "_LARGEST_BOX", 0)
     monkeypatch.setattr(boxes, "_TILE", tile)
-    rows = PieceRows.of(regular_grid(labels.shape, (1.0, 1.0, 1.0)), LabelRuns.from_dense(labels))
+    rows = PieceRows.of(regular_grid(labels.shape, (1.0, 1.0, 1.0)), label_runs(labels))
     return sum(b.owner.shape[0] for b in boxes_of(rows, (reach, reach, reach)))
 
 
@@ -93,7 +94,7 @@ def test_faces_lie_half_a_voxel_off_the_voxels_behind_them() -> None:
     """A box of voxels 3-5, 2-2 and 4-7 along i, j, k has 2 faces for each line across it."""
     labels = np.zeros((9, 6, 10), dtype=np.int64)
     labels[3:6, 2:3, 4:8] = 1
-    across = surface_faces(regular_grid((9, 6, 10), (0.8, 0.5, 2.0)), LabelRuns.from_dense(labels)).across
+    across = surface_faces(regular_grid((9, 6, 10), (0.8, 0.5, 2.0)), label_runs(labels)).across
     assert [faces.place.size for faces in across] == [2 * 1 * 4, 2 * 3 * 4, 2 * 3 * 1]
     low, high = np.array([3, 2, 4]), np.array([5, 2, 7])
     for axis, faces in enumerate(across):
@@ -114,7 +115,7 @@ def test_a_large_lesion_is_cut_into_blocks_that_waste_little() -> None:
     """A ball 101 voxels across has a box of 1.03 million; blocks of whole lines need less than twice that."""
     i, j, k = np.ogrid[-52:53, -52:53, -52:53]
     labels = (i * i + j * j + k * k <= 50.5**2).astype(np.int64)
-    rows = PieceRows.of(regular_grid(labels.shape, (1.0, 1.0, 1.0)), LabelRuns.from_dense(labels))
+    rows = PieceRows.of(regular_grid(labels.shape, (1.0, 1.0, 1.0)), label_runs(labels))
     made = [b.owner.shape for b in boxes_of(rows, (3, 3, 3))]
     assert all(np.prod(shape) <= boxes._LARGEST_BOX for shape in made)
     assert sum(np.prod(shape) for shape in made) < 2 * 101**3

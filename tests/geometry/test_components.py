@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.dense import voxel_runs
 from volstrat.geometry.components import connected_components
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import VoxelRuns, expand
@@ -28,7 +29,7 @@ CONNECTIVITIES = (6, 18, 26)
 def labelled(dense: Bools, connectivity: int) -> tuple[NDArray[np.int64], int]:
     """Return our components as a dense label map from 1, and how many there are."""
     grid = VoxelGrid(shape=dense.shape, affine=np.eye(4))
-    found = connected_components(VoxelRuns.from_dense(dense), grid, connectivity=connectivity)
+    found = connected_components(voxel_runs(dense), grid, connectivity=connectivity)
     assert (found.starts // dense.shape[0] == (found.stops - 1) // dense.shape[0]).all()
     labels = np.zeros(dense.size, dtype=np.int64)
     labels[expand(found.starts, found.stops)] = np.repeat(found.component + 1, found.stops - found.starts)

@@ -8,6 +8,7 @@ from itertools import pairwise, permutations, product
 import numpy as np
 import pytest
 
+from tests.dense import dense_of
 from volstrat.geometry.contours import FilledContours, PlacedContours, fill_contours, place_contours
 from volstrat.geometry.grid import VoxelGrid
 
@@ -47,7 +48,7 @@ def _fill(
 
 
 def _dense(filled: FilledContours, grid: VoxelGrid, label: int = 1) -> np.ndarray:
-    return filled.runs.of(label).to_crop(shape=grid.shape, low=(0, 0, 0), high=grid.shape)
+    return dense_of(filled.runs.of(label), grid.shape)
 
 
 def _in_mm(grid: VoxelGrid, polygon: Polygon, k: float) -> np.ndarray:

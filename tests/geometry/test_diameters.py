@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
+from tests.dense import voxel_runs
 from tests.lattices import ORDERS, Order, oblique, stored
 from volstrat.geometry import diameters
 from volstrat.geometry.diameters import longest_diameters_mm
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.geometry.runs import VoxelRuns, split_rows
+from volstrat.geometry.runs import split_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def measured(grid: VoxelGrid, lesions: list[Bools]) -> tuple[list[float], list[f
     """Return longest 3D and axial diameters of the lesions, measured together."""
     starts, stops, lesion = [], [], []
     for n, dense in enumerate(lesions):
-        runs = VoxelRuns.from_dense(dense)
+        runs = voxel_runs(dense)
         first, past, _ = split_rows(runs.starts, runs.stops, grid.shape[0])
         starts.append(first)
         stops.append(past)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.dense import label_runs, voxel_runs
 from tests.lattices import ORDERS, Order, oblique, padded, stored
 from tests.volume_files import random_labels
 from volstrat.errors import GridMismatchError
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.runs import LabelRuns
 
 
 def mask(seed: int = 2) -> Mask:
@@ -18,7 +19,7 @@ def mask(seed: int = 2) -> Mask:
     labels = random_labels(seed)
     return Mask(
         grid=VoxelGrid(shape=labels.shape, affine=oblique(seed)),
-        runs=LabelRuns.from_dense(labels),
+        runs=label_runs(labels),
         names={1: "liver", 9: "nothing"},
     )
 
@@ -27,7 +28,7 @@ def test_labels_are_those_named_and_those_that_occur() -> None:
     """Rising, each once; the voxels are those of any label."""
     mine = mask()
     assert mine.labels == (1, 2, 3, 4, 5, 9)
-    assert mine.voxels().same_as(VoxelRuns.from_dense(random_labels(2)))
+    assert mine.voxels().same_as(voxel_runs(random_labels(2)))
 
 
 def test_voxels_beyond_the_grid_are_refused() -> None:
@@ -54,7 +55,7 @@ def test_a_mask_is_the_same_on_a_grid_stored_otherwise(order: Order) -> None:
     dense, affine = stored(*padded(random_labels(2), mine.grid.affine, (1, 0, 2), (0, 3, 1)), order)
     there = mine.on_grid(VoxelGrid(shape=dense.shape, affine=affine), tolerance_mm=0.01)
     for label in (1, 2, 3, 4, 5):
-        assert there.runs.of(label).same_as(VoxelRuns.from_dense(dense == label))
+        assert there.runs.of(label).same_as(voxel_runs(dense == label))
     assert there.names == mine.names
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.dense import voxel_runs
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.projection import project
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
@@ -43,7 +44,7 @@ def _turned(grid: VoxelGrid) -> VoxelGrid:
 
 def _pairs(dense: np.ndarray, ct: VoxelGrid, pet: VoxelGrid) -> set[tuple[int, ...]]:
     """Pairs (CT centre, PET centre) in whole micrometres: free of storage order."""
-    got = project(VoxelRuns.from_dense(dense), from_grid=ct, to_grid=pet)
+    got = project(voxel_runs(dense), from_grid=ct, to_grid=pet)
     inside = got.holders >= 0
     centres = ct.to_mm(ct.unravel(got.voxels[inside]))
     holders = pet.to_mm(pet.unravel(got.holders[inside]))
@@ -58,7 +59,7 @@ def test_every_centre_is_looked_up_where_direct_arithmetic_puts_it() -> None:
     pet = _grid((9, 8, 11), (4.1, 4.1, 3.3), (-45.0, 5.0, -10.0), (-0.1, 0.2, 0.1))
     dense = rng.random(ct.shape) < 0.4
     dense[:, 4:6, 3] = True  # whole rows: one run passes a row end
-    got = project(VoxelRuns.from_dense(dense), from_grid=ct, to_grid=pet)
+    got = project(voxel_runs(dense), from_grid=ct, to_grid=pet)
     voxels = np.flatnonzero(dense.ravel(order="F"))
     at = pet.voxel_at(pet.to_index(ct.to_mm(ct.unravel(voxels))))
     expected = np.where(at[:, 0] < 0, -1, pet.ravel(at))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.dense import label_runs
 from volstrat.errors import MaskValueError, NoisyMaskError
 from volstrat.geometry.run_scanner import RunScanner
 from volstrat.geometry.runs import LabelRuns
@@ -42,7 +43,7 @@ def scanned(
 
 def assert_same(runs: LabelRuns, labels: NDArray[np.int64]) -> None:
     """Compare with the runs of the dense labels, which are canonical."""
-    expected = LabelRuns.from_dense(labels)
+    expected = label_runs(labels)
     assert runs.starts.tolist() == expected.starts.tolist()
     assert runs.stops.tolist() == expected.stops.tolist()
     assert runs.labels.tolist() == expected.labels.tolist()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.dense import label_runs, voxel_runs
 from volstrat.geometry.grid import Placement
 from volstrat.geometry.runs import (
     LabelRuns,
@@ -65,7 +66,7 @@ def test_set_algebra_is_that_of_dense_arrays(left: Bools, right: Bools) -> None:
     a = np.zeros(length, dtype=bool)
     b = np.zeros(length, dtype=bool)
     a[: left.size], b[: right.size] = left, right
-    mine, other = VoxelRuns.from_dense(a), VoxelRuns.from_dense(b)
+    mine, other = voxel_runs(a), voxel_runs(b)
     for found, wanted in (
         (mine.union(other), a | b),
         (mine.intersection(other), a & b),
@@ -74,14 +75,14 @@ def test_set_algebra_is_that_of_dense_arrays(left: Bools, right: Bools) -> None:
     ):
         assert np.array_equal(line(found, length), wanted)
         assert found.count == wanted.sum()
-        assert found.same_as(VoxelRuns.from_dense(wanted))
+        assert found.same_as(voxel_runs(wanted))
         assert bool(found) == wanted.any()
 
 
 @given(dense_lines)
 def test_voxels_come_back_from_every_form(dense: Bools) -> None:
     """From dense, from indices in any order with repeats, from one-voxel intervals."""
-    runs = VoxelRuns.from_dense(dense)
+    runs = voxel_runs(dense)
     index = np.flatnonzero(dense)
     assert np.array_equal(runs.indices(), index)
     shuffled = np.random.default_rng(0).permutation(np.concatenate((index, index)))
@@ -96,7 +97,7 @@ def test_any_intervals_unite(intervals: list[tuple[int, int]]) -> None:
     dense = np.zeros(SIDE + 21, dtype=bool)
     for start, stop in intervals:
         dense[start : max(start, stop)] = True
-    assert VoxelRuns.from_intervals(*columns(intervals)).same_as(VoxelRuns.from_dense(dense))
+    assert VoxelRuns.from_intervals(*columns(intervals)).same_as(voxel_runs(dense))
 
 
 @given(dense_lines, interval_lists)
@@ -104,7 +105,7 @@ def test_counts_and_membership_are_those_of_the_dense_array(
     dense: Bools, intervals: list[tuple[int, int]]
 ) -> None:
     """`counts_in` counts inside each interval; `contains` asks for each index, also beyond the set."""
-    runs = VoxelRuns.from_dense(dense)
+    runs = voxel_runs(dense)
     starts, stops = columns([(a, b) for a, b in intervals if a <= b])
     counted = runs.counts_in(starts, stops)
     assert counted.tolist() == [int(dense[a:b].sum()) for a, b in zip(starts, stops, strict=True)]
@@ -162,18 +163,18 @@ def test_no_label_runs_exist_in_a_wrong_form(
 def test_labels_of_a_dense_array(shape: tuple[int, int, int], seed: int, most: int) -> None:
     """Each label's voxels, their union, and a form without overlap."""
     dense = np.random.default_rng(seed).integers(0, most + 1, shape)
-    runs = LabelRuns.from_dense(dense)
+    runs = label_runs(dense)
     assert runs.values == tuple(sorted(set(dense[dense > 0].tolist())))
     for label in range(1, most + 2):
-        assert runs.of(label).same_as(VoxelRuns.from_dense(dense == label))
-    assert runs.union().same_as(VoxelRuns.from_dense(dense))
+        assert runs.of(label).same_as(voxel_runs(dense == label))
+    assert runs.union().same_as(voxel_runs(dense))
     assert not runs.overlapping
 
 
 @given(st.lists(dense_lines, max_size=4))
 def test_labels_may_overlap_and_stay_whole(lines: list[Bools]) -> None:
     """Sets in, sets out; the union counts a voxel once; overlap is seen."""
-    sets = [(n + 1, VoxelRuns.from_dense(dense)) for n, dense in enumerate(lines)]
+    sets = [(n + 1, voxel_runs(dense)) for n, dense in enumerate(lines)]
     runs = LabelRuns.from_sets(sets)
     assert (np.diff(runs.starts) >= 0).all()
     for label, voxels in sets:
@@ -181,9 +182,9 @@ def test_labels_may_overlap_and_stay_whole(lines: list[Bools]) -> None:
     depth = np.zeros(41, dtype=int)
     for dense in lines:
         depth[: dense.size] += dense
-    assert runs.union().same_as(VoxelRuns.from_dense(depth > 0))
+    assert runs.union().same_as(voxel_runs(depth > 0))
     assert runs.overlapping == bool((depth > 1).any())
-    assert covered_twice(runs.starts, runs.stops).same_as(VoxelRuns.from_dense(depth > 1))
+    assert covered_twice(runs.starts, runs.stops).same_as(voxel_runs(depth > 1))
 
 
 def test_overlap_with_a_long_earlier_run_is_seen() -> None:
@@ -227,7 +228,7 @@ def test_voxels_covered_twice(intervals: list[tuple[int, int]]) -> None:
     depth = np.zeros(SIDE + 21, dtype=int)
     for a, b in zip(starts, stops, strict=True):
         depth[a:b] += 1
-    assert covered_twice(starts, stops).same_as(VoxelRuns.from_dense(depth > 1))
+    assert covered_twice(starts, stops).same_as(voxel_runs(depth > 1))
 
 
 @given(st.lists(st.integers(-5, 5)))
@@ -235,24 +236,6 @@ def test_sorted_unique_is_numpys_unique(values: list[int]) -> None:
     """Once each, rising, also of nothing."""
     array = np.array(values, dtype=np.int64)
     assert np.array_equal(sorted_unique(array), np.unique(array))
-
-
-@given(
-    shapes,
-    st.integers(0, 10_000),
-    st.tuples(*[st.integers(-3, 5)] * 3),
-    st.tuples(*[st.integers(0, 6)] * 3),
-)
-def test_a_crop_is_the_box_of_the_dense_array(
-    shape: tuple[int, int, int], seed: int, low: tuple[int, int, int], size: tuple[int, int, int]
-) -> None:
-    """The box may be empty and may reach beyond the grid, where it holds nothing."""
-    dense = drawn(seed, shape)
-    high = (low[0] + size[0], low[1] + size[1], low[2] + size[2])
-    wide = np.pad(dense, 12)
-    wanted = wide[tuple(slice(n + 12, h + 12) for n, h in zip(low, high, strict=True))]
-    crop = VoxelRuns.from_dense(dense).to_crop(shape=shape, low=low, high=high)
-    assert np.array_equal(crop, wanted)
 
 
 Order = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -268,7 +251,7 @@ def test_voxels_move_to_every_storage_order_and_window(order: Order) -> None:
     rng = np.random.default_rng(48)
     shape = (4, 3, 5)
     labels = rng.integers(0, 4, shape)
-    runs, voxels = LabelRuns.from_dense(labels), VoxelRuns.from_dense(labels)
+    runs, voxels = label_runs(labels), voxel_runs(labels)
     turned = [0, 0, 0]
     for axis in range(3):
         turned[axes[axis]] = shape[axis]
@@ -286,9 +269,9 @@ def test_voxels_move_to_every_storage_order_and_window(order: Order) -> None:
                 wanted[tuple(target)] = labels[tuple(index)]
         moved = runs.reindexed(placement, shape=shape, onto=onto)  # type: ignore[arg-type]
         for label in (1, 2, 3):
-            assert moved.of(label).same_as(VoxelRuns.from_dense(wanted == label))
+            assert moved.of(label).same_as(voxel_runs(wanted == label))
         there = voxels.reindexed(placement, shape=shape, onto=onto)  # type: ignore[arg-type]
-        assert there.same_as(VoxelRuns.from_dense(wanted))
+        assert there.same_as(voxel_runs(wanted))
         assert (np.diff(moved.starts) >= 0).all()
 
 
@@ -297,7 +280,7 @@ def test_voxels_move_to_every_storage_order_and_window(order: Order) -> None:
 def test_overlapping_labels_move_apart(shape: tuple[int, int, int], seed: int, order: Order) -> None:
     """Labels that overlap stay what they are; each moves as it would alone."""
     axes, signs = order
-    sets = [(n, VoxelRuns.from_dense(drawn(seed + n, shape))) for n in (1, 7)]
+    sets = [(n, voxel_runs(drawn(seed + n, shape))) for n in (1, 7)]
     onto = [0, 0, 0]
     for axis in range(3):
         onto[axes[axis]] = shape[axis]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from tests.dense import label_runs, voxel_runs
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.pet.regions import LesionRegions, lesion_regions, offsets_within, voxels_in_mask
@@ -86,7 +87,7 @@ def test_regions_equal_direct_distances(
     dense[(i - 22) ** 2 * 0.8 + (j - 12) ** 2 + (k - 7) ** 2 * 7 < 50] = 3
     dense[24:34, 18:30, 0:2] = 7  # in a corner of the CT
     core, expected = _expected(dense, ct, pet, margin_mm)
-    regions = lesion_regions(LabelRuns.from_dense(dense), ct_grid=ct, pet_grid=pet, margin_mm=margin_mm)
+    regions = lesion_regions(label_runs(dense), ct_grid=ct, pet_grid=pet, margin_mm=margin_mm)
     got = _sets(regions)
     assert got.keys() == {1, 3, 7}
     for label in got:
@@ -121,7 +122,7 @@ def test_a_step_in_the_surface_is_part_of_it() -> None:
     grid = _grid((4, 6, 3), (4.0, 1.0, 4.0), (0.0, 0.0, 0.0))
     dense = np.zeros(grid.shape, np.int64)
     dense[0, 0:3], dense[1:3, 0:2] = 1, 1
-    regions = lesion_regions(LabelRuns.from_dense(dense), ct_grid=grid, pet_grid=grid, margin_mm=1.5)
+    regions = lesion_regions(label_runs(dense), ct_grid=grid, pet_grid=grid, margin_mm=1.5)
     expected = dense.copy()
     expected[0, 3], expected[1:3, 2] = 1, 1
     assert regions.of(1).tolist() == np.flatnonzero(expected.ravel(order="F")).tolist()
@@ -158,7 +159,7 @@ def test_mirrored_storage_gives_the_same_regions(axis: int) -> None:
     dense[7:10, 3:6, 5:9] = 2
 
     def found(dense: np.ndarray, ct: VoxelGrid, pet: VoxelGrid) -> set[tuple[int, ...]]:
-        regions = lesion_regions(LabelRuns.from_dense(dense), ct_grid=ct, pet_grid=pet, margin_mm=2.0)
+        regions = lesion_regions(label_runs(dense), ct_grid=ct, pet_grid=pet, margin_mm=2.0)
         where = np.rint(pet.to_mm(pet.unravel(regions.voxels)) * 1000).astype(int)
         return set(map(tuple, np.column_stack((regions.lesion, regions.is_core, where)).tolist()))
 
@@ -206,7 +207,7 @@ def test_a_mask_is_read_at_pet_centres() -> None:
     dense = rng.random(grid.shape) < 0.5
     at = grid.voxel_at(grid.to_index(pet.to_mm(pet.unravel(np.arange(pet.size)))))
     expected = [n for n, (i, j, k) in enumerate(at.tolist()) if i >= 0 and dense[i, j, k]]
-    got = voxels_in_mask(VoxelRuns.from_dense(dense), mask_grid=grid, pet_grid=pet)
+    got = voxels_in_mask(voxel_runs(dense), mask_grid=grid, pet_grid=pet)
     assert got.tolist() == expected
     assert 20 < len(expected) < 600
     assert voxels_in_mask(VoxelRuns.empty(), mask_grid=grid, pet_grid=pet).size == 0

@@ -43,7 +43,6 @@ def test_statistics_of_a_hand_worked_row() -> None:
     got = _one(image, np.array([0, 1, 2]))
     # 3 voxels of 60 mm3 = 0.18 ml; mean 12 / 3 = 4; TLG 4 x 0.18 = 0.72 g
     assert (got.suv_max, got.suv_mean, got.suv_peak) == (7.0, 4.0, 7.0)
-    assert got.mtv_ml == pytest.approx(0.18)
     assert got.tlg_g == pytest.approx(0.72)
     assert got.voxels == 3
 
@@ -77,8 +76,7 @@ def test_a_uniform_hot_sphere_has_its_own_value_as_peak() -> None:
     assert got.suv_peak == pytest.approx(8.0)
     assert got.suv_mean == pytest.approx(8.0)
     # 14.137 ml; a boundary voxel either way: voxels of 0.0189 ml, sampled to within 3 %
-    assert got.mtv_ml == pytest.approx(4 / 3 * np.pi * 15.0**3 / 1000, rel=0.03)
-    assert got.tlg_g == pytest.approx(8.0 * got.mtv_ml)
+    assert got.tlg_g == pytest.approx(8.0 * 4 / 3 * np.pi * 15.0**3 / 1000, rel=0.03)
 
 
 @pytest.mark.parametrize("spacing", [(2.2, 2.6, 3.3), (4.07, 4.07, 2.0)])
@@ -122,7 +120,6 @@ def test_sul_is_a_factor_on_every_suv_and_not_on_the_volume() -> None:
     image = _image(np.array([2.0, 4.0], np.float32).reshape(2, 1, 1), (10.0, 10.0, 10.0))
     got = _one(image, np.array([0, 1]), factor=0.75)
     assert (got.suv_max, got.suv_mean, got.suv_peak) == (3.0, 2.25, 3.0)
-    assert got.mtv_ml == pytest.approx(2.0)
     assert got.tlg_g == pytest.approx(4.5)
 
 
@@ -140,7 +137,7 @@ def test_lesions_are_measured_apart_and_an_empty_one_is_none() -> None:
     assert unknown is None
     assert (first.suv_max, first.suv_mean, first.voxels) == (3.0, 2.0, 2)
     assert (partly.suv_max, partly.suv_mean, partly.voxels) == (5.0, 5.0, 1)
-    assert partly.mtv_ml == pytest.approx(1.0)  # the voxel without a value is not counted
+    assert partly.tlg_g == pytest.approx(5.0)  # the voxel of 1 ml without a value is not counted
     assert suv_statistics(image, []) == ()
 
 
@@ -163,7 +160,7 @@ def test_a_sarcoma_measures_as_its_publishers_say() -> None:
     image, voxels = _read(folder / "PET_image.nii.gz", folder / "PET_mask.nii.gz")
     got = _one(image, voxels)
     assert got.voxels == 5095
-    assert got.mtv_ml == pytest.approx(366.079, abs=5e-4)
+    assert got.voxels * image.grid.voxel_ml == pytest.approx(366.079, abs=5e-4)
     assert float(values_at(image, voxels).min()) == pytest.approx(0.16860, abs=1e-5)
     assert got.suv_mean == pytest.approx(2.55513, abs=1e-5)
     assert got.suv_max == pytest.approx(7.91067, abs=1e-5)
@@ -176,7 +173,7 @@ def test_a_second_sarcoma_measures_as_its_publishers_say() -> None:
     image, voxels = _read(folder / "PET_image.nii.gz", folder / "PET_mask.nii.gz")
     got = _one(image, voxels)
     assert got.voxels == 239
-    assert got.mtv_ml == pytest.approx(17.1723, abs=5e-4)
+    assert got.voxels * image.grid.voxel_ml == pytest.approx(17.1723, abs=5e-4)
     assert got.suv_max == pytest.approx(16.32769, abs=1e-5)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.dense import voxel_runs
 from tests.lattices import ORDERS, oblique, stored
 from tests.report.scenes import BRIGHT_HU, TISSUE_HU, affine, coloured, grid_of, phantom, plane_through
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.image import Image
-from volstrat.geometry.runs import VoxelRuns
 from volstrat.pictures.annotations import bar_length_mm
 from volstrat.pictures.captions import hot_colours
 from volstrat.pictures.key_slices import key_plane
@@ -143,7 +143,7 @@ def test_what_lies_between_two_slices_is_on_one_of_them(first: int, order: Order
     dense[30:40, 30:40, 32 + first : 34 + first] = True
     mask, matrix = stored(dense, mask_affine, order)
     grid = grid_of(mask, matrix)
-    shape = Shape.of("L1", grid, VoxelRuns.from_dense(np.asfortranarray(mask)))
+    shape = Shape.of("L1", grid, voxel_runs(np.asfortranarray(mask)))
     scene = Scene(ct=None, pet=pet, shapes=(shape,), mask_grid=grid)
     look = replace(BARE, show_lesions=True, markings={"L1": "resectable"})
     shown = []

@@ -102,16 +102,19 @@ def test_cut_zones_and_remnant_are_drawn(tmp_path: Path) -> None:
     """In the middle axial slice all three of the chosen plan show; none where none is shown."""
     folder = write_case(tmp_path / "S1", PLANS, top='chosen = "A"\n')
     session, desk = desk_of(folder)
-    assert session.scene is not None
-    plane = Plane(name="axial", grid=session.scene.grid, index=1)
-    assert {name for name, _ in desk.outlines(session.scene, plane)} == {
+    assert session.showing.scene is not None
+    plane = Plane(name="axial", grid=session.showing.scene.grid, index=1)
+    assert {name for name, _ in desk.outlines(session.showing.scene, plane)} == {
         "plan:cut",
         "plan:ablated",
         "plan:remnant",
     }
-    assert {name for name, _ in desk.shadows(session.scene, "coronal")} >= {"plan:cut", "plan:remnant"}
+    assert {name for name, _ in desk.shadows(session.showing.scene, "coronal")} >= {
+        "plan:cut",
+        "plan:remnant",
+    }
     desk.show("")
-    assert list(desk.outlines(session.scene, plane)) == []
+    assert list(desk.outlines(session.showing.scene, plane)) == []
 
 
 def test_what_is_written_reads_back() -> None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tests.dense import voxel_runs
 from tests.lattices import stored
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.image import Image
-from volstrat.geometry.runs import VoxelRuns
 from volstrat.pictures.planes import Plane
 from volstrat.pictures.scene import Scene, Shape, Volume
 
@@ -66,7 +66,7 @@ def phantom(order: Order = PLAIN, *, with_ct: bool = True, pet: Image | None = N
     return Scene(
         ct=Volume.ct(Image(grid=grid, values=np.asfortranarray(values))) if with_ct else None,
         pet=None if pet is None else Volume.pet(pet, unit="SUV"),
-        shapes=(Shape.of("L1", grid, VoxelRuns.from_dense(np.asfortranarray(mask))),),
+        shapes=(Shape.of("L1", grid, voxel_runs(np.asfortranarray(mask))),),
         mask_grid=grid,
     )
 

@@ -47,8 +47,8 @@ def state_of(session: ReviewSession) -> dict[str, Any]:
 
 def at(session: ReviewSession, point: tuple[float, float, float], **on: str) -> str:
     """Return the lesion at a point."""
-    assert session.scene is not None
-    return lesion_at(session.scene, point, **on)  # type: ignore[arg-type]
+    assert session.showing.scene is not None
+    return lesion_at(session.showing.scene, point, **on)  # type: ignore[arg-type]
 
 
 def mark(session: ReviewSession, lesion_id: str, word: str, **more: str) -> None:
@@ -326,7 +326,7 @@ def test_what_nobody_foresaw_is_said_on_the_page(sample: Sample, monkeypatch: py
 
     folder = sample("S01_stratum_1")
     with monkeypatch.context() as patched:
-        patched.setattr("volstrat.review.session.Projections", breaks)
+        patched.setattr("volstrat.review.showing.Projections", breaks)
         session = loaded(folder)
         assert session.stage == ""
         assert "The images cannot be shown" in " ".join(state_of(session)["warnings"])
@@ -412,7 +412,7 @@ def test_values_and_distances_are_those_of_the_voxels(tmp_path: Path) -> None:
         nifti(folder / "ct.nii", hu, affine)
         nifti(folder / "suv.nii", (hu / 100).astype(np.float32), affine)
         session = loaded(folder)
-        scene = session.scene
+        scene = session.showing.scene
         assert scene is not None
         for index in ((3, 4, 5), (11, 0, 7)):
             x, y, z = scene.mask_grid.to_mm(np.array(index, dtype=float)).tolist()

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.dense import label_runs, voxel_runs
 from tests.oracle_rule import OracleCase, regions_of
 from tests.rule_cases import Record, agreed, codes, counts, grid_of, judge, judge_masks, rows_of
 from tests.rule_lines import TURN, along, cells, line_case
 from volstrat.errors import LesionTableError, NoisyMaskError
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry, find_lesions
 from volstrat.rule.measure import Avid, CaseMasks
 from volstrat.terms.protocol import Protocol
@@ -40,13 +40,13 @@ def judged(
     """Return the record of label maps (values, instances) as the tumour role's entries."""
     grid = grid_of(OBLIQUE, entries[0][0].shape)
     tumour = [
-        TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_dense(labels)), instances=instances)  # type: ignore[arg-type]  # two words
+        TumourEntry(mask=Mask(grid=grid, runs=label_runs(labels)), instances=instances)  # type: ignore[arg-type]  # two words
         for labels, instances in entries
     ]
     masks = CaseMasks(
         grid=grid,
         tumour=tumour,
-        resectable=None if resectable is None else VoxelRuns.from_dense(resectable),
+        resectable=None if resectable is None else voxel_runs(resectable),
         rows=rows_of(table or {}),
     )
     return judge_masks(masks, Protocol(boundary_shift_mm=(), **changes))
@@ -130,7 +130,7 @@ def test_ties_of_volume_go_by_the_centroid_in_lps(axis: int) -> None:
                 affine[:3, n] *= -1
                 labels = np.flip(labels, n)
         grid = grid_of(affine, labels.shape)
-        mask = Mask(grid=grid, runs=LabelRuns.from_dense(labels.astype(np.int64)))
+        mask = Mask(grid=grid, runs=label_runs(labels.astype(np.int64)))
         masks = CaseMasks(grid=grid, tumour=[TumourEntry(mask=mask)])
         record = judge_masks(masks, Protocol(boundary_shift_mm=()), schema=False)
         assert record["lesions"][0]["centroid_mm"] == pytest.approx(low * [1.0, 2.0, 3.0])
@@ -157,7 +157,7 @@ def test_connectivity_is_the_protocols(other: tuple[int, int, int], connectivity
             labels[2, 2, 2] = 1
             labels[tuple(2 + step)] = 1
             grid = grid_of(OBLIQUE, labels.shape)
-            mask = Mask(grid=grid, runs=LabelRuns.from_dense(labels))
+            mask = Mask(grid=grid, runs=label_runs(labels))
             masks = CaseMasks(grid=grid, tumour=[TumourEntry(mask=mask)])
             protocol = Protocol(boundary_shift_mm=(), connectivity=connectivity)  # type: ignore[arg-type]  # 6, 18, 26
             assert len(judge_masks(masks, protocol, schema=False)["lesions"]) == lesions
@@ -202,7 +202,7 @@ def test_nothing_left_above_the_minimum_is_an_empty_tumour() -> None:
 def test_named_segment_without_voxels_is_no_lesion_but_a_finding() -> None:
     """A missing segment is not an empty one: the reader named it and drew nothing."""
     grid = grid_of(OBLIQUE, (1, 1, 40))
-    runs = LabelRuns.from_dense(row_labels((1, 0, 3), (1, 10, 10)))
+    runs = label_runs(row_labels((1, 0, 3), (1, 10, 10)))
     mask = Mask(grid=grid, runs=runs, names={1: "Metastasis A", 2: "Metastasis B"})
     masks = CaseMasks(grid=grid, tumour=[TumourEntry(mask=mask)])
     record = judge_masks(masks, Protocol(boundary_shift_mm=()))
@@ -328,7 +328,7 @@ def test_row_of_a_lesion_below_the_minimum_is_an_error() -> None:
 def test_two_rows_of_one_lesion_that_differ_are_an_error() -> None:
     """One row a lesion; two that say the same are an info."""
     grid = grid_of(OBLIQUE, (1, 1, 40))
-    mask = Mask(grid=grid, runs=LabelRuns.from_dense(row_labels((1, 0, 3))))
+    mask = Mask(grid=grid, runs=label_runs(row_labels((1, 0, 3))))
     row = rows_of({"L1": ("resectable", None)})
     other = rows_of({"L1": ("unresectable", None)})
     masks = CaseMasks(grid=grid, tumour=[TumourEntry(mask=mask)], rows=(*row, *other))
@@ -352,7 +352,7 @@ def test_two_rows_of_one_lesion_that_differ_are_an_error() -> None:
 def test_point_must_lie_in_a_lesion(index: tuple[float, float, float], inside: bool) -> None:
     """A row's point guards against masks that changed after the row was written."""
     grid = grid_of(OBLIQUE, (1, 1, 40))
-    mask = Mask(grid=grid, runs=LabelRuns.from_dense(row_labels((1, 2, 5), (2, 12, 13))))
+    mask = Mask(grid=grid, runs=label_runs(row_labels((1, 2, 5), (2, 12, 13))))
     x, y, z = (float(c) for c in grid.to_mm(np.array([index]))[0])
     (row,) = rows_of({"L1": ("resectable", None)})
     rows = (type(row)(lesion_id="L1", resectability=row.resectability, point_mm=(x, y, z), where="row 2"),)
@@ -369,7 +369,7 @@ def test_point_of_a_region_must_lie_in_the_region(at: float, inside: bool) -> No
     """The same for PET-only regions, in PET voxels (centres at 50 and 54, so 48 to 56)."""
     case = line_case({"L1": cells(3, (0, 2))}, avid=cells(3, (0, 1)), avid_affine=along(4.0, first_mm=50.0))
     grid, pet = grid_of(along(), (3, 1, 1)), grid_of(along(4.0, first_mm=50.0), (3, 1, 1))
-    mask = Mask(grid=grid, runs=LabelRuns.from_dense(case.lesions["L1"].astype(np.int64)))
+    mask = Mask(grid=grid, runs=label_runs(case.lesions["L1"].astype(np.int64)))
     x, y, z = (float(c) for c in grid.to_mm(np.array([[at, 0.0, 0.0]]))[0])
     (row,) = rows_of({"P1": ("resectable", None)})
     rows = (type(row)(lesion_id="P1", resectability=row.resectability, point_mm=(x, y, z), where="row 2"),)
@@ -377,7 +377,7 @@ def test_point_of_a_region_must_lie_in_the_region(at: float, inside: bool) -> No
     masks = CaseMasks(
         grid=grid,
         tumour=[TumourEntry(mask=mask)],
-        avid=Avid(voxels=VoxelRuns.from_dense(case.avid), grid=pet),
+        avid=Avid(voxels=voxel_runs(case.avid), grid=pet),
         rows=rows,
     )
     if inside:
@@ -429,7 +429,7 @@ def specks(count: int) -> Labels:
 def test_more_lesions_than_a_patient_can_have_are_refused() -> None:
     """10,000 specks are lesions; one more, and the error names the count and the way out."""
     grid = grid_of(OBLIQUE, (20_000, 1, 1))
-    mask = Mask(grid=grid, runs=LabelRuns.from_dense(specks(10_000)))
+    mask = Mask(grid=grid, runs=label_runs(specks(10_000)))
     assert find_lesions([TumourEntry(mask=mask)], grid, Protocol())[0].count == 10_000
     with pytest.raises(NoisyMaskError, match=r"tumour falls into 10,001 pieces.*minimum_voxels"):
         judged((specks(10_001), None))
@@ -445,8 +445,8 @@ def test_more_avid_regions_than_a_patient_can_have_are_refused() -> None:
     """10,001 avid specks."""
     avid = specks(10_001)
     grid = grid_of(OBLIQUE, avid.shape)
-    tumour = TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_dense(avid[:1])), instances=None)
-    masks = CaseMasks(grid=grid, tumour=[tumour], avid=Avid(voxels=VoxelRuns.from_dense(avid), grid=grid))
+    tumour = TumourEntry(mask=Mask(grid=grid, runs=label_runs(avid[:1])), instances=None)
+    masks = CaseMasks(grid=grid, tumour=[tumour], avid=Avid(voxels=voxel_runs(avid), grid=grid))
     with pytest.raises(NoisyMaskError, match="FDG-avid disease falls into 10,001 pieces"):
         judge_masks(masks, Protocol(boundary_shift_mm=()))
 

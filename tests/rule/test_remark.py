@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.dense import label_runs, voxel_runs
 from tests.lattices import oblique
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks, measure_case, remark_case
 from volstrat.rule.stratify import assess
@@ -27,9 +27,9 @@ def half_resectable(*rows: LesionRow) -> CaseMasks:
     resectable[7:] = 0
     return CaseMasks(
         grid=grid,
-        tumour=[TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_dense(tumour)))],
-        resectable=VoxelRuns.from_dense(resectable),
-        avid=Avid(voxels=VoxelRuns.from_dense(tumour), grid=grid),
+        tumour=[TumourEntry(mask=Mask(grid=grid, runs=label_runs(tumour)))],
+        resectable=voxel_runs(resectable),
+        avid=Avid(voxels=voxel_runs(tumour), grid=grid),
         pet_field=grid,
         rows=rows,
     )

@@ -34,7 +34,6 @@ def remnant(**changes: Any) -> tuple[LiverRemnant, list[str]]:  # noqa: ANN401 -
         "remnant": REMNANT,
         "liver": LIVER,
         "tumour": TUMOUR,
-        "resectable": RESECTABLE,
         "voxel_volume_mm3": VOXEL_MM3,
         "policy": RemnantPolicy(),
         "liver_state": "normal",
@@ -48,16 +47,8 @@ def test_the_share_is_remnant_without_tumour_of_liver_without_tumour() -> None:
     result, codes = remnant()
     assert result.flr_ml == 500.0
     assert result.flr_percent == pytest.approx(100 * 250 / 850)
-    assert (result.retained_tumour_ml, result.cleared_tumour_ml) == (40.0, 60.0)
     assert (result.sflr_percent, result.limit_percent, result.below_limit) == (None, 25.0, False)
     assert codes == []
-
-
-def test_tumour_to_be_ablated_is_no_liver_either() -> None:
-    """Marking all of it resectable moves it between the two names and changes no share."""
-    changed, _ = remnant(resectable=TUMOUR)
-    assert changed.flr_percent == remnant()[0].flr_percent
-    assert (changed.retained_tumour_ml, changed.cleared_tumour_ml) == (0.0, 100.0)
 
 
 def test_a_liver_mask_drawn_without_its_tumour_gives_the_same_share() -> None:
@@ -238,7 +229,6 @@ def test_a_share_just_below_its_limit_does_not_read_as_the_limit() -> None:
         remnant=VoxelRuns.from_intervals([0], [2249]),
         liver=VoxelRuns.from_intervals([0], [9000]),
         tumour=VoxelRuns.empty(),
-        resectable=VoxelRuns.empty(),
         voxel_volume_mm3=VOXEL_MM3,
         policy=RemnantPolicy(),
         liver_state="normal",

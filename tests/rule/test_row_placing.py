@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.dense import label_runs, voxel_runs
 from volstrat.case.lesion_list import lesion_list
 from volstrat.errors import LesionTableError
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks, measure_case
 from volstrat.rule.stratify import assess
@@ -38,7 +39,7 @@ def case_of(
     labels: Labels, rows: tuple[LesionRow, ...] = (), names: Mapping[int, str] | None = None
 ) -> CaseMasks:
     """Return a case of a label map."""
-    mask = Mask(grid=GRID, runs=LabelRuns.from_dense(labels), names=dict(names or {}))
+    mask = Mask(grid=GRID, runs=label_runs(labels), names=dict(names or {}))
     return CaseMasks(grid=GRID, tumour=[TumourEntry(mask=mask)], rows=rows)
 
 
@@ -163,7 +164,7 @@ def test_a_row_that_has_no_place_is_named(row: LesionRow, said: str) -> None:
 def test_a_point_in_two_lesions_that_overlap_is_refused() -> None:
     """Labels in two layers: the point lies in both."""
     first, second = boxes(A), boxes((slice(6, 12), slice(2, 8), slice(2, 8)))
-    runs = LabelRuns.from_sets([(1, VoxelRuns.from_dense(first)), (2, VoxelRuns.from_dense(second))])
+    runs = LabelRuns.from_sets([(1, voxel_runs(first)), (2, voxel_runs(second))])
     masks = CaseMasks(
         grid=GRID,
         tumour=[TumourEntry(mask=Mask(grid=GRID, runs=runs))],
@@ -180,7 +181,7 @@ def with_uptake(labels: Labels, avid: tuple[slice, slice, slice], *rows: LesionR
     """Return a case with one avid box on the same grid."""
     dense = np.zeros(SHAPE, dtype=bool)
     dense[avid] = True
-    uptake = Avid(voxels=VoxelRuns.from_dense(dense), grid=GRID)
+    uptake = Avid(voxels=voxel_runs(dense), grid=GRID)
     return replace(case_of(labels, rows), avid=uptake, pet_field=GRID)
 
 

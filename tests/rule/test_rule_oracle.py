@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.dense import voxel_runs
 from tests.oracle_rule import Oracle, OracleCase
 from tests.rule_cases import agreed, facts, grid_of, judge, judge_masks, masks_of, protocol_of, seen
 from tests.rule_random import TURNS, marked_case, restored
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid
 
@@ -161,7 +162,7 @@ def test_how_tightly_a_sparse_avid_mask_is_cropped_decides_nothing() -> None:
             affine = case.avid_affine.copy()
             affine[:3, 3] += affine[:3, :3] @ (low - 1)
             dense = wide[tuple(slice(a, b) for a, b in zip(low, past, strict=True))]
-            avid = Avid(voxels=VoxelRuns.from_dense(dense), grid=grid_of(affine, dense.shape, window=True))
+            avid = Avid(voxels=voxel_runs(dense), grid=grid_of(affine, dense.shape, window=True))
             records.append(judge_masks(replace(masks, avid=avid), protocol_of(case), schema=False))
         tight, loose = (seen(record, case) for record in records)
         assert tight == loose
@@ -182,7 +183,7 @@ def test_splitting_the_tumour_over_files_decides_nothing() -> None:
         rng.shuffle(sets)
         entries = []
         for number, part in sets:
-            runs = LabelRuns.from_sets([(number, VoxelRuns.from_dense(part))])
+            runs = LabelRuns.from_sets([(number, voxel_runs(part))])
             entries.append(TumourEntry(mask=Mask(grid=masks.grid, runs=runs), instances="labels"))
         again = judge_masks(replace(masks, tumour=entries), protocol_of(case), schema=False)
         assert seen(again, case) == facts(case)

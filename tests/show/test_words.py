@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,6 +13,9 @@ from volstrat.show.styles import STYLES
 from volstrat.show.verdict_words import change_texts, remnant_text, share_text
 from volstrat.show.words import percent_text, protocol_choices
 from volstrat.terms.protocol import Protocol, Thresholds
+
+if TYPE_CHECKING:
+    from volstrat.case.record_types import AvidPredicateRecord, CaseRecord, PredicateRecord, RemnantRecord
 
 
 @pytest.mark.parametrize(
@@ -38,11 +41,13 @@ def test_a_share_never_reads_as_beyond_a_threshold_it_misses() -> None:
     assert percent_text(100 * 9997 / 10000, 70) == "99.97 %"
 
 
-def predicate(part: int, upper: int, whole: int) -> dict[str, Any]:
+def predicate(part: int, upper: int, whole: int) -> PredicateRecord:
     """Return a predicate of a record."""
+    lower_percent, upper_percent = (100 * n / whole if whole else None for n in (part, upper))
     return {
         "holds": None, "part_voxels": part, "part_voxels_upper": upper, "whole_voxels": whole,
-        "unit": "tumour", "percent": 100 * part / whole if whole else None, "threshold_percent": 70,
+        "unit": "tumour", "percent": lower_percent if part == upper else None, "threshold_percent": 70,
+        "percent_lower": lower_percent, "percent_upper": upper_percent,
     }  # fmt: skip
 
 
@@ -51,8 +56,9 @@ def test_open_markings_give_bounds() -> None:
     assert share_text(predicate(600, 750, 1000)) == "60.0 to 75.0 %"
     assert share_text(predicate(600, 600, 1000)) == "60.0 %"
     assert share_text(predicate(0, 0, 0)) == "not assessed"
-    assert share_text(predicate(0, 0, 0) | {"avid_disease": "not_assessed"}) == "not assessed"
-    assert share_text(predicate(0, 0, 0) | {"avid_disease": "not_observed"}) == "none seen"
+    for avid_disease, text in (("not_assessed", "not assessed"), ("not_observed", "none seen")):
+        found = cast("AvidPredicateRecord", {**predicate(0, 0, 0), "avid_disease": avid_disease})
+        assert share_text(found) == text
     assert share_text(predicate(0, 1000, 1000)) == "nothing marked yet"
 
 
@@ -120,25 +126,24 @@ def test_choices_are_said_as_they_are() -> None:
 
 def test_changes_are_grouped_by_what_they_lead_to() -> None:
     """Two lesions that each would make the case ineligible stand in one sentence."""
-    told = change_texts(
-        {
-            "stratum": "ineligible",
-            "lesions": [
-                {"lesion_id": f"L{n}", "resectability": "unresectable", "volume_ml": 1.0} for n in (1, 2, 3)
+    record = {
+        "stratum": "ineligible",
+        "lesions": [
+            {"lesion_id": f"L{n}", "resectability": "unresectable", "volume_ml": 1.0} for n in (1, 2, 3)
+        ],
+        "pet_only_regions": [],
+        "predicates": {"stratum_1": predicate(600, 600, 1000), "stratum_2": predicate(600, 600, 1000)},
+        "robustness": {
+            "flips": [
+                {"lesion_id": "L1", "to": "resectable", "stratum": "stratum_1"},
+                {"lesion_id": "L2", "to": "resectable", "stratum": "stratum_1"},
+                {"lesion_id": "L3", "to": "not_avid", "stratum": "stratum_2"},
             ],
-            "pet_only_regions": [],
-            "predicates": {"stratum_1": predicate(600, 600, 1000), "stratum_2": predicate(600, 600, 1000)},
-            "robustness": {
-                "flips": [
-                    {"lesion_id": "L1", "to": "resectable", "stratum": "stratum_1"},
-                    {"lesion_id": "L2", "to": "resectable", "stratum": "stratum_1"},
-                    {"lesion_id": "L3", "to": "not_avid", "stratum": "stratum_2"},
-                ],
-                "shortest_way": ["L1"],
-                "stratum_2_obstacles": ["L3"],
-            },
-        }
-    )
+            "shortest_way": ["L1"],
+            "stratum_2_obstacles": ["L3"],
+        },
+    }
+    told = change_texts(cast("CaseRecord", record))
     assert told == [
         "If any one of L1 or L2 could be resected: stratum 1.",
         "If L3 were not FDG-avid: stratum 2.",
@@ -159,7 +164,7 @@ def test_a_remnant_without_a_known_state_has_no_one_limit(
     limit: float | None, below: bool | None, said: str
 ) -> None:
     """Nobody said that the liver is normal."""
-    remnant = {
+    remnant: RemnantRecord = {
         "flr_ml": 500.0, "flr_percent": 22.0, "sflr_percent": None, "limit_percent": limit,
         "below_limit": below,
     }  # fmt: skip

@@ -7,11 +7,12 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
-from tests.cohort.cohorts import InlineRunner, write_case
-from tests.cohort.test_cohort_run import rows
+from tests.cohort.cohorts import InlineRunner, rows, write_case
 from volstrat import __version__
 from volstrat.case.protocol_files import load_protocol
+from volstrat.cli.app import cli
 from volstrat.cohort import CohortResult, run_cohort
 from volstrat.errors import UsageError
 from volstrat.study.patterns import PathPattern
@@ -141,6 +142,52 @@ def test_a_reader_of_the_study_is_chosen_by_name(tmp_path: Path) -> None:
     assert case.sources.entries["lesions"][0].path == tmp_path / "reads/R1/S1.csv"
     with pytest.raises(UsageError, match=r"no reader 'R3' \(its readers: R1, R2\)"):
         list(find_study_cases(found, reader="R3"))
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["lesions"], ["export", "-o", "out"]], ids=lambda c: c[0])
+def test_one_case_of_a_study_is_read_with_the_table_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """--lesions R3 of a study whose readers are R1 and R2 is refused; it was passed over in silence."""
+    monkeypatch.chdir(tmp_path)
+    write_case(tmp_path / "S1")
+    file = study(
+        tmp_path,
+        '[layout]\nsubject = "{subject}/tumour.nii.gz"\n'
+        '[layout.inputs]\ntumour = "{subject}/tumour.nii.gz"\n'
+        '[readers]\nR1 = { lesions = "reads/R1/{subject}.csv" }\n'
+        'R2 = { lesions = "reads/R2/{subject}.csv" }\n',
+    )
+    name, *rest = command
+    done = CliRunner().invoke(cli, [name, str(file), *rest, "--lesions", "R3"])
+    assert done.exit_code != 0
+    assert "no reader 'R3' (its readers: R1, R2)" in done.output
+
+
+def test_lesions_of_a_reader_hold_that_readers_marks(tmp_path: Path) -> None:
+    """R1 and R2 marked the one lesion otherwise."""
+    write_case(tmp_path / "S1")
+    for reader, word in (("R1", "resectable"), ("R2", "unresectable")):
+        (tmp_path / "reads" / reader).mkdir(parents=True)
+        (tmp_path / "reads" / reader / "S1.csv").write_text(f"lesion_id,resectability\nL1,{word}\n")
+    file = study(
+        tmp_path,
+        '[layout]\nsubject = "{subject}/tumour.nii.gz"\n'
+        '[layout.inputs]\ntumour = "{subject}/tumour.nii.gz"\n'
+        '[readers]\nR1 = { lesions = "reads/R1/{subject}.csv" }\n'
+        'R2 = { lesions = "reads/R2/{subject}.csv" }\n',
+    )
+    words = []
+    for reader in ("R1", "R2"):
+        done = CliRunner().invoke(
+            cli, ["lesions", str(file), "--lesions", reader, "-o", str(tmp_path / reader)]
+        )
+        assert done.exit_code == 0, done.output
+        first = (tmp_path / reader).read_text().splitlines()[1]
+        words.append(
+            "unresectable" if "unresectable" in first else "resectable" if "resectable" in first else ""
+        )
+    assert words == ["resectable", "unresectable"]
 
 
 def test_the_output_of_an_earlier_run_holds_no_subject(tmp_path: Path) -> None:

@@ -176,9 +176,27 @@ def test_roles_that_a_naming_table_leaves_out_keep_their_patterns() -> None:
 
 
 def test_threshold_of_exactly_100_percent_and_smallest_decimals_are_allowed() -> None:
-    """Bounds are above 0 and up to 100."""
-    found = from_toml("[thresholds]\nstratum_1_percent = 100\nstratum_2_percent = 0.01").thresholds
-    assert (found.stratum_1_percent, found.stratum_2_percent) == (Decimal(100), Decimal("0.01"))
+    """Bounds are above 1 and up to 100."""
+    found = from_toml("[thresholds]\nstratum_1_percent = 100\nstratum_2_percent = 1.01").thresholds
+    assert (found.stratum_1_percent, found.stratum_2_percent) == (Decimal(100), Decimal("1.01"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[thresholds]\nstratum_1_percent = 0.7",
+        "[thresholds]\nstratum_2_percent = 1.0",
+        "[remnant]\nlimit_cirrhosis_percent = 0.4",
+        "[volume_error]\nwcv_percent = [0.282, 0.141, 0.103, 0.085, 0.085]",
+        "[avidity]\nrule = 'fixed'\nsuv_threshold = 4\ndelineation = 'percent_of_max'\npercent_of_max = 0.41",
+        "whole_lesion_percent = 0.95",
+    ],
+)
+def test_a_fraction_where_a_percentage_is_meant_is_refused(text: str) -> None:
+    """0.7 for 70 %: all but nothing of the tumour would be enough for stratum 1."""
+    with pytest.raises(ProtocolError, match=r"percentage|above 1 and at most 100|above 50") as caught:
+        from_toml(text)
+    assert text.rpartition(" = ")[0].rpartition("\n")[2] in caught.value.message
 
 
 def test_schema_holds_the_packaged_protocol_and_refuses_unknown_keys() -> None:

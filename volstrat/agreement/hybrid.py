@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.agreement.matching import LesionMatching, LesionPair, match_lesions
+from volstrat.agreement.matching import LesionMatching, match_lesions
+from volstrat.agreement.region_matching import region_partners
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
 from volstrat.rule.lesions import LesionMeasures, Lesions
@@ -247,9 +248,9 @@ class HybridMaker:
                 if pick.cluster is not None and pick.reading == reading:
                     number[pick.lesion] = -1  # takes its marking from the other reading
                     parts.append(self._transferred(pick, position, marking))
-            mine = number[pieces[2]] if number.size else pieces[2]
-            kept = mine >= 0
-            parts.append((pieces[0][kept], pieces[1][kept], mine[kept], pieces[3][kept]))
+            position_of = number[pieces[2]] if number.size else pieces[2]
+            kept = position_of >= 0
+            parts.append((pieces[0][kept], pieces[1][kept], position_of[kept], pieces[3][kept]))
         starts, stops, lesion, mark = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.lexsort((lesion, starts))
         return starts[order], stops[order], lesion[order], mark[order]
@@ -332,11 +333,7 @@ class HybridMaker:
         own, rows = measured.attribution, measured.rows
         if own is None or own.pet_only.count == 0:
             return [None] * attribution.pet_only.count
-        if _same_grid(attribution, own):
-            matching = _matched_regions(attribution, own, self._distance_mm)
-            partner = {pair.a - 1: pair.b - 1 for pair in matching.pairs}
-        else:
-            partner = _nearest_regions(attribution, own, self._distance_mm)
+        partner = region_partners(attribution, own, distance_mm=self._distance_mm)
         codes = marked_regions(measured.region_words, measured.marked).tolist()
         found: list[LesionRow | None] = []
         for rank in range(attribution.pet_only.count):
@@ -418,55 +415,3 @@ def _nearest_marking(points: NDArray[np.float64], marking: Int64s, queries: NDAr
     tied = distance <= distance[:, :1] + TIE_MM
     worst: Int64s = np.where(tied, marking[index], len(Marking)).min(axis=1)
     return worst
-
-
-def _region_labels(attribution: Attribution) -> LabelRuns:
-    """PET-only regions as labels: rank plus one."""
-    rank = attribution.rank
-    in_region = rank >= 0
-    voxels, rank = attribution.voxels[in_region], rank[in_region]
-    return LabelRuns.from_sets(
-        (int(n) + 1, VoxelRuns.from_indices(voxels[rank == n])) for n in np.unique(rank)
-    )
-
-
-def _matched_regions(a: Attribution, b: Attribution, distance_mm: float) -> LesionMatching:
-    return match_lesions(_region_labels(a), _region_labels(b), a.grid, distance_mm=distance_mm)
-
-
-def match_regions(a: Measurements, b: Measurements, *, distance_mm: float) -> list[LesionPair]:
-    """Match the PET-only regions of two readings as lesions are matched; ``a`` 1 is P1.
-
-    On PET grids that differ centroids alone decide, and ``dice`` is 0.
-    """
-    here, there = a.attribution, b.attribution
-    if here is None or there is None or not here.pet_only.count or not there.pet_only.count:
-        return []
-    if _same_grid(here, there):
-        return list(_matched_regions(here, there, distance_mm).pairs)
-    pairs, taken = [], set()
-    for rank, other in _nearest_regions(here, there, distance_mm).items():
-        if other not in taken:
-            taken.add(other)
-            centroids = (here.pet_only.measures.centroid_mm[rank], there.pet_only.measures.centroid_mm[other])
-            apart = float(np.sqrt(((centroids[0] - centroids[1]) ** 2).sum()))
-            pairs.append(
-                LesionPair(
-                    a=rank + 1, b=other + 1, matched_by="distance", dice=0.0, centroid_distance_mm=apart
-                )
-            )
-    return pairs
-
-
-def _same_grid(a: Attribution, b: Attribution) -> bool:
-    return a.grid.shape == b.grid.shape and np.array_equal(a.grid.affine, b.grid.affine)
-
-
-def _nearest_regions(here: Attribution, there: Attribution, distance_mm: float) -> dict[int, int]:
-    partner = {}
-    for rank, centroid in enumerate(here.pet_only.measures.centroid_mm):
-        apart = np.sqrt(((there.pet_only.measures.centroid_mm - centroid) ** 2).sum(axis=1))
-        nearest = int(apart.argmin())
-        if apart[nearest] <= distance_mm + TIE_MM:
-            partner[rank] = nearest
-    return partner

@@ -168,10 +168,6 @@ def match_lesions(a: LabelRuns, b: LabelRuns, grid: VoxelGrid, *, distance_mm: f
     distance_mm : float
         Lesions without overlap match where their centroids are no farther apart (0.001 mm slack).
 
-    Returns
-    -------
-    LesionMatching
-
     Raises
     ------
     UsageError

@@ -86,10 +86,6 @@ def compare_masks(a: VoxelRuns, b: VoxelRuns, grid: VoxelGrid, *, tolerance_mm: 
     tolerance_mm : float
         Tolerance of the surface Dice.
 
-    Returns
-    -------
-    MaskAgreement
-
     Raises
     ------
     UsageError

@@ -22,7 +22,8 @@ from volstrat.rule.row_placing import renamed_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
     from typing import Self
 
     from numpy.typing import ArrayLike, NDArray
@@ -225,8 +226,25 @@ class Case:
         folder = target / folder_name(record_name(self._result.record))
         return write_report(self._result, folder, protocol=self._protocol, pdf=pdf)
 
-    def to_dicom(self, out: PathLike) -> Exported:
+    def to_dicom(
+        self,
+        out: PathLike,
+        *,
+        kinds: Collection[str] = (),
+        slicer: bool = False,
+        at: datetime | None = None,
+    ) -> Exported:
         """Write SEG, SR, PDF and key images for PACS, as ``volstrat export`` does; needs the extra ``dicom``.
+
+        Parameters
+        ----------
+        out : str or PathLike
+        kinds : collection of {"seg", "sr", "pdf", "sc"}
+            None: all four.
+        slicer : bool
+            Also write a ``.seg.nrrd`` for 3D Slicer.
+        at : datetime or None
+            When the content was made; the same time gives the same bytes. None: now.
 
         Raises
         ------
@@ -235,7 +253,7 @@ class Case:
         """
         from volstrat.export.export_run import export_result
 
-        return export_result(self._result, Path(out), self._protocol)
+        return export_result(self._result, Path(out), self._protocol, kinds=kinds, slicer=slicer, at=at)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Case) and self._result.record == other._result.record
@@ -271,15 +289,15 @@ def _marked_row(
     """Return a row with a mark, at the very tissue that the case has under this id."""
     cells = dict.fromkeys(COLUMNS, "") if row is None else table_cells(row)
     if isinstance(mark, str):
-        told: Mapping[str, str] = {"fdg_avidity" if mark in _AVIDITY else "resectability": mark}
+        given: Mapping[str, str] = {"fdg_avidity" if mark in _AVIDITY else "resectability": mark}
     else:
-        told = mark
-    for column, text in told.items():
+        given = mark
+    for column, text in given.items():
         if column not in COLUMNS or not isinstance(text, str):
             msg = f"marks: {lesion_id} has {column!r}: {text!r}; a text is expected, by column of the table."
             raise LesionTableError(msg, hint=f"The columns are {', '.join(COLUMNS[1:])}.")
     cells |= dict(zip(("x_mm", "y_mm", "z_mm"), map(repr, point_mm), strict=True))
-    return row_of_cells({**cells, **told, "lesion_id": lesion_id}, "marks")
+    return row_of_cells({**cells, **given, "lesion_id": lesion_id}, "marks")
 
 
 def read_case(
@@ -329,9 +347,9 @@ def read_case(
     if not is_study_file(place) and subject is None and visit is None:
         loaded = loaded_protocol(protocol)
         return _assessed(lambda: open_case(place, lesions=lesions, naming=loaded.protocol.naming), loaded)
-    found = one_case(place, subject=subject, visit=visit, reader=lesions)
+    found = one_case(place, subject=subject, visit=visit, lesions=lesions)
     loaded = protocol_of(place, protocol)
-    return _assessed(lambda: found.open(naming=loaded.protocol.naming), loaded)
+    return _assessed(lambda: found.open(lesions=lesions, naming=loaded.protocol.naming), loaded)
 
 
 def assess(

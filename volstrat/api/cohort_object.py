@@ -154,6 +154,10 @@ def run_cohort(
     lesions: str | None = None,
     workers: int | None = None,
     fresh: bool = False,
+    shard: str | None = None,
+    scheduler: str | None = None,
+    time_limit_minutes: float = 30.0,
+    memory_limit_gib: float | None = None,
 ) -> Cohort:
     """Measure every case of a folder, manifest or study file, as ``volstrat batch`` does.
 
@@ -175,6 +179,12 @@ def run_cohort(
         Processes; as many as there are processors by default.
     fresh : bool
         Do every subject, whatever an earlier run left.
+    shard : str or None
+        ``"K/N"``: do only the K-th of N parts; ``volstrat merge`` joins them.
+    scheduler : str or None
+        Address of a dask scheduler to work on; needs the extra ``cluster``.
+    time_limit_minutes, memory_limit_gib : float
+        What one subject may take; of memory None: an equal share of the machine's.
 
     Raises
     ------
@@ -188,11 +198,19 @@ def run_cohort(
     ...     vs.run_cohort("sample_data", out=folder, workers=1)
     Cohort('tmp...': 16 subjects; ...)
     """
-    from volstrat.cohort import cohort_run
+    from volstrat.cohort import Limits, cohort_run, parse_shard
 
     place = Path(source)
     cohort_run.run_cohort(
-        place, Path(out), protocol_of(place, protocol), lesions=lesions, workers=workers, fresh=fresh
+        place,
+        Path(out),
+        protocol_of(place, protocol),
+        lesions=lesions,
+        workers=workers,
+        fresh=fresh,
+        shard=None if shard is None else parse_shard(shard),
+        scheduler=scheduler,
+        limits=Limits.of(minutes=time_limit_minutes, gib=memory_limit_gib),
     )
     return read_cohort(out)
 
@@ -277,6 +295,9 @@ def compare(
     out: PathLike | None = None,
     protocol: ProtocolLike = None,
     lesions: Sequence[str] = (),
+    tolerance_mm: float = 2.0,
+    match_mm: float = 10.0,
+    resample: bool = False,
 ) -> Comparison:
     """Compare readings of the same subjects, as ``volstrat compare`` does.
 
@@ -290,6 +311,12 @@ def compare(
         For all but cohort outputs, which have their own.
     lesions : sequence of str
         Lesion table to use instead of the cases' own: none, one for all, or one a reading.
+    tolerance_mm : float
+        Of the surface Dice.
+    match_mm : float
+        Lesions that do not overlap match where their centroids are no farther apart.
+    resample : bool
+        Resample a reading on another grid onto the first's.
 
     Raises
     ------
@@ -303,7 +330,7 @@ def compare(
     >>> found.stakes
     {'none': 1}
     """
-    from volstrat.comparison import compare_readings
+    from volstrat.comparison import Settings, compare_readings
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "agreement") if out is None else Path(out)
@@ -312,6 +339,9 @@ def compare(
             folder,
             protocol=None if protocol is None else loaded_protocol(protocol),
             lesions=[lesions] if isinstance(lesions, str) else lesions,
+            settings=Settings(
+                surface_tolerance_mm=tolerance_mm, match_distance_mm=match_mm, resample=resample
+            ),
         )
         record = json.loads((folder / "agreement.json").read_bytes())
         pairs = _csv((folder / "agreement.csv").read_bytes())

@@ -130,14 +130,11 @@ def inspect(
     >>> vs.inspect("sample_data/S05_exactly_70_percent")
     Inspection('S05_exactly_70_percent': tumour, resectable, fdg_avid)
     """
-    from volstrat.case.inspect import inspect_case
-    from volstrat.study.study_file import is_study_file
-    from volstrat.study.subjects import one_case
+    from volstrat.study.subjects import inspect_one
 
     place = Path(path)
-    of_study = is_study_file(place)
-    case = one_case(place, subject=subject, visit=visit, reader=lesions if of_study else None)
-    found = inspect_case(case, protocol_of(place, protocol), lesions=None if of_study else lesions)
+    loaded = protocol_of(place, protocol)
+    found = inspect_one(place, loaded, subject=subject, visit=visit, lesions=lesions)
     return Inspection(cast("Mapping[str, Any]", read_only(found)))
 
 

@@ -16,7 +16,7 @@ from volstrat.case.mask_grids import (
     lies_in,
     put_blank_on,
 )
-from volstrat.case.part_shapes import organ_findings
+from volstrat.case.part_shapes import lie_apart, organ_findings
 from volstrat.case.parts import PlayedFile, part_findings
 from volstrat.errors import CaseError, MissingRoleError
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
@@ -124,7 +124,9 @@ def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
     whole = {file: r.read.whole for file, r in zip(files, as_read, strict=True)}
     total = _union(entry.mask for entry in tumour)
     findings += part_findings(
-        files, lambda file, number: lies_in(whole[file], number, grid, total, tolerance_mm=tolerance_mm)
+        files,
+        lambda file, number: lies_in(whole[file], number, grid, total, tolerance_mm=tolerance_mm),
+        lambda file, numbers: lie_apart(whole[file], numbers, file.choice.taken),
     )
     _refuse_label_clash([r for r in shared.values() if r.role == "tumour"])
     united = {
@@ -166,6 +168,7 @@ def _played_files(read: Sequence[ReadEntry], sources: CaseSources, reader: Entry
             name=r.name,
             choice=r.read.choice,
             drawn_on_pet=r.entry.path in on_pet,
+            by_content=r.entry.by_content,
         )
         for r in read
     ]

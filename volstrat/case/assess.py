@@ -126,6 +126,7 @@ def reassess_case(
     *,
     memo: CaseMemo | None = None,
     with_flips: bool = True,
+    marked: Measurements | None = None,
 ) -> CaseResult:
     """Stratify a case again with another lesion table; no file is read, and no geometry measured, again.
 
@@ -142,13 +143,15 @@ def reassess_case(
         Of the same case, as `assess_case` kept it.
     with_flips : bool
         As `reach_verdict`.
+    marked : Measurements or None
+        What `remark_case` gives of the case and these rows, where that is known.
 
     Raises
     ------
     LesionTableError
         If a row does not fit the case.
     """
-    measured = remark_case(result.as_read, rows)
+    measured = marked or remark_case(result.as_read, rows)
     return _concluded(result.sources, result.inputs, measured, protocol, memo=memo, with_flips=with_flips)
 
 
@@ -423,7 +426,6 @@ def _liver(
         remnant, of_remnant = measure_remnant(
             remnant=inputs.remnant,
             tumour=tumour,
-            resectable=resectable,
             voxel_volume_mm3=size,
             policy=protocol.remnant,
             liver=inputs.liver,

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from volstrat.case.toml_file import read_toml
-from volstrat.case.toml_keys import refuse_unknown
+from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError
 from volstrat.terms.roles import ROLES, ROLES_OF_SEVERAL, entry_keys
 
@@ -216,9 +216,9 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
         resample=_flag(table, "resample", where, name),
         assume_registered=_flag(table, "assume_registered", where, name),
         units=_choice(table, "units", ("SUVbw",), where, name),  # type: ignore[arg-type]
-        series=_text(table, "series", where, name),
+        series=text_in(table, "series", f"{where}.", name) if "series" in table else None,
         tracer=_choice(table, "tracer", ("FDG",), where, name),  # type: ignore[arg-type]
-        name=_text(table, "name", where, name),
+        name=text_in(table, "name", f"{where}.", name) if "name" in table else None,
     )
 
 
@@ -264,14 +264,6 @@ def _flag(table: Mapping[str, object], key: str, where: str, name: str) -> bool:
     if not isinstance(value, bool):
         msg = f"{name}: {f'{where}.' if where else ''}{key} must be true or false."
         raise CaseError(msg, hint=f"Write {key} = true, or leave it out.")
-    return value
-
-
-def _text(table: Mapping[str, object], key: str, where: str, name: str) -> str | None:
-    value = table.get(key)
-    if value is not None and not isinstance(value, str):
-        msg = f"{name}: {where}.{key} must be a text."
-        raise CaseError(msg, hint="Put it in double quotes.")
     return value
 
 

@@ -29,13 +29,7 @@ _ENOUGH_CLASSES = 4
 def model_findings(
     files: Iterable[tuple[str, Path, Mapping[int, str]]], reader: EntryReader
 ) -> list[Finding]:
-    """Say once a role which of its masks a model drew: nobody may have looked at them.
-
-    Parameters
-    ----------
-    files : iterable of (role, path, names by label)
-    reader : EntryReader
-    """
+    """Say once a role which of its masks a model drew: nobody may have looked at them."""
     drawn: dict[str, list[str]] = {}
     for role, path, names in files:
         model = model_of(path, names, reader)

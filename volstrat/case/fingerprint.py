@@ -76,7 +76,7 @@ def take_fingerprint(sources: CaseSources) -> Fingerprint:
         If a file is missing or cannot be read.
     """
     files = {path: _state(path) for path in sorted(set(_files(sources)))}
-    told = {
+    content = {
         "told_by": sources.told_by,
         "patient": _values(sources.patient, sources.folder),
         "entries": {
@@ -86,7 +86,7 @@ def take_fingerprint(sources: CaseSources) -> Fingerprint:
         "unread": [path.name for path in unread_files(sources)],  # the record says what lies there
         "files": sorted([_relative(path, sources.folder), state.sha256] for path, state in files.items()),
     }
-    text = json.dumps(told, sort_keys=True)
+    text = json.dumps(content, sort_keys=True)
     return Fingerprint(sha256=hashlib.sha256(text.encode()).hexdigest(), files=files)
 
 

@@ -34,7 +34,7 @@ def pet_entries(
     sources: CaseSources, reader: EntryReader, pet: PetInputs, days: int | None
 ) -> tuple[list[InputRecord], list[Finding]]:
     """Return what the record says of the PET images, and what reading the one shown beside brought up."""
-    told: list[InputRecord] = []
+    entries: list[InputRecord] = []
     entry = sources.only("pet")
     if pet.image is not None and entry is not None:
         one: InputRecord = {
@@ -50,13 +50,13 @@ def pet_entries(
             one["days_from_ct"] = days
         if pet.image.conversion is not None:
             one["suv"] = cast("SuvRecord", pet.image.conversion)
-        told.append(one)
+        entries.append(one)
     findings: list[Finding] = []
     for other in sources.entries.get("other_pet", ()):
         beside, problems = read_other_pet(reader, other)
         findings += problems
         if beside is not None:
-            told.append(
+            entries.append(
                 {
                     "role": "other_pet",
                     "path": relative_path(sources, other.path),
@@ -67,7 +67,7 @@ def pet_entries(
                     "tracer": beside.tracer.tracer,
                 }
             )
-    return told, findings
+    return entries, findings
 
 
 def read_table_entry(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[InputRecord]]:

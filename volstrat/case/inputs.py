@@ -60,12 +60,12 @@ class CaseInputs:
     @property
     def rests_on(self) -> str:
         """Hash of the voxels that were read, whatever the tables say."""
-        told = [
+        hashes = [
             str(one.get("voxels_sha256", one["sha256"]))
             for one in self.inputs
             if one["role"] not in ("lesions", "reviews")
         ]
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInputs:

@@ -149,8 +149,8 @@ def _suv(series: SeriesFiles, sources: CaseSources) -> dict[str, Any]:
     from volstrat.dicom.suv.body import PatientFacts
     from volstrat.dicom.suv.suv_factors import suv_factors
 
-    told = sources.patient
-    facts = PatientFacts(weight_kg=told.weight_kg, height_cm=told.height_cm, sex=told.sex)
+    stated = sources.patient
+    facts = PatientFacts(weight_kg=stated.weight_kg, height_cm=stated.height_cm, sex=stated.sex)
     factors = suv_factors(series, patient=facts)
     return {
         "units": factors.units,

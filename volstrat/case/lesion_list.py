@@ -12,15 +12,29 @@ from volstrat.rule.row_placing import renamed_rows
 from volstrat.terms.marks import LesionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from volstrat.rule.measure import Measurements
 
 
-def lesion_list(measured: Measurements) -> list[LesionRow]:
-    """Return a row for each lesion and PET-only region, with what the case's table says of it."""
+def lesion_list(
+    measured: Measurements,
+    *,
+    only: Collection[str] | None = None,
+    points: Mapping[str, tuple[float, float, float]] | None = None,
+) -> list[LesionRow]:
+    """Return a row for each lesion and PET-only region, with what the case's table says of it.
+
+    Parameters
+    ----------
+    measured : Measurements
+    only : collection of str or None
+        Ids of those that are asked for; None: all.
+    points : mapping of id to point or None
+        `inner_points`, where they are known.
+    """
     rows = renamed_rows(measured)
-    points = inner_points(measured)
+    points = inner_points(measured) if points is None else points
     regions = measured.attribution
     volumes = dict(zip(measured.lesions.ids, measured.measures.volume_ml.tolist(), strict=True))
     names = dict(zip(measured.lesions.ids, measured.lesions.names, strict=True))
@@ -35,6 +49,7 @@ def lesion_list(measured: Measurements) -> list[LesionRow]:
             volume_ml=volume,
         )
         for lesion_id, volume in volumes.items()
+        if only is None or lesion_id in only
     ]
 
 

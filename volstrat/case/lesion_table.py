@@ -8,7 +8,7 @@ import math
 import stat
 from typing import TYPE_CHECKING
 
-from volstrat.case.table_file import read_table
+from volstrat.case.table_file import check_header, read_table
 from volstrat.errors import InputFileError, LesionTableError
 from volstrat.store.tables import guarded
 from volstrat.terms.marks import NOT_TUMOUR, SITES, LesionRow, Marking
@@ -59,7 +59,8 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
         of another length, or a second row of one lesion.
     """
     table = read_table(data, name=name)
-    _check_header(list(table.header), name)
+    hint = f"The columns are {', '.join(COLUMNS)}; the first two are required."
+    check_header(table.header, name=name, required=COLUMNS[:2], known=COLUMNS, hint=hint)
     rows: dict[str, LesionRow] = {}
     for line, values in table.rows:
         where = f"{name}, line {line}"
@@ -71,22 +72,6 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
             raise LesionTableError(msg, hint="Keep one row a lesion.")
         rows[row.lesion_id] = row
     return tuple(rows.values())
-
-
-def _check_header(header: list[str], name: str) -> None:
-    missing = [column for column in COLUMNS[:2] if column not in header]
-    if missing:
-        hint = f"The columns are {', '.join(COLUMNS)}; the first two are required."
-        msg = f"{name}: the header has no column {' and no '.join(missing)} (it has: {', '.join(header)})."
-        raise LesionTableError(msg, hint=hint)
-    unknown = [column for column in header if column not in COLUMNS]
-    if unknown:
-        msg = f"{name}: unknown column {', '.join(map(repr, unknown))}."
-        raise LesionTableError(msg, hint=f"The columns are {', '.join(COLUMNS)}.")
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        msg = f"{name}: the column {', '.join(twice)} comes twice."
-        raise LesionTableError(msg, hint="Keep one of them.")
 
 
 def row_of_cells(cells: Mapping[str, str], where: str) -> LesionRow:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from volstrat.errors import VolstratError
 from volstrat.formats.selection import only_labels
 from volstrat.geometry.alignment import grid_mismatch
@@ -152,11 +150,3 @@ def lesion_fields(
         if image is not None:
             fields.append(image)
     return fields
-
-
-def touches_edge(field: VoxelGrid, points_mm: np.ndarray) -> bool:
-    """Tell whether any point lies in an outermost voxel of a field, along an axis of more than one voxel."""
-    index = np.rint(field.to_index(points_mm))
-    last = np.array(field.shape) - 1
-    at_edge = ((index <= 0) | (index >= last)) & (last > 0)
-    return bool(at_edge.any())

@@ -12,10 +12,13 @@ from volstrat.geometry.runs import VoxelRuns, split_rows
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from numpy.typing import NDArray
 
     from volstrat.case.entries import RoleMask
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.mask import Mask
     from volstrat.geometry.runs import LabelRuns
     from volstrat.terms.findings import Finding
 
@@ -76,6 +79,20 @@ def organ_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
             )
             findings.append(found)
     return findings
+
+
+def lie_apart(mask: Mask, labels: Sequence[int], taken: Collection[int]) -> bool:
+    """Tell whether none of some labels holds or touches any that was taken; False where one was not read."""
+    by_label = mask.runs.by_label()
+    if not set(labels) <= set(by_label):
+        return False
+    kept = VoxelRuns.empty()
+    for number in taken:
+        kept = kept.union(by_label.get(number, VoxelRuns.empty()))
+    drawn = [by_label[number] for number in labels]
+    return not any(
+        one.intersection(kept).count or _around(one, mask.grid).intersection(kept).count for one in drawn
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ from volstrat.formats.selection import matching
 from volstrat.terms.couinaud import segment_said
 from volstrat.terms.findings import finding
 from volstrat.terms.naming import Said, plain_words, said_by
+from volstrat.terms.tracers import other_tracer_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -252,9 +253,9 @@ def _ambiguous(role: str, entry: RoleEntry, parts: tuple[Part, ...]) -> PartsAmb
     noun = "one part" if len(parts) == 1 else f"{len(parts)} parts"
     msg = f"{where}: holds {noun} ({held}), and {what} {_WHAT.get(role, role)}."
     every = ", ".join(f'"{part.name}"' if _is_unique(part, parts) else str(part.number) for part in parts)
-    told = f'{{ path = "{where}", segments = [{every}] }}'
-    told = f"resect = {{ mask = {told} }}" if role == "cut" else f"{role} = {told}"
-    hint = f"Write in case.toml {told} and keep there those that are {_WHAT.get(role, role)}."
+    line = f'{{ path = "{where}", segments = [{every}] }}'
+    line = f"resect = {{ mask = {line} }}" if role == "cut" else f"{role} = {line}"
+    hint = f"Write in case.toml {line} and keep there those that are {_WHAT.get(role, role)}."
     return PartsAmbiguousError(msg, hint=hint)
 
 
@@ -272,19 +273,28 @@ class PlayedFile:
     name: str
     choice: Choice
     drawn_on_pet: bool = False
+    by_content: bool = False
 
 
-def part_findings(files: Sequence[PlayedFile], counted: Callable[[PlayedFile, int], bool]) -> list[Finding]:
+def part_findings(
+    files: Sequence[PlayedFile],
+    counted: Callable[[PlayedFile, int], bool],
+    apart: Callable[[PlayedFile, Sequence[int]], bool],
+) -> list[Finding]:
     """Say which parts were left out that a person should know of.
 
     ``tumour_part_left_out``: name or code says tumour, and it plays no role at all. ``part_unclear``: its
-    name says nothing, beside names that fit.
+    name says nothing, beside names that fit. ``part_denies_role``: it was chosen, and its name denies the
+    role. ``structures_left_out``: its name says something else, an organ mostly; a review where it may say
+    where a lesion lies ("Bone" beside "Liver met 1").
 
     Parameters
     ----------
     files : sequence of PlayedFile
     counted : callable
         Tells whether a part of a file, by number, lies in what is counted as tumour anyway.
+    apart : callable
+        Tells whether none of some parts of a file, by number, touches what was taken of it.
     """
     findings = []
     named: set[tuple[str, int]] = set()  # a file in two roles: each part once
@@ -306,8 +316,76 @@ def part_findings(files: Sequence[PlayedFile], counted: Callable[[PlayedFile, in
         unclear = sorted({*doubted, *silent}, key=lambda part: part.number)
         if unclear:
             findings.append(_unclear(file, unclear))
-        named |= {(file.path, part.number) for part in (*tumour, *unclear)}
+        others = [part for part in rest if part not in tumour and part not in unclear]
+        others = [part for part in others if not part.said.silent and file.role not in part.said.denied]
+        if others and file.role in ("tumour", *_MARKED) and not (file.choice.is_explicit or file.by_content):
+            findings += _structures_left_out(file, others, apart)
+        named |= {(file.path, part.number) for part in (*tumour, *unclear, *others)}
+        denying = [part for part in file.choice.parts if part.number in file.choice.taken]
+        denying = [part for part in denying if file.role in part.said.denied]
+        if denying and file.choice.is_explicit:
+            findings.append(_denying(file, denying))
     return findings
+
+
+def _structures_left_out(
+    file: PlayedFile, parts: Sequence[Part], apart: Callable[[PlayedFile, Sequence[int]], bool]
+) -> list[Finding]:
+    """Name parts called like something else: those that may be lesions, and those that hardly are.
+
+    Where an organ of the file holds or touches tumour, its organs are organs; where none does, their names
+    may say where lesions lie. A name that only denies ("unresectable") speaks of disease.
+    """
+    organs = [part for part in parts if part.said.other]
+    lesions = [part for part in parts if part.said.role is None and not part.said.other]
+    if file.role != "tumour":
+        lesions = []
+    elif organs and apart(file, [part.number for part in organs]):
+        lesions = [part for part in parts if part in organs or part in lesions]
+    findings = []
+    if lesions:
+        findings.append(
+            finding(
+                "structures_left_out",
+                "site",
+                severity="review",
+                where=file.role,
+                name=file.name,
+                parts=", ".join(part.shown for part in lesions),
+                is_are="is" if len(lesions) == 1 else "are",
+                role=file.role,
+                numbers=", ".join(str(part.number) for part in lesions),
+            )
+        )
+    rest = [part for part in parts if part not in lesions]
+    if rest:
+        findings.append(
+            finding(
+                "structures_left_out",
+                "other",
+                where=file.role,
+                name=file.name,
+                parts=", ".join(part.shown for part in rest),
+                is_are="is" if len(rest) == 1 else "are",
+                role=file.role,
+            )
+        )
+    return findings
+
+
+def _denying(file: PlayedFile, parts: Sequence[Part]) -> Finding:
+    tracers = {}
+    if file.role == "fdg_avid":
+        tracers = dict.fromkeys(filter(None, (other_tracer_in_name(part.name) for part in parts)))
+    return finding(
+        "part_denies_role",
+        where=file.role,
+        name=file.name,
+        parts=", ".join(part.shown for part in parts),
+        is_are="is" if len(parts) == 1 else "are",
+        role=file.role,
+        what=" and ".join(tracers) or f"that it is not {_WHAT.get(file.role, file.role)}",
+    )
 
 
 def _played(files: Iterable[PlayedFile], path: str) -> dict[int, str]:

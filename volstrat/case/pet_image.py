@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.input_files import file_sha256
 from volstrat.errors import AmbiguousRoleError, SuvError
-from volstrat.formats.volumes import read_grid, read_image, volume_format
+from volstrat.formats.volumes import read_grid, read_image, stem_of, volume_format
 from volstrat.terms.findings import finding
-from volstrat.terms.tracers import TracerSaid, tracer_text
+from volstrat.terms.tracers import TracerSaid, tracer_described, tracer_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ def read_plain_pet(entry: RoleEntry, patient: Patient) -> PetRead:
             problem=None,
             conversion=None,
             body_size=(None, None),
-            tracer=_tracer(TracerSaid(tracer="not_stated"), entry),
+            tracer=_tracer(_tracer_of_name(path), entry),
             format=named,
             sha256=read.sha256,
             findings=read.findings,
@@ -127,7 +127,7 @@ def read_plain_pet(entry: RoleEntry, patient: Patient) -> PetRead:
         problem=problem,
         conversion=None,
         body_size=(None, None),
-        tracer=_tracer(TracerSaid(tracer="not_stated"), entry),
+        tracer=_tracer(_tracer_of_name(path), entry),
         format=named,
         sha256=file_sha256(path),
         findings=(),
@@ -151,6 +151,11 @@ def _tracer(header: TracerSaid, entry: RoleEntry) -> TracerSaid:
     if entry.tracer == "FDG" and header.tracer == "not_stated":
         return TracerSaid(tracer="fdg", names=("FDG",))
     return header
+
+
+def _tracer_of_name(path: Path) -> TracerSaid:
+    """Return what a file without a header for it says of its tracer: nothing, but by its name."""
+    return TracerSaid(tracer="not_stated", described_as=tracer_described((stem_of(path),)))
 
 
 def _body_size(header: Mapping[str, object]) -> tuple[float | None, float | None]:
@@ -198,6 +203,8 @@ def tracer_findings(said: TracerSaid, *, name: str) -> list[Finding]:
     if said.tracer == "contradictory":
         return [finding("pet_tracer_contradictory", where="pet", name=name, tracer=tracer)]
     if said.tracer == "not_stated":
+        if said.described_as and not said.has_unknown_name:
+            return [finding("pet_tracer_described", where="pet", name=name, tracer=said.described_as)]
         code = "pet_tracer_unknown" if said.has_unknown_name else "pet_tracer_not_stated"
         return [finding(code, where="pet", name=name)]
     return []

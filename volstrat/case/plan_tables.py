@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.toml_keys import refuse_unknown
+from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import PlanError
 from volstrat.terms.couinaud import SEGMENTS, segment_named
 from volstrat.terms.marks import Marking
@@ -79,7 +79,7 @@ def plan_choice(value: object, plans: tuple[StatedPlan, ...], name: str) -> Plan
         raise PlanError(msg, hint='Write chosen = "A" at the top of the file, before any table.')
     keys = ("plan", "by", "reason", "recorded_at")
     refuse_unknown(table, keys, "chosen.", name)
-    choice = PlanChoice(**{key: _text(table, key, "chosen", name) for key in keys})
+    choice = PlanChoice(**{key: text_in(table, key, "chosen.", name, error=PlanError) for key in keys})
     names = [stated.plan.name for stated in plans]
     if choice.plan not in names:
         there = ", ".join(map(repr, names)) or "none"
@@ -91,7 +91,7 @@ def plan_choice(value: object, plans: tuple[StatedPlan, ...], name: str) -> Plan
 def _plan(table: Mapping[str, Any], number: int, entries: Entries, name: str) -> StatedPlan:
     where = f"plans[{number}]"
     refuse_unknown(table, _KEYS, f"{where}.", name)
-    plan_name = _text(table, "name", where, name)
+    plan_name = text_in(table, "name", f"{where}.", name, error=PlanError)
     if not plan_name.strip():
         msg = f"{name}: plan number {number} has no name."
         raise PlanError(msg, hint='Write name = "A" below its [[plans]].')
@@ -105,8 +105,8 @@ def _plan(table: Mapping[str, Any], number: int, entries: Entries, name: str) ->
     return StatedPlan(
         plan=Plan(
             name=plan_name,
-            title=_text(table, "title", where, name),
-            by=_text(table, "by", where, name),
+            title=text_in(table, "title", f"{where}.", name, error=PlanError),
+            by=text_in(table, "by", f"{where}.", name, error=PlanError),
             segments=_segments(resect.get("segments", []), where, name),
             wedges=_zones(table.get("wedge", []), "wedge", where, name),
             ablations=_zones(table.get("ablate", []), "ablate", where, name),
@@ -114,14 +114,6 @@ def _plan(table: Mapping[str, Any], number: int, entries: Entries, name: str) ->
         ),
         masks=() if mask is None else entries(mask),
     )
-
-
-def _text(table: Mapping[str, Any], key: str, where: str, name: str) -> str:
-    value = table.get(key, "")
-    if not isinstance(value, str):
-        msg = f"{name}: {where}: {key} must be a text."
-        raise PlanError(msg, hint="Put it in double quotes.")
-    return value
 
 
 def _segments(value: object, where: str, name: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volstrat.case.lesion_table import csv_bytes, read_bytes
-from volstrat.case.table_file import read_table
+from volstrat.case.table_file import check_header, read_table
 from volstrat.errors import ReviewTableError
 from volstrat.store.locking import locked_folder
 from volstrat.store.output import write_atomically
@@ -32,14 +32,10 @@ def read_reviews(data: bytes, *, name: str) -> tuple[Closing, ...]:
         For a missing or unknown column, or a row without code, evidence, reader or reason.
     """
     table = read_table(data, name=name, error=ReviewTableError)
-    missing = [column for column in COLUMNS[:5] if column not in table.header]
-    unknown = [column for column in table.header if column not in COLUMNS]
-    if missing or unknown:
-        said = f"no column {' and no '.join(missing)}" if missing else f"an unknown column {unknown[0]!r}"
-        msg = f"{name}: the header has {said}."
-        raise ReviewTableError(
-            msg, hint=f"volstrat accept writes it; the columns are {', '.join(COLUMNS)}."
-        )
+    hint = f"volstrat accept writes it; the columns are {', '.join(COLUMNS)}."
+    check_header(
+        table.header, name=name, required=COLUMNS[:5], known=COLUMNS, hint=hint, error=ReviewTableError
+    )
     closings = []
     for line, values in table.rows:
         cells = dict(zip(table.header, values, strict=True))

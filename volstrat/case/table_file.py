@@ -16,7 +16,7 @@ from volstrat.errors import LesionTableError
 from volstrat.store.tables import unguarded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from volstrat.errors import VolstratError
 
@@ -166,6 +166,37 @@ def _aligned(
             raise error(msg, hint="Put cells that contain the separator in double quotes.")
         aligned.append((line, tuple(kept)))
     return TableRows(header=tuple(header), rows=tuple(aligned), separator=separator)
+
+
+def check_header(
+    header: Sequence[str],
+    *,
+    name: str,
+    required: Collection[str],
+    known: Collection[str],
+    hint: str,
+    error: type[VolstratError] = LesionTableError,
+) -> None:
+    """Refuse a header that lacks a column, has one that is not known, or has one twice.
+
+    Raises
+    ------
+    VolstratError
+        ``error``, with ``hint`` where columns are missing or unknown.
+    """
+    missing = [column for column in required if column not in header]
+    if missing:
+        shown = ", ".join(header) or "nothing"
+        msg = f"{name}: the header has no column {' and no '.join(missing)} (it has: {shown})."
+        raise error(msg, hint=hint)
+    unknown = [column for column in header if column not in known]
+    if unknown:
+        msg = f"{name}: unknown column {', '.join(map(repr, unknown))}."
+        raise error(msg, hint=hint)
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        msg = f"{name}: the column {', '.join(twice)} comes twice."
+        raise error(msg, hint="Keep one of them.")
 
 
 def without_empty_end(cells: list[str], *, at_least: int = 0) -> list[str]:

@@ -117,13 +117,7 @@ def blank(kind: type[Kind], **values: Any) -> Kind:  # noqa: ANN401 - any JSON v
 
 
 def schema_of(kind: type, *, title: str, description: str) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a `JsonObject`; those within it stand under ``$defs``.
-
-    Parameters
-    ----------
-    kind : type of JsonObject
-    title, description : str
-    """
+    """Return the JSON Schema (2020-12) of a `JsonObject`; those within it stand under ``$defs``."""
     definitions: dict[str, Any] = {}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

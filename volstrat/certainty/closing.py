@@ -33,8 +33,8 @@ def with_evidence(findings: Iterable[Finding], rests_on: str) -> list[Finding]:
 
 
 def _evidence(one: Finding, rests_on: str) -> str:
-    told = "\0".join((one.code, one.where, one.message, one.evidence, rests_on))
-    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:_EVIDENCE_DIGITS]
+    basis = "\0".join((one.code, one.where, one.message, one.evidence, rests_on))
+    return hashlib.sha256(basis.encode("utf-8", "surrogateescape")).hexdigest()[:_EVIDENCE_DIGITS]
 
 
 def marks_of(measured: Measurements) -> str:

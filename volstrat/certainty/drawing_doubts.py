@@ -12,17 +12,27 @@ from volstrat.terms.protocol import reaches_percent
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
 
-def drawing_doubts(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[Finding]:
-    """Say which lesions touch the edge of their image, and whether ablation alone reaches stratum 1."""
+def drawing_doubts(
+    measured: Measurements, assessment: Assessment, protocol: Protocol, *, at_edge: Sequence[int]
+) -> list[Finding]:
+    """Say which lesions touch the edge of their image, and whether ablation alone reaches stratum 1.
+
+    Parameters
+    ----------
+    at_edge : sequence of int
+        As `lesions_at_edge`.
+    """
     findings = []
     harmless = []
-    for lesion in _at_edge(measured):
+    for lesion in at_edge:
         where = measured.lesions.ids[lesion]
         if _decides(lesion, measured, assessment, protocol):
             found = finding("lesion_at_edge", "decides", severity="review", where=where, lesion=where)
@@ -38,7 +48,7 @@ def drawing_doubts(measured: Measurements, assessment: Assessment, protocol: Pro
     return findings
 
 
-def _at_edge(measured: Measurements) -> list[int]:
+def lesions_at_edge(measured: Measurements) -> list[int]:
     """Return the lesions of which a voxel lies in an outermost voxel of a field, by position."""
     lesions = measured.lesions
     touching: set[int] = set()

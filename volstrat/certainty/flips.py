@@ -1,34 +1,39 @@
 """What the stratum would be if one thing were otherwise: a lesion's marking or avidity, or a choice.
 
 Each is the rule applied again. Geometry was done once, and avid voxels and tumour are counted in groups
-(`AvidGroups`, `TumourPieces`), so that one application costs well under a millisecond; changes that come to
-the same counts are tried once. So the time is at most five applications for each lesion unlike all others.
+(`AvidGroups`, `TumourPieces`), so that one application costs well under a millisecond. Changes that come to
+the same counts are tried once, and changes that move the rule the same way are tried together: better
+markings only ever help a predicate, worse ones only ever harm it, so where a hundred of them together change
+nothing, none of them does; where they do, each half is tried.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.rule.markings import NO_WORD
 from volstrat.rule.measure import with_attribution, with_words
+from volstrat.rule.row_placing import is_region
 from volstrat.rule.stratify import assess
 from volstrat.rule.table_words import AVID, AVIDITIES, NO_LESION, NOT_AVID
 from volstrat.terms.findings import finding, sentence
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment, Stratum
-    from volstrat.rule.table_words import LesionWords, RegionWords
     from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
+    Bools = NDArray[np.bool_]
 
 _DECISIONS = (Marking.RESECTABLE, Marking.ABLATABLE, Marking.UNRESECTABLE)
 
@@ -54,49 +59,191 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
 
 
 def each_flip(measured: Measurements, assessment: Assessment, protocol: Protocol) -> Iterator[Flip | None]:
-    """Try change by change, as `find_flips`; None for one that gives no other stratum."""
-    known: dict[tuple[object, ...], Stratum | None] = {}
-    for lesion_id, key, to, words, regions in _changes(measured, assessment):
-        if key not in known:
-            known[key] = assess(with_words(measured, words, regions), protocol).stratum
-        stratum = known[key]
-        if stratum is None or stratum == assessment.stratum:
+    """Try every change, as `find_flips`: None for each application of the rule, then the flips in order."""
+    changes = list(_changes(measured, assessment, protocol))
+    before, strata = _leeway(assessment), dict[object, "Stratum | None"]()
+    for family in _families(changes):
+        left = [family]
+        while left:
+            some = left.pop()
+            after = assess(_changed(measured, some), protocol)
             yield None
+            if len(some) == 1:
+                strata[some[0].alike] = after.stratum
+            elif _leeway(after) == before:
+                strata.update(dict.fromkeys([one.alike for one in some], assessment.stratum))
+            else:
+                left += [some[: len(some) // 2], some[len(some) // 2 :]]
+    for change in changes:
+        stratum = strata[change.alike]
+        if stratum is not None and stratum != assessment.stratum:
+            yield Flip(lesion_id=change.lesion_id, to=change.to, stratum=stratum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """A single change.
+
+    Parameters
+    ----------
+    lesion_id : str
+    place : int
+        The lesion's position, or the region's rank.
+    to : str
+        A marking or avidity word.
+    code : int
+        The `Marking`, or the avidity's code.
+    alike : object
+        Changes with the same one come to the same counts.
+    family : object or None
+        Any number of changes with the same one, made together, move each predicate the same way, the more
+        the further: where all of them change nothing, no one does. None: said of no other.
+    size : int
+        In voxels; only orders the search.
+    """
+
+    lesion_id: str
+    place: int
+    to: str
+    code: int
+    alike: object
+    family: object | None
+    size: int
+
+    @property
+    def is_marking(self) -> bool:
+        """Whether it is a marking, not an avidity."""
+        return self.to not in AVIDITIES
+
+
+def _leeway(assessment: Assessment) -> tuple[bool | None, ...]:
+    """Return all of an assessment that its strata rest on."""
+    first, second = assessment.stratum_1, assessment.stratum_2
+    return first.can_hold, first.can_fail, second.can_hold, second.can_fail, second.holds
+
+
+def _families(changes: Sequence[_Change]) -> list[list[_Change]]:
+    """Put changes of one family together, one of each that are alike, the largest last."""
+    found: dict[object, dict[object, _Change]] = {}
+    for n, change in enumerate(changes):
+        family = ("alone", n) if change.family is None else change.family
+        found.setdefault(family, {}).setdefault(change.alike, change)
+    known: set[object] = set()
+    families = []
+    for members in found.values():
+        fresh = [one for alike, one in members.items() if alike not in known]
+        known |= members.keys()
+        if fresh:
+            families.append(sorted(fresh, key=lambda one: one.size))
+    return families
+
+
+def _changed(measured: Measurements, changes: Sequence[_Change]) -> Measurements:
+    """Return the case with changes made together."""
+    words, regions = measured.words, measured.region_words
+    marking, avidity = words.marking.copy(), words.avidity.copy()
+    of_region, belongs_to, dismissed = (
+        regions.marking.copy(),
+        regions.belongs_to.copy(),
+        regions.dismissed.copy(),
+    )
+    for change in changes:
+        if is_region(change.lesion_id):
+            belongs_to[change.place] = NO_LESION
+            if change.is_marking:
+                of_region[change.place] = change.code
+            else:
+                dismissed[change.place] = True
+        elif change.is_marking:
+            marking[change.place] = change.code
         else:
-            yield Flip(lesion_id=lesion_id, to=to, stratum=stratum)
+            avidity[change.place] = change.code
+    return with_words(
+        measured,
+        replace(words, marking=marking, avidity=avidity),
+        replace(regions, marking=of_region, dismissed=dismissed, belongs_to=belongs_to),
+    )
 
 
-def _changes(
-    measured: Measurements, assessment: Assessment
-) -> Iterator[tuple[str, tuple[object, ...], str, LesionWords, RegionWords]]:
-    """Every single change: whose, what it comes to, its word, and the table's words with it."""
-    words, regions, codes = measured.words, measured.region_words, measured.marked.codes.tolist()
-    calls = assessment.avidity_codes.tolist()
+def _changes(measured: Measurements, assessment: Assessment, protocol: Protocol) -> Iterator[_Change]:
+    """Every single change, lesion by lesion, then region by region."""
+    ways: dict[Marking, object | None] = {marking: ("marking", marking) for marking in _DECISIONS}
+    if not protocol.ablation_counts:  # better than unresectable, worse than resectable, and like neither
+        ways[Marking.ABLATABLE] = None
+    yield from _lesion_changes(measured, assessment, ways)
+    if measured.attribution is None:
+        return
+    voxels = measured.attribution.pet_only.measures.voxels.tolist()
+    for n, current in enumerate(assessment.region_codes.tolist()):
+        if measured.region_words.dismissed[n]:
+            continue
+        one = partial(_Change, lesion_id=f"P{n + 1}", place=n, size=voxels[n])
+        like = ("region", voxels[n], current)
+        for marking in _DECISIONS:
+            if current != marking:
+                alike = (*like, marking.word)
+                yield one(to=marking.word, code=int(marking), alike=alike, family=ways[marking])
+        yield one(to="not_avid", code=NOT_AVID, alike=(*like, "not_avid"), family=None)
+
+
+def _lesion_changes(
+    measured: Measurements, assessment: Assessment, ways: Mapping[Marking, object | None]
+) -> Iterator[_Change]:
+    """Yield those of lesions; ``ways`` are the families of markings."""
+    words, codes = measured.words, measured.marked.codes.tolist()
+    calls, sizes = assessment.avidity_codes.tolist(), measured.measures.voxels.tolist()
+    shared = _Shared.of(measured)
     for n, (lesion_id, like) in enumerate(zip(measured.lesions.ids, _likes(measured), strict=True)):
         if words.not_tumour[n]:
             continue
+        one = partial(_Change, lesion_id=lesion_id, place=n, size=sizes[n])
         for marking in _DECISIONS:
             if codes[n] != marking:
-                changed = replace(words, marking=_with(words.marking, n, marking))
-                yield lesion_id, (*like, marking.word), marking.word, changed, regions
+                way = None if shared.candidate[n] else ways[marking]
+                yield one(to=marking.word, code=int(marking), alike=(*like, marking.word), family=way)
+        told = (codes[n], int(words.avidity[n]), bool(measured.covered[n]))
         for call in (AVID, NOT_AVID):
             if calls[n] != call:
-                changed = replace(words, avidity=_with(words.avidity, n, call))
-                yield lesion_id, (*like, AVIDITIES[call]), AVIDITIES[call], changed, regions
-    if measured.attribution is None:
-        return
-    sizes = measured.attribution.pet_only.measures.voxels.tolist()
-    for n, current in enumerate(assessment.region_codes.tolist()):
-        if regions.dismissed[n]:
-            continue
-        like, lesion_id = ("region", sizes[n], current), f"P{n + 1}"
-        own = replace(regions, belongs_to=_with(regions.belongs_to, n, NO_LESION))
-        for marking in _DECISIONS:
-            if current != marking:
-                other = replace(own, marking=_with(own.marking, n, marking))
-                yield lesion_id, (*like, marking.word), marking.word, words, other
-        other = replace(own, dismissed=_with(own.dismissed, n, True))
-        yield lesion_id, (*like, "not_avid"), "not_avid", words, other
+                alike: tuple[object, ...] = (*like, AVIDITIES[call])
+                way = None
+                if shared.cold[n]:  # only the sets of markings in question change
+                    alike = ("cold", *told, call)
+                elif shared.owner[n] and codes[n] != NO_WORD:  # voxels of one marking come, or go
+                    way = ("avidity", *told, call)
+                yield one(to=AVIDITIES[call], code=call, alike=alike, family=way)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Shared:
+    """What of avid disease lesions share, by lesion.
+
+    Parameters
+    ----------
+    candidate : array of bool, (lesions,)
+        Avid voxels beside it go to it or to another lesion, by their markings: a better one may bring worse.
+    owner : array of bool, (lesions,)
+        All avid voxels that may be its own are its own alone.
+    cold : array of bool, (lesions,)
+        No avid voxel may be its own.
+    """
+
+    candidate: Bools
+    owner: Bools
+    cold: Bools
+
+    @classmethod
+    def of(cls, measured: Measurements) -> _Shared:
+        """Return what is shared in a case; without PET no lesion is owner or cold."""
+        none = np.zeros(measured.lesions.count, dtype=bool)
+        if measured.attribution is None:
+            return cls(candidate=none, owner=none, cold=none)
+        groups = measured.attribution.groups
+        several = np.bincount(groups.pair_group, minlength=groups.voxels.size)[groups.pair_group] > 1
+        candidate, other, held = none.copy(), none.copy(), none.copy()
+        candidate[groups.pair_lesion[several & ~groups.held[groups.pair_group]]] = True
+        other[groups.pair_lesion[several]] = True
+        held[groups.pair_lesion] = True
+        return cls(candidate=candidate, owner=held & ~other, cold=~held)
 
 
 def _likes(measured: Measurements) -> list[tuple[object, ...]]:
@@ -113,16 +260,9 @@ def _likes(measured: Measurements) -> list[tuple[object, ...]]:
         alone[measured.attribution.groups.pair_lesion] = True
         alone[measured.region_words.belongs_to[measured.region_words.belongs_to != NO_LESION]] = True
     words = np.stack((measured.words.marking, measured.words.avidity, measured.covered), axis=-1)
-    told = np.concatenate((pieces.drawn_voxels, words), axis=1)
-    both = zip(alone.tolist(), map(tuple, told.tolist()), strict=True)
+    counts_and_words = np.concatenate((pieces.drawn_voxels, words), axis=1)
+    both = zip(alone.tolist(), map(tuple, counts_and_words.tolist()), strict=True)
     return [(n,) if own else ("lesion", row) for n, (own, row) in enumerate(both)]
-
-
-def _with(values: NDArray[Any], n: int, value: int) -> NDArray[Any]:
-    """Return the values with one of them replaced."""
-    changed = values.copy()
-    changed[n] = value
-    return changed
 
 
 def stratum_without(measured: Measurements, left_out: Sequence[int], protocol: Protocol) -> Stratum | None:

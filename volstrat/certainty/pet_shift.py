@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution, AvidRegions
+    from volstrat.rule.markings import TumourPieces
     from volstrat.rule.measure import Avid, CaseMasks, Measurements
     from volstrat.rule.stratify import Assessment, Stratum
     from volstrat.terms.findings import Finding
@@ -47,7 +48,9 @@ class MovedUptake:
 
     def __init__(self) -> None:
         self._avid: dict[float, tuple[Avid | None, Bools]] = {}
-        self._base: dict[float, tuple[Int64s, Attribution]] = {}
+        self._drawn: AvidRegions | None = None
+        self._tumour: tuple[TumourPieces, TumourVoxels] | None = None
+        self._base: dict[float, tuple[Int64s, TumourPieces, Attribution]] = {}
 
     def avid(self, mm: float, measured: Measurements, protocol: Protocol) -> tuple[Avid | None, Bools]:
         """Return what is avid with PET moved, and which lesions it covers then."""
@@ -55,10 +58,16 @@ class MovedUptake:
             self._avid[mm] = avid_disease(_moved(measured.masks, mm), measured.lesions, protocol)
         return self._avid[mm]
 
+    def drawn(self, base: Attribution) -> AvidRegions:
+        """Return the regions of the avid voxels where they were seen."""
+        if self._drawn is None or self._drawn.avid is not base.avid:
+            self._drawn = find_regions(base.avid, base.grid)
+        return self._drawn
+
     def base(
         self,
         mm: float,
-        tumour: TumourVoxels,
+        measured: Measurements,
         regions: AvidRegions,
         grid: VoxelGrid,
         *,
@@ -66,10 +75,14 @@ class MovedUptake:
         apart: Int64s,
     ) -> Attribution:
         """Return what is attributed to which lesion with PET moved, some regions (``apart``) to none."""
-        if mm not in self._base or not np.array_equal(self._base[mm][0], apart):
-            found = attribute(tumour, regions, grid, distance_mm=distance_mm, apart=apart)
-            self._base[mm] = (apart, found)
-        return self._base[mm][1]
+        pieces = measured.pieces
+        known = self._base.get(mm)
+        if known is None or known[1] is not pieces or not np.array_equal(known[0], apart):
+            if self._tumour is None or self._tumour[0] is not pieces:
+                self._tumour = (pieces, TumourVoxels(measured.lesions.grid, pieces))
+            found = attribute(self._tumour[1], regions, grid, distance_mm=distance_mm, apart=apart)
+            known = self._base[mm] = (apart, pieces, found)
+        return known[2]
 
 
 def measure_pet_shift(
@@ -99,13 +112,11 @@ def measure_pet_shift(
         return ()
     if measured.marked.not_tumour.all():
         return ()
-    tumour = TumourVoxels(measured.lesions.grid, measured.pieces)
     plain = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
-    drawn = find_regions(measured.base.avid, measured.base.grid)
     known = known or MovedUptake()
+    drawn = known.drawn(measured.base)
     return tuple(
-        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, tumour, drawn, plain, known=known))
-        for mm in shifts
+        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, drawn, plain, known=known)) for mm in shifts
     )
 
 
@@ -115,17 +126,16 @@ def pet_shift_findings(shifts: tuple[PetShift, ...], assessment: Assessment) -> 
     if assessment.stratum is None or not others:
         return ()
     ways = {True: "higher", False: "lower"}
-    told = " or ".join(
+    shifts_text = " or ".join(
         f"{abs(s.shift_mm):g} mm {ways[s.shift_mm > 0]} ({(s.stratum or '').replace('_', ' ')})"
         for s in others
     )
-    return (finding("pet_shift", where="pet", shifts=told),)
+    return (finding("pet_shift", where="pet", shifts=shifts_text),)
 
 
 def _stratum_at(
     mm: float,
     measured: Measurements,
-    tumour: TumourVoxels,
     drawn: AvidRegions,
     protocol: Protocol,
     *,
@@ -139,7 +149,7 @@ def _stratum_at(
     spoken_for = _spoken_for(measured, regions)
     base = known.base(
         mm,
-        tumour,
+        measured,
         regions,
         avid.grid,
         distance_mm=protocol.attribution_distance_mm,
@@ -176,16 +186,18 @@ def _spoken_for(measured: Measurements, regions: AvidRegions) -> dict[int, int]:
     """
     assert measured.attribution is not None
     words, now = measured.region_words, measured.attribution
-    told = words.dismissed | (words.marking != Marking.UNKNOWN) | (words.belongs_to != NO_LESION)
-    told &= now.pet_only.uptake_of < 0
-    if not told.any():
+    has_words = words.dismissed | (words.marking != Marking.UNKNOWN) | (words.belongs_to != NO_LESION)
+    has_words &= now.pet_only.uptake_of < 0
+    if not has_words.any():
         return {}
     rank = now.rank
-    mine = (rank >= 0) & told[rank]
-    at = np.minimum(np.searchsorted(regions.voxels, now.voxels[mine]), max(regions.voxels.size - 1, 0))
-    same = regions.voxels[at] == now.voxels[mine] if regions.voxels.size else np.zeros(at.size, dtype=bool)
+    in_these = (rank >= 0) & has_words[rank]
+    at = np.minimum(np.searchsorted(regions.voxels, now.voxels[in_these]), max(regions.voxels.size - 1, 0))
+    same = np.zeros(at.size, dtype=bool)
+    if regions.voxels.size:
+        same = regions.voxels[at] == now.voxels[in_these]
     found: dict[int, int] = {}
-    for region, of in zip(regions.region[at[same]].tolist(), rank[mine][same].tolist(), strict=True):
+    for region, of in zip(regions.region[at[same]].tolist(), rank[in_these][same].tolist(), strict=True):
         found.setdefault(region, of)
     return found
 

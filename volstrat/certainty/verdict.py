@@ -12,7 +12,7 @@ from volstrat.certainty.drawing_doubts import drawing_doubts
 from volstrat.certainty.region_findings import dismissed_findings, region_findings
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
-from volstrat.rule.stratify import Assessment, Predicate, Stratum, assess
+from volstrat.rule.stratify import Assessment, Stratum, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
 from volstrat.terms.marks import Marking
@@ -99,7 +99,7 @@ def reach_verdict(
         *region_findings(measured, assessment, protocol, severity=_grave(assessment)),
         *dismissed_findings(measured),
         *_stratum_findings(measured, assessment, protocol),
-        *drawing_doubts(measured, assessment, protocol),
+        *drawing_doubts(measured, assessment, protocol, at_edge=memo.at_edge(measured)),
         *contradictions(measured, assessment, protocol, uptake[0], severity=_grave(assessment)),
         *doubts,
     ]
@@ -123,12 +123,15 @@ _WHERE_STRATUM_1_HOLDS: Final[dict[str, Severity]] = {
     "pet_not_fdg": "warning",
     "pet_tracer_contradictory": "info",
     "pet_tracer_unknown": "info",
+    "pet_tracer_described": "info",
+    "part_denies_role": "info",
 }
 """How grave findings of the inputs are that concern only avid disease, which then does not matter."""
 
 
 def _eased(one: Finding, assessment: Assessment) -> Finding:
-    if assessment.stratum == "stratum_1" and one.code in _WHERE_STRATUM_1_HOLDS:
+    of_avid = one.where in ("pet", "fdg_avid")
+    if assessment.stratum == "stratum_1" and of_avid and one.code in _WHERE_STRATUM_1_HOLDS:
         return replace(one, severity=_WHERE_STRATUM_1_HOLDS[one.code])
     return one
 
@@ -227,6 +230,8 @@ def avid_tumour_voxels(measured: Measurements, assessment: Assessment) -> int:
     kept = resolved.marking[attribution.groups.of_voxel[attribution.tumour_holder]] >= 0
     if kept.size:
         kept &= (measured.words.avidity != NOT_AVID)[attribution.tumour_lesion]
+    if not measured.marked.pieces.overlapping:  # each voxel is there once
+        return int(kept.sum())
     return int(sorted_unique(attribution.tumour_voxels[kept]).size)
 
 
@@ -310,7 +315,7 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
     ]
     first, second = assessment.stratum_1, assessment.stratum_2
     if first.holds is None:
-        low, high = _bounds_percent(first, assessment, protocol)
+        low, high = _bounds_percent(assessment, protocol)
         open_ones = unmarked + (regions if protocol.pet_only_in_total else [])
         threshold = first.threshold_percent
         return [
@@ -325,7 +330,8 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
                 they_are="they are" if len(open_ones) > 1 else "it is",
             )
         ]
-    avid = [i for i in unmarked if assessment.avidity[measured.lesions.ids.index(i)] != "not_avid"]
+    calls = dict(zip(measured.lesions.ids, assessment.avidity, strict=True))
+    avid = [i for i in unmarked if calls[i] != "not_avid"]
     if second.holds is None and (avid or regions):
         lesions = shown_names(avid + regions)
         them = "them" if len(avid + regions) > 1 else "it"
@@ -333,7 +339,7 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
     return []
 
 
-def _bounds_percent(first: Predicate, assessment: Assessment, protocol: Protocol) -> tuple[float, float]:
+def _bounds_percent(assessment: Assessment, protocol: Protocol) -> tuple[float, float]:
     mm3 = assessment.tally_1.volume_mm3
     sure = sum(mm3[m] for m in protocol.counted)
     whole = sum(mm3)

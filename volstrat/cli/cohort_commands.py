@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volstrat.cli.options import (
+    ANY,
+    EXISTING,
+    EXISTING_FOLDER,
+    EXIT_FAILED,
+    USAGE,
+    errors_said,
+    exit_code,
+    lesions_option,
+    protocol_option,
+    workers_option,
+)
 from volstrat.cli.say import say
-from volstrat.errors import VolstratError
 from volstrat.terms.wording import more_than
 
 if TYPE_CHECKING:
@@ -18,35 +29,20 @@ if TYPE_CHECKING:
 
     from volstrat.cohort import CohortResult, Progress
 
-EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
 
 _MOST_CHANGES = 20
-_USAGE = {"usage", "protocol_invalid", "file_unreadable"}
+_USAGE = USAGE | {"file_unreadable"}
 """Codes of errors that come before any case is touched."""
-
-_OUT = click.Path(path_type=Path)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument(
-    "source", metavar="ROOT|MANIFEST.csv|STUDY.toml", type=click.Path(exists=True, path_type=Path)
-)
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder for tables, page and records.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors].")
+@click.argument("source", metavar="ROOT|MANIFEST.csv|STUDY.toml", type=EXISTING)
+@click.option("-o", "--out", type=ANY, required=True, help="Folder for tables, page and records.")
+@workers_option
 @click.option("--fresh", is_flag=True, help="Do every subject anew; without it, what stands is skipped.")
 @click.option("--shard", metavar="K/N", help="Do only the K-th of N parts; merge them afterwards.")
-@click.option(
-    "--protocol",
-    "protocol_file",
-    type=click.Path(path_type=Path),
-    help="Protocol file (TOML); without it the packaged pantodon.toml.",
-)
-@click.option(
-    "--lesions",
-    metavar="NAME",
-    help="Lesion table to use: a file in the case folder, or R for lesions.R.csv.",
-)
+@protocol_option
+@lesions_option
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://host:8786, to work on.")
 @click.option(
     "--time-limit",
@@ -88,12 +84,9 @@ def batch(
 
     if not limits_memory():
         say("This system holds no process to an amount of memory: no limit of memory is kept.", err=True)
-    with told():
+    with ends_said():
         loaded = protocol_for(source, protocol_file)
-        limits = Limits(
-            seconds=time_limit * 60,
-            memory_bytes=None if memory_limit is None else int(memory_limit * 2**30),
-        )
+        limits = Limits.of(minutes=time_limit, gib=memory_limit)
         with shown() as show:
             result = run_cohort(
                 source,
@@ -115,25 +108,23 @@ def batch(
 
 
 @click.command()
-@click.argument("shards", nargs=-1, required=True, type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder for the merged cohort.")
+@click.argument("shards", nargs=-1, required=True, type=EXISTING_FOLDER)
+@click.option("-o", "--out", type=ANY, required=True, help="Folder for the merged cohort.")
 def merge(shards: tuple[Path, ...], out: Path) -> None:
     """Merge the outputs of shards (or of whole cohorts) into one, as one run would have left it."""
     from volstrat.cohort import merge_cohorts
 
-    with told(), shown() as show:
+    with ends_said(), shown() as show:
         result = merge_cohorts(shards, out, on_progress=show)
     end(result, out)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Say an error in one sentence and stop with the code of a failure or of wrong usage."""
+def ends_said() -> Iterator[None]:
+    """Say what ends a run in one sentence: an error, or a person."""
     try:
-        yield
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
+        with errors_said(usage=_USAGE):
+            yield
     except KeyboardInterrupt:
         say("volstrat: stopped. What is done is kept; run the same command again to go on.", err=True)
         sys.exit(EXIT_FAILED)
@@ -177,8 +168,7 @@ def end(result: CohortResult, out: Path) -> None:
     skipped = f" ({result.skipped} unchanged since an earlier run)" if result.skipped else ""
     say(f"{_subjects(result.subjects)}{skipped}: {counts_text or 'none'}")
     say(f"{out / 'cohort.csv'}, {out / 'index.html'}")
-    person = result.counts["review"] + result.counts["not_assessable"]
-    sys.exit(EXIT_FAILED if result.counts["failed"] else EXIT_PERSON if person else 0)
+    sys.exit(exit_code(status for status, count in result.counts.items() if count))
 
 
 def _subjects(count: int) -> str:

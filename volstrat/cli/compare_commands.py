@@ -8,29 +8,33 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from volstrat.cli.options import (
+    ANY,
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    EXIT_FAILED,
+    EXIT_PERSON,
+    FOLDER,
+    errors_said,
+    workers_option,
+)
 from volstrat.cli.say import say
-from volstrat.errors import VolstratError
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.comparison import ComparisonResult
+    from volstrat.comparison.agreement_types import Estimate
 
-EXIT_DIFFERS, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
 _DIFFERS = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable")
 _PERSON = ("predicates", "review")
-_USAGE = {"usage", "protocol_invalid"}
 
-_READINGS = click.argument(
-    "readings", nargs=-1, required=True, metavar="A B [C ...]", type=click.Path(path_type=Path)
-)
-_OUT = click.option(
-    "-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder."
-)
+_READINGS = click.argument("readings", nargs=-1, required=True, metavar="A B [C ...]", type=ANY)
+_OUT = click.option("-o", "--out", type=FOLDER, required=True, help="Output folder.")
 _PROTOCOL = click.option(
     "--protocol",
     "protocol_file",
-    type=click.Path(path_type=Path),
+    type=ANY,
     help="Protocol file (TOML) for cases; a cohort output brings its own. Without it pantodon.toml.",
 )
 _LESIONS = click.option(
@@ -84,7 +88,7 @@ def compare(
     from volstrat.comparison import Settings, compare_readings
     from volstrat.comparison.disputes import STAKES
 
-    try:
+    with errors_said():
         result = compare_readings(
             readings,
             out,
@@ -95,11 +99,9 @@ def compare(
             ),
             each=lambda subject, stake: say(f"{subject}: {STAKES[stake]}", err=True),
         )
-    except VolstratError as error:
-        _fail(error)
     _show(result, out)
     if any(result.stakes.get(kind) for kind in _DIFFERS):
-        sys.exit(EXIT_DIFFERS)
+        sys.exit(EXIT_FAILED)
     if any(result.stakes.get(kind) for kind in _PERSON):
         sys.exit(EXIT_PERSON)
 
@@ -109,25 +111,31 @@ def _show(result: ComparisonResult, out: Path) -> None:
 
     for finding in result.findings:
         say(f"[{finding.severity}] {finding.message}")
-    for how, key in (('"no stratum" as an answer', "strata"), ('without "no stratum"', "strata_given")):
-        for pair in result.cohort[key]["pairs"]:
+    cohort = result.cohort
+    answers = (
+        ('"no stratum" as an answer', cohort["strata"]),
+        ('without "no stratum"', cohort["strata_given"]),
+    )
+    for how, found in answers:
+        for pair in found["pairs"]:
             same = sum(row[n] for n, row in enumerate(pair["table"]))
             say(f"{pair['a']} and {pair['b']}, {how}, n = {pair['subjects']}: {same} agree")
-            for name, figure in (("raw agreement", "agreement"), ("kappa", "kappa"), ("AC1", "ac1")):
-                say(f"    {name:<14} {_figure(pair[figure])}")
-    for one in result.cohort["wcv_by_diameter"]:
+            figures = (("raw agreement", pair["agreement"]), ("kappa", pair["kappa"]), ("AC1", pair["ac1"]))
+            for name, figure in figures:
+                say(f"    {name:<14} {_figure(figure)}")
+    for one in cohort["wcv_by_diameter"]:
         if one["lesions"]:
             end = "" if one["diameter_to_mm"] is None else f" to {one['diameter_to_mm']:g}"
             say(
                 f"Lesions from {one['diameter_from_mm']:g}{end} mm, n = {one['lesions']}: "
                 f"wCV in % {_figure(one['wcv_percent'])}; the protocol's {one['protocol_wcv_percent']:g} %"
             )
-    for quantity in result.cohort["quantities"]:
-        for pair in quantity["bland_altman"]:
-            worst = [one for one in pair["left_out"] if None not in (one["a"], one["b"])]
+    for quantity in cohort["quantities"]:
+        for two in quantity["bland_altman"]:
+            worst = [one for one in two["left_out"] if None not in (one["a"], one["b"])]
             if worst:
                 named = shown_names([f"{one['subject']} ({one['a']:.2f} / {one['b']:.2f})" for one in worst])
-                say(f"{quantity['quantity']}, {pair['a']} / {pair['b']}, left out of the ratios: {named}")
+                say(f"{quantity['quantity']}, {two['a']} / {two['b']}, left out of the ratios: {named}")
     for item in result.adjudication[:20]:
         named = ", ".join(f"{name} {stratum or 'none'}" for name, stratum in item["strata"].items())
         carried = f"; carried by {item['attributed_to']}" if item["attributed_to"] else ""
@@ -139,7 +147,7 @@ def _show(result: ComparisonResult, out: Path) -> None:
     say(f"{result.subjects} subject{many}; {out / 'agreement.html'}, {out / 'agreement.json'}")
 
 
-def _figure(estimate: dict[str, float | str | None]) -> str:
+def _figure(estimate: Estimate) -> str:
     if estimate["value"] is None:
         return f"does not exist ({estimate['reason']})"
     if estimate["low"] is None:
@@ -171,22 +179,20 @@ def consensus(
     """
     from volstrat.comparison import write_consensus
 
-    try:
+    with errors_said():
         result = write_consensus(
             readings, out, method=method, protocol=_loaded(protocol_file), lesions=lesions
         )
-    except VolstratError as error:
-        _fail(error)
     for subject, problem in result.failed:
         say(f"volstrat: {subject}: no consensus. {problem}", err=True)
     say(f"{len(result.written)} subjects with a consensus, {len(result.failed)} without; {out}")
     if result.failed:
-        sys.exit(EXIT_DIFFERS)
+        sys.exit(EXIT_FAILED)
 
 
 @click.command()
-@click.argument("agreement", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("agreement", type=EXISTING_FOLDER)
+@click.argument("table", type=EXISTING_FILE)
 @_OUT
 @click.option(
     "--concordant",
@@ -194,7 +200,7 @@ def consensus(
     metavar="A|B",
     help="Whose reading stands for subjects that are not in dispute.",
 )
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors].")
+@workers_option
 def adjudicate(*, agreement: Path, table: Path, out: Path, concordant: str, workers: int | None) -> None:
     """Build the final cohort: for each subject in dispute the reading that TABLE says stands.
 
@@ -202,10 +208,10 @@ def adjudicate(*, agreement: Path, table: Path, out: Path, concordant: str, work
     `adjudicator`, `reason` and `decided_at` filled in for every subject. Where `table` stands, the marks are
     those of lesions.<adjudicator>.csv in A's case folder. Exit codes are those of `volstrat batch`.
     """
-    from volstrat.cli.cohort_commands import end, shown, told
+    from volstrat.cli.cohort_commands import end, ends_said, shown
     from volstrat.comparison import adjudicate as build
 
-    with told(), shown() as show:
+    with ends_said(), shown() as show:
         result = build(agreement, table, out, concordant=concordant, workers=workers, on_progress=show)
     end(result, out)
 
@@ -214,9 +220,3 @@ def _loaded(protocol_file: Path | None) -> LoadedProtocol | None:
     from volstrat.case.protocol_files import load_protocol
 
     return None if protocol_file is None else load_protocol(protocol_file)
-
-
-def _fail(error: VolstratError) -> None:
-    """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
-    say(f"volstrat: {error}", err=True)
-    sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_DIFFERS)

@@ -8,12 +8,18 @@ from pathlib import Path
 
 import click
 
+from volstrat.cli.options import (
+    ANY,
+    EXISTING,
+    FOLDER,
+    errors_said,
+    exit_code,
+    lesions_option,
+    protocol_option,
+    subject_option,
+    visit_option,
+)
 from volstrat.cli.say import say
-from volstrat.errors import VolstratError
-
-EXIT_FAILED, EXIT_USAGE = 1, 2
-_USAGE = {"usage", "protocol_invalid"}
-_EXIT_OF_STATUS = {"assigned": 0, "review": 3, "not_assessable": 3}
 
 
 def _moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -28,19 +34,19 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 
 @click.command()
-@click.argument("source", metavar="CASE|STUDY.toml|OUT", type=click.Path(exists=True, path_type=Path))
-@click.option("--subject", metavar="NAME", help="Which subject of the study.")
-@click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
+@click.argument("source", metavar="CASE|STUDY.toml|OUT", type=EXISTING)
+@subject_option
+@visit_option
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=ANY,
     help="Folder for the DICOM files; may hold earlier exports of the same study, and nothing else.",
 )
 @click.option(
     "--redcap",
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Write a cohort's output as import files and data dictionary for REDCap, and nothing else.",
 )
 @click.option("--seg", is_flag=True, help="Segmentation: a segment for each lesion.")
@@ -54,17 +60,8 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str | N
     callback=_moment,
     help="When the content was made (ISO 8601, local) [default: now]; the same time gives the same bytes.",
 )
-@click.option(
-    "--protocol",
-    "protocol_file",
-    type=click.Path(path_type=Path),
-    help="Protocol file (TOML); without it the packaged pantodon.toml.",
-)
-@click.option(
-    "--lesions",
-    metavar="NAME",
-    help="Lesion table to use: a file in the case folder, or R for lesions.R.csv.",
-)
+@protocol_option
+@lesions_option
 def export(
     *,
     source: Path,
@@ -102,28 +99,22 @@ def export(
     from volstrat.study.subjects import one_case
 
     kinds = [name for name, wanted in (("seg", seg), ("sr", sr), ("pdf", pdf), ("sc", sc)) if wanted]
-    try:
+    with errors_said():
         protocol = protocol_for(source, protocol_file)
-        place = one_case(source, subject=subject, visit=visit)
+        place = one_case(source, subject=subject, visit=visit, lesions=lesions)
         done = export_case(place, out, protocol, kinds=kinds, slicer=slicer, at=at, lesions=lesions)
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
     for path in done.files:
         say(f"{done.subject}: {done.status} {path}", err=True)
     for note in done.notes:
         say(f"{done.subject}: {note}", err=True)
-    sys.exit(_EXIT_OF_STATUS.get(done.status, EXIT_FAILED))
+    sys.exit(exit_code([done.status]))
 
 
 def _redcap(out: Path, folder: Path) -> None:
     from volstrat.export.redcap import export_redcap
 
-    try:
+    with errors_said():
         done = export_redcap(out, folder)
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
     for path in done.files:
         say(str(path))
     say(f"{done.records} records, {done.lesions} lesions and PET-only regions.")

@@ -8,40 +8,38 @@ from pathlib import Path
 
 import click
 
+from volstrat.cli.options import (
+    ANY,
+    EXISTING,
+    EXISTING_FILE,
+    EXIT_FAILED,
+    case_or_study,
+    errors_said,
+    protocol_option,
+    subject_option,
+    visit_option,
+)
 from volstrat.cli.say import say
-from volstrat.errors import UsageError, VolstratError
+from volstrat.errors import UsageError
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
-_USAGE = {"usage", "protocol_invalid"}
-_PROTOCOL = click.option(
-    "--protocol",
-    "protocol_file",
-    type=click.Path(path_type=Path),
-    help="Protocol file (TOML); without it the packaged pantodon.toml.",
-)
-_SOURCE = click.argument("source", metavar="CASE|STUDY.toml", type=click.Path(exists=True, path_type=Path))
-_MAY_BE_SOURCE = click.argument(
-    "source", metavar="[CASE|STUDY.toml]", required=False, type=click.Path(exists=True, path_type=Path)
-)
-_SUBJECT = click.option("--subject", metavar="NAME", help="Which subject of the study.")
-_VISIT = click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
+_MAY_BE_SOURCE = click.argument("source", metavar="[CASE|STUDY.toml]", required=False, type=EXISTING)
 _TABLE = click.option("--lesions", "table", metavar="NAME", help="Lesion table in place of the case's own.")
 
 
 @click.command()
 @_MAY_BE_SOURCE
-@_SUBJECT
-@_VISIT
+@subject_option
+@visit_option
 @_TABLE
-@_PROTOCOL
+@protocol_option
 @click.option(
     "--from",
     "report",
     metavar="SR.dcm",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Read the markings out of a structured report that volstrat wrote, in place of a case.",
 )
-@click.option("-o", "out", metavar="FILE", type=click.Path(path_type=Path), help="Write it there.")
+@click.option("-o", "out", metavar="FILE", type=ANY, help="Write it there.")
 def lesions(
     *,
     source: Path | None,
@@ -64,7 +62,7 @@ def lesions(
     from volstrat.study.study_file import protocol_for
     from volstrat.study.subjects import one_case
 
-    try:
+    with errors_said():
         if out is not None and out.exists():
             msg = f"{out}: is there already."
             raise UsageError(msg, hint="Name another file with -o; what is marked in it stays.")
@@ -78,7 +76,7 @@ def lesions(
             _write_table(table_bytes(report_rows(report)), out, said="markings read")
             return
         protocol = protocol_for(source, protocol_file).protocol
-        place = one_case(source, subject=subject, visit=visit, reader=None)
+        place = one_case(source, subject=subject, visit=visit, lesions=table)
         inputs = read_inputs(place.open(lesions=table, naming=protocol.naming), protocol)
         bare = measure_case(inputs.without_rows, protocol)
         measured, errors = rows_that_fit(bare, inputs.masks.rows)
@@ -87,9 +85,6 @@ def lesions(
         for error in errors:
             say(f"volstrat: left out: {error}", err=True)
         sys.exit(EXIT_FAILED if errors else 0)
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
 
 
 def _write_table(data: bytes, out: Path | None, *, said: str) -> None:
@@ -103,15 +98,15 @@ def _write_table(data: bytes, out: Path | None, *, said: str) -> None:
 
 
 @click.command()
-@_SOURCE
+@case_or_study
 @click.argument("code")
 @click.option("--where", metavar="PLACE", help="Lesion, region or file, where several have the finding.")
 @click.option("--by", metavar="WHO", required=True, help="Who looked.")
 @click.option("--reason", metavar="WHY", required=True, help="Why the stratum stands.")
-@_SUBJECT
-@_VISIT
+@subject_option
+@visit_option
 @_TABLE
-@_PROTOCOL
+@protocol_option
 def accept(
     *,
     source: Path,
@@ -132,14 +127,11 @@ def accept(
     from volstrat.study.study_file import protocol_for
     from volstrat.study.subjects import one_case
 
-    try:
+    with errors_said():
         protocol = protocol_for(source, protocol_file)
-        place = one_case(source, subject=subject, visit=visit, reader=None)
+        place = one_case(source, subject=subject, visit=visit, lesions=table)
         case = place.open(lesions=table, naming=protocol.protocol.naming)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         closed, path = accept_review(case, protocol, code, where=where, by=by, reason=reason, at=now)
         for one in closed:
             say(f"Closed by {by} in {path.name}: {one['message']}", err=True)
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)

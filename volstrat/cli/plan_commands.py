@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volstrat.cli.say import say
-from volstrat.errors import UsageError, VolstratError
+from volstrat.cli.options import (
+    EXISTING_FOLDER,
+    EXIT_FAILED,
+    errors_said,
+    exit_code,
+    json_option,
+    lesions_option,
+    print_json,
+    protocol_option,
+    say_error,
+)
+from volstrat.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import SearchRecord
 
-EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
-_USAGE = {"usage", "protocol_invalid"}
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("folder", metavar="CASE", type=_FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.argument("folder", metavar="CASE", type=EXISTING_FOLDER)
+@json_option
 @click.option("--search", is_flag=True, help="List every union of segments that would do.")
 @click.option(
     "--ablations",
@@ -39,17 +43,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="PERCENT",
     help="With --search: the least remnant, of the liver without tumour [default: 0].",
 )
-@click.option(
-    "--protocol",
-    "protocol_file",
-    type=click.Path(path_type=Path),
-    help="Protocol file (TOML); without it the packaged pantodon.toml.",
-)
-@click.option(
-    "--lesions",
-    metavar="NAME",
-    help="Lesion table to use: a file in the case folder, or R for lesions.R.csv.",
-)
+@protocol_option
+@lesions_option
 def plan(
     *,
     folder: Path,
@@ -68,7 +63,7 @@ def plan(
     """
     from volstrat.case.protocol_files import load_protocol
 
-    try:
+    with errors_said():
         if not search and (ablations is not None or flr_percent is not None):
             msg = "--ablations and --flr belong to --search."
             raise UsageError(msg, hint="Add --search.")
@@ -82,9 +77,6 @@ def plan(
             _show_search(found, as_json=as_json)
         else:
             sys.exit(_compare(folder, protocol, lesions, as_json=as_json))
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
 
 
 def _compare(folder: Path, protocol: LoadedProtocol, lesions: str | None, *, as_json: bool) -> int:
@@ -93,30 +85,23 @@ def _compare(folder: Path, protocol: LoadedProtocol, lesions: str | None, *, as_
 
     record = run_case(folder, protocol, lesions=lesions)
     if record["error"] is not None:
-        say(f"volstrat: {record['error']['message']} {record['error']['hint']}".rstrip(), err=True)
+        say_error(record["error"])
         return EXIT_FAILED
     if not record["plans"]:
         msg = f"{record['subject']}: case.toml states no plan."
         raise UsageError(msg, hint="Write [[plans]] (see docs/rule.md), or use --search.")
     if as_json:
         keys = ("subject", "status", "stratum", "chosen_plan", "plans")
-        _print_json({key: value for key, value in record.items() if key in keys})
+        print_json({key: value for key, value in record.items() if key in keys})
     else:
         click.echo(plans_table(record))
-    return EXIT_PERSON if record["status"] in {"review", "not_assessable"} else 0
+    return exit_code([record["status"]])
 
 
 def _show_search(found: SearchRecord, *, as_json: bool) -> None:
     from volstrat.cli.plan_text import search_table
 
     if as_json:
-        _print_json({"search": found["search"]})
+        print_json({"search": found["search"]})
     else:
         click.echo(search_table(found))
-
-
-def _print_json(found: Mapping[str, object]) -> None:
-    from volstrat.case.record import record_bytes
-
-    sys.stdout.buffer.write(record_bytes(found))
-    sys.stdout.buffer.flush()

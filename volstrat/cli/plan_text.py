@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from volstrat.cli.say import printable
 from volstrat.show.plan_words import ARITHMETIC, plan_rows
@@ -11,7 +11,9 @@ from volstrat.show.words import STATUS_SENTENCE, STRATA, percent_text
 from volstrat.terms.wording import more_than, shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from volstrat.case.record_types import CaseRecord, SearchRecord
 
 WIDTH = 80
 _NAMES = 16
@@ -19,7 +21,7 @@ _SIDE_BY_SIDE = 3
 _MOST_UNIONS = 40
 
 
-def plans_table(record: Mapping[str, Any]) -> str:
+def plans_table(record: CaseRecord) -> str:
     """Render a record's plans side by side, three at a time, with what to look at below."""
     chosen = record["chosen_plan"]
     said = "no plan chosen" if chosen is None else f"plan {chosen} chosen"
@@ -42,7 +44,7 @@ def plans_table(record: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *_wrapped("Research use. The multidisciplinary team decides.")])
 
 
-def search_table(found: Mapping[str, Any]) -> str:
+def search_table(found: SearchRecord) -> str:
     """Render the unions that would do, by falling remnant."""
     unions = found["search"]
     lines = _wrapped(

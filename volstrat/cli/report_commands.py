@@ -8,39 +8,33 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volstrat.cli.options import (
+    EXISTING,
+    EXISTING_FOLDER,
+    FOLDER,
+    errors_said,
+    exit_code,
+    lesions_option,
+    protocol_option,
+)
 from volstrat.cli.say import say
-from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
     from volstrat.report.write import WrittenReport
 
-EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
-_USAGE = {"usage", "protocol_invalid"}
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_OUT = click.Path(file_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("source", metavar="CASE|OUT", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder for SUBJECT/report.html.")
+@click.argument("source", metavar="CASE|OUT", type=EXISTING_FOLDER)
+@click.option("-o", "--out", type=FOLDER, required=True, help="Folder for SUBJECT/report.html.")
 @click.option("--pdf", is_flag=True, help="Also write SUBJECT/report.pdf (needs the extra pdf).")
 @click.option(
     "--inputs",
-    type=click.Path(exists=True, path_type=Path),
+    type=EXISTING,
     metavar="ROOT|MANIFEST.csv",
     help="Where the cases of OUT are [default: as run.json says].",
 )
-@click.option(
-    "--protocol",
-    "protocol_file",
-    type=click.Path(path_type=Path),
-    help="Protocol file (TOML); without it the packaged pantodon.toml.",
-)
-@click.option(
-    "--lesions",
-    metavar="NAME",
-    help="Lesion table to use: a file in the case folder, or R for lesions.R.csv.",
-)
+@protocol_option
+@lesions_option
 def report(
     *,
     source: Path,
@@ -61,17 +55,11 @@ def report(
     def tell(done: WrittenReport) -> None:
         say(f"{done.subject}: {done.status} {done.files[0]}", err=True)
 
-    try:
+    with errors_said():
         protocol = load_protocol(protocol_file)
         if is_cohort_output(source):
             written = report_cohort(source, out, protocol, inputs=inputs, lesions=lesions, pdf=pdf, each=tell)
         else:
             written = [report_case(source, out, protocol, lesions=lesions, pdf=pdf)]
             tell(written[0])
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
-    statuses = {done.status for done in written}
-    if "failed" in statuses:
-        sys.exit(EXIT_FAILED)
-    sys.exit(EXIT_PERSON if statuses & {"review", "not_assessable"} else 0)
+    sys.exit(exit_code(done.status for done in written))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
+from volstrat.cli.options import case_or_study, errors_said, protocol_option, subject_option, visit_option
 from volstrat.cli.say import say
-from volstrat.errors import VolstratError
-
-EXIT_FAILED, EXIT_USAGE = 1, 2
-_USAGE = {"usage", "protocol_invalid"}
 
 
 @click.command()
-@click.argument("source", metavar="CASE|STUDY.toml", type=click.Path(exists=True, path_type=Path))
-@click.option("--subject", metavar="NAME", help="Which subject of the study.")
-@click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
+@case_or_study
+@subject_option
+@visit_option
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port [default: a free one]."
 )
@@ -25,12 +21,7 @@ _USAGE = {"usage", "protocol_invalid"}
 @click.option("--reader", metavar="R", help="Mark in lesions.R.csv, as reader R.")
 @click.option("--read-only", is_flag=True, help="Show, and save nothing.")
 @click.option("--blind", metavar="READER", help="As --reader, and other readers' marks are not shown.")
-@click.option(
-    "--protocol",
-    "protocol_file",
-    type=click.Path(path_type=Path),
-    help="Protocol file (TOML); without it the packaged pantodon.toml.",
-)
+@protocol_option
 def review(
     *,
     source: Path,
@@ -55,7 +46,7 @@ def review(
     if reader is not None and blind is not None and reader != blind:
         msg = "--reader and --blind name two readers."
         raise click.UsageError(msg)
-    try:
+    with errors_said():
         from volstrat.review.server import serve
 
         options = ReviewOptions(reader=blind or reader or "", read_only=read_only, blind=blind is not None)
@@ -67,9 +58,6 @@ def review(
             opened=lambda link: _open(link, browser=not no_browser),
             say=lambda link: say(f"A new link: {link}", err=True),
         )
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_FAILED)
 
 
 def _open(link: str, *, browser: bool) -> None:

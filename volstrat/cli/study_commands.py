@@ -7,18 +7,16 @@ from pathlib import Path
 
 import click
 
+from volstrat.cli.options import ANY, EXISTING_FOLDER, EXIT_PERSON, errors_said
 from volstrat.cli.say import say
-from volstrat.errors import VolstratError
-
-EXIT_FAILED, EXIT_USAGE, EXIT_PERSON = 1, 2, 3
 
 
 @click.command()
-@click.argument("tree", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("tree", type=EXISTING_FOLDER)
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=ANY,
     metavar="FILE",
     help="Study file [default: TREE/study.toml].",
 )
@@ -33,11 +31,8 @@ def init(tree: Path, out: Path | None) -> None:
     """
     from volstrat.study.init import init_study
 
-    try:
+    with errors_said():
         done = init_study(tree, out)
-    except VolstratError as error:
-        say(f"volstrat: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code == "usage" else EXIT_FAILED)
     for line in done.text.splitlines():
         say(line)
     sys.exit(0 if done.is_clear else EXIT_PERSON)

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from volstrat.cli.options import ANY, EXISTING_FOLDER, EXIT_FAILED, errors_said, workers_option
 from volstrat.cli.say import say
-from volstrat.errors import VolstratError
 from volstrat.terms.wording import more_than
 
 if TYPE_CHECKING:
     from volstrat.verify import Verification
 
-EXIT_DIFFERS, EXIT_USAGE = 1, 2
-_USAGE = {"usage", "protocol_invalid"}
 _MOST_SHOWN = 20
 _STEPS = {
     "input_bytes": "input bytes",
@@ -27,30 +25,30 @@ _STEPS = {
     "library": "library",
     "count": "count",
 }
-_OUTPUT = click.argument("out", metavar="OUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
+_OUTPUT = click.argument("out", metavar="OUT", type=EXISTING_FOLDER)
 
 
 @click.command()
 @_OUTPUT
 @click.option(
     "--inputs",
-    type=click.Path(path_type=Path),
+    type=ANY,
     help="Folder or manifest of the cases, where it is not the one that run.json names.",
 )
 @click.option("--only-hashes", is_flag=True, help="Compare hashes and versions; measure nothing again.")
 @click.option(
     "--protocol",
     "protocol_file",
-    type=click.Path(path_type=Path),
+    type=ANY,
     help="Protocol file to run again by [default: the run's own].",
 )
 @click.option(
     "--signers",
-    type=click.Path(path_type=Path),
+    type=ANY,
     metavar="FILE",
     help="Allowed signers of a sealed output (ssh-keygen); without it, whose signature it is stays open.",
 )
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors].")
+@workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
 def verify(
     *,
@@ -70,7 +68,7 @@ def verify(
     from volstrat.case.protocol_files import load_protocol
     from volstrat.verify import verify_output
 
-    try:
+    with errors_said():
         result = verify_output(
             out,
             inputs=inputs,
@@ -79,14 +77,12 @@ def verify(
             signers=signers,
             workers=workers,
         )
-    except VolstratError as error:
-        _fail(error)
     if as_json:
         click.echo(json.dumps(result.as_json(), indent=2, ensure_ascii=False))
     else:
         _show(result)
     if not result.clean:
-        sys.exit(EXIT_DIFFERS)
+        sys.exit(EXIT_FAILED)
 
 
 def _show(result: Verification) -> None:
@@ -151,10 +147,8 @@ def audit_show(*, out: Path, subject: str | None, as_json: bool) -> None:
     """Print the trail's entries in their order; of one SUBJECT, what became of its record."""
     from volstrat.store.audit import read_trail
 
-    try:
+    with errors_said():
         entries = list(read_trail(out / "audit.jsonl"))
-    except VolstratError as error:
-        _fail(error)
     for line, entry in enumerate(entries, start=1):
         if entry is None:
             say(f"line {line} is no entry", err=True)
@@ -190,14 +184,12 @@ def audit_check(*, out: Path) -> None:
     """Check every link of the trail; exit 1 with the entries that were altered, removed or moved."""
     from volstrat.verify import check_output_trail
 
-    try:
+    with errors_said():
         state = check_output_trail(out)
-    except VolstratError as error:
-        _fail(error)
     for text in (*state.openings, *state.faults):
         say(text)
     if state.faults:
-        sys.exit(EXIT_DIFFERS)
+        sys.exit(EXIT_FAILED)
     say(f"{state.head.length} entries, whole; the last hashes to {state.head.last_sha256}.")
 
 
@@ -216,10 +208,8 @@ def lock(*, out: Path, with_open: bool) -> None:
     """
     from volstrat.verify import lock_output
 
-    try:
+    with errors_said():
         files = lock_output(out, with_open=with_open)
-    except VolstratError as error:
-        _fail(error)
     say(f"{files} files sealed in {out / 'SHA256SUMS'}.")
     say(f"Sign it: ssh-keygen -Y sign -n volstrat -f KEY {out / 'SHA256SUMS'}")
 
@@ -232,10 +222,8 @@ def unlock(*, out: Path, by: str, reason: str) -> None:
     """Open a sealed output again; verify and audit check say ever after who opened it, when and why."""
     from volstrat.verify import unlock_output
 
-    try:
+    with errors_said():
         unlock_output(out, by=by, reason=reason)
-    except VolstratError as error:
-        _fail(error)
     say(f"{out}: opened. Its trail says by whom and why.")
 
 
@@ -248,16 +236,14 @@ def selftest(*, as_json: bool) -> None:
     """
     from volstrat.verify.selftest import self_test
 
-    try:
+    with errors_said():
         result = self_test()
-    except VolstratError as error:
-        _fail(error)
     if as_json:
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         _show_selftest(result)
     if not result["passed"]:
-        sys.exit(EXIT_DIFFERS)
+        sys.exit(EXIT_FAILED)
 
 
 def _show_selftest(result: dict[str, Any]) -> None:
@@ -275,9 +261,3 @@ def _show_selftest(result: dict[str, Any]) -> None:
             say(f"  {text}")
     wrong = sum(bool(one["differs"]) for one in result["samples"])
     say(f"{len(result['samples']) - wrong} of {len(result['samples'])} sample subjects are as worked out.")
-
-
-def _fail(error: VolstratError) -> None:
-    """Say the error in one sentence and stop with the code of a failure or of wrong usage."""
-    say(f"volstrat: {error}", err=True)
-    sys.exit(EXIT_USAGE if error.code in _USAGE else EXIT_DIFFERS)

@@ -62,7 +62,7 @@ def keep_replaced(out: Path, old: bytes, new: bytes, name: str) -> Replaced | No
         return None
     try:
         before, after = json.loads(old), json.loads(new)
-        told = (before["stratum"], before["status"], after["stratum"], after["status"])
+        outcomes = [(record["stratum"], record["status"]) for record in (before, after)]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     old_sha256 = hashlib.sha256(old).hexdigest()
@@ -70,10 +70,10 @@ def keep_replaced(out: Path, old: bytes, new: bytes, name: str) -> Replaced | No
     return Replaced(
         subject=name,
         moved=what_moved(before, after),
-        old_stratum=told[0],
-        old_status=told[1],
-        new_stratum=told[2],
-        new_status=told[3],
+        old_stratum=outcomes[0][0],
+        old_status=outcomes[0][1],
+        new_stratum=outcomes[1][0],
+        new_status=outcomes[1][1],
         old_sha256=old_sha256,
         new_sha256=hashlib.sha256(new).hexdigest(),
     )

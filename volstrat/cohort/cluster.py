@@ -22,7 +22,7 @@ from volstrat.cohort.worker import fail_task
 from volstrat.errors import OutputError, UsageError, VolstratError, WorkerLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from volstrat.cohort.pool import TakeTask
     from volstrat.cohort.tasks import Limits, Task, WorkerContext
@@ -34,6 +34,8 @@ _AHEAD = 2
 _TRIES_ALONE = 3
 _TURN_SECONDS = 0.2
 _CONNECT_SECONDS = 20
+_VERSION_THERE = "__import__('volstrat').__version__"
+"""Evaluated by each worker: no function of ours, which another version may not have."""
 
 
 @dataclass(slots=True)
@@ -111,9 +113,15 @@ class ClusterRunner:
         _knock(self._scheduler)
         try:
             connect: Any = distributed.Client
-            return connect(self._scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+            client = connect(self._scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise _unanswered(self._scheduler) from error
+        try:
+            _require_this_version(client.run(eval, _VERSION_THERE, on_error="return"))
+        except UsageError:
+            client.close()
+            raise
+        return client
 
     def _check(self, client: Any) -> None:  # noqa: ANN401
         if client.status not in {"running", "connecting"}:
@@ -147,9 +155,7 @@ class ClusterRunner:
         receipts = {answer["location"]: Receipt(**answer) for answer in answers}
         missing = tuple(task for task in one.tasks if task.location not in receipts)
         for receipt in receipts.values():
-            if receipt.version != __version__:
-                msg = f"A worker of the cluster has volstrat {receipt.version}; this is {__version__}."
-                raise UsageError(msg, hint="Install the same version everywhere.")
+            _require_this_version({"A worker of the cluster": receipt.version})  # one that came later
             yield receipt
         if len(missing) > 1:
             half = len(missing) // 2
@@ -160,6 +166,21 @@ class ClusterRunner:
             msg = f"The cluster lost it {_TRIES_ALONE} times, alone too ({error or 'cancelled'})."
             lost = WorkerLostError(msg, hint="Run the same command again; see the cluster's own log.")
             yield fail_task(missing[0], lost, self._context.protocol)
+
+
+def _require_this_version(versions: Mapping[str, object]) -> None:
+    """Refuse workers of another version before they write anything; what a worker has is text, or an error.
+
+    Raises
+    ------
+    UsageError
+    """
+    for worker, version in versions.items():
+        if version == __version__:
+            continue
+        has = f"has volstrat {version}" if isinstance(version, str) else f"cannot import volstrat ({version})"
+        msg = f"{worker}: {has}; this is {__version__}."
+        raise UsageError(msg, hint="Install the same version everywhere.")
 
 
 def _is_of_dask(error: OSError) -> bool:

@@ -224,8 +224,8 @@ def _check_same(out: Path, protocol: LoadedProtocol, study: str | None) -> None:
         msg = f"{out}: holds results by protocol {then}; this run's is {now}, another file."
         raise UsageError(msg, hint="Name another folder with -o, or start over in this one: --fresh.")
     if before.get("study") != study:
-        told = [f"study {name!r}" if name else "no study" for name in (before.get("study"), study)]
-        msg = f"{out}: holds results of {told[0]}; this run is of {told[1]}."
+        studies = [f"study {name!r}" if name else "no study" for name in (before.get("study"), study)]
+        msg = f"{out}: holds results of {studies[0]}; this run is of {studies[1]}."
         raise UsageError(msg, hint="Name another folder with -o, or start over in this one: --fresh.")
 
 

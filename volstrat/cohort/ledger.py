@@ -67,7 +67,7 @@ class Ledger:
     def __init__(self, out: Path, *, reserved: frozenset[str], fresh: bool = False) -> None:
         self._path = out / STATE_FOLDER / "ledger.sqlite"
         self._reserved = reserved
-        with self._told():
+        with self._errors_told():
             met = self._met_before() if fresh else []
             if fresh:
                 for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-journal"):
@@ -102,7 +102,7 @@ class Ledger:
             raise OutputError(msg, hint="Name another folder with -o, or start over with --fresh.")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors_told(self) -> Iterator[None]:
         """Turn what SQLite and the disk say into one sentence."""
         try:
             yield
@@ -115,20 +115,20 @@ class Ledger:
             raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
 
     def _begin(self) -> int:
-        with self._told():
+        with self._errors_told():
             number = self._db.execute("INSERT INTO run DEFAULT VALUES RETURNING number").fetchone()[0]
             self._db.execute("BEGIN")
         return int(number)
 
     def commit(self) -> None:
         """Make what was noted outlast this process."""
-        with self._told():
+        with self._errors_told():
             self._db.execute("COMMIT")
             self._db.execute("BEGIN")
 
     def close(self) -> None:
         """Commit and close."""
-        with self._told():
+        with self._errors_told():
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
             self._db.close()
@@ -147,7 +147,7 @@ class Ledger:
         """
         plain = folder_name(subject)
         folded = fold(plain)
-        with self._told():
+        with self._errors_told():
             known = self._db.execute(
                 "SELECT subject, location, folder, run FROM cohort_case WHERE folded = ?", (folded,)
             ).fetchall()
@@ -169,7 +169,7 @@ class Ledger:
 
     def note(self, receipt: Receipt) -> None:
         """Note that a case is done."""
-        with self._told():
+        with self._errors_told():
             self._db.execute(
                 "UPDATE cohort_case SET done = 1, status = ?, stratum = ?, inputs_sha256 = ?,"
                 " record_sha256 = ? WHERE location = ?",
@@ -197,7 +197,7 @@ class Ledger:
 
     def settle_twice(self, subject: str, folder: str, record_sha256: str) -> None:
         """Note the one failed record of a subject that several cases are called."""
-        with self._told():
+        with self._errors_told():
             self._db.execute(
                 "UPDATE cohort_case SET folder = ?, done = 1, status = 'failed', stratum = NULL,"
                 " inputs_sha256 = NULL, record_sha256 = ? WHERE run = ? AND subject = ?",
@@ -232,7 +232,7 @@ class Ledger:
 
     def moved(self, subject: str, folder: str) -> None:
         """Note that a subject's results lie in another folder now."""
-        with self._told():
+        with self._errors_told():
             self._db.execute(
                 "UPDATE cohort_case SET folder = ? WHERE run = ? AND subject = ?", (folder, self.run, subject)
             )
@@ -268,9 +268,9 @@ class Ledger:
 
     def forget_removed(self) -> None:
         """Drop the rows of cases that this run has not met, once they have been reported."""
-        with self._told():
+        with self._errors_told():
             self._db.execute("DELETE FROM cohort_case WHERE run < ?", (self.run,))
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
-        with self._told():
+        with self._errors_told():
             yield from self._db.execute(query, values)

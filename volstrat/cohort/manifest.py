@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import CaseSources, RoleEntry, path_named
-from volstrat.case.table_file import table_form, without_empty_end
+from volstrat.case.table_file import check_header, table_form, without_empty_end
 from volstrat.cohort.tasks import plain_text
 from volstrat.errors import CaseError, DuplicateSubjectError, InputFileError, MissingRoleError, UsageError
 from volstrat.terms.roles import MASK_ROLES, ROLES
@@ -93,7 +93,14 @@ class Manifest:
                     stream.readline()
                 reader = csv.reader(stream, delimiter=form.separator, strict=True)
                 self._header = without_empty_end([cell.strip() for cell in next(reader, [])])
-                self._check_header()
+                check_header(
+                    self._header,
+                    name=self.path.name,
+                    required=(SUBJECT, "tumour"),
+                    known=(SUBJECT, *ROLES, *_SEGMENT_COLUMNS),
+                    hint=f"Columns are {', '.join((SUBJECT, *ROLES, *_SEGMENT_COLUMNS))}.",
+                    error=UsageError,
+                )
                 for cells in reader:
                     if any(cell.strip() for cell in cells):
                         stripped = [cell.strip() for cell in cells]
@@ -108,24 +115,6 @@ class Manifest:
         except OSError as error:
             msg = f"{self.path.name}: cannot be read ({error.strerror})."
             raise InputFileError(msg) from error
-
-    def _check_header(self) -> None:
-        name, header = self.path.name, self._header
-        missing = [column for column in (SUBJECT, "tumour") if column not in header]
-        if missing:
-            shown = ", ".join(header) or "nothing"
-            msg = f"{name}: the header has no column {' and no '.join(missing)} (it has: {shown})."
-            hint = f"A manifest has the columns {SUBJECT}, tumour and any of {', '.join(ROLES[1:])}."
-            raise UsageError(msg, hint=hint)
-        unknown = [column for column in header if column not in (SUBJECT, *ROLES, *_SEGMENT_COLUMNS)]
-        if unknown:
-            msg = f"{name}: unknown column {', '.join(map(repr, unknown))}."
-            hint = f"Columns are {SUBJECT}, the roles {', '.join(ROLES)}, and {', '.join(_SEGMENT_COLUMNS)}."
-            raise UsageError(msg, hint=hint)
-        twice = sorted({column for column in header if header.count(column) > 1})
-        if twice:
-            msg = f"{name}: the column {', '.join(twice)} comes twice."
-            raise UsageError(msg)
 
     def _subject(self, line: int, cells: list[str]) -> str:
         place = self._header.index(SUBJECT)

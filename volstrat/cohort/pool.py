@@ -196,14 +196,7 @@ class _Vain:
 
 
 class LocalRunner:
-    """Does tasks on this machine.
-
-    Parameters
-    ----------
-    context : WorkerContext
-    workers : int
-    limits : Limits
-    """
+    """Does tasks on this machine."""
 
     def __init__(self, context: WorkerContext, *, workers: int, limits: Limits) -> None:
         self._context = context

@@ -154,12 +154,7 @@ def check_places(source: Path, out: Path) -> None:
 
 
 class CaseStream:
-    """The cases of a source, looked for by a thread of its own, so that a slow disk holds up nobody.
-
-    Parameters
-    ----------
-    cases : iterator of FoundCase
-    """
+    """The cases of a source, looked for by a thread of its own, so that a slow disk holds up nobody."""
 
     def __init__(self, cases: Iterator[FoundCase]) -> None:
         self._queue: queue.Queue[FoundCase | None] = queue.Queue(_MOST_AHEAD)

@@ -116,6 +116,11 @@ class Limits:
     seconds: float = 1800.0
     memory_bytes: int | None = None
 
+    @classmethod
+    def of(cls, *, minutes: float, gib: float | None) -> Limits:
+        """Return limits as people write them: minutes, and GiB or None."""
+        return cls(seconds=minutes * 60, memory_bytes=None if gib is None else int(gib * 2**30))
+
     def __post_init__(self) -> None:
         if self.seconds <= 0 or (self.memory_bytes is not None and self.memory_bytes <= 0):
             msg = "The limits of time and memory must be above 0."

@@ -8,7 +8,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
+from volstrat.case.record_types import given
 from volstrat.comparison.agreement_figures import Point, bland_altman_plot
+from volstrat.comparison.agreement_types import value_in
 from volstrat.comparison.cohort_agreement import NO_STRATUM, definitions
 from volstrat.comparison.cohort_agreement import STRATA as STRATUM_KEYS
 from volstrat.comparison.disputes import STAKES
@@ -17,8 +19,17 @@ from volstrat.show.words import STRATA, percent_text
 from volstrat.terms.wording import NAMED, more_than, shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from volstrat.comparison.agreement_types import (
+        AdjudicationItem,
+        Estimate,
+        LeftOut,
+        Pair,
+        Subject,
+        SubjectReading,
+    )
+    from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
     from volstrat.comparison.pair import Settings
     from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding
@@ -42,13 +53,7 @@ _MOST_ROWS = 2000
 
 
 class AgreementPage:
-    """Takes subjects one by one and renders the page at the end.
-
-    Parameters
-    ----------
-    readings : sequence of ReadingSet
-    settings : Settings
-    """
+    """Takes subjects one by one and renders the page at the end."""
 
     def __init__(self, readings: Sequence[ReadingSet], settings: Settings) -> None:
         self._readings = readings
@@ -59,7 +64,7 @@ class AgreementPage:
         self._details: list[dict[str, Any]] = []
         self._subjects = 0
 
-    def add(self, subject: Mapping[str, Any]) -> None:
+    def add(self, subject: Subject) -> None:
         """Take up one subject."""
         self._subjects += 1
         name = case_name(subject["subject"], subject["visit"])
@@ -77,8 +82,8 @@ class AgreementPage:
             shown = {"name": name, "by_name": readings, "threshold": threshold}
             self._details.append({**subject, **shown})
 
-    def _add_point(self, subject: str, quantity: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
-        one, other = ((r["volumes"] or {}).get(quantity) for r in (a, b))
+    def _add_point(self, subject: str, quantity: str, a: SubjectReading, b: SubjectReading) -> None:
+        one, other = (value_in(r["volumes"], quantity) for r in (a, b))
         log = quantity.endswith("_ml")
         if one is None or other is None or (log and min(one, other) <= 0):
             return
@@ -90,7 +95,7 @@ class AgreementPage:
         self._points.setdefault((quantity, a["reading"], b["reading"]), []).append(point)
 
     def render(
-        self, cohort: Mapping[str, Any], items: Sequence[Mapping[str, Any]], findings: Sequence[Finding]
+        self, cohort: CohortRecord, items: Sequence[AdjudicationItem], findings: Sequence[Finding]
     ) -> bytes:
         """Return the page."""
         settings = self._settings
@@ -132,7 +137,7 @@ class AgreementPage:
         )
         return page.encode()
 
-    def _plots(self, cohort: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _plots(self, cohort: CohortRecord) -> Iterator[dict[str, Any]]:
         """Yield a figure and its caption for each two readings and quantity."""
         by_name = {q["quantity"]: q for q in cohort["quantities"]}
         for index, (a, b) in enumerate(self._pairs):
@@ -159,7 +164,7 @@ class AgreementPage:
                 yield {"plot": bland_altman_plot(points, stats, labels=labels), "caption": caption}
 
 
-def _cards(cohort: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _cards(cohort: CohortRecord, items: Sequence[AdjudicationItem]) -> list[tuple[str, str]]:
     pairs = cohort["strata"]["pairs"]
     same = sum(sum(row[n] for n, row in enumerate(pair["table"])) for pair in pairs)
     of = sum(pair["subjects"] for pair in pairs)
@@ -174,49 +179,50 @@ def _cards(cohort: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> lis
     ]
 
 
-def _left_out(one: Mapping[str, Any]) -> str:
+def _left_out(one: LeftOut) -> str:
     """Name a subject that a figure cannot show, with both its values."""
-    values = ("none" if one[side] is None else f"{one[side]:.2f}" for side in "ab")
+    values = ("none" if value is None else f"{value:.2f}" for value in (one["a"], one["b"]))
     return f"{one['subject']} ({' / '.join(values)})"
 
 
-def _row(subject: str, pair: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+def _row(subject: str, pair: Pair, a: SubjectReading, b: SubjectReading) -> dict[str, Any]:
     """Return a row of the table of subjects: two readings of one."""
     return {
         "subject": subject,
-        "pair": {key: pair[key] for key in pair if key != "lesions"},
+        "pair": {key: value for key, value in pair.items() if key != "lesions"},
         "strata": list(dict.fromkeys(_stratum(r) for r in (a, b))),
-        "ml": [decimals((r["volumes"] or {}).get("total_tumour_ml"), 2) for r in (a, b)],
+        "ml": [decimals(value_in(r["volumes"], "total_tumour_ml"), 2) for r in (a, b)],
         "shares": [_share(r) for r in (a, b)],
     }
 
 
-def _stratum(reading: Mapping[str, Any]) -> str:
+def _stratum(reading: SubjectReading) -> str:
     if reading["source"] == "absent":
         return "absent"
     return "failed" if reading["error"] is not None else STRATA[reading["stratum"]]
 
 
-def _share(reading: Mapping[str, Any]) -> str:
+def _share(reading: SubjectReading) -> str:
     """Return what can be resected of the tumour in one reading."""
-    fraction = (reading["volumes"] or {}).get("resectable_fraction")
-    if fraction is None:
+    volumes = reading["volumes"]
+    if volumes is None or volumes["resectable_fraction"] is None:
         return NO_NUMBER
-    return percent_text(100 * fraction, reading["predicates"]["stratum_1"]["threshold_percent"])
+    threshold = given(reading["predicates"])["stratum_1"]["threshold_percent"]
+    return percent_text(100 * volumes["resectable_fraction"], threshold)
 
 
-def _ratio(estimate: Mapping[str, Any]) -> dict[str, Any]:
+def _ratio(estimate: Estimate) -> Estimate:
     """Turn the logarithm of a ratio back into the ratio."""
-    turned = {
-        key: None if estimate[key] is None else math.exp(estimate[key]) for key in ("value", "low", "high")
-    }
-    return {**turned, "reason": estimate["reason"]}
+    value, low, high = (
+        None if x is None else math.exp(x) for x in (estimate["value"], estimate["low"], estimate["high"])
+    )
+    return {**estimate, "value": value, "low": low, "high": high}
 
 
-def _attributions(cohort: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, int, float]]]]:
+def _attributions(cohort: CohortRecord) -> Iterator[tuple[str, list[tuple[str, int, float]]]]:
     """Yield a title and bars, the largest first, for each level at which readings differ."""
     for level, title in _ATTRIBUTED.items():
-        counts = Counter(cohort["attributed_to"][level])
+        counts: Counter[str] = Counter(value_in(cohort["attributed_to"], level))
         if counts:
             rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
             most = rows[0][1]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.columns import csv_cell, unit_of
+from volstrat.comparison.agreement_types import value_in
 from volstrat.comparison.disputes import questions
 from volstrat.store.tables import TableColumn, TableWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from volstrat.comparison.agreement_types import AdjudicationItem, Subject
     from volstrat.store.staged import StagedFiles
 
 Row = dict[str, Any]
@@ -174,45 +176,42 @@ class Table:
         self._writer.write([row.get(name) for name in self._names])
 
 
-def pair_rows(subject: Mapping[str, Any], readers: Mapping[str, str]) -> Iterator[Row]:
+def pair_rows(subject: Subject, readers: Mapping[str, str]) -> Iterator[Row]:
     """Yield a row of ``agreement.csv`` for every two readings of a subject."""
     readings = {r["reading"]: r for r in subject["readings"]}
     for pair in subject["pairs"]:
-        found = pair["discordance"] or {}
         row = _pair(subject, pair, readers) | {
             "outcome": pair["outcome"],
             "stake": subject["stake"]["kind"],
-            "level": found.get("level"),
-            "attributed_to": found.get("attributed_to"),
+            "level": value_in(pair["discordance"], "level"),
+            "attributed_to": value_in(pair["discordance"], "attributed_to"),
             "not_alike_ml": pair["not_alike_ml"],
-            "fdg_avid.dice": (pair["fdg_avid"] or {}).get("dice"),
+            "fdg_avid.dice": value_in(pair["fdg_avid"], "dice"),
             "reason": pair["reason"] or None,
         }
-        row |= {key: (pair["tumour"] or {}).get(key) for key in _TUMOUR}
-        row |= {f"lesions.{key}": (pair["detection"] or {}).get(key) for key in _DETECTION}
+        row |= {key: value_in(pair["tumour"], key) for key in _TUMOUR}
+        row |= {f"lesions.{key}": value_in(pair["detection"], key) for key in _DETECTION}
         for side in "ab":
-            reading = readings[pair[side]]
+            reading = readings[value_in(pair, side)]
             predicates = reading["predicates"]
-            row |= {f"{side}.{key}": reading[key] for key in ("status", "stratum")}
-            row |= {f"{side}.{key}": (reading["volumes"] or {}).get(key) for key in _VOLUMES}
+            row |= {f"{side}.{key}": value_in(reading, key) for key in ("status", "stratum")}
+            row |= {f"{side}.{key}": value_in(reading["volumes"], key) for key in _VOLUMES}
             for name in ("stratum_1", "stratum_2"):
                 row[f"{side}.{name}_holds"] = predicates and predicates[name]["holds"]
         yield row
 
 
-def lesion_rows(subject: Mapping[str, Any], readers: Mapping[str, str]) -> Iterator[Row]:
+def lesion_rows(subject: Subject, readers: Mapping[str, str]) -> Iterator[Row]:
     """Yield a row of ``agreement_lesions.csv`` for every lesion and region, matched or not."""
     for pair in subject["pairs"]:
         for what, found in (("lesion", pair["lesions"]), ("pet_only_region", pair["pet_only_regions"])):
             for lesion in found:
                 row = _pair(subject, pair, readers) | {"what": what, "kind": lesion["kind"]}
-                row |= {key: lesion[key] for key in _LESION_PAIR}
+                row |= {key: value_in(lesion, key) for key in _LESION_PAIR}
                 yield row | _both(lesion["a"], lesion["b"])
 
 
-def adjudication_rows(
-    subject: Mapping[str, Any], item: Mapping[str, Any], readers: Mapping[str, str]
-) -> Iterator[Row]:
+def adjudication_rows(subject: Subject, item: AdjudicationItem, readers: Mapping[str, str]) -> Iterator[Row]:
     """Yield the rows of ``adjudication.csv`` of a subject in dispute, without order and hash.
 
     One for every lesion and region that decides, at least one; ``item`` is the subject's entry of the list.
@@ -261,7 +260,7 @@ def _pair(subject: Mapping[str, Any], pair: Mapping[str, Any], readers: Mapping[
 
 def _both(in_a: Mapping[str, Any] | None, in_b: Mapping[str, Any] | None) -> Row:
     return {
-        f"{side}.{key}": (lesion or {}).get(key)
+        f"{side}.{key}": value_in(lesion, key)
         for side, lesion in (("a", in_a), ("b", in_b))
         for key in _LESION
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired
 
 from volstrat.case.input_types import Fraction, Ml, Sha256
 from volstrat.case.json_types import JsonObject, Limits
@@ -17,6 +17,9 @@ from volstrat.case.record_types import (
 from volstrat.certainty.verdict import Status
 from volstrat.rule.stratify import Stratum
 from volstrat.terms.marks import FdgAvidity, Resectability
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SCHEMA_ID: Final = "volstrat.agreement/1"
 
@@ -435,3 +438,8 @@ class Agreement(JsonObject):
     adjudication: list[AdjudicationItem]
     findings: list[FindingRecord]
     environment: EnvironmentRecord
+
+
+def value_in(part: Mapping[str, Any] | None, key: str) -> Any:  # noqa: ANN401 - a column's value
+    """Return the value of a key of a part that may not be there; None without it."""
+    return None if part is None else part.get(key)

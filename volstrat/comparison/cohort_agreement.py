@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from dataclasses import asdict
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from volstrat.agreement.concordance import concordance
 from volstrat.agreement.estimate import CONFIDENCE
@@ -19,10 +19,15 @@ from volstrat.agreement.reliability import (
     within_subject_variation,
 )
 from volstrat.case.case_file import case_name
+from volstrat.case.record_types import PREDICATES, given
+from volstrat.comparison.agreement_types import value_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from volstrat.case.record_types import PredicateName
+    from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
+    from volstrat.comparison.agreement_types import LesionOfReading, Subject, SubjectReading
     from volstrat.terms.policies import VolumeErrorPolicy
 
 STRATA = ("stratum_1", "stratum_2", "ineligible")
@@ -68,7 +73,7 @@ class CohortAgreement:
         self._values: dict[str, list[list[float | None]]] = {name: [] for name, _ in _QUANTITIES}
         self._strata: list[list[str | None]] = []
         self._answers: list[list[str | None]] = []
-        self._predicates: dict[str, list[list[str | None]]] = {"stratum_1": [], "stratum_2": []}
+        self._predicates: dict[PredicateName, list[list[str | None]]] = {name: [] for name in PREDICATES}
         self._outcomes: Counter[str] = Counter()
         self._attributed: dict[str, Counter[str]] = {
             level: Counter() for level in ("stratum", "predicates", "counts")
@@ -80,7 +85,7 @@ class CohortAgreement:
         }
         self._absent: Counter[str] = Counter()
 
-    def add(self, subject: Mapping[str, Any]) -> None:
+    def add(self, subject: Subject) -> None:
         """Take up one subject."""
         readings = subject["readings"]
         self._outcomes[subject["outcome"]] += 1
@@ -92,25 +97,26 @@ class CohortAgreement:
                 self._attributed[found["level"]][found["attributed_to"] or ""] += 1
             for lesion in pair["lesions"]:
                 self._lesions[lesion["kind"]] += 1
-                if lesion["kind"] == "matched":
-                    self._add_lesion(lesion["a"], lesion["b"])
-                    for key, table in self._markings.items():
-                        table[lesion["a"][key], lesion["b"][key]] += 1
+                a, b = lesion["a"], lesion["b"]
+                if a is not None and b is not None:
+                    self._add_lesion(a, b)
+                    self._markings["resectability"][a["resectability"], b["resectability"]] += 1
+                    self._markings["fdg_avidity"][a["fdg_avidity"], b["fdg_avidity"]] += 1
         if {pair["outcome"] for pair in subject["pairs"]} & _APART:
             return
         self._subjects.append(case_name(subject["subject"], subject["visit"]))
         for name, _ in _QUANTITIES:
-            self._values[name].append([(r["volumes"] or {}).get(name) for r in readings])
+            self._values[name].append([value_in(r["volumes"], name) for r in readings])
         self._strata.append([r["stratum"] for r in readings])
         self._answers.append([_answer(r) for r in readings])
         for name, words in self._predicates.items():
             words.append([_word(r, name) for r in readings])
 
-    def _add_lesion(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+    def _add_lesion(self, a: LesionOfReading, b: LesionOfReading) -> None:
         """Put the two volumes of a lesion to those of its size: the mean of both diameters."""
         diameter = (a["max_axial_diameter_mm"] + b["max_axial_diameter_mm"]) / 2
         size = bisect_right(self._volume_error.diameter_from_mm, diameter) - 1
-        self._volumes[size].append((a["volume_ml"], b["volume_ml"]))
+        self._volumes[size].append((given(a["volume_ml"]), given(b["volume_ml"])))
 
     def _wcv_by_diameter(self) -> list[dict[str, Any]]:
         edges = self._volume_error.diameter_from_mm
@@ -130,9 +136,9 @@ class CohortAgreement:
             )
         return found
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> CohortRecord:
         """Return ``cohort`` of ``agreement.json``."""
-        return {
+        found = {
             "subjects": sum(self._outcomes.values()),
             "outcomes": dict(sorted(self._outcomes.items())),
             "absent": {name: self._absent[name] for name in self._names},
@@ -153,6 +159,7 @@ class CohortAgreement:
                 for key, table in self._markings.items()
             },
         }
+        return cast("CohortRecord", found)
 
     def _quantity(self, name: str, scale: Literal["difference", "log_ratio"]) -> dict[str, Any]:
         table = self._values[name]
@@ -220,15 +227,14 @@ def _apart(a: float | None, b: float | None) -> float:
     return -1.0 if a is None or b is None else abs(b - a)
 
 
-def _answer(reading: Mapping[str, Any]) -> str | None:
+def _answer(reading: SubjectReading) -> str | None:
     """Return what a reading answers: a stratum or that there is none; None where it failed or is absent."""
     if reading["source"] == "absent" or reading["error"] is not None:
         return None
-    stratum: str | None = reading["stratum"]
-    return stratum or NO_STRATUM
+    return reading["stratum"] or NO_STRATUM
 
 
-def _word(reading: dict[str, Any], predicate: str) -> str | None:
+def _word(reading: SubjectReading, predicate: PredicateName) -> str | None:
     if reading["predicates"] is None:
         return None
     holds = reading["predicates"][predicate]["holds"]

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.comparison.agreement_types import Subject
+    from volstrat.comparison.agreement_tables import Row
+    from volstrat.comparison.agreement_types import AdjudicationItem, Subject
+    from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
     from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding
 
@@ -62,8 +64,8 @@ class ComparisonResult:
 
     subjects: int
     stakes: dict[str, int]
-    cohort: dict[str, Any]
-    adjudication: tuple[dict[str, Any], ...]
+    cohort: CohortRecord
+    adjudication: tuple[AdjudicationItem, ...]
     findings: tuple[Finding, ...]
 
 
@@ -103,9 +105,9 @@ def compare_readings(
     subjects = sorted({subject for reading in readings for subject in reading.subjects})
     check_place(out, paths)
     findings = tuple(_findings(readings, subjects))
-    told = {"readings": [_place(reading) for reading in readings], "settings": asdict(settings)}
+    compared = {"readings": [_place(reading) for reading in readings], "settings": asdict(settings)}
     with output_lock(out):
-        run = RunFile(out, event=COMPARISON, detail=told, protocol=protocol)
+        run = RunFile(out, event=COMPARISON, detail=compared, protocol=protocol)
         with StagedFiles(out) as files:
             written = _Written(files, readings, settings, findings)
             for name in subjects:
@@ -130,15 +132,7 @@ def compare_readings(
 
 
 class _Written:
-    """What a comparison writes, subject by subject.
-
-    Parameters
-    ----------
-    files : StagedFiles
-    readings : sequence of ReadingSet
-    settings : Settings
-    findings : sequence of Finding
-    """
+    """What a comparison writes, subject by subject."""
 
     def __init__(
         self,
@@ -155,10 +149,9 @@ class _Written:
         self._page = AgreementPage(readings, settings)
         self._cohort = CohortAgreement([r.name for r in readings], readings[0].protocol.protocol.volume_error)
         self._hashes: dict[str, list[tuple[str, str]]] = {reading.name: [] for reading in readings}
-        self._asked: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+        self._asked: list[tuple[AdjudicationItem, list[Row]]] = []
         self.stakes: Counter[str] = Counter()
-        self.items: list[dict[str, Any]] = []
-        self.cohort_json: dict[str, Any] = {}
+        self.items: list[AdjudicationItem] = []
 
     @property
     def names(self) -> list[str]:
@@ -191,7 +184,9 @@ class _Written:
         """Write what comes after the subjects: statistics, the list of disputes, the page."""
         self.cohort_json = self._cohort.as_json()
         self._asked.sort(key=lambda asked: adjudication_order(asked[0]))
-        self.items = [{"order": n, **item} for n, (item, _) in enumerate(self._asked, start=1)]
+        for n, (item, _) in enumerate(self._asked, start=1):
+            item["order"] = n
+        self.items = [item for item, _ in self._asked]
         self._record.close(
             {
                 "readings_sha256": self.readings_sha256(),

@@ -142,18 +142,18 @@ def _check_agreement(
     """Refuse a table of another agreement, or one whose readings are the other way round."""
     readers = agreement.readers
     for line, row in rows:
-        told = (row["a.reader"], row["b.reader"])
+        named = (row["a.reader"], row["b.reader"])
         here = (readers.get(row["a"]), readers.get(row["b"]))
-        if told != here and told == here[::-1]:
+        if named != here and named == here[::-1]:
             msg = (
-                f"{name}, line {line}: its readings are swapped: reading {row['a']} is {told[0]} in the "
+                f"{name}, line {line}: its readings are swapped: reading {row['a']} is {named[0]} in the "
                 f"table, {here[0]} in the agreement."
             )
             raise UsageError(msg, hint="Use the adjudication.csv of this agreement.")
-        if row["agreement_sha256"] != agreement.sha256 or told != here:
+        if row["agreement_sha256"] != agreement.sha256 or named != here:
             msg = (
                 f"{name}, line {line}: is of another agreement "
-                f"({row['agreement_sha256'][:12] or 'no hash'}, readings {' and '.join(told)}) than this "
+                f"({row['agreement_sha256'][:12] or 'no hash'}, readings {' and '.join(named)}) than this "
                 f"({agreement.sha256[:12]}, readings {' and '.join(readers.values())})."
             )
             raise UsageError(msg, hint="Use the adjudication.csv that this comparison wrote.")
@@ -164,9 +164,9 @@ def _check_rows_agree(name: str, by_subject: Mapping[str, Sequence[Mapping[str, 
         subject: [key for key in ANSWERS if len({row[key] for row in rows}) > 1]
         for subject, rows in by_subject.items()
     }
-    told = [f"{subject} ({', '.join(keys)})" for subject, keys in disagree.items() if keys]
-    if told:
-        msg = f"{name}: the rows of one subject disagree: {'; '.join(told)}."
+    disagreeing = [f"{subject} ({', '.join(keys)})" for subject, keys in disagree.items() if keys]
+    if disagreeing:
+        msg = f"{name}: the rows of one subject disagree: {'; '.join(disagreeing)}."
         raise UsageError(msg, hint="Write the same decision in every row of a subject.")
 
 

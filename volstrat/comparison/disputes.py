@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
+
+from volstrat.case.record_types import given
+from volstrat.comparison.agreement_types import value_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from volstrat.comparison.agreement_types import (
+        AdjudicationItem,
+        Lesion,
+        LesionOfReading,
+        Subject,
+    )
+
+    Asked = Literal["lesion", "pet_only_region", ""]
 
 STAKES = {
     "trial_entry": "One reading finds the subject ineligible, the other does not",
@@ -34,7 +44,7 @@ class Question:
         The two readings.
     kind : str
         "lesion" or "pet_only_region"; "" where the readings could not be compared.
-    in_a, in_b : mapping or None
+    in_a, in_b : LesionOfReading or None
         The lesion as each reading has it.
     text : str
         The question in words.
@@ -42,21 +52,22 @@ class Question:
 
     a: str
     b: str
-    kind: str = ""
-    in_a: Mapping[str, Any] | None = None
-    in_b: Mapping[str, Any] | None = None
+    kind: Asked = ""
+    in_a: LesionOfReading | None = None
+    in_b: LesionOfReading | None = None
     text: str
 
     @property
     def volume_ml(self) -> float:
         """The larger of its volumes; infinite where nothing could be compared."""
-        volumes = [one["volume_ml"] for one in (self.in_a, self.in_b) if one is not None]
+        volumes = [given(one["volume_ml"]) for one in (self.in_a, self.in_b) if one is not None]
         return max(volumes, default=float("inf"))
 
 
-def adjudication_item(subject: Mapping[str, Any]) -> dict[str, Any]:
+def adjudication_item(subject: Subject) -> AdjudicationItem:
     """Return what an adjudicator needs to know of a subject."""
     return {
+        "order": 1,  # until all are sorted
         "subject": subject["subject"],
         "visit": subject["visit"],
         "stake": subject["stake"]["kind"],
@@ -67,7 +78,7 @@ def adjudication_item(subject: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def adjudication_order(item: Mapping[str, Any]) -> tuple[Any, ...]:
+def adjudication_order(item: AdjudicationItem) -> tuple[int, float, str, str]:
     """Sort by what is at stake, then by the volume not counted alike, then by name."""
     return (
         list(STAKES).index(item["stake"]),
@@ -77,7 +88,7 @@ def adjudication_order(item: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def questions(subject: Mapping[str, Any]) -> list[Question]:
+def questions(subject: Subject) -> list[Question]:
     """Name every lesion and region on which readings differ, the largest first.
 
     A lesion that both mark alike is named where contours carry the difference and it is drawn apart.
@@ -87,8 +98,12 @@ def questions(subject: Mapping[str, Any]) -> list[Question]:
         a, b = pair["a"], pair["b"]
         if pair["outcome"] != "compared":
             found.append(Question(a=a, b=b, text=pair["reason"]))
-        contours = "contour" in ((pair["discordance"] or {}).get("attributed_to") or "")
-        for kind, rows in (("lesion", pair["lesions"]), ("pet_only_region", pair["pet_only_regions"])):
+        contours = "contour" in (value_in(pair["discordance"], "attributed_to") or "")
+        of_kind: dict[Asked, list[Lesion]] = {
+            "lesion": pair["lesions"],
+            "pet_only_region": pair["pet_only_regions"],
+        }
+        for kind, rows in of_kind.items():
             for row in rows:
                 text = _asked(row, a, b, contours=contours and kind == "lesion")
                 if text:
@@ -96,19 +111,19 @@ def questions(subject: Mapping[str, Any]) -> list[Question]:
     return sorted(found, key=lambda question: (-question.volume_ml, question.text))
 
 
-def _asked(row: Mapping[str, Any], a: str, b: str, *, contours: bool) -> str:
+def _asked(row: Lesion, a: str, b: str, *, contours: bool) -> str:
     """Return on what two readings differ of a lesion; "" where that decides nothing."""
     in_a, in_b = row["a"], row["b"]
-    if row["kind"] in {"only_a", "only_b"}:
-        one, name, other = (in_a, a, b) if in_a else (in_b, b, a)
-        what = f"{_ml(one)}, {_place(one)}, {one['resectability']}"
-        return f"{one['lesion_id']} in {name}, not in {other} ({what})"
     if row["kind"] == "part":
         return ""
+    if in_a is None or in_b is None:
+        one, name, other = (given(in_b), b, a) if in_a is None else (in_a, a, b)
+        what = f"{_ml(one)}, {_place(one)}, {one['resectability']}"
+        return f"{one['lesion_id']} in {name}, not in {other} ({what})"
     name = in_a["lesion_id"] if in_a["lesion_id"] == in_b["lesion_id"] else (
         f"{in_a['lesion_id']} in {a} = {in_b['lesion_id']} in {b}"
     )  # fmt: skip
-    words = [(_word(in_a, key), _word(in_b, key)) for key in ("resectability", "fdg_avidity")]
+    words = [(word(in_a), word(in_b)) for word in (_marking, _avidity)]
     apart = [f"{one} in {a}, {other} in {b}" for one, other in words if one != other]
     if apart:
         return f"{name}: {'; '.join(apart)} ({_ml(in_a)}, {_place(in_a)})"
@@ -117,17 +132,20 @@ def _asked(row: Mapping[str, Any], a: str, b: str, *, contours: bool) -> str:
     return ""
 
 
-def _word(lesion: Mapping[str, Any], key: str) -> str:
-    word = str(lesion[key]).replace("_", " ")
-    if word == "partial" and lesion["resectable_fraction"] is not None:
-        word = f"{100 * lesion['resectable_fraction']:.0f} % resectable"
-    return f"FDG {word}" if key == "fdg_avidity" else word
+def _marking(lesion: LesionOfReading) -> str:
+    if lesion["resectability"] == "partial" and lesion["resectable_fraction"] is not None:
+        return f"{100 * lesion['resectable_fraction']:.0f} % resectable"
+    return lesion["resectability"].replace("_", " ")
 
 
-def _ml(lesion: Mapping[str, Any]) -> str:
+def _avidity(lesion: LesionOfReading) -> str:
+    return f"FDG {lesion['fdg_avidity'].replace('_', ' ')}"
+
+
+def _ml(lesion: LesionOfReading) -> str:
     return f"{lesion['volume_ml']:.2f} ml"
 
 
-def _place(lesion: Mapping[str, Any]) -> str:
+def _place(lesion: LesionOfReading) -> str:
     x, y, z = lesion["centroid_mm"]
     return f"at {round(x)}, {round(y)}, {round(z)} mm LPS"

@@ -180,11 +180,11 @@ def _check_unchanged(held: HeldAgreement, readings: Mapping[str, ReadingSet]) ->
             if known.get(name, {}).get(letter) != now:
                 changed.setdefault(letter, []).append(name)
     if changed:
-        told = "; ".join(
+        changes = "; ".join(
             f"reading {letter} ({held.readers[letter]}): {shown_names(names)}"
             for letter, names in changed.items()
         )
-        msg = f"Changed since the comparison: {told}."
+        msg = f"Changed since the comparison: {changes}."
         raise UsageError(msg, hint="Compare the readings again and decide on the new agreement.")
 
 
@@ -192,11 +192,11 @@ def _protocol(readings: Mapping[str, ReadingSet], held: HeldAgreement) -> Loaded
     """Return the one protocol of all readings."""
     protocols = {reading.protocol.sha256: reading.protocol for reading in readings.values()}
     if len(protocols) > 1 or not all(reading.protocol_known for reading in readings.values()):
-        told = ", ".join(
+        made_by = ", ".join(
             f"{letter} ({held.readers[letter]}) {reading.protocol.sha256[:12]}"
             for letter, reading in readings.items()
         )
-        msg = f"The readings were made by different or unknown protocols: {told}."
+        msg = f"The readings were made by different or unknown protocols: {made_by}."
         raise UsageError(msg, hint="Run one of them again by the other's protocol, and compare again.")
     return next(iter(protocols.values()))
 
@@ -216,7 +216,7 @@ def decided_cases(
     """
     for name, _ in held.subjects():
         decision = decisions.get(name)
-        told: AdjudicationRecord = {
+        adjudication: AdjudicationRecord = {
             "stands": concordant,
             "adjudicator": None,
             "reason": f"The readings are not in dispute; reading {concordant} stands where they are not.",
@@ -224,7 +224,7 @@ def decided_cases(
             "agreement_sha256": held.sha256,
         }
         if decision is not None:
-            told = {
+            adjudication = {
                 "stands": decision.stands,
                 "adjudicator": decision.adjudicator,
                 "reason": decision.reason,
@@ -234,9 +234,9 @@ def decided_cases(
         if decision is not None and decision.stands == TABLE:
             place = _with_own_table(name, readings[next(iter(readings))], decision.adjudicator)
         else:
-            reading = readings[told["stands"]]
+            reading = readings[adjudication["stands"]]
             place = _place(name, reading)
-        yield FoundCase(location=name, case=replace(place, adjudication=told))
+        yield FoundCase(location=name, case=replace(place, adjudication=adjudication))
 
 
 def _place(name: str, reading: ReadingSet) -> CasePlace:

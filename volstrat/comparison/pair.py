@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
-from volstrat.agreement.hybrid import match_readings, match_regions
+from volstrat.agreement.hybrid import match_readings
+from volstrat.agreement.moved_rows import moved_rows
 from volstrat.agreement.overlap import compare_masks
+from volstrat.agreement.region_matching import match_regions
 from volstrat.case.inputs import read_inputs
 from volstrat.case.json_types import taken
 from volstrat.case.record import finding_record
 from volstrat.comparison.agreement_types import MaskAgreement, OutcomeOfReading
 from volstrat.comparison.grids import check_one_image, on_one_grid
-from volstrat.comparison.moved_rows import moved_rows
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import measure_case
@@ -345,10 +346,10 @@ def _plans_differ(a: CaseResult, b: CaseResult) -> bool:
     one, other = (None if r.decision is None else r.decision.chosen for r in (a, b))
     if one is None or other is None:
         return one is not other
-    mine, theirs = one.regions, other.regions
+    ours, others = one.regions, other.regions
     return not (
-        mine.cut.same_as(theirs.cut)
-        and mine.ablated.same_as(theirs.ablated)
+        ours.cut.same_as(others.cut)
+        and ours.ablated.same_as(others.ablated)
         and dict(one.plan.outside_liver) == dict(other.plan.outside_liver)
     )
 

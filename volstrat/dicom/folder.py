@@ -66,6 +66,8 @@ class ImageFile:
     header : Header
         The other attributes read, for pixels and SUV.
     patient : PatientMarks
+    described_tracer : str
+        The tracer other than FDG that its descriptions name, in words of `volstrat.terms.tracers`.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class ImageFile:
     pixels: PixelLayout | None
     header: Header = field(repr=False)
     patient: PatientMarks = field(default=PatientMarks(), repr=False)
+    described_tracer: str = ""
 
     @property
     def is_localizer(self) -> bool:
@@ -104,12 +107,9 @@ class SeriesFiles:
         To tell how far apart two series are, never to show.
     frame_of_reference_uid : str or None
         None where the files name none, or several.
-    sop_class_uids : tuple of str
     files : tuple of ImageFile
     units : str
         PT: Units (0054,1001); may be empty.
-    corrected_image : tuple of str
-        PT: CorrectedImage (0028,0051).
     attenuation_corrected : bool or None
         PT: False where the header lists corrections and attenuation is not among them; None where
         it does not say, and for CT.
@@ -122,10 +122,8 @@ class SeriesFiles:
     series_date: str
     acquired_on: date | None
     frame_of_reference_uid: str | None
-    sop_class_uids: tuple[str, ...]
     files: tuple[ImageFile, ...]
     units: str = ""
-    corrected_image: tuple[str, ...] = ()
     attenuation_corrected: bool | None = None
 
     @property

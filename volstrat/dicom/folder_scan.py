@@ -2,13 +2,14 @@
 
 File names and folders mean nothing here. The patient's name is never read; PatientID and birth date become
 marks that only this process can compare (see `identity`). Dates say how far apart two series are, and how to
-sort them; no description is read.
+sort them; of descriptions nothing stays but the tracer that those of a PET name, in words of our own.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ from volstrat.dicom.identity import IDENTITY_TAGS, PatientMarks, taken_marks
 from volstrat.dicom.times import parse_date
 from volstrat.errors import CorruptDataError, InputFileError
 from volstrat.formats.walk import files_below
+from volstrat.terms.tracers import tracer_described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,17 +55,15 @@ _NOT_IN_SCAN: Final = (
     "PerFrameFunctionalGroupsSequence",
     "ROIContourSequence",
 )
+_DESCRIPTIONS: Final = (0x0008103E, 0x00081030, 0x00181030)
+"""SeriesDescription, StudyDescription, ProtocolName: none is kept."""
 _WANTED: Final = frozenset(tag for keyword, tag in TAGS.items() if keyword not in _NOT_IN_SCAN).union(
-    IDENTITY_TAGS, *(private_tags(group, (element,)) for _, group, element in PRIVATE.values())
+    IDENTITY_TAGS, _DESCRIPTIONS, *(private_tags(group, (element,)) for _, group, element in PRIVATE.values())
 )
 
 
 def scan_dicom(folder: Path) -> DicomFolder:
     """Sort the DICOM files of a folder, nested folders included, from their headers.
-
-    Parameters
-    ----------
-    folder : Path
 
     Returns
     -------
@@ -140,7 +140,7 @@ class _Sorter:
                 self._broken.append(BrokenFile(path=Path(path), reason=reason, series_instance_uid=uid))
 
     def _sort(self, path: Path, header: Header) -> None:
-        patient = taken_marks(header.elements)
+        patient, described = taken_marks(header.elements), _taken_descriptions(header)
         if header.text(TAGS["ManufacturerModelName"]) == OWN_MODEL:
             self._own.append(path)
             return
@@ -161,6 +161,8 @@ class _Sorter:
             role = "CT" if sop_class in CT_CLASSES else "PT" if sop_class in PT_CLASSES else modality
             key = (header.text(TAGS["SeriesInstanceUID"]), role)
             image = _image_file(path, header, sop_class, patient)  # before its series: it may be refused
+            if role == "PT" and described:
+                image = replace(image, described_tracer=tracer_described(described))
             self._images.setdefault(key, []).append(image)
         else:
             self._other[modality or sop_class or "unknown"] += 1
@@ -182,6 +184,14 @@ class _Sorter:
             own=tuple(sorted(self._own)),
             broken=tuple(sorted(self._broken, key=lambda one: one.path)),
         )
+
+
+def _taken_descriptions(header: Header) -> tuple[str, ...]:
+    """Take the descriptions out of a header."""
+    texts = tuple(header.label(tag) for tag in _DESCRIPTIONS if tag in header.elements)
+    for tag in _DESCRIPTIONS:
+        header.elements.pop(tag, None)
+    return texts
 
 
 def _require(header: Header, keyword: str) -> None:
@@ -263,10 +273,8 @@ def _series(uid: str, modality: str, files: list[ImageFile]) -> SeriesFiles:
         series_date=_date(first),
         acquired_on=_acquired_on(first),
         frame_of_reference_uid=frames_of_reference.pop() if len(frames_of_reference) == 1 else None,
-        sop_class_uids=tuple(sorted({file.sop_class_uid for file in files})),
         files=tuple(files),
         units=first.text(TAGS["Units"]) if modality == "PT" else "",
-        corrected_image=corrected,
         attenuation_corrected=attenuation,
     )
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from volstrat.dicom.deflated import inflated
 from volstrat.errors import CorruptDataError, FormatError
 
 if TYPE_CHECKING:
@@ -395,26 +395,6 @@ def _pixel_layout(tag: int, start: int, length: int, size: int) -> PixelLayout:
         msg = f"ends within its pixel data: {size - start} of {length} bytes are there (truncated)"
         raise CorruptDataError(msg)
     return PixelLayout(tag=tag, offset=start, length=length)
-
-
-def inflated(deflated: bytes) -> bytes:
-    """Return the data set of a deflated file (PS3.5 A.5).
-
-    Raises
-    ------
-    CorruptDataError
-        If the stream is damaged or cut off.
-    """
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = stream.decompress(deflated)
-    except zlib.error as error:
-        msg = "holds a damaged deflated data set"
-        raise CorruptDataError(msg) from error
-    if not stream.eof:
-        msg = "ends within its deflated data set (truncated)"
-        raise CorruptDataError(msg)
-    return data
 
 
 def inflated_file(path: Path) -> bytes:

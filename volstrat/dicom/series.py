@@ -63,14 +63,6 @@ class SeriesGeometry:
 def series_geometry(series: SeriesFiles) -> SeriesGeometry:
     """Find the regular grid of a series.
 
-    Parameters
-    ----------
-    series : SeriesFiles
-
-    Returns
-    -------
-    SeriesGeometry
-
     Raises
     ------
     GeometryError

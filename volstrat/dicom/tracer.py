@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from volstrat.dicom.attributes import TAGS
@@ -34,9 +35,14 @@ _SAYING: Final = tuple(
 def series_tracer(series: SeriesFiles) -> TracerSaid:
     """Tell what a PT series' headers say of its tracer: of every slice, at their top level and in each item.
 
-    A damaged header says nothing here: reading the series refuses it.
+    A damaged header says nothing here: reading the series refuses it. Descriptions never say FDG; where
+    nothing else is said, another tracer's name there is kept as ``described_as``.
     """
-    return header_tracer(header for file in series.files for header in _headers(file))
+    said = header_tracer(header for file in series.files for header in _headers(file))
+    if said.tracer != "not_stated":
+        return said
+    described = next((file.described_tracer for file in series.files if file.described_tracer), "")
+    return replace(said, described_as=described)
 
 
 def header_tracer(headers: Iterable[Header]) -> TracerSaid:

@@ -79,14 +79,3 @@ def coded(code: Code) -> CodedConcept:
     from highdicom.sr import CodedConcept
 
     return CodedConcept(*code)
-
-
-def own_codes() -> list[tuple[str, str]]:
-    """Return value and meaning of every ``99VOLSTRAT`` code, in the order of this module."""
-    single = (
-        *(RESECTABILITY, FDG_AVIDITY, STRATUM, CASE_STATUS),
-        *(TOTAL_TUMOUR, RESECTABLE_TUMOUR, RESECTABLE_SHARE, AVID_VOLUME),
-    )
-    words = (RESECTABILITY_WORDS, AVIDITY_WORDS, STRATUM_WORDS, STATUS_WORDS)
-    every = [*single, *(code for table in words for code in table.values())]
-    return list(dict.fromkeys((value, meaning) for value, _, meaning in every))

@@ -95,13 +95,13 @@ def disjoint_sets(lesions: Lesions) -> list[list[int]]:
         return [list(range(lesions.count))]
     sets: list[tuple[list[int], VoxelRuns]] = []
     for n in range(lesions.count):
-        mine = lesions.of(n)
+        voxels = lesions.of(n)
         for at, (members, taken) in enumerate(sets):
-            if not mine.intersection(taken):
-                sets[at] = ([*members, n], taken.union(mine))
+            if not voxels.intersection(taken):
+                sets[at] = ([*members, n], taken.union(voxels))
                 break
         else:
-            sets.append(([n], mine))
+            sets.append(([n], voxels))
     return [members for members, _ in sets]
 
 

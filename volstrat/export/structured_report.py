@@ -97,9 +97,9 @@ def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
 
 def _content(out: Outgoing, files: Sequence[SegmentFile]) -> list[str]:
     """Return all that the report's UID stands for: what it refers to, and the record."""
-    told: dict[str, Any] = {key: value for key, value in out.result.record.items() if key != "environment"}
+    record = {key: value for key, value in out.result.record.items() if key != "environment"}
     uids = [str(file.dataset.SOPInstanceUID) for file in files]
-    return [__version__, out.time_text, *uids, json.dumps(told, sort_keys=True)]
+    return [__version__, out.time_text, *uids, json.dumps(record, sort_keys=True)]
 
 
 def _lesion_group(

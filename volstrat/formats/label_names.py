@@ -159,24 +159,42 @@ _READERS = {"snap": _snap, "nnunet": _nnunet, "bids": _bids}
 
 
 def _mitk(text: str, name: str) -> Names:
+    """Return the names of a segmentation stack's labels in one of its files.
+
+    A file holds a group, its labels by ``value``, or one label, by ``_file_value``.
+    """
     document = _json(text)
     groups = document.get("groups") if isinstance(document, dict) else None
-    if not isinstance(groups, list):
-        return {}
-    return next((_labels_of(one) for one in groups if isinstance(one, dict) and one.get("_file") == name), {})
+    found: Names = {}
+    for group in groups if isinstance(groups, list) else []:
+        if _is_file(group, name):
+            found |= _labels_of(group)
+        for label in _labels(group):
+            if _is_file(label, name) and isinstance(own := label.get("_file_value", label["value"]), int):
+                found[own] = label["name"]
+    return _tidy(found)
+
+
+def _is_file(entry: Any, name: str) -> bool:  # noqa: ANN401 - whatever the file holds
+    """Tell whether a group or label says that it lies in the file of this name (``./Group_0.nrrd``)."""
+    path = entry.get("_file") if isinstance(entry, dict) else None
+    return isinstance(path, str) and path.replace("\\", "/").rpartition("/")[2] == name
 
 
 def _labels_of(group: Any) -> Names:  # noqa: ANN401 - whatever the file holds
+    return _tidy({label["value"]: label["name"] for label in _labels(group)})
+
+
+def _labels(group: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the file holds
+    """Return the labels of a group that have a name and a value."""
     labels = group.get("labels") if isinstance(group, dict) else None
-    found: Names = {}
-    for label in labels if isinstance(labels, list) else []:
-        if (
-            isinstance(label, dict)
-            and isinstance(label.get("value"), int)
-            and isinstance(label.get("name"), str)
-        ):
-            found[label["value"]] = label["name"]
-    return _tidy(found)
+    return [
+        label
+        for label in (labels if isinstance(labels, list) else [])
+        if isinstance(label, dict)
+        and isinstance(label.get("value"), int)
+        and isinstance(label.get("name"), str)
+    ]
 
 
 def _tidy(names: Names) -> Names:

@@ -257,14 +257,18 @@ def _spatial_axes(header: _Header, dimension: int) -> tuple[int, ...]:
     for axis in spatial:
         if kinds and kinds[axis] not in _SPATIAL_KINDS | _UNKNOWN_KINDS:
             msg = f"{header.name}: axis {axis + 1} has a direction in space, but its kind is {kinds[axis]}."
-            raise FormatError(msg)
+            raise FormatError(msg, hint=_saved_again(header))
     if len(spatial) != 3:
         msg = f"{header.name}: has {len(spatial)} axes in space; a volume has three."
-        hint = "Export the whole volume, not one slice."
-        if any(_SEGMENT_KEY.fullmatch(key) for key in header.keys):
-            hint = "Old 3D Slicer wrote it so: open it in a current 3D Slicer and save it again."
-        raise FormatError(msg, hint=hint)
+        raise FormatError(msg, hint=_saved_again(header) or "Export the whole volume, not one slice.")
     return spatial
+
+
+def _saved_again(header: _Header) -> str:
+    """Return what helps where 3D Slicer before 4.7 wrote a segmentation; empty for other files."""
+    if not any(_SEGMENT_KEY.fullmatch(key) for key in header.keys):
+        return ""
+    return "Old 3D Slicer wrote it so: open it in a current 3D Slicer and save it again."
 
 
 def _affine(header: _Header, spatial: tuple[int, ...]) -> NDArray[np.float64]:

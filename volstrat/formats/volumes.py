@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.errors import FormatError, MaskValueError
-from volstrat.formats.layout import Segment, start_of_voxels
+from volstrat.formats.layers import feed_layers, voxel_pieces
+from volstrat.formats.layout import Segment
 from volstrat.formats.stream import SourceFile
 from volstrat.geometry.image import MOST_VOXELS, Image
 from volstrat.geometry.mask import Mask
@@ -186,7 +187,7 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
             )
             for _ in range(header.layers)
         ]
-        _feed(scanners, header, _pieces(header, attached, digest))
+        feed_layers(scanners, header, voxel_pieces(header, attached, digest))
     layers = [scanner.finish() for scanner in scanners]
     mask, findings = _fractional(header, layers) if header.is_fractional else _mask(header, layers)
     refuse_image(mask, path.name)
@@ -215,7 +216,7 @@ def read_image(path: Path) -> ImageRead:
         if header.layers != 1:
             msg = f"{path.name}: holds {header.layers} values at each voxel; an image has one."
             raise FormatError(msg)
-        values = _filled(header, _pieces(header, attached, digest))
+        values = _filled(header, voxel_pieces(header, attached, digest))
     return ImageRead(
         image=Image(grid=header.grid, values=values.reshape(header.grid.shape, order="F")),
         format=_format_of(path, header),
@@ -244,7 +245,7 @@ def open_image(path: Path) -> Iterator[tuple[VoxelGrid, Iterator[NDArray[np.gene
         if header.layers != 1:
             msg = f"{path.name}: holds {header.layers} values at each voxel; an image has one."
             raise FormatError(msg)
-        yield header.grid, _values(header, _pieces(header, attached, None))
+        yield header.grid, _values(header, voxel_pieces(header, attached, None))
 
 
 def read_grid(path: Path) -> VoxelGrid:
@@ -297,57 +298,6 @@ def _read_header(named: str, path: Path, source: SourceFile) -> tuple[VolumeHead
     else:
         from volstrat.formats.nrrd import read_header
     return read_header(path, source)
-
-
-def _pieces(header: VolumeHeader, attached: Decoder | None, digest: Digest | None) -> Iterator[bytes]:
-    """Yield the voxel bytes in pieces, from behind the header or from the data files in order."""
-    if attached is not None:
-        yield from attached.pieces(header.voxel_bytes)
-        return
-    for path in header.data_files:
-        with SourceFile(path, digest, named_by=header.name) as source:
-            yield from start_of_voxels(source, header).pieces(header.voxel_bytes_per_file)
-
-
-def _feed(scanners: list[RunScanner], header: VolumeHeader, pieces: Iterable[bytes]) -> None:
-    """Give every layer's bytes to its own scanner."""
-    if header.layers == 1:
-        for piece in pieces:
-            scanners[0].feed(piece)
-    elif header.layers_fastest:
-        _feed_interleaved(scanners, header.dtype.itemsize, pieces)
-    else:
-        _feed_one_after_another(scanners, header.grid.size * header.dtype.itemsize, pieces)
-
-
-def _feed_interleaved(scanners: list[RunScanner], itemsize: int, pieces: Iterable[bytes]) -> None:
-    layers = len(scanners)
-    step = layers * itemsize
-    carry = b""
-    for piece in pieces:
-        data = carry + piece if carry else piece
-        points, rest = divmod(len(data), step)
-        carry = data[len(data) - rest :]
-        values = np.frombuffer(data, dtype=f"u{itemsize}", count=points * layers).reshape(points, layers)
-        if not values.any():
-            nothing = bytes(points * itemsize)
-            for scanner in scanners:
-                scanner.feed(nothing)
-            continue
-        for layer, scanner in enumerate(scanners):
-            scanner.feed(values[:, layer].tobytes())
-
-
-def _feed_one_after_another(scanners: list[RunScanner], layer_bytes: int, pieces: Iterable[bytes]) -> None:
-    done = 0
-    for piece in pieces:
-        view = memoryview(piece)
-        while view:
-            layer, within = divmod(done, layer_bytes)
-            part = view[: layer_bytes - within]
-            scanners[layer].feed(part)
-            done += len(part)
-            view = view[len(part) :]
 
 
 def _mask(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Finding, ...]]:

@@ -47,10 +47,6 @@ def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: Voxel
         Voxels of ``from_grid``.
     from_grid, to_grid : VoxelGrid
         Any two grids in one frame of reference; they need not be parallel.
-
-    Returns
-    -------
-    Projection
     """
     run_labels = runs.labels if isinstance(runs, LabelRuns) else np.ones(runs.starts.size, np.int64)
     continuous = continuous_indices(runs, from_grid=from_grid, to_grid=to_grid)

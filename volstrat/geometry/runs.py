@@ -82,13 +82,6 @@ class VoxelRuns:
         index = sorted_unique(np.asarray(linear, dtype=np.int64))
         return cls.from_intervals(index, index + 1)
 
-    @classmethod
-    def from_dense(cls, dense: NDArray[np.generic]) -> VoxelRuns:
-        """Return the non-zero voxels of a dense array indexed ``[i, j, k]``."""
-        flat = dense.ravel(order="F") != 0
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], flat, [False])).view(np.int8)))
-        return cls(edges[::2], edges[1::2])
-
     @property
     def count(self) -> int:
         """How many voxels the set holds."""
@@ -166,25 +159,6 @@ class VoxelRuns:
         labels = LabelRuns(self.starts, self.stops, np.ones(self.starts.size, np.int64))
         return labels.reindexed(placement, shape=shape, onto=onto).union()
 
-    def to_crop(
-        self, *, shape: tuple[int, int, int], low: tuple[int, int, int], high: tuple[int, int, int]
-    ) -> NDArray[np.bool_]:
-        """Return the voxels of the box ``[low, high)`` as a dense array indexed ``[i, j, k]``.
-
-        The box may reach beyond the grid; there it is empty.
-        """
-        size = tuple(h - n for n, h in zip(low, high, strict=True))
-        crop = np.zeros(size, dtype=bool, order="F")
-        starts, stops = split_rows(self.starts, self.stops, shape[0])[:2]
-        row, first = np.divmod(starts, shape[0])
-        last = stops - row * shape[0]
-        k, j = np.divmod(row, shape[1])
-        first, last = np.maximum(first, low[0]), np.minimum(last, high[0])
-        keep = (first < last) & (j >= low[1]) & (j < high[1]) & (k >= low[2]) & (k < high[2])
-        base = -low[0] + size[0] * ((j - low[1]) + size[1] * (k - low[2]))
-        crop.reshape(-1, order="F")[expand((first + base)[keep], (last + base)[keep])] = True
-        return crop
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelRuns:
@@ -227,12 +201,6 @@ class LabelRuns:
         starts, stops, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.lexsort((labels, starts))
         return cls(starts[order], stops[order], labels[order])
-
-    @classmethod
-    def from_dense(cls, dense: NDArray[np.integer]) -> LabelRuns:
-        """Return the positive labels of a dense array indexed ``[i, j, k]``."""
-        flat = dense.ravel(order="F")
-        return cls(*_label_segments(flat.astype(np.int64), np.arange(flat.size)))
 
     @property
     def values(self) -> tuple[int, ...]:

@@ -41,15 +41,12 @@ class ReferenceUptake:
         Mean and population SD over the PET voxels, in the rule's metric.
     voxels : int
     volume_ml : float
-    centre_mm : tuple of float
-        Mean position of the voxels, LPS.
     """
 
     suv_mean: float
     suv_sd: float
     voxels: int
     volume_ml: float
-    centre_mm: tuple[float, float, float]
 
 
 def mask_reference(reference: Mask, *, pet_grid: VoxelGrid, tumour_voxels: Int64s) -> Int64s | str:
@@ -127,13 +124,11 @@ def measure_reference(image: Image, voxels: Int64s, *, factor: float) -> Referen
     kept = values[finite] * factor
     if kept.mean() <= 0:
         return f"the reference region has a mean SUV of {kept.mean():.3g}, which no tissue has"
-    centre = image.grid.to_mm(image.grid.unravel(voxels[finite])).mean(axis=0)
     return ReferenceUptake(
         suv_mean=float(kept.mean()),
         suv_sd=float(kept.std()),
         voxels=int(finite.sum()),
         volume_ml=int(finite.sum()) * image.grid.voxel_volume_mm3 / 1000.0,
-        centre_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
     )
 
 

@@ -85,10 +85,6 @@ def lesion_regions(
         Give a PET voxel that is within the margin of several lesions to those that it is part of, else
         to the nearest (to all within 0.001 mm of it), so that a cold lesion is not called avid for its
         neighbour's uptake.
-
-    Returns
-    -------
-    LesionRegions
     """
     labels = sorted_unique(tumour.labels)
     projected = project(tumour, from_grid=ct_grid, to_grid=pet_grid)

@@ -40,10 +40,8 @@ class LesionUptake:
     ----------
     suv_max, suv_mean, suv_peak : float
         SUV (g/ml), in the metric of the image times the caller's factor.
-    mtv_ml : float
-        Volume of the PET voxels in ml: a metabolic tumour volume only beside the rule that chose them.
     tlg_g : float
-        ``suv_mean * mtv_ml``, in g.
+        ``suv_mean`` times the volume of the voxels in ml, in g.
     voxels : int
         PET voxels with a finite value.
     """
@@ -51,7 +49,6 @@ class LesionUptake:
     suv_max: float
     suv_mean: float
     suv_peak: float
-    mtv_ml: float
     tlg_g: float
     voxels: int
 
@@ -97,7 +94,6 @@ def _summary(values: Floats, peaks: Floats, *, voxel_ml: float, factor: float) -
         suv_max=float(kept.max()) * factor,
         suv_mean=mean,
         suv_peak=float(peaks[finite].max()) * factor,
-        mtv_ml=count * voxel_ml,
         tlg_g=mean * count * voxel_ml,
         voxels=count,
     )

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volstrat.errors import VolstratError
+from volstrat.pictures.cross_sections import box_corners
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.png import png_bytes
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import AVID
-from volstrat.pictures.slices import Look, box_corners, render_slice
+from volstrat.pictures.slices import Look, render_slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -8,16 +8,15 @@ import numpy as np
 
 from volstrat.pictures.annotations import annotate
 from volstrat.pictures.captions import pet_scale
+from volstrat.pictures.cross_sections import box_corners, lattice
 from volstrat.pictures.outline_drawing import draw_outline
 from volstrat.pictures.outlines import outlines
 from volstrat.pictures.planes import Frame, Plane
 from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import (
-    box_corners,
     draw_names,
     in_order,
     into_frame,
-    lattice,
     windowed,
 )
 from volstrat.show.styles import STYLES

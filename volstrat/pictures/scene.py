@@ -144,13 +144,14 @@ class Scene:
 def shapes_of(measured: Measurements) -> tuple[Shape, ...]:
     """Return the shapes of a measured case."""
     lesions = measured.lesions
-    shapes = [Shape.of(name, lesions.grid, lesions.of(n)) for n, name in enumerate(lesions.ids)]
+    shapes = [
+        Shape.of(name, lesions.grid, voxels) for name, voxels in zip(lesions.ids, lesions.each(), strict=True)
+    ]
     attribution = measured.attribution
     if attribution is not None and attribution.voxels.size:
-        rank = attribution.rank
         shapes += [
-            Shape.of(f"P{n + 1}", attribution.grid, VoxelRuns.from_indices(attribution.voxels[rank == n]))
-            for n in range(attribution.pet_only.count)
+            Shape.of(f"P{n + 1}", attribution.grid, VoxelRuns.from_indices(voxels))
+            for n, voxels in enumerate(attribution.each_alone())
         ]
         shapes.append(Shape.of(AVID, attribution.grid, VoxelRuns.from_indices(attribution.voxels)))
     return tuple(shapes)

@@ -64,9 +64,7 @@ class Anatomy:
             if not parts:
                 there = ", ".join(in_order(self.segments)) or "none: there is no liver_segments"
                 msg = f"{where}: segment {segment} is not in the liver's map; there are {there}."
-                raise PlanError(
-                    msg, hint="Correct the plan, or give a map that holds it as liver_segments."
-                )
+                raise PlanError(msg, hint="Correct the plan, or give a map that holds it as liver_segments.")
             found.update(parts)
         return in_order(found)
 

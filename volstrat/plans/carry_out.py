@@ -171,7 +171,6 @@ class PlanBook:
         remnant, remnant_findings = measure_remnant(
             remnant=remaining,
             tumour=anatomy.lesions.voxels(),
-            resectable=cut.union(regions.ablated),
             voxel_volume_mm3=anatomy.lesions.grid.voxel_volume_mm3,
             policy=protocol.remnant,
             liver=anatomy.liver,

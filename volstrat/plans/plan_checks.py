@@ -177,7 +177,7 @@ def _numbers(taken: _Taken) -> Iterator[Finding]:
     """Say which lesions the plan names by numbers of size, which other pieces have in another mask."""
     plan, lesions = taken.plan, taken.anatomy.lesions
     named = {zone.lesion_id for zone in (*plan.wedges, *plan.ablations)} | {
-        told for told, _ in plan.outside_liver
+        outside for outside, _ in plan.outside_liver
     }
     loose = [
         lesion

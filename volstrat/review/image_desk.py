@@ -34,7 +34,7 @@ class ImageDesk:
 
         Where it cannot be shown, ``error`` says why in a sentence.
         """
-        images, scene = self._shown(), self._session.scene
+        images, scene = self._shown(), self._session.showing.scene
         if images is None or scene is None:
             return {"cts": [], "pets": [], "error": "The images are still being read."}
         try:
@@ -60,7 +60,7 @@ class ImageDesk:
 
     def scene(self, ct: int, pet: int) -> Scene | None:
         """Return the scene with a choice of images in place; None where there is none such."""
-        images, scene = self._shown(), self._session.scene
+        images, scene = self._shown(), self._session.showing.scene
         if not (ct or pet):
             return scene
         try:
@@ -72,7 +72,7 @@ class ImageDesk:
         """Return what shows a PET from all round."""
         images = self._shown()
         if not pet:
-            return self._session.rotation
+            return self._session.showing.rotation
         try:
             return None if images is None else images.rotation(pet)
         except VolstratError:

@@ -115,6 +115,7 @@ class MarkTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._last: tuple[bytes, TableState] | None = None  # parsed anew where the bytes are others
 
     def read(self) -> TableState:
         """Read the table as it is now.
@@ -127,8 +128,10 @@ class MarkTable:
         if not self.path.exists():
             return TableState(rows={}, sha256="")
         data = read_bytes(self.path)
-        rows = read_lesion_table(data, name=self.path.name)
-        return TableState(rows={row.lesion_id: row for row in rows}, sha256=hashlib.sha256(data).hexdigest())
+        if self._last is None or self._last[0] != data:
+            rows = {row.lesion_id: row for row in read_lesion_table(data, name=self.path.name)}
+            self._last = (data, TableState(rows=rows, sha256=hashlib.sha256(data).hexdigest()))
+        return self._last[1]
 
     def replace(
         self,
@@ -166,11 +169,14 @@ class MarkTable:
                     replaced.append(old)
                 if change.new is not None:
                     rows[change.lesion_id] = change.new
-            told = {"table": self.path.name, "replaced_at": at, "replaced_by": by}
-            self._remember([{**table_cells(old), **told} for old in replaced])
+            replaced_now = {"table": self.path.name, "replaced_at": at, "replaced_by": by}
+            self._remember([{**table_cells(old), **replaced_now} for old in replaced])
             data = table_bytes(rows.values())
             write_atomically(self.path, data)
-            return TableState(rows=rows, sha256=hashlib.sha256(data).hexdigest())
+            state = TableState(rows=rows, sha256=hashlib.sha256(data).hexdigest())
+            # A row that is gone moves those below it to other lines: they are read anew to say them right.
+            self._last = None if any(change.new is None for change in changes) else (data, state)
+            return state
 
     def note(self, event: Event) -> None:
         """Append what happened to the reading as a whole to the history.

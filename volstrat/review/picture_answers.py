@@ -8,11 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
+from volstrat.pictures.cross_sections import outlines_on
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.png import png_bytes
 from volstrat.pictures.projections import Projected
 from volstrat.pictures.rotation import VIEWS
-from volstrat.pictures.slices import Layer, Look, outlines_on, render_slice
+from volstrat.pictures.slices import Layer, Look, render_slice
 from volstrat.review.image_desk import ImageDesk
 from volstrat.review.places import lesion_at, nearest_other, values_at
 
@@ -89,15 +90,15 @@ def _refused() -> Response:
 
 def _picture(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
     """Answer with a slice, waiting until the CT holds it."""
-    scene, look, frame = session.scene, _look(session, request), _frame(request)
+    scene, look, frame = session.showing.scene, _look(session, request), _frame(request)
     name, at = request.query_params.get("plane"), _numbers(request, "index")
     plane = next((p for p in PLANES if p == name), None)
     if scene is None or look is None or frame is None or plane is None or at is None:
         return _refused()
     here = Plane(name=plane, grid=scene.grid, index=0)
     here = replace(here, index=min(max(int(at[0]), 0), here.count - 1))
-    if session.ct is not None:
-        session.ct.wait_for(here)
+    if session.showing.ct is not None:
+        session.showing.ct.wait_for(here)
     shown = images.scene(*_which(request))
     return _refused() if shown is None else _drawn(render_slice(shown, here, frame, look))
 
@@ -115,7 +116,7 @@ def _which(request: Request) -> tuple[int, int]:
 
 def _outlines(session: ReviewSession, desk: PlanDesk, request: Request) -> Response:
     """Answer with what a slice shows of each lesion and region: outlines in mm on the plane."""
-    scene, at = session.scene, _numbers(request, "index")
+    scene, at = session.showing.scene, _numbers(request, "index")
     name = next((p for p in PLANES if p == request.query_params.get("plane")), None)
     if scene is None or name is None or at is None:
         return _refused()
@@ -127,11 +128,11 @@ def _outlines(session: ReviewSession, desk: PlanDesk, request: Request) -> Respo
 
 def _shadows(session: ReviewSession, desk: PlanDesk, request: Request) -> Response:
     """Answer with the outlines of all lesions seen along an axis, in mm on the projection."""
-    projections = session.projections
+    projections = session.showing.projections
     name = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
-    if projections is None or name is None or session.scene is None:
+    if projections is None or name is None or session.showing.scene is None:
         return _refused()
-    shapes = [*desk.shadows(session.scene, name), *projections.shadows(name)]
+    shapes = [*desk.shadows(session.showing.scene, name), *projections.shadows(name)]
     return told({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
 
 
@@ -141,7 +142,7 @@ def _rounded(loops: Sequence[Any]) -> list[list[float]]:
 
 def _values(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
     """Answer with HU, SUV and lesion at a point."""
-    scene, found = session.scene, _numbers(request, "x y z")
+    scene, found = session.showing.scene, _numbers(request, "x y z")
     shown = images.scene(*_which(request))
     if scene is None or shown is None or found is None:
         return _refused()
@@ -161,7 +162,7 @@ def _view(session: ReviewSession, images: ImageDesk, request: Request) -> Respon
 
 def _projection(session: ReviewSession, request: Request) -> Response:
     """Answer with a projection of CT, PET or lesions along an axis."""
-    projections, look, size = session.projections, _look(session, request), _numbers(request, "w h")
+    projections, look, size = session.showing.projections, _look(session, request), _numbers(request, "w h")
     plane = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
     of = next((o for o in get_args(Projected) if o == request.query_params.get("of")), None)
     if projections is None or look is None or size is None or plane is None or of is None:
@@ -176,13 +177,13 @@ def _lesion_here(session: ReviewSession, request: Request) -> Response:
     if found is None:
         return _refused()
     on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
-    scene = session.scene
+    scene = session.showing.scene
     return told({"lesion": "" if scene is None else lesion_at(scene, (found[0], found[1], found[2]), on=on)})
 
 
 def _hottest(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
     """Answer with the point that a click on a projection, or on a view from round the patient, means."""
-    projections, found = session.projections, _numbers(request, "u v")
+    projections, found = session.showing.projections, _numbers(request, "u v")
     view, rotation = _numbers(request, "view"), images.rotation(_which(request)[1])
     if view is not None and found is not None and rotation is not None:
         there = rotation.hottest(int(view[0]) % VIEWS, (found[0], found[1]))
@@ -196,7 +197,7 @@ def _hottest(session: ReviewSession, images: ImageDesk, request: Request) -> Res
 
 def _nearest(session: ReviewSession, request: Request) -> Response:
     """Answer with the lesion closest to one, and how far it is."""
-    scene = session.scene
+    scene = session.showing.scene
     found = None if scene is None else nearest_other(scene, request.query_params.get("lesion", ""))
     return told({"nearest": None if found is None else {"lesion": found[0], "mm": found[1]}})
 

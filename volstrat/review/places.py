@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from volstrat.pictures.cross_sections import boxes_of, depths
 from volstrat.pictures.planes import Plane
 from volstrat.pictures.scene import AVID
-from volstrat.pictures.slices import depths
 
 if TYPE_CHECKING:
     from volstrat.pictures.planes import PlaneName
@@ -78,29 +78,28 @@ def nearest_other(scene: Scene, name: str) -> tuple[str, float] | None:
     """Return the lesion or region next to one, and the shortest distance (mm) of their voxel centres."""
     from scipy.spatial import cKDTree
 
-    shapes = {shape.name: shape for shape in scene.shapes if shape.name != AVID}
-    own = shapes.pop(name, None)
-    if own is None or not shapes:
+    own = next((shape for shape in scene.shapes if shape.name == name), None)
+    if own is None or name == AVID:
         return None
+    boxes = boxes_of(scene.shapes)
+    apart = np.maximum(0.0, np.maximum(own.box_mm[0] - boxes[:, 1], boxes[:, 0] - own.box_mm[1]))
+    gaps = np.sqrt((apart**2).sum(axis=1))
     tree = cKDTree(_centres(own))
-    gaps = sorted((_gap(own, other), other.name) for other in shapes.values())
     best: tuple[float, str] | None = None
-    for gap, other in gaps:  # boxes bound the distance from below
-        if best is not None and gap >= best[0]:
+    for n in np.argsort(gaps, kind="stable").tolist():  # boxes bound the distance from below
+        other = scene.shapes[n]
+        if other.name in (AVID, name):
+            continue
+        if best is not None and gaps[n] >= best[0]:
             break
-        distance = float(tree.query(_centres(shapes[other]))[0].min())
+        distance = float(tree.query(_centres(other))[0].min())
         if best is None or distance < best[0]:
-            best = (distance, other)
+            best = (distance, other.name)
     return None if best is None else (best[1], round(best[0], 2))
 
 
 def _centres(shape: Shape) -> np.ndarray[Any, np.dtype[np.float64]]:
     return shape.grid.to_mm(shape.grid.unravel(shape.voxels.indices()))
-
-
-def _gap(one: Shape, other: Shape) -> float:
-    apart = np.maximum(0.0, np.maximum(one.box_mm[0] - other.box_mm[1], other.box_mm[0] - one.box_mm[1]))
-    return float(np.sqrt((apart**2).sum()))
 
 
 def body_box(volume: Volume) -> list[list[float]]:

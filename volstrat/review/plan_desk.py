@@ -13,9 +13,9 @@ from volstrat.case.plan_record import plan_record
 from volstrat.case.plan_tables import PlanChoice, StatedPlan
 from volstrat.case.plan_writing import with_choice, with_plan
 from volstrat.errors import PlanError, UsageError
+from volstrat.pictures.cross_sections import outlines_on
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import planned_shapes
-from volstrat.pictures.slices import outlines_on
 from volstrat.review.mark_table import clean_text
 from volstrat.show.plan_bar import remnant_bar
 from volstrat.show.plan_words import ARITHMETIC, plan_brief, plan_rows
@@ -25,6 +25,7 @@ from volstrat.terms.plans import Plan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from volstrat.case.record_types import CaseRecord
     from volstrat.pictures.planes import Plane, PlaneName
     from volstrat.pictures.scene import Scene, Shape
     from volstrat.plans.carry_out import PlanOutcome
@@ -54,7 +55,7 @@ class PlanDesk:
         if reviewed is None or (reviewed.result is None and reviewed.bare is None):
             return {"columns": [], "segments": []}
         result = reviewed.result or reviewed.bare
-        record: dict[str, Any] = dict(result.record)
+        record: CaseRecord = {**result.record}
         plans = [*record["plans"]]
         if self._tried is not None:
             plans.append(plan_record(self._tried))

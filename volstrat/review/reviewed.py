@@ -65,6 +65,8 @@ class Reviewed:
         Other readers' marks.
     flips : list or None
         Single changes that give another stratum, as the record lists them; None while they are looked for.
+    rows : mapping of id to LesionRow
+        The table's, by the id that lesion or region has now; as they stand where they do not fit.
     """
 
     version: int
@@ -75,11 +77,11 @@ class Reviewed:
     misfits: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     flips: Sequence[FlipRecord] | None = None
+    rows: Mapping[str, LesionRow] = field(init=False)
 
-    @property
-    def rows(self) -> Mapping[str, LesionRow]:
-        """The table's rows by the id that lesion or region has now; as they stand where they do not fit."""
-        return self.table.rows if self.result is None else renamed_rows(self.result.as_read)
+    def __post_init__(self) -> None:
+        rows = self.table.rows if self.result is None else renamed_rows(self.result.as_read)
+        object.__setattr__(self, "rows", rows)
 
     @property
     def record(self) -> CaseRecord:
@@ -117,12 +119,14 @@ def marks_of_others(table: Path) -> dict[str, tuple[tuple[str, str], ...]]:
     return found
 
 
-def placing(bare: CaseResult) -> Callable[[Mapping[str, LesionRow]], Mapping[str, LesionRow]]:
+def placing(reviewed: Reviewed) -> Callable[[Mapping[str, LesionRow]], Mapping[str, LesionRow]]:
     """Return what gives a table's rows the ids that their lesions have now."""
 
     def placed(rows: Mapping[str, LesionRow]) -> Mapping[str, LesionRow]:
+        if rows is reviewed.table.rows:
+            return reviewed.rows
         try:
-            return renamed_rows(remark_case(bare.as_read, rows))
+            return renamed_rows(remark_case(reviewed.bare.as_read, rows))
         except LesionTableError:  # one of them has no place: all stand as they are
             return rows
 

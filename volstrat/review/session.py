@@ -18,10 +18,6 @@ from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.flips import each_flip
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
-from volstrat.pictures.ct_reading import CtReading
-from volstrat.pictures.projections import Projections
-from volstrat.pictures.rotation import RotatingProjection
-from volstrat.pictures.scene import CtRead, Scene, build_scene
 from volstrat.review.mark import row_of
 from volstrat.review.mark_place import table_notices, table_path
 from volstrat.review.mark_table import (
@@ -31,13 +27,14 @@ from volstrat.review.mark_table import (
     clean_text,
 )
 from volstrat.review.reviewed import Reviewed, ReviewOptions, marks_of_others, misfits, placing
+from volstrat.review.showing import Showing
 from volstrat.review.watch import InputWatch
 from volstrat.rule.inner_points import inner_points
 from volstrat.rule.measure import remark_case
 from volstrat.show.verdict_words import still_to_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from volstrat.case.assess import CaseResult
     from volstrat.case.entries import EntryReader
@@ -45,6 +42,7 @@ if TYPE_CHECKING:
     from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.review.mark import Mark
+    from volstrat.rule.measure import Measurements
 
 _PAUSE_S, _LOOKS_SHARE = 0.8, 30
 READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
@@ -69,25 +67,19 @@ class ReviewSession:
         self.protocol = protocol
         self.options = options
         self.reviewed: Reviewed | None = None
-        self.scene: Scene | None = None
-        self.projections: Projections | None = None
+        self.showing = Showing()
         self.error: VolstratError | None = None
         self.sites: Mapping[str, str] = {}
         self.points: Mapping[str, tuple[float, float, float]] = {}
         self.notices: tuple[str, ...] = ()
-        self.problems: tuple[str, ...] = ()
         self.stage = READING_MASKS
         # Rises over restarts too: a tab of an earlier run must not take its lesions for this run's.
         self.reading = time.time_ns() // 1_000_000
         self._version = 0
-        self.shown = 0  # rises with each scene
-        self._showing = threading.Lock()
         self._lock = threading.RLock()
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
         self._memo = CaseMemo()
-        self.ct: CtReading | None = None
-        self.rotation: RotatingProjection | None = None
         self.events: tuple[Event, ...] = ()
         self._stamp: object = None
         self._changed_input, self._look_again = "", 0.0
@@ -137,12 +129,12 @@ class ReviewSession:
         with self._lock:
             self.reading += 1
             number = self.reading
-            self.error = self.reviewed = self.scene = self.projections = None
+            self.error = self.reviewed = None
+            self.showing.forget(number)
             self.stage = READING_MASKS
             try:
                 case = self.place.open(naming=self.protocol.protocol.naming)
-                reading = self.ct = CtReading(case.sources)
-                threading.Thread(target=self._show_ct, args=(reading, number), daemon=True).start()
+                ct = self.showing.begin(case.sources, number)
                 bare = self._read_masks(case)
             except VolstratError as error:
                 self.error, self.stage = error, ""
@@ -157,43 +149,10 @@ class ReviewSession:
                 return
             self.stage = READING_IMAGES
         self._wake.set()
-        self._load_images(bare, reading, number)
-
-    def _show_ct(self, reading: CtReading, number: int) -> None:
-        """Show the CT alone as soon as its grid is known; slices appear as they are read."""
-        ct = reading.begun()
-        if ct is not None and number == self.reading and self.scene is None:
-            scene = Scene(ct=ct, pet=None, shapes=(), mask_grid=ct.view.grid)
-            self._show(scene, Projections(scene), number, first=True)
-
-    def _show(
-        self, scene: Scene | None, projections: Projections | None, number: int, *, first: bool = False
-    ) -> None:
-        """Take a scene to show, unless it is of an earlier reading, or first and no longer the first."""
-        with self._showing:
-            if number == self.reading and not (first and self.scene is not None):
-                self.shown += 1
-                self.scene, self.projections = scene, projections
-
-    def _load_images(self, bare: CaseResult, reading: CtReading, number: int) -> None:
-        """Put the pictures together; without them lesions can still be marked."""
-        scene, projections, rotation = None, None, None
-        problems: tuple[str, ...] = ()
-        try:
-            if reading.begun() is not None:  # contours over the slices that are there
-                early = build_scene(bare, CtRead(volume=reading.volume))
-                self._show(early, Projections(early), number)
-            scene = build_scene(bare, reading.ended())
-            projections = Projections(scene)
-            rotation = None if scene.pet is None else RotatingProjection(scene.pet)
-        except Exception as error:
-            why = "they do not fit into memory" if isinstance(error, MemoryError) else repr(error)
-            problems = (f"The images cannot be shown: {why}.",)
+        self.showing.complete(bare, ct, number)
         with self._lock:
             if number == self.reading:
-                self.rotation = rotation
-                self._show(scene, projections, number)
-                self.problems, self.stage = problems, ""
+                self.stage = ""
 
     def _read_masks(self, case: EntryReader) -> CaseResult:
         sources = case.sources
@@ -244,10 +203,13 @@ class ReviewSession:
         *,
         version: int,
         others: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
+        marked: Measurements | None = None,
     ) -> Reviewed:
         result, problem, unfit = None, "", {}
         try:
-            result = reassess_case(bare, table.rows, self.protocol, memo=self._memo, with_flips=False)
+            result = reassess_case(
+                bare, table.rows, self.protocol, memo=self._memo, with_flips=False, marked=marked
+            )
         except LesionTableError as error:
             problem = str(error)
             unfit = misfits(bare, table)
@@ -317,32 +279,43 @@ class ReviewSession:
             if reviewed is None or self._table is None:
                 msg = "The case is not loaded."
                 raise UsageError(msg)
+            self._check_may_mark(marks)
             reader, now = self._reader(marks[0].reader), _now()
-            listed = {row.lesion_id: row for row in lesion_list((reviewed.result or reviewed.bare).as_read)}
-            known = reviewed.rows
-            changes = []
-            for mark in marks:
-                self._check_may_mark(mark)
-                row = row_of(mark, listed=listed, reader=reader, at=now, table=self.table_name)
-                changes.append(RowChange(lesion_id=mark.lesion_id, new=row, seen=mark.seen, force=mark.force))
-                owner = listed.get(mark.belongs_to or "")
-                if owner is not None and owner.lesion_id not in known:  # by its point it stays the one meant
-                    changes.append(RowChange(lesion_id=owner.lesion_id, new=owner, seen=""))
+            changes = self._changes(reviewed, marks, reader=reader, at=now)
             rows = {change.lesion_id: change.new for change in changes}
-            whole = {**known, **rows} if not reviewed.problem else rows
+            told = {**reviewed.rows, **rows} if not reviewed.problem else rows
+            whole = {i: row for i, row in told.items() if row is not None}
             # A row that the case refuses is never written.
-            remark_case(reviewed.bare.as_read, {i: row for i, row in whole.items() if row is not None})
-            table = self._table.replace(changes, by=reader, at=now, place=placing(reviewed.bare))
+            marked = remark_case(reviewed.bare.as_read, whole)
+            table = self._table.replace(changes, by=reader, at=now, place=placing(reviewed))
             self._version += 1
             if self.options.blind:  # somebody else's row may have come into it
                 self.reviewed = self._reviewed(reviewed.bare, version=self._version)
             else:
                 self.reviewed = self._with_table(
-                    reviewed.bare, table, version=self._version, others=reviewed.others
+                    reviewed.bare,
+                    table,
+                    version=self._version,
+                    others=reviewed.others,
+                    marked=marked if table.rows == whole else None,
                 )
             self._stamp = self._table.stamp()
             self._wake.set()
             return self.reviewed
+
+    def _changes(self, reviewed: Reviewed, marks: Sequence[Mark], *, reader: str, at: str) -> list[RowChange]:
+        """Return the rows that marks make, with what was seen of each before."""
+        measured = (reviewed.result or reviewed.bare).as_read
+        asked = {mark.lesion_id for mark in marks} | {mark.belongs_to or "" for mark in marks}
+        listed = {row.lesion_id: row for row in lesion_list(measured, only=asked, points=self.points)}
+        changes = []
+        for mark in marks:
+            row = row_of(mark, listed=listed, reader=reader, at=at, table=self.table_name)
+            changes.append(RowChange(lesion_id=mark.lesion_id, new=row, seen=mark.seen, force=mark.force))
+            owner = listed.get(mark.belongs_to or "")
+            if owner is not None and owner.lesion_id not in reviewed.rows:  # by its point it stays that one
+                changes.append(RowChange(lesion_id=owner.lesion_id, new=owner, seen=""))
+        return changes
 
     def check_may_plan(self) -> None:
         """Refuse to write plans where nothing may be written, or the case is no longer as it was read.
@@ -442,7 +415,7 @@ class ReviewSession:
             msg = "This review is read only."
             raise UsageError(msg, hint="Start volstrat review without --read-only to mark.")
 
-    def _check_may_mark(self, mark: Mark) -> None:
+    def _check_may_mark(self, marks: Sequence[Mark]) -> None:
         self._check_may_write()
         self._look_again = 0.0  # look now
         changed = self.changed_input()
@@ -452,11 +425,10 @@ class ReviewSession:
         if self.signed is not None:
             msg = f"The reading was signed by {self.signed.by} at {self.signed.at}."
             raise UsageError(msg, hint="Open it again, and say why.")
-        if mark.reading != self.reading:
-            msg = (
-                f"The case was read again since {mark.lesion_id} was marked, so it may be another lesion now."
-            )
-            raise InputChangedError(msg, hint="Drop this mark, look at the lesion, and mark it again.")
+        for mark in marks:
+            if mark.reading != self.reading:
+                msg = f"The case was read again since {mark.lesion_id} was marked: it may be another lesion."
+                raise InputChangedError(msg, hint="Drop this mark, look at the lesion, and mark it again.")
 
 
 def _now() -> str:

@@ -53,8 +53,8 @@ def mark_of(session: ReviewSession) -> str:
         (
             str(session.reading),
             str(0 if reviewed is None else reviewed.version),
-            str(session.shown) if session.scene is not None else "",
-            str(session.rotation is not None),
+            str(session.showing.shown) if session.showing.scene is not None else "",
+            str(session.showing.rotation is not None),
             session.stage,
             session.changed_input() if reviewed is not None else "",
             str(session.error),
@@ -73,6 +73,7 @@ class States:
     def __init__(self, session: ReviewSession) -> None:
         self._session = session
         self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._built: dict[str, tuple[tuple[object, ...], dict[str, Any]]] = {}
 
     def since(self, known: str) -> dict[str, Any]:
         """Return all that the page shows but the pictures.
@@ -86,7 +87,7 @@ class States:
         session = self._session
         mark = mark_of(session)
         reading, reviewed, error = session.reading, session.reviewed, session.error
-        scene = session.scene
+        scene = session.showing.scene
         state: dict[str, Any] = {
             "mark": mark,
             "stage": session.stage,
@@ -101,10 +102,11 @@ class States:
             "problem": "",
             "strangers": [],
             "masked": False,
+            "planned": False,
             "verdict": None,
             "reading": reading,
             "notices": list(session.notices),
-            "warnings": [*session.problems, *(() if scene is None else scene.notices)],
+            "warnings": [*session.showing.problems, *(() if scene is None else scene.notices)],
             "signed": _signed(session),
             "note": next((e.text for e in reversed(session.events) if e.kind == "note"), ""),
             "key_images": sum(e.kind == "key_image" for e in session.events),
@@ -121,20 +123,37 @@ class States:
             state["images"] = None if scene is None else self._images(scene)
         rows: list[dict[str, Any]] = []
         if reviewed is not None:
-            rows = _rows(session, reviewed)
+            rows = self._rows_of(reviewed)
             state |= _case(reviewed, {row["id"] for row in rows})
         before = self._rows.get("|".join(known.split("|")[:2]))
         self._rows["|".join(mark.split("|")[:2])] = rows
         while len(self._rows) > _KEPT:
             self._rows.pop(next(iter(self._rows)))
         if before is not None and len(before) == len(rows):
-            state["changed"] = [row for row, old in zip(rows, before, strict=True) if row != old]
+            pairs = zip(rows, before, strict=True)
+            state["changed"] = [row for row, old in pairs if row is not old and row != old]
         else:
             state["lesions"] = rows
         return state
 
+    def _rows_of(self, reviewed: Reviewed) -> list[dict[str, Any]]:
+        """Return the table's rows; those of which nothing changed are the ones that were built before."""
+        record, session, built = (reviewed.result or reviewed.bare).record, self._session, self._built
+        words = words_by_name(record)
+        rows = []
+        for lesion in (*record["lesions"], *record["pet_only_regions"]):
+            name = lesion["lesion_id"]
+            others, misfit = reviewed.others.get(name, ()), reviewed.misfits.get(name, "")
+            row, place = reviewed.rows.get(name), (session.sites.get(name, ""), session.points.get(name))
+            rests_on = (lesion, words[name], row, misfit, others, place, record["chosen_plan"])
+            known = built.get(name)
+            if known is None or known[0] != rests_on:
+                known = built[name] = (rests_on, _row(lesion, words[name], row, session, reviewed))
+            rows.append(known[1])
+        return rows
+
     def _images(self, scene: Scene) -> dict[str, Any]:
-        projections, rotation = self._session.projections, self._session.rotation
+        projections, rotation = self._session.showing.projections, self._session.showing.rotation
         reviewed = self._session.reviewed
         return _images(scene, projections, rotation, None if reviewed is None else reviewed.bare.record)
 
@@ -164,17 +183,12 @@ def _case(reviewed: Reviewed, known: set[str]) -> dict[str, Any]:
         "problem": reviewed.problem,
         "strangers": strangers,
         "masked": reviewed.bare.inputs.masks.resectable is not None,
+        "planned": bool(reviewed.bare.sources.plans or reviewed.bare.inputs.plans.segments),
     }
     if reviewed.result is not None:
         case_json["verdict"] = _verdict(reviewed.record)
         case_json["verdict"]["following"] = reviewed.flips is None
     return case_json
-
-
-def _rows(session: ReviewSession, reviewed: Reviewed) -> list[dict[str, Any]]:
-    record = (reviewed.result or reviewed.bare).record
-    words = words_by_name(record)
-    return [_row(x, words, session, reviewed) for x in (*record["lesions"], *record["pet_only_regions"])]
 
 
 def _verdict(record: CaseRecord) -> dict[str, Any]:
@@ -215,10 +229,9 @@ def _verdict(record: CaseRecord) -> dict[str, Any]:
 
 
 def _row(
-    lesion: LesionRecord, words: dict[str, str], session: ReviewSession, reviewed: Reviewed
+    lesion: LesionRecord, word: str, row: LesionRow | None, session: ReviewSession, reviewed: Reviewed
 ) -> dict[str, Any]:
     name = lesion["lesion_id"]
-    row: LesionRow | None = reviewed.rows.get(name)
     in_table = row is not None and bool(row.word)
     return {
         "id": name,
@@ -229,7 +242,7 @@ def _row(
         "longest_mm": lesion["max_diameter_mm"],
         "suv_max": lesion["suv_max"],
         "avidity": AVIDITY[lesion["fdg_avidity"]],
-        "word": words[name],
+        "word": word,
         "share": lesion["resectable_fraction"],
         "marked": "" if row is None else row.word,
         "site_word": lesion["site"] or "",
@@ -241,7 +254,7 @@ def _row(
         "reason": "" if row is None else row.reason,
         "by": "" if row is None else row.reader,
         "at": "" if row is None else row.recorded_at,
-        "source": _source(lesion, words[name], reviewed, in_table=in_table),
+        "source": _source(lesion, word, reviewed, in_table=in_table),
         "token": token_of(row),
         "misfit": reviewed.misfits.get(name, ""),
         "others": [{"reader": who, "word": word} for who, word in reviewed.others.get(name, ())],

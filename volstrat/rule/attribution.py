@@ -119,6 +119,13 @@ class Attribution:
         rank: Int64s = self.groups.rank[self.groups.of_voxel]
         return rank
 
+    def each_alone(self) -> list[Int64s]:
+        """Return the voxels (linear indices, rising) of each PET-only region, by rank."""
+        rank = self.rank
+        order = np.argsort(rank, kind="stable")
+        edges = np.searchsorted(rank[order], np.arange(self.pet_only.count + 1))
+        return [self.voxels[mine] for mine in np.split(order, edges)[1:-1]]
+
     def stands_for(self, pieces: TumourPieces) -> bool:
         """Tell whether it would be the same with the lesions cut into other pieces.
 

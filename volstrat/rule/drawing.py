@@ -75,8 +75,8 @@ def _drawings(entry: TumourEntry, lesions: Lesions) -> list[VoxelRuns]:
         return [entry.mask.runs.of(label) for label in labels]
     found = connected_components(entry.mask.voxels(), lesions.grid)
     return [
-        VoxelRuns.from_intervals(found.starts[mine], found.stops[mine])
-        for mine in (found.component == piece for piece in range(found.count))
+        VoxelRuns.from_intervals(found.starts[of_piece], found.stops[of_piece])
+        for of_piece in (found.component == piece for piece in range(found.count))
     ]
 
 
@@ -107,7 +107,7 @@ def _skipped_slices(lesions: Lesions) -> list[Finding]:
 
 
 class _Slices:
-    """The lesions' axial slices, lesion by lesion from the lowest index: which are there, and what lies in each.
+    """The lesions' axial slices, lesion by lesion from the lowest index, and what lies in each.
 
     ``lesion`` and ``at`` say whose each is, and its index along the axial axis.
     """
@@ -153,8 +153,8 @@ class _Slices:
 
     def _footprint(self, n: int) -> Int64s:
         """Return the voxels of a slice, as numbers within the plane."""
-        mine = slice(self._edge[n], self._edge[n + 1])
-        index = self._grid.unravel(expand(self._starts[mine], self._stops[mine]))
+        runs = slice(self._edge[n], self._edge[n + 1])
+        index = self._grid.unravel(expand(self._starts[runs], self._stops[runs]))
         first, second = (axis for axis in range(3) if axis != self._axis)
         plane: Int64s = index[:, first] + self._grid.shape[first] * index[:, second]
         return plane

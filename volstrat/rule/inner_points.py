@@ -23,16 +23,14 @@ def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]
     points = {}
     lesions = measured.lesions
     shared = covered_twice(lesions.starts, lesions.stops) if lesions.overlapping else VoxelRuns.empty()
-    for n, lesion_id in enumerate(lesions.ids):
-        voxels = lesions.of(n)
+    for n, (lesion_id, voxels) in enumerate(zip(lesions.ids, lesions.each(), strict=True)):
         alone = voxels.difference(shared) if shared else voxels
         centres = lesions.grid.to_mm(lesions.grid.unravel((alone or voxels).indices()))
         points[lesion_id] = _nearest(centres, measured.measures.centroid_mm[n])
     attribution = measured.attribution
     if attribution is not None and attribution.pet_only.count:
-        rank = attribution.rank
-        for n in range(attribution.pet_only.count):
-            centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels[rank == n]))
+        for n, linear in enumerate(attribution.each_alone()):
+            centres = attribution.grid.to_mm(attribution.grid.unravel(linear))
             points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only.measures.centroid_mm[n])
     return points
 

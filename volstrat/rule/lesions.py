@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from volstrat.geometry.runs import VoxelRuns, covered_twice, split_rows
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -96,8 +97,16 @@ class Lesions:
 
     def of(self, lesion: int) -> VoxelRuns:
         """Return the voxels of one lesion, by its position in ``ids``."""
-        mine = self.lesion == lesion
-        return VoxelRuns.from_intervals(self.starts[mine], self.stops[mine])
+        of_lesion = self.lesion == lesion
+        return VoxelRuns.from_intervals(self.starts[of_lesion], self.stops[of_lesion])
+
+    def each(self) -> Iterator[VoxelRuns]:
+        """Yield the voxels of all lesions in turn: `of` each, sorted once."""
+        order = np.argsort(self.lesion, kind="stable")
+        edges = np.searchsorted(self.lesion[order], np.arange(self.count + 1)).tolist()
+        for first, past in pairwise(edges):
+            mine = order[first:past]
+            yield VoxelRuns.from_intervals(self.starts[mine], self.stops[mine])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -227,10 +227,10 @@ def mark_pieces(pieces: TumourPieces, table: Int64s, not_tumour: Bools) -> Marke
     """
     if not_tumour.any():
         pieces = pieces_without(pieces, not_tumour)
-    told = table != NO_WORD
+    by_table = table != NO_WORD
     own_voxels = pieces.drawn_voxels.copy()
-    own_voxels[told] = 0
-    own_voxels[told, table[told]] = pieces.drawn_voxels[told].sum(axis=1)
+    own_voxels[by_table] = 0
+    own_voxels[by_table, table[by_table]] = pieces.drawn_voxels[by_table].sum(axis=1)
     own = _own_of_pairs(pieces, table)
     if pieces.overlapping or pieces.pair_piece.size < pieces.voxels.size:  # several lesions, or none left
         worst = np.full(pieces.voxels.size, len(Marking), dtype=np.int64)
@@ -243,7 +243,7 @@ def mark_pieces(pieces: TumourPieces, table: Int64s, not_tumour: Bools) -> Marke
     return MarkedLesions(
         pieces=pieces,
         table=table,
-        codes=np.where(not_tumour, NO_WORD, np.where(told, table, pieces.drawn)),
+        codes=np.where(not_tumour, NO_WORD, np.where(by_table, table, pieces.drawn)),
         not_tumour=not_tumour,
         piece_worst=worst,
         own_voxels=own_voxels,

@@ -348,8 +348,8 @@ def avid_disease(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> tupl
         As `Measurements.covered`.
     """
     alone = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
-    told = _avid_by_rule(masks, lesions, alone)[0]
-    return told.avid, told.covered
+    in_force = _avid_by_rule(masks, lesions, alone)[0]
+    return in_force.avid, in_force.covered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -381,20 +381,22 @@ def _avid_by_rule(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> lis
             liver=masks.liver,
         )
         results = dict(zip(on_suv, evaluate_rules(on_suv, inputs), strict=True))
-    told = []
+    outcomes = []
     for rule in rules:
         if not rule.needs_suv:
             drawn = covered if masks.avid_field is None else covered & covered_by(lesions, masks.avid_field)
-            told.append(_ByRule(rule=rule, avid=masks.avid, covered=drawn))
+            outcomes.append(_ByRule(rule=rule, avid=masks.avid, covered=drawn))
         elif rule not in results or masks.suv is None:
-            told.append(_ByRule(rule=rule, avid=None, covered=covered, findings=_without_suv(rule, protocol)))
+            outcomes.append(
+                _ByRule(rule=rule, avid=None, covered=covered, findings=_without_suv(rule, protocol))
+            )
         else:
             result = results[rule]
             judged = covered.copy()
             judged[[x.label - 1 for x in result.lesions if x.detected is None]] = False
             avid = None if result.avid is None else Avid(voxels=result.avid, grid=masks.suv.grid)
-            told.append(_ByRule(rule=rule, avid=avid, covered=judged, findings=result.findings))
-    return told
+            outcomes.append(_ByRule(rule=rule, avid=avid, covered=judged, findings=result.findings))
+    return outcomes
 
 
 def _without_suv(rule: AvidityRule, protocol: Protocol) -> tuple[Finding, ...]:

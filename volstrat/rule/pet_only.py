@@ -54,12 +54,12 @@ class PetOnly:
 
         Lesions equally near within 0.001 mm: the lower one.
         """
-        mine = self.near_rank == rank
-        if not mine.any():
+        of_region = self.near_rank == rank
+        if not of_region.any():
             return None
-        mm = self.near_mm[mine]
+        mm = self.near_mm[of_region]
         least = float(mm.min())
-        return int(self.near_lesion[mine][mm <= least + TIE_MM].min()), least
+        return int(self.near_lesion[of_region][mm <= least + TIE_MM].min()), least
 
 
 def rank_regions(grid: VoxelGrid, voxels: Int64s, region: Int64s, alone: Bools) -> Int64s:
@@ -99,8 +99,8 @@ def measure_pet_only(
 
 def measure_ranks(grid: VoxelGrid, voxels: Int64s, rank: Int64s, count: int) -> LesionMeasures:
     """Measure sets of voxels (linear indices, rising) by rank; those of rank -1 are left out."""
-    mine = rank >= 0
-    voxels, rank = voxels[mine], rank[mine]
+    ranked = rank >= 0
+    voxels, rank = voxels[ranked], rank[ranked]
     opens = np.ones(voxels.size, dtype=bool)
     opens[1:] = (voxels[1:] != voxels[:-1] + 1) | (rank[1:] != rank[:-1]) | (voxels[1:] % grid.shape[0] == 0)
     closes = np.ones(voxels.size, dtype=bool)

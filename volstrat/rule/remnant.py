@@ -62,10 +62,6 @@ class LiverRemnant:
     ----------
     flr_ml : float
         Remnant without the tumour in it.
-    retained_tumour_ml : float
-        Tumour in the remnant that is not resectable and stays there.
-    cleared_tumour_ml : float
-        Tumour in the remnant that is to be resected or ablated out of it.
     flr_percent : float or None
         Of the liver without tumour, on the same images; None without a liver mask.
     sflr_percent : float or None
@@ -77,8 +73,6 @@ class LiverRemnant:
     """
 
     flr_ml: float
-    retained_tumour_ml: float
-    cleared_tumour_ml: float
     flr_percent: float | None
     sflr_percent: float | None
     limit_percent: float | None
@@ -157,7 +151,6 @@ def measure_remnant(
     *,
     remnant: VoxelRuns,
     tumour: VoxelRuns,
-    resectable: VoxelRuns,
     voxel_volume_mm3: float,
     policy: RemnantPolicy,
     liver: VoxelRuns | None = None,
@@ -173,8 +166,8 @@ def measure_remnant(
 
     Parameters
     ----------
-    remnant, tumour, resectable : VoxelRuns
-        On one grid. ``resectable``: voxels to be resected or ablated.
+    remnant, tumour : VoxelRuns
+        On one grid.
     voxel_volume_mm3 : float
     policy : RemnantPolicy
     liver : VoxelRuns, optional
@@ -193,8 +186,6 @@ def measure_remnant(
         findings += _liver_findings(remnant, liver, tumour, ml)
         remnant = remnant.intersection(liver)
     functional = remnant.difference(tumour)
-    inside = remnant.intersection(tumour)
-    cleared = inside.intersection(resectable).count
     whole = None if liver is None else liver.difference(tumour).count
     standard, size_findings = _standard_liver(weight_kg, height_cm, policy)
     flr_percent = 100 * functional.count / whole if whole else None
@@ -204,8 +195,6 @@ def measure_remnant(
         below = True
     result = LiverRemnant(
         flr_ml=functional.count * ml,
-        retained_tumour_ml=(inside.count - cleared) * ml,
-        cleared_tumour_ml=cleared * ml,
         flr_percent=flr_percent,
         sflr_percent=sflr_percent,
         limit_percent=limit,

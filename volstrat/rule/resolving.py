@@ -119,8 +119,8 @@ def avid_voxels_of_lesions(attribution: Attribution, resolved: Resolved, count: 
     """Return the avid voxels (linear indices, rising) that belong to each of ``count`` lesions."""
     groups = attribution.groups
     of: list[list[int]] = [[] for _ in range(count)]
-    mine, owner = groups.pair_group[resolved.belongs], groups.pair_lesion[resolved.belongs]
-    for group, lesion in zip(mine.tolist(), owner.tolist(), strict=True):
+    groups_of, owner = groups.pair_group[resolved.belongs], groups.pair_lesion[resolved.belongs]
+    for group, lesion in zip(groups_of.tolist(), owner.tolist(), strict=True):
         of[lesion].append(group)
     order = np.argsort(groups.of_voxel, kind="stable")
     members = np.split(attribution.voxels[order], np.cumsum(groups.voxels)[:-1])

@@ -21,12 +21,16 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.measure import Measurements
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
+
+Point = tuple[float, float, float]
 
 _REGION_ID = re.compile(r"P[0-9]+")
 _AGAIN = (
@@ -67,7 +71,8 @@ def renamed_rows(measured: Measurements) -> dict[str, LesionRow]:
     renamed = {}
     for lesion_id, row in measured.rows.items():
         owner = row.belongs_to and measured.lesions.ids[owners[int(lesion_id[1:]) - 1]]
-        renamed[lesion_id] = replace(row, lesion_id=lesion_id, belongs_to=owner)
+        same = (row.lesion_id, row.belongs_to) == (lesion_id, owner)
+        renamed[lesion_id] = row if same else replace(row, lesion_id=lesion_id, belongs_to=owner)
     return renamed
 
 
@@ -84,11 +89,12 @@ def place_lesion_rows(rows: Iterable[LesionRow], lesions: Lesions) -> PlacedRows
     LesionTableError
         If a row's point lies in no lesion or in several, it names none, or two rows of one lesion differ.
     """
-    placer = _LesionPlacer(lesions)
+    table = tuple(rows)
+    placer = _LesionPlacer(lesions, table)
     placed: dict[int, LesionRow] = {}
     findings: list[Finding] = []
     by_number = []
-    for row in rows:
+    for row in table:
         if is_region(row.lesion_id):
             continue
         if row.belongs_to:
@@ -131,12 +137,13 @@ def place_region_rows(
     owners: dict[int, int] = {}
     findings = list(placed.findings)
     by_number = []
+    rank_of = np.empty(0, np.int64) if attribution is None else attribution.rank
     for row in rows:
         if not is_region(row.lesion_id):
             continue
         _refuse_contradictions(row)
         try:
-            rank = _region_of(row, lesions, attribution)
+            rank = _region_of(row, lesions, attribution, rank_of)
         except LesionTableError:
             if strict:
                 raise
@@ -175,8 +182,9 @@ def _said(row: LesionRow) -> tuple[object, ...]:
 class _LesionPlacer:
     """Finds the lesion of a row."""
 
-    def __init__(self, lesions: Lesions) -> None:
+    def __init__(self, lesions: Lesions, rows: Sequence[LesionRow]) -> None:
         self._lesions = lesions
+        self._clear = _clear_holders(lesions, {r.point_mm for r in rows if r.point_mm is not None})
         self._places = {lesion_id: n for n, lesion_id in enumerate(lesions.ids)}
         self._named: dict[str, list[int]] = {}
         for n, name in enumerate(lesions.names):
@@ -207,6 +215,9 @@ class _LesionPlacer:
 
     def _by_point(self, row: LesionRow) -> int:
         assert row.point_mm is not None
+        clear = self._clear.get(row.point_mm)
+        if clear is not None:
+            return clear
         holders = _holders(self._lesions, row.point_mm)
         if len(holders) == 1:
             return holders[0]
@@ -233,6 +244,27 @@ class _LesionPlacer:
         return bool(own.difference(rest))
 
 
+def _clear_holders(lesions: Lesions, points_mm: set[Point]) -> dict[Point, int]:
+    """Return the lesion of each point that lies well within a voxel of one; of others, `_holders` decides.
+
+    All are looked up at once: a table of thousands of rows is placed on every mark.
+    """
+    points = list(points_mm)
+    if not points or not lesions.starts.size or lesions.overlapping:
+        return {}
+    grid = lesions.grid
+    index = grid.to_index(np.array(points))
+    edge = 2 * TIE_MM * np.sqrt((grid.inverse[:3, :3] ** 2).sum(axis=1))
+    at = np.floor(index + 0.5 - edge).astype(np.int64)
+    clear = (at == np.floor(index + 0.5 + edge)).all(axis=1)
+    clear &= ((at >= 0) & (at < np.array(grid.shape))).all(axis=1)
+    linear = grid.ravel(np.where(clear[:, None], at, 0))
+    run = np.searchsorted(lesions.starts, linear, side="right") - 1
+    clear &= (run >= 0) & (linear < lesions.stops[run])
+    found = lesions.lesion[run].tolist()
+    return {points[n]: found[n] for n in np.flatnonzero(clear).tolist()}
+
+
 def _holders(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
     """Lesions that hold a point; one on a face belongs to a voxel beside it (within 0.001 mm)."""
     voxels = voxels_at(lesions.grid, point_mm)
@@ -256,8 +288,10 @@ def voxels_at(grid: VoxelGrid, point_mm: Sequence[float]) -> list[int]:
     return [int(grid.ravel(np.array(v))) for v in inside]
 
 
-def _region_of(row: LesionRow, lesions: Lesions, attribution: Attribution | None) -> int:
-    """Return the rank of a row's region."""
+def _region_of(
+    row: LesionRow, lesions: Lesions, attribution: Attribution | None, rank_of: NDArray[np.int64]
+) -> int:
+    """Return the rank of a row's region; ``rank_of`` is that of each avid voxel."""
     if attribution is None:
         raise _no_such_id(row, lesions, attribution)
     if row.point_mm is None:
@@ -265,7 +299,6 @@ def _region_of(row: LesionRow, lesions: Lesions, attribution: Attribution | None
         if not 0 <= rank < attribution.pet_only.count:
             raise _no_such_id(row, lesions, attribution)
         return rank
-    rank_of = attribution.rank
     for linear in voxels_at(attribution.grid, row.point_mm):
         at = int(np.searchsorted(attribution.voxels, linear))
         if at < attribution.voxels.size and attribution.voxels[at] == linear and rank_of[at] >= 0:
@@ -288,19 +321,19 @@ def _refuse_contradictions(row: LesionRow) -> None:
 
 def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> tuple[int, bool]:
     """Return the lesion that a region belongs to (by a row of the table, by segment, by id), and if by id."""
-    told = row.belongs_to
-    if is_region(told):
-        itself = " itself" if told == row.lesion_id else f" {told}"
+    owner = row.belongs_to
+    if is_region(owner):
+        itself = " itself" if owner == row.lesion_id else f" {owner}"
         msg = f"{row.where}: {row.lesion_id} belongs to{itself}, a region; it can belong to a lesion alone."
         raise LesionTableError(msg, hint="Name the lesion (L1, L2, ...), or mark the region.")
-    rows = [n for n, other in placed.lesions.items() if other.lesion_id == told]
-    named = [n for n, name in enumerate(lesions.names) if name and _folded(name) == _folded(told)]
+    rows = [n for n, other in placed.lesions.items() if other.lesion_id == owner]
+    named = [n for n, name in enumerate(lesions.names) if name and _folded(name) == _folded(owner)]
     if len(rows) == 1 or len(named) == 1:
         return (rows[0] if len(rows) == 1 else named[0]), False
-    if told in lesions.ids:
-        return lesions.ids.index(told), True
+    if owner in lesions.ids:
+        return lesions.ids.index(owner), True
     shown = ", ".join(shown_ids(lesions.ids)) or "none"
-    msg = f"{row.where}: {row.lesion_id} belongs to {told!r}, which is not in this case; there are {shown}."
+    msg = f"{row.where}: {row.lesion_id} belongs to {owner!r}, which is not in this case; there are {shown}."
     raise LesionTableError(msg, hint="Correct belongs_to, or mark the region.")
 
 

@@ -26,13 +26,7 @@ _BESIDE_MM = 0.02
 
 
 class TumourVoxels:
-    """Tumour voxels with their lesions and pieces.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-    pieces : TumourPieces
-    """
+    """Tumour voxels with their lesions and pieces."""
 
     def __init__(self, grid: VoxelGrid, pieces: TumourPieces) -> None:
         order = np.argsort(pieces.starts, kind="stable")

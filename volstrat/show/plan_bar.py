@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from volstrat.show.plan_words import remnant_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from volstrat.case.record_types import PlanRecord
 
 _WIDTH, _HEIGHT = 150.0, 18.0
 _SOFT, _INK, _LINE = "#57606a", "#1b1f24", "#d0d7de"
 
 
-def remnant_bar(plan: Mapping[str, Any]) -> str:
-    """Draw a plan's remnant from 0 to 100 % of the liver; "" where it has no share.
-
-    Parameters
-    ----------
-    plan : mapping
-        Of a record's ``plans``.
-    """
+def remnant_bar(plan: PlanRecord) -> str:
+    """Draw a plan's remnant from 0 to 100 % of the liver; "" where it has no share."""
     share = plan["remnant"]["flr_percent"]
     if share is None:
         return ""

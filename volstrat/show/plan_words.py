@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from volstrat.show.words import STATUS, STRATA, ml_text, percent_text
 from volstrat.terms.wording import shown_names, shown_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from volstrat.case.record_types import (
+        CaseRecord,
+        LeftRecord,
+        PlannedZoneRecord,
+        PlanRecord,
+        RemnantRecord,
+    )
 
 ARITHMETIC = "Arithmetic on the map of segments, not advice: vessels and bile ducts are not seen."
 
@@ -22,7 +30,7 @@ class PlanRow:
     cells: tuple[str, ...]
 
 
-def plan_rows(record: Mapping[str, Any]) -> tuple[PlanRow, ...]:
+def plan_rows(record: CaseRecord) -> tuple[PlanRow, ...]:
     """Return the comparison of a record's plans, a cell a plan, in the order stated."""
     plans = record["plans"]
     chosen = record["chosen_plan"]
@@ -45,7 +53,7 @@ def plan_rows(record: Mapping[str, Any]) -> tuple[PlanRow, ...]:
     return tuple(PlanRow(name=name, cells=tuple(cells)) for name, cells in rows if any(cells))
 
 
-def plan_brief(plan: Mapping[str, Any]) -> dict[str, str]:
+def plan_brief(plan: PlanRecord) -> dict[str, str]:
     """Return what a narrow column says of a plan, a few letters a row, in the order of the rows."""
     wedges, ablations = len(plan["wedges"]), len(plan["ablations"])
     parts = [
@@ -70,29 +78,29 @@ def plan_brief(plan: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def remnant_of(plan: Mapping[str, Any]) -> str:
+def remnant_of(plan: PlanRecord) -> str:
     """Say a plan's remnant in one line, with what the map's borders 10 mm off would make of it."""
     moved = _map(plan)
     return f"remnant {_remnant(plan['remnant'])}" + (f"; map 10 mm off {moved}" if moved else "")
 
 
-def _cut(plan: Mapping[str, Any]) -> str:
+def _cut(plan: PlanRecord) -> str:
     wedges = _zones(plan["wedges"])
     parts = [plan["notation"] or "", f"wedge {wedges}" if wedges else ""]
     return ", ".join(part for part in parts if part) or ("" if plan["notation"] is None else "nothing")
 
 
-def _zones(zones: Sequence[Mapping[str, Any]]) -> str:
+def _zones(zones: Sequence[PlannedZoneRecord]) -> str:
     return ", ".join(f"{zone['lesion_id']} + {zone['margin_mm']:g} mm" for zone in zones)
 
 
-def _debulked(plan: Mapping[str, Any]) -> str:
+def _debulked(plan: PlanRecord) -> str:
     fraction = plan["volumes"]["resectable_fraction"]
     needed = plan["predicates"]["stratum_1"]["threshold_percent"]
     return "not marked" if fraction is None else f"{percent_text(100 * fraction, needed)}, needs {needed:g} %"
 
 
-def _avid_left(plan: Mapping[str, Any]) -> str:
+def _avid_left(plan: PlanRecord) -> str:
     """Say which avid disease stays; of lesions by name, of voxels by volume."""
     volumes = plan["volumes"]
     lesions = [left["lesion_id"] for left in plan["left"] if left["fdg_avidity"] == "avid"]
@@ -106,7 +114,7 @@ def _avid_left(plan: Mapping[str, Any]) -> str:
     return f"{ml_text(ml) if ml else ''} {shown_names(lesions)}".strip()
 
 
-def _remnant(remnant: Mapping[str, Any]) -> str:
+def _remnant(remnant: RemnantRecord) -> str:
     if remnant["flr_percent"] is None:
         return ml_text(remnant["flr_ml"])
     limit = remnant["limit_percent"]
@@ -116,12 +124,12 @@ def _remnant(remnant: Mapping[str, Any]) -> str:
     return f"{share}, {'BELOW' if remnant['below_limit'] else 'limit'} {limit:g} %"
 
 
-def _standardised(remnant: Mapping[str, Any]) -> str:
+def _standardised(remnant: RemnantRecord) -> str:
     share = remnant["sflr_percent"]
     return "" if share is None else percent_text(share, remnant["limit_percent"])
 
 
-def _map(plan: Mapping[str, Any]) -> str:
+def _map(plan: PlanRecord) -> str:
     """Say within which bounds the remnant lies where the map's borders are 10 mm off, and other strata."""
     shares = [shift["flr_percent"] for shift in plan["map_shift"] if shift["flr_percent"] is not None]
     if not shares:
@@ -133,7 +141,7 @@ def _map(plan: Mapping[str, Any]) -> str:
     return words + "".join(f", {STRATA[stratum].lower()}" for stratum in sorted(others, key=str))
 
 
-def _left(left: Sequence[Mapping[str, Any]]) -> str:
+def _left(left: Sequence[LeftRecord]) -> str:
     """Say what stays, the largest first."""
     by_size = sorted(left, key=lambda lesion: -lesion["volume_ml"])
     shown = [f"{lesion['lesion_id']} {ml_text(lesion['volume_ml'])}" for lesion in by_size]

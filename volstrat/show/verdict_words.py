@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from volstrat.case.record_types import given
 from volstrat.show.words import AVID_DISEASE, STATUS_SENTENCE, STRATA, ml_text, percent_text
 from volstrat.terms.wording import shown_ml, shown_names, shown_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from volstrat.case.record_types import (
+        CaseRecord,
+        LiverBurdenRecord,
+        PredicateName,
+        PredicateRecord,
+        RemnantRecord,
+    )
 
 _IF = {
     "resectable": "could be resected",
@@ -21,7 +28,7 @@ _IF = {
 NOTHING_MARKED = "nothing marked yet"
 
 
-def still_to_mark(record: Mapping[str, Any]) -> str:
+def still_to_mark(record: CaseRecord) -> str:
     """Say what nobody has marked yet; "" where all is.
 
     >>> region = {"resectability": "unknown", "fdg_avidity": "not_avid"}
@@ -43,7 +50,7 @@ def still_to_mark(record: Mapping[str, Any]) -> str:
     return f"{' and '.join(counted)} still to mark" if counted else ""
 
 
-def headline(record: Mapping[str, Any]) -> str:
+def headline(record: CaseRecord) -> str:
     """Return the stratum; where there is none because lesions are unmarked, how many are still to mark."""
     if record["error"] is not None:
         return "Failed"
@@ -54,26 +61,24 @@ def headline(record: Mapping[str, Any]) -> str:
     return STRATA[record["stratum"]]
 
 
-def status_line(record: Mapping[str, Any]) -> str:
+def status_line(record: CaseRecord) -> str:
     """Say below the headline how the case stands."""
     if record["stratum"] is None and headline(record) != STRATA[None] and record["error"] is None:
         return "no stratum before that"
     return STATUS_SENTENCE[record["status"]]
 
 
-def bounds_percent(predicate: Mapping[str, Any]) -> tuple[float, float] | None:
+def bounds_percent(predicate: PredicateRecord) -> tuple[float, float] | None:
     """Return the least and the largest share that a criterion may come to; None where nothing is counted."""
     whole = predicate["whole_voxels"]
-    if whole:
-        low, high = (100 * predicate[key] / whole for key in ("part_voxels", "part_voxels_upper"))
-        return low, high
-    low = predicate["percent"] if predicate["percent"] is not None else predicate.get("percent_lower")
-    if low is None or whole == 0:
-        return None
-    return low, predicate.get("percent_upper", low)
+    part, upper = predicate["part_voxels"], predicate["part_voxels_upper"]
+    if whole and part is not None and upper is not None:
+        return 100 * part / whole, 100 * upper / whole
+    low, high = predicate["percent_lower"], predicate["percent_upper"]
+    return None if low is None or high is None or whole == 0 else (low, high)
 
 
-def share_text(predicate: Mapping[str, Any]) -> str:
+def share_text(predicate: PredicateRecord) -> str:
     """Write a criterion's share; its bounds where some of it is not yet marked."""
     bounds = bounds_percent(predicate)
     if bounds is None:
@@ -84,16 +89,17 @@ def share_text(predicate: Mapping[str, Any]) -> str:
     return low if bounds[0] == bounds[1] else f"{low.removesuffix(' %')} to {high}"
 
 
-def criterion_text(record: Mapping[str, Any], key: str) -> str:
+def criterion_text(record: CaseRecord, key: PredicateName) -> str:
     """Say what a criterion rests on, in ml.
 
     Parameters
     ----------
     key : {"stratum_1", "stratum_2"}
     """
-    p, volumes = record["predicates"][key], record["volumes"]
-    if key == "stratum_2" and p["avid_disease"] != "observed":
-        return AVID_DISEASE[p["avid_disease"]]
+    predicates, volumes = given(record["predicates"]), given(record["volumes"])
+    p, avid_disease = predicates[key], predicates["stratum_2"]["avid_disease"]
+    if key == "stratum_2" and avid_disease != "observed":
+        return AVID_DISEASE[avid_disease]
     said = f"{AVID_DISEASE['observed']}; " if key == "stratum_2" else ""
     bounds = bounds_percent(p)
     if bounds is None:
@@ -106,7 +112,7 @@ def criterion_text(record: Mapping[str, Any], key: str) -> str:
     return f"{said}{part} of {ml_text(total)} can be resected"
 
 
-def counted_text(predicate: Mapping[str, Any]) -> str:
+def counted_text(predicate: PredicateRecord) -> str:
     """Say in voxels what a criterion was decided by: the small print."""
     if not predicate["whole_voxels"]:
         return ""
@@ -116,12 +122,12 @@ def counted_text(predicate: Mapping[str, Any]) -> str:
     return f"{part} of {predicate['whole_voxels']} {unit}"
 
 
-def margin_text(record: Mapping[str, Any]) -> str:
+def margin_text(record: CaseRecord) -> str:
     """Say how far the case is from what stratum 1 needs; "" where nothing is marked."""
     robustness = record["robustness"]
     if robustness is None or robustness["margin_ml"] is None:
         return ""
-    first = record["predicates"]["stratum_1"]
+    first = given(record["predicates"])["stratum_1"]
     if bounds_percent(first) == (0, 100):
         return ""
     threshold, margin = first["threshold_percent"], robustness["margin_ml"]
@@ -135,14 +141,13 @@ def margin_text(record: Mapping[str, Any]) -> str:
     return f"{said} {error_text(record)}".strip()
 
 
-def error_text(record: Mapping[str, Any]) -> str:
+def error_text(record: CaseRecord) -> str:
     """Say within which bounds measurement error leaves the resectable share."""
     robustness = record["robustness"]
-    interval = None if robustness is None else robustness["resectable_fraction_95"]
-    if interval is None:
+    if robustness is None or robustness["resectable_fraction_95"] is None:
         return ""
-    threshold = record["predicates"]["stratum_1"]["threshold_percent"]
-    low, high = (shown_percent(100 * x, threshold) for x in interval)
+    threshold = given(record["predicates"])["stratum_1"]["threshold_percent"]
+    low, high = (shown_percent(100 * x, threshold) for x in robustness["resectable_fraction_95"])
     if robustness["probability_stratum_1_holds"] is None:
         return f"With measurement error and what is not yet marked: {low} to {high} %."
     if low == high:
@@ -150,28 +155,28 @@ def error_text(record: Mapping[str, Any]) -> str:
     return f"Measurement error alone: {low} to {high} %."
 
 
-def change_texts(record: Mapping[str, Any]) -> list[str]:
+def change_texts(record: CaseRecord) -> list[str]:
     """Say what the stratum hangs on, a sentence each."""
     robustness = record["robustness"]
     if robustness is None:
         return []
     said = _hanging_on(record)
     way = robustness["shortest_way"]
-    threshold = record["predicates"]["stratum_1"]["threshold_percent"]
+    threshold = given(record["predicates"])["stratum_1"]["threshold_percent"]
     if way:
         said.append(f"{threshold:g} % is reached if {shown_names(way, last=' and ')} can be resected.")
     elif way is None and record["lesions"]:
         said.append(f"{threshold:g} % is out of reach, even with every lesion resected.")
-    obstacles = robustness["stratum_2_obstacles"]
-    if obstacles and record["stratum"] != "stratum_1" and not record["predicates"]["stratum_2"]["holds"]:
+    obstacles, second = robustness["stratum_2_obstacles"], given(record["predicates"])["stratum_2"]
+    if obstacles and record["stratum"] != "stratum_1" and not second["holds"]:
         those = shown_names(obstacles, last=" and ")
         said.append(f"For stratum 2, {those} would have to be resectable, or prove not FDG-avid.")
     return said
 
 
-def _hanging_on(record: Mapping[str, Any]) -> list[str]:
+def _hanging_on(record: CaseRecord) -> list[str]:
     """Say which single decision would give another stratum; the unmarked lesions together."""
-    flips = record["robustness"]["flips"]
+    flips = given(record["robustness"])["flips"]
     rows = {x["lesion_id"]: x for x in (*record["lesions"], *record["pet_only_regions"])}
     unmarked = [f for f in flips if rows[f["lesion_id"]]["resectability"] == "unknown"]
     said = []
@@ -194,13 +199,13 @@ def _hanging_on(record: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def shift_text(record: Mapping[str, Any]) -> str:
+def shift_text(record: CaseRecord) -> str:
     """Say what moved tumour boundaries would give; "" where there is no tumour or nothing is marked."""
     robustness = record["robustness"]
     shifts = [] if robustness is None else robustness["boundary_shift"]
-    if not shifts or record["volumes"]["resectable_fraction"] is None:
+    if not shifts or given(record["volumes"])["resectable_fraction"] is None:
         return ""
-    threshold = record["predicates"]["stratum_1"]["threshold_percent"]
+    threshold = given(record["predicates"])["stratum_1"]["threshold_percent"]
     said = []
     for shift in shifts:
         way = "further out" if shift["shift_mm"] > 0 else "further in"
@@ -212,7 +217,7 @@ def shift_text(record: Mapping[str, Any]) -> str:
     return f"If every tumour boundary lay elsewhere: {', '.join(said)}."
 
 
-def liver_text(burden: Mapping[str, Any] | None, threshold: float) -> str:
+def liver_text(burden: LiverBurdenRecord | None, threshold: float) -> str:
     """Say how much of the tumour lies in the liver; "" without a liver mask."""
     if burden is None:
         return ""
@@ -228,14 +233,17 @@ def liver_text(burden: Mapping[str, Any] | None, threshold: float) -> str:
     )
 
 
-def remnant_text(remnant: Mapping[str, Any] | None) -> str:
+def remnant_text(remnant: RemnantRecord | None) -> str:
     """Say how much liver would remain; "" where that was not measured."""
     if remnant is None:
         return ""
     shares = [
-        f"{percent_text(remnant[key], remnant['limit_percent'])} of {name}"
-        for key, name in (("flr_percent", "the liver without tumour"), ("sflr_percent", "the standard liver"))
-        if remnant[key] is not None
+        f"{percent_text(share, remnant['limit_percent'])} of {name}"
+        for share, name in (
+            (remnant["flr_percent"], "the liver without tumour"),
+            (remnant["sflr_percent"], "the standard liver"),
+        )
+        if share is not None
     ]
     said = f"Future liver remnant {ml_text(remnant['flr_ml'])} ({', '.join(shares) or 'no share known'})"
     limit = remnant["limit_percent"]

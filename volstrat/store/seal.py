@@ -93,8 +93,8 @@ def refuse_sealed(out: Path) -> None:
     sealed = out if is_sealed(out) else next(inside, None)
     if sealed is not None:
         said = sealed_by(sealed)
-        told = ", ".join(said)
-        msg = f"{sealed}: has been sealed with volstrat lock ({told}); nothing may be written into it."
+        signs = ", ".join(said)
+        msg = f"{sealed}: has been sealed with volstrat lock ({signs}); nothing may be written into it."
         if MANIFEST not in said:
             msg += f" {MANIFEST} is gone; volstrat verify says what else is not as it was."
         raise UsageError(msg, hint="Name another folder with -o, or volstrat unlock it with a reason.")

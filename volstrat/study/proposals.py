@@ -92,13 +92,7 @@ class Proposals:
 
 
 def propose(tree: Path, found: Recognised) -> Proposals:
-    """Say which file would play which role.
-
-    Parameters
-    ----------
-    tree : Path
-    found : Recognised
-    """
+    """Say which file would play which role."""
     candidates: dict[str, dict[Candidate, None]] = {}
     result = Proposals()
     for source in found.layout.sources:

@@ -12,6 +12,7 @@ from volstrat.case.case_file import role_entries
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.toml_file import read_toml
+from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError, UsageError
 from volstrat.study.patterns import PLACES, PathPattern
 from volstrat.terms.roles import ROLES
@@ -148,20 +149,20 @@ def read_study(path: Path) -> Study:
     """
     name = path.name
     document = read_toml(read_bytes(path), name=name, error=UsageError)
-    _refuse_unknown(document, _KEYS, "", name)
+    refuse_unknown(document, _KEYS, "", name, error=UsageError)
     study = _table(document, "study", name)
     layout = _table(document, "layout", name)
-    _refuse_unknown(study, _STUDY_KEYS, "study.", name)
-    _refuse_unknown(layout, _LAYOUT_KEYS, "layout.", name)
+    refuse_unknown(study, _STUDY_KEYS, "study.", name, error=UsageError)
+    refuse_unknown(layout, _LAYOUT_KEYS, "layout.", name, error=UsageError)
     inputs = _table(layout, "inputs", name, above="layout.")
-    _refuse_unknown(inputs, ROLES, "layout.inputs.", name)
-    protocol = _text(study, "protocol", "study.", name)
+    refuse_unknown(inputs, ROLES, "layout.inputs.", name, error=UsageError)
+    protocol = text_in(study, "protocol", "study.", name, error=UsageError)
     found = Study(
         path=path,
-        study_id=_text(study, "id", "study.", name) or path.resolve().parent.name,
+        study_id=text_in(study, "id", "study.", name, error=UsageError) or path.resolve().parent.name,
         protocol=path.parent / protocol if protocol else None,
-        versions=_versions(_text(study, "volstrat", "study.", name), name),
-        subject=_subject_pattern(_text(layout, "subject", "layout.", name), name),
+        versions=_versions(text_in(study, "volstrat", "study.", name, error=UsageError), name),
+        subject=_subject_pattern(text_in(layout, "subject", "layout.", name, error=UsageError), name),
         inputs=inputs,
         readers={
             reader: _reader(value, reader, name)
@@ -178,21 +179,6 @@ def _table(document: Mapping[str, object], key: str, name: str, *, above: str = 
         msg = f"{name}: {above}{key} must be a table, [{above}{key}]."
         raise UsageError(msg, hint=f"Write [{above}{key}] on a line of its own.")
     return value
-
-
-def _text(table: Mapping[str, object], key: str, above: str, name: str) -> str:
-    value = table.get(key, "")
-    if not isinstance(value, str):
-        msg = f"{name}: {above}{key} must be a text."
-        raise UsageError(msg, hint="Put it in double quotes.")
-    return value
-
-
-def _refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], above: str, name: str) -> None:
-    for key in table:
-        if key not in known:
-            msg = f"{name}: unknown key {above + key!r}."
-            raise UsageError(msg, hint=f"Known here: {', '.join(known)}.")
 
 
 def _subject_pattern(text: str, name: str) -> PathPattern:

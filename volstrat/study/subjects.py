@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import RoleEntry
+    from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.study.patterns import Match
     from volstrat.study.study_file import Study
 
@@ -63,7 +64,12 @@ def find_study_cases(
 
 
 def one_case(
-    source: Path, *, subject: str | None = None, visit: str | None = None, reader: str | None = None
+    source: Path,
+    *,
+    subject: str | None = None,
+    visit: str | None = None,
+    lesions: str | None = None,
+    reader: str | None = None,
 ) -> CasePlace:
     """Return one case: a case folder, or the named subject of a study file.
 
@@ -72,13 +78,15 @@ def one_case(
     source : Path
     subject, visit : str or None
         Not asked of a case folder, nor where the study has one case only.
+    lesions : str or None
+        Of a study: the reader whose lesion tables to take. Of a case folder `CasePlace.open` takes it.
     reader : str or None
-        Of a study that names readers: whose lesion tables to take.
+        Who marks now: of a study that names readers, as ``lesions``; one that names none asks nobody.
 
     Raises
     ------
     UsageError
-        If no case or several fit; every candidate is listed.
+        If no case or several fit, or the study has no such reader; every candidate is listed.
     VolstratError
         If the study file cannot be used.
     """
@@ -91,7 +99,8 @@ def one_case(
             raise UsageError(msg)
         return CasePlace(folder=source, subject=subject_of(source))
     study = read_study(source)
-    cases = list(find_study_cases(study, reader=reader if study.readers else None))
+    table = lesions if lesions is not None else reader if study.readers else None
+    cases = list(find_study_cases(study, reader=table))
     fitting = [case for case in cases if subject in (None, case.subject) and visit in (None, case.visit)]
     if len(fitting) == 1:
         return fitting[0]
@@ -103,6 +112,34 @@ def one_case(
         what = f"{len(fitting)} cases" + (f" of {wanted}:" if wanted else ":")
     msg = f"{study.name}: {what} {listed}."
     raise UsageError(msg, hint="Choose one with --subject (and --visit).")
+
+
+def inspect_one(
+    source: Path,
+    protocol: LoadedProtocol,
+    *,
+    subject: str | None = None,
+    visit: str | None = None,
+    lesions: str | None = None,
+) -> dict[str, Any]:
+    """Say what would be read from a case folder, or from a subject of a study; see `inspect_case`.
+
+    Parameters
+    ----------
+    source, subject, visit
+        As `one_case`.
+    protocol : LoadedProtocol
+    lesions : str or None
+        Lesion table to use instead of the case's own; of a study one of its readers.
+
+    Raises
+    ------
+    VolstratError
+    """
+    from volstrat.case.inspect import inspect_case
+
+    place = one_case(source, subject=subject, visit=visit, lesions=lesions)
+    return inspect_case(place, protocol, lesions=lesions)
 
 
 def _shown(study: Study) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from volstrat.errors import ProtocolError
+from volstrat.terms.policies import FRACTION_PERCENT
 
 RuleName = Literal["mask", "fixed", "liver", "blood_pool", "background"]
 
@@ -86,7 +87,7 @@ class AvidityRule:
         for name in ("multiplier", "sd_count"):
             self._check_belongs(name, to="a rule with a reference region", used=by_reference, required=False)
         self._check_number("suv_threshold", above=0.0)
-        self._check_number("percent_of_max", above=0.0, at_most=100.0)
+        self._check_number("percent_of_max", above=FRACTION_PERCENT, at_most=100.0)
         self._check_number("multiplier", above=0.0)
         self._check_number("sd_count", at_least=0.0)
         self._check_number("margin_mm", at_least=0.0, at_most=100.0)

@@ -14,6 +14,9 @@ from volstrat.errors import ProtocolError
 
 LiverState = Literal["normal", "chemotherapy", "fibrosis", "cirrhosis"]
 
+FRACTION_PERCENT = 1
+"""No percentage of a protocol is so small: 0.7 is a fraction by mistake, which nearly all would reach."""
+
 LARGEST_MARGIN_MM = 50.0
 """More round a lesion is no margin but a mistake of units."""
 
@@ -36,7 +39,7 @@ class VolumeErrorPolicy:
     diameter_from_mm : tuple of float
         Axial diameter at which each class begins, rising from 0; a class ends where the next begins.
     wcv_percent : tuple of float
-        wCV of each class, above 0 and at most 60.
+        wCV of each class, above 1 and at most 60.
     correlation : float
         Correlation of the log errors of any two volumes of one subject, from 0 to 1.
 
@@ -59,10 +62,10 @@ class VolumeErrorPolicy:
                 "wcv_percent; it must rise from 0 and have one value for each class."
             )
             raise ProtocolError(msg)
-        if not all(0 < wcv <= LARGEST_WCV_PERCENT for wcv in self.wcv_percent):
+        if not all(FRACTION_PERCENT < wcv <= LARGEST_WCV_PERCENT for wcv in self.wcv_percent):
             msg = (
-                f"volume_error.wcv_percent is {list(self.wcv_percent)}; each must be above 0 and at most "
-                f"{LARGEST_WCV_PERCENT:g}."
+                f"volume_error.wcv_percent is {list(self.wcv_percent)}; each must be a percentage above "
+                f"{FRACTION_PERCENT} and at most {LARGEST_WCV_PERCENT:g}."
             )
             raise ProtocolError(msg)
         if not 0 <= self.correlation <= 1:
@@ -88,7 +91,7 @@ class RemnantPolicy:
     Raises
     ------
     ProtocolError
-        If a limit is not between 0 and 100.
+        If a limit is not above 1 and below 100.
     """
 
     body_surface: Literal["mosteller", "dubois"] = "mosteller"
@@ -100,8 +103,11 @@ class RemnantPolicy:
 
     def __post_init__(self) -> None:
         for state, limit in self.limits_percent.items():
-            if not 0 < limit < 100:
-                msg = f"remnant.limit_{state}_percent is {limit}; it must lie between 0 and 100."
+            if not FRACTION_PERCENT < limit < 100:
+                msg = (
+                    f"remnant.limit_{state}_percent is {limit}; it must be a percentage above "
+                    f"{FRACTION_PERCENT} and below 100."
+                )
                 raise ProtocolError(msg)
 
     @property

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type
 from volstrat.errors import ProtocolError
 from volstrat.terms.avidity_rules import Avidity
 from volstrat.terms.marks import Marking
-from volstrat.terms.policies import PlanPolicy, RemnantPolicy, ReportPolicy, VolumeErrorPolicy
+from volstrat.terms.policies import (
+    FRACTION_PERCENT,
+    PlanPolicy,
+    RemnantPolicy,
+    ReportPolicy,
+    VolumeErrorPolicy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +30,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Percentages that the predicates must reach; decimals are exact."""
+    """Percentages that the predicates must reach; decimals are exact.
+
+    Of 1 and less none is taken: "0.7" is a fraction by mistake, and 0.7 % of the tumour is nearly none of it.
+    """
 
     stratum_1_percent: Decimal = Decimal(70)
     stratum_2_percent: Decimal = Decimal(100)
 
     def __post_init__(self) -> None:
         for name in ("stratum_1_percent", "stratum_2_percent"):
-            _require_between(f"thresholds.{name}", getattr(self, name), low=0, high=100, open_low=True)
+            percent = getattr(self, name)
+            _require_between(
+                f"thresholds.{name}", percent, low=FRACTION_PERCENT, high=100, open_low=True, is_percent=True
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +160,13 @@ def reaches_percent(part: int, whole: int, percent: Decimal) -> bool:
 
 
 def _require_between(
-    name: str, value: float | Decimal, *, low: float, high: float | None = None, open_low: bool = False
+    name: str,
+    value: float | Decimal,
+    *,
+    low: float,
+    high: float | None = None,
+    open_low: bool = False,
+    is_percent: bool = False,
 ) -> None:
     finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
     below = finite and (value <= low if open_low else value < low)
@@ -156,6 +174,7 @@ def _require_between(
         bounds = f"{'above' if open_low else 'at least'} {low}" + (
             "" if high is None else f" and at most {high}"
         )
+        bounds = f"a percentage {bounds} (70, not 0.7)" if is_percent else bounds
         msg = f"{name} is {value}; it must be {bounds}."
         raise ProtocolError(msg)
 

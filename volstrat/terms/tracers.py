@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -184,11 +184,15 @@ class TracerSaid:
         What is said, in words of this module, never the header's: ``"Ga-68"``, ``"DOPA"``.
     has_unknown_name : bool
         A name or code stands there that is not known as FDG and not as another tracer.
+    described_as : str
+        Where the tracer is not stated: the tracer other than FDG that a description or file name says, in
+        words of this module.
     """
 
     tracer: Tracer
     names: tuple[str, ...] = ()
     has_unknown_name: bool = False
+    described_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +314,24 @@ def other_tracer_in_name(name: str) -> str:
     return next(iter([*_agents_in(words), *nuclides]), "")
 
 
+@lru_cache(maxsize=1)
+def tracer_described(texts: tuple[str, ...]) -> str:
+    """Return what tracer other than FDG descriptions say; empty where they say none, or FDG too.
+
+    >>> tracer_described(("WB AC", "PET DOTATOC"))
+    'a somatostatin receptor tracer'
+    >>> tracer_described(("PET FDG (DOTATOC on Monday)",))
+    ''
+    """
+    if any(map(_says_fdg, texts)):
+        return ""
+    return next(filter(None, map(other_tracer_in_name, texts)), "")
+
+
+def _says_fdg(text: str) -> bool:
+    return bool(_fdg_words().search(_folded(text)) or _fdg_words().search(_words(text)))
+
+
 def tracer_of(injections: Iterable[Injection]) -> TracerSaid:
     """Tell what a PET's headers say of its tracer.
 
@@ -349,7 +371,11 @@ def tracer_text(said: TracerSaid) -> str:
         return f"tracer {' with '.join(said.names)}, not FDG"
     if said.tracer == "contradictory":
         return f"tracer contradictory: {' and '.join(said.names)}"
-    return "tracer of an unknown name" if said.has_unknown_name else "tracer not stated"
+    if said.has_unknown_name:
+        return "tracer of an unknown name"
+    return (
+        f"tracer not stated, described as {said.described_as}" if said.described_as else "tracer not stated"
+    )
 
 
 class _Said:
@@ -367,7 +393,7 @@ class _Said:
             others.append(_agents()[0][code])
         by_code = [one for one in _nuclides() if code and code in one.codes]
         nuclides = [*_nuclides_in(words), *by_code]
-        is_fdg = code in _FDG_CODES or bool(_fdg_words().search(_folded(text)) or _fdg_words().search(words))
+        is_fdg = code in _FDG_CODES or _says_fdg(text)
         self.agents |= dict.fromkeys(others)
         self._take(nuclides)
         self.is_fdg |= is_fdg

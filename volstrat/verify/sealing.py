@@ -69,10 +69,10 @@ def lock_output(out: Path, *, with_open: bool = False) -> int:
             raise CaseError(msg, hint="volstrat verify names all of it. Run the batch again, then seal.")
         still_open = _open_subjects(records)
         if still_open and not with_open:
-            told = "; ".join(
+            shown = "; ".join(
                 f"{status.replace('_', ' ')}: {shown_names(names)}" for status, names in still_open.items()
             )
-            msg = f"{out}: holds subjects that are not settled ({told})."
+            msg = f"{out}: holds subjects that are not settled ({shown})."
             raise UsageError(msg, hint="Settle them and run the batch again, or seal them open: --with-open.")
         detail: dict[str, Any] = {"subjects": len(records.folders), "open": still_open}
         record_event(out, LOCKED, detail, locked=True)
@@ -87,8 +87,8 @@ def _refuse_twice(out: Path) -> None:
     if not faults:
         msg = f"{out}: has been sealed already, and is unchanged since."
         raise UsageError(msg)
-    told = ", ".join(sealed_by(out))
-    msg = f"{out}: has been sealed already ({told}), and {faults[0][0]} is {faults[0][1]} since."
+    signs = ", ".join(sealed_by(out))
+    msg = f"{out}: has been sealed already ({signs}), and {faults[0][0]} is {faults[0][1]} since."
     raise CaseError(msg, hint=f"volstrat verify names all of it; {MANIFEST} is never written twice.")
 
 
@@ -106,11 +106,6 @@ def unlock_output(out: Path, *, by: str, reason: str) -> None:
 
     The manifest and its signature are kept in the state folder. What was not as it was sealed when it was
     opened stays a fault of the trail.
-
-    Parameters
-    ----------
-    out : Path
-    by, reason : str
 
     Raises
     ------

@@ -81,8 +81,6 @@ class RoiInfo:
     number : int
         ROINumber, as in the file.
     name : str
-    contour_count : int
-        Contours of any kind; 0 for a ROI that was never drawn.
     frame_of_reference_uid : str or None
         Of the ROI; None where the file does not say.
     referenced_series_uids : tuple of str
@@ -92,7 +90,6 @@ class RoiInfo:
 
     number: int
     name: str
-    contour_count: int
     frame_of_reference_uid: str | None
     referenced_series_uids: tuple[str, ...]
 
@@ -125,7 +122,6 @@ def list_rois(path: Path) -> tuple[RoiInfo, ...]:
             RoiInfo(
                 number=roi.number,
                 name=roi.name,
-                contour_count=len(roi.contours),
                 frame_of_reference_uid=roi.frame or None,
                 referenced_series_uids=unique(drawn_on or [r.series for r in same_frame]),
             )

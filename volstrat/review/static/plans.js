@@ -15,7 +15,7 @@ export function startPlans(theViewer) {
 // The comparison follows the state: asked for again when the verdict may be another.
 export async function refreshPlans() {
   const { state } = shared, now = `${state.reading}/${state.version}`;
-  if (now === seen || !state.verdict) return;
+  if (now === seen || !state.verdict || !(state.planned || told.columns.length || told.segments.length)) return;
   seen = now;
   try {
     const answer = await fetch("/plans");

@@ -28,6 +28,31 @@ PART_FINDINGS = (
         do="Look what it is; name all that belong in the entry, or leave it out with `leave_out`.",
     ),
     Entry(
+        "part_denies_role",
+        "review",
+        "{name}: {parts} {is_are} chosen as {role}, and the name says {what}. Look what was drawn, on which "
+        "image, and whether the parts that are meant are chosen.",
+        means="a segment, ROI or label was chosen for a role that its name denies, such as DOTATATE uptake "
+        "for `fdg_avid`",
+        do="Look what was drawn; choose other parts in `segments` (or `rois`), or accept it.",
+        also=("info",),
+    ),
+    Entry(
+        "structures_left_out",
+        "info",
+        {
+            "site": "{name}: {parts} {is_are} not counted as {role}, for the name is that of an organ or "
+            "denies something; it may say where a lesion lies. Look: name all that are {role} in `segments` "
+            "(or `rois`), else write `leave_out = [{numbers}]`.",
+            "other": "{name}: {parts} {is_are} called like something else and not counted as {role}.",
+        },
+        means="a file that was given as tumour, resectable or avid holds parts with the names of organs or "
+        "other structures; `review` where it is tumour and no organ of the file touches what was taken",
+        do="Look whether it is a lesion called by its site: name all that are meant in `segments`, else "
+        "leave it out with `leave_out`.",
+        also=("review",),
+    ),
+    Entry(
         "part_may_be_organ",
         "review",
         {
