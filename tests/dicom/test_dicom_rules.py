@@ -173,7 +173,7 @@ def test_rules_with_a_reference_region(case: Path, rule: str, factor: float) -> 
     assert avid(record)[2] == "not_avid"
     (message,) = [f["message"] for f in record["findings"] if f["code"] == "avidity_reference"]
     assert "of 1.00 (SD 0.00)" in message
-    assert f"from SUVbw peak {factor:.2f}" in message
+    assert f"from a SUVbw peak of {factor:.2f}" in message
 
 
 def test_background_compares_with_the_shell_round_each_lesion(case: Path) -> None:

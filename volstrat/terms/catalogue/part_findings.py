@@ -41,9 +41,11 @@ PART_FINDINGS = (
         "structures_left_out",
         "info",
         {
-            "site": "{name}: {parts} {is_are} not counted as {role}, for the name is that of an organ or "
-            "denies something; it may say where a lesion lies. Look: name all that are {role} in `segments` "
-            "(or `rois`), else write `leave_out = [{numbers}]`.",
+            "site": (
+                "{name}: {parts} {is_are} not counted as {role}, because the name is that of an organ"
+                " or denies something; it may say where a lesion lies. Look: name all that are {role}"
+                " in its segments (or rois) in case.toml, else write leave_out = [{numbers}] there."
+            ),
             "other": "{name}: {parts} {is_are} called like something else and not counted as {role}.",
         },
         means="a file that was given as tumour, resectable or avid holds parts with the names of organs or "

@@ -46,9 +46,11 @@ TRACER_FINDINGS = (
     Entry(
         "pet_tracer_described",
         "review",
-        "{name}: nothing in it states the tracer, and its description or file name says {tracer}. Check what "
-        'was injected: where it was FDG, write `tracer = "FDG"` in the entry of `pet` in case.toml; where it '
-        "was not, give this PET as `other_pet`.",
+        (
+            "{name}: nothing in it states the tracer, and its description or file name says {tracer}. "
+            'Check what was injected: if it was FDG, write tracer = "FDG" in the entry of pet in '
+            "case.toml; if not, give this PET as other_pet."
+        ),
         means="the PET states no tracer, and its description or file name says another one than FDG",
         do='Where it is FDG, write `tracer = "FDG"` in the entry of `pet`; else give it as `other_pet`.',
         also=("info",),
