@@ -26,7 +26,7 @@ NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumou
 """Roles that names can say; a name that fits several plays the first."""
 
 _NOT = (
-    r"\b(?:no|non|not|ingen|inget|inga|ej|icke|inte|without|utan|nicht|kein|keine|keinen|ohne|pas|sans|sin|"
+    r"\b(?:no|non|not|nao|ingen|inget|inga|ej|icke|inte|without|utan|nicht|kein|keine|keinen|ohne|pas|sans|sin|"
     r"senza|ikke|uden|uten|niet|geen|zonder|ei|ilman|never|hardly|unlikely|aldrig|knappast|nie|niemals|kaum|"
     r"jamais)(?:[ :-]+(?:de |d')?)?"
 )
@@ -56,6 +56,8 @@ _DENIALS = {
         _NOT + r"(?:tum|metas|lesion|lasion|gtv|neopl|cancer|malign)"
         r"|\b(?:tum\w*|metas\w*|lesion) ?[:=] ?(?:0$|" + _NO + r"$)|\btum\w*?[ -]?(?:neg|free|frei\b|fri\b)"
         r"|\b(?:free of|free from|frei von|fri fran|absence (?:of|de)|avsaknad av) "
+        r"|\b(?:liver|lever|leber|foie|higado|figado|fegato|maksa) ?(?:[+&]|"
+        r"(?:and|with|plus|incl\w*|och|med|inkl\w*|und|mit|et|avec|y|con|e|com|og|en|ja)\b).*(?:tum|met|lesi|lasi)"
         r"|peritum|\bbenign|\bgutartig|\bgodartad|tumou?r (?:bed|margin|ring|cavity)|\bhealthy\b|\bfrisk"
     ),
 }
@@ -65,9 +67,37 @@ _IN_DOUBT = re.compile(
     r"\?|\b(?:possibl[ey]|potential(?:ly)?|probabl[ey]|perhaps|maybe|borderline|marginal(?:ly)?|questionabl[ey]|"
     r"equivocal|uncertain|unclear|mojlig\w*|kanske|tveksam\w*|oklar\w*|eventuell\w*|moglich\w*|vielleicht|"
     r"fraglich\w*|unklar\w*|grenzwertig\w*|unsicher\w*|peut[ -]etre|douteu\w*|limite|incertain\w*|"
-    r"misschien|mogelijk|mulig\w*|ehka)\b"
+    r"misschien|mogelijk|mulig\w*|ehka|suspect\w*|suspicio\w*|misstankt\w*|verdacht\w*)\b"
+    r"|\b(?:old|previous(?:ly)?|prior|earlier|tidigare|gammal|fruher\w*|alte?r?|ancien\w*|deleted?|wrong|ignored?|"
+    r"excluded?|discard(?:ed)?|obsolete|do not use|draft|utkast|radera\w*|felaktig\w*)\b"
 )
-"""Names that leave open what a person must settle: "borderline resectable", "FDG-avid?"."""
+"""Names that leave open what a person must settle ("FDG-avid?"), or of what may be no more ("old")."""
+
+_IN_DOUBT_AS = {
+    "fdg_avid": re.compile(
+        r"\b(?:bladder|blasa|urinbl\w*|harnblase|ureter\w*|urinledare|kidneys?|njur\w*|nieren?|brain|hjarna|heart|"
+        r"hjarta|myocard\w*|bowel\w*|gut|intestin\w*|tarm\w*|darm\w*|colon|kolon|stomach|magsack|brown fat|"
+        r"muscles?|inflamm\w*|infekt\w*|infect\w*|infiltrat\w*|injection|injektion\w*|benign\w*|reacti\w*|reaktiv\w*|"
+        r"artefa[ck]t\w*|artifact\w*|photopen\w*|low|faint|weak|mild|lag|svag\w*|schwach\w*|resolved|"
+        r"ref|deauville [123])\b"
+    ),
+    "resectable": re.compile(
+        r"\b(?:if|after|when|once|unless|provided|conditional\w*|om|efter|nar|wenn|falls|nach|apres|tras|dopo|"
+        r"downstag\w*|conver\w*|pve|later|future|was|were|only)\b|re[sz]e[ck]\w* 0$"
+    ),
+    "tumour": re.compile(
+        r"\b(?:cysts?|cysta|zyste|fnh|h(?:a)?emangiom\w*|thromb\w*|[pt]vt|capsule|kapsel|scar|arr|narbe|"
+        r"treated|ablated|resected|opererad\w*|behandla\w*|ablation|margin\w*|expanded|[pci]tv\w*|pseudo\w*)\b"
+    ),
+}
+"""What leaves one role open: normal uptake, a condition for what is resectable, what once was tumour."""
+_NEGATION = re.compile(
+    r"\b(?:not|nao|ingen|inget|inga|ej|icke|inte|nicht|kein\w*|ikke|niet|geen|ilman|never|aldrig|nie|ne|pas|nem|nu|"
+    r"degil)\b|n['\u2019]t\b"
+)
+"""A word that denies something, where no pattern of `_DENIALS` says what."""
+_BRACKETS = re.compile(r"[()\[\]{}]")
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\uff0d", "-"))
 
 _OTHER_WORDS = r"""
     liver hepat\w* hepar lever\w* leber\w* foie higado fegato maksa spleen\w* splen\w* mjalte\w* milz
@@ -121,7 +151,8 @@ class Said:
     by_code : bool
         The name says nothing; what is said, the code says.
     doubted : frozenset of str
-        Roles that it leaves open ("borderline resectable", "FDG-avid?"); it plays none of them by itself.
+        Roles that it leaves open ("borderline resectable", "FDG-avid?", "old metastasis"); of them it plays
+        tumour alone by itself.
     """
 
     roles: tuple[str, ...] = ()
@@ -195,16 +226,34 @@ def _said_by_name(name: str, patterns: tuple[tuple[str, tuple[str, ...]], ...]) 
         for role, globs in patterns
         if role not in denied and any(_fits(words, plain_words(glob)) for glob in globs)
     )
-    doubted = frozenset(roles) & {"fdg_avid", "resectable"} if _IN_DOUBT.search(words) else frozenset()
-    roles = tuple(role for role in roles if role not in doubted)
+    doubted = frozenset(role for role in roles if _is_doubted(role, words, is_tumour="tumour" in roles))
+    roles = tuple(role for role in roles if role == "tumour" or role not in doubted)
     other = not roles and _OTHER_STRUCTURES.search(words) is not None
     return Said(roles=roles, denied=denied, other=other, tumour="tumour" in roles, doubted=doubted)
 
 
+def _is_doubted(role: str, words: str, *, is_tumour: bool) -> bool:
+    """Tell whether a name leaves open whether it plays a role whose patterns it fits."""
+    if role not in _IN_DOUBT_AS:
+        return False
+    if _IN_DOUBT.search(words) or _is_negated(role, words):
+        return True
+    if role == "fdg_avid" and is_tumour:  # "FDG-avid bowel metastasis" is no bowel
+        return False
+    return _IN_DOUBT_AS[role].search(words) is not None
+
+
+def _is_negated(role: str, words: str) -> bool:
+    """Tell whether a word denies something that no other role's denial explains ("avid, not resectable")."""
+    other = {"fdg_avid": "resectable", "resectable": "fdg_avid"}.get(role)
+    return other is not None and _NEGATION.search(_DENIALS[other].sub(" ", words)) is not None
+
+
 def _fits(words: str, glob: str) -> bool:
-    """Tell whether words fit a glob; most globs are ruled out without a pattern being compiled."""
+    """Tell whether words, or what they are without brackets, fit a glob; most are ruled out by a look."""
     literal = "" if "[" in glob else max(glob.replace("?", "*").split("*"), key=len)
-    return literal in words and fnmatchcase(words, glob)
+    forms = {words, " ".join(_BRACKETS.sub(" ", words).split())} if "(" in words else {words}
+    return any(literal in form and fnmatchcase(form, glob) for form in forms)
 
 
 def _is_tumour(code: Code) -> bool:
@@ -213,11 +262,11 @@ def _is_tumour(code: Code) -> bool:
 
 
 def plain_words(name: str) -> str:
-    """Return a name as patterns see it: any case of letters, no accents, one space for "_" and for several.
+    """Return a name as patterns see it: any case of letters, no accents, one kind of dash, single spaces.
 
     >>> plain_words("Lever_Metastas  Primär")
     'lever metastas primar'
     """
-    apart = unicodedata.normalize("NFKD", name).casefold()
+    apart = unicodedata.normalize("NFKD", name).translate(_DASHES).casefold()
     letters = "".join(c for c in unicodedata.normalize("NFKD", apart) if not unicodedata.combining(c))
     return " ".join(letters.replace("_", " ").split())
