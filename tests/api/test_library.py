@@ -113,7 +113,7 @@ def test_what_nobody_foresaw_is_an_error_of_volstrat(monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         1 // 0  # noqa: B018 - what nobody foresaw
 
-    monkeypatch.setattr("volstrat.api.case_object.assess_case", fail)
+    monkeypatch.setattr("volstrat.api.case_sources.assess_case", fail)
     with pytest.raises(vs.VolstratError, match="volstrat itself failed: ZeroDivisionError") as caught:
         vs.read_case(SAMPLES / "S02_stratum_2")
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
