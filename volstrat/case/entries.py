@@ -9,7 +9,7 @@ from volstrat.case.input_files import existing, require_mask_file
 from volstrat.case.parts import Choice, choose_parts, describe_parts
 from volstrat.case.pet_image import PetRead, read_dicom_pet, read_plain_pet
 from volstrat.errors import CaseError, InputFileError, VolstratError
-from volstrat.formats.label_names import names_beside
+from volstrat.formats.label_names import is_of_dataset, names_beside
 from volstrat.formats.selection import only_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, stem_of, volume_format
 from volstrat.geometry.grid import refuse_implausible
@@ -76,13 +76,13 @@ def _label_names(path: Path, read: MaskRead, naming: Mapping[str, Sequence[str]]
     """Return the labels of a label map and their names, from the file itself or from what describes it.
 
     A file of one label whose own name says what it is ("tumour.nii.gz") is not named by what describes other
-    files too.
+    files too; but for a data set's cases, which are called by numbers and codes ("liver_001", "fdg_0a1b").
     """
     names = {label: read.mask.names.get(label, "") for label in read.mask.labels}
     if any(names.values()) or (described := names_beside(path)) is None:
         return names
     stem, values = stem_of(path), read.mask.runs.values
-    is_own = described[0].name.lower().startswith(stem.lower())
+    is_own = described[0].name.lower().startswith(stem.lower()) or is_of_dataset(path, described[0])
     if len(values) <= 1 and not is_own and not said_by(stem, (), naming).silent:
         return names
     return {label: described[1].get(label, "") for label in {*values, *described[1]}}
