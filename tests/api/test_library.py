@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 import volstrat as vs
 from volstrat.case.assess import run_case
-from volstrat.case.record import record_bytes
+from volstrat.case.json_types import record_bytes
 from volstrat.case.record_types import LesionRecord, VolumesRecord
 from volstrat.case.typed_json import fields_of
 from volstrat.cli.app import cli

@@ -12,8 +12,9 @@ from volstrat.api.lesion import Lesions, no_such_lesion
 from volstrat.api.notebook_html import html_head, html_table, shown
 from volstrat.api.read_only import read_only
 from volstrat.case.assess import CaseResult, choose_plan, reassess_case
+from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import COLUMNS, row_of_cells, table_cells
-from volstrat.case.record import record_bytes, record_name
+from volstrat.case.record import record_name
 from volstrat.errors import InternalError, LesionTableError, VolstratError
 from volstrat.rule.inner_points import inner_points
 from volstrat.rule.row_placing import renamed_rows
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 
     from volstrat.api.protocol_like import PathLike
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.certainty.verdict import Status, Volumes
+    from volstrat.certainty.verdict import Volumes
     from volstrat.export.export_run import Exported
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.report.write import WrittenReport
-    from volstrat.rule.stratify import Stratum
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
+    from volstrat.terms.outcomes import Status, Stratum
 
     Mark = str | Mapping[str, str]
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from volstrat.case.input_files import existing, require_mask_file
 from volstrat.case.parts import Choice, choose_parts, describe_parts
-from volstrat.case.pet_image import PetRead, read_dicom_pet, read_plain_pet
 from volstrat.errors import CaseError, InputFileError, VolstratError
 from volstrat.formats.label_names import is_of_dataset, names_beside
 from volstrat.formats.selection import only_labels
@@ -16,7 +15,6 @@ from volstrat.geometry.grid import refuse_implausible
 from volstrat.terms.findings import Finding, finding
 from volstrat.terms.naming import said_by
 from volstrat.terms.protocol import NAMING
-from volstrat.terms.tracers import TracerSaid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.case.parts import Part
+    from volstrat.case.pet_image import PetRead
     from volstrat.dicom.folder import SeriesFiles
     from volstrat.dicom.library import DicomLibrary
     from volstrat.geometry.grid import VoxelGrid
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.mask import Mask
     from volstrat.terms.findings import Finding
     from volstrat.terms.naming import Code
+    from volstrat.terms.tracers import TracerSaid
 
 
 _NAMED: Final = 12
@@ -302,6 +302,8 @@ class EntryReader:
         VolstratError
             If the image cannot be read; that it cannot become SUV is ``problem``, no error.
         """
+        from volstrat.case.pet_image import read_dicom_pet, read_plain_pet
+
         if volume_format(entry.path) is not None:
             return read_plain_pet(entry, self._sources.patient)
         series = self.library.series(existing(entry.path), role="pet", uid=entry.series)

@@ -20,8 +20,8 @@ TABLE_LIBRARIES = ("pyarrow",)
 """What the bytes of a Parquet file depend on beside its rows."""
 
 _ROWS_AT_ONCE = 2000
-_FORMULA = re.compile(r"[=+\-@\t\r]")
-_PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PLAIN_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
 def guarded(text: str) -> str:
@@ -33,7 +33,7 @@ def guarded(text: str) -> str:
     >>> guarded("=1+1"), guarded("-3.5"), guarded("S1")
     ("'=1+1", '-3.5', 'S1')
     """
-    return f"'{text}" if _FORMULA.match(text) and not _PLAIN_NUMBER.fullmatch(text) else text
+    return f"'{text}" if text.startswith(_FORMULA) and not re.fullmatch(_PLAIN_NUMBER, text) else text
 
 
 def unguarded(cell: str) -> str:
