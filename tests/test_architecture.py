@@ -19,6 +19,7 @@ PACKAGE = ROOT / "volstrat"
 
 LAYERS = (
     "errors",
+    "frozen",
     "terms",
     "geometry",
     "pet",

@@ -1,8 +1,8 @@
 """Frozen values with named fields: dataclasses whose classes are quick to make.
 
-A frozen dataclass writes and compiles six methods for each class, half a millisecond of every start; a case of
-masks needs some eighty classes. Here a class has one method of its own, ``__init__``, and all share the others.
-Classes that only larger commands need may be plain dataclasses.
+A frozen dataclass writes and compiles six methods for each class, half a millisecond of every start; a case
+of masks needs some eighty classes. Here a class has one method of its own, ``__init__``, and all share the
+others. Classes that only larger commands need may be plain dataclasses.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from volstrat.case.record_types import CaseRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, reviews_path
 from volstrat.certainty.verdict import Verdict, reach_verdict, settle_reviews
 from volstrat.errors import MissingRoleError
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Measurements, measure_case, remark_case
 from volstrat.terms.findings import finding
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class CaseResult:
     """A case that was measured: its record and the objects behind it.
 

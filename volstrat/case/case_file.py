@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import unicodedata
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from volstrat.case.toml_file import read_toml
 from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError
+from volstrat.frozen import frozen
 from volstrat.terms.roles import MASK_ROLES, ROLES, entry_keys
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 LIVER_STATES = ("normal", "chemotherapy", "fibrosis", "cirrhosis")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RoleEntry:
     """One file (or folder of DICOM) in a role.
 
@@ -69,7 +70,7 @@ class RoleEntry:
     tracer: Literal["FDG"] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Patient:
     """Facts about the patient that no image needs to give."""
 
@@ -79,7 +80,7 @@ class Patient:
     liver_state: LiverState | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CaseSources:
     """Which files play which role in one case.
 

@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from volstrat.errors import CaseError, PartsAmbiguousError
 from volstrat.formats.selection import matching
+from volstrat.frozen import frozen
 from volstrat.terms.couinaud import segment_said
 from volstrat.terms.findings import finding
 from volstrat.terms.naming import Said, plain_words, said_by
@@ -41,7 +41,7 @@ _WHAT = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Part:
     """A segment, ROI or label of a mask file.
 
@@ -73,7 +73,7 @@ class Part:
         return f"{self.number} {self.name!r}" if self.name else f"label {self.number}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Choice:
     """The parts of a file that a role takes.
 
@@ -264,7 +264,7 @@ def _is_unique(part: Part, parts: Sequence[Part]) -> bool:
     return bool(part.name) and not has_quote and sum(one.name == part.name for one in parts) == 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PlayedFile:
     """A file in a role, with the parts it takes there."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from volstrat.errors import GridMismatchError, VolstratError
 from volstrat.formats.hashing import sha256_of
+from volstrat.frozen import frozen
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Avid
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from volstrat.terms.tracers import TracerSaid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class PetInputs:
     """The PET side of a case.
 
@@ -184,7 +184,7 @@ def check_registered(
     return []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class OtherPet:
     """A PET of any tracer that is shown beside; nothing of it counts."""
 

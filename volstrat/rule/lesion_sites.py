@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LesionSite:
     """Where a lesion lies, and who says so; both None where nothing says it."""
 

@@ -6,8 +6,9 @@ import csv
 import io
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -45,7 +46,7 @@ def unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TableColumn:
     """A column's name, Arrow type and metadata: its unit and what it says."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from volstrat.frozen import frozen
 from volstrat.terms.roles import ROLE_OF_STEM
 from volstrat.terms.tracers import other_tracer_in_name
 
@@ -135,7 +135,7 @@ _TUMOUR_CODES = {
 below them (PS3.16 CID 7159; SNOMED CT, its SRT forms, NCI Thesaurus)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Said:
     """What a name, or where it is silent its code, says.
 
