@@ -11,7 +11,7 @@ from volstrat.terms.roles import ROLE_OF_STEM
 
 @pytest.mark.parametrize("stem", ROLE_OF_STEM)
 def test_a_role_s_own_stem_denies_no_role(stem: str) -> None:
-    """Patterns of denial and doubt are left out for a role's own stem; with a number behind it they are not."""
+    """No pattern of denial or doubt is tried on it; with a number behind it they are."""
     for name in (stem, f"{stem} 1"):
         said = said_by(name, (), NAMING)
         assert (said.denied, said.doubted) == (frozenset(), frozenset())

@@ -219,7 +219,7 @@ def _said_by_name(name: str, patterns: tuple[tuple[str, tuple[str, ...]], ...]) 
     words = plain_words(name)
     if not words:
         return Said()
-    is_stem = words.replace(" ", "_") in ROLE_OF_STEM  # "tumour" denies nothing; no pattern is made for it
+    is_stem = words.replace(" ", "_") in ROLE_OF_STEM  # "tumour": it denies nothing
     denied = frozenset(
         role for role, pattern in _DENIALS.items() if not is_stem and re.search(pattern, words)
     )
