@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from volstrat.pictures.annotations import annotate, draw_label
-from volstrat.pictures.cross_sections import cross_section, shapes_cut
 from volstrat.pictures.outlines import dashes
 from volstrat.pictures.planes import Frame, Plane
 from volstrat.pictures.sampling import sample
@@ -249,11 +248,9 @@ def _draw_shapes(
 
     draw = ImageDraw.Draw(picture)
     drawn = []
-    for shape, word in in_order(shapes_cut(scene.shapes, plane), look):
-        loops = cross_section(shape, plane)
-        if loops is None:
-            continue
-        polygons = [frame.to_pixels(p) for p in loops]
+    outlined = dict(scene.sections.on(plane)) if look.show_lesions or look.show_avid else {}
+    for shape, word in in_order(list(outlined), look):
+        polygons = [frame.to_pixels(p) for p in outlined[shape]]
         if shape.name == AVID:
             _draw_lines(draw, polygons, colour=AVID_COLOUR, width=1)
         else:

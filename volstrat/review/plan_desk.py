@@ -13,7 +13,6 @@ from volstrat.case.plan_record import plan_record
 from volstrat.case.plan_tables import PlanChoice, StatedPlan
 from volstrat.case.plan_writing import with_choice, with_plan
 from volstrat.errors import PlanError, UsageError
-from volstrat.pictures.cross_sections import outlines_on
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import Shape
 from volstrat.review.mark_table import clean_text
@@ -48,7 +47,7 @@ class PlanDesk:
         self._session = session
         self._tried: PlanOutcome | None = None
         self._shown: str | None = None
-        self._drawn: tuple[PlanOutcome, tuple[Shape, ...], Projections | None] | None = None
+        self._drawn: tuple[PlanOutcome, Scene, Scene, Projections] | None = None
 
     def told(self) -> dict[str, Any]:
         """Return the comparison as the page shows it; without columns where there is nothing to compare."""
@@ -164,13 +163,13 @@ class PlanDesk:
 
     def outlines(self, scene: Scene, plane: Plane) -> Iterable[tuple[str, list[Any]]]:
         """Return what a slice shows of the plan that is drawn: cut, ablated, remnant."""
-        shapes, _ = self._shapes(scene)
-        return outlines_on(replace(scene, shapes=shapes), plane) if shapes else ()
+        drawn = self._planned(scene)
+        return () if drawn is None else [(s.name, loops) for s, loops in drawn[0].sections.on(plane)]
 
     def shadows(self, scene: Scene, name: PlaneName) -> Iterable[tuple[str, list[Any]]]:
         """Return the same seen along an axis."""
-        _, projections = self._shapes(scene)
-        return () if projections is None else projections.shadows(name)
+        drawn = self._planned(scene)
+        return () if drawn is None else drawn[1].shadows(name)
 
     def _outcome(self) -> PlanOutcome | None:
         if self._shown == _TRIED:
@@ -182,11 +181,12 @@ class PlanDesk:
         named = {outcome.plan.name: outcome for outcome in result.decision.outcomes}
         return named.get(self._shown or "", result.decision.chosen)
 
-    def _shapes(self, scene: Scene) -> tuple[tuple[Shape, ...], Projections | None]:
+    def _planned(self, scene: Scene) -> tuple[Scene, Projections] | None:
+        """Return a scene with what the plan that is drawn does in place of lesions; None without one."""
         outcome = self._outcome()
         if outcome is None:
-            return (), None
-        if self._drawn is None or self._drawn[0] is not outcome:
+            return None
+        if self._drawn is None or self._drawn[0] is not outcome or self._drawn[1] is not scene:
             grid = outcome.measured.lesions.grid
             sets: dict[str, VoxelRuns] = {
                 "plan:remnant": outcome.remnant_voxels,
@@ -194,9 +194,9 @@ class PlanDesk:
                 "plan:ablated": outcome.regions.ablated,
             }
             shapes = tuple(Shape.of(name, grid, voxels) for name, voxels in sets.items() if voxels)
-            projections = Projections(replace(scene, shapes=shapes)) if shapes else None
-            self._drawn = (outcome, shapes, projections)
-        return self._drawn[1], self._drawn[2]
+            planned = replace(scene, shapes=shapes)
+            self._drawn = (outcome, scene, planned, Projections(planned))
+        return self._drawn[2], self._drawn[3]
 
     def _reviewed(self) -> Reviewed:
         reviewed = self._session.reviewed
