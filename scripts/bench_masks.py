@@ -101,8 +101,8 @@ def _assessed(folder: Path) -> Answer:
 def _case(folder: Path) -> Answer:
     """All that ``volstrat case`` does, robustness and the record's bytes included."""
     from volstrat.case.assess import run_case
+    from volstrat.case.json_types import record_bytes
     from volstrat.case.protocol_files import load_protocol
-    from volstrat.case.record import record_bytes
 
     record = run_case(folder, load_protocol(None))
     record_bytes(record)

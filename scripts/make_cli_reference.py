@@ -28,8 +28,10 @@ def _pages(command: click.Command, name: str, parent: click.Context | None) -> I
     context = click.Context(command, info_name=name, parent=parent, **settings)
     yield f"## `{context.command_path}`\n\n```\n{command.get_help(context).strip()}\n```\n"
     if isinstance(command, click.Group):
-        for child in sorted(command.commands):
-            yield from _pages(command.commands[child], child, context)
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            assert found is not None
+            yield from _pages(found, child, context)
 
 
 def main() -> int:

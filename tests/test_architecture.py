@@ -19,6 +19,7 @@ PACKAGE = ROOT / "volstrat"
 
 LAYERS = (
     "errors",
+    "frozen",
     "terms",
     "geometry",
     "pet",
@@ -161,6 +162,18 @@ def test_no_module_name_stands_twice() -> None:
     """A name in a traceback or a search leads to one file."""
     names = sorted(path.stem for path in MODULES.values() if path.stem not in {"__init__", "__main__"})
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_no_file_is_longer_than_a_reader_bears() -> None:
+    """450 lines in the package; 500 in tests and scripts, whose tables of cases are long."""
+    most = {"volstrat": 450, "tests": 500, "scripts": 500}
+    long = {
+        f"{path.relative_to(ROOT)}: {count} lines"
+        for folder, limit in most.items()
+        for path in (ROOT / folder).rglob("*.py")
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > limit
+    }
+    assert long == set()
 
 
 def test_every_package_says_which_question_it_answers() -> None:

@@ -17,7 +17,8 @@ __version__ = "0.2.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from volstrat.api.case_object import Case, assess, read_case
+    from volstrat.api.case_object import Case
+    from volstrat.api.case_sources import assess, read_case
     from volstrat.api.cohort_object import Cohort, Comparison, Table, compare, read_cohort, run_cohort
     from volstrat.api.lesion import Lesion, Lesions
     from volstrat.api.looked_at import Inspection, SuvFactors, inspect, load_protocol, suv
@@ -51,7 +52,8 @@ __all__ = [
 ]
 
 _PLACES = {
-    "api.case_object": ("Case", "assess", "read_case"),
+    "api.case_object": ("Case",),
+    "api.case_sources": ("assess", "read_case"),
     "api.cohort_object": ("Cohort", "Comparison", "Table", "compare", "read_cohort", "run_cohort"),
     "api.lesion": ("Lesion", "Lesions"),
     "api.looked_at": ("Inspection", "SuvFactors", "inspect", "load_protocol", "suv"),

@@ -254,6 +254,71 @@ def test_a_name_that_leaves_the_question_open_is_a_review(tmp_path: Path) -> Non
     assert "part_unclear" in codes(record)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resectable if downstaged",
+        "resectable after PVE",
+        "was resectable",
+        "nao resectable",
+        "resectable 0",
+        "resectable - NOT",
+    ],
+)
+def test_a_condition_or_a_negation_is_not_taken_for_resectable(tmp_path: Path, name: str) -> None:
+    """Beside 90 voxels called resectable, 400 under a condition: 90 of 500 count, whatever the words."""
+    labels = LABELS.copy()
+    labels[20:22, 20:25, 12] = 0
+    nifti(tumour(tmp_path) / "resectable.nii.gz", labels, {1: "resectable", 2: name})
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["part_voxels"] == 90
+    assert ("part_unclear" in codes(record)) == (name != "nao resectable")  # a plain denial needs no look
+
+
+@pytest.mark.parametrize(
+    "name", ["FDG-avid bladder", "FDG avid? kidney", "FDG low", "old FDG avid", "FDG avid, benign"]
+)
+def test_normal_uptake_is_no_disease_by_its_name(name: str) -> None:
+    """It plays no role by itself and is a review (`doubted`); "bowel metastasis" is disease."""
+    assert said_by(name, (), NAMING).doubted == {"fdg_avid"}
+    assert said_by(name, (), NAMING).role is None
+    assert said_by("FDG-avid bowel metastasis", (), NAMING).role == "fdg_avid"
+    assert said_by("FDG avid node, not resectable", (), NAMING).role == "fdg_avid"
+
+
+def test_a_dash_of_any_kind_denies() -> None:
+    """U+2212 and the en dash are what word processors write for "FDG -"."""
+    assert {said_by(f"FDG{dash}", (), NAMING).role for dash in ("-", "\u2212", "\u2013")} == {None}
+
+
+@pytest.mark.parametrize(
+    "name", ["Old metastasis", "Lesion?", "ablated metastasis", "PTV tumour", "FNH lesion"]
+)
+def test_a_name_that_leaves_tumour_open_counts_and_is_a_review(tmp_path: Path, name: str) -> None:
+    """All 500 voxels count; naming the segments in the entry settles it."""
+    nifti(tmp_path / "t.nii.gz", LABELS, {1: "Metastasis 1", 2: name})
+    (tmp_path / "case.toml").write_text('[inputs]\ntumour = "t.nii.gz"\n')
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["whole_voxels"] == 500
+    assert codes(record) == {"part_in_doubt"}
+    (tmp_path / "case.toml").write_text('[inputs]\ntumour = { path = "t.nii.gz", segments = [1, 2] }\n')
+    assert codes(run_case(tmp_path, PROTOCOL)) == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["Liver with metastases", "Lever + tumör", "Leber und Metastasen", "liver incl. tumour"]
+)
+def test_an_organ_named_with_its_tumour_is_no_tumour(tmp_path: Path, name: str) -> None:
+    """The liver's 410 voxels are no lesion."""
+    nifti(tmp_path / "tumour.nii.gz", LABELS, {1: "Metastasis 1", 2: name})
+    assert run_case(tmp_path, PROTOCOL)["predicates"]["stratum_1"]["whole_voxels"] == 90
+
+
+def test_brackets_do_not_hide_a_metastasis() -> None:
+    """What is called "Liver (mets)" is what "Liver mets" is."""
+    assert said_by("Liver (mets)", (), NAMING).role == "tumour"
+
+
 def test_a_label_round_another_may_be_an_organ(tmp_path: Path) -> None:
     """Liver and tumour without names: the outer label encloses the inner one."""
     labels = np.zeros_like(LABELS)

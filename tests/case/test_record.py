@@ -18,8 +18,8 @@ from tests.rule_cases import Record, codes, counts, judge, protocol_of
 from tests.rule_random import marked_case, restored
 from tests.volume_files import nifti, oblique_lps
 from volstrat.case.installed import installed_version
+from volstrat.case.json_types import record_bytes
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
-from volstrat.case.record import record_bytes
 from volstrat.case.record_schema import record_schema
 
 if TYPE_CHECKING:

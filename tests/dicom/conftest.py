@@ -16,6 +16,12 @@ def sound_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dicom_case(tmp_path_factory.mktemp("dicom") / "S1", tumour="seg", avid="rtstruct")
 
 
+@pytest.fixture(scope="session")
+def seg_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a case of stratum 2: what is avid, a segmentation, can go, and 32 % of the tumour can."""
+    return write_dicom_case(tmp_path_factory.mktemp("dicom") / "S1", tumour="seg", avid="seg")
+
+
 @pytest.fixture
 def case(sound_case: Path, tmp_path: Path) -> Path:
     """Return a copy of the sound case."""

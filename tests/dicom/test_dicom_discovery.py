@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.dicom.dicom_case import Series, write_ct, write_dicom_case
+from tests.dicom.dicom_case import Series, write_ct
 from volstrat.case.discovery import iter_case_folders
 from volstrat.cli.app import cli
 
 
-@pytest.fixture(scope="module")
-def sound_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a case: CT, PT, a SEG on the CT, a SEG on the PT."""
-    return write_dicom_case(tmp_path_factory.mktemp("dicom") / "S1", tumour="seg", avid="seg")
+@pytest.fixture(scope="session")
+def sound_case(seg_case: Path) -> Path:
+    """Return the case whose avid disease is a segmentation."""
+    return seg_case
 
 
 def lay_out(case: Path, folder: Path, layout: str) -> Path:

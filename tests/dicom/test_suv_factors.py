@@ -296,3 +296,21 @@ def test_a_header_of_another_nuclide_is_told_where_suv_fails(tmp_path: Path) -> 
     assert factors.problem is not None
     assert "Lu-177" in factors.problem.message
     assert factors.problem.hint == "Give the FDG-PET."
+
+
+@pytest.mark.parametrize("day", ["29240102", "19000102", "20240601"])
+@pytest.mark.parametrize("correction", ["START", "NONE"])
+def test_an_acquisition_date_that_was_shifted_is_not_believed(
+    tmp_path: Path, day: str, correction: str
+) -> None:
+    """No scan takes half a day: the clocks count, and the factors are those of a sound header."""
+    sound = factors_of(tmp_path / "sound", setting(DecayCorrection=correction, CorrectedImage=["ATTN"]))
+    one_of_two = [day, "20240102"] if correction == "NONE" else [day, day]
+
+    def shift(dataset: Dataset) -> None:
+        dataset.DecayCorrection, dataset.CorrectedImage = correction, ["ATTN"]
+        dataset.AcquisitionDate = one_of_two.pop()
+
+    told = factors_of(tmp_path / "shifted", shift)
+    assert told.suvbw_factor == sound.suvbw_factor
+    assert told.uptake_minutes == sound.uptake_minutes

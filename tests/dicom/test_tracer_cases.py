@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,26 +14,23 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
 from tests.dicom.dicom_case import (
-    CT,
     CT_AFFINE,
     PT,
-    SHAPE,
     Series,
     lesion_masks,
     pet,
     pet_suv,
-    write_ct,
-    write_dicom_case,
     write_pt,
     write_seg,
 )
+from tests.dicom.tracer_headers import change_all, of, pet_input, protocol
 from tests.phantom_case import Form, write, write_segmentation
-from tests.records import Record, run_case
+from tests.records import run_case
 from volstrat.case.case_file import Patient, RoleEntry
 from volstrat.case.inspect import inspect_case
 from volstrat.case.pet_image import read_plain_pet, suv_report
 from volstrat.case.place import CasePlace
-from volstrat.case.protocol_files import LoadedProtocol, parse_protocol
+from volstrat.case.protocol_files import parse_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,14 +41,13 @@ DOTATATE = ("724025002", "SCT", "Dotatate Ga^68^")
 PSMA = ("126758", "DCM", "PSMA-1007 F^18^")
 PRIVATE_FDG = ("Y-X1743", "99SDM", "FDG -- fluorodeoxyglucose")
 F18, GA68 = "6586.2", "4062.6"
-
 OTHER_SERIES = Series(uid="2.25.79", description="Other PET")
 
 
-@cache
-def protocol() -> LoadedProtocol:
-    """Return the packaged protocol without moving the PET, which has its say on lesions of a few voxels."""
-    return parse_protocol(b"[review]\npet_shift_mm = []\n", name="unmoved.toml")
+@pytest.fixture(scope="session")
+def sound_case(seg_case: Path) -> Path:
+    """Return the case whose avid disease is a segmentation."""
+    return seg_case
 
 
 def coded(*code: str) -> Dataset:
@@ -88,41 +81,6 @@ def tracer(
         dataset.Units = units
 
     return change
-
-
-def change_all(folder: Path, change: Callable[[Dataset], object]) -> None:
-    """Change every DICOM file of a folder."""
-    for path in sorted(folder.iterdir()):
-        dataset = pydicom.dcmread(path)
-        change(dataset)
-        dataset.save_as(path, enforce_file_format=True)
-
-
-def empty(dataset: Dataset, *, keyword: str) -> None:
-    """Leave an attribute there, without a value."""
-    setattr(dataset, keyword, "")
-
-
-@pytest.fixture(scope="module")
-def sound_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a case of stratum 2: what is avid can go, 32 % of the tumour can."""
-    return write_dicom_case(tmp_path_factory.mktemp("dicom") / "S1", tumour="seg", avid="seg")
-
-
-@pytest.fixture
-def case(sound_case: Path, tmp_path: Path) -> Path:
-    """Return a copy of the sound case."""
-    return Path(shutil.copytree(sound_case, tmp_path / "S1"))
-
-
-def of(record: Record, code: str) -> list[tuple[str, str]]:
-    """Return severity and message of the findings with a code."""
-    return [(f["severity"], f["message"]) for f in record["findings"] if f["code"] == code]
-
-
-def pet_input(record: Record) -> dict[str, object]:
-    """Return what the record says of the PET."""
-    return dict(next(one for one in record["inputs"] if one["role"] == "pet"))
 
 
 def _second_injection(dataset: Dataset) -> None:
@@ -323,109 +281,6 @@ def test_a_segmentation_without_any_segment_is_no_reading(case: Path) -> None:
     record = run_case(case, protocol())
     assert {one["fdg_avidity"] for one in record["lesions"]} == {"not_avid"}
     assert record["stratum"] == "ineligible"
-
-
-# ------------------------------------------------------------------------ one patient, one time
-
-
-@pytest.mark.parametrize(
-    ("keyword", "value"), [("PatientID", "OTHER"), ("PatientBirthDate", "19600101"), ("PatientSex", "M")]
-)
-@pytest.mark.parametrize("where", ["series 2", "objects"])
-def test_files_of_different_patients_give_no_stratum(
-    case: Path, where: str, keyword: str, value: str
-) -> None:
-    """By identifier, birth date or sex, of an image or a mask; what they are is never said."""
-    change_all(case / where, lambda dataset: setattr(dataset, keyword, value))
-    change_all(case / "series 1", lambda dataset: setattr(dataset, "PatientSex", "F"))
-    record = run_case(case, protocol())
-    assert (record["status"], record["stratum"]) == ("not_assessable", None)
-    ((severity, message),) = of(record, "patients_differ")
-    assert severity == "blocking"
-    assert "series 1" in message
-    for private in ("OTHER", "SECRET", "Secret", "1960", "1950"):
-        assert private not in re.sub(r"[0-9a-f]{8,}", "", json.dumps(record))  # hashes may spell anything
-
-
-def test_blank_identity_is_equal_to_anything(case: Path) -> None:
-    """De-identifiers empty it in one file and not in another."""
-    for keyword in ("PatientID", "PatientBirthDate", "PatientSex"):
-        change_all(case / "series 2", partial(empty, keyword=keyword))
-    record = run_case(case, protocol())
-    assert (of(record, "patients_differ"), record["status"]) == ([], "assigned")
-
-
-def test_a_person_may_vouch_for_one_patient(case: Path) -> None:
-    """`assume_same_patient = true`: a warning, and the stratum."""
-    change_all(case / "series 2", lambda dataset: setattr(dataset, "PatientID", "OTHER"))
-    lines = (
-        'assume_same_patient = true\n[inputs]\ntumour = { path = "objects/a", segments = ["Liver*"] }\n'
-        'resectable = { path = "objects/a", segments = ["Resectable*"] }\nct = "series 1"\npet = "series 2"\n'
-        'fdg_avid = "objects/b"\nlesions = "lesions.csv"\n'
-    )
-    (case / "case.toml").write_text(lines)
-    record = run_case(case, protocol())
-    assert [severity for severity, _ in of(record, "patients_differ")] == ["warning"]
-    assert (record["status"], record["stratum"]) == ("assigned", "stratum_2")
-
-
-@pytest.mark.parametrize(("day", "days", "severities"), [("20240302", 60, []), ("20240303", 61, ["review"])])
-def test_ct_and_pet_far_apart_are_a_review_in_days(
-    case: Path, day: str, days: int, severities: list[str]
-) -> None:
-    """60 days from 2 January 2024, a leap year, is 2 March; the record holds no date."""
-    change_all(case / "series 2", lambda dataset: _dated(dataset, day))
-    record = run_case(case, protocol())
-    assert pet_input(record)["days_from_ct"] == days
-    assert [severity for severity, _ in of(record, "studies_far_apart")] == severities
-    assert day not in json.dumps(record)
-    assert "2024" not in json.dumps(record["findings"])
-
-
-def _dated(dataset: Dataset, day: str) -> None:
-    dataset.SeriesDate = dataset.AcquisitionDate = day
-
-
-def test_the_limit_of_days_is_the_protocol_s(case: Path) -> None:
-    """0: the same day."""
-    change_all(case / "series 2", lambda dataset: _dated(dataset, "20240103"))
-    strict = parse_protocol(b"[review]\nmax_days_between = 0\n", name="strict.toml")
-    assert of(run_case(case, strict), "studies_far_apart")
-    assert of(run_case(case, protocol()), "studies_far_apart") == []
-
-
-# ------------------------------------------------------------------------ series that are not what they seem
-
-
-def test_slices_that_share_one_instance_uid_are_told_apart_by_position(case: Path) -> None:
-    """The whole CT under one SOPInstanceUID: read, with a finding."""
-    before = run_case(case, protocol())
-    change_all(case / "series 1", lambda dataset: setattr(dataset, "SOPInstanceUID", "2.25.71.1"))
-    record = run_case(case, protocol())
-    assert of(record, "sop_instance_uid_repeated")
-    assert (record["stratum"], record["volumes"]) == (before["stratum"], before["volumes"])
-
-
-@pytest.mark.parametrize("numbers", ["again", "on"])
-def test_two_reconstructions_half_a_slice_apart_are_refused_by_name(tmp_path: Path, numbers: str) -> None:
-    """Under one series UID they look like one stack of half the spacing; their numbers give them away."""
-    folder = tmp_path / "S1"
-    images = write_ct(folder / "ct")
-    write_seg(folder / "seg.dcm", {"Tumour": lesion_masks()["Liver metastasis 1"]}, images)
-    half = CT_AFFINE.copy()
-    half[:3, 3] += half[:3, 2] / 2
-    write_ct(folder / "half", half, SHAPE, Series(uid="2.25.76"))
-
-    def renamed(dataset: Dataset) -> None:
-        dataset.SeriesInstanceUID = CT.uid
-        if numbers == "on":
-            dataset.InstanceNumber = int(dataset.InstanceNumber) + SHAPE[2]
-
-    change_all(folder / "half", renamed)
-    (folder / "case.toml").write_text('[inputs]\nct = "."\ntumour = "seg.dcm"\n')
-    record = run_case(folder, protocol())
-    assert record["error"] is not None
-    assert "two reconstructions under one series UID" in record["error"]["message"]
 
 
 DESCRIBED = [

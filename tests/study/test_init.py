@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from tests.cohort.cohorts import InlineRunner
-from tests.study.trees import SUBJECTS, TREES, TUMOUR_VOXELS, tumour, write
+from tests.study.trees import SUBJECTS, TREES, TUMOUR_VOXELS, ct, liver, suv, tumour, write, write_json
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
 from volstrat.cohort import run_cohort
 from volstrat.errors import OutputError, UsageError
 from volstrat.study.init import init_study
 from volstrat.study.study_file import read_study
+from volstrat.study.subjects import find_study_cases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,3 +191,124 @@ def test_what_a_model_drew_is_said(
         said = [one["message"] for one in record["findings"] if one["code"] == "drawn_by_model"]
         assert bool(said) == (model is not None)
         assert all(model is not None and model in message for message in said)
+
+
+def test_subjects_and_visits_of_the_same_names_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BIDS numbers both: sub-01/ses-01, sub-01/ses-02, sub-02/ses-01, sub-02/ses-02."""
+    write_json(tmp_path / "tree" / "dataset_description.json", {"Name": "x", "BIDSVersion": "1.9.0"})
+    for subject, session in itertools.product(("01", "02"), repeat=2):
+        own = f"sub-{subject}/ses-{session}/anat/sub-{subject}_ses-{session}"
+        write(tmp_path / "tree" / f"{own}_ct.nii.gz", ct())
+        write(tmp_path / "tree" / f"derivatives/seg/{own}_label-tumor_mask.nii.gz", tumour())
+        write(tmp_path / "tree" / f"derivatives/seg/{own}_label-liver_mask.nii.gz", liver())
+    done = init_study(tmp_path / "tree")
+    masks = "derivatives/*/sub-{subject}/ses-{visit}/*/sub-{subject}_ses-{visit}"
+    assert read_study(done.path).inputs == {
+        "tumour": f"{masks}_label-tumor_mask.nii.gz",
+        "ct": "sub-{subject}/ses-{visit}/*/sub-{subject}_ses-{visit}_ct.nii.gz",
+        "liver": f"{masks}_label-liver_mask.nii.gz",
+    }
+    monkeypatch.setattr("volstrat.cohort.cohort_run.LocalRunner", InlineRunner)
+    run_cohort(done.path, tmp_path / "out", protocol=load_protocol(), workers=1)
+    found = [json.loads(path.read_bytes()) for path in (tmp_path / "out").glob("*/case.json")]
+    assert sorted((one["subject"], one["visit"]) for one in found) == sorted(
+        itertools.product(("01", "02"), repeat=2)
+    )
+    assert {one["predicates"]["stratum_1"]["whole_voxels"] for one in found} == {TUMOUR_VOXELS}
+
+
+def test_a_pet_channel_is_suv_where_the_data_set_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A case's number may begin with a word that fits a role: the data set's labels say what is drawn."""
+    tree = tmp_path / "Dataset501_NET"
+    write_json(
+        tree / "dataset.json",
+        {"channel_names": {"0": "CT", "1": "SUV"}, "labels": {"background": 0, "tumor": 1}},
+    )
+    for name in ("fdg_0a1b", "liver_002"):
+        write(tree / "imagesTr" / f"{name}_0000.nii.gz", ct())
+        write(tree / "imagesTr" / f"{name}_0001.nii.gz", suv())
+        write(tree / "labelsTr" / f"{name}.nii.gz", tumour())
+    done = init_study(tree)
+    assert read_study(done.path).inputs == {
+        "tumour": {"path": "labelsTr/{subject}.nii.gz", "segments": ["tumor"]},
+        "ct": "imagesTr/{subject}_0000.nii.gz",
+        "pet": {"path": "imagesTr/{subject}_0001.nii.gz", "units": "SUVbw"},
+    }
+    records = batch(done.path, tmp_path / "out", monkeypatch)
+    assert sorted(records) == ["fdg_0a1b", "liver_002"]
+    for record in records.values():
+        assert record["predicates"]["stratum_1"]["whole_voxels"] == TUMOUR_VOXELS
+        assert {one["suv_max"] for one in record["lesions"]} == {6.0}
+
+
+def test_folders_of_dicom_have_their_series_in_folders_of_their_own(tmp_path: Path) -> None:
+    """A disc with DICOMDIR, two patients below DICOM, a viewer: two cases, each with its series."""
+    from tests.dicom.dicom_case import Series, write_ct
+
+    for n, name in enumerate(("PA0001", "PA0002"), start=1):
+        for k in (1, 2):
+            series = Series(uid=f"2.25.{n}{k}", frame=f"2.25.{n}9", study=f"2.25.{n}8")
+            write_ct(tmp_path / "disc" / "DICOM" / name / "ST0001" / f"SE000{k}", series=series)
+    (tmp_path / "disc" / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(60))
+    (tmp_path / "disc" / "VIEWER").mkdir()
+    (tmp_path / "disc" / "VIEWER" / "start.exe").write_bytes(b"MZ")
+    done = init_study(tmp_path / "disc")
+    assert "folders of DICOM" in done.text
+    study = read_study(done.path)
+    assert study.subject.text == "DICOM/{subject}"
+    assert [case.name for case in find_study_cases(study)] == ["PA0001", "PA0002"]
+
+
+def test_a_layout_below_is_named_and_a_subject_of_one_says_what_it_is(tmp_path: Path) -> None:
+    """An extracted archive has a folder more than the data set; a scene's own folder has one less."""
+    TREES["autoPET"](tmp_path / "download" / "FDG-PET-CT-Lesions")
+    with pytest.raises(UsageError) as caught:
+        init_study(tmp_path / "download")
+    assert f"volstrat init {tmp_path / 'download' / 'FDG-PET-CT-Lesions'}" in caught.value.hint
+    TREES["3D Slicer scenes"](tmp_path / "scenes")
+    with pytest.raises(UsageError) as caught:
+        init_study(tmp_path / "scenes" / "P01")
+    assert f"It is one subject; name the folder that holds it: volstrat init {tmp_path / 'scenes'}" in (
+        caught.value.hint
+    )
+
+
+def test_scenes_of_visits_are_found_a_level_deeper(tmp_path: Path) -> None:
+    """SUBJECT/VISIT/scene.mrml."""
+    TREES["3D Slicer scenes"](tmp_path / "made")
+    for name in SUBJECTS:
+        (tmp_path / "tree" / name).mkdir(parents=True)
+        (tmp_path / "made" / name).rename(tmp_path / "tree" / name / "baseline")
+    inputs = read_study(init_study(tmp_path / "tree").path).inputs
+    assert inputs["tumour"] == {"path": "{subject}/{visit}/Segmentation.seg.nrrd", "segments": ["Met 1"]}
+
+
+def test_what_a_study_names_is_not_asked_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AutoPET's folders hold PET and SUV; the study says which is meant, and the tumour lies beside them."""
+    TREES["autoPET"](tmp_path / "tree")
+    for study in (tmp_path / "tree").glob("*/*"):
+        write(study / "PET.nii.gz", suv())
+        write(study / "tumour.nii.gz", tumour())
+    records = batch(init_study(tmp_path / "tree").path, tmp_path / "out", monkeypatch)
+    assert {one["predicates"]["stratum_1"]["whole_voxels"] for one in records.values()} == {TUMOUR_VOXELS}
+
+
+def test_a_file_of_one_name_in_every_case_is_settled_by_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence says which line; with it the counts are right."""
+    for name in SUBJECTS:
+        write(tmp_path / "tree" / name / "ct.nii.gz", ct())
+        write(tmp_path / "tree" / name / "drawn.nii.gz", tumour())
+    done = init_study(tmp_path / "tree")
+    assert 'write tumour = "{subject}/FILE" below [layout.inputs]' in " ".join(done.text.split())
+    with done.path.open("a") as stream:
+        stream.write('tumour = "{subject}/drawn.nii.gz"\n')
+    records = batch(done.path, tmp_path / "out", monkeypatch)
+    assert {one["predicates"]["stratum_1"]["whole_voxels"] for one in records.values()} == {TUMOUR_VOXELS}

@@ -201,6 +201,66 @@ def lifex(root: Path) -> None:
         write(root / name / "RoiVolume" / "Met2.nii.gz", tumour() - first)
 
 
+def decathlon(root: Path) -> None:
+    """Medical Segmentation Decathlon: as nnU-Net, without a channel's number; macOS leaves ._ files."""
+    labels = {"0": "background", "1": "liver", "2": "cancer"}
+    write_json(root / "dataset.json", {"modality": {"0": "CT"}, "labels": labels})
+    for name in SUBJECTS:
+        write(root / "imagesTr" / f"{name}.nii.gz", ct())
+        write(root / "labelsTr" / f"{name}.nii.gz", liver_and_tumour())
+        (root / "labelsTr" / f"._{name}.nii.gz").write_bytes(bytes(82))
+
+
+def one_file(root: Path) -> None:
+    """TotalSegmentator --ml -o segmentations.nii: labels by name in the header, not packed as the CT is."""
+    table = '<?xml version="1.0"?><CaretExtension><LabelTable>{}</LabelTable></CaretExtension>'
+    for name in SUBJECTS:
+        write(root / name / "ct.nii.gz", ct())
+        image = nib.Nifti1Image(liver_and_tumour(), AFFINE)
+        names = '<Label Key="1">liver</Label><Label Key="2">liver_tumor</Label>'
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(0, table.format(names).encode()))
+        nib.save(image, root / name / "segmentations.nii")
+
+
+def monailabel_original(root: Path) -> None:
+    """MONAI Label before anybody reviewed: what the model drew lies in labels/original."""
+    for name in SUBJECTS:
+        write(root / f"{name}.nii.gz", ct())
+        write(root / "labels" / "original" / f"{name}.nii.gz", tumour())
+
+
+def lifex_words(root: Path) -> None:
+    """LIFEx, regions called by number and site: what they share is a word, and the liver has it not."""
+    first = tumour()
+    first[10:] = 0
+    for name in SUBJECTS:
+        folder = root / name / "RoiVolume"
+        write(folder / "1_lesion_segment_VI.nii.gz", first)
+        write(folder / "2_lesion_segment_II.nii.gz", tumour() - first)
+        write(folder / "3_liver.nii.gz", liver())
+
+
+def called_after(root: Path) -> None:
+    """People: a folder a subject; each file begins with the subject's name."""
+    for name in SUBJECTS:
+        write(root / name / f"{name}_CT.nii.gz", ct())
+        write(root / name / f"{name}_tumour.nii.gz", tumour())
+
+
+def called_after_in_one_folder(root: Path) -> None:
+    """People: all files in one folder; each begins with the subject's name."""
+    for name in SUBJECTS:
+        write(root / f"{name}_CT.nii.gz", ct())
+        write(root / f"{name}_tumor.nii.gz", tumour())
+
+
+def images_and_labels(root: Path) -> None:
+    """People: a folder of images and one of labels, the same names in both."""
+    for name in SUBJECTS:
+        write(root / "images" / f"{name}.nii.gz", ct())
+        write(root / "labels" / f"{name}.nii.gz", tumour())
+
+
 def own_folders(root: Path) -> None:
     """Volstrat's own: a folder a case, files called by their roles."""
     for name in SUBJECTS:
@@ -220,4 +280,11 @@ TREES: dict[str, Callable[[Path], None]] = {
     "XNAT": xnat,
     "LIFEx": lifex,
     "case folders": own_folders,
+    "Medical Segmentation Decathlon": decathlon,
+    "TotalSegmentator in one file": one_file,
+    "MONAI Label, not yet reviewed": monailabel_original,
+    "LIFEx, known by": lifex_words,
+    "files called after their subject": called_after,
+    "files called after their subject, known by {subject}_tumor": called_after_in_one_folder,
+    "images and labels": images_and_labels,
 }

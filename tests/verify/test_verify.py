@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from volstrat.case.assess import run_case
+from volstrat.case.json_types import record_bytes
 from volstrat.case.protocol_files import load_protocol
-from volstrat.case.record import record_bytes
 from volstrat.cohort import Shard, merge_cohorts, run_cohort
 from volstrat.errors import UsageError
 from volstrat.store.output import write_atomically

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.rule.measure import Avid, Measurements
-    from volstrat.rule.stratify import Assessment, Predicate, Stratum
+    from volstrat.rule.stratify import Assessment, Predicate
+    from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 
 Ingredient = Literal["detection", "contour", "marking", "plan", "avidity", "protocol"]

@@ -11,35 +11,32 @@ import numpy as np
 from volstrat.api.lesion import Lesions, no_such_lesion
 from volstrat.api.notebook_html import html_head, html_table, shown
 from volstrat.api.read_only import read_only
-from volstrat.case.assess import CaseResult, assess_case, choose_plan, reassess_case
-from volstrat.case.discovery import open_case
+from volstrat.case.assess import CaseResult, choose_plan, reassess_case
+from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import COLUMNS, row_of_cells, table_cells
-from volstrat.case.protocol_files import LoadedProtocol, load_protocol
-from volstrat.case.record import record_bytes, record_name
+from volstrat.case.record import record_name
 from volstrat.errors import InternalError, LesionTableError, VolstratError
 from volstrat.rule.inner_points import inner_points
 from volstrat.rule.row_placing import renamed_rows
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
     from typing import Self
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from volstrat.case.entries import EntryReader
-    from volstrat.certainty.verdict import Status, Volumes
+    from volstrat.api.protocol_like import PathLike
+    from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.certainty.verdict import Volumes
     from volstrat.export.export_run import Exported
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.report.write import WrittenReport
-    from volstrat.rule.stratify import Stratum
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
+    from volstrat.terms.outcomes import Status, Stratum
 
-    PathLike = str | os.PathLike[str]
-    ProtocolLike = LoadedProtocol | PathLike | None
     Mark = str | Mapping[str, str]
 
 _AVIDITY = ("avid", "not_avid")
@@ -170,7 +167,7 @@ class Case:
             if lesion_id not in points:
                 raise no_such_lesion(self.subject, lesion_id, list(points))
             rows[lesion_id] = _marked_row(lesion_id, mark, rows.get(lesion_id), points[lesion_id])
-        result = _told(lambda: reassess_case(self._result, rows, self._protocol))
+        result = foreseen(lambda: reassess_case(self._result, rows, self._protocol))
         return type(self)(result, self._protocol)
 
     def with_plan(self, name: str) -> Self:
@@ -181,7 +178,7 @@ class Case:
         PlanError
             If ``case.toml`` states no such plan.
         """
-        return type(self)(_told(lambda: choose_plan(self._result, name, self._protocol)), self._protocol)
+        return type(self)(foreseen(lambda: choose_plan(self._result, name, self._protocol)), self._protocol)
 
     def to_json(self, path: PathLike) -> Path:
         """Write the record, the bytes of ``volstrat case -o``, and return where.
@@ -300,150 +297,7 @@ def _marked_row(
     return row_of_cells({**cells, **given, "lesion_id": lesion_id}, "marks")
 
 
-def read_case(
-    path: PathLike,
-    *,
-    subject: str | None = None,
-    visit: str | None = None,
-    protocol: ProtocolLike = None,
-    lesions: str | None = None,
-) -> Case:
-    """Read and stratify a case, as ``volstrat case`` does.
-
-    Parameters
-    ----------
-    path : str or PathLike
-        A case folder, or a study file.
-    subject, visit : str or None
-        Which case of a study file.
-    protocol : LoadedProtocol, str, PathLike or None
-        Or the path of one; None: the study's own, else the packaged ``pantodon.toml``.
-    lesions : str or None
-        Lesion table to use instead of the case's own: a file in the case folder, or R for
-        ``lesions.R.csv``; of a study file one of its readers.
-
-    Raises
-    ------
-    VolstratError
-        If the case fails: there is never a case without a result.
-
-    Examples
-    --------
-    >>> import volstrat as vs
-    >>> case = vs.read_case("sample_data/S05_exactly_70_percent")
-    >>> case.stratum, case.status
-    ('stratum_1', 'review')
-    >>> case.volumes.resectable_fraction
-    0.7
-    >>> case.lesions["L1"].resectability
-    'resectable'
-    >>> case.with_marks({"L1": "unresectable"}).stratum
-    'ineligible'
-    """
-    from volstrat.study.study_file import is_study_file
-    from volstrat.study.subjects import one_case
-
-    place = Path(path)
-    if not is_study_file(place) and subject is None and visit is None:
-        loaded = loaded_protocol(protocol)
-        return _assessed(lambda: open_case(place, lesions=lesions, naming=loaded.protocol.naming), loaded)
-    found = one_case(place, subject=subject, visit=visit, lesions=lesions)
-    loaded = protocol_of(place, protocol)
-    return _assessed(lambda: found.open(lesions=lesions, naming=loaded.protocol.naming), loaded)
-
-
-def assess(
-    tumour: ArrayLike,
-    affine: ArrayLike,
-    *,
-    resectable: ArrayLike | None = None,
-    fdg_avid: ArrayLike | None = None,
-    pet_affine: ArrayLike | None = None,
-    suv: ArrayLike | None = None,
-    marks: Mapping[str, Mark] | None = None,
-    convention: str | None = None,
-    protocol: ProtocolLike = None,
-) -> Case:
-    """Stratify a case of arrays, by the same rule as a case of files.
-
-    Parameters
-    ----------
-    tumour : array, (ni, nj, nk)
-        Labels, indexed ``[i, j, k]`` as nibabel does (SimpleITK's arrays are ``[k, j, i]``: transpose them).
-        Several labels are a lesion each; of one, each connected piece is.
-    affine : array, (4, 4)
-        Maps indices to millimetres.
-    resectable : array or None
-        On the tumour's grid: what can be resected.
-    fdg_avid : array or None
-        FDG-avid disease, on the PET's grid; all zero: looked for, and none seen.
-    pet_affine : array, (4, 4), or None
-        Of ``fdg_avid`` and ``suv``; None: they lie on the tumour's grid.
-    suv : array or None
-        FDG uptake (SUVbw, g/ml) on the PET's grid.
-    marks : mapping or None
-        Of lesions and PET-only regions, as `Case.with_marks`.
-    convention : {"RAS", "LPS"}
-        Of both affines: RAS as NIfTI and nibabel have it, LPS as DICOM and ITK. Must be said.
-    protocol : LoadedProtocol, str, PathLike or None
-        Or the path of one; None: the packaged ``pantodon.toml``.
-
-    Raises
-    ------
-    VolstratError
-        If the convention is not said, or the arrays are no case.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import volstrat as vs
-    >>> tumour = np.zeros((20, 20, 10), np.uint8)
-    >>> tumour[2:9, 2:12, 4] = 1  # 70 voxels of 2 x 2 x 5 mm
-    >>> tumour[15:18, 2:12, 4] = 2  # 30
-    >>> affine = np.diag([2.0, 2.0, 5.0, 1.0])
-    >>> case = vs.assess(
-    ...     tumour, affine, marks={"L1": "resectable", "L2": "unresectable"}, convention="RAS"
-    ... )
-    >>> case.stratum, case.volumes.total_tumour_ml, case.lesions["L2"].volume_ml
-    ('stratum_1', 2.0, 0.6)
-    """
-    from volstrat.case.arrays import array_case
-
-    loaded = loaded_protocol(protocol)
-    given = array_case(
-        tumour=tumour,
-        affine=affine,
-        resectable=resectable,
-        fdg_avid=fdg_avid,
-        pet_affine=pet_affine,
-        suv=suv,
-        convention=convention,
-    )
-    case = _assessed(lambda: given, loaded)
-    return case if not marks else case.with_marks(marks)
-
-
-def loaded_protocol(protocol: ProtocolLike) -> LoadedProtocol:
-    """Return a protocol that is loaded, or is to be."""
-    if isinstance(protocol, LoadedProtocol):
-        return protocol
-    return load_protocol(None if protocol is None else Path(protocol))
-
-
-def protocol_of(source: Path, protocol: ProtocolLike) -> LoadedProtocol:
-    """Return the protocol that is given, else a study's own, else the packaged one."""
-    from volstrat.study.study_file import protocol_for
-
-    if isinstance(protocol, LoadedProtocol):
-        return protocol
-    return protocol_for(source, None if protocol is None else Path(protocol))
-
-
-def _assessed(opened: Callable[[], EntryReader], protocol: LoadedProtocol) -> Case:
-    return Case(_told(lambda: assess_case(opened(), protocol)), protocol)
-
-
-def _told(work: Callable[[], CaseResult]) -> CaseResult:
+def foreseen(work: Callable[[], CaseResult]) -> CaseResult:
     """Do the work; what nobody foresaw is told as what it is, an error of volstrat.
 
     Raises

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from volstrat.api.case_object import loaded_protocol, protocol_of
 from volstrat.api.frames import data_frame
 from volstrat.api.notebook_html import html_head, html_table
+from volstrat.api.protocol_like import loaded_protocol, protocol_of
 from volstrat.api.read_only import read_only
 from volstrat.errors import NoSuchSubjectError, UsageError
 from volstrat.terms.wording import shown_names
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from volstrat.api.case_object import PathLike, ProtocolLike
+    from volstrat.api.protocol_like import PathLike, ProtocolLike
     from volstrat.terms.findings import Finding
 
 _SHOWN = ("subject", "visit", "status", "stratum", "volumes.total_tumour_ml", "volumes.resectable_fraction")

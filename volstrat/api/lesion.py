@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from volstrat.rule.lesion_sites import SiteSource
     from volstrat.terms.marks import FdgAvidity, Resectability, Site
+    from volstrat.terms.outcomes import SiteSource
 
     PointMm = tuple[float, float, float]
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from volstrat.api.case_object import loaded_protocol, protocol_of
 from volstrat.api.notebook_html import html_head, html_table, shown
+from volstrat.api.protocol_like import loaded_protocol, protocol_of
 from volstrat.api.read_only import read_only
 from volstrat.errors import SuvError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from volstrat.api.case_object import PathLike, ProtocolLike
+    from volstrat.api.protocol_like import PathLike, ProtocolLike
     from volstrat.case.protocol_files import LoadedProtocol
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from volstrat.case.drawn_by import model_findings
@@ -19,6 +19,7 @@ from volstrat.case.mask_grids import (
 from volstrat.case.part_shapes import lie_apart, organ_findings
 from volstrat.case.parts import PlayedFile, part_findings
 from volstrat.errors import CaseError, MissingRoleError
+from volstrat.frozen import frozen
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class ReadEntry:
     """A mask file as one role's entry."""
 
@@ -50,7 +51,7 @@ class ReadEntry:
         return self.entry.path.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class AlignedMasks:
     """Masks that share the tumour's grid, those that do not, and what reading them brought up.
 

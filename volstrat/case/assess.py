@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,14 +15,9 @@ from volstrat.case.record_types import CaseRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, reviews_path
 from volstrat.certainty.verdict import Verdict, reach_verdict, settle_reviews
 from volstrat.errors import MissingRoleError
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Measurements, measure_case, remark_case
-from volstrat.rule.remnant import (
-    LiverBurden,
-    LiverRemnant,
-    measure_liver_burden,
-    measure_remnant,
-)
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent
@@ -40,12 +35,13 @@ if TYPE_CHECKING:
     from volstrat.certainty.case_memo import CaseMemo
     from volstrat.plans.carry_out import PlanBook
     from volstrat.plans.decision import Decision
+    from volstrat.rule.remnant import LiverBurden, LiverRemnant
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class CaseResult:
     """A case that was measured: its record and the objects behind it.
 
@@ -401,6 +397,10 @@ def _liver(
     sources: CaseSources, inputs: CaseInputs, measured: Measurements, protocol: Protocol
 ) -> tuple[LiverRemnant | None, LiverBurden | None, tuple[Finding, ...]]:
     """Measure the tumour in the liver, and the liver that would remain, where their masks are given."""
+    if inputs.liver is None and inputs.remnant is None:
+        return None, None, ()
+    from volstrat.rule.remnant import measure_liver_burden, measure_remnant
+
     marked = measured.marked
     tumour = marked.voxels()
     sure = np.isin(marked.worst, protocol.counted)

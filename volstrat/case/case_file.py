@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import unicodedata
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from volstrat.case.toml_file import read_toml
 from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError
+from volstrat.frozen import frozen
 from volstrat.terms.roles import ROLES, ROLES_OF_SEVERAL, entry_keys
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 LIVER_STATES = ("normal", "chemotherapy", "fibrosis", "cirrhosis")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RoleEntry:
     """One file (or folder of DICOM) in a role.
 
@@ -72,7 +73,7 @@ class RoleEntry:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Patient:
     """Facts about the patient that no image needs to give."""
 
@@ -82,7 +83,7 @@ class Patient:
     liver_state: LiverState | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CaseSources:
     """Which files play which role in one case.
 

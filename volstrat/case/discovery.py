@@ -23,7 +23,7 @@ from volstrat.terms.roles import IMAGE_ROLES, ROLE_OF_STEM, TABLE_ROLES
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from volstrat.dicom.library import DicomLibrary
 
@@ -146,7 +146,7 @@ def open_case(
         raise InputFileError(msg)
     case_file = _case_file(folder)
     sources = (
-        sources_by_name(folder)
+        sources_by_name(folder, given=given or {})
         if case_file is None
         else parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name)
     )
@@ -268,8 +268,8 @@ def _with_dicom(
     return replace(sources, entries=entries, told_by="dicom"), library
 
 
-def sources_by_name(folder: Path) -> CaseSources:
-    """Settle roles by file stems."""
+def sources_by_name(folder: Path, *, given: Collection[str] = ()) -> CaseSources:
+    """Settle roles by file stems, but for those that a study gives."""
     found: dict[str, list[Path]] = {}
     try:
         children = sorted(folder.iterdir())
@@ -278,7 +278,7 @@ def sources_by_name(folder: Path) -> CaseSources:
         raise InputFileError(msg) from error
     for child in children:
         role = role_of(child)
-        if role is not None:
+        if role is not None and role not in given:
             found.setdefault(role, []).append(child)
     for role, paths in found.items():
         if len(paths) > 1:

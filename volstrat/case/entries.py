@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from volstrat.case.input_files import existing, require_mask_file
 from volstrat.case.parts import Choice, choose_parts, describe_parts
-from volstrat.case.pet_image import PetRead, read_dicom_pet, read_plain_pet
 from volstrat.errors import CaseError, InputFileError, VolstratError
-from volstrat.formats.label_names import names_beside
+from volstrat.formats.label_names import is_of_dataset, names_beside
 from volstrat.formats.selection import only_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, stem_of, volume_format
 from volstrat.geometry.grid import refuse_implausible
 from volstrat.terms.findings import Finding, finding
 from volstrat.terms.naming import said_by
 from volstrat.terms.protocol import NAMING
-from volstrat.terms.tracers import TracerSaid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.case.parts import Part
+    from volstrat.case.pet_image import PetRead
     from volstrat.dicom.folder import SeriesFiles
     from volstrat.dicom.library import DicomLibrary
     from volstrat.geometry.grid import VoxelGrid
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.mask import Mask
     from volstrat.terms.findings import Finding
     from volstrat.terms.naming import Code
+    from volstrat.terms.tracers import TracerSaid
 
 
 _NAMED: Final = 12
@@ -76,13 +76,13 @@ def _label_names(path: Path, read: MaskRead, naming: Mapping[str, Sequence[str]]
     """Return the labels of a label map and their names, from the file itself or from what describes it.
 
     A file of one label whose own name says what it is ("tumour.nii.gz") is not named by what describes other
-    files too.
+    files too; but for a data set's cases, which are called by numbers and codes ("liver_001", "fdg_0a1b").
     """
     names = {label: read.mask.names.get(label, "") for label in read.mask.labels}
     if any(names.values()) or (described := names_beside(path)) is None:
         return names
     stem, values = stem_of(path), read.mask.runs.values
-    is_own = described[0].name.lower().startswith(stem.lower())
+    is_own = described[0].name.lower().startswith(stem.lower()) or is_of_dataset(path, described[0])
     if len(values) <= 1 and not is_own and not said_by(stem, (), naming).silent:
         return names
     return {label: described[1].get(label, "") for label in {*values, *described[1]}}
@@ -302,6 +302,8 @@ class EntryReader:
         VolstratError
             If the image cannot be read; that it cannot become SUV is ``problem``, no error.
         """
+        from volstrat.case.pet_image import read_dicom_pet, read_plain_pet
+
         if volume_format(entry.path) is not None:
             return read_plain_pet(entry, self._sources.patient)
         series = self.library.series(existing(entry.path), role=role, uid=entry.series)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from volstrat.case.lesion_table import history_beside, read_bytes, read_lesion_table
-from volstrat.case.pet_inputs import read_other_pet
 from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.dicom.identity import short_uid
@@ -53,6 +52,8 @@ def pet_entries(
         entries.append(one)
     findings: list[Finding] = []
     for other in sources.entries.get("other_pet", ()):
+        from volstrat.case.pet_inputs import read_other_pet
+
         beside, problems = read_other_pet(reader, other)
         findings += problems
         if beside is not None:

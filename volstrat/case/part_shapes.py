@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns, split_rows
 from volstrat.terms.findings import finding
 
@@ -95,7 +95,7 @@ def lie_apart(mask: Mask, labels: Sequence[int], taken: Collection[int]) -> bool
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class _Labels:
     """All labels of a mask, by rising number.
 

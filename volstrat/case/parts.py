@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from volstrat.errors import CaseError, PartsAmbiguousError
 from volstrat.formats.selection import matching
+from volstrat.frozen import frozen
 from volstrat.terms.couinaud import segment_said
 from volstrat.terms.findings import finding
 from volstrat.terms.naming import Said, plain_words, said_by
@@ -41,7 +41,7 @@ _WHAT = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Part:
     """A segment, ROI or label of a mask file.
 
@@ -73,7 +73,7 @@ class Part:
         return f"{self.number} {self.name!r}" if self.name else f"label {self.number}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Choice:
     """The parts of a file that a role takes.
 
@@ -264,7 +264,7 @@ def _is_unique(part: Part, parts: Sequence[Part]) -> bool:
     return bool(part.name) and not has_quote and sum(one.name == part.name for one in parts) == 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PlayedFile:
     """A file in a role, with the parts it takes there."""
 
@@ -307,10 +307,16 @@ def part_findings(
             and part.number not in file.choice.left_out
             and (file.path, part.number) not in named
         ]
+        if file.role == "tumour" and not file.choice.is_explicit:
+            open_ones = [
+                p for p in file.choice.parts if p.number in file.choice.taken and "tumour" in p.said.doubted
+            ]
+            if open_ones:
+                findings.append(_of_parts("part_in_doubt", file, open_ones))
         tumour = [part for part in rest if part.said.tumour and file.role not in part.said.denied]
         missed = [] if file.drawn_on_pet else [part for part in tumour if not counted(file, part.number)]
         if missed:
-            findings.append(_left_out(file, missed))
+            findings.append(_of_parts("tumour_part_left_out", file, missed))
         doubted = [part for part in rest if part.said.doubted and not file.choice.is_explicit]
         silent = [part for part in rest if part.said.silent] if _chose_by_name(file.choice) else []
         unclear = sorted({*doubted, *silent}, key=lambda part: part.number)
@@ -398,9 +404,9 @@ def _chose_by_name(choice: Choice) -> bool:
     return not choice.is_explicit and next(named, None) is not None
 
 
-def _left_out(file: PlayedFile, parts: Sequence[Part]) -> Finding:
+def _of_parts(code: str, file: PlayedFile, parts: Sequence[Part]) -> Finding:
     return finding(
-        "tumour_part_left_out",
+        code,
         where=file.role,
         name=file.name,
         parts=", ".join(part.shown for part in parts),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.input_files import file_sha256
 from volstrat.errors import AmbiguousRoleError, SuvError
 from volstrat.formats.volumes import read_grid, read_image, stem_of, volume_format
+from volstrat.frozen import frozen
 from volstrat.terms.findings import finding
 from volstrat.terms.tracers import TracerSaid, tracer_described, tracer_text
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class PetRead:
     """A PET image as read.
 

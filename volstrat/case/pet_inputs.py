@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volstrat.case.pet_image import pet_findings, tracer_findings
 from volstrat.errors import GridMismatchError, VolstratError
 from volstrat.formats.hashing import sha256_of
+from volstrat.frozen import frozen
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Avid
 from volstrat.terms.findings import Finding, Severity, finding
-from volstrat.terms.tracers import TracerSaid, tracer_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +21,10 @@ if TYPE_CHECKING:
     from volstrat.case.pet_image import PetRead
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.protocol import Protocol
+    from volstrat.terms.tracers import TracerSaid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class PetInputs:
     """The PET side of a case.
 
@@ -88,6 +87,8 @@ def read_pet_inputs(
     findings: list[Finding] = []
     fdg = image
     if image is not None and entry is not None:
+        from volstrat.case.pet_image import pet_findings, tracer_findings
+
         findings += tracer_findings(image.tracer, name=entry.path.name)
         if image.tracer.tracer == "other":
             fdg = None
@@ -116,6 +117,9 @@ def _is_of_another_tracer(
     own = read.read.drawn_on_tracer
     if own is None:
         return image is not None and image.tracer.tracer == "other"
+    from volstrat.case.pet_image import tracer_findings
+    from volstrat.terms.tracers import tracer_text
+
     if image is not None and own == image.tracer:  # told of the PET itself
         return own.tracer == "other"
     if own.tracer == "other":
@@ -180,7 +184,7 @@ def check_registered(
     return []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class OtherPet:
     """A PET of any tracer that is shown beside; nothing of it counts."""
 
@@ -192,6 +196,8 @@ class OtherPet:
 
 def read_other_pet(reader: EntryReader, entry: RoleEntry) -> tuple[OtherPet | None, list[Finding]]:
     """Read the grid and the tracer of a PET that is shown beside; its faults are findings."""
+    from volstrat.terms.tracers import TracerSaid
+
     try:
         image_format, grid = reader.grid("other_pet", entry)
         if reader.reads_from_dicom(entry):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import RoleEntry, case_name
 from volstrat.case.discovery import open_case
 from volstrat.case.entries import EntryReader
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ _NOTHING: Mapping[str, tuple[RoleEntry, ...]] = MappingProxyType({})
 """Shared: a cohort has a place for each of its cases."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CasePlace:
     """A case that a folder, a manifest or a study named.
 

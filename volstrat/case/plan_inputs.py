@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from volstrat.errors import MissingRoleError, PlanError
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.terms.couinaud import SEGMENTS, segment_named
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.mask import Mask
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class PlanInputs:
     """Voxels on the tumour's grid.
 

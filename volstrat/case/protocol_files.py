@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.toml_file import read_toml
 from volstrat.errors import ProtocolError
+from volstrat.frozen import frozen
 from volstrat.terms.protocol import Protocol, protocol_from_mapping
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ PACKAGED = "packaged"
 """The source of the protocol that comes with the program."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@frozen
 class LoadedProtocol:
     """A protocol and the file it came from.
 

@@ -160,15 +160,6 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def record_bytes(record: Mapping[str, Any]) -> bytes:
-    """Return the record as JSON text in UTF-8, keys in the contract's order, line feed at the end.
-
-    Bytes of a folder's name that are no UTF-8 are written as JSON escapes.
-    """
-    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")
-
-
 def parse_record(data: bytes, *, name: str) -> CaseRecord:
     """Return the record that a file holds.
 

@@ -21,11 +21,9 @@ from volstrat.case.input_types import (
     Voxels,
 )
 from volstrat.case.json_types import JsonObject, Limits
-from volstrat.certainty.verdict import Status
-from volstrat.rule.lesion_sites import SiteSource
-from volstrat.rule.stratify import AvidDisease, Stratum
 from volstrat.terms.findings import Severity
 from volstrat.terms.marks import FdgAvidity, Resectability, Site
+from volstrat.terms.outcomes import AvidDisease, SiteSource, Status, Stratum
 
 SCHEMA_ID: Final = "volstrat.case-record/2"
 

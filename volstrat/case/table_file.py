@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from volstrat.errors import LesionTableError
+from volstrat.frozen import frozen
 from volstrat.store.tables import unguarded
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _LARGEST_SHEET_BYTES = 1 << 24
 _MOST_COLUMNS = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TableRows:
     """A table's header and rows as text.
 
@@ -88,7 +88,7 @@ def read_table(data: bytes, *, name: str, error: type[VolstratError] = LesionTab
     return _aligned(rows, name, separator=form.separator, error=error)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TableForm:
     """How a program wrote a table: its text encoding, what separates cells, and lines before the header."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from volstrat.errors import VolstratError
@@ -21,18 +20,16 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
 
 _CASE_FILE = "case.toml"
-_OWN = re.compile(r"lesions\.[^.]+\.csv|reviews\.csv|lesions\.csv\.lock", re.IGNORECASE)
+_OWN = r"(?i)lesions\.[^.]+\.csv|reviews\.csv|lesions\.csv\.lock"
 """Readers' tables and their history, and the table of closed reviews."""
-_TABLE = re.compile(
-    r"lesions?(?![a-z]).*\.(?:csv|tsv|xlsx|xlsm|xls|ods|numbers|txt)(?:\.txt)?"
-    r"|lesions.*\.(?:xlsx|ods|tsv|csv\.txt)|lesions?(?:\.csv)?(?:\.bak|~)?",
-    re.IGNORECASE,
+_TABLE = (
+    r"(?i)lesions?(?![a-z]).*\.(?:csv|tsv|xlsx|xlsm|xls|ods|numbers|txt)(?:\.txt)?"
+    r"|lesions.*\.(?:xlsx|ods|tsv|csv\.txt)|lesions?(?:\.csv)?(?:\.bak|~)?"
 )
-_CASE_TOML = re.compile(r"case(?![a-z]).*\.(?:toml|tml)(?:\.\w+)?|case\.(?:toml\.\w+|txt)", re.IGNORECASE)
-_VERSION = re.compile(
-    r"(?:[ _.-]*(?:v(?:er(?:sion)?)?[ _.-]?\d+|\(\d+\)|\d+|copy|kopia|kopie|copie|final|new|ny|nytt|old|"
-    r"gammal|edit(?:ed)?|corr(?:ected)?|rev\w*|fixed|draft|utkast|mask|seg|segmentation|label|roi|s))+",
-    re.IGNORECASE,
+_CASE_TOML = r"(?i)case(?![a-z]).*\.(?:toml|tml)(?:\.\w+)?|case\.(?:toml\.\w+|txt)"
+_VERSION = (
+    r"(?i)(?:[ _.-]*(?:v(?:er(?:sion)?)?[ _.-]?\d+|\(\d+\)|\d+|copy|kopia|kopie|copie|final|new|ny|nytt|old|"
+    r"gammal|edit(?:ed)?|corr(?:ected)?|rev\w*|fixed|draft|utkast|mask|seg|segmentation|label|roi|s))+"
 )
 """What people put behind a name: versions, copies, what it is."""
 _CONVERTED = (
@@ -93,7 +90,7 @@ def unread_files(sources: CaseSources) -> list[Path]:
         and path not in held
         and not (is_system_name(path.name) or path.name.startswith("~$"))
         and path.name.lower() != _CASE_FILE
-        and not _OWN.fullmatch(path.name)
+        and not re.fullmatch(_OWN, path.name)
         and not (chosen_table and path.name.lower() == "lesions.csv")
         and not (sources.told_by == "dicom" and path.is_dir())
     ]
@@ -125,9 +122,9 @@ def nearly_read(path: Path) -> tuple[str, str] | None:
     True
     """
     name = path.name
-    if _CASE_TOML.fullmatch(name):
+    if re.fullmatch(_CASE_TOML, name):
         return _CASE_FILE, f"Rename it {_CASE_FILE}, or remove it."
-    if _TABLE.fullmatch(name):
+    if re.fullmatch(_TABLE, name):
         return "lesions.csv", "Save the table as lesions.csv, or move it out of the case."
     lower = name.lower()
     ending = next((one for one in sorted(_CONVERTED, key=len, reverse=True) if lower.endswith(one)), "")
@@ -148,8 +145,10 @@ def nearly_read(path: Path) -> tuple[str, str] | None:
 def _near_stem(stem: str) -> str | None:
     """Return the stem of a mask or PET that a stem is, but for a version, separators or a slip of the pen."""
     for known in sorted(_STEMS, key=len, reverse=True):
-        if stem.startswith(known) and _VERSION.fullmatch(stem[len(known) :]):
+        if stem.startswith(known) and re.fullmatch(_VERSION, stem[len(known) :]):
             return known
+    from difflib import SequenceMatcher
+
     plain = re.sub(r"[ _.-]", "", stem)
     for known in _STEMS:
         bare = known.replace("_", "")

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from volstrat.rule.attribution import Attribution, AvidRegions
     from volstrat.rule.markings import TumourPieces
     from volstrat.rule.measure import Avid, CaseMasks, Measurements
-    from volstrat.rule.stratify import Assessment, Stratum
+    from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding
+    from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 
     Bools = NDArray[np.bool_]

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.rule.measure import Measurements
-    from volstrat.rule.stratify import Assessment, Stratum
+    from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding
+    from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 
 

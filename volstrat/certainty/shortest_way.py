@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
 from itertools import accumulate, combinations
 from typing import TYPE_CHECKING
+
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +125,7 @@ def _shortest(remainder_voxels: Sequence[int], need: int) -> list[int] | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Change:
     """Leaving out a chosen lesion (balance +1) or putting in another (-1), and the voxels it loses.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.closing import closed_by, marks_of, with_evidence
@@ -12,7 +12,7 @@ from volstrat.certainty.drawing_doubts import drawing_doubts
 from volstrat.certainty.region_findings import dismissed_findings, region_findings
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.geometry.runs import sorted_unique
-from volstrat.rule.stratify import Assessment, Stratum, assess
+from volstrat.rule.stratify import Assessment, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
 from volstrat.terms.marks import Marking
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from volstrat.rule.lesion_uptake import Uptakes
     from volstrat.rule.measure import Measurements
     from volstrat.terms.findings import Closing, Finding, Severity
+    from volstrat.terms.outcomes import Status, Stratum
     from volstrat.terms.protocol import Protocol
-
-Status = Literal["assigned", "review", "not_assessable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ _DECIMALS = 9
 """Results are rounded here, far below their meaning, so that every platform gives the same bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FractionInterval:
     """The 95 % interval of the resectable fraction, and how likely the threshold is reached.
 

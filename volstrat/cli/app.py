@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from volstrat import __version__
-from volstrat.cli.cohort_commands import batch, merge
-from volstrat.cli.compare_commands import adjudicate, compare, consensus
-from volstrat.cli.export_commands import export
-from volstrat.cli.marking_commands import accept, lesions
 from volstrat.cli.options import (
     EXISTING_FILE,
     EXISTING_FOLDER,
@@ -30,21 +27,51 @@ from volstrat.cli.options import (
     subject_option,
     visit_option,
 )
-from volstrat.cli.plan_commands import plan
-from volstrat.cli.report_commands import report
-from volstrat.cli.review_commands import review
 from volstrat.cli.say import say
-from volstrat.cli.study_commands import init
-from volstrat.cli.verify_commands import audit, lock, selftest, unlock, verify
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from volstrat.case.protocol_files import LoadedProtocol
 
+_ELSEWHERE = {
+    "cohort_commands": ("batch", "merge"),
+    "compare_commands": ("adjudicate", "compare", "consensus"),
+    "export_commands": ("export",),
+    "marking_commands": ("accept", "lesions"),
+    "plan_commands": ("plan",),
+    "report_commands": ("report",),
+    "review_commands": ("review",),
+    "study_commands": ("init",),
+    "verify_commands": ("audit", "lock", "selftest", "unlock", "verify"),
+}
+"""Modules beside this one and the commands that they hold."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Imports a command's module when it is asked for, and all of them to list the commands."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = next((module for module, names in _ELSEWHERE.items() if cmd_name in names), None)
+        if module is not None:
+            self._add_from(module)
+        elif cmd_name not in self.commands:  # click names those that are spelt nearly so
+            self.list_commands(ctx)
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        for module in _ELSEWHERE:
+            self._add_from(module)
+        return super().list_commands(ctx)
+
+    def _add_from(self, module: str) -> None:
+        holder = import_module(f"volstrat.cli.{module}")
+        for name in _ELSEWHERE[module]:
+            self.add_command(getattr(holder, name))
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, message="volstrat %(version)s")
 def cli() -> None:
     """Measure tumour volumes and FDG-avid disease, and assign PANTODON strata.
@@ -65,22 +92,26 @@ def case(
 ) -> None:
     """Measure one case folder and assign its stratum."""
     from volstrat.case.assess import run_case
-    from volstrat.case.record import record_bytes, record_name
-    from volstrat.cli.terminal_tables import case_table
-    from volstrat.store.output import folder_name, write_atomically
-    from volstrat.store.seal import refuse_sealed
 
     with errors_said():
         if out is not None:
+            from volstrat.store.seal import refuse_sealed
+
             refuse_sealed(out)
         record = run_case(folder, _protocol(protocol_file), lesions=lesions)
         if out is not None:
+            from volstrat.case.json_types import record_bytes
+            from volstrat.case.record import record_name
+            from volstrat.store.output import folder_name, write_atomically
+
             write_atomically(out / folder_name(record_name(record)) / "case.json", record_bytes(record))
     if as_json:
         print_json(record)
         if record["error"] is not None:
             say_error(record["error"])
     else:
+        from volstrat.cli.terminal_tables import case_table
+
         click.echo(case_table(record))
     sys.exit(exit_code([record["status"]]))
 
@@ -102,14 +133,18 @@ def inspect(
     lesions: str | None,
 ) -> None:
     """Show what would be read from a case, and as what: of a case folder, or of a subject of a study."""
-    from volstrat.cli.terminal_tables import inspection_table
     from volstrat.study.study_file import protocol_for
     from volstrat.study.subjects import inspect_one
 
     with errors_said():
         loaded = protocol_for(source, protocol_file)
         found = inspect_one(source, loaded, subject=subject, visit=visit, lesions=lesions)
-    _show(found, as_json=as_json, table=inspection_table)
+    if as_json:
+        print_json(found)
+    else:
+        from volstrat.cli.terminal_tables import inspection_table
+
+        click.echo(inspection_table(found))
     if any(entry["error"] for entry in found["inputs"]):
         sys.exit(EXIT_FAILED)
 
@@ -121,11 +156,15 @@ def inspect(
 def suv(folder: Path, as_json: bool, series: str | None) -> None:
     """Show what turns the PET series of a folder into SUV, and where each figure comes from."""
     from volstrat.case.pet_image import suv_report
-    from volstrat.cli.terminal_tables import suv_table
 
     with errors_said():
         found = suv_report(folder, series=series)
-    _show(found, as_json=as_json, table=suv_table)
+    if as_json:
+        print_json(found)
+    else:
+        from volstrat.cli.terminal_tables import suv_table
+
+        click.echo(suv_table(found))
     if found["error"] is not None:
         say_error(found["error"])
         sys.exit(EXIT_FAILED)
@@ -162,13 +201,6 @@ def protocol_schema() -> None:
     click.echo(json.dumps(schema(), indent=2))
 
 
-for command in (
-    *(init, lesions, accept, batch, merge, compare, consensus, adjudicate, verify, audit, lock, unlock),
-    *(selftest, plan, report, export, review),
-):
-    cli.add_command(command)
-
-
 def _protocol(path: Path | None) -> LoadedProtocol:
     """Load a protocol; one that cannot be read is wrong usage."""
     from volstrat.case.protocol_files import load_protocol
@@ -177,11 +209,3 @@ def _protocol(path: Path | None) -> LoadedProtocol:
         return load_protocol(path)
     except VolstratError as error:
         raise click.UsageError(str(error)) from error
-
-
-def _show(found: dict[str, Any], *, as_json: bool, table: Callable[[dict[str, Any]], str]) -> None:
-    """Print JSON, or a table for people."""
-    if as_json:
-        print_json(found)
-    else:
-        click.echo(table(found))

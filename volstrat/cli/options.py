@@ -69,7 +69,7 @@ def exit_code(statuses: Iterable[str]) -> int:
 
 def print_json(found: Mapping[str, object]) -> None:
     """Print JSON as the record has it."""
-    from volstrat.case.record import record_bytes
+    from volstrat.case.json_types import record_bytes
 
     sys.stdout.buffer.write(record_bytes(found))
     sys.stdout.buffer.flush()

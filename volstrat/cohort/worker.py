@@ -13,7 +13,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from volstrat.case.fingerprint import Fingerprint, take_fingerprint
-from volstrat.case.record import environment, failure_record, record_bytes, record_name
+from volstrat.case.json_types import record_bytes
+from volstrat.case.record import environment, failure_record, record_name
 from volstrat.cohort.changes import keep_replaced
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
 from volstrat.errors import InputChangedError, OutputError, VolstratError

@@ -14,9 +14,8 @@ from volstrat.case.record_types import (
     ProtocolRecord,
     VolumesRecord,
 )
-from volstrat.certainty.verdict import Status
-from volstrat.rule.stratify import Stratum
 from volstrat.terms.marks import FdgAvidity, Resectability
+from volstrat.terms.outcomes import Status, Stratum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,10 +21,11 @@ from volstrat.case.discovery import (
 )
 from volstrat.case.entries import EntryReader
 from volstrat.case.fingerprint import take_fingerprint
+from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
-from volstrat.case.record import parse_record, record_bytes, record_name
+from volstrat.case.record import parse_record, record_name
 from volstrat.case.toml_file import read_toml
 from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
 from volstrat.cohort.source import find_cases

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from volstrat.dicom.attributes import TAGS
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ IDENTITY_TAGS: Final = frozenset({PATIENT_ID, BIRTH_DATE})
 _KEY: Final = os.urandom(16)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PatientMarks:
     """What tells one patient from another, unreadable; empty where a header does not say.
 

@@ -29,6 +29,8 @@ _SNAP_LABEL = re.compile(r'\s*(\d{1,9})(?:\s+[-+\d.eE]+){6}\s+"(.*)"\s*')
 _DESCRIBING = (".txt", ".label", ".mitklabel.json")
 _HIGHEST_FOLDER = 3
 _HIGHEST_DERIVATIVE = 6
+_CASES_OF_DATASET = ("labels", "pred", "infer")
+_OF_PREDICTIONS = ("plans.json", "predict_from_raw_data_args.json")
 _BACKGROUND = {"background", "clear label", "exterior", "unlabeled"}
 
 Names = dict[int, str]
@@ -64,6 +66,15 @@ def names_beside(path: Path) -> tuple[Path, Names] | None:
         if names:
             return candidate, names
     return None
+
+
+def is_of_dataset(path: Path, described_by: Path) -> bool:
+    """Tell whether a label map is a case of an nnU-Net data set, in ``labelsTr`` or among predictions."""
+    if described_by.name != "dataset.json":
+        return False
+    if path.parent != described_by.parent:
+        return path.parent.name.lower().startswith(_CASES_OF_DATASET)
+    return any((path.parent / name).is_file() for name in _OF_PREDICTIONS)
 
 
 def _candidates(path: Path) -> Iterator[tuple[Path, str]]:

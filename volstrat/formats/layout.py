@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from volstrat.errors import FormatError, GeometryError
 from volstrat.formats.stream import RESAVE, decoder_for
+from volstrat.frozen import frozen
 from volstrat.geometry.grid import VoxelGrid
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _FARTHEST_MM = 1e7
 _SMALLEST_EDGE_MM = 1e-6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Segment:
     """One segment of a `.seg.nrrd`: the voxels of one layer that have one value.
 
@@ -55,7 +56,7 @@ class Segment:
     codes: tuple[tuple[str, str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class VolumeHeader:
     """Where a volume's voxels are and how to read them.
 

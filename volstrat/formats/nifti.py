@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 import re
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +27,7 @@ from volstrat.errors import CorruptDataError, FormatError, GeometryError
 from volstrat.formats.label_names import LARGEST_BYTES, names_in_table
 from volstrat.formats.layout import VolumeHeader, grid_of, plausible, single_volume_shape
 from volstrat.formats.stream import RESAVE, sniffed
+from volstrat.frozen import frozen
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LARGEST_OFFSET = 1 << 31
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Fields:
     """The fields that matter, as stored."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from volstrat.errors import FormatError, MaskValueError
 from volstrat.formats.layers import feed_layers, voxel_pieces
 from volstrat.formats.layout import Segment
 from volstrat.formats.stream import SourceFile
+from volstrat.frozen import frozen
 from volstrat.geometry.image import MOST_VOXELS, Image
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.run_scanner import RunScanner
@@ -60,7 +61,7 @@ _FORMATS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class MaskRead:
     """A mask as read from a file.
 
@@ -97,7 +98,7 @@ class MaskRead:
     is_blank: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class ImageRead:
     """An image as read from a file; `sha256` as in `MaskRead`.
 

@@ -15,11 +15,11 @@ background, so nothing moves. ``docs/method.md`` derives this and reports what i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.faces import surface_faces
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _gains_mm3(grid: VoxelGrid, surface: SurfaceFaces, shifts_mm: Sequence[float
     return gained
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class _Surface:
     """Some of the pieces of surface that the faces stand for.
 

@@ -9,11 +9,11 @@ middling size is cut into blocks of whole lines, which waste less on halos than 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.components import connected_components
 from volstrat.geometry.runs import expand, sorted_unique, split_rows
 
@@ -38,7 +38,7 @@ _MOST_CUTS = 12
 """Of one axis into whole lines; a piece that needs more is cut into cubes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class PieceRows:
     """Tumour as runs of one row and one part each, piece by piece.
 
@@ -90,7 +90,7 @@ class PieceRows:
         return np.minimum.reduceat(self.first, opens, axis=1), np.maximum.reduceat(last, opens, axis=1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class Boxes:
     """Dense boxes of one size.
 
@@ -212,7 +212,7 @@ def _tile_edges(size: Int64s, around: Int64s, rows: int) -> Int64s:
     return best[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class _Column:
     """The rows of one piece in and round one column of tiles along i.
 

@@ -7,11 +7,11 @@ Each connected piece is smoothed by itself (`core.boxes` cuts it into boxes).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.boxes import Boxes, PieceRows, boxes_of
 from volstrat.geometry.smoothing import Smoother
 
@@ -36,7 +36,7 @@ _ORDERS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 """For faces across each axis: the axes by which they are sorted, fastest first."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class Faces:
     """Faces across one axis, line of voxels by line of voxels: low end, high end, low end, ...
 
@@ -77,7 +77,7 @@ class Faces:
         return index
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class SurfaceFaces:
     """All faces between tumour of any part and background.
 
@@ -113,7 +113,7 @@ def surface_faces(grid: VoxelGrid, parts: LabelRuns) -> SurfaceFaces:
     return SurfaceFaces((i, j, k), rows.group_piece, rows.group_part)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class _Found:
     """Unsorted faces of some boxes across one axis; ``key`` is twice the place, plus 1 for a high end."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,7 @@ MOST_VOXELS = 400_000_000
 """Of an image: more than 512 x 512 x 1500, and 1.6 GB once it is read. A file of 1 MB can say more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Image:
     """Dense values on a grid.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from volstrat.errors import GridMismatchError
+from volstrat.frozen import frozen
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Mask:
     """Labelled voxels on a grid.
 

@@ -8,11 +8,12 @@ row ends where geometry matters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +32,7 @@ def _locked(values: ArrayLike) -> Int64s:
     return array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class VoxelRuns:
     """A set of voxels: sorted, disjoint runs that do not touch.
 
@@ -160,7 +161,7 @@ class VoxelRuns:
         return labels.reindexed(placement, shape=shape, onto=onto).union()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False, kw_only=False)
 class LabelRuns:
     """Runs that carry a label; runs of different labels may overlap, those of one label do not.
 

@@ -5,11 +5,11 @@ PET is not resampled and the grids need not be parallel: distances are between v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.projection import project
 from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique, split_rows
@@ -26,7 +26,7 @@ _CORE_MM = -1.0
 """Stands for the distance of a PET voxel that is itself tumour: nearer than any other."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class LesionRegions:
     """PET voxels by lesion.
 

@@ -9,12 +9,12 @@ outside it; at the edge of the field, and where the image has no number, the mea
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import sorted_unique
 from volstrat.pet.regions import offsets_within
 
@@ -32,7 +32,7 @@ PEAK_RADIUS_MM = (3000.0 / (4.0 * math.pi)) ** (1.0 / 3.0)
 """Radius of a sphere of 1 cm3, in mm."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LesionUptake:
     """Uptake in one set of PET voxels; those without a finite value are left out.
 

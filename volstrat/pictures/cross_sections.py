@@ -2,60 +2,152 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.pictures.outlines import outlines
+from volstrat.pictures.outlines import outlines_of
 from volstrat.pictures.planes import PatientView
 from volstrat.pictures.sampling import in_voxels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.pictures.planes import Plane
-    from volstrat.pictures.scene import Scene, Shape
+    from volstrat.pictures.scene import Shape
 
     Float64s = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+    Section = tuple[tuple[float, float], tuple[float, float], Bools]
 
 _PARALLEL_COSINE = 1 - 1e-6
 _TIE = 1e-6
+_LARGEST_BLOCK = 1 << 26
 
 
-def outlines_on(scene: Scene, plane: Plane) -> Iterator[tuple[str, list[Float64s]]]:
-    """Yield the name and the outlines (mm on the plane) of every shape that a plane's slice shows."""
-    for shape in shapes_cut(scene.shapes, plane):
-        loops = cross_section(shape, plane)
-        if loops is not None:
-            yield shape.name, loops
+class Sections:
+    """Cuts the shapes of a scene by planes.
+
+    The voxels of each shape that was cut are kept as a block, of which the next slice is at hand.
+
+    Parameters
+    ----------
+    shapes : sequence of Shape
+    """
+
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        self._shapes = tuple(shapes)
+        self._blocks: dict[int, _Block | None] = {}
+        self.boxes: Float64s = np.array([shape.box_mm for shape in shapes]).reshape(-1, 2, 3)
+        """The shapes' boxes, (shapes, 2, 3)."""
+
+    def on(self, plane: Plane) -> list[tuple[Shape, list[Float64s]]]:
+        """Return the shapes that a plane's slice shows, each with its outlines (mm on the plane)."""
+        shown: list[tuple[Shape, Section]] = []
+        slices: dict[int, list[int]] = {}
+        for n in self._cut(plane):
+            shape = self._shapes[n]
+            block = self._block(n) if _parallel(_patient_grid(shape.grid), plane.grid) else None
+            if block is None:
+                section = _looked_up(shape, plane)
+            else:
+                if id(shape.grid) not in slices:
+                    slices[id(shape.grid)] = _own_slices(shape.grid, plane)
+                section = block.section(shape.grid, plane, slices[id(shape.grid)])
+            if section is not None:
+                shown.append((shape, section))
+        traced = outlines_of([held for _, (_, _, held) in shown])
+        return [
+            (shape, [np.array(low) + (p - 0.5) * np.array(step) for p in polygons])
+            for (shape, (low, step, _)), polygons in zip(shown, traced, strict=True)
+        ]
+
+    def _cut(self, plane: Plane) -> list[int]:
+        """Return the shapes whose boxes the plane cuts."""
+        along, start = plane.grid.inverse[plane.normal, :3], plane.grid.inverse[plane.normal, 3]
+        ends = self.boxes * along
+        low, high = ends.min(axis=1).sum(axis=1) + start, ends.max(axis=1).sum(axis=1) + start
+        cut = (low - 0.5 <= plane.index) & (plane.index <= high + 0.5)
+        found: list[int] = np.flatnonzero(cut).tolist()
+        return found
+
+    def _block(self, n: int) -> _Block | None:
+        if n not in self._blocks:
+            self._blocks[n] = _Block.of(self._shapes[n])
+        return self._blocks[n]
 
 
-@lru_cache(maxsize=4)
-def boxes_of(shapes: tuple[Shape, ...]) -> Float64s:
-    """Return the boxes of a scene's shapes, (shapes, 2, 3)."""
-    return np.array([shape.box_mm for shape in shapes])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """A shape's voxels within its box, axes in patient order; ``low`` is the box's first voxel."""
+
+    low: tuple[int, int, int]
+    held: Bools
+
+    @classmethod
+    def of(cls, shape: Shape) -> _Block | None:
+        """Return the block of a shape; None where it would be too large."""
+        view = PatientView.of(shape.grid)
+        index = shape.grid.unravel(shape.voxels.indices())[:, list(view.axes)]
+        for axis, (count, sign) in enumerate(zip(view.grid.shape, view.signs, strict=True)):
+            if sign < 0:
+                index[:, axis] = count - 1 - index[:, axis]
+        low, high = index.min(axis=0), index.max(axis=0)
+        if np.prod(high - low + 1) > _LARGEST_BLOCK:
+            return None
+        held = np.zeros(tuple((high - low + 1).tolist()), dtype=bool)
+        held[tuple((index - low).T)] = True
+        a, b, c = low.tolist()
+        return cls((a, b, c), held)
+
+    def section(self, grid: VoxelGrid, plane: Plane, slices: Sequence[int]) -> Section | None:
+        """Return what some slices of the block hold, together, as `_looked_up` does; None where nothing."""
+        own = _patient_grid(grid)
+        here = [at - self.low[plane.normal] for at in slices]
+        here = [at for at in here if 0 <= at < self.held.shape[plane.normal]]
+        held = np.asarray(self.held.take(here, axis=plane.normal).any(axis=plane.normal))
+        if not held.any():
+            return None
+        shown = plane.flatten(held).astype(np.bool_)
+        step = (own.spacing_mm[plane.columns], own.spacing_mm[plane.rows])
+        anchor = plane.to_plane(own.affine[:3, 3]).tolist()
+        top = self.low[plane.rows]
+        if not plane.downward:
+            top = -(top + shown.shape[0] - 1)
+        return (anchor[0] + self.low[plane.columns] * step[0], anchor[1] + top * step[1]), step, shown
 
 
-def shapes_cut(shapes: tuple[Shape, ...], plane: Plane) -> list[Shape]:
-    """Return the shapes whose boxes the plane cuts."""
-    if not shapes:
-        return []
-    boxes = boxes_of(shapes)
-    along, start = plane.grid.inverse[plane.normal, :3], plane.grid.inverse[plane.normal, 3]
-    ends = boxes * along
-    low, high = ends.min(axis=1).sum(axis=1) + start, ends.max(axis=1).sum(axis=1) + start
-    cut = (low - 0.5 <= plane.index) & (plane.index <= high + 0.5)
-    return [shape for shape, is_cut in zip(shapes, cut.tolist(), strict=True) if is_cut]
+def _own_slices(grid: VoxelGrid, plane: Plane) -> list[int]:
+    """Return the slices (in patient order) of a grid parallel to a plane that the plane's slice shows."""
+    view = PatientView.of(grid)
+    axis, sign = view.axes[plane.normal], view.signs[plane.normal]
+    through = grid.inverse[:3, :3] @ plane.grid.affine[:3, plane.normal]
+    point = np.zeros((1, 3))
+    found = []
+    for depth in depths(grid, plane):
+        point[0, axis] = grid.to_index(plane.corner_mm)[axis] + depth * through[axis]
+        at = int(grid.voxel_at(point)[0, axis])
+        if at >= 0:
+            found.append(at if sign > 0 else grid.shape[axis] - 1 - at)
+    return found
 
 
-def cross_section(shape: Shape, plane: Plane) -> list[Float64s] | None:
-    """Outlines (mm on the plane) of a shape within the plane's slice, or None."""
-    corners = box_corners(shape.box_mm)
-    low, step, counts = lattice(shape, plane, plane.to_plane(corners))
+def _looked_up(shape: Shape, plane: Plane) -> Section | None:
+    """Ask for a shape at a net of points on a plane's slice.
+
+    Returns
+    -------
+    low, step : tuple of two
+        First point and distance (mm), to the right and down.
+    held : array of bool, (rows, columns)
+        None where the slice shows nothing of it.
+    """
+    low, step, counts = lattice(shape, plane, plane.to_plane(box_corners(shape.box_mm)))
     u = low[0] + step[0] * np.arange(counts[0])
     v = low[1] + step[1] * np.arange(counts[1])
     origin, right, down = in_voxels(plane, shape.grid)
@@ -67,9 +159,7 @@ def cross_section(shape: Shape, plane: Plane) -> list[Float64s] | None:
         inside |= shape.voxels.contains(shape.grid.ravel(at)) & (at[:, 0] >= 0)
     if not inside.any():
         return None
-    return [
-        np.array(low) + (p - 0.5) * np.array(step) for p in outlines(inside.reshape(counts[1], counts[0]))
-    ]
+    return low, step, inside.reshape(counts[1], counts[0])
 
 
 def depths(grid: VoxelGrid, plane: Plane) -> list[float]:

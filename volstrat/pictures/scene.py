@@ -11,6 +11,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.errors import GridMismatchError, VolstratError
 from volstrat.geometry.alignment import check_frame_of_reference
 from volstrat.geometry.runs import VoxelRuns
+from volstrat.pictures.cross_sections import Sections
 from volstrat.pictures.planes import PatientView
 from volstrat.terms.wording import shown_names
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from volstrat.rule.measure import Measurements
 
 AVID = "avid"
-"""Name of the shape that all FDG-avid voxels make."""
+"""Name of the shapes that FDG-avid voxels make, whatever they belong to."""
 
 _LOWEST, _HIGHEST = -32768, 32767
 
@@ -86,7 +87,7 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shape:
-    """Voxels that are drawn under a name: a lesion, a PET-only region, or all that is avid.
+    """Voxels that are drawn under a name: a lesion, a PET-only region, or an avid region.
 
     ``box_mm`` is (2, 3): the lowest and highest LPS coordinate of any voxel's outer corner.
     """
@@ -116,13 +117,15 @@ class Scene:
     ----------
     ct, pet : Volume or None
     shapes : tuple of Shape
-        Lesions in the record's order, then PET-only regions, then ``AVID`` if there is any.
+        Lesions in the record's order, then PET-only regions, then an ``AVID`` one for each avid region.
     mask_grid : VoxelGrid
         Of the tumour mask; planes follow it where there is no image.
     notices : tuple of str
         What a person should know about the pictures.
     planned : tuple of Shape
         What a surgical plan leaves, cuts and ablates (see `planned_shapes`).
+    sections, planned_sections : Sections
+        What planes show of the shapes, and of what is planned.
     """
 
     ct: Volume | None
@@ -133,8 +136,12 @@ class Scene:
     planned: tuple[Shape, ...] = ()
     base: Volume | None = field(init=False)
     grid: VoxelGrid = field(init=False)
+    sections: Sections = field(init=False)
+    planned_sections: Sections = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "sections", Sections(self.shapes))
+        object.__setattr__(self, "planned_sections", Sections(self.planned))
         base = self.ct or self.pet
         object.__setattr__(self, "base", base)
         view = PatientView.of(self.mask_grid) if base is None else base.view
@@ -153,7 +160,10 @@ def shapes_of(measured: Measurements) -> tuple[Shape, ...]:
             Shape.of(f"P{n + 1}", attribution.grid, VoxelRuns.from_indices(voxels))
             for n, voxels in enumerate(attribution.each_alone())
         ]
-        shapes.append(Shape.of(AVID, attribution.grid, VoxelRuns.from_indices(attribution.voxels)))
+        shapes += [
+            Shape.of(AVID, attribution.grid, VoxelRuns.from_indices(voxels))
+            for voxels in attribution.each_region()
+        ]
     return tuple(shapes)
 
 

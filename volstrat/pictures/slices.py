@@ -15,7 +15,6 @@ import numpy as np
 
 from volstrat.pictures.annotations import annotate, draw_label
 from volstrat.pictures.captions import hot_colours, pet_scale, position_caption, window_captions
-from volstrat.pictures.cross_sections import cross_section, shapes_cut
 from volstrat.pictures.outline_drawing import draw_lines, draw_outline, draw_planned
 from volstrat.pictures.planes import Frame, Plane
 from volstrat.pictures.sampling import sample
@@ -254,14 +253,11 @@ def _draw_shapes(
 
     draw = ImageDraw.Draw(picture)
     drawn = []
-    for shape in shapes_cut(scene.planned, plane) if look.show_lesions else ():
-        lines = [frame.to_pixels(p) for p in cross_section(shape, plane) or ()]
-        draw_planned(draw, lines, shape.name)
-    for shape, word in in_order(shapes_cut(scene.shapes, plane), look):
-        loops = cross_section(shape, plane)
-        if loops is None:
-            continue
-        polygons = [frame.to_pixels(p) for p in loops]
+    for shape, loops in scene.planned_sections.on(plane) if look.show_lesions else ():
+        draw_planned(draw, [frame.to_pixels(p) for p in loops], shape.name)
+    outlined = dict(scene.sections.on(plane)) if look.show_lesions or look.show_avid else {}
+    for shape, word in in_order(list(outlined), look):
+        polygons = [frame.to_pixels(p) for p in outlined[shape]]
         if shape.name == AVID:
             draw_lines(draw, polygons, colour=AVID_COLOUR, width=1)
         else:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.markings import DrawnRuns
     from volstrat.rule.remnant import LiverRemnant
-    from volstrat.rule.stratify import Stratum
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import FdgAvidity
+    from volstrat.terms.outcomes import Stratum
     from volstrat.terms.plans import Plan
     from volstrat.terms.policies import LiverState
     from volstrat.terms.protocol import Protocol

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from volstrat.plans.anatomy import Anatomy
     from volstrat.plans.carry_out import PlanBook
-    from volstrat.rule.stratify import Assessment, Stratum
+    from volstrat.rule.stratify import Assessment
+    from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 
     Int64s = NDArray[np.int64]

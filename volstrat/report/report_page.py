@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.record import record_bytes
+from volstrat.case.json_types import record_bytes
 from volstrat.case.record_types import PREDICATES, given
 from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
 from volstrat.case.entries import EntryReader
-from volstrat.case.record import failure_record, parse_record, record_bytes, record_name
+from volstrat.case.json_types import record_bytes
+from volstrat.case.record import failure_record, parse_record, record_name
 from volstrat.cohort.run_file import removed_subjects
 from volstrat.cohort.source import find_cases
 from volstrat.errors import UsageError, VolstratError

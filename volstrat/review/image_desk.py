@@ -28,6 +28,7 @@ class ImageDesk:
     def __init__(self, session: ReviewSession) -> None:
         self._session = session
         self._images: tuple[int, ShownImages] | None = None
+        self._placed: tuple[Scene, tuple[int, int], Scene] | None = None
 
     def told(self, ct: int, pet: int) -> dict[str, Any]:
         """Return what can be shown, and what the page must know to show a choice of it; reads it.
@@ -63,10 +64,15 @@ class ImageDesk:
         images, scene = self._shown(), self._session.showing.scene
         if not (ct or pet):
             return scene
-        try:
-            return None if images is None or scene is None else images.in_place(scene, ct=ct, pet=pet)
-        except VolstratError:
+        if images is None or scene is None:
             return None
+        placed = self._placed
+        if placed is None or placed[0] is not scene or placed[1] != (ct, pet):
+            try:
+                placed = self._placed = (scene, (ct, pet), images.in_place(scene, ct=ct, pet=pet))
+            except VolstratError:
+                return None
+        return placed[2]
 
     def rotation(self, pet: int) -> RotatingProjection | None:
         """Return what shows a PET from all round."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
-from volstrat.pictures.cross_sections import outlines_on
+import numpy as np
+
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.png import png_bytes
 from volstrat.pictures.projections import Projected
@@ -122,7 +123,7 @@ def _outlines(session: ReviewSession, desk: PlanDesk, request: Request) -> Respo
         return _refused()
     plane = Plane(name=name, grid=scene.grid, index=0)
     plane = replace(plane, index=min(max(int(at[0]), 0), plane.count - 1))
-    shapes = [*desk.outlines(scene, plane), *outlines_on(scene, plane)]
+    shapes = [*desk.outlines(scene, plane), *((s.name, loops) for s, loops in scene.sections.on(plane))]
     return told({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
 
 
@@ -137,7 +138,7 @@ def _shadows(session: ReviewSession, desk: PlanDesk, request: Request) -> Respon
 
 
 def _rounded(loops: Sequence[Any]) -> list[list[float]]:
-    return [[round(x, 2) for x in loop.ravel().tolist()] for loop in loops]
+    return [np.round(loop.ravel(), 2).tolist() for loop in loops]
 
 
 def _values(session: ReviewSession, images: ImageDesk, request: Request) -> Response:

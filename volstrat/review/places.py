@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volstrat.pictures.cross_sections import boxes_of, depths
+from volstrat.pictures.cross_sections import depths
 from volstrat.pictures.planes import Plane
 from volstrat.pictures.scene import AVID
 
@@ -81,7 +81,7 @@ def nearest_other(scene: Scene, name: str) -> tuple[str, float] | None:
     own = next((shape for shape in scene.shapes if shape.name == name), None)
     if own is None or name == AVID:
         return None
-    boxes = boxes_of(scene.shapes)
+    boxes = scene.sections.boxes
     apart = np.maximum(0.0, np.maximum(own.box_mm[0] - boxes[:, 1], boxes[:, 0] - own.box_mm[1]))
     gaps = np.sqrt((apart**2).sum(axis=1))
     tree = cKDTree(_centres(own))

@@ -13,7 +13,6 @@ from volstrat.case.plan_record import plan_record
 from volstrat.case.plan_tables import PlanChoice, StatedPlan
 from volstrat.case.plan_writing import with_choice, with_plan
 from volstrat.errors import PlanError, UsageError
-from volstrat.pictures.cross_sections import outlines_on
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import planned_shapes
 from volstrat.review.mark_table import clean_text
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.record_types import CaseRecord
     from volstrat.pictures.planes import Plane, PlaneName
-    from volstrat.pictures.scene import Scene, Shape
+    from volstrat.pictures.scene import Scene
     from volstrat.plans.carry_out import PlanOutcome
     from volstrat.review.reviewed import Reviewed
     from volstrat.review.session import ReviewSession
@@ -47,7 +46,7 @@ class PlanDesk:
         self._session = session
         self._tried: PlanOutcome | None = None
         self._shown: str | None = None
-        self._drawn: tuple[PlanOutcome, tuple[Shape, ...], Projections | None] | None = None
+        self._drawn: tuple[PlanOutcome, Scene, Scene, Projections] | None = None
 
     def told(self) -> dict[str, Any]:
         """Return the comparison as the page shows it; without columns where there is nothing to compare."""
@@ -163,13 +162,13 @@ class PlanDesk:
 
     def outlines(self, scene: Scene, plane: Plane) -> Iterable[tuple[str, list[Any]]]:
         """Return what a slice shows of the plan that is drawn: cut, ablated, remnant."""
-        shapes, _ = self._shapes(scene)
-        return outlines_on(replace(scene, shapes=shapes), plane) if shapes else ()
+        drawn = self._planned(scene)
+        return () if drawn is None else [(s.name, loops) for s, loops in drawn[0].sections.on(plane)]
 
     def shadows(self, scene: Scene, name: PlaneName) -> Iterable[tuple[str, list[Any]]]:
         """Return the same seen along an axis."""
-        _, projections = self._shapes(scene)
-        return () if projections is None else projections.shadows(name)
+        drawn = self._planned(scene)
+        return () if drawn is None else drawn[1].shadows(name)
 
     def _outcome(self) -> PlanOutcome | None:
         if self._shown == _TRIED:
@@ -181,15 +180,15 @@ class PlanDesk:
         named = {outcome.plan.name: outcome for outcome in result.decision.outcomes}
         return named.get(self._shown or "", result.decision.chosen)
 
-    def _shapes(self, scene: Scene) -> tuple[tuple[Shape, ...], Projections | None]:
+    def _planned(self, scene: Scene) -> tuple[Scene, Projections] | None:
+        """Return a scene with what the plan that is drawn does in place of lesions; None without one."""
         outcome = self._outcome()
         if outcome is None:
-            return (), None
-        if self._drawn is None or self._drawn[0] is not outcome:
-            shapes = planned_shapes(outcome)
-            projections = Projections(replace(scene, shapes=shapes)) if shapes else None
-            self._drawn = (outcome, shapes, projections)
-        return self._drawn[1], self._drawn[2]
+            return None
+        if self._drawn is None or self._drawn[0] is not outcome or self._drawn[1] is not scene:
+            planned = replace(scene, shapes=planned_shapes(outcome))
+            self._drawn = (outcome, scene, planned, Projections(planned))
+        return self._drawn[2], self._drawn[3]
 
     def _reviewed(self) -> Reviewed:
         reviewed = self._session.reviewed

@@ -121,9 +121,17 @@ class Attribution:
 
     def each_alone(self) -> list[Int64s]:
         """Return the voxels (linear indices, rising) of each PET-only region, by rank."""
-        rank = self.rank
-        order = np.argsort(rank, kind="stable")
-        edges = np.searchsorted(rank[order], np.arange(self.pet_only.count + 1))
+        return self._split(self.rank, self.pet_only.count)
+
+    def each_region(self) -> list[Int64s]:
+        """Return the voxels (linear indices, rising) of each avid region."""
+        region = self.groups.region[self.groups.of_voxel]
+        return self._split(region, int(region.max(initial=-1)) + 1)
+
+    def _split(self, part: Int64s, count: int) -> list[Int64s]:
+        """Return the voxels of each of so many parts, those below 0 left out."""
+        order = np.argsort(part, kind="stable")
+        edges = np.searchsorted(part[order], np.arange(count + 1))
         return [self.voxels[mine] for mine in np.split(order, edges)[1:-1]]
 
     def stands_for(self, pieces: TumourPieces) -> bool:

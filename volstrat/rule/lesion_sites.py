@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns
 
 if TYPE_CHECKING:
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.measure import Measurements
     from volstrat.terms.marks import Site
+    from volstrat.terms.outcomes import SiteSource
 
     Bools = NDArray[np.bool_]
 
-SiteSource = Literal["table", "liver_mask"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LesionSite:
     """Where a lesion lies, and who says so; both None where nothing says it."""
 

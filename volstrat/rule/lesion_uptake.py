@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
-from volstrat.pet.regions import voxels_in_mask
-from volstrat.pet.uptake import LesionUptake, suv_statistics
 from volstrat.rule.measure import covered_by
 from volstrat.rule.resolving import avid_voxels_of_lesions
 
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.pet.uptake import LesionUptake
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
@@ -41,6 +40,8 @@ def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Upta
     suv = measured.masks.suv
     if suv is None:
         return (None,) * measured.lesions.count, (None,) * regions
+    from volstrat.pet.uptake import suv_statistics  # most cases of masks have no image
+
     own: list[Int64s] = [np.empty(0, np.int64)] * measured.lesions.count
     alone: list[Int64s] = []
     at = None if attribution is None else _on_image(attribution, suv.grid)
@@ -81,6 +82,8 @@ def _looked_up(attribution: Attribution, at: Int64s, voxels: Int64s) -> Int64s:
 
 
 def _in_lesion(measured: Measurements, lesion: int, grid: VoxelGrid) -> Int64s:
+    from volstrat.pet.regions import voxels_in_mask
+
     runs = measured.lesions.of(lesion)
     inside = voxels_in_mask(runs, mask_grid=measured.lesions.grid, pet_grid=grid)
     if inside.size:

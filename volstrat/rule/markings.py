@@ -6,11 +6,12 @@ table's words then change counts only, so that a case is marked again at next to
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns, cut_at, first_of_each, ranked, sorted_unique
 from volstrat.rule.alike import group_alike
 from volstrat.terms.marks import NOT_TUMOUR, PARTIAL, Marking
@@ -33,7 +34,7 @@ NO_WORD = -1
 """In place of a `Marking`: a lesion without one marking, or one that the table does not mark."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class TumourPieces:
     """Tumour cut so that all voxels of a piece lie in the same lesions and are drawn alike in each.
 
@@ -68,7 +69,7 @@ class TumourPieces:
         return bool((self.pair_piece[1:] == self.pair_piece[:-1]).any())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class MarkedLesions:
     """What each lesion and each of its voxels is marked.
 

@@ -7,9 +7,9 @@ and never decides a stratum. Formulas and sources: ``docs/method.md``, "Liver re
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from volstrat.frozen import frozen
 from volstrat.terms.findings import finding, sentence
 from volstrat.terms.wording import shown_percent
 
@@ -23,7 +23,7 @@ HEIGHT_CM = (100.0, 250.0)
 """Adults outside these are more likely typing errors: metres for centimetres, grams for kilograms."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LiverBurden:
     """Tumour in the liver alone, beside the total that the stratum rests on.
 
@@ -54,7 +54,7 @@ class LiverBurden:
         return self.resectable_tumour_ml / self.tumour_ml
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LiverRemnant:
     """The future liver remnant.
 

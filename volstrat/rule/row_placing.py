@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from volstrat.errors import LesionTableError
+from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
 from volstrat.terms.findings import finding
 
@@ -39,7 +40,7 @@ _AGAIN = (
 _MOST_SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PlacedRows:
     """Rows by what they are about.
 

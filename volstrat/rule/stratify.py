@@ -30,13 +30,11 @@ if TYPE_CHECKING:
     from volstrat.rule.measure import Measurements
     from volstrat.rule.table_words import RegionWords
     from volstrat.terms.marks import FdgAvidity
+    from volstrat.terms.outcomes import AvidDisease, Stratum
     from volstrat.terms.protocol import Protocol
 
     Int64s = NDArray[np.int64]
     Bools = NDArray[np.bool_]
-
-Stratum = Literal["stratum_1", "stratum_2", "ineligible"]
-AvidDisease = Literal["observed", "not_observed", "not_assessed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

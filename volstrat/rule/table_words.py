@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.rule.markings import NO_WORD
 from volstrat.terms.marks import Marking
 
@@ -27,7 +27,7 @@ NOT_AVID, AVID, NOT_ASSESSED = range(3)
 NO_LESION = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class LesionWords:
     """What a table says of lesions.
 
@@ -46,7 +46,7 @@ class LesionWords:
     not_tumour: Bools
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class RegionWords:
     """What a table says of PET-only regions.
 

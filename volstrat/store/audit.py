@@ -13,11 +13,11 @@ import errno
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from volstrat.errors import CorruptDataError, InputFileError, OutputError
+from volstrat.frozen import frozen
 from volstrat.store.locking import locked_file
 from volstrat.store.output import STATE_FOLDER
 
@@ -41,7 +41,7 @@ _KINDS = {
 _TAIL_BYTES = 65536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TrailHead:
     """How long a trail is and what its last entry hashes to."""
 

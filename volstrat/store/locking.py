@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -83,6 +82,8 @@ def output_lock(out: Path) -> Iterator[None]:
     OutputError
         If the folder cannot be made or written.
     """
+    import socket
+
     state = out / STATE_FOLDER
     holder = state / "lock-holder"
     lock = _lock(state / "lock", wait=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,7 @@ def write_atomically(path: Path, data: bytes, *, at_once: bool = True) -> None:
     OutputError
         If the folder or file cannot be written; nothing half-written stays behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:

@@ -6,8 +6,9 @@ import csv
 import io
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,8 +21,8 @@ TABLE_LIBRARIES = ("pyarrow",)
 """What the bytes of a Parquet file depend on beside its rows."""
 
 _ROWS_AT_ONCE = 2000
-_FORMULA = re.compile(r"[=+\-@\t\r]")
-_PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PLAIN_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
 def guarded(text: str) -> str:
@@ -33,7 +34,7 @@ def guarded(text: str) -> str:
     >>> guarded("=1+1"), guarded("-3.5"), guarded("S1")
     ("'=1+1", '-3.5', 'S1')
     """
-    return f"'{text}" if _FORMULA.match(text) and not _PLAIN_NUMBER.fullmatch(text) else text
+    return f"'{text}" if text.startswith(_FORMULA) and not re.fullmatch(_PLAIN_NUMBER, text) else text
 
 
 def unguarded(cell: str) -> str:
@@ -45,7 +46,7 @@ def unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TableColumn:
     """A column's name, Arrow type and metadata: its unit and what it says."""
 

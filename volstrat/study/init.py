@@ -10,18 +10,17 @@ import json
 import shlex
 import textwrap
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from volstrat import __version__
 from volstrat.case.case_file import case_name
 from volstrat.case.discovery import find_sources
-from volstrat.errors import OutputError, UsageError, VolstratError
+from volstrat.errors import MissingRoleError, OutputError, UsageError, VolstratError
 from volstrat.formats.walk import relative_name
 from volstrat.store.output import write_atomically
 from volstrat.study.patterns import PathPattern
 from volstrat.study.proposals import LOOKED_INTO, Proposals, propose, toml_value
-from volstrat.study.recognise import Recognised, recognise
+from volstrat.study.recognise import Recognised, below_with_layout, by_layout, recognise
 from volstrat.terms.roles import ROLES
 from volstrat.terms.wording import shown_names
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_LOOKED_BELOW = 20
-"""How many folders below a tree that has no layout are looked into for one."""
 _MARKINGS = ("resectable", "lesions", "plans")
 
 
@@ -92,10 +89,13 @@ def _nothing(tree: Path) -> UsageError:
 
     names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
     msg = f"{tree.resolve().name or tree}: no subject was found in it, by any layout that volstrat knows."
-    below = [one for one in islice(sorted(tree.iterdir()), _LOOKED_BELOW) if one.is_dir() and recognise(one)]
-    if below:
+    if below := below_with_layout(tree):
         commands = " or ".join(f"volstrat init {shlex.quote(str(one))}" for one in below)
         return UsageError(msg, hint=f"There is one below it: {commands}.")
+    above = by_layout(tree.resolve().parent)
+    if above is not None and any(tree.resolve() in (m.path, *m.path.parents) for m in above.matches):
+        command = f"volstrat init {shlex.quote(str(tree.resolve().parent))}"
+        return UsageError(msg, hint=f"It is one subject; name the folder that holds it: {command}.")
     return UsageError(
         msg,
         hint=f"Known are case folders (a tumour mask or case.toml in each), folders of DICOM, {names}. Name "
@@ -119,6 +119,13 @@ def _roles_in_folders(found: Recognised, proposals: Proposals) -> dict[str, set[
         name = case_name(match.subject, match.visit)
         try:
             sources = find_sources(match.path)
+        except MissingRoleError as error:
+            line = f'tumour = "{found.subject.text}/FILE"'
+            proposals.unclear.append(
+                f"{name}: {error.message} Where the file has one name in every case, write {line} below "
+                f"[layout.inputs]. {error.hint}"
+            )
+            continue
         except VolstratError as error:
             proposals.unclear.append(f"{name}: {error}")
             continue

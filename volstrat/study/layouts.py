@@ -54,6 +54,8 @@ class Layout:
         The model that drew the masks, where nobody has checked them; "" where a person drew them.
     needs : str
         What the layout never holds and volstrat cannot do without.
+    least : int
+        Fewer subjects are none: the pattern fits too much.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Layout:
     sources: tuple[Source, ...]
     drawn_by: str = ""
     needs: str = ""
+    least: int = 1
 
 
 def _sources(**patterns: str) -> tuple[Source, ...]:
@@ -146,6 +149,12 @@ LAYOUTS = (
         ),
     ),
     Layout(
+        name="Medical Segmentation Decathlon",
+        marks=("dataset.json", "imagesTr/*{ending}", "labelsTr/*{ending}"),
+        subject="labelsTr/{subject}{ending}",
+        sources=_sources(channel0="imagesTr/{subject}{ending}", dataset_labels="labelsTr/{subject}{ending}"),
+    ),
+    Layout(
         name="nnU-Net predictions",
         marks=("imagesTs/*_0000{ending}",),
         subject="imagesTs/{subject}_0000{ending}",
@@ -170,9 +179,9 @@ LAYOUTS = (
     _total_segmentator("", "liver_segment_?"),
     Layout(
         name="TotalSegmentator in one file",
-        marks=("*/ct{ending}", "*/segmentations{ending}"),
+        marks=("*/ct{ending}", "*/segmentations.nii*"),  # --ml writes what -o says, packed or not
         subject="{subject}",
-        sources=_sources(ct="{subject}/ct{ending}", labels="{subject}/segmentations{ending}"),
+        sources=_sources(ct="{subject}/ct{ending}", labels="{subject}/segmentations.nii*"),
         drawn_by="TotalSegmentator",
     ),
     Layout(
@@ -194,10 +203,20 @@ LAYOUTS = (
         sources=_sources(ct="{subject}{ending}", labels="labels/final/{subject}{ending}"),
     ),
     Layout(
-        name="3D Slicer scenes",
-        marks=("*/*.mrml",),
-        subject="{subject}",
-        sources=_sources(scene="{subject}/*.mrml"),
+        name="MONAI Label, not yet reviewed",
+        marks=("labels/original/*{ending}",),
+        subject="labels/original/{subject}{ending}",
+        sources=_sources(ct="{subject}{ending}", labels="labels/original/{subject}{ending}"),
+        drawn_by="MONAI Label's model",
+    ),
+    *(
+        Layout(
+            name="3D Slicer scenes",
+            marks=(f"{below}/*.mrml",),
+            subject=subject,
+            sources=_sources(scene=f"{subject}/*.mrml"),
+        )
+        for below, subject in (("*", "{subject}"), ("*/*", "{subject}/{visit}"))
     ),
     _bids("visit"),
     _bids(""),
@@ -208,5 +227,22 @@ LAYOUTS = (
     _lifex("RoiVolume"),
     _lifex("ROI"),
     _lifex("LIFEx"),
+    Layout(
+        name="images and labels",
+        marks=("images/*{ending}", "labels/*{ending}"),
+        subject="labels/{subject}{ending}",
+        sources=_sources(ct="images/{subject}{ending}", labels="labels/{subject}{ending}"),
+    ),
+    *(
+        Layout(
+            name="files called after their subject",
+            marks=(f"{folder}{{subject}}_{tumour}{{ending}}",),
+            subject=f"{folder}{{subject}}_{tumour}{{ending}}",
+            sources=_sources(named=f"{folder}{{subject}}_*{{ending}}"),
+            least=1 if folder else 2,
+        )
+        for folder in ("{subject}/", "")
+        for tumour in ("tumour", "tumor", "Tumour", "Tumor")
+    ),
 )
 """In the order in which they are tried; the first that fits is taken."""

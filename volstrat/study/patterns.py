@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.errors import UsageError
 from volstrat.formats.walk import is_system_name
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ _OPEN = re.compile(r"\{[^{}]*\}|(?<!\[)[*?](?!\])")
 """What makes a part fit more than one name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Match:
     """A path that fits a pattern, and what stands in the pattern's places.
 
@@ -43,7 +43,7 @@ class Match:
     visit: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PathPattern:
     """A pattern of paths, relative to the folder of its study file.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import CaseSources, RoleEntry
@@ -49,12 +51,15 @@ class Candidate:
         What the first subject's file holds, for the table.
     unites : bool
         Every file that fits is meant, not one.
+    units : str
+        "SUVbw" where the tree says that a PET's values are SUV.
     """
 
     patterns: tuple[str, ...]
     segments: tuple[str, ...] = ()
     holds: str = ""
     unites: bool = False
+    units: str = ""
 
     def value(self, above: str = "") -> object:
         """Return the entry as a study file writes it: a list where every file that fits is meant.
@@ -65,9 +70,10 @@ class Candidate:
             The way from the study file to the tree, with a slash at its end.
         """
         paths = [above + pattern for pattern in self.patterns]
-        entries = [
-            {"path": path, "segments": list(self.segments)} if self.segments else path for path in paths
-        ]
+        more: dict[str, object] = {"segments": list(self.segments)} if self.segments else {}
+        if self.units:
+            more["units"] = self.units
+        entries = [{"path": path, **more} if more else path for path in paths]
         return entries if self.unites else entries[0]
 
 
@@ -152,24 +158,34 @@ def _candidates(
             for role, candidate in _by_parts(tree, general, found.matches[:LOOKED_INTO], result):
                 yield role, candidate if source.gives == "dataset_labels" else replace(candidate, segments=())
     else:
-        image = role_of_channel(tree, pattern.text) if source.gives == "channel" else source.gives
+        name = "" if source.gives != "channel" else channel_name(tree, pattern.text)
+        image = role_of_channel(name) if source.gives == "channel" else source.gives
         if image is None:
             result.notes.append(f"{pattern.text}: dataset.json does not say that it is CT or PET; left out.")
             return
         for general in _general(pattern, files):
-            yield image, Candidate(patterns=(general,))
+            yield image, Candidate(patterns=(general,), units=_units(image, name))
 
 
-def role_of_channel(tree: Path, pattern: str) -> str | None:
-    """Return the role that nnU-Net's ``dataset.json`` gives a channel (``_0000`` is channel 0)."""
+def channel_name(tree: Path, pattern: str) -> str:
+    """Return what nnU-Net's ``dataset.json`` calls a channel (``_0000`` is channel 0), if anything."""
     number = re.search(r"_(\d{4})\.", pattern)
     try:
         described = json.loads(read_bytes(tree / "dataset.json"))
         names = described.get("channel_names") or described.get("modality") or {}
-        name = str(names.get(str(int(number[1] if number else 0)), ""))
+        return str(names.get(str(int(number[1] if number else 0)), ""))
     except (VolstratError, ValueError, AttributeError):
-        return None
+        return ""
+
+
+def role_of_channel(name: str) -> str | None:
+    """Return the role that a channel's name says."""
     return next((role for role, words in _IMAGE_WORDS.items() if _has_word(name, words)), None)
+
+
+def _units(role: str, name: str) -> str:
+    """Return the units that the name of a PET says: SUV, or nothing."""
+    return "SUVbw" if role == "pet" and _has_word(name, r"suv|suvbw") else ""
 
 
 def _has_word(name: str, words: str) -> bool:
@@ -177,16 +193,49 @@ def _has_word(name: str, words: str) -> bool:
 
 
 def _general(pattern: PathPattern, files: dict[Match, list[Path]]) -> list[str]:
-    """Return the patterns that a source's files have, the names in their last part written out."""
+    """Return the patterns that a source's files have, the names in their last part written out.
+
+    What stands for ``*`` in a name may be the visit, the subject, or a word of its own: what holds of most
+    subjects is taken (a subject and a visit may both be called "01").
+    """
     head, _, last = pattern.text.rpartition("/")
     if "*" not in last and "?" not in last:
         return [pattern.text]
-    names = dict.fromkeys(_general_name(path.name, match) for match, paths in files.items() for path in paths)
+    every = {(m, path): _general_names(path.name, last, m) for m, paths in files.items() for path in paths}
+    holds = Counter(name for names in every.values() for name in names)
+    names = dict.fromkeys(max(names, key=lambda name: holds[name]) for names in every.values())
     return [f"{head}/{name}" if head else name for name in names]
 
 
+def _general_names(name: str, last: str, match: Match) -> list[str]:
+    """Return the patterns that a name may have: with a place for the visit, for the subject, with neither.
+
+    >>> from pathlib import Path
+    >>> match = Match(path=Path(), subject="01", visit="01")
+    >>> _general_names("sub-01_ses-01_ct.nii", "sub-{subject}_*ct.nii", match)
+    ['sub-{subject}_ses-{visit}_ct.nii', 'sub-{subject}_ses-{subject}_ct.nii', 'sub-{subject}_ses-01_ct.nii']
+    """
+    places = {"{subject}": match.subject, "{visit}": match.visit or ""}
+    tokens = re.split(r"(\{subject\}|\{visit\}|\*|\?)", last)
+    kinds = {"*": "(.*)", "?": "(.)"} | {place: f"({re.escape(value)})" for place, value in places.items()}
+    fit = re.fullmatch("".join(kinds.get(token, f"({re.escape(token)})") for token in tokens), name)
+    texts = list(fit.groups()) if fit else [name]
+    if fit is None:
+        tokens = ["*"]
+    found: dict[str, None] = {}
+    for order in (("{visit}", "{subject}"), ("{subject}", "{visit}"), ()):
+        pieces = []
+        for token, text in zip(tokens, texts, strict=True):
+            general = text
+            for place in order if token in ("*", "?") else ():
+                general = general.replace(places[place], place) if places[place] else general
+            pieces.append(token if token in places else general)
+        found["".join(pieces)] = None
+    return list(found)
+
+
 def _general_name(name: str, match: Match) -> str:
-    for place, value in (("{subject}", match.subject), ("{visit}", match.visit)):
+    for place, value in (("{visit}", match.visit), ("{subject}", match.subject)):
         if value:
             name = name.replace(value, place)
     return name
@@ -201,16 +250,34 @@ def _by_name(pattern: PathPattern, files: dict[Match, list[Path]]) -> Iterable[t
             stems.setdefault(role, {})[general] = None
     for role, names in stems.items():
         if role == "tumour" and len(names) > 1:
-            common = _common_start([*names])
-            if len(common.rpartition("/")[2].strip("{}_-. ")) >= _FEWEST_LETTERS:
-                ending = next(iter(names)).rpartition("/")[2].partition(".")[2]
-                yield (
-                    role,
-                    Candidate(patterns=(f"{common}*.{ending}",), holds=f"{len(names)} regions", unites=True),
-                )
+            common = _common_pattern([*names], files, role)
+            if common is not None:
+                yield role, Candidate(patterns=(common,), holds=f"{len(names)} regions", unites=True)
                 continue
         for name in names:
             yield role, Candidate(patterns=(name,))
+
+
+def _common_pattern(names: Sequence[str], files: dict[Match, list[Path]], role: str) -> str | None:
+    """Return one pattern that fits all of a role's files and no other of them; None where there is none.
+
+    By the letters that all begin with ("Met *"), else by a word that all have and that says the role
+    ("1_lesion_segment_VI", "2_lesion_segment_II").
+    """
+    head, _, first = names[0].rpartition("/")
+    ending = first.partition(".")[2]
+    start = _common_start(names)
+    patterns = [f"{start}*.{ending}"] if len(start[len(head) :].strip("/{}_-. ")) >= _FEWEST_LETTERS else []
+    words = [re.split(r"[\W_]+", stem_of_name(name)) for name in names]
+    shared = [word for word in words[0] if all(word in one for one in words)]
+    patterns += [f"{head}/*{word}*.{ending}".lstrip("/") for word in shared if _role_of_stem(word) == role]
+    meant = {path.name for paths in files.values() for path in paths if _role_of_stem(path.name) == role}
+    every = {path.name for paths in files.values() for path in paths}
+    for pattern in patterns:
+        glob = re.sub(r"\{\w+\}", "*", pattern.rpartition("/")[2])
+        if {name for name in every if fnmatchcase(name, glob)} <= meant:
+            return pattern
+    return None
 
 
 def _common_start(names: Sequence[str]) -> str:
@@ -225,12 +292,16 @@ def stem_of_name(pattern: str) -> str:
 
 
 def _role_of_stem(stem: str) -> str | None:
-    plain = stem.lower().replace("{subject}", "").replace("{visit}", "").strip("_- ")
+    plain = stem.lower().partition(".")[0].replace("{subject}", "").replace("{visit}", "").strip("_- ")
+    if labelled := re.search(r"(?:^|_)label-([^_]+)", plain):  # BIDS: what the mask is of
+        return said_by(labelled[1], (), NAMING).role
     if plain in ROLE_OF_STEM:
         return ROLE_OF_STEM[plain]
     said = said_by(plain.replace("-", " "), (), NAMING)
     if said.role in NAMED_ROLES:
         return said.role
+    if plain.endswith("mask"):
+        return None
     return next((role for role, words in _IMAGE_WORDS.items() if _has_word(plain, words)), None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.toml_file import read_toml
 from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError, UsageError
+from volstrat.frozen import frozen
 from volstrat.study.patterns import PLACES, PathPattern
 from volstrat.terms.roles import ROLES
 
@@ -28,7 +29,7 @@ _STUDY_KEYS = ("id", "protocol", "volstrat")
 _LAYOUT_KEYS = ("subject", "inputs")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Study:
     """A study file as read; paths in it are relative to its own folder.
 

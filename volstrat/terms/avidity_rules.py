@@ -7,10 +7,10 @@ the rule in force and the others that are tried beside it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 from volstrat.errors import ProtocolError
+from volstrat.frozen import frozen
 from volstrat.terms.policies import FRACTION_PERCENT
 
 RuleName = Literal["mask", "fixed", "liver", "blood_pool", "background"]
@@ -22,7 +22,7 @@ _REFERENCE_DEFAULTS: dict[str, tuple[float, float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AvidityRule:
     """One rule for what counts as FDG-avid.
 
@@ -157,7 +157,7 @@ class AvidityRule:
         raise ProtocolError(msg)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Avidity(AvidityRule):
     """The protocol's ``avidity`` table: the rule in force, and rules that are tried beside it.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from volstrat.frozen import frozen
 from volstrat.terms.catalogue import CATALOGUE, Severity
 
 __all__ = ["SEVERITIES", "Closed", "Closing", "Finding", "Severity", "finding", "sentence"]
@@ -12,7 +11,7 @@ SEVERITIES: tuple[Severity, ...] = ("blocking", "review", "warning", "info")
 """Gravest first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Closed:
     """Who closed a review, why and when."""
 
@@ -21,7 +20,7 @@ class Closed:
     recorded_at: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Closing:
     """A row of ``reviews.csv``: what was closed, and what it rested on then.
 
@@ -40,7 +39,7 @@ class Closing:
     line: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Finding:
     """One finding.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal, cast
+
+from volstrat.frozen import frozen
 
 FdgAvidity = Literal["avid", "not_avid", "not_assessed"]
 Resectability = Literal["resectable", "ablatable", "unresectable", "unknown", "partial", "not_tumour"]
@@ -38,7 +39,7 @@ SITES: tuple[Site, ...] = ("liver", "primary", "node", "bone", "lung", "peritone
 """The words of a table."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LesionRow:
     """One row of a lesion table.
 

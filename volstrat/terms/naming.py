@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from volstrat.frozen import frozen
+from volstrat.terms.roles import ROLE_OF_STEM
 from volstrat.terms.tracers import other_tracer_in_name
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumou
 """Roles that names can say; a name that fits several plays the first."""
 
 _NOT = (
-    r"\b(?:no|non|not|ingen|inget|inga|ej|icke|inte|without|utan|nicht|kein|keine|keinen|ohne|pas|sans|sin|"
+    r"\b(?:no|non|not|nao|ingen|inget|inga|ej|icke|inte|without|utan|nicht|kein|keine|keinen|ohne|pas|sans|sin|"
     r"senza|ikke|uden|uten|niet|geen|zonder|ei|ilman|never|hardly|unlikely|aldrig|knappast|nie|niemals|kaum|"
     r"jamais)(?:[ :-]+(?:de |d')?)?"
 )
 _NO = r"(?:no|nej|nein|non|nee|nei|ei|false|falsch|falskt)"
 _DENIALS = {
-    "fdg_avid": re.compile(
+    "fdg_avid": (
         _NOT + r"(?:fdg|avid|pet\b|upptag|uptake|fixa|captant|hyperm)"
         r"|\b(?:fdg|avid|pet)[ :=-]+(?:negativ|neg\b|" + _NO + r"$)"
         r"|\bavid\w* ?[:=] ?(?:0$|" + _NO + r"$)|physiolog|fysiolog|fisiolog|\bcold\b"
@@ -41,7 +42,7 @@ _DENIALS = {
         r"|^fdg (?:brain|hjarna|gehirn|bladder|urinbl\w*|blase|heart|hjarta|herz|myocard\w*|kidneys?|njur\w*|"
         r"nieren?)$"
     ),
-    "resectable": re.compile(
+    "resectable": (
         r"(?:\b(?:un|ir|o|on|non)[ -]?|" + _NOT + r")(?:re[sz]e[ckz]|opera|opere|debulk|remov)|\binop"
         r"|can ?not be |can['\u2019]?t be |(?:should|must|may) not be |kan (?:inte|ej) |kann nicht "
         r"|kan (?:ikke|niet) |ne peut |n['\u2019]est pas |\binre[sz]e[ckz]"
@@ -50,24 +51,54 @@ _DENIALS = {
         r"|\bresidu|\bremaining|\bkvar|\bstays?\b|\bleft (?:behind|in place)|\bverbleib|\bbleibt\b|\bresttum"
         r"|\brestant|re[sz]e[ck]\w* (?:cavity|margin|bed)"
     ),
-    "remnant": re.compile(_NOT + r"(?:remnant|flr)"),
-    "liver": re.compile(_NOT + r"(?:liver|lever)$|\boutside|\butanfor|\bextrahep"),
-    "tumour": re.compile(
+    "remnant": _NOT + r"(?:remnant|flr)",
+    "liver": _NOT + r"(?:liver|lever)$|\boutside|\butanfor|\bextrahep",
+    "tumour": (
         _NOT + r"(?:tum|metas|lesion|lasion|gtv|neopl|cancer|malign)"
         r"|\b(?:tum\w*|metas\w*|lesion) ?[:=] ?(?:0$|" + _NO + r"$)|\btum\w*?[ -]?(?:neg|free|frei\b|fri\b)"
         r"|\b(?:free of|free from|frei von|fri fran|absence (?:of|de)|avsaknad av) "
+        r"|\b(?:liver|lever|leber|foie|higado|figado|fegato|maksa) ?(?:[+&]|"
+        r"(?:and|with|plus|incl\w*|och|med|inkl\w*|und|mit|et|avec|y|con|e|com|og|en|ja)\b).*(?:tum|met|lesi|lasi)"
         r"|peritum|\bbenign|\bgutartig|\bgodartad|tumou?r (?:bed|margin|ring|cavity)|\bhealthy\b|\bfrisk"
     ),
 }
 """Names that fit a role's patterns and deny that role: "FDG-avid, not resectable" does not deny "avid"."""
 
-_IN_DOUBT = re.compile(
+_IN_DOUBT = (
     r"\?|\b(?:possibl[ey]|potential(?:ly)?|probabl[ey]|perhaps|maybe|borderline|marginal(?:ly)?|questionabl[ey]|"
     r"equivocal|uncertain|unclear|mojlig\w*|kanske|tveksam\w*|oklar\w*|eventuell\w*|moglich\w*|vielleicht|"
     r"fraglich\w*|unklar\w*|grenzwertig\w*|unsicher\w*|peut[ -]etre|douteu\w*|limite|incertain\w*|"
-    r"misschien|mogelijk|mulig\w*|ehka)\b"
+    r"misschien|mogelijk|mulig\w*|ehka|suspect\w*|suspicio\w*|misstankt\w*|verdacht\w*)\b"
+    r"|\b(?:old|previous(?:ly)?|prior|earlier|tidigare|gammal|fruher\w*|alte?r?|ancien\w*|deleted?|wrong|ignored?|"
+    r"excluded?|discard(?:ed)?|obsolete|do not use|draft|utkast|radera\w*|felaktig\w*)\b"
 )
-"""Names that leave open what a person must settle: "borderline resectable", "FDG-avid?"."""
+"""Names that leave open what a person must settle ("FDG-avid?"), or of what may be no more ("old")."""
+
+_IN_DOUBT_AS = {
+    "fdg_avid": (
+        r"\b(?:bladder|blasa|urinbl\w*|harnblase|ureter\w*|urinledare|kidneys?|njur\w*|nieren?|brain|hjarna|heart|"
+        r"hjarta|myocard\w*|bowel\w*|gut|intestin\w*|tarm\w*|darm\w*|colon|kolon|stomach|magsack|brown fat|"
+        r"muscles?|inflamm\w*|infekt\w*|infect\w*|infiltrat\w*|injection|injektion\w*|benign\w*|reacti\w*|reaktiv\w*|"
+        r"artefa[ck]t\w*|artifact\w*|photopen\w*|low|faint|weak|mild|lag|svag\w*|schwach\w*|resolved|"
+        r"ref|deauville [123])\b"
+    ),
+    "resectable": (
+        r"\b(?:if|after|when|once|unless|provided|conditional\w*|om|efter|nar|wenn|falls|nach|apres|tras|dopo|"
+        r"downstag\w*|conver\w*|pve|later|future|was|were|only)\b|re[sz]e[ck]\w* 0$"
+    ),
+    "tumour": (
+        r"\b(?:cysts?|cysta|zyste|fnh|h(?:a)?emangiom\w*|thromb\w*|[pt]vt|capsule|kapsel|scar|arr|narbe|"
+        r"treated|ablated|resected|opererad\w*|behandla\w*|ablation|margin\w*|expanded|[pci]tv\w*|pseudo\w*)\b"
+    ),
+}
+"""What leaves one role open: normal uptake, a condition for what is resectable, what once was tumour."""
+_NEGATION = (
+    r"\b(?:not|nao|ingen|inget|inga|ej|icke|inte|nicht|kein\w*|ikke|niet|geen|ilman|never|aldrig|nie|ne|pas|nem|nu|"
+    r"degil)\b|n['\u2019]t\b"
+)
+"""A word that denies something, where no pattern of `_DENIALS` says what."""
+_BRACKETS = r"[()\[\]{}]"
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\uff0d", "-"))
 
 _OTHER_WORDS = r"""
     liver hepat\w* hepar lever\w* leber\w* foie higado fegato maksa spleen\w* splen\w* mjalte\w* milz
@@ -88,7 +119,7 @@ _OTHER_WORDS = r"""
     fiducial\w* implant\w* stent\w* clips? background bakgrund hintergrund normal_tissue air luft water
     phantom artefact\w* artifact\w*
 """
-_OTHER_STRUCTURES = re.compile(rf"\b(?:{'|'.join(_OTHER_WORDS.split()).replace('_', ' ')})\b")
+_OTHER_STRUCTURES = rf"\b(?:{'|'.join(_OTHER_WORDS.split()).replace('_', ' ')})\b"
 """Organs, vessels, other findings, and structures of treatment planning."""
 
 _TUMOUR_CODES = {
@@ -104,7 +135,7 @@ _TUMOUR_CODES = {
 below them (PS3.16 CID 7159; SNOMED CT, its SRT forms, NCI Thesaurus)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Said:
     """What a name, or where it is silent its code, says.
 
@@ -121,7 +152,8 @@ class Said:
     by_code : bool
         The name says nothing; what is said, the code says.
     doubted : frozenset of str
-        Roles that it leaves open ("borderline resectable", "FDG-avid?"); it plays none of them by itself.
+        Roles that it leaves open ("borderline resectable", "FDG-avid?", "old metastasis"); of them it plays
+        tumour alone by itself.
     """
 
     roles: tuple[str, ...] = ()
@@ -187,7 +219,10 @@ def _said_by_name(name: str, patterns: tuple[tuple[str, tuple[str, ...]], ...]) 
     words = plain_words(name)
     if not words:
         return Said()
-    denied = frozenset(role for role, pattern in _DENIALS.items() if pattern.search(words))
+    is_stem = words.replace(" ", "_") in ROLE_OF_STEM  # "tumour": it denies nothing
+    denied = frozenset(
+        role for role, pattern in _DENIALS.items() if not is_stem and re.search(pattern, words)
+    )
     if other_tracer_in_name(name):
         denied |= {"fdg_avid"}
     roles = tuple(
@@ -195,16 +230,36 @@ def _said_by_name(name: str, patterns: tuple[tuple[str, tuple[str, ...]], ...]) 
         for role, globs in patterns
         if role not in denied and any(_fits(words, plain_words(glob)) for glob in globs)
     )
-    doubted = frozenset(roles) & {"fdg_avid", "resectable"} if _IN_DOUBT.search(words) else frozenset()
-    roles = tuple(role for role in roles if role not in doubted)
-    other = not roles and _OTHER_STRUCTURES.search(words) is not None
+    doubted = frozenset(
+        role for role in roles if not is_stem and _is_doubted(role, words, is_tumour="tumour" in roles)
+    )
+    roles = tuple(role for role in roles if role == "tumour" or role not in doubted)
+    other = not roles and re.search(_OTHER_STRUCTURES, words) is not None
     return Said(roles=roles, denied=denied, other=other, tumour="tumour" in roles, doubted=doubted)
 
 
+def _is_doubted(role: str, words: str, *, is_tumour: bool) -> bool:
+    """Tell whether a name leaves open whether it plays a role whose patterns it fits."""
+    if role not in _IN_DOUBT_AS:
+        return False
+    if re.search(_IN_DOUBT, words) or _is_negated(role, words):
+        return True
+    if role == "fdg_avid" and is_tumour:  # "FDG-avid bowel metastasis" is no bowel
+        return False
+    return re.search(_IN_DOUBT_AS[role], words) is not None
+
+
+def _is_negated(role: str, words: str) -> bool:
+    """Tell whether a word denies something that no other role's denial explains ("avid, not resectable")."""
+    other = {"fdg_avid": "resectable", "resectable": "fdg_avid"}.get(role)
+    return other is not None and re.search(_NEGATION, re.sub(_DENIALS[other], " ", words)) is not None
+
+
 def _fits(words: str, glob: str) -> bool:
-    """Tell whether words fit a glob; most globs are ruled out without a pattern being compiled."""
+    """Tell whether words, or what they are without brackets, fit a glob; most are ruled out by a look."""
     literal = "" if "[" in glob else max(glob.replace("?", "*").split("*"), key=len)
-    return literal in words and fnmatchcase(words, glob)
+    forms = {words, " ".join(re.sub(_BRACKETS, " ", words).split())} if "(" in words else {words}
+    return any(literal in form and fnmatchcase(form, glob) for form in forms)
 
 
 def _is_tumour(code: Code) -> bool:
@@ -213,11 +268,11 @@ def _is_tumour(code: Code) -> bool:
 
 
 def plain_words(name: str) -> str:
-    """Return a name as patterns see it: any case of letters, no accents, one space for "_" and for several.
+    """Return a name as patterns see it: any case of letters, no accents, one kind of dash, single spaces.
 
     >>> plain_words("Lever_Metastas  Primär")
     'lever metastas primar'
     """
-    apart = unicodedata.normalize("NFKD", name).casefold()
+    apart = unicodedata.normalize("NFKD", name).translate(_DASHES).casefold()
     letters = "".join(c for c in unicodedata.normalize("NFKD", apart) if not unicodedata.combining(c))
     return " ".join(letters.replace("_", " ").split())

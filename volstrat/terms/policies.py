@@ -6,11 +6,11 @@ They are fields of the protocol; each function that measures takes the one it ne
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 from volstrat.errors import ProtocolError
+from volstrat.frozen import frozen
 
 LiverState = Literal["normal", "chemotherapy", "fibrosis", "cirrhosis"]
 
@@ -24,7 +24,7 @@ LARGEST_WCV_PERCENT = 60.0
 """Beyond this the closed form of `volume_error` is no longer within its stated error."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class VolumeErrorPolicy:
     """How far a lesion's measured volume may be off, as a within-subject coefficient of variation.
 
@@ -73,7 +73,7 @@ class VolumeErrorPolicy:
             raise ProtocolError(msg)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RemnantPolicy:
     """How a liver remnant is standardised, and the least that should remain.
 
@@ -121,7 +121,7 @@ class RemnantPolicy:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReportPolicy:
     """What a report says; it decides nothing.
 
@@ -134,7 +134,7 @@ class ReportPolicy:
     dates: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PlanPolicy:
     """Limits that a surgical plan is held to; passing one is a finding and changes no marking.
 

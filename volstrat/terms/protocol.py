@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type_hints
 
 from volstrat.errors import ProtocolError
+from volstrat.frozen import frozen
 from volstrat.terms.avidity_rules import Avidity
 from volstrat.terms.marks import Marking
 from volstrat.terms.policies import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Thresholds:
     """Percentages that the predicates must reach; decimals are exact.
 
@@ -46,7 +47,7 @@ class Thresholds:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Review:
     """What calls for a person: choices whose other setting gives another stratum; days between CT and PET."""
 
@@ -98,7 +99,7 @@ NAMING: dict[str, tuple[str, ...]] = {
 """Globs on names of segments, ROIs and labels, in several languages; a name plays the first role it fits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Protocol:
     """Every open choice of the rule and of how it is measured.
 

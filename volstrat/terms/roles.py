@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from volstrat.frozen import frozen
 
 RoleName = Literal[
     "tumour",
@@ -23,7 +24,7 @@ RoleName = Literal[
 """The name of every role, as a type; a test holds it to the list below."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Role:
     """A part that a file plays.
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, Literal
+
+from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -154,7 +155,7 @@ _EMPTY_WORDS: Final = r"""
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Injection:
     """What one header, or one item of its radiopharmaceutical sequence, says of what was injected.
 
@@ -173,7 +174,7 @@ class Injection:
     half_life_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TracerSaid:
     """What the headers of a PET amount to.
 
@@ -195,7 +196,7 @@ class TracerSaid:
     described_as: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Nuclide:
     symbol: str
     mass: str

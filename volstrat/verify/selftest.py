@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.assess import run_case
+from volstrat.case.json_types import record_bytes
 from volstrat.case.protocol_files import load_protocol
-from volstrat.case.record import environment, record_bytes
+from volstrat.case.record import environment
 from volstrat.errors import InputFileError
 from volstrat.store.tables import TABLE_LIBRARIES
 

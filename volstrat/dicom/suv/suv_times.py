@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from volstrat.dicom.attributes import element_name
@@ -98,7 +98,7 @@ def decay_of(header: PetHeader, findings: list[Finding]) -> Decay:
     after = None
     if acquired is not None:
         header.note_acquisition(acquired[0])
-        after = elapsed + seconds_between(moment, acquired[1])
+        after = elapsed + _within_a_scan_s(moment, acquired[1])
     return Decay(
         half_life_s=half_life_s,
         elapsed_s=(elapsed,) * header.count,
@@ -155,7 +155,7 @@ def _uncorrected(header: PetHeader, half_life_s: float, findings: list[Finding])
     header.note_duration(earliest[0])
     first = _uptake_s(header, earliest[1], "AcquisitionTime", findings)
     elapsed = [
-        first + seconds_between(earliest[1], moment) + mean_decay_time_s(duration, half_life_s)
+        first + _within_a_scan_s(earliest[1], moment) + mean_decay_time_s(duration, half_life_s)
         for moment, duration in zip(acquired, durations, strict=True)
         if moment is not None and duration is not None
     ]
@@ -189,7 +189,7 @@ def _start_reference(header: PetHeader, half_life_s: float) -> tuple[Moment, str
             label = f"{name} {tag}"
             return (_checked_private(moment, label, earliest[1]) if earliest else moment), label
     series = header.series_moment()
-    if series is not None and (earliest is None or seconds_between(earliest[1], series) <= _CLOCK_SLACK_S):
+    if series is not None and (earliest is None or _within_a_scan_s(earliest[1], series) <= _CLOCK_SLACK_S):
         return series, "SeriesTime"
     if earliest is None:
         msg = f"{element_name('SeriesTime')} and {element_name('AcquisitionTime')} are missing."
@@ -220,7 +220,7 @@ def _derived_reference(
     first = [
         at
         for at, moment in enumerate(acquired)
-        if moment is not None and abs(seconds_between(earliest, moment)) <= _CLOCK_SLACK_S
+        if moment is not None and abs(_within_a_scan_s(earliest, moment)) <= _CLOCK_SLACK_S
     ]
     known = [(offset, at) for at in first if (offset := offsets[at]) is not None]
     if not known:
@@ -244,13 +244,24 @@ def _derived_reference(
     return moment.later_by(shift), "AcquisitionTime and FrameReferenceTime"
 
 
+def _within_a_scan_s(start: Moment, end: Moment) -> float:
+    """Return the time between two moments of one scan, by their clocks where the dates were shifted apart.
+
+    De-identification moves one date and not the other; no scan takes half a day.
+    """
+    apart = seconds_between(start, end)
+    if abs(apart) <= DAY_S / 2:
+        return apart
+    return seconds_between(replace(start, day=None), end)
+
+
 def _earliest(moments: list[Moment | None]) -> tuple[int, Moment] | None:
     """Return the earliest moment and whose it is, across midnight too."""
     known = [(at, moment) for at, moment in enumerate(moments) if moment is not None]
     if not known:
         return None
     _, anchor = known[0]
-    at, moment = min(known, key=lambda one: seconds_between(anchor, one[1]))
+    at, moment = min(known, key=lambda one: _within_a_scan_s(anchor, one[1]))
     return at, moment
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from volstrat.frozen import frozen
 
 Severity = Literal["info", "warning", "review", "blocking"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Entry:
     """A finding that volstrat can raise: one entry, one code.
 
@@ -43,7 +44,7 @@ class Entry:
         return {"": self.sentence} if isinstance(self.sentence, str) else self.sentence
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class ErrorEntry:
     """An error that ends a case or a command: its code, what it means, what to do."""
 

@@ -17,6 +17,15 @@ PART_FINDINGS = (
         do="Look at it: name it in the entry, or leave it out with `leave_out`.",
     ),
     Entry(
+        "part_in_doubt",
+        "review",
+        "{name}: {parts} {is_are} counted as {role}, and the name leaves open whether that is right. Look "
+        "at {it_them}; then name all that belong in `segments` (or `rois`), or write "
+        "`leave_out = [{numbers}]`.",
+        means='a part counts as tumour by a name that leaves it open ("old metastasis", "lesion?")',
+        do="Look what it is; name all that belong in the entry, or leave it out with `leave_out`.",
+    ),
+    Entry(
         "part_unclear",
         "review",
         (
