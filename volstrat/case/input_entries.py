@@ -45,6 +45,8 @@ def pet_entries(
             "segments": [],
             "tracer": pet.image.tracer.tracer,
         }
+        if pet.image.voxels_sha256 is not None:
+            one["voxels_sha256"] = pet.image.voxels_sha256
         if days is not None:
             one["days_from_ct"] = days
         if pet.image.conversion is not None:

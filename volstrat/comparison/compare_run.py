@@ -178,7 +178,7 @@ class _Written:
 
     def readings_sha256(self) -> dict[str, str]:
         """Return one hash over each reading's subjects."""
-        return {name: records_sha256(hashes) for name, hashes in self._hashes.items()}
+        return {name: records_sha256(sorted(hashes)) for name, hashes in self._hashes.items()}
 
     def close(self) -> None:
         """Write what comes after the subjects: statistics, the list of disputes, the page."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.table_file import table_format
 from volstrat.cohort.cohort_run import CohortResult, do_all, finish, open_ledger
 from volstrat.cohort.pool import LocalRunner, default_workers
-from volstrat.cohort.run_file import RunFile, read_run_file
+from volstrat.cohort.run_file import TRAIL, RunFile, read_run_file
 from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.source import FoundCase, find_cases
 from volstrat.cohort.subject_folders import BASIS
@@ -23,8 +23,15 @@ from volstrat.comparison.decisions import (
     read_held_agreement,
     undisputed,
 )
-from volstrat.comparison.readings import COMPARISON, check_place, open_readings, protocol_of_run
-from volstrat.errors import UsageError
+from volstrat.comparison.readings import (
+    ADJUDICATION,
+    COMPARISON,
+    check_place,
+    open_readings,
+    protocol_of_run,
+)
+from volstrat.errors import InputFileError, UsageError
+from volstrat.store.audit import TrailHead, check_trail, read_trail
 from volstrat.store.locking import output_lock
 from volstrat.store.output import write_atomically
 from volstrat.study.study_file import is_study_file, read_study
@@ -37,9 +44,6 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import AdjudicationRecord
     from volstrat.comparison.readings import ReadingSet, SubjectReading
-
-ADJUDICATION = "adjudicate"
-"""The event of the run that builds a final cohort."""
 
 
 def adjudicate(
@@ -81,7 +85,7 @@ def adjudicate(
         msg = f"{agreement}: is no finished agreement of readings."
         raise UsageError(msg, hint="Name the output folder of volstrat compare.")
     held = read_held_agreement(agreement)
-    if held.sha256 != run.get("agreement_sha256"):
+    if not {run.get("agreement_sha256"), _entered_sha256(agreement, run)} == {held.sha256}:
         msg = f"{agreement / AGREEMENT}: is not what the comparison wrote."
         raise UsageError(msg, hint="`volstrat verify` says what else has changed; compare again.")
     check_place(out, [agreement, *(Path(place["path"]) for place in run["readings"])], of=ADJUDICATION)
@@ -100,6 +104,22 @@ def adjudicate(
         "readings": run["readings"],
     }
     return build_final(out, cases, protocol, kept, detail, workers=workers, on_progress=on_progress)
+
+
+def _entered_sha256(agreement: Path, run: Mapping[str, Any]) -> str | None:
+    """Return the agreement's hash as the trail has it; None where the trail is not whole."""
+    head = run.get("audit")
+    if not isinstance(head, dict) or not isinstance(head.get("length"), int):
+        return None
+    expected = TrailHead(length=head["length"], last_sha256=str(head.get("last_sha256")))
+    try:
+        if check_trail(agreement / TRAIL, expected=expected)[1]:
+            return None
+    except InputFileError:
+        return None
+    entries = (entry for entry in read_trail(agreement / TRAIL) if entry is not None)
+    ends = [e["detail"].get("agreement_sha256") for e in entries if e["event"] == f"{COMPARISON}_finished"]
+    return ends[-1] if ends else None
 
 
 def build_final(

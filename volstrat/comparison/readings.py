@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 FEWEST_READINGS = 2
 COMPARISON = "compare"
 """The event of a comparison's run, in ``run.json`` and the trail."""
+ADJUDICATION = "adjudicate"
+"""The event of the run that builds a final cohort."""
 _RECORD = "case.json"
 
 
@@ -336,7 +338,18 @@ def _records(out: Path) -> Iterator[SubjectReading]:
 
 
 def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]:
-    """Return the cases that an output was made from, as far as its input root is still there."""
+    """Return the cases that an output was made from, as far as its input root is still there.
+
+    Those of a final cohort are the readings' that stand.
+    """
+    if run.get("event") == ADJUDICATION:
+        from volstrat.comparison.final_cohort import final_again  # which opens readings itself
+
+        try:
+            decided = final_again(out, run)
+        except VolstratError:  # `verify` says what is not there any more
+            return {}
+        return {one.subject: SubjectReading(subject=one.subject, case=one.case) for one in decided}
     if run.get("merged"):
         found: dict[str, SubjectReading] = {}
         for part in run["merged"]:

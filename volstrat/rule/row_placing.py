@@ -185,7 +185,7 @@ class _LesionPlacer:
 
     def __init__(self, lesions: Lesions, rows: Sequence[LesionRow]) -> None:
         self._lesions = lesions
-        self._clear = _clear_holders(lesions, {r.point_mm for r in rows if r.point_mm is not None})
+        self._clear = _clearly_at(lesions, {r.point_mm for r in rows if r.point_mm is not None})
         self._places = {lesion_id: n for n, lesion_id in enumerate(lesions.ids)}
         self._named: dict[str, list[int]] = {}
         for n, name in enumerate(lesions.names):
@@ -219,7 +219,7 @@ class _LesionPlacer:
         clear = self._clear.get(row.point_mm)
         if clear is not None:
             return clear
-        holders = _holders(self._lesions, row.point_mm)
+        holders = lesions_at(self._lesions, row.point_mm)
         if len(holders) == 1:
             return holders[0]
         if not holders:
@@ -245,8 +245,8 @@ class _LesionPlacer:
         return bool(own.difference(rest))
 
 
-def _clear_holders(lesions: Lesions, points_mm: set[Point]) -> dict[Point, int]:
-    """Return the lesion of each point that lies well within a voxel of one; of others, `_holders` decides.
+def _clearly_at(lesions: Lesions, points_mm: set[Point]) -> dict[Point, int]:
+    """Return the lesion of each point that lies well within a voxel of one; of others, `lesions_at` decides.
 
     All are looked up at once: a table of thousands of rows is placed on every mark.
     """
@@ -266,8 +266,11 @@ def _clear_holders(lesions: Lesions, points_mm: set[Point]) -> dict[Point, int]:
     return {points[n]: found[n] for n in np.flatnonzero(clear).tolist()}
 
 
-def _holders(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
-    """Lesions that hold a point; one on a face belongs to a voxel beside it (within 0.001 mm)."""
+def lesions_at(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
+    """Return the positions of the lesions that hold a point (LPS mm).
+
+    One on a voxel's face (within 0.001 mm) belongs to the voxel beside it where the first holds none.
+    """
     voxels = voxels_at(lesions.grid, point_mm)
     for those in (voxels[:1], voxels[1:]):
         found = {int(n) for v in those for n in lesions.lesion[(lesions.starts <= v) & (v < lesions.stops)]}
@@ -304,7 +307,7 @@ def _region_of(
         at = int(np.searchsorted(attribution.voxels, linear))
         if at < attribution.voxels.size and attribution.voxels[at] == linear and rank_of[at] >= 0:
             return int(rank_of[at])
-    held = _holders(lesions, row.point_mm)
+    held = lesions_at(lesions, row.point_mm)
     lies = f"lies in {lesions.ids[held[0]]}" if held else "lies in no PET-only region"
     msg = f"{row.where}: its point {_point(row)} {lies}; the row names {row.lesion_id}."
     raise LesionTableError(msg, hint=_AGAIN)

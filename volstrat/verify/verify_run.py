@@ -118,6 +118,7 @@ class Verification:
             "sealed": self.sealed,
             "signature": None if self.signature is None else self.signature.as_json(),
             "openings": [] if self.trail is None else list(self.trail.openings),
+            "clock": [] if self.trail is None else list(self.trail.clock),
             "noted_in_trail": self.noted,
             "environment": environment(),
         }
@@ -236,10 +237,9 @@ def _sealed_faults(out: Path, known: Sequence[FileFault]) -> Iterator[FileFault]
 
 
 def _history_faults(out: Path) -> Iterator[FileFault]:
+    told = {"missing": "gone", "altered": "not what it was", "extra": "named by no entry of the trail"}
     for name, kind in history_faults(out, out / TRAIL):
-        message = (
-            f"{name}, a record that was replaced, is {'gone' if kind == 'missing' else 'not what it was'}."
-        )
+        message = f"{name}, a record that was replaced, is {told[kind]}."
         yield FileFault(path=name, kind=kind, message=message)  # type: ignore[arg-type]
 
 
