@@ -16,8 +16,9 @@ from volstrat.cohort.changes import entries_of_changes
 from volstrat.cohort.run_file import read_run_file
 from volstrat.cohort.source import find_cases
 from volstrat.cohort.subject_folders import BASIS, OWN_FILES
-from volstrat.comparison.final_cohort import build_final, final_again
-from volstrat.comparison.readings import ADJUDICATION
+from volstrat.comparison.final_cohort import build_final
+from volstrat.comparison.reading_types import ADJUDICATION
+from volstrat.comparison.readings import final_again
 from volstrat.errors import UsageError, VolstratError
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.disk_map import DiskMap
