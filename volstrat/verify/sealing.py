@@ -21,7 +21,8 @@ from volstrat.store.seal import (
     write_manifest,
 )
 from volstrat.terms.wording import shown_names
-from volstrat.verify.result_folder import check_files, check_output_trail, read_records
+from volstrat.verify.result_folder import check_files, read_records
+from volstrat.verify.trail_check import check_output_trail
 
 if TYPE_CHECKING:
     from pathlib import Path

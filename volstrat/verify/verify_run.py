@@ -21,19 +21,14 @@ from volstrat.store.tables import TABLE_LIBRARIES
 from volstrat.verify.agreements import changed_readings, compared_again, read_agreement
 from volstrat.verify.changelog import changelog_text, changes_since
 from volstrat.verify.rerun import by_hashes, by_rerun
-from volstrat.verify.result_folder import (
-    FileFault,
-    TrailState,
-    check_files,
-    check_output_trail,
-    read_records,
-)
+from volstrat.verify.result_folder import FileFault, check_files, read_records
 from volstrat.verify.signature import Signature, check_signature
 from volstrat.verify.steps import (
     Difference,
     SubjectDifferences,
     protocol_differences,
 )
+from volstrat.verify.trail_check import TrailState, check_output_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
