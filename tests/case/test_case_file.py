@@ -134,10 +134,10 @@ def test_every_key_of_an_entry(line: str, expected: RoleEntry) -> None:
         ),
         pytest.param("[patient]\nname = 'x'", "'patient.name'", id="unknown patient key"),
         pytest.param("[inputs]\ntumour = 3", "inputs.tumour must be a path", id="number as path"),
-        pytest.param("[inputs]\ntumour = ''", "inputs.tumour needs `path`", id="empty path"),
+        pytest.param("[inputs]\ntumour = ''", "inputs.tumour needs path", id="empty path"),
         pytest.param("[inputs]\ntumour = []", "inputs.tumour is an empty list", id="empty list"),
-        pytest.param("[inputs]\ntumour = { segments = [1] }", "inputs.tumour needs `path`", id="no path"),
-        pytest.param("[inputs]\nct = ['a', 'b']", "inputs.ct names 2 files", id="two CT"),
+        pytest.param("[inputs]\ntumour = { segments = [1] }", "inputs.tumour needs path", id="no path"),
+        pytest.param("[inputs]\npet = ['a', 'b']", "inputs.pet names 2 files", id="two PET"),
         pytest.param("[inputs]\nlesions = ['a', 'b']", "inputs.lesions names 2 files", id="two tables"),
         pytest.param("inputs = 'x'", "inputs must be a table", id="inputs is no table"),
         pytest.param("patient = 'x'", "patient must be a table", id="patient is no table"),
@@ -146,7 +146,7 @@ def test_every_key_of_an_entry(line: str, expected: RoleEntry) -> None:
         pytest.param("subject = 7", "subject must be a text", id="number as subject"),
         pytest.param(
             "[inputs]\ntumour = { path = 'x', segments = [1], rois = [1] }",
-            "both `segments` and `rois`",
+            "both segments and rois",
             id="both",
         ),
         pytest.param(

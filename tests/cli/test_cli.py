@@ -459,7 +459,7 @@ def test_files_nobody_names_are_not_read(case: Path) -> None:
     (unread,) = [f for f in after["findings"] if f["code"] == "files_unread"]
     assert (unread["severity"], unread["message"]) == (
         "info",
-        "Not read, for no role names them: notes.txt, old/.",
+        "Not read, because nothing says what they are for: notes.txt, old/.",
     )
     after["findings"].remove(unread)
     assert after == before

@@ -94,17 +94,15 @@ def test_the_pet_that_the_avid_roi_is_drawn_on_wins(case: Path) -> None:
 
 
 def test_the_ct_that_the_tumour_is_drawn_on_wins_in_a_folder_called_ct(case: Path) -> None:
-    """``CT`` is the role's folder by name; of two series in it the tumour's is taken."""
+    """``CT`` is the role's folder by name; of two series in it the tumour's counts, the other is shown."""
     (case / "CT").mkdir()
     (case / "series 1").rename(case / "CT" / "venous")
     write_ct(case / "CT" / "arterial", series=Series(uid="2.25.76", description="Arterial"))
     record = run_case(case, protocol())
     assert record["error"] is None
-    found = {
-        entry["role"]: entry
-        for entry in inspect_case(CasePlace(folder=case, subject="S1"), protocol())["inputs"]
-    }
-    assert (found["ct"]["path"], found["ct"]["error"]) == ("CT/venous", None)
+    listed = inspect_case(CasePlace(folder=case, subject="S1"), protocol())["inputs"]
+    found = [(entry["path"], entry["error"]) for entry in listed if entry["role"] == "ct"]
+    assert found == [("CT/venous", None), ("CT/arterial", None)]
 
 
 def test_two_series_in_a_folder_called_pet_fail(case: Path) -> None:
@@ -151,7 +149,8 @@ def test_segments_and_rois_that_fit_no_role_are_named_in_the_record(case: Path) 
     assert len(record["lesions"]) == 2
     assert [f["severity"] for f in record["findings"] if f["code"] == "part_unclear"] == ["review"]
     (message,) = finding(record, "structures_without_role")
-    assert "1 segment(s) or ROI(s) play no role by their names: Spot in S7." in message
+    assert "1 segment(s) or ROI(s) were not read" in message
+    assert "say what they are for: Spot in S7." in message
     (case / "case.toml").write_text(
         'subject = "S1"\n[inputs]\ntumour = { path = "objects/a", segments = ["Liver*"] }\n'
     )

@@ -172,8 +172,8 @@ def test_rules_with_a_reference_region(case: Path, rule: str, factor: float) -> 
     assert avid(record)[0] == "avid"
     assert avid(record)[2] == "not_avid"
     (message,) = [f["message"] for f in record["findings"] if f["code"] == "avidity_reference"]
-    assert "1.00 +- 0.00" in message
-    assert f"from SUVbw peak {factor:.2f}" in message
+    assert "of 1.00 (SD 0.00)" in message
+    assert f"from a SUVbw peak of {factor:.2f}" in message
 
 
 def test_background_compares_with_the_shell_round_each_lesion(case: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_small_lesion_that_is_not_detected_is_not_assessable(case: Path) -> No
     record = run(case, *FIXED)
     (finding,) = [f for f in record["findings"] if f["code"] == "small_lesion_not_assessable"]
     assert finding["where"] == "L4"
-    assert "too small for PET (below 10 mm)" in finding["message"]
+    assert "too small for PET to show (below 10 mm)" in finding["message"]
 
 
 def test_the_table_stands_over_the_rule(case: Path) -> None:

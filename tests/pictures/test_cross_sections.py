@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.dense import voxel_runs
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.geometry.runs import VoxelRuns
 from volstrat.pictures import cross_sections
 from volstrat.pictures.cross_sections import Sections
 from volstrat.pictures.planes import PLANES, PatientView, Plane
@@ -37,7 +37,7 @@ def test_both_ways_show_the_same(
     """A random shape, 1.25 x 0.8 x 2.5 mm, on images of the same voxels, thinner and thicker ones, turned."""
     grid = VoxelGrid(shape=SHAPE, affine=affine_of((1.25, 0.8, 2.5), axes, signs))
     dense = np.random.default_rng(7).random(SHAPE) < 0.3
-    shape = Shape.of("L1", grid, VoxelRuns.from_dense(dense))
+    shape = Shape.of("L1", grid, voxel_runs(dense))
     same = image_spacing == (1.25, 0.8, 2.5)
     turned = affine_of(image_spacing, (0, 1, 2), "+-+")
     middle = grid.to_mm((np.array(SHAPE) - 1) / 2)

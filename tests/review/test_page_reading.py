@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tests.lattices import oblique
+from tests.pictures.test_shown_images import phases
 from tests.report.scenes import affine, block, coloured
 from tests.review.conftest import settled
 from tests.review.pages import choose, ct_case, fit, pane, saved, stratum, words
 from tests.volume_files import nifti
+from volstrat.case.assess import assess_case
+from volstrat.case.discovery import open_case
+from volstrat.case.protocol_files import load_protocol
+from volstrat.pictures.key_slices import saved_views
+from volstrat.pictures.scene import build_scene
+from volstrat.pictures.shown_images import ShownImages
+from volstrat.report.report_details import beside
 from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:
@@ -272,3 +281,40 @@ def test_uptake_is_given_to_a_lesion_and_a_finding_is_closed(
     with (folder / "lesions.R.csv").open(newline="", encoding="utf-8") as stream:
         rows = {row["lesion_id"]: row for row in csv.DictReader(stream)}
     assert (rows["L1"]["resectability"], rows["L1"]["site"]) == ("not_tumour", "liver")
+
+
+def test_phases_and_another_pet_are_shown_in_place(serve: Serve, opened: Opened, tmp_path: Path) -> None:
+    """C and O put them in place, named, with their own values under the cursor; a kept view is of them."""
+    folder = phases(tmp_path / "case")
+    page = opened(serve(folder, "--reader", "R"))
+    page.locator("#which-ct").wait_for()
+    choose(page, "L1")
+    page.keyboard.press("3")
+    saved(page, "L1 unresectable")
+    word = page.locator("#stratum").inner_text()
+    page.keyboard.press("c")
+    page.locator("#shown").get_by_text("CT shown: late.").wait_for()
+    page.keyboard.press("o")
+    page.locator("#shown").get_by_text("PET shown: DOTATOC; it does not count.").wait_for()
+    settled(page)
+    box = page.locator("#axial").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2 + 3)
+    page.locator("#cursor").get_by_text("L1").wait_for()
+    told = page.locator("#cursor").inner_text().split("\N{MIDDLE DOT}")
+    assert [part.strip() for part in told][:3] == ["700 HU (late)", "DOTATOC SUV 30.00", "L1"]
+    page.keyboard.press("k")
+    page.locator("#saved").get_by_text(re.compile("key image$")).wait_for()
+    page.locator("#rows-box").focus()
+    page.keyboard.press("c")
+    page.locator("#shown").get_by_text("late").wait_for(state="detached")
+    assert page.locator("#which-ct").input_value() == "0"
+    assert page.locator("#stratum").inner_text() == word
+    case = open_case(folder, lesions="lesions.R.csv")
+    result = assess_case(case, load_protocol(None))
+    kept = beside(result, dates=False).views
+    scene, images = build_scene(result), ShownImages(case)
+    (drawn,) = saved_views(scene, result.record, kept, images)
+    own = json.dumps({k: v for k, v in json.loads(kept[0]).items() if k not in ("ct", "pet")})
+    assert drawn.uri != saved_views(scene, result.record, [own], images)[0].uri
+    assert saved_views(scene, result.record, kept) == ()  # nothing else in its place

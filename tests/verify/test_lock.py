@@ -119,7 +119,7 @@ def test_no_command_writes_into_a_sealed_output(cohort: Cohort, command: str) ->
     program = Path(sys.executable).parent / "volstrat"
     done = subprocess.run([program, *command.split()], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "has been sealed with `volstrat lock`" in done.stderr
+    assert "has been sealed with volstrat lock" in done.stderr
     assert check_manifest(cohort.out) == []
 
 

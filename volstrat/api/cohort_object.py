@@ -233,7 +233,7 @@ def read_cohort(out: PathLike) -> Cohort:
             tables[name] = parquet.read_table(path)
         except (OSError, ArrowException) as error:
             msg = f"{folder}: has no {path.name} that can be read."
-            raise UsageError(msg, hint="Name the output of run_cohort, or of `volstrat batch`.") from error
+            raise UsageError(msg, hint="Name the output of run_cohort, or of volstrat batch.") from error
     statuses = tables["cohort"].column("status").to_pylist()
     counts = {status: statuses.count(status) for status in sorted(set(statuses))}
     return Cohort(folder, read_only(counts), Table(tables["lesions"], "lesions"), tables["cohort"])

@@ -133,7 +133,7 @@ class Lesions(Mapping[str, Lesion]):
         set_once(self, "_by_id", {one["lesion_id"]: Lesion.of(one) for one in record[key]})
 
     def __setattr__(self, name: str, value: object) -> None:
-        msg = "Lesions cannot be changed; `with_marks` gives a case with other marks."
+        msg = "Lesions cannot be changed; with_marks gives a case with other marks."
         raise AttributeError(msg)
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -268,7 +268,7 @@ def _refuse_label_clash(tumour: Sequence[ReadEntry]) -> None:
             other = seen.setdefault(number, (name, r.name))
             if other[0] != name:
                 msg = f"Segment {number} is {other[0]!r} in {other[1]} and {name!r} in {r.name}."
-                hint = 'Write `instances = "components"` in their entries, or renumber the segments.'
+                hint = 'Write instances = "components" in their entries, or renumber the segments.'
                 raise CaseError(msg, hint=hint)
 
 
@@ -288,7 +288,7 @@ def _in_liver(
     """
     if liver is None:
         msg = 'The protocol counts only tumour in the liver (tumour_scope = "liver"); there is no liver mask.'
-        raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
+        raise MissingRoleError(msg, hint="Give the liver mask as liver.")
     drawn = {label for entry in tumour if entry.instances is None for label in entry.mask.labels}
     kept, lost = [], VoxelRuns.empty()
     for entry in tumour:

@@ -86,7 +86,7 @@ class ArrayReader(EntryReader):
         """Return the grid of a role's array."""
         return "array", self._grids[role]
 
-    def pet(self, entry: RoleEntry) -> PetRead:
+    def pet(self, entry: RoleEntry, *, role: str = "pet") -> PetRead:
         """Return the PET: values that the caller says are SUVbw; the tracer is not stated."""
         values, digest = self._arrays["pet"], hashlib.sha256()
         for piece in _pieces(values):

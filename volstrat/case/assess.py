@@ -294,7 +294,7 @@ def plan_book(
 
     if inputs.liver is None:
         msg = "There is no liver mask, so that no plan can be measured."
-        raise MissingRoleError(msg, hint="Give the liver mask as `liver`.")
+        raise MissingRoleError(msg, hint="Give the liver mask as liver.")
     sites = lesion_sites(as_read, inputs.liver)
     tumour = ~as_read.words.not_tumour
     lesions, kept = as_read.lesions, tumour[as_read.lesions.lesion]

@@ -15,7 +15,7 @@ from volstrat.case.toml_file import read_toml
 from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError
 from volstrat.frozen import frozen
-from volstrat.terms.roles import MASK_ROLES, ROLES, entry_keys
+from volstrat.terms.roles import ROLES, ROLES_OF_SEVERAL, entry_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +55,8 @@ class RoleEntry:
         Which series, where a folder holds several: its UID or what messages call it.
     tracer : {"FDG"} or None
         Says the tracer of a PET whose header does not.
+    name : str or None
+        What an image is called where several can be shown: a phase, a tracer.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class RoleEntry:
     units: Literal["SUVbw"] | None = None
     series: str | None = None
     tracer: Literal["FDG"] | None = None
+    name: str | None = None
 
 
 @frozen
@@ -179,7 +182,7 @@ def role_entries(role: str, value: object, folder: Path, name: str) -> tuple[Rol
     if not items:
         msg = f"{name}: inputs.{role} is an empty list."
         raise CaseError(msg, hint="Remove the line, or name a file.")
-    if len(items) > 1 and role not in MASK_ROLES:
+    if len(items) > 1 and role not in ROLES_OF_SEVERAL:
         msg = f"{name}: inputs.{role} names {len(items)} files; this role takes one."
         raise CaseError(msg, hint="Keep the one that is meant.")
     return tuple(_entry(role, item, folder, name) for item in items)
@@ -189,16 +192,16 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
     where = f"inputs.{role}"
     table = {"path": value} if isinstance(value, str) else value
     if not isinstance(table, dict):
-        msg = f"{name}: {where} must be a path, a table with `path`, or a list of these."
+        msg = f"{name}: {where} must be a path, a table with path, or a list of these."
         raise CaseError(msg, hint=f'Write {role} = "FILE".')
     refuse_unknown(table, entry_keys(role), f"{where}.", name)
     path = table.get("path")
     if not isinstance(path, str) or not path:
-        msg = f"{name}: {where} needs `path`, a text."
+        msg = f"{name}: {where} needs path, a text."
         raise CaseError(msg, hint=f'Write {role} = {{ path = "FILE", ... }}.')
     if "segments" in table and "rois" in table:
-        msg = f"{name}: {where} has both `segments` and `rois`; it takes one of them."
-        raise CaseError(msg, hint="Keep `segments` for SEG, NRRD and label maps, `rois` for RTSTRUCT.")
+        msg = f"{name}: {where} has both segments and rois; it takes one of them."
+        raise CaseError(msg, hint="Keep segments for SEG, NRRD and label maps, rois for RTSTRUCT.")
     threshold = table.get("threshold")
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold)
@@ -216,6 +219,7 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
         units=_choice(table, "units", ("SUVbw",), where, name),  # type: ignore[arg-type]
         series=text_in(table, "series", f"{where}.", name) if "series" in table else None,
         tracer=_choice(table, "tracer", ("FDG",), where, name),  # type: ignore[arg-type]
+        name=text_in(table, "name", f"{where}.", name) if "name" in table else None,
     )
 
 

@@ -74,13 +74,27 @@ def dicom_roles(
         where = scan if named is None else scan.below(named)
         chosen = _series_for(scan, where, modality, drawn.get(drawn_role), role)
         if chosen is not None:
-            parent = Path(os.path.commonpath([path.parent for path in chosen.paths]))
-            roles[role] = (RoleEntry(path=parent, series=chosen.series_instance_uid),)
+            roles[role] = (_entry_of(chosen),)
+            if role == "ct":
+                roles[role] += tuple(_entry_of(one) for one in _phases(where, chosen))
     beside = [] if "other_pet" in settled else _of_other_tracers(scan, (*settled.values(), *roles.values()))
-    if len(beside) == 1:  # shown, never counted: which of several is a person's choice
-        parent = Path(os.path.commonpath([path.parent for path in beside[0].paths]))
-        roles["other_pet"] = (RoleEntry(path=parent, series=beside[0].series_instance_uid),)
+    if beside:  # shown, never counted
+        roles["other_pet"] = tuple(map(_entry_of, beside))
     return roles
+
+
+def _entry_of(series: SeriesFiles) -> RoleEntry:
+    parent = Path(os.path.commonpath([path.parent for path in series.paths]))
+    return RoleEntry(path=parent, series=series.series_instance_uid)
+
+
+def _phases(where: DicomFolder, chosen: SeriesFiles) -> list[SeriesFiles]:
+    """Return the other CT series in the chosen one's frame of reference: phases of it, to be shown."""
+    frame = chosen.frame_of_reference_uid
+    if frame is None:
+        return []
+    others = [s for s in where.series if s.modality == "CT" and s.is_volume and s is not chosen]
+    return [s for s in others if s.frame_of_reference_uid == frame]
 
 
 def _of_other_tracers(scan: DicomFolder, taken: Sequence[tuple[RoleEntry, ...]]) -> list[SeriesFiles]:

@@ -213,7 +213,7 @@ class EntryReader:
             else:  # ROIs that are not wanted are not looked at
                 if entry.threshold is not None:
                     msg = f"{path.name}: is an RTSTRUCT; a threshold has no meaning for contours."
-                    raise CaseError(msg, hint="Leave `threshold` out.")
+                    raise CaseError(msg, hint="Leave threshold out.")
                 choice = self._choice(role, entry, file.names(), codes)
                 everything = not entry.select and len(choice.taken) == len(choice.parts)
                 rois, grid = None if everything else sorted(choice.taken), self._image_grid(role)
@@ -294,8 +294,8 @@ class EntryReader:
         series = self.library.series(existing(entry.path), role=role, uid=entry.series)
         return read_series(series, self.library.geometry(series))
 
-    def pet(self, entry: RoleEntry) -> PetRead:
-        """Read the PET image, as SUV where that can be known.
+    def pet(self, entry: RoleEntry, *, role: str = "pet") -> PetRead:
+        """Read a PET image, as SUV where that can be known.
 
         Raises
         ------
@@ -306,7 +306,7 @@ class EntryReader:
 
         if volume_format(entry.path) is not None:
             return read_plain_pet(entry, self._sources.patient)
-        series = self.library.series(existing(entry.path), role="pet", uid=entry.series)
+        series = self.library.series(existing(entry.path), role=role, uid=entry.series)
         self._reported.add(series.series_instance_uid)
         return read_dicom_pet(series, self.library.geometry(series), entry, self._sources.patient)
 

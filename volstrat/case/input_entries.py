@@ -34,7 +34,7 @@ def pet_entries(
 ) -> tuple[list[InputRecord], list[Finding]]:
     """Return what the record says of the PET images, and what reading the one shown beside brought up."""
     entries: list[InputRecord] = []
-    entry, other = sources.only("pet"), sources.only("other_pet")
+    entry = sources.only("pet")
     if pet.image is not None and entry is not None:
         one: InputRecord = {
             "role": "pet",
@@ -52,23 +52,24 @@ def pet_entries(
         if pet.image.conversion is not None:
             one["suv"] = cast("SuvRecord", pet.image.conversion)
         entries.append(one)
-    if other is None:
-        return entries, []
-    from volstrat.case.pet_inputs import read_other_pet
+    findings: list[Finding] = []
+    for other in sources.entries.get("other_pet", ()):
+        from volstrat.case.pet_inputs import read_other_pet
 
-    beside, findings = read_other_pet(reader, other)
-    if beside is not None:
-        entries.append(
-            {
-                "role": "other_pet",
-                "path": relative_path(sources, other.path),
-                "format": beside.format,
-                "sha256": beside.sha256,
-                "grid": grid_entry(beside.grid, sources),
-                "segments": [],
-                "tracer": beside.tracer.tracer,
-            }
-        )
+        beside, problems = read_other_pet(reader, other)
+        findings += problems
+        if beside is not None:
+            entries.append(
+                {
+                    "role": "other_pet",
+                    "path": relative_path(sources, other.path),
+                    "format": beside.format,
+                    "sha256": beside.sha256,
+                    "grid": grid_entry(beside.grid, sources),
+                    "segments": [],
+                    "tracer": beside.tracer.tracer,
+                }
+            )
     return entries, findings
 
 

@@ -167,7 +167,7 @@ def choose_parts(
         if chosen & out:
             both = ", ".join(part.shown for part in parts if part.number in chosen & out)
             msg = f"{where}: {both} is both chosen and left out for {role}."
-            raise CaseError(msg, hint="Name it in `segments` (or `rois`) or in `leave_out`, not in both.")
+            raise CaseError(msg, hint="Name it in segments (or rois) or in leave_out, not in both.")
         return Choice(parts=parts, taken=chosen, left_out=out, is_explicit=True)
     there = [part for part in parts if part.number not in out]
     if role == "liver_segments":  # named ones, else every label by its number

@@ -139,7 +139,7 @@ def read_plain_pet(entry: RoleEntry, patient: Patient) -> PetRead:
         )
     problem = SuvError(
         f"{path.name}: does not say that its values are SUV.",
-        hint='Name the file suv, or write `units = "SUVbw"` in its case.toml entry.',
+        hint='Name the file suv, or write units = "SUVbw" in its case.toml entry.',
     )
     return PetRead(
         grid=read_grid(path),

@@ -178,7 +178,7 @@ def check_registered(
         check_frame_of_reference(grid, own, name=name, other=base)
     except GridMismatchError as error:
         if not assumed:
-            hint = "Register PET and CT first, or write `assume_registered = true` in its case.toml entry."
+            hint = "Register PET and CT first, or write assume_registered = true in its case.toml entry."
             raise GridMismatchError(error.message, hint=hint) from error
         return [finding("assumed_registered", where=name, difference=error.message)]
     return []

@@ -87,5 +87,5 @@ def named_segments(mask: Mask, parts: Iterable[Part], *, file_name: str) -> list
                 f"{file_name}: label {', '.join(strange)} is no liver segment; labels are 1 to 8, or have "
                 "names (liver_segment_5, Segment IVa)."
             )
-            raise PlanError(msg, hint="Give the map of Couinaud segments as `liver_segments`.")
+            raise PlanError(msg, hint="Give the map of Couinaud segments as liver_segments.")
     return [(segment, mask.runs.of(n)) for segment, n in named if segment is not None]

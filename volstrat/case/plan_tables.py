@@ -84,7 +84,7 @@ def plan_choice(value: object, plans: tuple[StatedPlan, ...], name: str) -> Plan
     if choice.plan not in names:
         there = ", ".join(map(repr, names)) or "none"
         msg = f"{name}: chosen is {choice.plan!r}, which is no plan; the plans are {there}."
-        raise PlanError(msg, hint="Choose one of them, or leave `chosen` out.")
+        raise PlanError(msg, hint="Choose one of them, or leave chosen out.")
     return choice
 
 
@@ -141,7 +141,7 @@ def _zone(table: object, where: str, name: str) -> Zone:
         raise PlanError(msg, hint=f"Write {where.rsplit(' ', maxsplit=1)[-1]} = [{example}].")
     refuse_unknown(table, ("lesion", "point_mm", "margin_mm"), f"{where}.", name)
     if ("lesion" in table) == ("point_mm" in table):
-        msg = f"{name}: {where} needs either `lesion` or `point_mm`."
+        msg = f"{name}: {where} needs either lesion or point_mm."
         raise PlanError(msg, hint=f"Write {example}, or a point in the lesion (LPS, mm).")
     lesion = table.get("lesion")
     if lesion is not None and not isinstance(lesion, str):

@@ -78,7 +78,7 @@ def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
         data,
         name=name,
         error=ProtocolError,
-        hint="Correct that line; `volstrat protocol show` prints a sound file.",
+        hint="Correct that line; volstrat protocol show prints a sound file.",
         parse_float=Decimal,
     )
     protocol = protocol_from_mapping(mapping, where=name)

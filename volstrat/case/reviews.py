@@ -32,7 +32,7 @@ def read_reviews(data: bytes, *, name: str) -> tuple[Closing, ...]:
         For a missing or unknown column, or a row without code, evidence, reader or reason.
     """
     table = read_table(data, name=name, error=ReviewTableError)
-    hint = f"`volstrat accept` writes it; the columns are {', '.join(COLUMNS)}."
+    hint = f"volstrat accept writes it; the columns are {', '.join(COLUMNS)}."
     check_header(
         table.header, name=name, required=COLUMNS[:5], known=COLUMNS, hint=hint, error=ReviewTableError
     )
@@ -42,7 +42,7 @@ def read_reviews(data: bytes, *, name: str) -> tuple[Closing, ...]:
         empty = [column for column in ("code", "evidence", "by", "reason") if not cells[column]]
         if empty:
             msg = f"{name}, line {line}: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
-            raise ReviewTableError(msg, hint="Close the review with `volstrat accept`, or remove the row.")
+            raise ReviewTableError(msg, hint="Close the review with volstrat accept, or remove the row.")
         closings.append(Closing(**{c: cells.get(c, "") for c in COLUMNS}, line=f"{name}, line {line}"))
     return tuple(closings)
 
@@ -60,7 +60,7 @@ def reviews_path(sources: CaseSources) -> Path:
         return named.path
     if sources.told_by in ("manifest", "study"):
         msg = f"{sources.subject}: no table of reviews is named for it alone."
-        raise ReviewTableError(msg, hint="Name one as the role `reviews`, with {subject} in its path.")
+        raise ReviewTableError(msg, hint="Name one as the role reviews, with {subject} in its path.")
     return sources.folder / REVIEWS
 
 

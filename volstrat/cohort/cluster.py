@@ -204,4 +204,4 @@ def _knock(address: str) -> None:
 
 def _unanswered(address: str) -> UsageError:
     msg = f"{address}: no dask scheduler answers there."
-    return UsageError(msg, hint="Start one with `dask scheduler`, and name it as it says.")
+    return UsageError(msg, hint="Start one with dask scheduler, and name it as it says.")

@@ -145,7 +145,7 @@ def run_cohort(
         study = described.study_id
     if source.is_file() and not is_study_file(source) and lesions is not None:
         msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
-        raise UsageError(msg, hint="Write the tables' paths in its column `lesions`.")
+        raise UsageError(msg, hint="Write the tables' paths in its column lesions.")
     if workers is not None and workers < 1:
         msg = f"{workers} workers can do nothing."
         raise UsageError(msg, hint="Give --workers 1 or more.")
@@ -336,7 +336,7 @@ def _fail_twice(out: Path, ledger: Ledger, protocol: LoadedProtocol) -> None:
     """Give each subject that several cases are called its one failed record."""
     for subject, locations in list(ledger.twice()):
         msg = f"{len(locations)} cases are called {subject!r}: {shown_names([*map(repr, locations)])}."
-        error = DuplicateSubjectError(msg, hint="Rename all but one, or set another `subject` in case.toml.")
+        error = DuplicateSubjectError(msg, hint="Rename all but one, or set another subject in case.toml.")
         folder = ledger.folder_of(subject)
         task = Task(location=locations[0], case=CasePlace(folder=out, subject=subject), target=out / folder)
         ledger.settle_twice(subject, folder, fail_task(task, error, protocol).record_sha256)

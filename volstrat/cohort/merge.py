@@ -191,7 +191,7 @@ def _check_unaltered(part: _Part, taken: list[Receipt]) -> None:
         if part.run.get(f"{what}_sha256") not in (None, sha256):
             named = "receipts" if what == "inputs" else what
             msg = f"{part.folder}: its {named} are not those that its run wrote."
-            raise UsageError(msg, hint="`volstrat verify` names them; run its batch again, then merge.")
+            raise UsageError(msg, hint="volstrat verify names them; run its batch again, then merge.")
 
 
 def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) -> Receipt:

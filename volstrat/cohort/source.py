@@ -84,7 +84,7 @@ def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
         msg = (
             f"{root.resolve().name}: {len(folders)} folders, none of which holds a mask, case.toml or DICOM."
         )
-        raise UsageError(msg, hint="Name the folder that holds the cases; `volstrat init` knows other trees.")
+        raise UsageError(msg, hint="Name the folder that holds the cases; volstrat init knows other trees.")
     for name, subject in zip(folders, subjects_of(folders, root), strict=True):
         folder = Path(name)
         case = CasePlace(folder=folder, subject=plain_text(subject))

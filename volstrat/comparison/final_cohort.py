@@ -72,7 +72,7 @@ def adjudicate(
     held = read_held_agreement(agreement)
     if not {run.get("agreement_sha256"), _entered_sha256(agreement, run)} == {held.sha256}:
         msg = f"{agreement / AGREEMENT}: is not what the comparison wrote."
-        raise UsageError(msg, hint="`volstrat verify` says what else has changed; compare again.")
+        raise UsageError(msg, hint="volstrat verify says what else has changed; compare again.")
     check_place(out, [agreement, *(Path(place["path"]) for place in run["readings"])], of=ADJUDICATION)
     decisions = read_decisions(table, held)
     undisputed(held, decisions, concordant)

@@ -434,5 +434,5 @@ def _with_own_table(name: str, reading: ReadingSet, adjudicator: str) -> CasePla
         return next(case.case for case in cases if case.subject == name)
     if not table.is_file():
         msg = f"{name}: stands is {TABLE!r}, but {table.name} is not in reading {reading.name}'s case folder."
-        raise UsageError(msg, hint=f"Mark the case with `volstrat review CASE --reader {adjudicator}`.")
+        raise UsageError(msg, hint=f"Mark the case with volstrat review CASE --reader {adjudicator}.")
     return place.with_table(table)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from volstrat.dicom.attributes import TAGS
 from volstrat.dicom.header import Header, PixelLayout
 from volstrat.dicom.identity import PatientMarks, short_uid
 from volstrat.errors import CorruptDataError
@@ -151,6 +152,15 @@ class SeriesFiles:
     def short_uid(self) -> str:
         """What stands for its UID in messages and in ``case.toml``."""
         return short_uid(self.study_instance_uid, self.series_instance_uid)
+
+    @property
+    def scanner(self) -> str:
+        """Manufacturer and model of the scanner, as the header says; may be empty."""
+        if not self.files:
+            return ""
+        header = self.files[0].header
+        maker, model = (header.text(TAGS[word]) for word in ("Manufacturer", "ManufacturerModelName"))
+        return model if model.casefold().startswith(maker.casefold()) else f"{maker} {model}".strip()
 
     @property
     def name(self) -> str:

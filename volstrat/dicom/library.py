@@ -117,7 +117,7 @@ class DicomLibrary:
                 raise broken.error()
             what = f"series {uid}" if uid else f"{wanted} series"
             msg = f"{path.name}: no {what} for {role}; there is {listed(folder.series) or 'no image series'}."
-            raise MissingRoleError(msg, hint=f"Name the folder of the {wanted} series as `{role}`.")
+            raise MissingRoleError(msg, hint=f"Name the folder of the {wanted} series as {role}.")
         if len(there) > 1:
             raise ambiguous_series(there, role=role, path=path.name)
         return there[0]
@@ -169,7 +169,7 @@ class DicomLibrary:
                     f"{file.path.name}: the image series it references is not there, and the "
                     "case's images are not in its frame of reference."
                 )
-                raise GridMismatchError(msg, hint="Give that series as `ct` (or `pet`).")
+                raise GridMismatchError(msg, hint="Give that series as ct (or pet).")
             findings = (*findings, _reference_absent(file))
         return MaskRead(
             mask=mask,
@@ -220,7 +220,7 @@ class DicomLibrary:
         if grid is None:
             named_none = "" if file.referenced_series_uids else " (it references none)"
             msg = f"{name}: the image series it was drawn on is not there{named_none}."
-            raise MissingRoleError(msg, hint="Give that series as `ct` (or `pet`).")
+            raise MissingRoleError(msg, hint="Give that series as ct (or pet).")
         instances = set() if series is None else {f.sop_instance_uid for f in series.files}
         # A rewritten image has new UIDs throughout; contours on some unknown images are on another one.
         known = instances if instances & named else None

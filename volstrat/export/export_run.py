@@ -220,7 +220,7 @@ def _write(
     from volstrat.export.read_back import check_bytes, check_report, check_segmentation
     from volstrat.export.segmentation_out import segmentations
     from volstrat.export.structured_report import structured_report
-    from volstrat.pictures.scene import build_scene
+    from volstrat.pictures.scene import planned_scene
 
     files = segmentations(outgoing)
     names: list[str] = []
@@ -248,7 +248,7 @@ def _write(
     if "sc" in wanted:
         from volstrat.export.secondary_capture import secondary_captures
 
-        for n, picture in enumerate(secondary_captures(outgoing, build_scene(outgoing.result)), start=1):
+        for n, picture in enumerate(secondary_captures(outgoing, planned_scene(outgoing.result)), start=1):
             pixels = picture.PixelData
             save(
                 picture,

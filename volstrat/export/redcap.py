@@ -93,7 +93,7 @@ def export_redcap(out: Path, folder: Path) -> RedcapExport:
             raise UsageError(msg, hint="Name the output folder of volstrat batch, merge or adjudicate.")
         if sha256_of(table) != files.get(table.name):
             msg = f"{table}: is not what the run wrote."
-            raise UsageError(msg, hint="`volstrat verify` names all of it; run the batch again.")
+            raise UsageError(msg, hint="volstrat verify names all of it; run the batch again.")
     if folder.resolve() == out.resolve():
         msg = f"{folder}: is the cohort itself; what is exported needs a folder of its own."
         raise UsageError(msg, hint="Name another folder with --redcap.")

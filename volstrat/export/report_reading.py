@@ -60,7 +60,7 @@ def read_report(path: Path) -> ReadReport:
         dataset = dcmread(path)
     except (OSError, InvalidDicomError) as error:
         msg = f"{path.name}: cannot be read as DICOM."
-        raise InputFileError(msg, hint="Name an SR that `volstrat export` wrote.") from error
+        raise InputFileError(msg, hint="Name an SR that volstrat export wrote.") from error
     words = {code[0]: word for word, code in c.RESECTABILITY_WORDS.items()}
     avidities = {code[0]: word for word, code in c.AVIDITY_WORDS.items()}
     strata = {code[0]: word for word, code in c.STRATUM_WORDS.items()}
@@ -85,7 +85,7 @@ def read_report(path: Path) -> ReadReport:
             )
     if not stratum:
         msg = f"{path.name}: is no report of volstrat's."
-        raise FormatError(msg, hint="Name an SR that `volstrat export` wrote.")
+        raise FormatError(msg, hint="Name an SR that volstrat export wrote.")
     return ReadReport(lesions=lesions, stratum=stratum, status=status)
 
 

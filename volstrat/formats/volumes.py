@@ -180,7 +180,7 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
     with _opened(path, digest) as (header, attached):
         if header.is_segmentation and threshold is not None:
             msg = f"{path.name}: holds named segments, to which a threshold does not apply."
-            raise FormatError(msg, hint="Leave out `threshold`; choose with `segments = [...]`.")
+            raise FormatError(msg, hint="Leave out threshold; choose with segments = [...].")
         scanners = [
             RunScanner(
                 header.dtype,
@@ -371,13 +371,13 @@ def refuse_image(mask: Mask, name: str) -> None:
     count = len(runs.values)
     if count > _MOST_LABELS:
         msg = f"{name}: holds {count:,} different values; a label map has at most {_MOST_LABELS:,}."
-        raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a `threshold`.")
+        raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a threshold.")
     if mask.names or count < _IMAGE_VALUES:
         return
     touching = (runs.stops[:-1] == runs.starts[1:]) & (runs.labels[:-1] != runs.labels[1:])
     if touching.mean() > _IMAGE_TOUCHING:
         msg = f"{name}: holds {count} different values, most of them side by side: this looks like an image."
-        raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a `threshold`.")
+        raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a threshold.")
 
 
 def _codes(header: VolumeHeader) -> dict[int, tuple[tuple[str, str, str], ...]]:

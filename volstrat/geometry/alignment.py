@@ -107,7 +107,7 @@ def grid_mismatch(
         f"{name}: its grid is {moved:.2f} mm away from the {'lattice' if loose else 'grid'} of {base} "
         f"(largest displacement of a corner voxel; tolerance {tolerance_mm:g} mm){what}."
     )
-    hint = f"Draw it on the image of {base}, or write `resample = true` in its case.toml entry."
+    hint = f"Draw it on the image of {base}, or write resample = true in its case.toml entry."
     return GridMismatchError(msg, hint=hint)
 
 

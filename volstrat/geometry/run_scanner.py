@@ -182,7 +182,7 @@ class RunScanner:
                     f"{self._where}: holds more than {_MOST_RUNS:,} separate runs of voxels, where a "
                     "segmentation has thousands; it looks like an image or noise."
                 )
-                raise NoisyMaskError(msg, hint="Give a mask; a map of probabilities needs a `threshold`.")
+                raise NoisyMaskError(msg, hint="Give a mask; a map of probabilities needs a threshold.")
 
     @property
     def _plain(self) -> bool:
@@ -211,7 +211,7 @@ class RunScanner:
         off = np.abs(values - rounded) > self._integral_within
         if off.any():
             msg = f"{self._where}: holds {values[off][0]:.10g}, which is no label (labels are whole numbers)."
-            hint = "Say `threshold = x` in its case.toml entry to keep values >= x: all of them as one label."
+            hint = "Say threshold = x in its case.toml entry to keep values >= x: all of them as one label."
             raise MaskValueError(msg, hint=hint)
         self._refuse_negative(rounded)
         if rounded.size and rounded.max() > _LARGEST_LABEL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,9 +70,10 @@ class CtReading:
         try:
             entry = self._sources.only("ct")
             if entry is not None and volume_format(entry.path) is not None:
-                self._fill(entry.path)
+                self._fill(entry.path, name=entry.name or "")
             elif entry is not None:
-                self.volume = Volume.ct(EntryReader(self._sources).image("ct", entry))
+                image = EntryReader(self._sources).image("ct", entry)
+                self.volume = replace(Volume.ct(image), name=entry.name or "")
         except (VolstratError, MemoryError) as error:
             self._fail(str(error) or "it does not fit into memory.")
         except Exception as error:  # whatever it is: lesions can be marked without a CT
@@ -85,13 +87,13 @@ class CtReading:
     def _fail(self, why: str) -> None:
         self.volume, self.problem = None, f"The CT cannot be shown: {why}"
 
-    def _fill(self, path: Path) -> None:
+    def _fill(self, path: Path, *, name: str) -> None:
         with open_image(path) as (grid, values):
             whole = np.zeros(grid.shape, dtype=np.int16, order="F")
             flat = whole.reshape(-1, order="F")  # a view: filled in the order of the file
             view = PatientView.of(grid)
             self._size = flat.size
-            self.volume = Volume(kind="CT", unit="HU", view=view, values=view.turn(whole))
+            self.volume = Volume(kind="CT", unit="HU", view=view, values=view.turn(whole), name=name)
             self._known.set()
             done = 0
             for some in values:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from volstrat.errors import VolstratError
 from volstrat.pictures.cross_sections import box_corners
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.png import png_bytes
@@ -17,14 +18,15 @@ from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import Look, render_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from volstrat.case.record_types import CaseRecord
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.projections import Projected
-    from volstrat.pictures.scene import Scene, Shape
+    from volstrat.pictures.scene import Scene, Shape, Volume
+    from volstrat.pictures.shown_images import Kind, ShownImages
     from volstrat.pictures.slices import Layer
 
 _LEAST_FIELD_MM = 160.0
@@ -63,16 +65,20 @@ class Pictures:
     slices: tuple[Picture, ...]
     notices: tuple[str, ...]
     views: tuple[Picture, ...] = ()
+    has_plan: bool = False
 
 
-def draw_pictures(scene: Scene, record: CaseRecord, *, views: Iterable[str] = ()) -> Pictures:
+def draw_pictures(
+    scene: Scene, record: CaseRecord, *, views: Iterable[str] = (), shown: ShownImages | None = None
+) -> Pictures:
     """Draw the pictures of a case, and the views that a reader kept (see `saved_views`)."""
     look = first_look(scene, record)
     return Pictures(
         projections=tuple(_projections(scene, look)),
         slices=tuple(_slices(scene, look)),
         notices=scene.notices,
-        views=saved_views(scene, record, views),
+        views=saved_views(scene, record, views, shown),
+        has_plan=bool(scene.planned),
     )
 
 
@@ -91,8 +97,16 @@ def first_look(scene: Scene, record: CaseRecord) -> Look:
     known = [x for x in hottest if x is not None]
     top = float(np.clip(np.ceil(max(known, default=10.0)), _LEAST_SUV_MAX, _MOST_SUV_MAX))
     if scene.pet is not None and scene.pet.unit != "SUV":
-        top = float(f"{max(float(np.percentile(scene.pet.values.astype(np.float32), 99.9)), 1e-6):.2g}")
+        top = scale_top(scene.pet)
     return Look(suv_max=top, markings=words_by_name(record))
+
+
+def scale_top(pet: Volume) -> float:
+    """Return the top of a PET's scale, from its own values: all but the hottest thousandth lie below."""
+    top = max(float(np.percentile(pet.values.astype(np.float32), 99.9)), 1e-6)
+    if pet.unit == "SUV":
+        return float(np.clip(np.ceil(top), _LEAST_SUV_MAX, _MOST_SUV_MAX))
+    return float(f"{top:.2g}")
 
 
 def _projections(scene: Scene, look: Look) -> list[Picture]:
@@ -134,12 +148,21 @@ def slice_pixels(scene: Scene, look: Look) -> Iterator[tuple[str, NDArray[np.uin
         yield shape.name, render_slice(scene, plane, frame, replace(look, selected=shape.name))
 
 
-def saved_views(scene: Scene, record: CaseRecord, views: Iterable[str]) -> tuple[Picture, ...]:
-    """Draw the views that a reader kept for the report, as the page told them (JSON); others are left out."""
+def saved_views(
+    scene: Scene, record: CaseRecord, views: Iterable[str], shown: ShownImages | None = None
+) -> tuple[Picture, ...]:
+    """Draw the views that a reader kept for the report, as the page told them (JSON); others are left out.
+
+    Parameters
+    ----------
+    shown : ShownImages or None
+        What other phases and PETs are taken from, where a view was of one.
+    """
     look, found = first_look(scene, record), []
     for told in views:
         try:
             view = json.loads(told)
+            seen = _seen(scene, view, shown)
             plane = Plane(name=_PLANE_NAMES[view["plane"]], grid=scene.grid, index=0)
             plane = replace(plane, index=int(np.clip(int(view["index"]), 0, plane.count - 1)))
             left, top = float(view["left"]), float(view["top"])
@@ -153,13 +176,28 @@ def saved_views(scene: Scene, record: CaseRecord, views: Iterable[str]) -> tuple
                 layer=_LAYERS[view["layer"]],
                 selected=str(view.get("lesion", "")),
             )
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError, VolstratError):
             continue
         alt = f"{plane.name.capitalize()} slice {plane.index + 1} of {plane.count}, kept by a reader"
-        found.append(
-            Picture(name=own.selected, alt=alt, uri=data_uri(render_slice(scene, plane, frame, own)))
-        )
+        found.append(Picture(name=own.selected, alt=alt, uri=data_uri(render_slice(seen, plane, frame, own))))
     return tuple(found)
+
+
+def _seen(scene: Scene, view: Mapping[str, Any], shown: ShownImages | None) -> Scene:
+    """Return the scene with the images that a view was of.
+
+    Raises
+    ------
+    KeyError
+        If one of them is no longer there: another in its place would be another picture.
+    """
+    named: dict[Kind, str] = {kind: view[kind] for kind in ("ct", "pet") if view.get(kind)}
+    if not named:
+        return scene
+    if shown is None:
+        raise KeyError(*named.values())
+    at = {kind: shown.names(kind).index(name) for kind, name in named.items()}
+    return shown.in_place(scene, ct=at.get("ct", 0), pet=at.get("pet", 0))
 
 
 def key_plane(scene: Scene, shape: Shape, name: PlaneName = "axial") -> Plane:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from volstrat.pictures.annotations import annotate
+from volstrat.pictures.captions import pet_scale
 from volstrat.pictures.cross_sections import box_corners, lattice
+from volstrat.pictures.outline_drawing import draw_outline
 from volstrat.pictures.outlines import outlines
 from volstrat.pictures.planes import Frame, Plane
 from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import (
     draw_names,
-    draw_outline,
     in_order,
     into_frame,
-    pet_scale,
     windowed,
 )
 from volstrat.show.styles import STYLES

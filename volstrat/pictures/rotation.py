@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.pictures.annotations import annotate
+from volstrat.pictures.captions import pet_scale, window_captions
 from volstrat.pictures.planes import side_letters
-from volstrat.pictures.slices import pet_scale, windowed
+from volstrat.pictures.slices import windowed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +114,7 @@ class RotatingProjection:
             picture,
             letters=tuple(side_letters(d) for d in (-right, right, -down, down)),  # type: ignore[arg-type]
             mm_per_pixel=frame.mm_per_pixel,
-            captions=(told, f"PET {unit or '(no SUV)'} 0 to {look.suv_max:g}"),
+            captions=(told, *window_captions(None, self.pet, window=look.window, suv_max=look.suv_max)),
             scale=pet_scale(unit, look.suv_max, hot=False),
             light=True,
         )

@@ -22,10 +22,15 @@ _POINTS_A_VOXEL = 1.5
 _ALIGNED = 1e-6
 
 
-def sample(volume: Volume, plane: Plane, frame: Frame) -> Float32s:
-    """Interpolate an image on a plane of another grid (trilinear), a value a pixel; 0 outside its field.
+def sample(volume: Volume, plane: Plane, frame: Frame, *, outside: float = 0.0) -> Float32s:
+    """Interpolate an image on a plane of another grid (trilinear), a value a pixel.
 
     It is asked at points closer than its voxels, and what lies between them is interpolated again.
+
+    Parameters
+    ----------
+    outside : float
+        The value off the image's field.
 
     Returns
     -------
@@ -48,9 +53,16 @@ def sample(volume: Volume, plane: Plane, frame: Frame) -> Float32s:
         lines[across] = origin[across] + right[across] * u
         lines[along] = origin[along] + down[along] * v
         coarse = _separable(volume.values, lines, across=across, along=along)
+        kept = [_inside(line, count) for line, count in zip(lines, volume.values.shape, strict=True)]
+        inside = kept[along][:, None] & kept[across][None, :] & kept[3 - across - along][0]
     else:
         index = [origin[a] + right[a] * u[None, :] + down[a] * v[:, None] for a in range(3)]
         coarse = _trilinear(volume.values, index)
+        inside = np.ones(coarse.shape, dtype=bool)
+        for a in range(3):
+            inside &= _inside(index[a], volume.values.shape[a])
+    if outside:
+        coarse[~inside] = outside
     fine = Pil.fromarray(coarse).resize((frame.width, frame.height), Pil.Resampling.BILINEAR)
     return np.asarray(fine)
 

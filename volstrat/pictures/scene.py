@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
+    from volstrat.plans.carry_out import PlanOutcome
     from volstrat.rule.measure import Measurements
 
 AVID = "avid"
@@ -54,12 +55,18 @@ class Volume:
         "HU", "SUV", or "" where PET values cannot be had as SUV.
     view : PatientView
     values : array of int16 or float32, shape ``view.grid.shape``
+    name : str
+        What it is called where several can be shown: a phase, a tracer.
+    counts : bool
+        False for a PET that is shown beside.
     """
 
     kind: Literal["CT", "PET"]
     unit: str
     view: PatientView
     values: NDArray[np.generic]
+    name: str = ""
+    counts: bool = True
 
     @classmethod
     def ct(cls, image: Image) -> Volume:
@@ -115,8 +122,10 @@ class Scene:
         Of the tumour mask; planes follow it where there is no image.
     notices : tuple of str
         What a person should know about the pictures.
-    sections : Sections
-        What planes show of the shapes.
+    planned : tuple of Shape
+        What a surgical plan leaves, cuts and ablates (see `planned_shapes`).
+    sections, planned_sections : Sections
+        What planes show of the shapes, and of what is planned.
     """
 
     ct: Volume | None
@@ -124,12 +133,15 @@ class Scene:
     shapes: tuple[Shape, ...]
     mask_grid: VoxelGrid
     notices: tuple[str, ...] = ()
+    planned: tuple[Shape, ...] = ()
     base: Volume | None = field(init=False)
     grid: VoxelGrid = field(init=False)
     sections: Sections = field(init=False)
+    planned_sections: Sections = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sections", Sections(self.shapes))
+        object.__setattr__(self, "planned_sections", Sections(self.planned))
         base = self.ct or self.pet
         object.__setattr__(self, "base", base)
         view = PatientView.of(self.mask_grid) if base is None else base.view
@@ -155,6 +167,17 @@ def shapes_of(measured: Measurements) -> tuple[Shape, ...]:
     return tuple(shapes)
 
 
+def planned_shapes(outcome: PlanOutcome) -> tuple[Shape, ...]:
+    """Return what a surgical plan leaves of the liver, cuts and ablates, under the names of `PLAN_STYLES`."""
+    sets: dict[str, VoxelRuns] = {
+        "plan:remnant": outcome.remnant_voxels,
+        "plan:cut": outcome.regions.cut,
+        "plan:ablated": outcome.regions.ablated,
+    }
+    grid = outcome.measured.lesions.grid
+    return tuple(Shape.of(name, grid, voxels) for name, voxels in sets.items() if voxels)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CtRead:
     """A CT as read for the pictures, or why it cannot be shown; both None and "" where there is none."""
@@ -170,7 +193,7 @@ def read_ct(sources: CaseSources) -> CtRead:
         return CtRead(volume=None)
     try:
         image = EntryReader(sources).image("ct", entry)
-        return CtRead(volume=Volume.ct(image))
+        return CtRead(volume=replace(Volume.ct(image), name=entry.name or ""))
     except (VolstratError, MemoryError) as error:
         return CtRead(
             volume=None, problem=f"The CT cannot be shown: {error or 'it does not fit into memory.'}"
@@ -205,6 +228,13 @@ def build_scene(result: CaseResult, ct_read: CtRead | None = None) -> Scene:
     return Scene(ct=ct, pet=pet, shapes=shapes, mask_grid=masks.grid, notices=tuple(notices))
 
 
+def planned_scene(result: CaseResult) -> Scene:
+    """Put a case together with what its chosen plan leaves, cuts and ablates."""
+    scene = build_scene(result)
+    chosen = None if result.decision is None else result.decision.chosen
+    return scene if chosen is None else replace(scene, planned=planned_shapes(chosen))
+
+
 def _frame_notices(ct: Volume, sources: CaseSources, mask_grid: VoxelGrid) -> list[str]:
     entry = sources.only("ct")
     name = "The CT" if entry is None else entry.path.name
@@ -230,17 +260,23 @@ def _read_unscaled_pet(sources: CaseSources, notices: list[str]) -> Volume | Non
 def _misfits(ct: Volume | None, pet: Volume | None, shapes: Sequence[Shape]) -> list[str]:
     """Say where pictures and contours do not lie in one place."""
     notices = []
-    if ct is not None and pet is not None and not _meet(_field(ct), _field(pet)):
+    if ct is not None and pet is not None and not fields_meet(ct, pet):
         notices.append("CT and PET do not overlap: the PET is not shown on the CT, only in its projection.")
     for volume in (ct, pet):
         if volume is not None:
-            outside = [s.name for s in shapes if s.name != AVID and not _meet(_field(volume), s.box_mm)]
+            outside = [s.name for s in shapes if s.name != AVID and not _meet(field_box(volume), s.box_mm)]
             if outside:
                 notices.append(f"Outside the field of the {volume.kind}: {shown_names(outside)}.")
     return notices
 
 
-def _field(volume: Volume) -> NDArray[np.float64]:
+def fields_meet(one: Volume, other: Volume) -> bool:
+    """Tell whether the boxes round two images overlap."""
+    return _meet(field_box(one), field_box(other))
+
+
+def field_box(volume: Volume) -> NDArray[np.float64]:
+    """Return the box (LPS mm) round an image, (2, 3)."""
     corners = volume.view.grid.corners_mm()
     return np.stack((corners.min(axis=0), corners.max(axis=0)))
 

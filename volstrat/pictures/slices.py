@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from volstrat.pictures.annotations import annotate, draw_label
-from volstrat.pictures.outlines import dashes
+from volstrat.pictures.captions import hot_colours, pet_scale, position_caption, window_captions
+from volstrat.pictures.outline_drawing import draw_lines, draw_outline, draw_planned
 from volstrat.pictures.planes import Frame, Plane
 from volstrat.pictures.sampling import sample
 from volstrat.pictures.scene import AVID
-from volstrat.show.styles import AVID_COLOUR, DRAWN_FIRST, STYLES, Colour
+from volstrat.show.styles import AVID_COLOUR, DRAWN_FIRST, STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from PIL.Image import Image as PilImage
-    from PIL.ImageDraw import ImageDraw
 
+    from volstrat.geometry.grid import VoxelGrid
     from volstrat.pictures.scene import Scene, Shape, Volume
-    from volstrat.show.styles import Style
 
     Pixels = NDArray[np.uint8]
     Float64s = NDArray[np.float64]
@@ -43,11 +43,10 @@ WINDOWS: dict[str, tuple[float, float]] = {
 }
 """Centre and width, HU."""
 
+_SAME_PLACE_MM = 0.01
 _MOST_NAMES = 14
 _BACKGROUND = 16
 _UNTOUCHED = 24
-_BLACK: Colour = (0, 0, 0)
-_WHITE: Colour = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +104,7 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
             picture,
             letters=plane.letters(),
             mm_per_pixel=frame.mm_per_pixel,
-            captions=(*_position(plane), *_windows(scene, look)),
+            captions=(*position_caption(plane), *_windows(scene, look)),
             scale=_shown_scale(scene, look),
             light=_is_pet_alone(scene, look),
         )
@@ -117,17 +116,30 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
 def _ground(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
     """Return the grey picture below everything: the CT, or the PET, black on white, or the field."""
     if _is_pet_alone(scene, look) and scene.pet is not None:
-        if scene.ct is None:
-            return _grey(scene.pet, plane, frame, look.suv_max, 0.0)
-        return windowed(sample(scene.pet, plane, frame), look.suv_max, 0.0)
+        return _shaded(scene.pet, plane, frame, look.suv_max, 0.0)
     if scene.ct is not None:
         centre, width = look.window
         low = centre - width / 2
-        return _grey(scene.ct, plane, frame, low, low + width)
+        return _shaded(scene.ct, plane, frame, low, low + width)
     grey = np.full((frame.height, frame.width), _BACKGROUND, dtype=np.uint8)
     columns, rows, _ = _visible(plane, frame)
     grey[rows, columns] = _UNTOUCHED
     return grey
+
+
+def _shaded(volume: Volume, plane: Plane, frame: Frame, black: float, white: float) -> Pixels:
+    """Return an image on a plane between black and white, whatever its own grid."""
+    if _lies_on(volume.view.grid, plane.grid):
+        return _grey(volume, plane, frame, black, white)
+    return windowed(sample(volume, plane, frame, outside=min(black, white)), black, white)
+
+
+def _lies_on(own: VoxelGrid, grid: VoxelGrid) -> bool:
+    if own is grid:
+        return True
+    return own.shape == grid.shape and bool(
+        np.abs(own.corners_mm() - grid.corners_mm()).max() < _SAME_PLACE_MM
+    )
 
 
 def _is_pet_alone(scene: Scene, look: Look) -> bool:
@@ -210,13 +222,6 @@ def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int) -> Pix
     return out
 
 
-def hot_colours() -> NDArray[np.uint8]:
-    """Return the PET colour scale, (256, 3): black, red, yellow, white."""
-    level = np.linspace(0, 3, 256)
-    channels = [np.clip(level - start, 0, 1) for start in (0, 1, 2)]
-    return np.rint(255 * np.stack(channels, axis=1)).astype(np.uint8)
-
-
 def _blend(grey: Pixels, suv: NDArray[np.float32], look: Look) -> PilImage:
     """Lay the PET over the CT: the hotter, the less the CT shines through."""
     from PIL import Image as Pil
@@ -248,11 +253,13 @@ def _draw_shapes(
 
     draw = ImageDraw.Draw(picture)
     drawn = []
+    for shape, loops in scene.planned_sections.on(plane) if look.show_lesions else ():
+        draw_planned(draw, [frame.to_pixels(p) for p in loops], shape.name)
     outlined = dict(scene.sections.on(plane)) if look.show_lesions or look.show_avid else {}
     for shape, word in in_order(list(outlined), look):
         polygons = [frame.to_pixels(p) for p in outlined[shape]]
         if shape.name == AVID:
-            _draw_lines(draw, polygons, colour=AVID_COLOUR, width=1)
+            draw_lines(draw, polygons, colour=AVID_COLOUR, width=1)
         else:
             draw_outline(draw, polygons, STYLES[word], selected=shape.name == look.selected)
             drawn.append((shape.name, word, np.concatenate(polygons)))
@@ -292,66 +299,17 @@ def _shown(shape: Shape, look: Look) -> bool:
     return look.show_avid if shape.name == AVID else look.show_lesions
 
 
-def draw_outline(draw: ImageDraw, polygons: Sequence[Float64s], style: Style, *, selected: bool) -> None:
-    """Draw a shape's outline in its style on a dark rim, and white brackets round a selected one."""
-    width = 4 if style.double else 2
-    _draw_lines(draw, polygons, colour=_BLACK, width=width + 2)
-    for polygon in polygons:
-        pieces = dashes(polygon, style.dash) if style.dash else [polygon]
-        _draw_lines(draw, pieces, colour=style.colour, width=width)
-    if style.double:
-        _draw_lines(draw, polygons, colour=_BLACK, width=1)
-    if selected:
-        _draw_brackets(draw, np.concatenate(polygons))
-
-
-def _draw_brackets(draw: ImageDraw, corners: Float64s) -> None:
-    (x0, y0), (x1, y1) = corners.min(axis=0) - 8, corners.max(axis=0) + 8
-    arm = min(max((x1 - x0) / 5, 6.0), 18.0)
-    lines = [
-        np.array([(x, y + dy * arm), (x, y), (x + dx * arm, y)])
-        for x, dx in ((x0, 1), (x1, -1))
-        for y, dy in ((y0, 1), (y1, -1))
-    ]
-    for colour, width in ((_BLACK, 5), (_WHITE, 2)):
-        _draw_lines(draw, lines, colour=colour, width=width)
-
-
-def _draw_lines(draw: ImageDraw, lines: Sequence[Float64s], *, colour: Colour, width: int) -> None:
-    """Draw lines that run along rows and columns, as outlines do, each stretch as the pixels it covers.
-
-    A library's wide lines lie a pixel off on one side or the other, by their direction.
-    """
-    for line in lines:
-        low, high = np.minimum(line[:-1], line[1:]), np.maximum(line[:-1], line[1:])
-        first = np.floor(low - width / 2 + 0.5).astype(int)
-        last = np.maximum(np.floor(high + width / 2 + 0.5).astype(int) - 1, first)
-        for (x0, y0), (x1, y1) in zip(first.tolist(), last.tolist(), strict=True):
-            draw.rectangle((x0, y0, x1, y1), fill=colour)
-
-
-def _position(plane: Plane) -> tuple[str, ...]:
-    along = plane.grid.to_mm(np.eye(3)[plane.normal] * plane.index)
-    lps = int(np.abs(plane.grid.directions[:, plane.normal]).argmax())
-    axis = "xyz"[lps]
-    return (f"{plane.name}  {axis} = {float(along[lps]):.1f} mm", f"{plane.index + 1} / {plane.count}")
-
-
 def _windows(scene: Scene, look: Look) -> tuple[str, ...]:
-    if _is_pet_alone(scene, look) and scene.pet is not None:
-        return (f"PET {scene.pet.unit or '(no SUV)'} 0 to {look.suv_max:g}",)
-    if scene.ct is not None:
-        return (f"CT  W {look.window[1]:g}  L {look.window[0]:g} HU",)
-    return ("masks alone, no image",)
+    alone = _is_pet_alone(scene, look)
+    return window_captions(
+        None if alone else scene.ct,
+        scene.pet if alone or _is_fused(scene, look) else None,
+        window=look.window,
+        suv_max=look.suv_max,
+    )
 
 
 def _shown_scale(scene: Scene, look: Look) -> tuple[NDArray[np.uint8], str, float] | None:
     if scene.pet is None or not (_is_pet_alone(scene, look) or _is_fused(scene, look)):
         return None
     return pet_scale(scene.pet.unit, look.suv_max, hot=_is_fused(scene, look))
-
-
-def pet_scale(unit: str, top: float, *, hot: bool) -> tuple[NDArray[np.uint8], str, float]:
-    """Return the PET's colours from low to high, its unit and its top: hot on a CT, else white to black."""
-    grey = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 3, axis=1)
-    return hot_colours() if hot else grey, unit or "PET", top

@@ -63,11 +63,9 @@ class Anatomy:
         for segment in segments:
             parts = parts_of(segment, self.segments)
             if not parts:
-                there = ", ".join(in_order(self.segments)) or "none: there is no `liver_segments`"
+                there = ", ".join(in_order(self.segments)) or "none: there is no liver_segments"
                 msg = f"{where}: segment {segment} is not in the liver's map; there are {there}."
-                raise PlanError(
-                    msg, hint="Correct the plan, or give a map that holds it as `liver_segments`."
-                )
+                raise PlanError(msg, hint="Correct the plan, or give a map that holds it as liver_segments.")
             found.update(parts)
         return in_order(found)
 

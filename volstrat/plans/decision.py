@@ -71,7 +71,7 @@ def decide(
     names = [plan.name for plan in plans]
     if chosen is not None and chosen not in names:
         msg = f"case.toml: chosen is {chosen!r}; the plans are {', '.join(map(repr, names)) or 'none'}."
-        raise PlanError(msg, hint="Choose one of them, or leave `chosen` out.")
+        raise PlanError(msg, hint="Choose one of them, or leave chosen out.")
     outcomes = tuple(
         book.carry_out(plan, cut_mask=cut_masks.get(plan.name), with_flips=with_flips and plan.name == chosen)
         for plan in plans

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.entries import EntryReader
+from volstrat.case.input_entries import relative_path
 from volstrat.case.reading_events import Event, read_events
 from volstrat.errors import VolstratError
 from volstrat.formats.hashing import sha256_of
-from volstrat.formats.volumes import volume_format
 from volstrat.show.words import ml_text, percent_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from volstrat.case.assess import CaseResult
+    from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.case.record_types import CaseRecord
 
 _SITE = {"not_liver": "not in the liver", "not_stated": "not stated"}
@@ -30,6 +31,33 @@ _LONGEST_HEAD = 90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeenImage:
+    """What is told of an image beside the record.
+
+    Parameters
+    ----------
+    role : {"ct", "pet", "other_pet"}
+    path : str
+        As in the record.
+    name : str
+        Of its file or folder, or what ``case.toml`` calls it.
+    scanner : str
+        Manufacturer and model; "" where no header says.
+    taken : str
+        The day, ISO; "" where it is not told.
+    file : tuple of str or None
+        Path, format, grid and hash of an image that the record does not list: a CT.
+    """
+
+    role: str
+    path: str
+    name: str
+    scanner: str = ""
+    taken: str = ""
+    file: tuple[str, str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
     """What a report takes from beside the record.
 
@@ -37,12 +65,11 @@ class Beside:
     ----------
     events : tuple of Event
         What was done to the reading as a whole.
-    ct : tuple of (path, format, sha256) or None
-        The CT, which the record does not rest on.
+    images : tuple of SeenImage
     """
 
     events: tuple[Event, ...] = ()
-    ct: tuple[str, str, str] | None = None
+    images: tuple[SeenImage, ...] = ()
 
     @property
     def views(self) -> list[str]:
@@ -50,26 +77,61 @@ class Beside:
         return [event.text for event in self.events if event.kind == "key_image"]
 
 
-def beside(result: CaseResult) -> Beside:
-    """Read what stands beside a case: the history of its table, and the hash of its CT."""
+def beside(result: CaseResult, *, dates: bool) -> Beside:
+    """Read what stands beside a case: the history of its table, its scanners, the hashes of its CTs.
+
+    Parameters
+    ----------
+    dates : bool
+        Also the days on which the images were taken.
+    """
     table = result.sources.only("lesions")
     events = () if table is None else read_events(table.path)
-    return Beside(events=events, ct=_ct(result))
+    return Beside(events=events, images=seen_images(result.sources, dates=dates, hashed=True))
 
 
-def _ct(result: CaseResult) -> tuple[str, str, str] | None:
-    entry = result.sources.only("ct")
-    if entry is None:
-        return None
-    try:
-        if volume_format(entry.path) is not None:
-            return entry.path.name, str(volume_format(entry.path)), sha256_of(entry.path)
-        from volstrat.dicom.library import series_sha256
+def seen_images(sources: CaseSources, *, dates: bool, hashed: bool) -> tuple[SeenImage, ...]:
+    """Return what the headers of a case's images say of scanners and days; of a CT also its file and hash.
 
-        series = EntryReader(result.sources).library.series(entry.path, role="ct", uid=entry.series)
-        return entry.path.name, "dicom-ct", series_sha256(series)
-    except (VolstratError, OSError):
-        return None
+    An image that cannot be read is left out: the record says what is wrong with it.
+    """
+    reader, found = EntryReader(sources), []
+    for role in ("ct", "pet", "other_pet"):
+        for entry in sources.entries.get(role, ()):
+            try:
+                found.append(_seen(reader, role, entry, dates=dates, hashed=hashed and role == "ct"))
+            except (VolstratError, OSError):
+                continue
+    return tuple(found)
+
+
+def _seen(reader: EntryReader, role: str, entry: RoleEntry, *, dates: bool, hashed: bool) -> SeenImage:
+    name, scanner, taken, sha256 = entry.name or entry.path.name, "", "", ""
+    if reader.reads_from_dicom(entry):
+        series = reader.library.series(entry.path, role=role, uid=entry.series)
+        scanner = series.scanner
+        taken = "" if series.acquired_on is None or not dates else series.acquired_on.isoformat()
+        if hashed:
+            from volstrat.dicom.library import series_sha256
+
+            sha256 = series_sha256(series)
+    elif hashed:
+        sha256 = sha256_of(entry.path)
+    file = None
+    if hashed:
+        image_format, grid = reader.grid(role, entry)
+        file = (entry.path.name, image_format, grid_text(grid.shape, grid.spacing_mm), sha256)
+    path = relative_path(reader.sources, entry.path)
+    return SeenImage(role=role, path=path, name=name, scanner=scanner, taken=taken, file=file)
+
+
+def grid_text(shape: Sequence[int], spacing_mm: Sequence[float]) -> str:
+    """Write a grid's size and spacing.
+
+    >>> grid_text((512, 512, 90), (0.75, 0.75, 2.5))
+    '512 x 512 x 90, 0.75 x 0.75 x 2.5 mm'
+    """
+    return f"{' x '.join(map(str, shape))}, {' x '.join(f'{s:.4g}' for s in spacing_mm)} mm"
 
 
 def details(record: CaseRecord, around: Beside) -> dict[str, Any]:
@@ -78,8 +140,8 @@ def details(record: CaseRecord, around: Beside) -> dict[str, Any]:
     return {
         "marked": _marked(record),
         "site_rows": _sites(record),
-        "pet": _pet(record),
-        "ct": around.ct,
+        "images": image_lines(record, around.images),
+        "cts": [image.file for image in around.images if image.file is not None],
         "signed": [
             f"{'Signed as complete' if e.kind == 'complete' else 'Opened again'} by {e.by}, {e.at}: {e.text}."
             for e in signed
@@ -120,27 +182,47 @@ def _sites(record: CaseRecord) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _pet(record: CaseRecord) -> list[tuple[str, str]]:
-    """Return what is known of the PET: tracer, times, the factor to SUV, the scanner."""
-    entry: Mapping[str, Any] | None = next((i for i in record["inputs"] if i["role"] == "pet"), None)
-    if entry is None:
+def image_lines(record: CaseRecord, images: Sequence[SeenImage]) -> list[tuple[str, str]]:
+    """Return what is known of each image: scanner, tracer, uptake time, the factor to SUV, days or dates."""
+    lines = []
+    cts = [image for image in images if image.role == "ct"]
+    for n, image in enumerate(cts):
+        called = "CT" if len(cts) == 1 else f"CT, {image.name}"
+        lines.append((called, _listed(_scanner(image), image.taken, "shown only" if n else "")))
+    read: Sequence[Mapping[str, Any]] = [i for i in record["inputs"] if i["role"] in ("pet", "other_pet")]
+    told = list(images)
+    for entry in read:
+        role, path = entry["role"], entry["path"]
+        found = [i for i in told if (i.role, i.path) == (role, path)]
+        image = found[0] if found else SeenImage(role=role, path=path, name="")
+        told = [i for i in told if i is not image]  # several series lie in one folder, in the record's order
+        tracer = f"tracer {_TRACER[entry.get('tracer', 'not_stated')]}"
+        said = _listed(_scanner(image), image.taken, tracer, *_suv(entry.get("suv")))
+        lines.append(("PET", said) if role == "pet" else ("Other PET", f"{said}; shown only, does not count"))
+    days = next((i["days_from_ct"] for i in read if "days_from_ct" in i), None)
+    if days is not None:
+        lines.append(("Days between CT and PET", str(days)))
+    return lines
+
+
+def _listed(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _scanner(image: SeenImage) -> str:
+    return f"scanner {image.scanner}" if image.scanner else "scanner not stated"
+
+
+def _suv(suv: Mapping[str, Any] | None) -> list[str]:
+    """Say how a PET's values became SUV."""
+    if suv is None:
         return []
-    said = [("Tracer", _TRACER.get(entry.get("tracer", "not_stated"), "not stated"))]
-    if entry.get("days_from_ct") is not None:
-        said.append(("Days from the CT", str(entry["days_from_ct"])))
-    suv = entry.get("suv")
-    if suv is not None:
-        if suv["uptake_minutes"] is not None:
-            said.append(("Uptake time", f"{suv['uptake_minutes']:.0f} min"))
-        factor = "by slice" if suv["suvbw_factor"] is None else f"{suv['suvbw_factor']:.6g}"
-        said.append(("SUVbw is value times", factor))
-        said.append(("Decay counted from", str(suv["decay_reference"] or "not stated")))
-        scanner = [
-            s["value"] for s in suv["sources"] if s["attribute"] in ("Manufacturer", "ManufacturerModelName")
-        ]
-        if scanner:
-            said.append(("Scanner", " ".join(map(str, scanner))))
-    return said
+    uptake, factor = suv["uptake_minutes"], suv["suvbw_factor"]
+    return [
+        "uptake time not stated" if uptake is None else f"uptake time {uptake:.0f} min",
+        "SUVbw factor differs by slice" if factor is None else f"SUVbw is the value times {factor:.6g}",
+        f"decay counted from {suv['decay_reference']}" if suv["decay_reference"] else "",
+    ]
 
 
 def page_heads(record: CaseRecord) -> str:

@@ -9,7 +9,7 @@ from volstrat.case.json_types import record_bytes
 from volstrat.case.record_types import PREDICATES, given
 from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name
-from volstrat.report.report_details import Beside, details, page_heads
+from volstrat.report.report_details import Beside, details, grid_text, page_heads
 from volstrat.report.report_figures import predicate_bar, sign, waterfall
 from volstrat.show.pages import markup, render, styled
 from volstrat.show.plan_bar import remnant_bar
@@ -179,16 +179,12 @@ def _figure(value: float | None) -> str:
 
 def _input(entry: InputRecord) -> dict[str, str]:
     grid, segments = entry["grid"], entry["segments"]
-    shape = spacing = ""
-    if grid is not None:
-        shape = " x ".join(map(str, grid["shape"]))
-        spacing = " x ".join(f"{s:.4g}" for s in grid["spacing_mm"])
     named = [f"{s['number']} {s['name'] or ''}".strip() for s in segments]
     return {
         "role": entry["role"],
         "path": entry["path"],
         "format": entry["format"],
-        "grid": f"{shape}, {spacing} mm" if shape else "-",
+        "grid": "-" if grid is None else grid_text(grid["shape"], grid["spacing_mm"]),
         "segments": shown_names(named),
         "sha256": entry["sha256"],
     }

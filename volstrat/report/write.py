@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
+from volstrat.case.entries import EntryReader
 from volstrat.case.json_types import record_bytes
 from volstrat.case.record import failure_record, parse_record, record_name
 from volstrat.cohort.run_file import removed_subjects
 from volstrat.comparison.readings import cases_below, cohort_cases, protocol_of_run
 from volstrat.errors import UsageError, VolstratError
 from volstrat.pictures.key_slices import draw_pictures
-from volstrat.pictures.scene import build_scene
+from volstrat.pictures.scene import planned_scene
+from volstrat.pictures.shown_images import ShownImages
 from volstrat.report.report_details import beside
 from volstrat.report.report_page import report_html, report_pdf
 from volstrat.store.output import folder_name, write_atomically
@@ -47,8 +49,9 @@ class WrittenReport:
 
 def render_result(result: CaseResult, protocol: Protocol) -> str:
     """Return the report of a measured case as HTML, with pictures."""
-    around = beside(result)
-    pictures = draw_pictures(build_scene(result), result.record, views=around.views)
+    around = beside(result, dates=protocol.report.dates)
+    shown = ShownImages(EntryReader(result.sources))
+    pictures = draw_pictures(planned_scene(result), result.record, views=around.views, shown=shown)
     return report_html(
         result.record,
         protocol=protocol,

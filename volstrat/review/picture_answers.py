@@ -15,6 +15,7 @@ from volstrat.pictures.png import png_bytes
 from volstrat.pictures.projections import Projected
 from volstrat.pictures.rotation import VIEWS
 from volstrat.pictures.slices import Layer, Look, render_slice
+from volstrat.review.image_desk import ImageDesk
 from volstrat.review.places import lesion_at, nearest_other, values_at
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _refused() -> Response:
     return told({"error": "There is no such picture."}, status=404)
 
 
-def _picture(session: ReviewSession, request: Request) -> Response:
+def _picture(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
     """Answer with a slice, waiting until the CT holds it."""
     scene, look, frame = session.showing.scene, _look(session, request), _frame(request)
     name, at = request.query_params.get("plane"), _numbers(request, "index")
@@ -99,7 +100,19 @@ def _picture(session: ReviewSession, request: Request) -> Response:
     here = replace(here, index=min(max(int(at[0]), 0), here.count - 1))
     if session.showing.ct is not None:
         session.showing.ct.wait_for(here)
-    return _drawn(render_slice(scene, here, frame, look))
+    shown = images.scene(*_which(request))
+    return _refused() if shown is None else _drawn(render_slice(shown, here, frame, look))
+
+
+def _images(images: ImageDesk, request: Request) -> Response:
+    """Answer with what can be shown in place, and read what is asked for."""
+    return told(images.told(*_which(request)))
+
+
+def _which(request: Request) -> tuple[int, int]:
+    """Return which CT and which PET are shown; 0 is the case's own."""
+    found = _numbers(request, "ct pet")
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
 def _outlines(session: ReviewSession, desk: PlanDesk, request: Request) -> Response:
@@ -128,19 +141,20 @@ def _rounded(loops: Sequence[Any]) -> list[list[float]]:
     return [np.round(loop.ravel(), 2).tolist() for loop in loops]
 
 
-def _values(session: ReviewSession, request: Request) -> Response:
+def _values(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
     """Answer with HU, SUV and lesion at a point."""
     scene, found = session.showing.scene, _numbers(request, "x y z")
-    if scene is None or found is None:
+    shown = images.scene(*_which(request))
+    if scene is None or shown is None or found is None:
         return _refused()
     point = (found[0], found[1], found[2])
     on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
-    return told({**values_at(scene, point), "lesion": lesion_at(scene, point, on=on)})
+    return told({**values_at(shown, point), "lesion": lesion_at(scene, point, on=on)})
 
 
-def _view(session: ReviewSession, request: Request) -> Response:
+def _view(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
     """Answer with the PET seen from one of the angles round the patient."""
-    rotation, look = session.showing.rotation, _look(session, request)
+    rotation, look = images.rotation(_which(request)[1]), _look(session, request)
     frame, found = _frame(request), _numbers(request, "view")
     if rotation is None or look is None or frame is None or found is None:
         return _refused()
@@ -168,12 +182,12 @@ def _lesion_here(session: ReviewSession, request: Request) -> Response:
     return told({"lesion": "" if scene is None else lesion_at(scene, (found[0], found[1], found[2]), on=on)})
 
 
-def _hottest(session: ReviewSession, request: Request) -> Response:
+def _hottest(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
     """Answer with the point that a click on a projection, or on a view from round the patient, means."""
     projections, found = session.showing.projections, _numbers(request, "u v")
-    view = _numbers(request, "view")
-    if view is not None and found is not None and session.showing.rotation is not None:
-        there = session.showing.rotation.hottest(int(view[0]) % VIEWS, (found[0], found[1]))
+    view, rotation = _numbers(request, "view"), images.rotation(_which(request)[1])
+    if view is not None and found is not None and rotation is not None:
+        there = rotation.hottest(int(view[0]) % VIEWS, (found[0], found[1]))
         return told({"point_mm": None if there is None else there.tolist()})
     plane = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
     if projections is None or found is None or plane is None:
@@ -191,14 +205,16 @@ def _nearest(session: ReviewSession, request: Request) -> Response:
 
 def picture_answers(session: ReviewSession, desk: PlanDesk) -> dict[str, Callable[[Request], Response]]:
     """Return what answers each path."""
+    images = ImageDesk(session)
     return {
-        "/slice.png": partial(_picture, session),
+        "/images": partial(_images, images),
+        "/slice.png": partial(_picture, session, images),
         "/projection.png": partial(_projection, session),
-        "/view.png": partial(_view, session),
+        "/view.png": partial(_view, session, images),
         "/outlines": partial(_outlines, session, desk),
         "/shadows": partial(_shadows, session, desk),
-        "/values": partial(_values, session),
+        "/values": partial(_values, session, images),
         "/nearest": partial(_nearest, session),
         "/at": partial(_lesion_here, session),
-        "/hottest": partial(_hottest, session),
+        "/hottest": partial(_hottest, session, images),
     }

@@ -14,7 +14,7 @@ from volstrat.case.plan_tables import PlanChoice, StatedPlan
 from volstrat.case.plan_writing import with_choice, with_plan
 from volstrat.errors import PlanError, UsageError
 from volstrat.pictures.projections import Projections
-from volstrat.pictures.scene import Shape
+from volstrat.pictures.scene import planned_shapes
 from volstrat.review.mark_table import clean_text
 from volstrat.show.plan_bar import remnant_bar
 from volstrat.show.plan_words import ARITHMETIC, plan_brief, plan_rows
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from volstrat.case.record_types import CaseRecord
-    from volstrat.geometry.runs import VoxelRuns
     from volstrat.pictures.planes import Plane, PlaneName
     from volstrat.pictures.scene import Scene
     from volstrat.plans.carry_out import PlanOutcome
@@ -187,14 +186,7 @@ class PlanDesk:
         if outcome is None:
             return None
         if self._drawn is None or self._drawn[0] is not outcome or self._drawn[1] is not scene:
-            grid = outcome.measured.lesions.grid
-            sets: dict[str, VoxelRuns] = {
-                "plan:remnant": outcome.remnant_voxels,
-                "plan:cut": outcome.regions.cut,
-                "plan:ablated": outcome.regions.ablated,
-            }
-            shapes = tuple(Shape.of(name, grid, voxels) for name, voxels in sets.items() if voxels)
-            planned = replace(scene, shapes=shapes)
+            planned = replace(scene, shapes=planned_shapes(outcome))
             self._drawn = (outcome, scene, planned, Projections(planned))
         return self._drawn[2], self._drawn[3]
 

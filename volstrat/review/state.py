@@ -15,7 +15,7 @@ from volstrat.pictures.slices import WINDOWS
 from volstrat.report.report_figures import predicate_bar, sign
 from volstrat.review.mark_table import token_of
 from volstrat.review.places import body_box
-from volstrat.show.styles import AVID_COLOUR, STYLES
+from volstrat.show.styles import AVID_COLOUR, PLAN_STYLES, STYLES
 from volstrat.show.verdict_words import (
     change_texts,
     counted_text,
@@ -114,6 +114,10 @@ class States:
         if known.split("|")[:1] != [str(reading)]:
             state["signs"] = {word: sign(word) for word in STYLES}
             state["styles"] = {word: _style(style) for word, style in STYLES.items()}
+            state["plan_styles"] = {
+                name: {"colour": list(colour), "dash": list(dash)}
+                for name, (colour, dash) in PLAN_STYLES.items()
+            }
             state["avid_colour"] = list(AVID_COLOUR)
         if known.split("|")[2:4] != mark.split("|")[2:4]:
             state["images"] = None if scene is None else self._images(scene)
@@ -295,7 +299,7 @@ def _images(
             name: {**_plane(projections.plane(name)), "box": list(projections.box(name))}
             for name in _PROJECTED
         },
-        "views": [] if rotation is None else [_view(rotation, n) for n in range(VIEWS)],
+        "views": [] if rotation is None else [view_geometry(rotation, n) for n in range(VIEWS)],
     }
 
 
@@ -312,7 +316,8 @@ def _plane(plane: Plane) -> dict[str, Any]:
     }
 
 
-def _view(rotation: RotatingProjection, view: int) -> dict[str, Any]:
+def view_geometry(rotation: RotatingProjection, view: int) -> dict[str, Any]:
+    """Say where a view from round the patient lies."""
     right, down, into = rotation.axes(view)
     width, height = rotation.size_mm
     return {

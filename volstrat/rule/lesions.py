@@ -147,7 +147,7 @@ def find_lesions(
     """
     if sum(entry.mask.runs.starts.size for entry in entries) > _MOST_RUNS:
         msg = f"The tumour falls into more than {_MOST_RUNS:,} separate runs of voxels; it looks like noise."
-        raise NoisyMaskError(msg, hint="Give the tumour mask; a map of probabilities needs a `threshold`.")
+        raise NoisyMaskError(msg, hint="Give the tumour mask; a map of probabilities needs a threshold.")
     undecided = {label for e in entries if e.instances is None for label in e.mask.labels}
     labelled: dict[int, VoxelRuns] = {}
     pooled = VoxelRuns.empty()
@@ -182,7 +182,7 @@ def find_lesions(
         by_size=tuple(n >= labels for n in kept),
         numbers_are_loose=sum(n >= labels for n in kept) > 1 or not piece_labels <= _PLAIN_LABELS,
     )
-    hint = "Clean the mask, or leave specks out with `minimum_voxels` in the protocol."
+    hint = "Clean the mask, or leave specks out with minimum_voxels in the protocol."
     refuse_specks(lesions.count, "tumour", hint=hint)
     twice = covered_twice(lesions.starts, lesions.stops).count
     if twice:

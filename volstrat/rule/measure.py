@@ -17,7 +17,7 @@ from volstrat.rule.table_words import NOT_AVID, lesion_words, region_words
 from volstrat.rule.tumour_voxels import TumourVoxels
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
-from volstrat.terms.wording import shown_names, shown_percent
+from volstrat.terms.wording import shown_ml, shown_names, shown_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -426,8 +426,8 @@ def _mark_findings(
     if masks.resectable is not None:
         outside = masks.resectable.difference(lesions.voxels()).count
         if outside:
-            volume_ml = outside * masks.grid.voxel_ml
-            findings.append(finding("resectable_outside_tumour", where="resectable", volume_ml=volume_ml))
+            volume = shown_ml(outside * masks.grid.voxel_ml)
+            findings.append(finding("resectable_outside_tumour", where="resectable", volume=volume))
         marked_by_table = [i for i in lesions.ids if i in rows and rows[i].resectability is not None]
         if marked_by_table:
             findings.append(finding("table_over_mask", where="lesions", lesions=shown_names(marked_by_table)))

@@ -35,7 +35,7 @@ Point = tuple[float, float, float]
 
 _REGION_ID = re.compile(r"P[0-9]+")
 _AGAIN = (
-    "The masks may have changed since the row was written; mark it again (`volstrat lesions` writes a table)."
+    "The masks may have changed since the row was written; mark it again (volstrat lesions writes a table)."
 )
 _MOST_SHOWN = 8
 
@@ -203,7 +203,7 @@ class _LesionPlacer:
             shown = " and ".join(shown_ids([self._lesions.ids[n] for n in same]))
             msg = f"{row.where}: the segment {row.segment!r} is the name of {shown}."
             raise LesionTableError(
-                msg, hint="Give a point in the one that is meant (`volstrat lesions` writes them)."
+                msg, hint="Give a point in the one that is meant (volstrat lesions writes them)."
             )
         n = self._places.get(row.lesion_id)
         if n is None:

@@ -50,6 +50,13 @@ STYLES: dict[str, Style] = {
 """By marking; ``partial`` is a lesion without one marking, ``not_tumour`` and ``dismissed`` what a
 reader took out: a lesion that is none, a region called physiological."""
 
+PLAN_STYLES: dict[str, tuple[Colour, tuple[float, ...]]] = {
+    "plan:remnant": ((154, 208, 160), ()),
+    "plan:cut": ((255, 123, 114), (10, 4)),
+    "plan:ablated": ((255, 209, 102), (2, 4)),
+}
+"""Colour and dashes of what a surgical plan leaves, cuts and ablates."""
+
 AVID_COLOUR: Colour = (255, 90, 200)
 """Outline of all that is FDG-avid: a thin line, no sign."""
 

@@ -94,10 +94,10 @@ def refuse_sealed(out: Path) -> None:
     if sealed is not None:
         said = sealed_by(sealed)
         signs = ", ".join(said)
-        msg = f"{sealed}: has been sealed with `volstrat lock` ({signs}); nothing may be written into it."
+        msg = f"{sealed}: has been sealed with volstrat lock ({signs}); nothing may be written into it."
         if MANIFEST not in said:
-            msg += f" {MANIFEST} is gone; `volstrat verify` says what else is not as it was."
-        raise UsageError(msg, hint="Name another folder with -o, or `volstrat unlock` it with a reason.")
+            msg += f" {MANIFEST} is gone; volstrat verify says what else is not as it was."
+        raise UsageError(msg, hint="Name another folder with -o, or volstrat unlock it with a reason.")
     orphans = not (out / _RUN).exists() and not (out / _TRAIL).exists()
     if orphans and next(out.glob(f"*/{_RECEIPT}"), None) is not None:
         msg = f"{out}: holds records of a run whose {_RUN} and {_TRAIL} are gone; it may have been sealed."

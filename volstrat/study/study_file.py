@@ -184,7 +184,7 @@ def _refuse_plans(document: Mapping[str, Any], name: str) -> None:
         found = [key for key in _OF_A_CASE if isinstance(table, dict) and key in table]
         if found:
             msg = f"{name}: {found[0]!r} is no key of a study file; a surgical plan is of one patient."
-            hint = "Write [[plans]] and `chosen` in the subject's case.toml; layout.subject names its folder."
+            hint = "Write [[plans]] and chosen in the subject's case.toml; layout.subject names its folder."
             raise UsageError(msg, hint=hint)
 
 

@@ -98,8 +98,8 @@ def finding(
 
     Examples
     --------
-    >>> finding("resectable_outside_tumour", where="resectable", volume_ml=1.25).message
-    'Some resectable area (1.250 ml) lies outside tumour; it is ignored.'
+    >>> finding("resectable_outside_tumour", where="resectable", volume="1.25").message
+    'Some resectable area lies outside tumour (1.25 ml); it is ignored.'
     """
     message = sentence(code, form, **fields)
     return Finding(code=code, severity=severity or CATALOGUE[code].severity, message=message, where=where)

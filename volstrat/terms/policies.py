@@ -122,6 +122,19 @@ class RemnantPolicy:
 
 
 @frozen
+class ReportPolicy:
+    """What a report says; it decides nothing.
+
+    Parameters
+    ----------
+    dates : bool
+        The days on which CT and PET were taken; else only how many days lie between them.
+    """
+
+    dates: bool = False
+
+
+@frozen
 class PlanPolicy:
     """Limits that a surgical plan is held to; passing one is a finding and changes no marking.
 

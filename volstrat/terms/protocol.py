@@ -17,7 +17,13 @@ from volstrat.errors import ProtocolError
 from volstrat.frozen import frozen
 from volstrat.terms.avidity_rules import Avidity
 from volstrat.terms.marks import Marking
-from volstrat.terms.policies import FRACTION_PERCENT, PlanPolicy, RemnantPolicy, VolumeErrorPolicy
+from volstrat.terms.policies import (
+    FRACTION_PERCENT,
+    PlanPolicy,
+    RemnantPolicy,
+    ReportPolicy,
+    VolumeErrorPolicy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,6 +125,7 @@ class Protocol:
     remnant: RemnantPolicy = field(default_factory=RemnantPolicy)
     plans: PlanPolicy = field(default_factory=PlanPolicy)
     review: Review = field(default_factory=Review)
+    report: ReportPolicy = field(default_factory=ReportPolicy)
     naming: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(NAMING))
 
     def __post_init__(self) -> None:

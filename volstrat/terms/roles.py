@@ -38,6 +38,8 @@ class Role:
         Its masks must lie on the tumour's grid.
     keys : tuple of str
         Keys of an entry in ``case.toml``, beside ``path`` and those of every mask.
+    several : bool
+        Several files may play it: masks are united; of images the first counts, and all can be shown.
     """
 
     name: RoleName
@@ -45,6 +47,10 @@ class Role:
     stems: tuple[str, ...]
     shares_tumour_grid: bool = False
     keys: tuple[str, ...] = ()
+    several: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "several", self.several or self.kind == "mask")
 
 
 _ROLES = (
@@ -70,7 +76,8 @@ _ROLES = (
         keys=("assume_registered", "units", "series", "tracer"),
     ),
     Role(name="fdg_avid", kind="mask", stems=("fdg_avid", "avid"), keys=("assume_registered",)),
-    Role(name="ct", kind="image", stems=("ct",), keys=("series",)),
+    # Masks are held to the first CT; others are further phases of it, to be shown.
+    Role(name="ct", kind="image", stems=("ct",), keys=("series", "name"), several=True),
     Role(name="liver", kind="mask", stems=("liver",), shares_tumour_grid=True, keys=("resample",)),
     Role(
         name="liver_segments",
@@ -84,7 +91,9 @@ _ROLES = (
     # What a surgical plan cuts out as drawn: named by the plan, never under [inputs].
     Role(name="cut", kind="mask", stems=(), shares_tumour_grid=True, keys=("resample",)),
     # A PET of any tracer: shown beside, never counted.
-    Role(name="other_pet", kind="image", stems=("other_pet",), keys=("series",)),
+    Role(
+        name="other_pet", kind="image", stems=("other_pet",), keys=("series", "units", "name"), several=True
+    ),
     Role(name="reviews", kind="table", stems=("reviews",)),
 )
 
@@ -94,6 +103,7 @@ ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.name != "cut
 """Those that [inputs] can name."""
 MASK_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "mask")
 TABLE_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "table")
+ROLES_OF_SEVERAL: tuple[str, ...] = tuple(role.name for role in _ROLES if role.several)
 IMAGE_ROLES: tuple[str, ...] = tuple(role.name for role in _ROLES if role.kind == "image")
 """A folder, too, can play these."""
 ON_TUMOUR_GRID: tuple[str, ...] = tuple(role.name for role in _ROLES if role.shares_tumour_grid)

@@ -64,7 +64,7 @@ def lock_output(out: Path, *, with_open: bool = False) -> int:
         if problems:
             more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
             msg = f"{out}: cannot be sealed. {problems[0]}{more}"
-            raise CaseError(msg, hint="`volstrat verify` names all of it. Run the batch again, then seal.")
+            raise CaseError(msg, hint="volstrat verify names all of it. Run the batch again, then seal.")
         still_open = records.unsettled  # sealing these in is a choice of its own
         if still_open and not with_open:
             shown = "; ".join(
@@ -87,7 +87,7 @@ def _refuse_twice(out: Path) -> None:
         raise UsageError(msg)
     signs = ", ".join(sealed_by(out))
     msg = f"{out}: has been sealed already ({signs}), and {faults[0][0]} is {faults[0][1]} since."
-    raise CaseError(msg, hint=f"`volstrat verify` names all of it; {MANIFEST} is never written twice.")
+    raise CaseError(msg, hint=f"volstrat verify names all of it; {MANIFEST} is never written twice.")
 
 
 def unlock_output(out: Path, *, by: str, reason: str) -> None:

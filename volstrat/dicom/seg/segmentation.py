@@ -137,7 +137,7 @@ def read_seg(
     seg = _read_header(path)
     if threshold is not None and seg.is_labelmap:
         msg = f"{path.name}: is a LABELMAP, whose values are segments; a threshold has no meaning there."
-        raise UsageError(msg, hint="Leave `threshold` out.")
+        raise UsageError(msg, hint="Leave threshold out.")
     lattice = frame_lattice(
         seg.frames.planes,
         rows=seg.rows,
@@ -306,6 +306,6 @@ def _kept_values(values: tuple[int, ...], seg: _Seg, threshold: float | None, wh
     if threshold is None:
         shares = ", ".join(f"{v / seg.maximum:.3g}" for v in values[:5])
         msg = f"{where}: is a FRACTIONAL SEG whose voxels belong to a segment by shares ({shares}, ...)."
-        raise MaskValueError(msg, hint="Say `threshold = x` (a share, e.g. 0.5) in its case.toml entry.")
+        raise MaskValueError(msg, hint="Say threshold = x (a share, e.g. 0.5) in its case.toml entry.")
     lowest = Fraction(repr(threshold)) * seg.maximum
     return [v for v in values if v >= lowest]

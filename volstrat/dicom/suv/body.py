@@ -44,11 +44,11 @@ def weight_kg_of(header: PetHeader, patient: PatientFacts) -> float:
         weight, name = header.number("PatientWeight"), "PatientWeight (0010,1030)"
     if not weight:
         msg = f"{name} is {'0' if weight == 0 else 'missing'}."
-        raise SuvError(msg, hint="State `weight_kg` under [patient] in case.toml.")
+        raise SuvError(msg, hint="State weight_kg under [patient] in case.toml.")
     if not 2 <= weight <= 500:  # kg; a person
         grams = " (it looks like grams)" if weight > 2000 else ""
         msg = f"{name} is {weight:g}, no body weight in kg{grams}."
-        raise SuvError(msg, hint="State `weight_kg` under [patient] in case.toml.")
+        raise SuvError(msg, hint="State weight_kg under [patient] in case.toml.")
     return weight
 
 
@@ -67,11 +67,11 @@ def height_cm_of(header: PetHeader, patient: PatientFacts) -> float:
         metres, name = header.number("PatientSize"), "PatientSize (0010,1020)"
         if not metres:
             msg = f"{name} is {'0' if metres == 0 else 'missing'}."
-            raise SuvError(msg, hint="State `height_cm` under [patient] in case.toml.")
+            raise SuvError(msg, hint="State height_cm under [patient] in case.toml.")
         height = 100.0 * metres
     if not 40 <= height <= 260:  # cm; a person
         msg = f"{name} gives a height of {height:g} cm."
-        raise SuvError(msg, hint="State `height_cm` under [patient] in case.toml.")
+        raise SuvError(msg, hint="State height_cm under [patient] in case.toml.")
     return height
 
 
@@ -93,7 +93,7 @@ def sex_of(header: PetHeader, patient: PatientFacts) -> str:
             if sex
             else ("PatientSex (0010,0040) is missing.")
         )
-        raise SuvError(msg, hint='State `sex = "F"` or `"M"` under [patient] in case.toml.')
+        raise SuvError(msg, hint='State sex = "F" or "M" under [patient] in case.toml.')
     return sex
 
 

@@ -270,7 +270,7 @@ class ProjectionPane extends Pane {
   pan() {}
   drag(step) { if (this.viewer.images.pet) this.viewer.adjustSuv(step); }
   click([u, v]) {
-    const q = this.turning ? { view: this.view, u, v } : { plane: this.view === 6 ? "sagittal" : "coronal", u, v };
+    const q = this.turning ? { view: this.view, u, v, ct: 0, pet: this.viewer.pet } : { plane: this.view === 6 ? "sagittal" : "coronal", u, v };
     const hottest = fetch(`/hottest?${new URLSearchParams(q)}`);
     this.viewer.wait(hottest.then((answer) => answer.json()).then((told) => {
       const g = this.geometry, there = along(along(g.corner_mm, g.right, u), g.down, v);
@@ -296,7 +296,7 @@ export class Viewer {
     this.outlines = new Outlines(() => this.draw());
     Object.assign(this, {
       images: null, point: [0, 0, 0], window: [40, 400], opacity: 0.6, lastOpacity: 0.6, suv: 10, layer: "fused", layout: "planes",
-      selected: "", drawn: 0, asked: null, lesions: true, avid: true, measuring: false, toBody: false, styles: {}, avidColour: [255, 90, 200], way: 0,
+      selected: "", drawn: 0, asked: null, lesions: true, avid: true, measuring: false, toBody: false, styles: {}, planStyles: {}, ct: 0, pet: 0, scales: new Map(), avidColour: [255, 90, 200], way: 0,
     });
     const canvas = (id) => document.getElementById(id);
     this.panes = PLANES.map((name) => new Pane(this, canvas(name), name));
@@ -314,22 +314,33 @@ export class Viewer {
   look(layer) {
     return {
       centre: Math.round(this.window[0]), width: Math.max(1, Math.round(this.window[1])), opacity: this.opacity.toFixed(2),
-      suv: Number(this.suv.toPrecision(3)), layer: layer ?? this.layer, read: this.drawn,
+      suv: Number(this.suv.toPrecision(3)), layer: layer ?? this.layer, ct: this.ct, pet: this.pet, read: this.drawn,
     };
   }
   outlineLook(pane) {
     return {
-      styles: this.styles, avidColour: this.avidColour, wordOf: this.wordOf, chosen: this.selected,
+      styles: this.styles, planStyles: this.planStyles, avidColour: this.avidColour, wordOf: this.wordOf, chosen: this.selected,
       lesions: this.lesions, avid: this.avid, filled: pane === this.projection,
     };
   }
   open(images, drawn) {
     const first = !this.images;
-    this.images = images;
+    this.images = { ...images, ...this.placed };
     this.drawn = drawn; // pictures and outlines of before are of other images
     this.outlines.forget();
     if (first) this.point = images.middle_mm;
     if (images.pet && !this.scaled) { this.suv = images.suv_max; this.scaled = true; }
+    this.arrange(this.layout);
+  }
+  // Put another CT or PET in place: planes, masks and cross stay; each PET keeps a scale of its own.
+  place(ct, pet, own, told) {
+    this.scales.set(this.pet, this.suv);
+    this.ct = ct;
+    this.pet = pet;
+    this.placed = ct || pet ? { ct: told.ct, pet: told.pet, unit: told.unit, views: told.views, suv_max: told.suv_max ?? own.suv_max } : null;
+    if (!this.images) return;
+    this.images = { ...own, ...this.placed };
+    this.suv = this.scales.get(pet) ?? told.suv_max ?? own.suv_max;
     this.arrange(this.layout);
   }
   // No picture stays beside a verdict that is not its own.
@@ -390,7 +401,7 @@ export class Viewer {
       this.hovering = null;
       if (!this.under) return;
       const at = this.under, [x, y, z] = at;
-      fetch(`/values?${new URLSearchParams({ x, y, z, plane })}`).then((answer) => answer.json())
+      fetch(`/values?${new URLSearchParams({ x, y, z, plane, ct: this.ct, pet: this.pet })}`).then((answer) => answer.json())
         .then((told) => { if (this.under) this.pointed({ ...told, point: at }); }).catch(() => {});
     }, HOVER_MS);
   }

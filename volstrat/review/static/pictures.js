@@ -54,13 +54,6 @@ export class Outlines {
 const MOST_NAMES = 14;
 const ORDER = ["dismissed", "not_tumour", "resectable", "ablatable", "partial", "unknown", "unresectable"];
 
-// What a surgical plan leaves, cuts and ablates.
-const PLANNED = {
-  "plan:remnant": { colour: "#9ad0a0", dash: [] },
-  "plan:cut": { colour: "#ff7b72", dash: [10, 4] },
-  "plan:ablated": { colour: "#ffd166", dash: [2, 4] },
-};
-
 function trace(context, loop, frame) {
   const at = (n) => [Math.round((loop[n] - frame.left) / frame.scale), Math.round((loop[n + 1] - frame.top) / frame.scale)];
   context.moveTo(...at(0));
@@ -146,14 +139,14 @@ function label(context, name, [x, y], style, size, chosen) {
 }
 
 // Draw outlines in the styles of their markings: what stands in the way on top, the chosen one last.
-// look: styles, avidColour, wordOf(name), chosen, lesions, avid, filled
+// look: styles, planStyles (of what a surgical plan leaves, cuts and ablates), avidColour, wordOf(name), chosen, lesions, avid, filled
 export function drawOutlines(context, shapes, frame, look) {
   const ratio = window.devicePixelRatio || 1;
-  for (const [name, loops] of look.lesions ? shapes.filter(([name]) => name in PLANNED) : []) {
+  for (const [name, loops] of look.lesions ? shapes.filter(([name]) => name in look.planStyles) : []) {
     stroke(context, loops, frame, "#000", 4);
-    stroke(context, loops, frame, PLANNED[name].colour, 2, PLANNED[name].dash);
+    stroke(context, loops, frame, `rgb(${look.planStyles[name].colour})`, 2, look.planStyles[name].dash);
   }
-  const told = shapes.filter(([name]) => !(name in PLANNED)).map(([name, loops]) => ({ name, loops, word: name === "avid" ? "avid" : look.wordOf(name) }))
+  const told = shapes.filter(([name]) => !(name in look.planStyles)).map(([name, loops]) => ({ name, loops, word: name === "avid" ? "avid" : look.wordOf(name) }))
     .filter((x) => (x.name === "avid" ? look.avid : look.lesions));
   const rank = (x) => (x.name === "avid" ? -1 : x.name === look.chosen ? 99 : ORDER.indexOf(x.word));
   told.sort((a, b) => rank(a) - rank(b));

@@ -10,7 +10,7 @@ import { flushReason, renderPanel, rowWritten } from "./panel.js";
 import { refreshPlans, startPlans } from "./plans.js";
 import { renderSome, renderTable, startTable } from "./table.js";
 import { renderVerdict } from "./verdict.js";
-import { renderCursor, renderTools, viewer } from "./viewing.js";
+import { offerImages, renderCursor, renderTools, viewer } from "./viewing.js";
 import "./keys.js";
 import "./screen.js";
 
@@ -43,9 +43,11 @@ function take(next) {
   merge(next);
   if (again) recallUndo();
   viewer.styles = shared.state.styles;
+  viewer.planStyles = shared.state.plan_styles ?? viewer.planStyles;
   viewer.avidColour = shared.state.avid_colour ?? viewer.avidColour;
   if (!shared.state.images) viewer.close();
   else if (fresh) { viewer.open(shared.state.images, shared.state.mark.split("|").slice(0, 1).concat(shared.state.mark.split("|").slice(2, 4)).join("-")); renderTools(); }
+  offerImages(again);
   if (changed) renderChanged(changed); else render();
   refreshPlans();
   if (fresh && row(shared.chosen)) fly(shared.chosen);

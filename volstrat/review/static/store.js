@@ -41,7 +41,7 @@ export const ml = (x) => (x >= 100 ? x.toFixed(1) : x >= 0.1 ? x.toFixed(2) : x.
 // Take over what the server tells: everything, or of lesions only those that changed.
 export function merge(next) {
   const before = shared.state;
-  for (const key of ["signs", "styles", "avid_colour", "images"]) if (next[key] === undefined) next[key] = before[key];
+  for (const key of ["signs", "styles", "plan_styles", "avid_colour", "images"]) if (next[key] === undefined) next[key] = before[key];
   if (next.lesions === undefined) {
     next.lesions = before.lesions;
     const at = new Map(next.lesions.map((x, n) => [x.id, n]));

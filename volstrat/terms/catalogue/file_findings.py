@@ -24,30 +24,34 @@ FILE_FINDINGS = (
     Entry(
         "structures_without_role",
         "info",
-        "{count} segment(s) or ROI(s) play no role by their names: {names}. Name what is tumour among "
-        "them in "
-        "case.toml.",
+        (
+            "{count} segment(s) or ROI(s) were not read, because their names do not say what they are "
+            "for: {names}. If tumour is among them, name it in case.toml."
+        ),
         means="segments and ROIs of a folder of DICOM that no name pattern fits; they are not read",
         do="Name what is tumour among them in case.toml.",
     ),
     Entry(
         "segment_unnamed",
         "warning",
-        "{name}: no segment has the value {values}; kept without a name.",
+        ("{name}: voxels with the value {values} belong to no named segment; they are kept without a name."),
         means="voxels carry a value that no segment names",
         do="Name the segment where it was drawn.",
     ),
     Entry(
         "units_converted",
         "warning",
-        "{name}: its header says {unit}; they were converted to millimetres.",
+        "{name}: the header gives lengths in {unit}; they were converted to millimetres.",
         means="a NIfTI in other units than mm",
         do="Check the lesions' diameters.",
     ),
     Entry(
         "pixdim_ignored",
         "warning",
-        "{name}: its pixdim says {pixdim}, its sform {sform}; the sform was used. Check the voxel size.",
+        (
+            "{name}: the header gives two voxel sizes, {pixdim} (pixdim) and {sform} (sform); the second "
+            "is used. Check the voxel size."
+        ),
         means="NIfTI pixdim and affine differ; the affine is used",
         do="Check the voxel size.",
     ),
@@ -85,13 +89,13 @@ DICOM_FINDINGS = (
     Entry(
         "rescale_missing",
         "warning",
-        "{name}: {count} of {slices} slices state no RescaleSlope; 1 is used.",
+        "{name}: {count} of {slices} slices state no RescaleSlope; values are taken as they are.",
         means="no rescale slope and intercept; 1 and 0 are used",
     ),
     Entry(
         "slices_off_lattice",
         "info",
-        "Slices lie up to {off_mm:.3f} mm off a regular lattice (every {spacing_mm:g} mm).",
+        "Slices lie up to {off_mm:.3f} mm off an even distance of {spacing_mm:g} mm.",
         means="SEG frames lie slightly off the lattice",
     ),
     Entry(
@@ -113,7 +117,7 @@ DICOM_FINDINGS = (
     Entry(
         "referenced_series_absent",
         "warning",
-        "{name}: the series it references is not among the images; the case's image is used.",
+        "{name}: the images it was drawn on are not there; the case's own image is used.",
         means="the series a SEG or RTSTRUCT references is not there",
         do="Add the series that it was drawn on.",
     ),
@@ -154,7 +158,7 @@ DICOM_FINDINGS = (
     Entry(
         "rtstruct_other_frame",
         "warning",
-        "ROI {number} {name!r} is drawn in another frame of reference and was left out.",
+        ("ROI {number} {name!r} is drawn in another frame of reference than the images, and was left out."),
         means="a ROI in another frame of reference was left out",
         do="Check that it is not tumour of this image.",
     ),
@@ -200,18 +204,20 @@ DICOM_FINDINGS = (
     Entry(
         "rtstruct_contours_cross",
         "review",
-        "{roi}: {count} pair(s) of contours cross on one slice; what both enclose counts as outside "
-        "(even-odd). "
-        "Look at these contours.",
+        (
+            "{roi}: {count} pair(s) of contours cross on one slice; what both enclose counts as outside. "
+            "Look at these contours."
+        ),
         means="contours of one ROI cross",
         do="Look at these contours.",
     ),
     Entry(
         "rtstruct_contour_self_overlap",
         "review",
-        "{roi}: contours wind twice round {voxels} voxel(s), which count as outside (even-odd). Look at "
-        "these "
-        "contours.",
+        (
+            "{roi}: contours run twice around {voxels} voxel(s), which count as outside. Look at these "
+            "contours."
+        ),
         means="a contour crosses itself",
         do="Look at these contours.",
     ),

@@ -8,7 +8,7 @@ LESION_FINDINGS = (
     Entry(
         "label_in_pieces",
         "warning",
-        "{lesion} is in {pieces} pieces that do not touch; it counts as one lesion.",
+        "{lesion} is drawn in {pieces} pieces that do not touch; it counts as one lesion.",
         means="one label lies in pieces that do not touch",
         do='Check that it is one lesion; else write `instances = "components"` in its entry.',
     ),
@@ -30,14 +30,14 @@ LESION_FINDINGS = (
     Entry(
         "row_renumbered",
         "info",
-        "{row}: names {named}; by its point or segment it is about {lesion} now, and counts there.",
+        "{row} says {named}, but by its point or segment name it means {lesion}; it counts there.",
         means="a row's point or segment lies in a lesion of another number than the row has",
         do="Nothing, if the masks were edited; the row went with its tissue.",
     ),
     Entry(
         "rows_alike",
         "info",
-        "{row}: lies in {lesion}, as does {other}, and says the same.",
+        "{row} and {other} both mean {lesion}, and say the same.",
         means="two rows of the lesion table lie in one lesion and say the same",
         do="Remove one of them.",
     ),
@@ -69,7 +69,7 @@ LESION_FINDINGS = (
         {
             "area": "The resectable area covers only {percent} % of {lesion}; the rest counts as "
             "unresectable.",
-            "parts": "{lesion} is not of one piece: {shares}.",
+            "parts": "The decision differs within {lesion}: {shares}.",
         },
         means="a lesion has no one marking on nearly all its voxels",
         do="Check that a part of it is meant to stay.",
@@ -77,7 +77,7 @@ LESION_FINDINGS = (
     Entry(
         "resectable_outside_tumour",
         "info",
-        "Some resectable area ({volume_ml:.3f} ml) lies outside tumour; it is ignored.",
+        "Some resectable area lies outside tumour ({volume} ml); it is ignored.",
         means="the resectable mask covers more than tumour; that part is ignored",
     ),
     Entry(
@@ -97,9 +97,8 @@ LESION_FINDINGS = (
         "warning",
         {
             "mask": (
-                "{name} was resampled onto the grid of {other} (nearest neighbour; grids "
-                "{distance_mm:.2f} mm "
-                "apart): {before_ml:.3f} ml became {after_ml:.3f} ml."
+                "{name} was resampled to the voxels of {other} (nearest neighbour), from which it lay"
+                " {distance_mm:.2f} mm off: {before_ml:.3f} ml became {after_ml:.3f} ml."
             ),
             "reading": (
                 "Reading {name} was resampled onto the grid of reading {other} (nearest neighbour): "

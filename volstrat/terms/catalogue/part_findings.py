@@ -8,8 +8,11 @@ PART_FINDINGS = (
     Entry(
         "tumour_part_left_out",
         "review",
-        "{name}: {parts} {is_are} tumour by name or code and not counted. Take {it_them} into `segments` (or "
-        "`rois`) of {role}, or write `leave_out = [{numbers}]` there.",
+        (
+            "{name}: {parts} {is_are} tumour by name or code, and not counted. In case.toml, add "
+            "{it_them} to the segments (or rois) of {role}, or leave {it_them} out on purpose with "
+            "leave_out = [{numbers}]."
+        ),
         means="a segment, ROI or label whose name or code says tumour plays no role",
         do="Look at it: name it in the entry, or leave it out with `leave_out`.",
     ),
@@ -25,9 +28,11 @@ PART_FINDINGS = (
     Entry(
         "part_unclear",
         "review",
-        "{name}: the name of {parts} does not say what it is, beside names that do; not taken as {role}. "
-        "Look whether it belongs there: then name all that belong in `segments` (or `rois`), else write "
-        "`leave_out = [{numbers}]`.",
+        (
+            "{name}: the name of {parts} does not say what it is, though other names in the file do; it "
+            "was not taken as {role}. If it belongs there, name all that belong in the segments (or rois)"
+            " of {role} in case.toml; if not, write leave_out = [{numbers}] there."
+        ),
         means="a segment, ROI or label whose name says nothing lies beside those that were taken",
         do="Look what it is; name all that belong in the entry, or leave it out with `leave_out`.",
     ),
@@ -45,9 +50,11 @@ PART_FINDINGS = (
         "structures_left_out",
         "info",
         {
-            "site": "{name}: {parts} {is_are} not counted as {role}, for the name is that of an organ or "
-            "denies something; it may say where a lesion lies. Look: name all that are {role} in `segments` "
-            "(or `rois`), else write `leave_out = [{numbers}]`.",
+            "site": (
+                "{name}: {parts} {is_are} not counted as {role}, because the name is that of an organ"
+                " or denies something; it may say where a lesion lies. Look: name all that are {role}"
+                " in its segments (or rois) in case.toml, else write leave_out = [{numbers}] there."
+            ),
             "other": "{name}: {parts} {is_are} called like something else and not counted as {role}.",
         },
         means="a file that was given as tumour, resectable or avid holds parts with the names of organs or "
@@ -60,12 +67,19 @@ PART_FINDINGS = (
         "part_may_be_organ",
         "review",
         {
-            "encloses": "{name}: label {number} ({volume_ml:.0f} ml) encloses label {inner} and has no "
-            "name: it may be the organ and not {role}. Name the labels that are {role} in `segments`.",
-            "called": "{name} is given as {role}, and its name is that of an organ or region: look whether "
-            "it is {role}.",
-            "large": "{name}: label {number} measures {volume_ml:.0f} ml, more than a liver, and has no "
-            "name: it may be an organ and not {role}.",
+            "encloses": (
+                "{name}: label {number} ({volume_ml:.0f} ml) encloses label {inner} and has no name; "
+                "it may be the organ and not {role}. Name the labels that are {role} as its segments "
+                "in case.toml."
+            ),
+            "called": (
+                "{name} is given as {role}, but it is called like an organ or region: look whether it"
+                " is {role}."
+            ),
+            "large": (
+                "{name}: label {number} measures {volume_ml:.0f} ml, more than a liver, and has no "
+                "name; it may be an organ and not {role}."
+            ),
         },
         means="a label without a name encloses another or is larger than a liver, or its file is called so",
         do="Look what it is, and name the labels that are meant in `segments`.",
@@ -81,10 +95,14 @@ PART_FINDINGS = (
         "mask_off_ct",
         "review",
         {
-            "grid": "{name} lies on another grid than the CT: a corner is {distance_mm:.1f} mm off. Look "
-            "at both together before the volume is used.",
-            "outside": "All tumour of {name} lies outside the CT (a corner of its grid is "
-            "{distance_mm:.1f} mm off). It cannot have been drawn on this CT.",
+            "grid": (
+                "{name} does not lie on the voxels of the CT: one of its corners is {distance_mm:.1f}"
+                " mm off. Look at both together before the volume is used."
+            ),
+            "outside": (
+                "All tumour of {name} lies outside the CT (one of its corners is {distance_mm:.1f} mm"
+                " off). It cannot have been drawn on this CT."
+            ),
         },
         means="a mask shares neither the CT's grid nor its lattice; blocking where all tumour lies "
         "outside it",
@@ -101,16 +119,21 @@ PART_FINDINGS = (
     Entry(
         "grid_unproven",
         "review",
-        "{dense} and {sparse} share a lattice, but nothing says which image {sparse} was drawn on: that "
-        "both lie on one grid is unproven. Give the CT as `ct`, or look at both together.",
+        (
+            "{dense} and {sparse} fit each other voxel by voxel, but nothing says which image {sparse} "
+            "was drawn on: they may lie apart by whole voxels. Name the CT in case.toml, or look at both "
+            "together."
+        ),
         means="a mask of a whole image beside one that stores a part, of an image that is not known",
         do="Give the CT as `ct`, or look at both masks together.",
     ),
     Entry(
         "fractional_labelmap",
         "warning",
-        "{name}: holds shares of voxels (fractional label map); voxels from half of the largest share "
-        "are taken.",
+        (
+            "{name} holds for each voxel how much of it belongs to the segment (fractional); a voxel "
+            "counts from half of the largest value on."
+        ),
         means="a 3D Slicer segmentation stores shares of voxels and is read at half its maximum",
         do="Convert it to a binary label map in 3D Slicer if another limit is meant.",
     ),
@@ -118,7 +141,7 @@ PART_FINDINGS = (
         "files_unread",
         "info",
         {
-            "list": "Not read, for no role names them: {names}.",
+            "list": "Not read, because nothing says what they are for: {names}.",
             "nearly": "{name} was not read: its name is nearly that of {expected}. {do}",
         },
         means="what lies in the case and plays no part; `review` where its name is nearly one that would "
@@ -129,8 +152,10 @@ PART_FINDINGS = (
     Entry(
         "lesions_drawn_twice",
         "review",
-        "{lesions}: one lesion is drawn twice (Dice {dice:.2f}). Its voxels count once; look whether both "
-        "drawings are meant.",
+        (
+            "{lesions}: one lesion is drawn twice (Dice {dice:.2f}). What both hold counts once; look "
+            "whether both drawings are meant."
+        ),
         means="two drawings of lesions overlap with a Dice of more than 0.5",
         do="Leave one of the two drawings out.",
     ),
@@ -150,10 +175,14 @@ PART_FINDINGS = (
         "lesion_at_edge",
         "info",
         {
-            "harmless": "At the edge of the image, where part of it may be missing: {lesions}. As much "
-            "again of any would change nothing about stratum 1.",
-            "decides": "{lesion} touches the edge of the image: part of it may be missing, and as much "
-            "again would change what can be said of stratum 1.",
+            "harmless": (
+                "At the edge of the image, where part may be missing: {lesions}. Even twice the "
+                "volume of any of them would change nothing about stratum 1."
+            ),
+            "decides": (
+                "{lesion} touches the edge of the image: part of it may be missing, and twice its "
+                "volume would change what can be said of stratum 1."
+            ),
         },
         means="a lesion touches the edge of its field; `review` where its volume decides",
         do="Look whether the image ends within the lesion.",

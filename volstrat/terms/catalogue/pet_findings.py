@@ -18,7 +18,10 @@ PET_FINDINGS = (
     Entry(
         "hot_but_not_avid",
         "review",
-        "{lesion} is called not FDG-avid and has SUVmax {suv:.1f} ({limit:g} and more is looked at again).",
+        (
+            "{lesion} is marked not FDG-avid, but its SUVmax is {suv:.1f}; from {limit:g} on a lesion "
+            "must be looked at again."
+        ),
         means="a lesion that a reader calls not avid is hot on PET",
         do="Look at the lesion on PET; mark it avid, or leave it where the uptake is not its own.",
         also=("info",),
@@ -26,7 +29,7 @@ PET_FINDINGS = (
     Entry(
         "avid_but_cold",
         "review",
-        "{lesion} is called FDG-avid and has SUVmax {suv:.2f}, below {limit:g}.",
+        "{lesion} is marked FDG-avid, but its SUVmax is only {suv:.2f} (below {limit:g}).",
         means="a lesion that a reader calls avid is cold on PET",
         do="Check that mask, table and PET belong together and lie over one another.",
         also=("info",),
@@ -34,8 +37,10 @@ PET_FINDINGS = (
     Entry(
         "avidity_overruled",
         "review",
-        "The lesion table calls {lesions} not FDG-avid, against what is drawn: with the drawing it would be "
-        "{stratum}.",
+        (
+            "{lesions}: marked not FDG-avid, though uptake is drawn there. With what is drawn the patient"
+            " would be {stratum}."
+        ),
         means="`not_avid` takes drawn avid voxels away, and the stratum would be another with them",
         do="Settle which of the two is right.",
         also=("info",),
@@ -43,9 +48,10 @@ PET_FINDINGS = (
     Entry(
         "small_lesion_not_assessable",
         "warning",
-        "{lesions}: too small for PET (below {limit_mm:g} mm), so that no uptake there means nothing. A "
-        "reader can "
-        "decide.",
+        (
+            "{lesions}: too small for PET to show (below {limit_mm:g} mm); no uptake there does not mean "
+            "not avid. A reader can decide."
+        ),
         means="not avid, but too small for PET to show",
         do="Say the lesion's avidity in the lesion table.",
     ),
@@ -61,15 +67,14 @@ PET_FINDINGS = (
         "info",
         {
             "drawn": (
-                "The drawn reference region for {rule} ({volume_ml:.1f} ml) has {metric} {mean:.2f} +- "
-                "{sd:.2f}: "
-                "a lesion is FDG-avid from {metric} peak {threshold:.2f}."
+                "The drawn reference region for {rule} ({volume_ml:.1f} ml) has a mean {metric} of "
+                "{mean:.2f} (SD {sd:.2f}): a lesion is FDG-avid from a {metric} peak of "
+                "{threshold:.2f}."
             ),
             "placed": (
-                "The reference region for {rule} ({volume_ml:.1f} ml, placed by volstrat in the right lobe "
-                "of the "
-                "liver) has {metric} {mean:.2f} +- {sd:.2f}: a lesion is FDG-avid from {metric} peak "
-                "{threshold:.2f}."
+                "The reference region for {rule} ({volume_ml:.1f} ml, placed by volstrat in the right"
+                " lobe of the liver) has a mean {metric} of {mean:.2f} (SD {sd:.2f}): a lesion is "
+                "FDG-avid from a {metric} peak of {threshold:.2f}."
             ),
         },
         means="the reference region and what was measured in it",
@@ -77,16 +82,20 @@ PET_FINDINGS = (
     Entry(
         "background_not_measurable",
         "warning",
-        "{lesions}: too little tissue round it ({shell_mm:g} mm, fewer than {least_voxels} PET voxels) to "
-        "compare it "
-        "with; its uptake is not known.",
+        (
+            "{lesions}: too little tissue around to compare with ({shell_mm:g} mm wide, fewer than "
+            "{least_voxels} PET voxels); the uptake is not known."
+        ),
         means="too few PET voxels round a lesion",
         do="Say the lesion's avidity in the lesion table.",
     ),
     Entry(
         "suv_not_finite",
         "warning",
-        "{voxels} PET voxels in or round tumour hold no value; they count neither as avid nor as not avid.",
+        (
+            "{voxels} PET voxels in or around tumour hold no value; they count neither as avid nor as not"
+            " avid."
+        ),
         means="PET voxels without a finite value",
         do="Export the PET again.",
     ),
@@ -112,7 +121,7 @@ PET_FINDINGS = (
     Entry(
         "suv_factor_by_frame",
         "info",
-        "The PET is not decay-corrected to one time: each frame has an SUV factor of its own.",
+        "The PET is not decay-corrected to one time: each slice has an SUV factor of its own.",
         means="each frame has an SUV factor of its own",
     ),
     Entry(
@@ -130,14 +139,13 @@ PET_FINDINGS = (
         "review",
         {
             "two_times": (
-                "RadiopharmaceuticalStartDateTime ({first}) and RadiopharmaceuticalStartTime ({second}) "
-                "differ by "
-                "{minutes:.0f} min; the first is used."
+                "The header gives two injection times, {first} (RadiopharmaceuticalStartDateTime) and"
+                " {second} (RadiopharmaceuticalStartTime), {minutes:.0f} min apart; the first is "
+                "used."
             ),
             "zone": (
-                "{attribute} is told at {offset}, and {zone_attribute}, which tells the zone of the other "
-                "times, "
-                "is missing; all are taken to be of one zone."
+                "The header gives one time in the time zone {offset} ({attribute}) and the others in "
+                "none ({zone_attribute} is missing); all are taken to be in one zone."
             ),
         },
         means="the header gives two injection times, or one in a zone that its other times do not state",
@@ -157,13 +165,12 @@ PET_FINDINGS = (
         "review",
         {
             "listed": (
-                "{attribute} is {correction}, and {other_attribute} lists DECY: they contradict each "
-                "other; the "
-                "first is used."
+                "The header contradicts itself about decay correction: {attribute} is {correction}, "
+                "but {other_attribute} lists DECY. The first is used."
             ),
             "not_listed": (
-                "{attribute} is {correction}, and {other_attribute} does not list DECY: they contradict each "
-                "other; the first is used."
+                "The header contradicts itself about decay correction: {attribute} is {correction}, "
+                "but {other_attribute} does not list DECY. The first is used."
             ),
         },
         means="DecayCorrection and CorrectedImage do not agree on whether decay was corrected",
@@ -173,8 +180,11 @@ PET_FINDINGS = (
     Entry(
         "suv_series_time_early",
         "info",
-        "Values are taken as corrected to {reference}, {minutes:.1f} min before the first acquisition: SUVbw "
-        "factor {factor:.6g}. By AcquisitionTime it would be {other:.6g}, {percent:.2f} % more.",
+        (
+            "PET values are taken as decay-corrected to {reference}, {minutes:.1f} min before the first "
+            "acquisition (SUVbw factor {factor:.6g}). If they refer to AcquisitionTime, SUV is "
+            "{percent:.2f} % higher (factor {other:.6g})."
+        ),
         means="SeriesTime, to which values are taken as corrected, is earlier than the acquisition",
         do="Where SUV matters, ask the scanner's maker to what time values are corrected.",
         also=("warning",),
@@ -185,8 +195,8 @@ PET_FINDINGS = (
         {
             "known": "Philips' own SUV factor is used; it refers to {reference}.",
             "unknown": (
-                "Philips' own SUV factor is used; the header does not let one tell to what time it refers "
-                "(AcquisitionTime, by what its scanners write)."
+                "Philips' own SUV factor is used; the header does not say to what time it refers "
+                "(Philips scanners usually mean AcquisitionTime)."
             ),
         },
         means="a factor of the scanner's maker turns the values into SUV, and to what time it refers",
@@ -194,8 +204,10 @@ PET_FINDINGS = (
     Entry(
         "pet_dose_in_bq",
         "info",
-        "RadionuclideTotalDose (0018,1074) of this Enhanced PET is {dose_bq:g}: taken as Bq, though MBq is "
-        "the standard's unit there.",
+        (
+            "The injected dose in the header of this Enhanced PET, RadionuclideTotalDose (0018,1074), is "
+            "{dose_bq:g}: it is taken as Bq, though MBq is the standard's unit there."
+        ),
         means="an Enhanced PET states its dose in Bq",
     ),
     Entry(

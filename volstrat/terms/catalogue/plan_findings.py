@@ -8,8 +8,10 @@ PLAN_FINDINGS = (
     Entry(
         "plan_not_chosen",
         "blocking",
-        'None of the {count} plans is chosen: {strata}. Write `chosen = "NAME"` at the top of case.toml, or '
-        "choose on the page.",
+        (
+            "None of the {count} plans is chosen: {strata}. Choose one on the page, or write chosen = "
+            '"NAME" at the top of case.toml.'
+        ),
         means="the case has surgical plans and nobody chose one; every plan's stratum is listed",
         do="Choose the plan that the meeting decided on.",
     ),
@@ -34,11 +36,16 @@ PLAN_FINDINGS = (
         "plan_site",
         "review",
         {
-            "outside": "Plan {plan} {verb} {lesion}, which is not in the liver; what is done with it is "
-            'for outside_liver = {{ {lesion} = "..." }} to say.',
+            "outside": (
+                "Plan {plan} {verb} {lesion}, which is not in the liver. Say what is done with it in "
+                'the plan: outside_liver = {{ {lesion} = "..." }}.'
+            ),
             "dismissed": "Plan {plan} {verb} {lesion}, marked as no tumour: nothing is done with it.",
-            "inside": "Plan {plan} names {lesion} under outside_liver, but it lies in the liver; the cut and "
-            "the ablations say what becomes of it. Correct its `site` in the lesion table, or the plan.",
+            "inside": (
+                "Plan {plan} names {lesion} under outside_liver, but it lies in the liver, where the "
+                "cut and the ablations say what becomes of it. Correct its site in the lesion table, "
+                "or the plan."
+            ),
         },
         means="a plan takes a lesion for one in the liver, or outside it, that lies on the other side",
         do="Give the lesion's `site` in the lesion table, or correct the plan.",
@@ -46,9 +53,11 @@ PLAN_FINDINGS = (
     Entry(
         "plan_by_number",
         "warning",
-        "Plan {plan} names {lesions} by number alone, and these numbers go by size: they change when the "
-        "mask does. Where the mask was edited after the plan was written, look which lesions are meant; a "
-        "wedge or an ablation can name its lesion by a point_mm.",
+        (
+            "Plan {plan} names {lesions} by number alone, and these numbers go by size: they change when "
+            "the mask does. If the mask was edited after the plan was written, look which lesions are "
+            "meant; a wedge or an ablation can name its lesion by a point in it (point_mm)."
+        ),
         means="a plan names lesions by numbers that go by size",
         do="Give `point_mm` in place of `lesion`, or a tumour mask in which each lesion is a label of its "
         "own.",
@@ -110,8 +119,8 @@ PLAN_FINDINGS = (
         "plan_over_marking",
         "warning",
         {
-            "table": "The plan stands over the lesion table's marking of {lesions}.",
-            "mask": "The plan stands over the resectable mask in the liver.",
+            "table": "The plan decides on {lesions}; the lesion table's decision is not used.",
+            "mask": "The plan decides in the liver; the drawn resectable area is not used there.",
         },
         means="plans stand beside a resectable mask or markings in the table; in the liver the plan counts",
         do="Take the marking or the mask away.",

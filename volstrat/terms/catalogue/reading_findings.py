@@ -29,23 +29,27 @@ READING_FINDINGS = (
     Entry(
         "one_subject",
         "info",
-        "One subject: statistics over subjects do not exist, and are null with that reason.",
+        "One subject: there are no statistics over subjects.",
         means="statistics over subjects do not exist",
     ),
     Entry(
         "row_moved",
         "warning",
-        "Both tables say {word} of {row}, but of different lesions: {lesion_a} in A, which is {matched} in "
-        "B, and {lesion_b} in B. The numbers changed with the masks; nobody marked differently.",
+        (
+            "Both tables say {word} of {row}, but they mean different lesions: {lesion_a} in A, which is "
+            "{matched} in B, and {lesion_b} in B. The numbers changed with the masks; nobody decided "
+            "differently."
+        ),
         means="a row that both tables have alike lies on different lesions, since numbers go by size",
         do="Let `volstrat lesions` write both tables with points, and compare again.",
     ),
     Entry(
         "record_outdated",
         "warning",
-        "Reading {reading}: the files no longer give the record that stands in the output; what they give "
-        "now is "
-        "compared. `volstrat verify` says what changed.",
+        (
+            "Reading {reading}: the files no longer give the record that stands in the output; what they "
+            "give now is compared. The command volstrat verify says what changed."
+        ),
         means="the files no longer give the record that stands in the output",
         do="`volstrat verify` says what changed.",
     ),

@@ -10,7 +10,7 @@ RULE_FINDINGS = (
         "blocking",
         {
             "no_voxel": "No tumour is drawn.",
-            "all_dismissed": "The table calls every lesion `not_tumour`: no tumour is left.",
+            "all_dismissed": "Every lesion is marked as not tumour: no tumour is left.",
         },
         means="the tumour mask holds no voxel, or the table calls every lesion `not_tumour`",
         do="Check that the right segment was exported; a subject without tumour on CT has no stratum.",
@@ -76,7 +76,7 @@ RULE_FINDINGS = (
             "dismiss it as "
             "physiological.",
             "marked": "{place} is marked {marking}.",
-            "given": "{place} belongs to {owner} by the lesion table, and takes its marking: {marking}.",
+            "given": "{place} belongs to {owner}, as a reader says, and takes its decision: {marking}.",
             "place": "{region} ({volume} ml of uptake without a lesion on CT)",
         },
         means="an avid region away from CT tumour; `review` until it is marked or dismissed",
@@ -91,8 +91,10 @@ RULE_FINDINGS = (
             "Say which lesion it belongs to, mark it, or dismiss it as physiological.",
             "dismissed": "{place}, {apart} mm from {near}, was dismissed as physiological.",
             "marked": "{place}, {apart} mm from {near}, is marked {marking}.",
-            "given": "{place}, {apart} mm from {near}, belongs to {owner} by the lesion table, and takes its "
-            "marking: {marking}.",
+            "given": (
+                "{place}, {apart} mm from {near}, belongs to {owner}, as a reader says, and takes its"
+                " decision: {marking}."
+            ),
         },
         means="an avid region lies near a lesion without touching it: whose it is, a person must say; `info` "
         "once it is marked, dismissed or given to a lesion",
@@ -102,7 +104,10 @@ RULE_FINDINGS = (
     Entry(
         "pet_shift",
         "review",
-        "With PET {shifts} the stratum would be another one; breathing moves PET as far. Look at both.",
+        (
+            "With PET {shifts} the stratum would be another one, and breathing can move PET that far. "
+            "Look at PET and CT together."
+        ),
         means="PET moved by a step of `review.pet_shift_mm` along the patient's z gives another stratum",
         do="Check how PET and CT lie on each other at the avid lesions; mark what the shift changes.",
     ),
@@ -130,9 +135,11 @@ RULE_FINDINGS = (
         "dismissed",
         "info",
         {
-            "plain": "{lesion} ({volume} ml) is no tumour by the lesion table: it leaves the total.",
-            "uptake": "{lesion} ({volume} ml) is no tumour by the lesion table: it leaves the total, "
-            "and its uptake is the PET-only region {region}.",
+            "plain": "{lesion} ({volume} ml) is marked as not tumour; it no longer counts in the total.",
+            "uptake": (
+                "{lesion} ({volume} ml) is marked as not tumour; it no longer counts in the total, "
+                "and its uptake is now PET region {region}."
+            ),
         },
         means="a lesion that the table calls `not_tumour`",
     ),
@@ -156,9 +163,10 @@ RULE_FINDINGS = (
     Entry(
         "avid_region_reaches_far",
         "review",
-        "Uptake on {lesion} reaches more than {far_mm:g} mm beyond it. Check that all of it is tumour, and "
-        "none is "
-        "physiological.",
+        (
+            "Uptake on {lesion} reaches more than {far_mm:g} mm beyond it. Check that all of it is "
+            "tumour, not physiological uptake."
+        ),
         means="an avid region reaches beyond twice the attribution distance",
         do="Check that the region is tumour; cut physiological uptake out of the avid mask.",
         also=("info",),

@@ -10,13 +10,14 @@ TRACER_FINDINGS = (
         "blocking",
         {
             "pet": (
-                "{name}: {tracer}. This PET, and an avid mask drawn on it, say nothing about FDG-avid "
-                "disease, which stays not assessed; that is not 'no avid disease'. Give the FDG-PET as "
-                "`pet`, and this one as `other_pet`."
+                "{name}: {tracer}. This PET, and an avid mask drawn on it, say nothing about FDG-avid"
+                " disease, which stays not assessed; that is not 'no avid disease'. Give the FDG-PET "
+                "as pet in case.toml, and this one as other_pet."
             ),
             "mask": (
-                "{name} was drawn on a PET of another tracer ({tracer}): it says nothing about FDG-avid "
-                "disease and is left out. Give what was drawn on the FDG-PET as `fdg_avid`."
+                "{name} was drawn on a PET of another tracer ({tracer}): it says nothing about "
+                "FDG-avid disease and is left out. Give what was drawn on the FDG-PET as fdg_avid in "
+                "case.toml."
             ),
         },
         means="the PET, or the PET that the avid mask was drawn on, is of another tracer",
@@ -26,7 +27,7 @@ TRACER_FINDINGS = (
     Entry(
         "pet_tracer_contradictory",
         "review",
-        "{name}: {tracer}. Check in the PACS or at the scanner what was injected: the rule is about FDG.",
+        ("{name}: {tracer}. Check in the PACS or at the scanner what was injected: FDG alone counts here."),
         means="the PET's header contradicts itself about the tracer",
         do="Correct the header at the source.",
         also=("info",),
@@ -34,8 +35,10 @@ TRACER_FINDINGS = (
     Entry(
         "pet_tracer_unknown",
         "review",
-        "{name}: the header names a tracer that is not known as FDG. Check what was injected; where it was "
-        'FDG, write `tracer = "FDG"` in the entry of `pet` in case.toml.',
+        (
+            "{name}: the header names a tracer that is not known as FDG. Check what was injected; if it "
+            'was FDG, write tracer = "FDG" in the entry of pet in case.toml.'
+        ),
         means="the PET's header names a tracer that volstrat does not know",
         do='Where it is FDG, write `tracer = "FDG"` in the entry of `pet`.',
         also=("info",),
@@ -43,9 +46,11 @@ TRACER_FINDINGS = (
     Entry(
         "pet_tracer_described",
         "review",
-        "{name}: nothing in it states the tracer, and its description or file name says {tracer}. Check what "
-        'was injected: where it was FDG, write `tracer = "FDG"` in the entry of `pet` in case.toml; where it '
-        "was not, give this PET as `other_pet`.",
+        (
+            "{name}: nothing in it states the tracer, and its description or file name says {tracer}. "
+            'Check what was injected: if it was FDG, write tracer = "FDG" in the entry of pet in '
+            "case.toml; if not, give this PET as other_pet."
+        ),
         means="the PET states no tracer, and its description or file name says another one than FDG",
         do='Where it is FDG, write `tracer = "FDG"` in the entry of `pet`; else give it as `other_pet`.',
         also=("info",),
@@ -53,8 +58,10 @@ TRACER_FINDINGS = (
     Entry(
         "pet_tracer_not_stated",
         "info",
-        '{name} does not state its tracer; it is taken as FDG. Write `tracer = "FDG"` in the entry of `pet` '
-        "in case.toml to say so.",
+        (
+            '{name} does not state its tracer; it is taken as FDG. To say so, write tracer = "FDG" in the'
+            " entry of pet in case.toml."
+        ),
         means="the PET states no tracer, or F-18 alone",
         do='Write `tracer = "FDG"` in the entry of `pet`.',
     ),
@@ -72,7 +79,7 @@ TRACER_FINDINGS = (
     Entry(
         "other_pet_unreadable",
         "warning",
-        "The PET that is shown beside cannot be used: {reason}",
+        "The other PET, which is only shown, cannot be used: {reason}",
         means="`other_pet` cannot be read; nothing rests on it",
     ),
     Entry(
@@ -80,9 +87,9 @@ TRACER_FINDINGS = (
         "blocking",
         {
             "refused": (
-                "The DICOM files of this case name different patients: {keywords} differ between {files}. "
-                "Take out what is another patient's; where it is one patient, write "
-                "`assume_same_patient = true` in case.toml."
+                "The DICOM files of this case name different patients: {keywords} differ between "
+                "{files}. Take out what is another patient's; if it is one patient, write "
+                "assume_same_patient = true in case.toml."
             ),
             "assumed": (
                 "The DICOM files of this case name different patients: {keywords} differ between {files}. "
