@@ -100,7 +100,8 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         return not_compared(a.name, b.name, "different_grids", str(error))
     pair = _readings(a, b, grids, settings)
     if isinstance(pair, str):
-        discordance, why, matching = None, pair, _matching(grids, settings)
+        discordance, why = None, pair
+        matching = match_readings(grids.a, grids.b, distance_mm=settings.match_distance_mm)
     else:
         discordance, why, matching = pair.discordance(), "", pair.matching
     moved = moved_rows(grids.a, grids.b, matching)
@@ -184,10 +185,6 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
     )
 
 
-def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
-    return match_readings(grids.a, grids.b, distance_mm=settings.match_distance_mm)
-
-
 def _resectable(measured: Measurements, protocol: Protocol) -> VoxelRuns:
     marked = measured.marked
     counted = np.isin(marked.worst, protocol.counted)
@@ -229,10 +226,7 @@ def _lesions(
     a: ReadCase, b: ReadCase, grids: OnOneGrid, matching: LesionMatching, settings: Settings
 ) -> list[Lesion]:
     """Put the lesions side by side: pairs, then what is part of another, then what one alone has."""
-    sides = (
-        _Side(a, grids.a),
-        _Side(b, grids.b),
-    )
+    sides = (_Side(a, grids.a), _Side(b, grids.b))
     rows = []
     for pair in matching.pairs:
         voxels = [side.measured.lesions.of(n - 1) for side, n in zip(sides, (pair.a, pair.b), strict=True)]

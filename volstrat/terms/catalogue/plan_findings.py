@@ -71,6 +71,13 @@ PLAN_FINDINGS = (
         do="Draw the liver with its tumours.",
     ),
     Entry(
+        "plan_does_nothing",
+        "review",
+        "Plan {plan} cuts nothing out and ablates nothing.",
+        means="a plan cuts nothing out, ablates nothing and says nothing of tumour outside the liver",
+        do="Complete the plan, or take it out.",
+    ),
+    Entry(
         "plan_leaves_no_liver",
         "review",
         {
