@@ -293,7 +293,7 @@ def test_a_dismissed_pet_only_region_is_avidity_and_a_marked_one_is_marking() ->
 
 def numbered(*boxes: Box) -> CaseMasks:
     """Return lesions that are labels 1, 2, ... in the order of the boxes, without resectable mask or PET."""
-    sets = [(n, VoxelRuns.from_dense(filled(box))) for n, box in enumerate(boxes, start=1)]
+    sets = [(n, voxel_runs(filled(box))) for n, box in enumerate(boxes, start=1)]
     mask = Mask(grid=GRID, runs=LabelRuns.from_sets(sets))
     return CaseMasks(grid=GRID, tumour=[TumourEntry(mask=mask, instances="labels")])
 
@@ -329,7 +329,7 @@ def test_beside_a_moved_row_a_marking_that_differs_is_one() -> None:
 def test_an_avidity_word_moves_with_its_row() -> None:
     """L2 is avid and stays; its row dismisses it. In B the row has gone to L1: L2 is avid again."""
     rows = (row("L1", Marking.UNRESECTABLE), row("L2", Marking.UNRESECTABLE, "not_avid"))
-    avid = Avid(voxels=VoxelRuns.from_dense(filled(L2)), grid=GRID)
+    avid = Avid(voxels=voxel_runs(filled(L2)), grid=GRID)
     a = replace(numbered(L1, L2), avid=avid, pet_field=GRID, rows=rows)
     b = replace(numbered(L2, L1), avid=avid, pet_field=GRID, rows=rows)
     found = discordance((a, Protocol()), (b, Protocol()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -46,7 +47,7 @@ class TumourEntry:
     instances: Instances | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: the box is worked out once
 class Lesions:
     """Lesions as runs cut at row ends.
 
@@ -85,6 +86,17 @@ class Lesions:
     def names_by_id(self) -> dict[str, str]:
         """The segment, ROI or label name behind each lesion, "" without one."""
         return dict(zip(self.ids, self.names, strict=True))
+
+    @cached_property
+    def box(self) -> tuple[Int64s, Int64s]:
+        """Lowest and highest index of each lesion's voxels, (lesions, 3)."""
+        first, last = self.grid.unravel(self.starts), self.grid.unravel(self.stops - 1)
+        low = np.full((self.count, 3), max(self.grid.shape), dtype=np.int64)
+        high = np.zeros((self.count, 3), dtype=np.int64)
+        for axis in range(3):
+            np.minimum.at(low[:, axis], self.lesion, first[:, axis])
+            np.maximum.at(high[:, axis], self.lesion, last[:, axis])
+        return low, high
 
     @property
     def overlapping(self) -> bool:
@@ -298,6 +310,11 @@ def _sizes(
     voxels = np.bincount(owner, weights=length, minlength=count).astype(np.int64)
     sums = np.stack([np.bincount(owner, weights=w, minlength=count) for w in weights], axis=-1)
     return voxels, grid.to_mm(sums / np.maximum(voxels, 1)[:, None])
+
+
+def corners_mm(grid: VoxelGrid, low: Int64s, high: Int64s) -> Float64s:
+    """Centres (LPS mm) of the corner voxels of boxes (n, 3), (8, n, 3)."""
+    return np.stack([grid.to_mm(np.where(up, high, low)) for up in product((False, True), repeat=3)])
 
 
 def measure_runs(grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, count: int) -> LesionMeasures:
