@@ -13,6 +13,7 @@ from tests.dense import label_runs, voxel_runs
 from volstrat.agreement.discordance import Reading, TwoReadings, _choice, voxels_not_alike
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
+from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks, measure_case
 from volstrat.terms.marks import LesionRow, Marking
