@@ -13,10 +13,10 @@ from volstrat.certainty.pet_shift import measure_pet_shift
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.rule import lesions_near as near_module
 from volstrat.rule import spill as spill_module
-from volstrat.rule.lesions import find_lesions
+from volstrat.rule.lesions import covered_by, find_lesions
 from volstrat.rule.lesions_near import lesions_near, meeting_boxes
 from volstrat.rule.markings import cut_pieces, draw_markings
-from volstrat.rule.measure import attribute_avid, covered_by, measure_case
+from volstrat.rule.measure import attribute_avid, measure_case
 from volstrat.rule.stratify import assess
 from volstrat.rule.tumour_voxels import TumourVoxels
 from volstrat.terms.protocol import Protocol, Review

@@ -29,7 +29,7 @@ from volstrat.agreement.moved_rows import moved_rows
 from volstrat.agreement.region_matching import region_partners
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
-from volstrat.rule.lesions import LesionMeasures, Lesions
+from volstrat.rule.lesions import LesionMeasures, Lesions, gathered_measures
 from volstrat.rule.markings import NO_WORD, cut_pieces
 from volstrat.rule.measure import Measurements, assemble, attribute_avid, avid_disease
 from volstrat.rule.row_placing import PlacedRows
@@ -235,7 +235,7 @@ class HybridMaker:
             stops=stops[order],
             lesion=lesion[order],
         )
-        return lesions, _measures_of([(self.readings[p.reading].measures, p.lesion) for p in picks])
+        return lesions, gathered_measures([(self.readings[p.reading].measures, p.lesion) for p in picks])
 
     def _numbers(self, picks: Sequence[_Pick], reading: int) -> Int64s:
         """For each lesion of a reading its position in the hybrid, or -1."""
@@ -427,21 +427,6 @@ def _joined(matching: LesionMatching) -> list[tuple[tuple[int, ...], tuple[int, 
         clusters = [c for c in clusters if c not in touching]
         clusters.append(joined)
     return [(tuple(sorted(a)), tuple(sorted(b))) for a, b in clusters]
-
-
-def _measures_of(rows: Sequence[tuple[LesionMeasures, int]]) -> LesionMeasures:
-    def column(name: str, empty: tuple[int, ...]) -> NDArray[np.float64]:
-        values = [getattr(measures, name)[n] for measures, n in rows]
-        return np.array(values, dtype=np.float64) if values else np.zeros((0, *empty))
-
-    return LesionMeasures(
-        voxels=column("voxels", ()).astype(np.int64),
-        volume_ml=column("volume_ml", ()),
-        centroid_mm=column("centroid_mm", (3,)),
-        box_mm=column("box_mm", (2, 3)),
-        max_diameter_mm=column("max_diameter_mm", ()),
-        max_axial_diameter_mm=column("max_axial_diameter_mm", ()),
-    )
 
 
 def _nearest_marking(points: NDArray[np.float64], marking: Int64s, queries: NDArray[np.float64]) -> Int64s:

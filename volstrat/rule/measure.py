@@ -10,7 +10,7 @@ import numpy as np
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute, find_regions, without_lesions
 from volstrat.rule.drawing import drawing_findings
-from volstrat.rule.lesions import corners_mm, find_lesions, measure_lesions
+from volstrat.rule.lesions import covered_by, find_lesions, measure_lesions
 from volstrat.rule.markings import cut_pieces, draw_markings, mark_pieces, pieces_without
 from volstrat.rule.row_placing import PlacedRows, place_lesion_rows, place_region_rows
 from volstrat.rule.table_words import NOT_AVID, lesion_words, region_words
@@ -406,25 +406,6 @@ def _without_suv(rule: AvidityRule, protocol: Protocol) -> tuple[Finding, ...]:
     from volstrat.pet.avidity import not_evaluated
 
     return not_evaluated(rule, "there is no PET image with SUV values").findings
-
-
-def covered_by(lesions: Lesions, field: VoxelGrid | None) -> Bools:
-    """Tell which lesions lie wholly inside the field.
-
-    The field is convex: a lesion does where the corners of its box do; else the ends of its runs decide.
-    """
-    covered = np.full(lesions.count, field is not None)
-    if field is None or not lesions.count:
-        return covered
-    corners = corners_mm(lesions.grid, *lesions.box)
-    unsure = np.zeros(lesions.count, dtype=bool)
-    for corner in corners:
-        unsure |= field.voxel_at(field.to_index(corner))[:, 0] < 0
-    mine = unsure[lesions.lesion]
-    for ends in (lesions.starts[mine], lesions.stops[mine] - 1):
-        index = field.to_index(lesions.grid.to_mm(lesions.grid.unravel(ends)))
-        covered[lesions.lesion[mine][field.voxel_at(index)[:, 0] < 0]] = False
-    return covered
 
 
 def _mark_findings(
