@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +25,11 @@ FLAGS = [
 _SLOW = {"cohort", "comparison", "dicom", "review", "verify"}
 _SLOW |= {"api", "cli", "export", "report", "test_bad_input.py", "test_benchmark.py", "test_other_systems.py"}
 _SLOW_FIXTURES = {"browser", "context", "opened"}
+
+
+# How long an example takes says how busy the machine is, not whether it holds.
+settings.register_profile("volstrat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("volstrat")
 
 
 def _is_slow(path: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tests.volume_files import rotation
+from volstrat.geometry.grid import VoxelGrid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,3 +66,22 @@ def padded(dense: NDArray[Any], affine: Affine, before: Triple, after: Triple) -
     moved = affine.copy()
     moved[:3, 3] -= affine[:3, :3] @ np.array(before)
     return grown, moved
+
+
+def turned_grid(
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    origin: tuple[float, float, float],
+    angles: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> VoxelGrid:
+    """Return a grid turned by angles (radians) about x, then y, then z."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
+    turn = (
+        np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+        @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        @ np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    )
+    affine = np.eye(4)
+    affine[:3, :3] = turn * spacing
+    affine[:3, 3] = origin
+    return VoxelGrid(shape=shape, affine=affine)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from volstrat.case import assess
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from volstrat.case.protocol_files import LoadedProtocol
-
 Record = dict[str, Any]
+
+
+@cache
+def protocol() -> LoadedProtocol:
+    """Return the packaged protocol, loaded once."""
+    return load_protocol()
 
 
 def run_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = None) -> Record:

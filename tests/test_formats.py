@@ -25,8 +25,8 @@ from tests.phantom_case import (
     write_case,
     write_segmentation,
 )
+from tests.records import protocol
 from volstrat.case.assess import run_case
-from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,12 +53,6 @@ FORMS = [
         for z in (False, True)
     ),
 ]
-
-
-@cache
-def protocol() -> LoadedProtocol:
-    """Return the packaged protocol, loaded once."""
-    return load_protocol()
 
 
 def told(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from volstrat.formats.volumes import MaskRead
+
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SPACING_MM = (0.8, 0.7, 2.5)
 
@@ -132,3 +134,8 @@ def metaimage_header(shape: tuple[int, ...], affine_lps: NDArray[np.float64], **
     del lines["ElementDataFile"]
     text = "".join(f"{key} = {value}\n" for key, value in lines.items() if value)
     return (text + f"ElementDataFile = {last}\n").encode()
+
+
+def counts(read: MaskRead) -> dict[int, int]:
+    """Return voxels by label."""
+    return {label: read.mask.runs.of(label).count for label in read.mask.runs.values}

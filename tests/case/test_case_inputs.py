@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from tests.phantom_case import CT_AFFINE, PLAIN, Form, case_volumes, labels, resectable, write, write_case
-from tests.records import run_case
+from tests.records import protocol, run_case
 from tests.volume_files import nrrd_header
-from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
+from volstrat.case.protocol_files import parse_protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@cache
-def protocol() -> LoadedProtocol:
-    """Return the packaged protocol, loaded once."""
-    return load_protocol()
 
 
 @pytest.fixture

@@ -450,3 +450,19 @@ def test_what_lies_unread_is_listed_and_a_near_name_is_a_review(tmp_path: Path) 
         ("info", ""),
     ]
     assert "note.txt" in findings[1]["message"]
+
+
+def test_readers_tables_that_nobody_asked_for_are_said(tmp_path: Path) -> None:
+    """Two readers marked; without --lesions neither counts. The table that stands settles it."""
+    tumour(tmp_path)
+    nifti(tmp_path / "resectable.nii.gz", (LABELS > 0).astype(np.uint8))
+    for reader in ("R1", "R2"):
+        (tmp_path / f"lesions.{reader}.csv").write_text("lesion_id,resectability\nL1,unresectable\n")
+    (tmp_path / "lesions.history.csv").write_text("")
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["status"] == "review"
+    (said,) = [one["message"] for one in record["findings"] if one["code"] == "files_unread"]
+    assert "lesions.R1.csv, lesions.R2.csv" in said
+    assert "--lesions R1" in said
+    (tmp_path / "lesions.csv").write_text("lesion_id,resectability\n")
+    assert "files_unread" not in codes(run_case(tmp_path, PROTOCOL))

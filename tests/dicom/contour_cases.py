@@ -9,6 +9,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from tests.dense import dense_of
+from tests.dicom.dicom_case import item_of
 from volstrat.dicom.rtstruct.structure_set import read_rtstruct
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
@@ -32,14 +33,6 @@ def image_grid(frame: str | None = FRAME) -> VoxelGrid:
     affine = np.diag([*SPACING, 1.0])
     affine[:3, 3] = ORIGIN
     return VoxelGrid(shape=SHAPE, affine=affine, frame_of_reference_uid=frame)
-
-
-def item_of(**elements: object) -> Dataset:
-    """Return a sequence item of these elements."""
-    item = Dataset()
-    for keyword, value in elements.items():
-        setattr(item, keyword, value)
-    return item
 
 
 def contour_of(points: Points, k: float, *, kind: str = "CLOSED_PLANAR", image: str | None = None) -> Dataset:

@@ -233,18 +233,20 @@ def write_rtstruct(
     rt.SeriesInstanceUID, rt.StudyInstanceUID, rt.Modality = f"{uid}.1", series.study, "RTSTRUCT"
     rt.PatientName, rt.PatientID = "Secret^Person", "SECRET-ID"
     slices = sorted({k for contours in rois.values() for k, _ in contours})
-    referenced = _item(SeriesInstanceUID=series.uid, ContourImageSequence=[_image(series, k) for k in slices])
-    study = _item(ReferencedSOPInstanceUID=series.study, RTReferencedSeriesSequence=[referenced])
+    referenced = item_of(
+        SeriesInstanceUID=series.uid, ContourImageSequence=[_image(series, k) for k in slices]
+    )
+    study = item_of(ReferencedSOPInstanceUID=series.study, RTReferencedSeriesSequence=[referenced])
     rt.ReferencedFrameOfReferenceSequence = [
-        _item(FrameOfReferenceUID=series.frame, RTReferencedStudySequence=[study])
+        item_of(FrameOfReferenceUID=series.frame, RTReferencedStudySequence=[study])
     ]
     numbered = list(enumerate(rois.items(), 1))
     rt.StructureSetROISequence = [
-        _item(ROINumber=number, ROIName=name, ReferencedFrameOfReferenceUID=series.frame)
+        item_of(ROINumber=number, ROIName=name, ReferencedFrameOfReferenceUID=series.frame)
         for number, (name, _) in numbered
     ]
     rt.ROIContourSequence = [
-        _item(
+        item_of(
             ReferencedROINumber=number,
             ContourSequence=[_contour(k, points, affine, series) for k, points in contours],
         )
@@ -253,7 +255,8 @@ def write_rtstruct(
     return save(rt, path)
 
 
-def _item(**elements: object) -> Dataset:
+def item_of(**elements: object) -> Dataset:
+    """Return a sequence item of these elements."""
     item = Dataset()
     for keyword, value in elements.items():
         setattr(item, keyword, value)
@@ -261,14 +264,14 @@ def _item(**elements: object) -> Dataset:
 
 
 def _image(series: Series, k: int) -> Dataset:
-    return _item(
+    return item_of(
         ReferencedSOPClassUID="1.2.840.10008.5.1.4.1.1.2", ReferencedSOPInstanceUID=f"{series.uid}.{k + 1}"
     )
 
 
 def _contour(k: int, points: Polygon, affine: Affine, series: Series) -> Dataset:
     mm = np.array([[u, v, k] for u, v in points]) @ affine[:3, :3].T + affine[:3, 3]
-    return _item(
+    return item_of(
         ContourGeometricType="CLOSED_PLANAR",
         NumberOfContourPoints=len(points),
         ContourData=[f"{x:.6f}" for x in mm.ravel()],

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pydicom
-
-from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,12 +13,6 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from tests.records import Record
-
-
-@cache
-def protocol() -> LoadedProtocol:
-    """Return the packaged protocol, loaded once."""
-    return load_protocol()
 
 
 def edit(path: Path, change: Callable[[Dataset], object]) -> Path:

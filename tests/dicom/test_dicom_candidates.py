@@ -22,15 +22,8 @@ from tests.dicom.dicom_case import (
     write_rtstruct,
     write_seg,
 )
-from tests.dicom.edited_cases import (
-    assert_fails,
-    edit,
-    finding,
-    protocol,
-    set_element,
-    slices,
-)
-from tests.records import run_case
+from tests.dicom.edited_cases import assert_fails, edit, finding, set_element, slices
+from tests.records import protocol, run_case
 from volstrat.case.inspect import inspect_case
 from volstrat.case.place import CasePlace
 from volstrat.dicom.identity import short_uid

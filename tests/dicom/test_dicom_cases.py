@@ -19,16 +19,9 @@ from tests.dicom.dicom_case import (
     write_ct,
     write_rtstruct,
 )
-from tests.dicom.edited_cases import (
-    assert_fails,
-    edit,
-    finding,
-    protocol,
-    set_element,
-    slices,
-)
+from tests.dicom.edited_cases import assert_fails, edit, finding, set_element, slices
 from tests.phantom_case import Form, write
-from tests.records import run_case
+from tests.records import protocol, run_case
 from volstrat.case.inspect import inspect_case
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,8 +31,7 @@ from tests.dicom.dicom_case import (
 )
 from tests.lattices import ORDERS, Order, stored
 from tests.phantom_case import Form, write
-from tests.records import run_case
-from volstrat.case.protocol_files import LoadedProtocol, load_protocol
+from tests.records import protocol, run_case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,12 +41,6 @@ if TYPE_CHECKING:
     from tests.records import Record
 
     Polygons = dict[str, list[tuple[int, list[tuple[float, float]]]]]
-
-
-@cache
-def protocol() -> LoadedProtocol:
-    """Return the packaged protocol, loaded once."""
-    return load_protocol()
 
 
 def counts(record: Record) -> dict[str, Any]:

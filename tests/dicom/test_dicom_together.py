@@ -19,13 +19,8 @@ from tests.dicom.dicom_case import (
     write_rtstruct,
     write_seg,
 )
-from tests.dicom.edited_cases import (
-    assert_fails,
-    edit,
-    finding,
-    protocol,
-)
-from tests.records import run_case
+from tests.dicom.edited_cases import assert_fails, edit, finding
+from tests.records import protocol, run_case
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

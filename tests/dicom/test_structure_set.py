@@ -20,12 +20,12 @@ from tests.dicom.contour_cases import (
     contour_of,
     image_grid,
     image_reference,
-    item_of,
     read,
     saved,
     structure_set,
     voxels_by_slice,
 )
+from tests.dicom.dicom_case import item_of
 from volstrat.dicom.rtstruct.structure_set import (
     list_rois,
     read_rtstruct,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.volume_files import dense_counts, nrrd_header, oblique_lps, random_labels
+from tests.volume_files import counts, dense_counts, nrrd_header, oblique_lps, random_labels
 from volstrat.errors import CorruptDataError, FormatError, GeometryError, InputFileError
-from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask
+from volstrat.formats.volumes import read_grid, read_image, read_mask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,6 @@ def write(path: Path, data: bytes = RAW, keys: str = "", /, **fields: str) -> Pa
     """Write an attached NRRD file with some header lines replaced."""
     path.write_bytes(nrrd_header(SHAPE, AFFINE, **fields) + keys.encode() + b"\n" + data)
     return path
-
-
-def counts(read: MaskRead) -> dict[int, int]:
-    """Return voxels by label."""
-    return {label: read.mask.runs.of(label).count for label in read.mask.runs.values}
 
 
 @pytest.mark.parametrize("seed", range(4))

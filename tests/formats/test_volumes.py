@@ -122,7 +122,7 @@ def write_any(
     return path
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10**6),
     shape=st.tuples(st.integers(1, 20), st.integers(1, 9), st.integers(1, 9)),
@@ -153,7 +153,7 @@ def test_format_type_order_and_compression_change_nothing(
     assert image.sha256 == read.sha256
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     name=st.sampled_from(["m.nii", "m2.nii", "m.nrrd", "m.seg.nrrd", "m.mha"]),
     zipped=st.booleans(),

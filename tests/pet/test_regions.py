@@ -7,29 +7,12 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from tests.dense import label_runs, voxel_runs
+from tests.lattices import turned_grid
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.pet.regions import LesionRegions, lesion_regions, offsets_within, voxels_in_mask
 
 TIE_MM = 0.001
-
-
-def _grid(
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    origin: tuple[float, float, float],
-    angles: tuple[float, float, float] = (0.0, 0.0, 0.0),
-) -> VoxelGrid:
-    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
-    turn = (
-        np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-        @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-        @ np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    )
-    affine = np.eye(4)
-    affine[:3, :3] = turn * spacing
-    affine[:3, 3] = origin
-    return VoxelGrid(shape=shape, affine=affine)
 
 
 def _sets(regions: LesionRegions) -> dict[int, set[int]]:
@@ -79,8 +62,8 @@ def test_regions_equal_direct_distances(
     margin_mm: float, pet_spacing: tuple[float, float, float], pet_shape: tuple[int, int, int]
 ) -> None:
     """Oblique anisotropic grids, three lesions that touch and reach the edges: voxel for voxel."""
-    ct = _grid((34, 30, 14), (0.9, 1.1, 3.0), (-10.0, 4.0, -20.0), (0.2, -0.3, 0.4))
-    pet = _grid(pet_shape, pet_spacing, (-12.0, -2.0, -23.0), (0.1, 0.05, 0.3))
+    ct = turned_grid((34, 30, 14), (0.9, 1.1, 3.0), (-10.0, 4.0, -20.0), (0.2, -0.3, 0.4))
+    pet = turned_grid(pet_shape, pet_spacing, (-12.0, -2.0, -23.0), (0.1, 0.05, 0.3))
     i, j, k = np.indices(ct.shape)
     dense = np.zeros(ct.shape, np.int64)
     dense[(i - 8) ** 2 * 0.8 + (j - 9) ** 2 + (k - 6) ** 2 * 7 < 60] = 1
@@ -99,8 +82,8 @@ def test_regions_equal_direct_distances(
 
 def test_the_inside_of_a_thick_slice_is_part_of_the_lesion() -> None:
     """CT slices of 6 mm, PET of 2 mm: PET slices between CT centres belong to the lesion too."""
-    ct = _grid((1, 1, 3), (6.0, 6.0, 6.0), (0.0, 0.0, 0.0))
-    pet = _grid((1, 1, 9), (6.0, 6.0, 2.0), (0.0, 0.0, -2.0))  # three PET voxels in each CT voxel
+    ct = turned_grid((1, 1, 3), (6.0, 6.0, 6.0), (0.0, 0.0, 0.0))
+    pet = turned_grid((1, 1, 9), (6.0, 6.0, 2.0), (0.0, 0.0, -2.0))  # three PET voxels in each CT voxel
     middle = LabelRuns(np.array([1]), np.array([2]), np.array([1]))
     regions = lesion_regions(middle, ct_grid=ct, pet_grid=pet, margin_mm=0.0)
     assert regions.of(1).tolist() == [3, 4, 5]
@@ -108,7 +91,7 @@ def test_the_inside_of_a_thick_slice_is_part_of_the_lesion() -> None:
 
 def test_a_hand_worked_margin_includes_its_limit() -> None:
     """Centres at 0, 1, 2, ... mm on both grids, lesion at 5 and 6, margin 2 mm: voxels 3 to 8."""
-    grid = _grid((12, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    grid = turned_grid((12, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     lesion = _line((1, 5, 7))
     for margin_mm, expected in ((0.0, [5, 6]), (1.9, [4, 5, 6, 7]), (2.0, [3, 4, 5, 6, 7, 8])):
         regions = lesion_regions(lesion, ct_grid=grid, pet_grid=grid, margin_mm=margin_mm)
@@ -119,7 +102,7 @@ def test_a_step_in_the_surface_is_part_of_it() -> None:
     """Spacing 4 x 1 mm, columns of height 3 and 2: above the lower one the nearest voxel is right below."""
     # Lesion j 0..2 at i = 0 and j 0..1 at i = 1, 2. Margin 1.5 mm: one voxel up each column, none sideways
     # (4 mm), so i = 0 reaches j = 3 and i = 1, 2 reach j = 2; alike in three slices.
-    grid = _grid((4, 6, 3), (4.0, 1.0, 4.0), (0.0, 0.0, 0.0))
+    grid = turned_grid((4, 6, 3), (4.0, 1.0, 4.0), (0.0, 0.0, 0.0))
     dense = np.zeros(grid.shape, np.int64)
     dense[0, 0:3], dense[1:3, 0:2] = 1, 1
     regions = lesion_regions(label_runs(dense), ct_grid=grid, pet_grid=grid, margin_mm=1.5)
@@ -130,7 +113,7 @@ def test_a_step_in_the_surface_is_part_of_it() -> None:
 
 def test_a_voxel_between_two_lesions_goes_to_the_nearest_and_a_tie_to_both() -> None:
     """Lesions at 2 and 8 mm, margin 4 mm: 5 is 3 mm from both; 4 is nearer to the first, 6 to the second."""
-    grid = _grid((12, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    grid = turned_grid((12, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     lesions = _line((1, 2, 3), (2, 8, 9))
     apart = lesion_regions(lesions, ct_grid=grid, pet_grid=grid, margin_mm=4.0)
     assert _sets(apart) == {1: {0, 1, 2, 3, 4, 5}, 2: {5, 6, 7, 8, 9, 10, 11}}
@@ -140,8 +123,8 @@ def test_a_voxel_between_two_lesions_goes_to_the_nearest_and_a_tie_to_both() -> 
 
 def test_tumour_beyond_the_field_is_not_covered_but_its_margin_reaches_in() -> None:
     """CT centres 0 to 9 mm, PET from 3.5 to 9.5: a lesion at 2 and 3 is outside, its margin reaches 4, 5."""
-    ct = _grid((10, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-    pet = _grid((6, 1, 1), (1.0, 1.0, 1.0), (4.0, 0.0, 0.0))
+    ct = turned_grid((10, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    pet = turned_grid((6, 1, 1), (1.0, 1.0, 1.0), (4.0, 0.0, 0.0))
     lesions = _line((1, 2, 4), (2, 8, 9))
     regions = lesion_regions(lesions, ct_grid=ct, pet_grid=pet, margin_mm=2.0)
     assert regions.covered.tolist() == [False, True]
@@ -152,8 +135,8 @@ def test_tumour_beyond_the_field_is_not_covered_but_its_margin_reaches_in() -> N
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_mirrored_storage_gives_the_same_regions(axis: int) -> None:
     """Grids of 1 and 2 mm whose faces and centres tie everywhere, mirrored along one axis of either."""
-    ct = _grid((12, 12, 12), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-    pet = _grid((6, 6, 6), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
+    ct = turned_grid((12, 12, 12), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    pet = turned_grid((6, 6, 6), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
     dense = np.zeros(ct.shape, np.int64)
     dense[2:5, 3:6, 4:6] = 1
     dense[7:10, 3:6, 5:9] = 2
@@ -177,7 +160,7 @@ def test_mirrored_storage_gives_the_same_regions(axis: int) -> None:
 
 def test_no_lesions_give_no_regions() -> None:
     """An empty tumour has no lesions and no voxels, with a margin or without."""
-    grid = _grid((4, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    grid = turned_grid((4, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     for margin_mm in (0.0, 5.0):
         regions = lesion_regions(LabelRuns.empty(), ct_grid=grid, pet_grid=grid, margin_mm=margin_mm)
         assert regions.labels.size == regions.voxels.size == regions.lesion.size == 0
@@ -186,15 +169,15 @@ def test_no_lesions_give_no_regions() -> None:
 def test_offsets_are_counted_in_millimetres() -> None:
     """Spacing 2 x 3 x 5, radius 5: i up to 2, j up to 1, k up to 1; (2, 1, 0) is exactly 5 mm away."""
     # |(4, 3, 0)| = 5 is inside; |(0, 3, 5)| = 5.83 and |(2, 0, 5)| = 5.39 are not.
-    grid = _grid((9, 9, 9), (2.0, 3.0, 5.0), (0.0, 0.0, 0.0), (0.3, 0.2, 0.1))
+    grid = turned_grid((9, 9, 9), (2.0, 3.0, 5.0), (0.0, 0.0, 0.0), (0.3, 0.2, 0.1))
     got = set(map(tuple, offsets_within(grid, 5.0).tolist()))
     assert got == {(i, j, 0) for i in range(-2, 3) for j in (-1, 0, 1)} | {(0, 0, 1), (0, 0, -1)}
 
 
 def test_a_coarse_mask_is_read_to_its_faces() -> None:
     """One mask voxel of 10 mm at x = 20 reaches from 15 to 25: PET centres at 16, 18, ..., 24 lie in it."""
-    grid = _grid((4, 1, 1), (10.0, 10.0, 10.0), (0.0, 0.0, 0.0))
-    pet = _grid((20, 1, 1), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
+    grid = turned_grid((4, 1, 1), (10.0, 10.0, 10.0), (0.0, 0.0, 0.0))
+    pet = turned_grid((20, 1, 1), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
     one = VoxelRuns(np.array([2]), np.array([3]))
     assert voxels_in_mask(one, mask_grid=grid, pet_grid=pet).tolist() == [8, 9, 10, 11, 12]
 
@@ -202,8 +185,8 @@ def test_a_coarse_mask_is_read_to_its_faces() -> None:
 def test_a_mask_is_read_at_pet_centres() -> None:
     """Oblique mask grid against each PET centre by itself; voxels beyond the mask's grid are out."""
     rng = np.random.default_rng(5)
-    grid = _grid((14, 12, 10), (1.3, 0.9, 2.2), (3.0, -2.0, 1.0), (0.4, 0.1, -0.2))
-    pet = _grid((9, 9, 9), (2.5, 2.5, 2.9), (-2.0, -6.0, -3.0))
+    grid = turned_grid((14, 12, 10), (1.3, 0.9, 2.2), (3.0, -2.0, 1.0), (0.4, 0.1, -0.2))
+    pet = turned_grid((9, 9, 9), (2.5, 2.5, 2.9), (-2.0, -6.0, -3.0))
     dense = rng.random(grid.shape) < 0.5
     at = grid.voxel_at(grid.to_index(pet.to_mm(pet.unravel(np.arange(pet.size)))))
     expected = [n for n, (i, j, k) in enumerate(at.tolist()) if i >= 0 and dense[i, j, k]]

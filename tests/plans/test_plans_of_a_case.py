@@ -195,6 +195,23 @@ def test_a_liver_drawn_without_its_tumours_is_said(tmp_path: Path) -> None:
     assert [f["where"] for f in record["findings"] if f["code"] == "liver_leaves_tumour_out"] == ["L1"]
 
 
+def test_a_map_without_tumours_as_well_is_said(tmp_path: Path) -> None:
+    """Neither liver nor map holds L1: no segment can be said to hold it, and it would stay silently."""
+    folder = write_case(tmp_path / "S1", PLAN_A, top='chosen = "A"\n')
+    hole = labels() == 1
+    nifti(folder / "liver.nii", ((segments() > 0) & ~hole).astype(np.uint8), AFFINE)
+    nifti(folder / "liver_segments.nii", np.where(hole, 0, segments()).astype(np.uint8), AFFINE)
+    record = record_of(folder)
+    assert record["lesions"][0]["resectability"] == "unresectable"
+    assert "L1" in {f["where"] for f in record["findings"] if f["code"] == "liver_leaves_tumour_out"}
+
+
+def test_a_plan_that_does_nothing_is_said(tmp_path: Path) -> None:
+    """A name alone, perhaps a plan half written: every liver lesion stays, and a review says why."""
+    record = record_of(write_case(tmp_path / "S1", '[[plans]]\nname = "A"\n', top='chosen = "A"\n'))
+    assert [f["severity"] for f in record["findings"] if f["code"] == "plan_does_nothing"] == ["review"]
+
+
 @pytest.mark.parametrize(
     ("plans", "top", "said"),
     [

@@ -163,7 +163,7 @@ def test_connectivity_is_the_protocols(other: tuple[int, int, int], connectivity
             assert len(judge_masks(masks, protocol, schema=False)["lesions"]) == lesions
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.5))
 def test_components_equal_a_flood_fill(seed: int, density: float) -> None:
     """On random noise the components are those of a voxel-by-voxel flood fill; rows never wrap round."""

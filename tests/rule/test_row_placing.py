@@ -360,3 +360,42 @@ def test_random_edits_leave_every_row_with_its_tissue_or_name_it() -> None:
     outcomes = [edited(seed) for seed in range(60)]
     assert set(outcomes) == {"placed", "named"}
     assert outcomes.count("placed") > FEWEST_PLACED * len(outcomes)
+
+
+def test_a_row_whose_volume_is_not_its_lesions_is_a_review() -> None:
+    """A is 216 voxels. By a point, twice and half the volume pass; by a number alone, 10 % do."""
+    ml = 216 * GRID.voxel_ml
+    inside = point(4, 4, 4)
+
+    def said(told_ml: float, point_mm: tuple[float, float, float] | None) -> list[str]:
+        row = LesionRow(
+            lesion_id="L1",
+            resectability=Marking.RESECTABLE,
+            point_mm=point_mm,
+            volume_ml=told_ml,
+            where="row 2",
+        )
+        found = codes(measure_case(case_of(boxes(A, B), (row,)), Protocol()))
+        return [code for code in found if code == "row_volume_differs"]
+
+    assert said(ml, inside) == said(ml, None) == []
+    assert said(1.9 * ml, inside) == said(0.55 * ml, inside) == []
+    assert said(2.1 * ml, inside) == said(0.45 * ml, inside) == ["row_volume_differs"]
+    assert said(1.09 * ml, None) == []
+    assert said(1.11 * ml, None) == said(0.9 * ml, None) == ["row_volume_differs"]
+
+
+def test_pet_only_regions_by_number_alone_are_a_review() -> None:
+    """Their numbers go by size; a point settles it, and so does having only one."""
+
+    def found(spans: list[tuple[slice, slice, slice]], row: LesionRow) -> list[str]:
+        avid = Avid(voxels=voxel_runs(boxes(*spans) > 0), grid=GRID)
+        masks = replace(case_of(boxes(A), (row,)), avid=avid, pet_field=GRID)
+        return [code for code in codes(measure_case(masks, Protocol())) if code == "marks_by_number"]
+
+    far = (slice(18, 22), slice(14, 19), slice(12, 15))
+    farther = (slice(18, 20), slice(2, 4), slice(12, 14))
+    by_number = LesionRow(lesion_id="P1", fdg_avidity="not_avid", where="row 2")
+    assert found([far, farther], by_number) == ["marks_by_number"]
+    assert found([far, farther], replace(by_number, point_mm=point(19, 15, 13))) == []
+    assert found([far], by_number) == []

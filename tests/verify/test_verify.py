@@ -328,7 +328,7 @@ def test_a_single_case_is_verified_where_its_folder_is_named(cohort: Cohort, tmp
     """`volstrat case -o` leaves no run file; the other cases beside it were never meant."""
     record = run_case(cohort.inputs / FIRST, load_protocol(None))
     write_atomically(tmp_path / "case" / FIRST / "case.json", record_bytes(record))
-    with pytest.raises(UsageError, match="do not say where"):
+    with pytest.raises(UsageError, match="Nothing says where the cases"):
         verify_output(tmp_path / "case")
     for inputs in (cohort.inputs / FIRST, cohort.inputs):
         for only_hashes in (True, False):

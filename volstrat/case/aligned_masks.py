@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from volstrat.case.drawn_by import model_findings
-from volstrat.case.input_entries import relative_path
 from volstrat.case.mask_grids import (
     check_on_ct,
     check_sparse_and_dense,
@@ -165,7 +164,7 @@ def _played_files(read: Sequence[ReadEntry], sources: CaseSources, reader: Entry
     return [
         PlayedFile(
             role=r.role,
-            path=relative_path(sources, r.entry.path),
+            path=sources.relative(r.entry.path),
             name=r.name,
             choice=r.read.choice,
             drawn_on_pet=r.entry.path in on_pet,

@@ -259,6 +259,7 @@ def _concluded(
         liver_mask=inputs.liver,
         plans=plans,
         chosen_plan=None if chosen is None else chosen.plan.name,
+        planned_by={} if chosen is None else dict.fromkeys(chosen.marks, chosen.plan.by),
     )
     return CaseResult(
         sources=sources,

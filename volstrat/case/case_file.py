@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from volstrat.case.toml_file import read_toml
 from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError
+from volstrat.formats.walk import relative_name
 from volstrat.frozen import frozen
 from volstrat.terms.roles import ROLES, ROLES_OF_SEVERAL, entry_keys
 
@@ -109,6 +110,10 @@ class CaseSources:
     def __reduce__(self) -> tuple[object, ...]:  # a mapping proxy does not travel between processes
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return partial(CaseSources, **{**values, "entries": dict(self.entries)}), ()
+
+    def relative(self, path: Path) -> str:
+        """Return a path as the record has it: relative to the case folder."""
+        return relative_name(path, self.folder)
 
     def only(self, role: str) -> RoleEntry | None:
         """Return the one entry of a role, or None where the case has none."""

@@ -190,7 +190,7 @@ def subject_of(folder: Path) -> str:
     return _stated_subject(folder) or folder.resolve().name or "case"
 
 
-def subjects_of(folders: Sequence[Path], root: Path) -> list[str]:
+def subjects_of(folders: Sequence[Path | str], root: Path) -> list[str]:
     """Name the cases of a tree: as ``case.toml`` says, else by folder, so that what tells them apart stays.
 
     Where folders share a name (``P01/baseline``, ``P02/baseline``), each is called by its path below ``root``
@@ -199,17 +199,17 @@ def subjects_of(folders: Sequence[Path], root: Path) -> list[str]:
 
     Parameters
     ----------
-    folders : sequence of Path
+    folders : sequence of Path or str
         Of every case below ``root``.
     root : Path
     """
-    named = [_stated_subject(folder) for folder in folders]
+    named = [_stated_subject(Path(folder)) for folder in folders]
     plain = [folder for folder, stated in zip(folders, named, strict=True) if stated is None]
-    leaves = [folder.resolve().name or "case" for folder in plain]
+    leaves = [Path(folder).resolve().name or "case" for folder in plain]
     times = Counter(leaves)
     own = sum(times[leaf] == 1 for leaf in leaves)
     if len(times) < len(leaves) and 2 * own <= len(leaves):
-        parts = [folder.relative_to(root).parts for folder in plain]
+        parts = [Path(folder).relative_to(root).parts for folder in plain]
         common = set.intersection(*(set(one) for one in parts))
         paths = ["/".join(part for part in one if part not in common) for one in parts]
         leaves = [name or leaf for name, leaf in zip(paths, leaves, strict=True)]
@@ -335,9 +335,13 @@ def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]
         A folder that is never walked (the output).
     """
     skipped = None if skip is None else skip.resolve()
-    waiting: list[tuple[Path, frozenset[Path]]] = [(root, frozenset())]
+    waiting: list[tuple[Iterator[Path], frozenset[Path]]] = [(iter([root]), frozenset())]
     while waiting:  # no recursion: trees can be deeper than the stack
-        folder, above = waiting.pop()
+        siblings, above = waiting[-1]
+        folder = next(siblings, None)
+        if folder is None:
+            waiting.pop()
+            continue
         real = folder.resolve()
         if real == skipped or real in above:  # the output, or a link that leads back up
             continue
@@ -350,19 +354,24 @@ def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]
         if below is None or len(above) > DEEPEST:
             yield folder
         else:
-            waiting += [(child, above | {real}) for child in reversed(below)]
+            waiting.append((_children(folder, below), above | {real}))
 
 
-def _cases_not_here(folder: Path, *, is_root: bool) -> list[Path] | None:
+def _children(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    return (folder / name for name in names)
+
+
+def _cases_not_here(folder: Path, *, is_root: bool) -> list[str] | None:
     """Return the folders to look into where a folder is no case itself; None where it is one."""
     if holds_case(folder) and not (is_root and _tables_of_a_cohort(folder)):
         return None
-    children = _folders_in(folder)
-    return None if _is_dicom_case(folder, children, is_root=is_root) else children
+    names = _folders_in(folder)
+    return None if _is_dicom_case(folder, names, is_root=is_root) else names
 
 
-def _folders_in(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not is_system_name(child.name))
+def _folders_in(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted; names alone, for there may be very many."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_system_name(path.name))
 
 
 def role_files_in(folder: Path) -> list[Path]:
@@ -373,16 +382,16 @@ def role_files_in(folder: Path) -> list[Path]:
 def _tables_of_a_cohort(root: Path) -> bool:
     """Tell whether a root holds nothing but lesion tables of its own, and cases below: then it is no case."""
     tables = all(role_of(path) == "lesions" for path in role_files_in(root))
-    return tables and any(_role_files_below(child) for child in _folders_in(root))
+    return tables and any(_role_files_below(root / name) for name in _folders_in(root))
 
 
 def cases_below(root: Path) -> list[Path]:
     """Return the folders below ``root``, itself left out, that are cases by the names of their files."""
-    found = [folder for child in _folders_in(root) for folder in iter_case_folders(child)]
+    found = [folder for name in _folders_in(root) for folder in iter_case_folders(root / name)]
     return [folder for folder in found if any(role_of(path) != "lesions" for path in role_files_in(folder))]
 
 
-def _is_dicom_case(folder: Path, children: Sequence[Path], *, is_root: bool) -> bool:
+def _is_dicom_case(folder: Path, children: Sequence[str], *, is_root: bool) -> bool:
     """Tell whether a folder without role files is one case: a lowest one, or DICOM tied together."""
     if is_root:
         return _holds_role_folder(folder) or (holds_dicom(folder) and is_one_subject(folder))

@@ -84,7 +84,7 @@ def take_fingerprint(sources: CaseSources) -> Fingerprint:
             for role, entries in sorted(sources.entries.items())
         },
         "unread": [path.name for path in unread_files(sources)],  # the record says what lies there
-        "files": sorted([_relative(path, sources.folder), state.sha256] for path, state in files.items()),
+        "files": sorted([relative_name(path, sources.folder), state.sha256] for path, state in files.items()),
     }
     text = json.dumps(content, sort_keys=True)
     return Fingerprint(sha256=hashlib.sha256(text.encode()).hexdigest(), files=files)
@@ -153,8 +153,4 @@ def _state(path: Path) -> FileState:
 
 def _values(said: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - any flat dataclass
     values = {field.name: getattr(said, field.name) for field in fields(said)}
-    return {k: _relative(v, folder) if isinstance(v, Path) else v for k, v in values.items()}
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return relative_name(path, folder)
+    return {k: relative_name(v, folder) if isinstance(v, Path) else v for k, v in values.items()}

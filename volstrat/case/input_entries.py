@@ -12,7 +12,6 @@ from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.dicom.identity import short_uid
 from volstrat.formats.hashing import sha256_of
-from volstrat.formats.walk import relative_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,13 +37,15 @@ def pet_entries(
     if pet.image is not None and entry is not None:
         one: InputRecord = {
             "role": "pet",
-            "path": relative_path(sources, entry.path),
+            "path": sources.relative(entry.path),
             "format": pet.image.format,
             "sha256": pet.image.sha256,
             "grid": grid_entry(pet.image.grid, sources),
             "segments": [],
             "tracer": pet.image.tracer.tracer,
         }
+        if pet.image.voxels_sha256 is not None:
+            one["voxels_sha256"] = pet.image.voxels_sha256
         if days is not None:
             one["days_from_ct"] = days
         if pet.image.conversion is not None:
@@ -60,7 +61,7 @@ def pet_entries(
             entries.append(
                 {
                     "role": "other_pet",
-                    "path": relative_path(sources, other.path),
+                    "path": sources.relative(other.path),
                     "format": beside.format,
                     "sha256": beside.sha256,
                     "grid": grid_entry(beside.grid, sources),
@@ -96,7 +97,7 @@ def read_closings(sources: CaseSources) -> tuple[tuple[Closing, ...], list[Input
 def _table_input(sources: CaseSources, role: RoleName, path: Path, data: bytes) -> InputRecord:
     return {
         "role": role,
-        "path": relative_path(sources, path),
+        "path": sources.relative(path),
         "format": table_format(path.name),
         "sha256": hashlib.sha256(data).hexdigest(),
         "grid": None,
@@ -109,7 +110,7 @@ def mask_entry(sources: CaseSources, read: ReadEntry, parts: list[PartRecord]) -
     mask = read.read.mask
     return {
         "role": cast("RoleName", read.role),
-        "path": relative_path(sources, read.entry.path),
+        "path": sources.relative(read.entry.path),
         "format": read.read.format,
         "sha256": read.read.sha256,
         "voxels_sha256": voxels_sha256(mask),
@@ -147,8 +148,3 @@ def grid_entry(grid: VoxelGrid, sources: CaseSources) -> GridRecord:
         "directions": [[float(x) for x in row] for row in grid.directions],
         "frame_of_reference_uid": None if uid is None else short_uid(sources.subject, uid),
     }
-
-
-def relative_path(sources: CaseSources, path: Path) -> str:
-    """Return a path relative to the case folder, with slashes."""
-    return relative_name(path, sources.folder)

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from volstrat.dicom.grouping import looks_like_dicom
-from volstrat.errors import FormatError, InputFileError
-from volstrat.formats.hashing import sha256_of
-from volstrat.formats.volumes import volume_format
+from volstrat.errors import FormatError, InputFileError, VolstratError
+from volstrat.formats.volumes import data_files, volume_format
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def file_sha256(path: Path) -> str:
-    """Hash a file's bytes.
+    """Hash a file's bytes; where it is a header that names data files, then theirs, as reading it does.
 
     Raises
     ------
     InputFileError
     """
+    digest = hashlib.sha256()
+    for file in (path, *_data_files(path)):
+        try:
+            with file.open("rb") as stream:
+                hashlib.file_digest(stream, lambda: digest)
+        except OSError as error:
+            msg = f"{file.name}: cannot be read ({error.strerror})."
+            raise InputFileError(msg) from error
+    return digest.hexdigest()
+
+
+def _data_files(path: Path) -> tuple[Path, ...]:
+    if volume_format(path) is None:
+        return ()
     try:
-        return sha256_of(path)
-    except OSError as error:
-        msg = f"{path.name}: cannot be read ({error.strerror})."
-        raise InputFileError(msg) from error
+        return data_files(path)
+    except VolstratError:  # reading it will say what is wrong
+        return ()
 
 
 def existing(path: Path) -> Path:

@@ -77,7 +77,12 @@ class InputRecord(JsonObject):
     format: str
     sha256: Sha256
     voxels_sha256: NotRequired[
-        Annotated[Sha256, "Of which voxels carry which label, whatever the file's header; for masks."]
+        Annotated[
+            Sha256,
+            "Whatever the file's header. Of masks: of which voxels carry which label. Of a PET: of the "
+            "stored values in the grid's order (of a file that is no DICOM: in the file's), where they were "
+            "read.",
+        ]
     ]
     history_sha256: NotRequired[
         Annotated[

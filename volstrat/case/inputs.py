@@ -15,6 +15,7 @@ from volstrat.case.pet_inputs import read_pet_inputs
 from volstrat.case.plan_inputs import PlanInputs, plan_inputs
 from volstrat.case.unread import unread_findings
 from volstrat.rule.measure import CaseMasks
+from volstrat.terms.roles import IMAGE_ROLES
 
 if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
@@ -59,9 +60,9 @@ class CaseInputs:
 
     @property
     def rests_on(self) -> str:
-        """Hash of the voxels that were read, whatever the tables say."""
+        """Hash of the voxels that were read, whatever the tables say; of PET its header too, as SUV does."""
         hashes = [
-            str(one.get("voxels_sha256", one["sha256"]))
+            str(one["sha256"] if one["role"] in IMAGE_ROLES else one.get("voxels_sha256", one["sha256"]))
             for one in self.inputs
             if one["role"] not in ("lesions", "reviews")
         ]

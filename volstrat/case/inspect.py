@@ -72,7 +72,7 @@ def _entry(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
         "role": role,
-        "path": _relative(sources, entry.path),
+        "path": sources.relative(entry.path),
         "format": None,
         "grid": None,
         "segments": [],
@@ -178,7 +178,7 @@ def _unused(sources: CaseSources, reader: EntryReader) -> list[dict[str, Any]]:
                 for s in without_role(file, sources.entries, reader.naming)
             ]
             if left:
-                listed.append(_unused_one(kind, _relative(sources, file.path), segments=left))
+                listed.append(_unused_one(kind, sources.relative(file.path), segments=left))
     return [*listed, *_others(scan)]
 
 
@@ -193,7 +193,3 @@ def _others(scan: DicomFolder) -> list[dict[str, Any]]:
 def _common_path(series: SeriesFiles, sources: CaseSources) -> str:
     common = os.path.commonpath([path.parent for path in series.paths])
     return relative_name(Path(common), sources.folder)
-
-
-def _relative(sources: CaseSources, path: Path) -> str:
-    return relative_name(path, sources.folder)

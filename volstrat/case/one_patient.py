@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volstrat.errors import VolstratError
-from volstrat.formats.walk import relative_name
 from volstrat.terms.findings import Finding, finding
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from volstrat.case.case_file import CaseSources
     from volstrat.case.entries import EntryReader
     from volstrat.dicom.folder import SeriesFiles
@@ -52,18 +49,14 @@ def _named_marks(sources: CaseSources, reader: EntryReader) -> dict[PatientMarks
     for folder in reader.library.scanned():
         for series in folder.series:
             for patient in {file.patient: None for file in series.files}:
-                seen.setdefault(patient, f"{series.name} ({_relative(sources, series.paths[0].parent)})")
+                seen.setdefault(patient, f"{series.name} ({sources.relative(series.paths[0].parent)})")
         for structures in (*folder.segmentations, *folder.structure_sets):
-            seen.setdefault(structures.patient, _relative(sources, structures.path))
+            seen.setdefault(structures.patient, sources.relative(structures.path))
     return seen
 
 
 def _joined(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _relative(sources: CaseSources, path: Path) -> str:
-    return relative_name(path, sources.folder)
 
 
 def days_between_images(sources: CaseSources, reader: EntryReader) -> int | None:

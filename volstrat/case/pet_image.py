@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.input_files import file_sha256
-from volstrat.errors import AmbiguousRoleError, SuvError
+from volstrat.errors import AmbiguousRoleError, SuvError, VolstratError
 from volstrat.formats.volumes import read_grid, read_image, stem_of, volume_format
 from volstrat.frozen import frozen
 from volstrat.terms.findings import finding
@@ -44,6 +45,10 @@ class PetRead:
         Weight (kg) and height (cm) from the header.
     tracer : TracerSaid
         What the header says of the tracer; where it says nothing, what the entry says.
+    format, sha256 : str
+    voxels_sha256 : str or None
+        Of the stored values alone, whatever the header; None where they are not read.
+    findings : tuple of Finding
     """
 
     grid: VoxelGrid
@@ -55,6 +60,7 @@ class PetRead:
     tracer: TracerSaid
     format: str
     sha256: str
+    voxels_sha256: str | None = None
     findings: tuple[Finding, ...]
 
 
@@ -75,12 +81,14 @@ def read_dicom_pet(
 
     facts = PatientFacts(weight_kg=patient.weight_kg, height_cm=patient.height_cm, sex=patient.sex)
     factors = suv_factors(series, patient=facts)
+    digest = hashlib.sha256()
+    suv = None if factors.problem is not None else read_suv(series, geometry, factors, digest=digest)
     sul = factors.sul_janmahasatian_factor
     known = sul is not None and factors.suvbw_factor
     conversion = factors.as_json()
     return PetRead(
         grid=geometry.grid,
-        suv=None if factors.problem is not None else read_suv(series, geometry, factors),
+        suv=suv,
         sul_factor=sul / factors.suvbw_factor if known and sul and factors.suvbw_factor else None,
         problem=factors.problem,
         conversion={key: conversion[key] for key in conversion if key not in ("findings", "tracer")},
@@ -88,8 +96,19 @@ def read_dicom_pet(
         tracer=_tracer(factors.tracer, entry),
         format=f"dicom-{series.modality.lower()}",
         sha256=series_sha256(series),
+        voxels_sha256=_stored_sha256(geometry) if suv is None else digest.hexdigest(),
         findings=(*geometry.findings, *factors.findings),
     )
+
+
+def _stored_sha256(geometry: SeriesGeometry) -> str | None:
+    """Hash the stored values of a PET that cannot become SUV; None where they cannot be read either."""
+    from volstrat.dicom.pixels import stored_sha256
+
+    try:
+        return stored_sha256(geometry)
+    except VolstratError:
+        return None
 
 
 def read_plain_pet(entry: RoleEntry, patient: Patient) -> PetRead:
@@ -104,7 +123,7 @@ def read_plain_pet(entry: RoleEntry, patient: Patient) -> PetRead:
     named = volume_format(path)
     assert named is not None
     if entry.units == "SUVbw" or path.name.lower().split(".")[0] == "suv":
-        read = read_image(path)
+        read = read_image(path, hash_voxels=True)
         return PetRead(
             grid=read.image.grid,
             suv=read.image,
@@ -115,6 +134,7 @@ def read_plain_pet(entry: RoleEntry, patient: Patient) -> PetRead:
             tracer=_tracer(_tracer_of_name(path), entry),
             format=named,
             sha256=read.sha256,
+            voxels_sha256=read.voxels_sha256,
             findings=read.findings,
         )
     problem = SuvError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from volstrat.case.input_files import file_sha256
 from volstrat.errors import GridMismatchError, VolstratError
-from volstrat.formats.hashing import sha256_of
 from volstrat.frozen import frozen
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference
 from volstrat.geometry.runs import VoxelRuns
@@ -207,7 +207,7 @@ def read_other_pet(reader: EntryReader, entry: RoleEntry) -> tuple[OtherPet | No
             series = reader.library.series(entry.path, role="other_pet", uid=entry.series)
             sha256, tracer = series_sha256(series), series_tracer(series)
         else:
-            sha256, tracer = sha256_of(entry.path), TracerSaid(tracer="not_stated")
+            sha256, tracer = file_sha256(entry.path), TracerSaid(tracer="not_stated")
     except VolstratError as error:
         return None, [finding("other_pet_unreadable", where="other_pet", reason=error.message)]
     return OtherPet(format=image_format, sha256=sha256, grid=grid, tracer=tracer), []

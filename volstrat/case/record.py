@@ -12,6 +12,7 @@ import platform
 import sys
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from volstrat import __version__
@@ -82,9 +83,13 @@ def success_record(
     liver: LiverBurden | None = None,
     plans: Sequence[PlanRecord] = (),
     chosen_plan: str | None = None,
+    planned_by: Mapping[str, str] = MappingProxyType({}),
     liver_mask: VoxelRuns | None = None,
 ) -> CaseRecord:
-    """Build the record of a case that was read and measured, assessable or not."""
+    """Build the record of a case that was read and measured, assessable or not.
+
+    ``planned_by`` says of the lesions and regions that a plan marks who made it.
+    """
     sites = lesion_sites(measured, liver_mask)
     lesion_uptake, region_uptake = verdict.uptake
     return {
@@ -98,8 +103,10 @@ def success_record(
             "stratum_2": taken(AvidPredicateRecord, verdict.assessment.stratum_2),
         },
         "volumes": taken(VolumesRecord, verdict.volumes),
-        "lesions": _lesions(measured, verdict, protocol.protocol, lesion_uptake, sites),
-        "pet_only_regions": _regions(measured, verdict, protocol.protocol, region_uptake),
+        "lesions": _by_plan(_lesions(measured, verdict, protocol.protocol, lesion_uptake, sites), planned_by),
+        "pet_only_regions": _by_plan(
+            _regions(measured, verdict, protocol.protocol, region_uptake), planned_by
+        ),
         "volumes_by_site": _volumes_by_site(measured, sites, protocol.protocol),
         "robustness": _robustness(verdict.robustness),
         "remnant": None if remnant is None else taken(RemnantRecord, remnant),
@@ -273,6 +280,15 @@ def _lesions(
             )
         )
     return records
+
+
+def _by_plan(lesions: list[LesionRecord], planned_by: Mapping[str, str]) -> list[LesionRecord]:
+    """Say of what a plan marks who made the plan: a row's reader did not mark it so."""
+    for lesion in lesions:
+        if lesion["lesion_id"] in planned_by:
+            lesion["marked_by"] = planned_by[lesion["lesion_id"]] or None
+            lesion["reason"] = lesion["recorded_at"] = None
+    return lesions
 
 
 def finding_record(one: Finding) -> FindingRecord:

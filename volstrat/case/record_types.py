@@ -130,9 +130,11 @@ class LesionRecord(JsonObject):
         "and the smallest distance of voxel centres, mm.",
     ]
     belongs_to: Annotated[str | None, "Of a region: the lesion whose marking it takes, by the table."]
-    marked_by: Annotated[str | None, "Reader of its row in the lesion table."]
-    reason: Annotated[str | None, "Why, in the reader's words."]
-    recorded_at: Annotated[str | None, "When, as the row says."]
+    marked_by: Annotated[
+        str | None, "Reader of its row in the lesion table; of what the chosen plan marks, who made the plan."
+    ]
+    reason: Annotated[str | None, "Why, in the reader's words; null where a plan marks it."]
+    recorded_at: Annotated[str | None, "When, as the row says; null where a plan marks it."]
 
 
 class BoundaryShiftRecord(JsonObject):

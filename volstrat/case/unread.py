@@ -11,6 +11,7 @@ from volstrat.formats.volumes import data_files, stem_of, volume_format
 from volstrat.formats.walk import is_system_name
 from volstrat.terms.findings import finding
 from volstrat.terms.roles import MASK_ROLES, ROLE_OF_STEM
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _CASE_FILE = "case.toml"
 _OWN = r"(?i)lesions\.[^.]+\.csv|reviews\.csv|lesions\.csv\.lock"
 """Readers' tables and their history, and the table of closed reviews."""
+_READERS = r"(?i)lesions\.(?!history\.)[^.]+\.csv"
 _TABLE = (
     r"(?i)lesions?(?![a-z]).*\.(?:csv|tsv|xlsx|xlsm|xls|ods|numbers|txt)(?:\.txt)?"
     r"|lesions.*\.(?:xlsx|ods|tsv|csv\.txt)|lesions?(?:\.csv)?(?:\.bak|~)?"
@@ -65,11 +67,33 @@ def unread_findings(sources: CaseSources) -> list[Finding]:
                 do=do,
             )
             findings.append(found)
+    unheard = _unheard_tables(sources)
+    if unheard:
+        findings.append(
+            finding(
+                "files_unread",
+                "readers",
+                severity="review",
+                where="lesions",
+                names=shown_names([path.name for path in unheard]),
+                reader=unheard[0].name[len("lesions.") : -len(".csv")],
+            )
+        )
     if rest and sources.told_by != "dicom":  # there `files_skipped` counts them
         names = [path.name + ("/" if path.is_dir() else "") for path in rest]
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         findings.append(finding("files_unread", "list", names=", ".join(names[:_LISTED]) + more))
     return findings
+
+
+def _unheard_tables(sources: CaseSources) -> list[Path]:
+    """Return the tables of readers in a case's folder where no lesion table is read at all."""
+    if "lesions" in sources.entries or sources.told_by not in ("names", "dicom", "case.toml"):
+        return []
+    try:
+        return sorted(path for path in sources.folder.iterdir() if re.fullmatch(_READERS, path.name))
+    except OSError:
+        return []
 
 
 def unread_files(sources: CaseSources) -> list[Path]:

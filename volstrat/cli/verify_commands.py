@@ -91,7 +91,7 @@ def _show(result: Verification) -> None:
     if result.trail is not None:
         faults = result.trail.faults
         say(f"Trail: {result.trail.head.length} entries, {'whole' if not faults else 'NOT whole'}.")
-        for text in (*faults, *result.trail.openings):
+        for text in (*faults, *result.trail.openings, *result.trail.clock):
             say(f"  {text}")
     for fault in result.files[:_MOST_SHOWN]:
         say(f"[{fault.kind}] {fault.message}")
@@ -186,7 +186,7 @@ def audit_check(*, out: Path) -> None:
 
     with errors_said():
         state = check_output_trail(out)
-    for text in (*state.openings, *state.faults):
+    for text in (*state.openings, *state.clock, *state.faults):
         say(text)
     if state.faults:
         sys.exit(EXIT_FAILED)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from glob import escape
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from volstrat.case.record import record_name
 from volstrat.errors import InputFileError
 from volstrat.store.audit import read_trail
-from volstrat.store.output import STATE_FOLDER, write_atomically
+from volstrat.store.output import STATE_FOLDER, folder_name, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -158,9 +160,15 @@ def _shown(stratum: str | None) -> str:
 
 
 def history_faults(out: Path, trail: Path) -> Iterator[tuple[str, str]]:
-    """Yield the kept records that are gone ("missing") or not what they were ("altered")."""
+    """Yield the kept records that are not as they should be.
+
+    Gone ("missing"), not what they were ("altered"), or named by no entry of the trail ("extra"): then the
+    entry was taken away.
+    """
+    known = set()
     for sha256 in dict.fromkeys(str(one.get("old_sha256")) for one in entries_of_changes(trail)):
         name = f"{HISTORY}/{sha256}.json"
+        known.add(f"{sha256}.json")
         try:
             data = (out / name).read_bytes()
         except OSError:
@@ -168,3 +176,17 @@ def history_faults(out: Path, trail: Path) -> Iterator[tuple[str, str]]:
             continue
         if hashlib.sha256(data).hexdigest() != sha256:
             yield name, "altered"
+    with suppress(OSError):
+        for path in sorted((out / HISTORY).glob("*.json")):
+            if path.name not in known and not path.name.startswith(".") and not _stands(out, path):
+                yield f"{HISTORY}/{path.name}", "extra"
+
+
+def _stands(out: Path, kept: Path) -> bool:
+    """Tell whether a kept record still stands: whoever was to replace it was stopped before it did."""
+    try:
+        data = kept.read_bytes()
+        folder = folder_name(record_name(json.loads(data)))
+        return any(path.read_bytes() == data for path in out.glob(f"{escape(folder)}*/case.json"))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from volstrat.cohort.tasks import Assess, Receipt, Shard
 
 
+_OF_READINGS = {"compare": "an agreement of readings", "adjudicate": "an adjudicated cohort"}
+
+
 class Runner(Protocol):
     """Does tasks somewhere: on this machine, on a cluster."""
 
@@ -168,6 +171,7 @@ def run_cohort(
         "study": study,
     }
     with output_lock(out):
+        refuse_other_kind(out)
         _check_shard(out, shard)
         if not fresh:
             _check_same(out, protocol, study)
@@ -210,6 +214,19 @@ def _check_shard(out: Path, shard: Shard | None) -> None:
     held = f"shard {before['shard']}" if before.get("shard") else "a whole cohort"
     msg = f"{out}: holds {held}; shard {shard} would drop its subjects from the tables."
     raise UsageError(msg, hint="Give each shard an output folder of its own, and merge them.")
+
+
+def refuse_other_kind(out: Path) -> None:
+    """Refuse to write a cohort over what readings were compared or adjudicated into.
+
+    Raises
+    ------
+    UsageError
+    """
+    kind = _OF_READINGS.get(str((read_run_file(out) or {}).get("event")))
+    if kind is not None:
+        msg = f"{out}: holds {kind}; a cohort's results would be written over it."
+        raise UsageError(msg, hint="Name another folder with -o.")
 
 
 def _check_same(out: Path, protocol: LoadedProtocol, study: str | None) -> None:
@@ -307,6 +324,7 @@ def finish(
         counts=counts,
         files=file_hashes(out),
         records_sha256=records_sha256((done.subject, done.record_sha256) for done in ledger.subjects()),
+        inputs_sha256=records_sha256((done.subject, done.inputs_sha256) for done in ledger.subjects()),
         skipped=progress.skipped,
         removed=list(removed),
     )

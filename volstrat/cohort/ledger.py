@@ -50,6 +50,7 @@ class Done:
     subject: str
     folder: str
     record_sha256: str
+    inputs_sha256: str
 
 
 class Ledger:
@@ -240,12 +241,14 @@ class Ledger:
     def subjects(self) -> Iterator[Done]:
         """Yield this run's subjects, once each, by name (code point order)."""
         rows = self._rows(
-            "SELECT subject, min(folder), min(record_sha256) FROM cohort_case WHERE run = ? AND done = 1"
-            " GROUP BY subject ORDER BY subject",
+            "SELECT subject, min(folder), min(record_sha256), ifnull(min(inputs_sha256), '')"
+            " FROM cohort_case WHERE run = ? AND done = 1 GROUP BY subject ORDER BY subject",
             self.run,
         )
-        for subject, folder, record_sha256 in rows:
-            yield Done(subject=subject, folder=folder, record_sha256=record_sha256)
+        for subject, folder, record_sha256, inputs_sha256 in rows:
+            yield Done(
+                subject=subject, folder=folder, record_sha256=record_sha256, inputs_sha256=inputs_sha256
+            )
 
     def counts(self) -> dict[str, int]:
         """Return how many subjects of this run have each status."""

@@ -98,7 +98,8 @@ class Manifest:
                     name=self.path.name,
                     required=(SUBJECT, "tumour"),
                     known=(SUBJECT, *ROLES, *_SEGMENT_COLUMNS),
-                    hint=f"Columns are {', '.join((SUBJECT, *ROLES, *_SEGMENT_COLUMNS))}.",
+                    hint=f"Columns are {', '.join((SUBJECT, *ROLES, *_SEGMENT_COLUMNS))}."
+                    " Surgical plans stand in each subject's own case.toml.",
                     error=UsageError,
                 )
                 for cells in reader:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.case_file import case_name
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.record import record_name
-from volstrat.cohort.cohort_run import CohortResult, finish, open_ledger
+from volstrat.cohort.cohort_run import CohortResult, finish, open_ledger, refuse_other_kind
 from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
 from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.subject_folders import marked_name
 from volstrat.cohort.tasks import Receipt
-from volstrat.cohort.worker import RECORD
+from volstrat.cohort.worker import RECORD, read_receipt
 from volstrat.errors import OutputError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.output import folder_name, write_atomically
@@ -66,6 +66,7 @@ def merge_cohorts(
         If ``out`` cannot be written.
     """
     refuse_sealed(out)
+    refuse_other_kind(out)
     parts = [_part(folder, out) for folder in shards]
     _check_alike(parts)
     _check_complete(parts)
@@ -81,13 +82,13 @@ def merge_cohorts(
         run = RunFile(out, event="merge", detail=detail, protocol=protocol)
         progress = Progress()
         for part, name in zip(parts, _names(parts), strict=True):
-            hashes = []
+            taken: list[Receipt] = []
             for subject in _subjects(part.folder):
-                hashes.append((subject, _take_over(part, name, subject, ledger, out)))
+                taken.append(_take_over(part, name, subject, ledger, out))
                 progress.done += 1
                 progress.found = progress.done
                 on_progress(progress)
-            _check_records(part, hashes)
+            _check_unaltered(part, taken)
             ledger.commit()
         return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
 
@@ -179,22 +180,37 @@ def _subjects(folder: Path) -> Iterator[str]:
         raise UsageError(msg, hint="Run its batch again.") from error
 
 
-def _check_records(part: _Part, hashes: list[tuple[str, str]]) -> None:
-    """Refuse an output whose records are not, byte for byte, those that its run hashed at its end."""
-    recorded = part.run.get("records_sha256")
-    if recorded is not None and records_sha256(hashes) != recorded:
-        msg = f"{part.folder}: its records are not those that its run wrote."
-        raise UsageError(msg, hint="volstrat verify names them; run its batch again, then merge.")
+def _check_unaltered(part: _Part, taken: list[Receipt]) -> None:
+    """Refuse an output whose records or receipts are not those that its run hashed at its end."""
+    taken.sort(key=lambda receipt: receipt.subject)
+    now = {
+        "records": records_sha256((one.subject, one.record_sha256) for one in taken),
+        "inputs": records_sha256((one.subject, one.inputs_sha256) for one in taken),
+    }
+    for what, sha256 in now.items():
+        if part.run.get(f"{what}_sha256") not in (None, sha256):
+            named = "receipts" if what == "inputs" else what
+            msg = f"{part.folder}: its {named} are not those that its run wrote."
+            raise UsageError(msg, hint="volstrat verify names them; run its batch again, then merge.")
 
 
-def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) -> str:
-    """Copy a subject's folder, note what it holds, and return the hash of its record."""
+def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) -> Receipt:
+    """Copy a subject's folder, note what it holds, and return what it rests on and hashes to."""
     location = f"{name}: {subject}"
     source, data = _record_of(part, subject)
-    sha256 = hashlib.sha256(data).hexdigest()
+    record = json.loads(data)
+    receipt = Receipt(
+        location=location,
+        subject=subject,
+        status=record["status"],
+        stratum=record["stratum"],
+        inputs_sha256=str((read_receipt(source) or {}).get("inputs_sha256") or ""),
+        record_sha256=hashlib.sha256(data).hexdigest(),
+        version=record["environment"]["volstrat"],
+    )
     folder = ledger.offer(location, subject)
     if folder is None:
-        return sha256
+        return receipt
     target = out / folder
     try:
         if (target / RECORD).exists():
@@ -207,19 +223,8 @@ def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) 
             raise
         msg = f"{source}: cannot be copied to {target} ({error.strerror})."
         raise OutputError(msg, hint="Check the disk's space and the folders' permissions.") from error
-    record = json.loads(data)
-    ledger.note(
-        Receipt(
-            location=location,
-            subject=subject,
-            status=record["status"],
-            stratum=record["stratum"],
-            inputs_sha256="",
-            record_sha256=sha256,
-            version=record["environment"]["volstrat"],
-        )
-    )
-    return sha256
+    ledger.note(receipt)
+    return receipt
 
 
 def _record_of(part: _Part, subject: str) -> tuple[Path, bytes]:

@@ -19,11 +19,12 @@ from volstrat.cohort.changes import EVENT, entries_of_changes
 from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
 from volstrat.store.audit import append_entry, read_trail
+from volstrat.store.disk_map import DiskMap
 from volstrat.store.output import write_atomically
 from volstrat.store.tables import TABLE_LIBRARIES, unguarded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
@@ -48,16 +49,25 @@ def read_run_file(out: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("schema") == _SCHEMA else None
 
 
-def listed_subjects(out: Path) -> set[str] | None:
+def listed_subjects(out: Path) -> DiskMap[None] | None:
     """Return the subjects as ``cohort.csv`` writes them, in one line; None where there is no such table."""
+    found: DiskMap[None] = DiskMap()
     try:
-        with (out / "cohort.csv").open(encoding="utf-8", newline="") as stream:
-            return {
-                case_name(unguarded(row["subject"]), unguarded(row.get("visit") or "") or None)
-                for row in csv.DictReader(stream)
-            }
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error):
+        for subject in _listed(out):
+            found[subject] = None
+    except (OSError, ValueError, UnicodeDecodeError, csv.Error):
         return None
+    return found
+
+
+def _listed(out: Path) -> Iterator[str]:
+    with (out / "cohort.csv").open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream)
+        header = next(rows, [])
+        at = [header.index(name) for name in ("subject", "visit")]
+        for row in rows:
+            subject, visit = (unguarded(row[n]) for n in at)
+            yield case_name(subject, visit or None)
 
 
 def removed_subjects(out: Path, run: Mapping[str, Any] | None) -> set[str]:
@@ -65,13 +75,16 @@ def removed_subjects(out: Path, run: Mapping[str, Any] | None) -> set[str]:
 
     Their folders are still there. A run reports them once; the trail has what all runs reported.
     """
-    names_by_run = [(run or {}).get("removed")]
+    left = {one_line(str(subject)): str(subject) for subject in (run or {}).get("removed") or ()}
     with suppress(InputFileError):
-        entries = [entry for entry in read_trail(out / TRAIL) if entry is not None]
-        names_by_run += [e["detail"].get("removed") for e in entries if e["event"].endswith("_finished")]
-    listed = listed_subjects(out) or set()
-    subjects = {str(subject) for names in names_by_run for subject in names or ()}
-    return {subject for subject in subjects if one_line(subject) not in listed}
+        for entry in read_trail(out / TRAIL):
+            if entry is not None and entry["event"].endswith("_finished"):
+                left |= {one_line(str(one)): str(one) for one in entry["detail"].get("removed") or ()}
+    if left:
+        with suppress(OSError, ValueError, UnicodeDecodeError, csv.Error):
+            for subject in _listed(out):
+                left.pop(subject, None)
+    return set(left.values())
 
 
 def records_sha256(records: Iterable[tuple[str, str]]) -> str:
@@ -80,10 +93,10 @@ def records_sha256(records: Iterable[tuple[str, str]]) -> str:
     Parameters
     ----------
     records : iterable of (str, str)
-        Subjects with their records' hashes, in any order.
+        Subjects with their records' hashes (or any other hash of each), in the order of their names.
     """
     digest = hashlib.sha256()
-    for subject, sha256 in sorted(records):
+    for subject, sha256 in records:
         digest.update(json.dumps([subject, sha256]).encode() + b"\n")
     return digest.hexdigest()
 

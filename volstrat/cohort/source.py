@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import queue
+import os
+import pickle
+import tempfile
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.case.discovery import (
@@ -21,20 +24,19 @@ from volstrat.case.place import CasePlace
 from volstrat.cohort.manifest import Manifest
 from volstrat.cohort.run_file import RUN_FILE
 from volstrat.cohort.tasks import location_of, plain_text
-from volstrat.errors import UsageError
+from volstrat.errors import OutputError, UsageError
 from volstrat.store.output import STATE_FOLDER
 from volstrat.study.study_file import is_study_file, read_study
 from volstrat.study.subjects import find_study_cases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from volstrat.cohort.tasks import Shard
     from volstrat.study.study_file import Study
 
-_MOST_AHEAD = 200_000
-"""Cases that may be found before they are worked on; a path each, so some tens of megabytes at most."""
+
+_IN_MEMORY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +79,14 @@ def find_cases(
 
 
 def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
-    folders = list(iter_case_folders(root, skip=out))
-    if len(folders) > 1 and not any(may_be_case(folder) for folder in folders):
+    folders = [str(folder) for folder in iter_case_folders(root, skip=out)]  # a Path holds five times as much
+    if len(folders) > 1 and not any(may_be_case(Path(folder)) for folder in folders):
         msg = (
             f"{root.resolve().name}: {len(folders)} folders, none of which holds a mask, case.toml or DICOM."
         )
         raise UsageError(msg, hint="Name the folder that holds the cases; volstrat init knows other trees.")
-    for folder, subject in zip(folders, subjects_of(folders, root), strict=True):
+    for name, subject in zip(folders, subjects_of(folders, root), strict=True):
+        folder = Path(name)
         case = CasePlace(folder=folder, subject=plain_text(subject))
         yield FoundCase(location=location_of(folder, root), case=case)
 
@@ -154,37 +157,51 @@ def check_places(source: Path, out: Path) -> None:
 
 
 class CaseStream:
-    """The cases of a source, looked for by a thread of its own, so that a slow disk holds up nobody."""
+    """The cases of a source, looked for by a thread of its own, so that a slow disk holds up nobody.
+
+    Those that are found and not yet taken wait on disk where they are many.
+    """
 
     def __init__(self, cases: Iterator[FoundCase]) -> None:
-        self._queue: queue.Queue[FoundCase | None] = queue.Queue(_MOST_AHEAD)
+        self._turn = threading.Condition()
         self._stopped = threading.Event()
         self._error: Exception | None = None
+        self._waiting = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)
+        self._taken = self._at = 0
         self.found = 0
         self.all_found = False
-        self.ended = False
         self._thread = threading.Thread(target=self._look, args=(cases,), daemon=True)
         self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """True once every case has been taken."""
+        return self.all_found and self._taken == self.found and self._error is None
 
     def _look(self, cases: Iterator[FoundCase]) -> None:
         try:
             for case in cases:
-                if not self._put(case):
+                if self._stopped.is_set():
                     return
-                self.found += 1
+                self._keep(case)
         except Exception as error:
             self._error = error
-        self.all_found = True
-        self._put(None)
+        with self._turn:
+            self.all_found = True
+            self._turn.notify()
 
-    def _put(self, case: FoundCase | None) -> bool:
-        while not self._stopped.is_set():
+    def _keep(self, case: FoundCase) -> None:
+        data = pickle.dumps(case)
+        with self._turn:
             try:
-                self._queue.put(case, timeout=0.2)
-            except queue.Full:
-                continue
-            return True
-        return False
+                self._waiting.seek(0, os.SEEK_END)
+                self._waiting.write(data)
+            except OSError as error:
+                msg = f"The temporary folder cannot be written ({error.strerror})."
+                hint = "Check the space on its disk, or let TMPDIR name another folder."
+                raise OutputError(msg, hint=hint) from error
+            self.found += 1
+            self._turn.notify()
 
     def take(self, wait_seconds: float = 0.0) -> FoundCase | None:
         """Return the next case; None where none is there yet, or ever (then `ended` is true).
@@ -194,19 +211,22 @@ class CaseStream:
         Exception
             What discovery itself ran into.
         """
-        if self.ended:
-            return None
-        try:
-            case = self._queue.get(block=wait_seconds > 0, timeout=wait_seconds or None)
-        except queue.Empty:
-            return None
-        if case is None:
-            self.ended = True
-            if self._error is not None:
-                raise self._error
-        return case
+        with self._turn:
+            if self._taken == self.found and not self.all_found and wait_seconds:
+                self._turn.wait(wait_seconds)
+            if self._taken < self.found:
+                self._waiting.seek(self._at)
+                case: FoundCase = pickle.load(self._waiting)
+                self._at, self._taken = self._waiting.tell(), self._taken + 1
+                return case
+            if self.all_found and self._error is not None:
+                error, self._error = self._error, None
+                raise error
+        return None
 
     def stop(self) -> None:
         """Let the thread end."""
         self._stopped.set()
         self._thread.join(timeout=5)
+        with self._turn:
+            self._waiting.close()

@@ -147,6 +147,15 @@ def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Recei
     return receipt
 
 
+def read_receipt(folder: Path) -> dict[str, Any] | None:
+    """Return what stands beside a subject's record; None where nothing readable does."""
+    try:
+        found = json.loads((folder / RECEIPT).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _last_replaced(task: Task, data: bytes) -> Replaced | None:
     """Return what the record that stands there, and stays, had replaced, as its receipt says."""
     try:

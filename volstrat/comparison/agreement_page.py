@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
     from volstrat.comparison.pair import Settings
-    from volstrat.comparison.readings import ReadingSet
+    from volstrat.comparison.reading_types import ReadingSet
     from volstrat.terms.findings import Finding
 
 _QUANTITY = {

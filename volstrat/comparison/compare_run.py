@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.protocol_files import load_protocol
 from volstrat.case.record import environment
 from volstrat.cohort.run_file import RunFile, records_sha256
-from volstrat.comparison.agreement_files import AgreementFile
+from volstrat.comparison.agreement_files import AgreementFile, check_place
 from volstrat.comparison.agreement_page import AgreementPage
 from volstrat.comparison.agreement_tables import (
     TABLES,
@@ -23,7 +23,8 @@ from volstrat.comparison.agreement_types import SCHEMA_ID
 from volstrat.comparison.cohort_agreement import CohortAgreement, definitions
 from volstrat.comparison.disputes import NEEDS_ADJUDICATION, adjudication_item, adjudication_order
 from volstrat.comparison.pair import Settings
-from volstrat.comparison.readings import COMPARISON, check_place, open_readings
+from volstrat.comparison.reading_types import COMPARISON
+from volstrat.comparison.readings import open_readings
 from volstrat.comparison.subject import compare_subject
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.column_names import COLUMNS_FILE, columns_bytes
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from volstrat.comparison.agreement_tables import Row
     from volstrat.comparison.agreement_types import AdjudicationItem, Subject
     from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
-    from volstrat.comparison.readings import ReadingSet
+    from volstrat.comparison.reading_types import ReadingSet
     from volstrat.terms.findings import Finding
 
 _BLOCK_BYTES = 1 << 20
@@ -178,7 +179,7 @@ class _Written:
 
     def readings_sha256(self) -> dict[str, str]:
         """Return one hash over each reading's subjects."""
-        return {name: records_sha256(hashes) for name, hashes in self._hashes.items()}
+        return {name: records_sha256(sorted(hashes)) for name, hashes in self._hashes.items()}
 
     def close(self) -> None:
         """Write what comes after the subjects: statistics, the list of disputes, the page."""

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.table_file import table_format
 from volstrat.cohort.cohort_run import CohortResult, do_all, finish, open_ledger
 from volstrat.cohort.pool import LocalRunner, default_workers
-from volstrat.cohort.run_file import RunFile, read_run_file
+from volstrat.cohort.run_file import TRAIL, RunFile, read_run_file
 from volstrat.cohort.run_progress import Progress
-from volstrat.cohort.source import FoundCase, find_cases
 from volstrat.cohort.subject_folders import BASIS
 from volstrat.cohort.tasks import Limits, WorkerContext
-from volstrat.comparison.decisions import (
-    AGREEMENT,
-    TABLE,
-    Decision,
-    HeldAgreement,
-    read_decisions,
-    read_held_agreement,
-    undisputed,
-)
-from volstrat.comparison.readings import COMPARISON, check_place, open_readings, protocol_of_run
-from volstrat.errors import UsageError
+from volstrat.comparison.agreement_files import check_place
+from volstrat.comparison.decisions import AGREEMENT, read_decisions, read_held_agreement, undisputed
+from volstrat.comparison.reading_types import ADJUDICATION, COMPARISON
+from volstrat.comparison.readings import decided_cases, readings_of_run
+from volstrat.errors import InputFileError, UsageError
+from volstrat.store.audit import TrailHead, check_trail, read_trail
 from volstrat.store.locking import output_lock
 from volstrat.store.output import write_atomically
-from volstrat.study.study_file import is_study_file, read_study
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.case.record_types import AdjudicationRecord
-    from volstrat.comparison.readings import ReadingSet, SubjectReading
-
-ADJUDICATION = "adjudicate"
-"""The event of the run that builds a final cohort."""
+    from volstrat.cohort.source import FoundCase
+    from volstrat.comparison.decisions import HeldAgreement
+    from volstrat.comparison.reading_types import ReadingSet
 
 
 def adjudicate(
@@ -81,13 +70,13 @@ def adjudicate(
         msg = f"{agreement}: is no finished agreement of readings."
         raise UsageError(msg, hint="Name the output folder of volstrat compare.")
     held = read_held_agreement(agreement)
-    if held.sha256 != run.get("agreement_sha256"):
+    if not {run.get("agreement_sha256"), _entered_sha256(agreement, run)} == {held.sha256}:
         msg = f"{agreement / AGREEMENT}: is not what the comparison wrote."
         raise UsageError(msg, hint="volstrat verify says what else has changed; compare again.")
     check_place(out, [agreement, *(Path(place["path"]) for place in run["readings"])], of=ADJUDICATION)
     decisions = read_decisions(table, held)
     undisputed(held, decisions, concordant)
-    readings = {reading.name: reading for reading in _readings(run)}
+    readings = {reading.name: reading for reading in readings_of_run(run)}
     _check_unchanged(held, readings)
     protocol = _protocol(readings, held)
     cases = list(decided_cases(held, decisions, readings, concordant))
@@ -100,6 +89,22 @@ def adjudicate(
         "readings": run["readings"],
     }
     return build_final(out, cases, protocol, kept, detail, workers=workers, on_progress=on_progress)
+
+
+def _entered_sha256(agreement: Path, run: Mapping[str, Any]) -> str | None:
+    """Return the agreement's hash as the trail has it; None where the trail is not whole."""
+    head = run.get("audit")
+    if not isinstance(head, dict) or not isinstance(head.get("length"), int):
+        return None
+    expected = TrailHead(length=head["length"], last_sha256=str(head.get("last_sha256")))
+    try:
+        if check_trail(agreement / TRAIL, expected=expected)[1]:
+            return None
+    except InputFileError:
+        return None
+    entries = (entry for entry in read_trail(agreement / TRAIL) if entry is not None)
+    ends = [e["detail"].get("agreement_sha256") for e in entries if e["event"] == f"{COMPARISON}_finished"]
+    return ends[-1] if ends else None
 
 
 def build_final(
@@ -140,30 +145,6 @@ def build_final(
         return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
 
 
-def final_again(out: Path, run: Mapping[str, Any]) -> list[FoundCase]:
-    """Return the cases of a final cohort as they would be taken now, by what is kept in it.
-
-    Raises
-    ------
-    UsageError
-        If what it rests on is not there any more, or no longer decides.
-    """
-    held = read_held_agreement(out)
-    table = next((out / name for name in BASIS[1:] if (out / name).is_file()), out / BASIS[1])
-    decisions = read_decisions(table, held)
-    readings = {reading.name: reading for reading in _readings(run)}
-    return list(decided_cases(held, decisions, readings, run["concordant"]))
-
-
-def _readings(run: Mapping[str, Any]) -> Sequence[ReadingSet]:
-    places = run["readings"]
-    return open_readings(
-        [Path(place["path"]) for place in places],
-        protocol=protocol_of_run(run),
-        lesions=[place["lesions"] for place in places],
-    )
-
-
 def _check_unchanged(held: HeldAgreement, readings: Mapping[str, ReadingSet]) -> None:
     """Refuse readings that are not, subject by subject, what was compared.
 
@@ -199,82 +180,3 @@ def _protocol(readings: Mapping[str, ReadingSet], held: HeldAgreement) -> Loaded
         msg = f"The readings were made by different or unknown protocols: {made_by}."
         raise UsageError(msg, hint="Run one of them again by the other's protocol, and compare again.")
     return next(iter(protocols.values()))
-
-
-def decided_cases(
-    held: HeldAgreement,
-    decisions: Mapping[str, Decision],
-    readings: Mapping[str, ReadingSet],
-    concordant: str,
-) -> Iterator[FoundCase]:
-    """Yield each subject as the reading that stands has it, with why it stands.
-
-    Raises
-    ------
-    UsageError
-        If the files of a reading, or the adjudicator's table, are not there.
-    """
-    for name, _ in held.subjects():
-        decision = decisions.get(name)
-        adjudication: AdjudicationRecord = {
-            "stands": concordant,
-            "adjudicator": None,
-            "reason": f"The readings are not in dispute; reading {concordant} stands where they are not.",
-            "decided_at": None,
-            "agreement_sha256": held.sha256,
-        }
-        if decision is not None:
-            adjudication = {
-                "stands": decision.stands,
-                "adjudicator": decision.adjudicator,
-                "reason": decision.reason,
-                "decided_at": decision.decided_at,
-                "agreement_sha256": held.sha256,
-            }
-        if decision is not None and decision.stands == TABLE:
-            place = _with_own_table(name, readings[next(iter(readings))], decision.adjudicator)
-        else:
-            reading = readings[adjudication["stands"]]
-            place = _place(name, reading)
-        yield FoundCase(location=name, case=replace(place, adjudication=adjudication))
-
-
-def _place(name: str, reading: ReadingSet) -> CasePlace:
-    """Return the case of a reading, with the lesion table that the reading used."""
-    found = _found(name, reading)
-    place = found.case
-    assert place is not None
-    lesions = found.lesions
-    if lesions is None or place.sources is not None or place.names_table:
-        return place
-    return place.with_table(place.folder / (lesions if "." in lesions else f"lesions.{lesions}.csv"))
-
-
-def _found(name: str, reading: ReadingSet) -> SubjectReading:
-    found = reading.subjects.get(name)
-    if found is None or found.case is None:
-        msg = f"{name}: the files behind reading {reading.name} ({reading.reader}) are not there."
-        raise UsageError(msg, hint="Put the input folder back, or let another reading stand.")
-    return found
-
-
-def _with_own_table(name: str, reading: ReadingSet, adjudicator: str) -> CasePlace:
-    """Return the first reading's case with the adjudicator's marks.
-
-    They stand in ``lesions.<adjudicator>.csv`` of its folder; where that is not there and the adjudicator is
-    a reader of the study, where the study says.
-    """
-    place = _found(name, reading).case
-    assert place is not None
-    folder = place.folder
-    if place.sources is not None and "tumour" in place.sources.entries:
-        folder = place.sources.entries["tumour"][0].path.parent
-    table = folder / f"lesions.{adjudicator}.csv"
-    source = Path((read_run_file(reading.path) or {}).get("input_root") or reading.path)
-    if not table.is_file() and is_study_file(source) and adjudicator in read_study(source).readers:
-        cases = find_cases(source, reading.path, shard=None, lesions=adjudicator)
-        return next(case.case for case in cases if case.subject == name)
-    if not table.is_file():
-        msg = f"{name}: stands is {TABLE!r}, but {table.name} is not in reading {reading.name}'s case folder."
-        raise UsageError(msg, hint=f"Mark the case with volstrat review CASE --reader {adjudicator}.")
-    return place.with_table(table)

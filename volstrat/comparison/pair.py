@@ -9,7 +9,7 @@ import numpy as np
 
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
 from volstrat.agreement.hybrid import match_readings
-from volstrat.agreement.moved_rows import moved_rows
+from volstrat.agreement.moved_rows import moved_row_findings, moved_rows
 from volstrat.agreement.overlap import compare_masks
 from volstrat.agreement.region_matching import match_regions
 from volstrat.case.inputs import read_inputs
@@ -100,11 +100,12 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         return not_compared(a.name, b.name, "different_grids", str(error))
     pair = _readings(a, b, grids, settings)
     if isinstance(pair, str):
-        discordance, why, matching = None, pair, _matching(grids, settings)
+        discordance, why = None, pair
+        matching = match_readings(grids.a, grids.b, distance_mm=settings.match_distance_mm)
     else:
         discordance, why, matching = pair.discordance(), "", pair.matching
-    moved = moved_rows(grids.a, grids.b, matching)
-    if moved and (discordance is None or "marking" in (discordance.attributed_to or "")):
+    moved = moved_row_findings(moved_rows(grids.a, grids.b, matching), grids.a, grids.b)
+    if moved and (discordance is None or "row_moved" in (discordance.attributed_to or "")):
         why = moved[0].message
     apart = voxels_not_alike(grids.a, grids.b, protocols=protocols)
     voxel_ml = grids.a.lesions.grid.voxel_ml
@@ -184,10 +185,6 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
     )
 
 
-def _matching(grids: OnOneGrid, settings: Settings) -> LesionMatching:
-    return match_readings(grids.a, grids.b, distance_mm=settings.match_distance_mm)
-
-
 def _resectable(measured: Measurements, protocol: Protocol) -> VoxelRuns:
     marked = measured.marked
     counted = np.isin(marked.worst, protocol.counted)
@@ -229,10 +226,7 @@ def _lesions(
     a: ReadCase, b: ReadCase, grids: OnOneGrid, matching: LesionMatching, settings: Settings
 ) -> list[Lesion]:
     """Put the lesions side by side: pairs, then what is part of another, then what one alone has."""
-    sides = (
-        _Side(a, grids.a),
-        _Side(b, grids.b),
-    )
+    sides = (_Side(a, grids.a), _Side(b, grids.b))
     rows = []
     for pair in matching.pairs:
         voxels = [side.measured.lesions.of(n - 1) for side, n in zip(sides, (pair.a, pair.b), strict=True)]
@@ -356,12 +350,13 @@ def _plans_differ(a: CaseResult, b: CaseResult) -> bool:
 
 def _discordance(found: Discordance) -> DiscordanceOfPair:
     beside = "marking" if "plan" in found.differing else "plan"  # one stands in the place of the other
+    named = [i for i in INGREDIENTS if i not in (beside, "row_moved")]
     return {
         "level": found.level,
         "attributed_to": found.attributed_to,
         "carried_by": [list(group) for group in found.carried_by],
         "differing": list(found.differing),
-        "same": [i for i in INGREDIENTS if i not in (*found.differing, beside)],
+        "same": [i for i in named if i not in found.differing],
         "swaps": [
             {
                 "ingredient": swap.ingredient,

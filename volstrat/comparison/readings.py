@@ -2,150 +2,50 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import string
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import CaseSources, RoleEntry
 from volstrat.case.discovery import (
     CASE_FILE,
     holds_case,
-    is_case_folder,
     iter_case_folders,
     subject_of,
 )
-from volstrat.case.entries import EntryReader
-from volstrat.case.fingerprint import take_fingerprint
-from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 from volstrat.case.record import parse_record, record_name
 from volstrat.case.toml_file import read_toml
-from volstrat.cohort.run_file import RUN_FILE, read_run_file, removed_subjects
-from volstrat.cohort.source import find_cases
+from volstrat.cohort.run_file import read_run_file, removed_subjects
+from volstrat.cohort.source import FoundCase, find_cases
+from volstrat.cohort.subject_folders import BASIS
+from volstrat.comparison.decisions import (
+    TABLE,
+    Decision,
+    HeldAgreement,
+    read_decisions,
+    read_held_agreement,
+)
+from volstrat.comparison.reading_types import ADJUDICATION, COMPARISON, ReadingSet, SubjectReading
 from volstrat.dicom.grouping import is_one_subject
 from volstrat.errors import CaseError, ProtocolError, UsageError, VolstratError
 from volstrat.formats.volumes import volume_format
 from volstrat.formats.walk import relative_name
 from volstrat.store.output import STATE_FOLDER
-from volstrat.store.seal import refuse_sealed
 from volstrat.study.study_file import is_study_file, read_study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.case.record_types import CaseRecord
+    from volstrat.case.record_types import AdjudicationRecord
     from volstrat.comparison.agreement_types import ReadingKind
 
 FEWEST_READINGS = 2
-COMPARISON = "compare"
-"""The event of a comparison's run, in ``run.json`` and the trail."""
 _RECORD = "case.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectReading:
-    """One subject as one reading has it.
-
-    Parameters
-    ----------
-    subject : str
-        And the visit, where a study has visits.
-    case : CasePlace or None
-        None where only a record is known.
-    lesions : str or None
-        Lesion table to use instead of the case's own.
-    record : dict or None
-        What a cohort output has on the subject.
-    problem : VolstratError or None
-        Why there is nothing to read.
-    called : str or None
-        What this reading calls the subject, where that is something else.
-    """
-
-    subject: str
-    case: CasePlace | None
-    lesions: str | None = None
-    record: CaseRecord | None = None
-    problem: VolstratError | None = None
-    called: str | None = None
-
-    @property
-    def names(self) -> tuple[str, str | None]:
-        """What the subject and its visit are called."""
-        if self.case is not None:
-            return self.case.subject, self.case.visit
-        return (self.subject, None) if self.record is None else (self.record["subject"], self.record["visit"])
-
-    def open(self, protocol: LoadedProtocol) -> EntryReader:
-        """Return a reader of the files that play its roles.
-
-        Raises
-        ------
-        VolstratError
-        """
-        if self.problem is not None:
-            raise self.problem
-        if self.case is None:
-            msg = f"{self.subject}: the files that its record was made from are not there."
-            raise UsageError(msg, hint="Compare the case folders instead, or put the input folder back.")
-        return self.case.open(lesions=self.lesions, naming=protocol.protocol.naming)
-
-    def sha256(self, protocol: LoadedProtocol, opened: EntryReader | None = None) -> str:
-        """Return the hash of all that the reading holds of the subject: its inputs, and its record.
-
-        Inputs that cannot be read count by what is wrong with them. ``opened`` is what `open` returned.
-        """
-        inputs: str | None = None
-        if self.case is not None or self.problem is not None:
-            try:
-                inputs = take_fingerprint((opened or self.open(protocol)).sources).sha256
-            except VolstratError as error:
-                inputs = error.code
-        record = None if self.record is None else hashlib.sha256(record_bytes(self.record)).hexdigest()
-        return hashlib.sha256(json.dumps([inputs, record]).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingSet:
-    """One reading of any number of subjects.
-
-    Parameters
-    ----------
-    name : str
-        A, B, C, ...
-    label : str
-        The last part of its path.
-    reader : str
-        Whose reading it is: the lesion table that was named, else as much of its path as tells it apart.
-    kind : str
-    path : Path
-    lesions : str or None
-        The lesion table that was named for it.
-    protocol : LoadedProtocol
-    subjects : mapping of str to SubjectReading
-    protocol_known : bool
-        False where an output does not say by which protocol it was made, so that records alone are compared.
-    """
-
-    name: str
-    label: str
-    reader: str = ""
-    kind: ReadingKind
-    path: Path
-    lesions: str | None = None
-    protocol: LoadedProtocol
-    subjects: Mapping[str, SubjectReading]
-    protocol_known: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "subjects", MappingProxyType(dict(self.subjects)))
 
 
 def open_readings(
@@ -202,26 +102,6 @@ def _named(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
 def _reader(reading: ReadingSet) -> str:
     run = read_run_file(reading.path) if reading.kind == "cohort_output" else None
     return reading.lesions or (run or {}).get("lesions") or reading.label
-
-
-def check_place(out: Path, paths: Sequence[Path], *, of: str = COMPARISON) -> None:
-    """Refuse an output folder that holds what is read, or what nobody may change.
-
-    ``of`` is the event of the runs whose results may be written over.
-
-    Raises
-    ------
-    UsageError
-    """
-    refuse_sealed(out)
-    run = read_run_file(out)
-    of_another_kind = (out / RUN_FILE).exists() and (run is None or run.get("event") != of)
-    if out.resolve() in {path.resolve() for path in paths} or of_another_kind:
-        msg = f"{out}: holds a reading; what is made of readings needs a folder of its own."
-        raise UsageError(msg, hint="Name another folder with -o.")
-    if run is None and out.is_dir() and is_case_folder(out):
-        msg = f"{out}: is a case folder; as an output it would never be read as a case again."
-        raise UsageError(msg, hint="Name another folder with -o.")
 
 
 def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) -> ReadingSet:
@@ -336,7 +216,16 @@ def _records(out: Path) -> Iterator[SubjectReading]:
 
 
 def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]:
-    """Return the cases that an output was made from, as far as its input root is still there."""
+    """Return the cases that an output was made from, as far as its input root is still there.
+
+    Those of a final cohort are the readings' that stand.
+    """
+    if run.get("event") == ADJUDICATION:
+        try:
+            decided = final_again(out, run)
+        except VolstratError:  # `verify` says what is not there any more
+            return {}
+        return {one.subject: SubjectReading(subject=one.subject, case=one.case) for one in decided}
     if run.get("merged"):
         found: dict[str, SubjectReading] = {}
         for part in run["merged"]:
@@ -438,3 +327,112 @@ def _stated_subject(reading: SubjectReading) -> str | None:
     except VolstratError:
         return None
     return stated if isinstance(stated, str) else None
+
+
+def final_again(out: Path, run: Mapping[str, Any]) -> list[FoundCase]:
+    """Return the cases of a final cohort as they would be taken now, by what is kept in it.
+
+    Raises
+    ------
+    UsageError
+        If what it rests on is not there any more, or no longer decides.
+    """
+    held = read_held_agreement(out)
+    table = next((out / name for name in BASIS[1:] if (out / name).is_file()), out / BASIS[1])
+    decisions = read_decisions(table, held)
+    readings = {reading.name: reading for reading in readings_of_run(run)}
+    return list(decided_cases(held, decisions, readings, run["concordant"]))
+
+
+def readings_of_run(run: Mapping[str, Any]) -> Sequence[ReadingSet]:
+    """Open the readings again that a comparison, or what was adjudicated on it, names.
+
+    Raises
+    ------
+    VolstratError
+    """
+    places = run["readings"]
+    return open_readings(
+        [Path(place["path"]) for place in places],
+        protocol=protocol_of_run(run),
+        lesions=[place["lesions"] for place in places],
+    )
+
+
+def decided_cases(
+    held: HeldAgreement,
+    decisions: Mapping[str, Decision],
+    readings: Mapping[str, ReadingSet],
+    concordant: str,
+) -> Iterator[FoundCase]:
+    """Yield each subject as the reading that stands has it, with why it stands.
+
+    Raises
+    ------
+    UsageError
+        If the files of a reading, or the adjudicator's table, are not there.
+    """
+    for name, _ in held.subjects():
+        decision = decisions.get(name)
+        adjudication: AdjudicationRecord = {
+            "stands": concordant,
+            "adjudicator": None,
+            "reason": f"The readings are not in dispute; reading {concordant} stands where they are not.",
+            "decided_at": None,
+            "agreement_sha256": held.sha256,
+        }
+        if decision is not None:
+            adjudication = {
+                "stands": decision.stands,
+                "adjudicator": decision.adjudicator,
+                "reason": decision.reason,
+                "decided_at": decision.decided_at,
+                "agreement_sha256": held.sha256,
+            }
+        if decision is not None and decision.stands == TABLE:
+            place = _with_own_table(name, readings[next(iter(readings))], decision.adjudicator)
+        else:
+            reading = readings[adjudication["stands"]]
+            place = _place(name, reading)
+        yield FoundCase(location=name, case=replace(place, adjudication=adjudication))
+
+
+def _place(name: str, reading: ReadingSet) -> CasePlace:
+    """Return the case of a reading, with the lesion table that the reading used."""
+    found = _found(name, reading)
+    place = found.case
+    assert place is not None
+    lesions = found.lesions
+    if lesions is None or place.sources is not None or place.names_table:
+        return place
+    return place.with_table(place.folder / (lesions if "." in lesions else f"lesions.{lesions}.csv"))
+
+
+def _found(name: str, reading: ReadingSet) -> SubjectReading:
+    found = reading.subjects.get(name)
+    if found is None or found.case is None:
+        msg = f"{name}: the files behind reading {reading.name} ({reading.reader}) are not there."
+        raise UsageError(msg, hint="Put the input folder back, or let another reading stand.")
+    return found
+
+
+def _with_own_table(name: str, reading: ReadingSet, adjudicator: str) -> CasePlace:
+    """Return the first reading's case with the adjudicator's marks.
+
+    They stand in ``lesions.<adjudicator>.csv`` of its folder; where that is not there and the adjudicator is
+    a reader of the study, where the study says.
+    """
+    place = _found(name, reading).case
+    assert place is not None
+    folder = place.folder
+    if place.sources is not None and "tumour" in place.sources.entries:
+        folder = place.sources.entries["tumour"][0].path.parent
+    table = folder / f"lesions.{adjudicator}.csv"
+    source = Path((read_run_file(reading.path) or {}).get("input_root") or reading.path)
+    if not table.is_file() and is_study_file(source) and adjudicator in read_study(source).readers:
+        cases = find_cases(source, reading.path, shard=None, lesions=adjudicator)
+        return next(case.case for case in cases if case.subject == name)
+    if not table.is_file():
+        msg = f"{name}: stands is {TABLE!r}, but {table.name} is not in reading {reading.name}'s case folder."
+        raise UsageError(msg, hint=f"Mark the case with volstrat review CASE --reader {adjudicator}.")
+    return place.with_table(table)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from volstrat.case.record_types import CaseRecord
     from volstrat.comparison.agreement_types import Pair, Stake, Subject, SubjectOutcome, SubjectReading
     from volstrat.comparison.pair import Settings
-    from volstrat.comparison.readings import ReadingSet
+    from volstrat.comparison.reading_types import ReadingSet
     from volstrat.terms.findings import Finding
 
 _Told = Literal["status", "stratum", "predicates", "volumes", "inputs"]

@@ -5,6 +5,7 @@ Values are stored value x RescaleSlope + RescaleIntercept, each slice with its o
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from volstrat.dicom.image_frames import Frame
     from volstrat.dicom.series import SeriesGeometry
     from volstrat.dicom.suv.suv_factors import SuvFactors
+    from volstrat.formats.stream import Digest
 
 _RLE: Final = "1.2.840.10008.1.2.5"
 _COPY_AGAIN: Final = "Copy the file again from its source."
@@ -106,7 +108,9 @@ def read_series(series: SeriesFiles, geometry: SeriesGeometry) -> Image:
     return Image(grid=geometry.grid, values=scaled.T)
 
 
-def read_suv(series: SeriesFiles, geometry: SeriesGeometry, factors: SuvFactors) -> Image:
+def read_suv(
+    series: SeriesFiles, geometry: SeriesGeometry, factors: SuvFactors, *, digest: Digest | None = None
+) -> Image:
     """Read a PT series as SUVbw.
 
     Parameters
@@ -116,6 +120,8 @@ def read_suv(series: SeriesFiles, geometry: SeriesGeometry, factors: SuvFactors)
         Of this series.
     factors : SuvFactors
         Of this series, from `suv.suv_factors`.
+    digest : Digest or None
+        Fed with the stored values on the way (see `stored_sha256`).
 
     Returns
     -------
@@ -134,9 +140,32 @@ def read_suv(series: SeriesFiles, geometry: SeriesGeometry, factors: SuvFactors)
     slopes, intercepts = _rescale(series, frames)
     values = np.empty(geometry.grid.shape[::-1], dtype=np.float32)
     for at, stored in enumerate(_stored_slices(frames, values.shape[1:])):
+        if digest is not None:
+            digest.update(_little_endian(stored))
         factor = factor_of(frames[at])
         _scale(stored, slopes[at] * factor, intercepts[at] * factor, values[at])
     return Image(grid=geometry.grid, values=values.T)
+
+
+def stored_sha256(geometry: SeriesGeometry) -> str:
+    """Hash the stored values of a series: slices in the grid's order, row by row, little endian.
+
+    It tells changed voxels from a changed header, whatever the transfer syntax, the files' names and what
+    else their headers say.
+
+    Raises
+    ------
+    CorruptDataError, FormatError
+        As `read_series`.
+    """
+    digest = hashlib.sha256()
+    for stored in _stored_slices(geometry.frames, geometry.grid.shape[1::-1]):
+        digest.update(_little_endian(stored))
+    return digest.hexdigest()
+
+
+def _little_endian(stored: NDArray[np.integer]) -> bytes:
+    return stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _scale(stored: NDArray[np.integer], slope: float, intercept: float, out: NDArray[np.float32]) -> None:

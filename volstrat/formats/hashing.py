@@ -24,5 +24,10 @@ def sha256_of(path: Path) -> str:
 
 def joint_sha256(paths: Iterable[Path]) -> str:
     """Hash one file's bytes, or of several the sorted hashes of each: order and names do not matter."""
-    digests = sorted(sha256_of(path) for path in paths)
+    return joined_sha256(sha256_of(path) for path in paths)
+
+
+def joined_sha256(hashes: Iterable[str]) -> str:
+    """Return what `joint_sha256` gives of files with these hashes."""
+    digests = sorted(hashes)
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -110,6 +110,8 @@ class ImageRead:
     sha256 : str
     units : str or None
         Unit of the values, where the header names one (NRRD's sample units).
+    voxels_sha256 : str or None
+        Of the voxels' bytes as stored, without header and compression; None where nobody asked.
     findings : tuple of Finding
     """
 
@@ -117,6 +119,7 @@ class ImageRead:
     format: str
     sha256: str
     units: str | None
+    voxels_sha256: str | None = None
     findings: tuple[Finding, ...] = ()
 
 
@@ -204,8 +207,14 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
     )
 
 
-def read_image(path: Path) -> ImageRead:
+def read_image(path: Path, *, hash_voxels: bool = False) -> ImageRead:
     """Read an image as dense float32 values, slope and intercept applied.
+
+    Parameters
+    ----------
+    path : Path
+    hash_voxels : bool
+        Also hash the voxels apart from the header.
 
     Raises
     ------
@@ -217,12 +226,15 @@ def read_image(path: Path) -> ImageRead:
         if header.layers != 1:
             msg = f"{path.name}: holds {header.layers} values at each voxel; an image has one."
             raise FormatError(msg)
-        values = _filled(header, voxel_pieces(header, attached, digest))
+        pieces = voxel_pieces(header, attached, digest)
+        voxels = hashlib.sha256() if hash_voxels else None
+        values = _filled(header, pieces if voxels is None else _hashed(pieces, voxels))
     return ImageRead(
         image=Image(grid=header.grid, values=values.reshape(header.grid.shape, order="F")),
         format=_format_of(path, header),
         sha256=digest.hexdigest(),
         units=header.units,
+        voxels_sha256=None if voxels is None else voxels.hexdigest(),
         findings=header.findings,
     )
 
@@ -299,6 +311,13 @@ def _read_header(named: str, path: Path, source: SourceFile) -> tuple[VolumeHead
     else:
         from volstrat.formats.nrrd import read_header
     return read_header(path, source)
+
+
+def _hashed(pieces: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
+    """Hand pieces on, each hashed."""
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
 
 
 def _mask(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Finding, ...]]:

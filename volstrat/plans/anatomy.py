@@ -10,6 +10,7 @@ import numpy as np
 from volstrat.errors import PlanError
 from volstrat.geometry.bit_box import voxels_within
 from volstrat.geometry.runs import VoxelRuns
+from volstrat.rule.row_placing import lesions_at
 from volstrat.terms.couinaud import in_order, parts_of
 
 if TYPE_CHECKING:
@@ -82,22 +83,13 @@ class Anatomy:
                 return ids.index(zone.lesion_id)
             raise no_such_lesion(zone.lesion_id, ids, where=where)
         assert zone.point_mm is not None
-        hit = self._lesions_at(zone.point_mm)
+        hit = lesions_at(self.lesions, zone.point_mm)
         if len(hit) == 1:
             return hit[0]
         x, y, z = zone.point_mm
         lies = f"lies in {' and '.join(ids[n] for n in hit)}" if hit else "lies in no lesion"
         msg = f"{where}: the point ({x:g}, {y:g}, {z:g}) mm (LPS) {lies}."
         raise PlanError(msg, hint="Name the lesion by its id, or give a point (LPS, mm) inside it.")
-
-    def _lesions_at(self, point_mm: tuple[float, float, float]) -> list[int]:
-        grid = self.lesions.grid
-        voxel = grid.voxel_at(grid.to_index(np.array([point_mm])))
-        if voxel[0, 0] < 0:
-            return []
-        at = grid.ravel(voxel)[0]
-        held = (self.lesions.starts <= at) & (at < self.lesions.stops)
-        return sorted(set(self.lesions.lesion[held].tolist()))
 
 
 def no_such_lesion(lesion_id: str, known: Iterable[str], *, where: str) -> PlanError:

@@ -84,6 +84,8 @@ class PlanOutcome:
     left : tuple of Left
     map_shift : tuple of MapShift
         Empty where no segment is cut out.
+    marks : tuple of str
+        Lesions and regions that the plan marks: all in the liver, and those outside that it names.
     """
 
     plan: Plan
@@ -96,6 +98,7 @@ class PlanOutcome:
     cuts_through: tuple[str, ...]
     left: tuple[Left, ...]
     map_shift: tuple[MapShift, ...]
+    marks: tuple[str, ...]
 
     @property
     def notation(self) -> str | None:
@@ -204,6 +207,7 @@ class PlanBook:
             cuts_through=cuts_through(anatomy.lesions, cut),
             left=_left(measured, verdict, protocol),
             map_shift=tuple(self._map_shift(regions, rows)),
+            marks=(*self._in_liver, *(i for i, _ in plan.outside_liver if i not in self._in_liver)),
         )
 
     def unplanned(self) -> Measurements:
@@ -243,8 +247,7 @@ class PlanBook:
         PlanError
             If the plan says a word on a lesion or region that is not there.
         """
-        ids, inside = self.anatomy.lesions.ids, self.anatomy.in_liver
-        in_liver = {i for i, within in zip(ids, inside, strict=True) if within}
+        ids, in_liver = self.anatomy.lesions.ids, set(self._in_liver)
         rows = {
             i: replace(row, resectability=None) if i in in_liver else row
             for i, row in self.measured.rows.items()
@@ -259,6 +262,11 @@ class PlanBook:
                 row = rows.get(lesion_id, LesionRow(lesion_id=lesion_id))
                 rows[lesion_id] = replace(row, resectability=marking)
         return rows
+
+    @property
+    def _in_liver(self) -> tuple[str, ...]:
+        anatomy = self.anatomy
+        return tuple(i for i, within in zip(anatomy.lesions.ids, anatomy.in_liver, strict=True) if within)
 
     @property
     def regions(self) -> tuple[str, ...]:

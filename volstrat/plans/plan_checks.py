@@ -74,6 +74,7 @@ def plan_findings(
         cut=voxels_of_lesions(anatomy.lesions, regions.cut).tolist(),
     )
     return (
+        *_nothing(taken),
         *_cuts(taken),
         *_out_of_reach(taken),
         *_limits(taken, measures, policy),
@@ -87,6 +88,11 @@ def voxels_of_lesions(lesions: Lesions, voxels: VoxelRuns) -> Int64s:
     """Count each lesion's voxels that lie in a set, (lesions,)."""
     inside = voxels.counts_in(lesions.starts, lesions.stops)
     return np.bincount(lesions.lesion, inside, minlength=lesions.count).astype(np.int64)
+
+
+def _nothing(taken: _Taken) -> Iterator[Finding]:
+    if not (taken.regions.cut or taken.regions.ablated or taken.plan.outside_liver):
+        yield finding("plan_does_nothing", where="plans", plan=taken.plan.name)
 
 
 def _cuts(taken: _Taken) -> Iterator[Finding]:
@@ -110,6 +116,9 @@ def _out_of_reach(taken: _Taken) -> Iterator[Finding]:
         return
     meant = voxels_of_lesions(anatomy.lesions, united(anatomy.segments[s] for s in regions.segments)) > 0
     meant[[w.lesion for w in regions.wedges]] = True
+    if regions.segments:  # a lesion that the map leaves out too: no plan by segments can mean it
+        unmapped = outside.difference(united(anatomy.segments.values()))
+        meant |= 2 * voxels_of_lesions(anatomy.lesions, unmapped) > np.array(taken.sizes)
     beyond = voxels_of_lesions(anatomy.lesions, outside).tolist()
     for n, lesion in enumerate(taken.ids):
         if anatomy.in_liver[n] and beyond[n] and meant[n]:
@@ -199,5 +208,7 @@ def _map(taken: _Taken, remaining: VoxelRuns) -> Iterator[Finding]:
             yield finding("segments_beyond_liver", where="liver_segments", volume_ml=volume_ml)
         if set(regions.segments) == set(anatomy.segments):
             yield finding("plan_leaves_no_liver", "segments", where="remnant", plan=plan)
+    if not (regions.cut or regions.ablated or taken.plan.outside_liver):
+        yield finding("plan_does_nothing", where="plans", plan=plan)
     if not remaining:
         yield finding("plan_leaves_no_liver", "remnant", where="remnant", plan=plan)

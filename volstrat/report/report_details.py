@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.entries import EntryReader
-from volstrat.case.input_entries import relative_path
 from volstrat.case.reading_events import Event, read_events
 from volstrat.errors import VolstratError
 from volstrat.formats.hashing import sha256_of
@@ -121,7 +120,7 @@ def _seen(reader: EntryReader, role: str, entry: RoleEntry, *, dates: bool, hash
     if hashed:
         image_format, grid = reader.grid(role, entry)
         file = (entry.path.name, image_format, grid_text(grid.shape, grid.spacing_mm), sha256)
-    path = relative_path(reader.sources, entry.path)
+    path = reader.sources.relative(entry.path)
     return SeenImage(role=role, path=path, name=name, scanner=scanner, taken=taken, file=file)
 
 

@@ -14,7 +14,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.case.json_types import record_bytes
 from volstrat.case.record import failure_record, parse_record, record_name
 from volstrat.cohort.run_file import removed_subjects
-from volstrat.cohort.source import find_cases
+from volstrat.comparison.readings import cases_below, cohort_cases, protocol_of_run
 from volstrat.errors import UsageError, VolstratError
 from volstrat.pictures.key_slices import draw_pictures
 from volstrat.pictures.scene import planned_scene
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
-    from volstrat.cohort.source import FoundCase
+    from volstrat.comparison.reading_types import SubjectReading
     from volstrat.terms.protocol import Protocol
 
 REPORT, REPORT_PDF = "report.html", "report.pdf"
@@ -151,8 +151,9 @@ def report_cohort(
     """Write a report for every record below an output folder, from the record as it stands.
 
     Pictures need the cases; they are looked for in ``inputs``, else where ``run.json`` says that they
-    were. They are left out, and the report says why, where a case is not there or no longer gives the
-    same record. A report with pictures that stands already, of the same record, is left as it is.
+    were; of an adjudicated cohort, in the readings that stand. They are left out, and the report says why,
+    where a case is not there or no longer gives the same record. A report with pictures that stands already,
+    of the same record, is left as it is.
 
     Parameters
     ----------
@@ -167,8 +168,13 @@ def report_cohort(
     refuse_sealed(target)
     run = _run_file(out)
     gone = removed_subjects(out, run)
-    cases = _cases(inputs if inputs is not None else _input_root(run), out)
     table = lesions if lesions is not None else run.get("lesions")
+    cases = (
+        cohort_cases(out, {**run, "lesions": table})
+        if inputs is None
+        else cases_below(inputs, out, lesions=table)
+    )
+    own = protocol_of_run(run)
     written = []
     for path in _record_files(out):
         data = _read_bytes(path)
@@ -178,7 +184,8 @@ def report_cohort(
         files = _files(target / path.parent.name, pdf=pdf)
         done = WrittenReport(subject=record_name(record), status=record["status"], files=files)
         if not _stands(files, data):
-            html = _from_record(record, data, cases.get(record_name(record)), protocol, table)
+            made_by = own if own is not None and record["protocol"]["sha256"] == own.sha256 else protocol
+            html = _from_record(record, data, cases.get(record_name(record)), made_by)
             _write(html, files)
         written.append(done)
         each(done)
@@ -215,36 +222,23 @@ def _run_file(out: Path) -> dict[str, Any]:
     return run if isinstance(run, dict) else {}
 
 
-def _input_root(run: dict[str, Any]) -> Path | None:
-    root = run.get("input_root")
-    return Path(root) if isinstance(root, str) else None
-
-
-def _cases(source: Path | None, out: Path) -> dict[str, FoundCase]:
-    """Return the cases of a folder or manifest by subject; none where it is not there."""
-    if source is None or not source.exists():
-        return {}
-    return {case.subject: case for case in find_cases(source, out, shard=None)}
-
-
 def _from_record(
     record: CaseRecord,
     data: bytes,
-    case: FoundCase | None,
+    reading: SubjectReading | None,
     protocol: LoadedProtocol,
-    lesions: str | None,
 ) -> str:
     known = record["protocol"]["sha256"] == protocol.sha256
     why = "No pictures: the cases are not at hand (--inputs names where they are)."
     if not known:
         why = "No pictures: the record was made under another protocol (--protocol names it)."
-    elif case is not None and record["error"] is None:
+    elif reading is not None and reading.case is not None and record["error"] is None:
         try:
-            files = case.case.open(lesions=lesions, naming=protocol.protocol.naming)
-            result = assess_case(files, protocol)
+            result = assess_case(reading.open(protocol), protocol)
         except VolstratError as error:
             why = f"No pictures: the case can no longer be read. {error}"
         else:
+            result.record["adjudication"] = reading.case.adjudication
             if record_bytes(result.record) == data:
                 return render_result(result, protocol.protocol)
             why = "No pictures: the case no longer gives this record."

@@ -18,6 +18,7 @@ from volstrat.errors import LesionTableError
 from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
 from volstrat.terms.findings import finding
+from volstrat.terms.wording import shown_ml, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +39,10 @@ _AGAIN = (
     "The masks may have changed since the row was written; mark it again (volstrat lesions writes a table)."
 )
 _MOST_SHOWN = 8
+_SAME_VOLUME = 2.0
+"""Times that a lesion may have grown or shrunk in a mask that was edited."""
+_SAME_VOLUME_BY_NUMBER = 1.1
+"""The same where nothing but a number says which lesion a row is about."""
 
 
 @frozen
@@ -109,6 +114,7 @@ def place_lesion_rows(rows: Iterable[LesionRow], lesions: Lesions) -> PlacedRows
             by_number.append(n)
         _add(placed, n, row, now, findings)
     findings += _number_findings(lesions, by_number)
+    findings += _volume_findings(lesions, placed, frozenset(by_number))
     return PlacedRows(lesions=placed, regions={}, owners={}, findings=tuple(findings))
 
 
@@ -137,7 +143,8 @@ def place_region_rows(
     regions: dict[int, LesionRow] = {}
     owners: dict[int, int] = {}
     findings = list(placed.findings)
-    by_number = []
+    by_number: list[int] = []
+    regions_by_number: list[str] = []
     rank_of = np.empty(0, np.int64) if attribution is None else attribution.rank
     for row in rows:
         if not is_region(row.lesion_id):
@@ -156,8 +163,13 @@ def place_region_rows(
             owners[rank], is_by_number = _owner_of(row, lesions, placed)
             if is_by_number and lesions.by_size[owners[rank]]:
                 by_number.append(owners[rank])
+        if row.point_mm is None and row.says_something:
+            regions_by_number.append(now)
         _add(regions, rank, row, now, findings)
     findings += _number_findings(lesions, by_number)
+    if regions_by_number and attribution is not None and attribution.pet_only.count > 1:
+        shown = ", ".join(shown_ids(regions_by_number))
+        findings.append(finding("marks_by_number", where="pet_only_regions", lesions=shown))
     return PlacedRows(lesions=placed.lesions, regions=regions, owners=owners, findings=tuple(findings))
 
 
@@ -185,7 +197,7 @@ class _LesionPlacer:
 
     def __init__(self, lesions: Lesions, rows: Sequence[LesionRow]) -> None:
         self._lesions = lesions
-        self._clear = _clear_holders(lesions, {r.point_mm for r in rows if r.point_mm is not None})
+        self._clear = _clearly_at(lesions, {r.point_mm for r in rows if r.point_mm is not None})
         self._places = {lesion_id: n for n, lesion_id in enumerate(lesions.ids)}
         self._named: dict[str, list[int]] = {}
         for n, name in enumerate(lesions.names):
@@ -219,7 +231,7 @@ class _LesionPlacer:
         clear = self._clear.get(row.point_mm)
         if clear is not None:
             return clear
-        holders = _holders(self._lesions, row.point_mm)
+        holders = lesions_at(self._lesions, row.point_mm)
         if len(holders) == 1:
             return holders[0]
         if not holders:
@@ -245,8 +257,8 @@ class _LesionPlacer:
         return bool(own.difference(rest))
 
 
-def _clear_holders(lesions: Lesions, points_mm: set[Point]) -> dict[Point, int]:
-    """Return the lesion of each point that lies well within a voxel of one; of others, `_holders` decides.
+def _clearly_at(lesions: Lesions, points_mm: set[Point]) -> dict[Point, int]:
+    """Return the lesion of each point that lies well within a voxel of one; of others, `lesions_at` decides.
 
     All are looked up at once: a table of thousands of rows is placed on every mark.
     """
@@ -266,8 +278,11 @@ def _clear_holders(lesions: Lesions, points_mm: set[Point]) -> dict[Point, int]:
     return {points[n]: found[n] for n in np.flatnonzero(clear).tolist()}
 
 
-def _holders(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
-    """Lesions that hold a point; one on a face belongs to a voxel beside it (within 0.001 mm)."""
+def lesions_at(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
+    """Return the positions of the lesions that hold a point (LPS mm).
+
+    One on a voxel's face (within 0.001 mm) belongs to the voxel beside it where the first holds none.
+    """
     voxels = voxels_at(lesions.grid, point_mm)
     for those in (voxels[:1], voxels[1:]):
         found = {int(n) for v in those for n in lesions.lesion[(lesions.starts <= v) & (v < lesions.stops)]}
@@ -304,7 +319,7 @@ def _region_of(
         at = int(np.searchsorted(attribution.voxels, linear))
         if at < attribution.voxels.size and attribution.voxels[at] == linear and rank_of[at] >= 0:
             return int(rank_of[at])
-    held = _holders(lesions, row.point_mm)
+    held = lesions_at(lesions, row.point_mm)
     lies = f"lies in {lesions.ids[held[0]]}" if held else "lies in no PET-only region"
     msg = f"{row.where}: its point {_point(row)} {lies}; the row names {row.lesion_id}."
     raise LesionTableError(msg, hint=_AGAIN)
@@ -357,6 +372,23 @@ def _number_findings(lesions: Lesions, by_number: Sequence[int]) -> list[Finding
             finding("named_lesion_by_number", where="lesions", lesions=", ".join(shown_ids(named)))
         )
     return findings
+
+
+def _volume_findings(
+    lesions: Lesions, placed: dict[int, LesionRow], by_number: frozenset[int]
+) -> list[Finding]:
+    """Name the rows whose volume is not their lesion's: they may be of another lesion, or of another case."""
+    told = {n: row.volume_ml for n, row in sorted(placed.items()) if row.says_something and row.volume_ml}
+    if not told:
+        return []
+    voxels = np.bincount(lesions.lesion, weights=lesions.stops - lesions.starts, minlength=len(lesions.ids))
+    off = []
+    for n, ml in told.items():
+        now = float(voxels[n]) * lesions.grid.voxel_ml
+        most = _SAME_VOLUME_BY_NUMBER if n in by_number else _SAME_VOLUME
+        if not ml / most <= now <= ml * most:
+            off.append(f"{lesions.ids[n]} ({shown_ml(ml)} there, {shown_ml(now)} now)")
+    return [finding("row_volume_differs", where="lesions", lesions=shown_names(off))] if off else []
 
 
 def _folded(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from volstrat.errors import CorruptDataError, InputFileError, UsageError
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.audit import read_trail
+from volstrat.store.disk_map import DiskMap
 from volstrat.store.output import STATE_FOLDER, write_atomically
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ LOCKED, UNLOCKED = "locked", "unlocked"
 """Events of the trail."""
 
 _RUN, _TRAIL, _RECEIPT = "run.json", "audit.jsonl", ".receipt.json"
-_STATE = "seal.json"
-SEALED_BY = (MANIFEST, _TRAIL, _RUN, f"{STATE_FOLDER}/{_STATE}")
+STATE_FILE = "seal.json"
+SEALED_BY = (MANIFEST, _TRAIL, _RUN, f"{STATE_FOLDER}/{STATE_FILE}")
 """What says that an output is sealed."""
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
@@ -41,7 +42,7 @@ def sealed_by(out: Path) -> tuple[str, ...]:
         (out / MANIFEST).is_file(),
         _trail_says(out / _TRAIL),
         bool(_json(out / _RUN).get("locked")),
-        bool(_json(out / STATE_FOLDER / _STATE).get("locked")),
+        bool(_json(out / STATE_FOLDER / STATE_FILE).get("locked")),
     )
     return tuple(name for name, sealed in zip(SEALED_BY, says, strict=True) if sealed)
 
@@ -58,7 +59,7 @@ def note_state(out: Path, *, locked: bool) -> None:
     ------
     OutputError
     """
-    write_atomically(out / STATE_FOLDER / _STATE, (json.dumps({"locked": locked}) + "\n").encode())
+    write_atomically(out / STATE_FOLDER / STATE_FILE, (json.dumps({"locked": locked}) + "\n").encode())
 
 
 def _trail_says(path: Path) -> bool:
@@ -89,8 +90,7 @@ def refuse_sealed(out: Path) -> None:
     ------
     UsageError
     """
-    inside = (folder for folder in out.resolve().parents if (folder / _RUN).is_file() and is_sealed(folder))
-    sealed = out if is_sealed(out) else next(inside, None)
+    sealed = out if is_sealed(out) else next(_sealed_above(out), None) or next(_sealed_by_links(out), None)
     if sealed is not None:
         said = sealed_by(sealed)
         signs = ", ".join(said)
@@ -102,6 +102,20 @@ def refuse_sealed(out: Path) -> None:
     if orphans and next(out.glob(f"*/{_RECEIPT}"), None) is not None:
         msg = f"{out}: holds records of a run whose {_RUN} and {_TRAIL} are gone; it may have been sealed."
         raise UsageError(msg, hint="Put them back from where they are kept, or name another folder with -o.")
+
+
+def _sealed_above(path: Path) -> Iterator[Path]:
+    """Yield the sealed outputs that a path lies in, wherever its links lead."""
+    return (folder for folder in path.resolve().parents if (folder / _RUN).is_file() and is_sealed(folder))
+
+
+def _sealed_by_links(out: Path) -> Iterator[Path]:
+    """Yield the sealed outputs that a link in an output leads into: a subject's folder, the trail."""
+    with suppress(OSError), os.scandir(out) as there:
+        for entry in there:
+            if entry.is_symlink():
+                target = (out / entry.name).resolve()
+                yield from (one for one in (target, *_sealed_above(target)) if is_sealed(one))
 
 
 def write_manifest(out: Path) -> int:
@@ -117,7 +131,7 @@ def write_manifest(out: Path) -> int:
     OutputError
         If it cannot be written.
     """
-    lines = [_line(sha256_of(out / name), name) for name in _names(out)]
+    lines = [_line(sha256_of(out / name), name) for name in sorted(_names(out))]
     write_atomically(out / MANIFEST, "".join(lines).encode("utf-8", "surrogateescape"))
     return len(lines)
 
@@ -137,25 +151,31 @@ def check_manifest(out: Path) -> list[tuple[str, str, str | None, str | None]]:
     """
     if not (out / MANIFEST).is_file():
         return [(MANIFEST, "missing", None, None)]
-    sealed = dict(_read_manifest(out))
+    sealed: DiskMap[str] = DiskMap()
+    for name, sha256 in _read_manifest(out):
+        sealed[name] = sha256
     faults: list[tuple[str, str, str | None, str | None]] = []
-    there = set(_names(out))
-    for name, sha256 in sorted(sealed.items()):
+    there: DiskMap[None] = DiskMap()
+    for name in _names(out):
+        there[name] = None
+    for name, sha256 in sealed.items():
         if name not in there:
             faults.append((name, "missing", sha256, None))
         elif (now := sha256_of(out / name)) != sha256:
             faults.append((name, "altered", sha256, now))
-    return faults + [(name, "extra", None, sha256_of(out / name)) for name in sorted(there - set(sealed))]
+    return faults + [(name, "extra", None, sha256_of(out / name)) for name in there if name not in sealed]
 
 
 def _names(out: Path) -> Iterator[str]:
-    """Yield the files of an output, relative and sorted."""
-    found = []
+    """Yield the files of an output, relative to it."""
     for parent, folders, names in os.walk(out):
-        if Path(parent) == out:
+        below = Path(parent).relative_to(out)
+        if parent == str(out):
             folders[:] = [name for name in folders if name != STATE_FOLDER]
-        found += [Path(parent, name).relative_to(out).as_posix() for name in names]
-    yield from sorted(set(found) - {MANIFEST, SIGNATURE})
+        for name in names:
+            path = (below / name).as_posix()
+            if path not in {MANIFEST, SIGNATURE}:
+                yield path
 
 
 def _line(sha256: str, name: str) -> str:
@@ -165,14 +185,14 @@ def _line(sha256: str, name: str) -> str:
 
 
 def _read_manifest(out: Path) -> Iterator[tuple[str, str]]:
-    text = (out / MANIFEST).read_bytes().decode("utf-8", "surrogateescape")
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
-        marked = line.startswith("\\")
-        sha256, gap, name = line.removeprefix("\\").partition("  ")
-        if not gap or len(sha256) != 64:
-            msg = f"{MANIFEST}, line {number}: is no line of a manifest."
-            raise CorruptDataError(msg)
-        yield (_unescaped(name) if marked else name), sha256
+    with (out / MANIFEST).open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+        for number, whole in enumerate(lines, start=1):
+            line = whole.removesuffix("\n")
+            sha256, gap, name = line.removeprefix("\\").partition("  ")
+            if not gap or len(sha256) != 64:
+                msg = f"{MANIFEST}, line {number}: is no line of a manifest."
+                raise CorruptDataError(msg)
+            yield (_unescaped(name) if line.startswith("\\") else name), sha256
 
 
 def _unescaped(name: str) -> str:

@@ -131,14 +131,10 @@ def _roles_in_folders(found: Recognised, proposals: Proposals) -> dict[str, set[
             continue
         roles[name] = {*sources.entries, *(("plans",) if getattr(sources, "plans", ()) else ())}
         proposals.files[name] = {
-            role: ", ".join(_relative(entry.path, match.path) for entry in entries)
+            role: ", ".join(relative_name(entry.path, match.path) for entry in entries)
             for role, entries in sources.entries.items()
         }
     return roles
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return relative_name(path, folder)
 
 
 def _study_text(tree: Path, path: Path, found: Recognised, proposals: Proposals) -> str:
@@ -202,7 +198,7 @@ def _table(tree: Path, found: Recognised, proposals: Proposals) -> list[str]:
                     tree, subject=match.subject, visit=match.visit
                 )
             ]
-            files[role] = shown_names([_relative(file, tree) for file in paths]) if paths else "not there"
+            files[role] = shown_names([relative_name(file, tree) for file in paths]) if paths else "not there"
             holds[role] = candidate.holds if paths else ""
         for role in (*(r for r in ROLES if r in files), *(("nothing",) if not files else ())):
             rows.append((name, role, files.get(role, ""), holds.get(role, "")))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STUDY_ENDING = ".toml"
 
+_OF_A_CASE = ("plans", "chosen")
 _KEYS = ("study", "layout", "readers")
 _STUDY_KEYS = ("id", "protocol", "volstrat")
 _LAYOUT_KEYS = ("subject", "inputs")
@@ -150,6 +151,7 @@ def read_study(path: Path) -> Study:
     """
     name = path.name
     document = read_toml(read_bytes(path), name=name, error=UsageError)
+    _refuse_plans(document, name)
     refuse_unknown(document, _KEYS, "", name, error=UsageError)
     study = _table(document, "study", name)
     layout = _table(document, "layout", name)
@@ -172,6 +174,18 @@ def read_study(path: Path) -> Study:
     )
     _check_inputs(found)
     return found
+
+
+def _refuse_plans(document: Mapping[str, Any], name: str) -> None:
+    """Refuse plans by where they belong: at the top of the file and in its layout."""
+    layout = document.get("layout")
+    inputs = layout.get("inputs") if isinstance(layout, dict) else None
+    for table in (document, layout, inputs):
+        found = [key for key in _OF_A_CASE if isinstance(table, dict) and key in table]
+        if found:
+            msg = f"{name}: {found[0]!r} is no key of a study file; a surgical plan is of one patient."
+            hint = "Write [[plans]] and chosen in the subject's case.toml; layout.subject names its folder."
+            raise UsageError(msg, hint=hint)
 
 
 def _table(document: Mapping[str, object], key: str, name: str, *, above: str = "") -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from volstrat.verify.result_folder import TrailState, check_output_trail
 from volstrat.verify.sealing import lock_output, unlock_output
+from volstrat.verify.trail_check import TrailState, check_output_trail
 from volstrat.verify.verify_run import Verification, verify_output
 
 __all__ = [

@@ -16,11 +16,14 @@ from volstrat.cohort.changes import entries_of_changes
 from volstrat.cohort.run_file import read_run_file
 from volstrat.cohort.source import find_cases
 from volstrat.cohort.subject_folders import BASIS, OWN_FILES
-from volstrat.comparison.final_cohort import ADJUDICATION, build_final, final_again
+from volstrat.comparison.final_cohort import build_final
+from volstrat.comparison.reading_types import ADJUDICATION
+from volstrat.comparison.readings import final_again
 from volstrat.errors import UsageError, VolstratError
 from volstrat.formats.hashing import sha256_of
+from volstrat.store.disk_map import DiskMap
 from volstrat.verify.agreements import changed_readings, read_agreement
-from volstrat.verify.input_hashes import readable_inputs
+from volstrat.verify.input_hashes import described_input, hash_now, readable_inputs
 from volstrat.verify.result_folder import FileFault, Records, read_records
 from volstrat.verify.steps import (
     STEPS,
@@ -32,9 +35,9 @@ from volstrat.verify.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from volstrat.case.case_file import CaseSources
+    from volstrat.case.entries import EntryReader
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.cohort import Progress
     from volstrat.cohort.source import FoundCase
@@ -55,7 +58,7 @@ def _roots(run: Mapping[str, Any] | None, inputs: Path | None) -> list[tuple[Pat
             raise UsageError(msg)
         return [(inputs, run or {})]
     if run is None:
-        msg = "These records do not say where their cases lie."
+        msg = "Nothing says where the cases of these records lie: there is no run.json."
         raise UsageError(msg, hint="Name the folder of the cases with --inputs.")
     if run.get("merged"):
         parts = [(Path(part), read_run_file(Path(part))) for part in run["merged"]]
@@ -103,8 +106,8 @@ def by_rerun(
             made.append(read_records(again, None))
         if len(roots) == 1 and run is not None:
             tables = _compared_tables(out, Path(scratch) / "0", run)
-        new = {subject: found for found in made for subject in found.folders}
-        differing = list(_compared(records, new, _Cases(roots, out), protocol, whole=run is not None))
+        cases = _Cases(roots, out)
+        differing = list(_compared(records, made, cases, protocol, whole=run is not None))
         return differing, tables
 
 
@@ -130,10 +133,8 @@ def _final_rerun(
         again = Path(scratch) / "final"
         kept = {name: (out / name).read_bytes() for name in BASIS if (out / name).is_file()}
         build_final(again, found, protocol, kept, {}, workers=workers, on_progress=on_progress)
-        cases = _Cases([], out, {case.subject: (case, None) for case in found})
-        made = read_records(again, None)
-        new = dict.fromkeys(made.folders, made)
-        differing += _compared(records, new, cases, protocol, whole=True)
+        cases = _Cases([], out, found)
+        differing += _compared(records, [read_records(again, None)], cases, protocol, whole=True)
         return differing, _compared_tables(out, again, run)
 
 
@@ -157,21 +158,24 @@ def _compared_tables(out: Path, again: Path, run: Mapping[str, Any]) -> list[Fil
 
 
 class _Cases:
-    """The cases below the inputs, looked for where one is needed."""
+    """The cases below the inputs, looked for where one is needed; they are held on disk."""
 
     def __init__(
         self,
         roots: Sequence[tuple[Path, Mapping[str, Any]]],
         out: Path,
-        found: dict[str, tuple[FoundCase, str | None]] | None = None,
+        found: Iterable[FoundCase] | None = None,
     ) -> None:
         self._roots, self._out = roots, out
-        self._found = found
+        self._found: DiskMap[tuple[FoundCase, str | None]] | None = None
+        if found is not None:
+            self._found = DiskMap()
+            self._found.update({case.subject: (case, None) for case in found})
 
-    def all(self) -> dict[str, tuple[FoundCase, str | None]]:
+    def all(self) -> DiskMap[tuple[FoundCase, str | None]]:
         """Return each subject's case, and the lesion table that its run used."""
         if self._found is None:
-            self._found = {}
+            self._found = DiskMap()
             for root, root_run in self._roots:
                 shard = root_run.get("shard")
                 lesions = root_run.get("lesions")
@@ -180,15 +184,15 @@ class _Cases:
                     self._found[case.subject] = (case, lesions)
         return self._found
 
-    def sources(self, subject: str, protocol: LoadedProtocol) -> CaseSources:
-        """Return which file plays which role.
+    def open(self, subject: str, protocol: LoadedProtocol) -> EntryReader:
+        """Return a reader of the files that play a subject's roles.
 
         Raises
         ------
         VolstratError
         """
         case, lesions = self.all()[subject]
-        return case.case.open(lesions=lesions, naming=protocol.protocol.naming).sources
+        return case.case.open(lesions=lesions, naming=protocol.protocol.naming)
 
 
 def _with_inputs(
@@ -198,13 +202,13 @@ def _with_inputs(
     if new["error"] is None or old["error"] is not None:
         return new
     with suppress(VolstratError):
-        return {**new, "inputs": readable_inputs(cases.sources(subject, protocol))}
+        return {**new, "inputs": list(readable_inputs(cases.open(subject, protocol)))}
     return new
 
 
 def _compared(
     records: Records,
-    new: Mapping[str, Records],
+    made: Sequence[Records],
     cases: _Cases,
     protocol: LoadedProtocol,
     *,
@@ -212,23 +216,32 @@ def _compared(
 ) -> Iterator[SubjectDifferences]:
     """Compare record by record; single cases (not ``whole``) were run on purpose, and others not.
 
-    ``new`` is where each subject's new record stands.
+    ``made`` are the outputs in which the new records stand.
     """
-    gone = sorted(subject for subject in records.folders if subject not in new)
-    come = sorted(subject for subject in new if subject not in records.folders) if whole else []
-    yield from _moved(gone, come, records, lambda subject: new[subject].receipt(subject).get("inputs_sha256"))
-    for subject in sorted(records.folders):
-        if subject not in new:
+
+    def new_of(subject: str) -> Records | None:
+        return next((one for one in reversed(made) if subject in one.folders), None)
+
+    def inputs_sha256(subject: str) -> str | None:
+        new = new_of(subject)
+        return None if new is None else new.receipt(subject).get("inputs_sha256")
+
+    gone = [subject for subject in records.folders if new_of(subject) is None]
+    come = [subject for one in made for subject in one.folders if subject not in records.folders]
+    yield from _moved(gone, sorted(set(come)) if whole else [], records, inputs_sha256)
+    for subject in records.folders:
+        new = new_of(subject)
+        if new is None:
             continue
-        before, now = records.data(subject), new[subject].data(subject)
+        before, now = records.data(subject), new.data(subject)
         if now != before:
-            old, record = records.record(subject), new[subject].record(subject)
+            old, record = records.record(subject), new.record(subject)
             found = record_differences(old, _with_inputs(old, record, subject, cases, protocol)) or [
                 Difference(step="count", what="bytes of the record", old=None, new=None)
             ]
             yield SubjectDifferences(subject=subject, differences=tuple(found))
             continue
-        hashes = [one.receipt(subject).get("inputs_sha256") for one in (records, new[subject])]
+        hashes = [one.receipt(subject).get("inputs_sha256") for one in (records, new)]
         if hashes[0] != hashes[1] and None not in hashes:
             what = "a file that the record does not name (case.toml, an image, a file beside)"
             changed = Difference(step="input_bytes", what=what, old=hashes[0], new=hashes[1])
@@ -271,7 +284,7 @@ def by_hashes(
         if agreement is not None:
             yield from changed_readings(run, agreement, protocol)
         try:
-            cases = _Cases([], out, {case.subject: (case, None) for case in final_again(out, run)})
+            cases = _Cases([], out, final_again(out, run))
         except VolstratError as error:
             yield _not_again(str(error))
             return
@@ -280,14 +293,14 @@ def by_hashes(
 
     def inputs_sha256(subject: str) -> str | None:
         with suppress(VolstratError):
-            return take_fingerprint(cases.sources(subject, protocol)).sha256
+            return take_fingerprint(cases.open(subject, protocol).sources).sha256
         return None
 
     there = cases.all()
-    gone = sorted(subject for subject in records.folders if subject not in there)
-    come = [] if run is None else sorted(subject for subject in there if subject not in records.folders)
+    gone = [subject for subject in records.folders if subject not in there]
+    come = [] if run is None else [subject for subject in there if subject not in records.folders]
     yield from _moved(gone, come, records, inputs_sha256)
-    for subject in sorted(records.folders):
+    for subject in records.folders:
         if subject not in there:
             continue
         record = records.record(subject)
@@ -314,11 +327,10 @@ def _environment_now(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**here, "libraries": {k: v for k, v in here["libraries"].items() if k in named}}
 
 
-def _told_apart(entry: Mapping[str, Any], sha256: str | None, sources: CaseSources) -> Iterator[Difference]:
+def _told_apart(entry: Mapping[str, Any], sha256: str | None, case: EntryReader) -> Iterator[Difference]:
     """Say of a file whose bytes changed whether its voxels or its header did, where reading it tells."""
     place = (entry["role"], entry["path"])
-    read = (one for one in readable_inputs(sources) if (one["role"], one["path"]) == place)
-    now = next(read, None)
+    now = described_input(case, *place)
     if now is not None and now["sha256"] == sha256 and (now["grid"] is None) == (entry["grid"] is None):
         yield from input_differences(entry, now)
         return
@@ -339,15 +351,15 @@ def _hash_differences(
 ) -> Iterator[Difference]:
     """Yield the inputs of a case that do not hash as they did."""
     try:
-        sources = cases.sources(subject, protocol)
-        fingerprint = take_fingerprint(sources)
+        case = cases.open(subject, protocol)
+        fingerprint = take_fingerprint(case.sources)
     except VolstratError as error:
         if record["error"] is None:
             yield Difference(step="input_bytes", what="inputs", old="readable", new=str(error))
         return
     named = False
     for entry in record["inputs"]:
-        path = sources.folder / entry["path"]
+        path = case.sources.folder / entry["path"]
         history = history_beside(path) if entry["role"] == "lesions" else None
         now = None if history is None else sha256_of(history)
         if entry.get("history_sha256") != now:
@@ -360,15 +372,10 @@ def _hash_differences(
                 old=entry.get("history_sha256"),
                 new=now,
             )
-        if path.is_dir():
-            continue
-        try:
-            sha256 = file_sha256(path)
-        except VolstratError:
-            sha256 = None
+        sha256 = hash_now(case, fingerprint, entry)
         if sha256 != entry["sha256"]:
             named = True
-            yield from _told_apart(entry, sha256, sources)
+            yield from _told_apart(entry, sha256, case)
     before = (receipt or {}).get("inputs_sha256")
     if before and before != fingerprint.sha256 and not named:
         what = "a file that the record does not name (case.toml, an image, a file beside)"

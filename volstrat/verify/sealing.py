@@ -21,13 +21,11 @@ from volstrat.store.seal import (
     write_manifest,
 )
 from volstrat.terms.wording import shown_names
-from volstrat.verify.result_folder import Records, check_files, check_output_trail, read_records
+from volstrat.verify.result_folder import check_files, read_records
+from volstrat.verify.trail_check import check_output_trail
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-OPEN_STATUSES = ("failed", "not_assessable", "review")
-"""Subjects of these are not settled: sealing them in is a choice of its own."""
 
 
 def lock_output(out: Path, *, with_open: bool = False) -> int:
@@ -67,7 +65,7 @@ def lock_output(out: Path, *, with_open: bool = False) -> int:
             more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
             msg = f"{out}: cannot be sealed. {problems[0]}{more}"
             raise CaseError(msg, hint="volstrat verify names all of it. Run the batch again, then seal.")
-        still_open = _open_subjects(records)
+        still_open = records.unsettled  # sealing these in is a choice of its own
         if still_open and not with_open:
             shown = "; ".join(
                 f"{status.replace('_', ' ')}: {shown_names(names)}" for status, names in still_open.items()
@@ -92,15 +90,6 @@ def _refuse_twice(out: Path) -> None:
     raise CaseError(msg, hint=f"volstrat verify names all of it; {MANIFEST} is never written twice.")
 
 
-def _open_subjects(records: Records) -> dict[str, list[str]]:
-    """Return the subjects that are not settled, by status."""
-    found: dict[str, list[str]] = {}
-    for subject, status in sorted(records.status.items()):
-        if status in OPEN_STATUSES:
-            found.setdefault(status, []).append(subject)
-    return {status: found[status] for status in OPEN_STATUSES if status in found}
-
-
 def unlock_output(out: Path, *, by: str, reason: str) -> None:
     """Open a sealed output again; who and why stand in its trail, and are said ever after.
 
@@ -120,14 +109,18 @@ def unlock_output(out: Path, *, by: str, reason: str) -> None:
         msg = f"{out}: is not sealed; there is nothing to open."
         raise UsageError(msg)
     with output_lock(out):
+        run = read_run_file(out)
         faults = [path for path, *_ in check_manifest(out)]
-        faults += [fault for fault in check_output_trail(out).faults if fault]
+        if run is not None:
+            records = read_records(out, run)
+            faults += [fault.path for fault in (*records.faults, *check_files(out, run, records))]
+        faults += check_output_trail(out).faults
         manifest = sha256_of(out / MANIFEST) if (out / MANIFEST).is_file() else None
         detail = {
             "by": by.strip(),
             "reason": reason.strip(),
             "manifest_sha256": manifest,
-            "seal_faults": faults,
+            "seal_faults": list(dict.fromkeys(faults)),
         }
         record_event(out, UNLOCKED, detail, locked=False)
         for name in (MANIFEST, SIGNATURE):

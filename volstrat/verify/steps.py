@@ -120,17 +120,13 @@ def input_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterato
     voxels_same = None not in hashes and hashes[0] == hashes[1]
     if not voxels_same:
         counts = [sum(s["voxels"] for s in entry["segments"]) for entry in (old, new)]
-        if None in hashes and header:  # an image: its voxels are not hashed apart from its header
+        if None in hashes and header:  # an image whose voxels are not hashed apart from its header
             yield from header
             return
         if None not in hashes and counts[0] != counts[1]:
             yield Difference(step="input_bytes", **place, what="voxels", old=counts[0], new=counts[1])
         untold = None in hashes and old["grid"] is not None
-        what = (
-            "sha256 (an image's voxels are not hashed: voxels or header cannot be told)"
-            if untold
-            else "sha256"
-        )
+        what = "sha256 (no hash of the voxels alone: voxels or header cannot be told)" if untold else "sha256"
         yield Difference(step="input_bytes", **place, what=what, old=old["sha256"], new=new["sha256"])
     yield from header
     if voxels_same and not header:
@@ -158,6 +154,9 @@ def _header(old: Mapping[str, Any], new: Mapping[str, Any], place: Mapping[str, 
         one, other = attributes[0].get(name), attributes[1].get(name)
         if one != other:
             yield Difference(step="header", **place, what=name, old=one, new=other)
+    tracers = [entry.get("tracer") for entry in (old, new)]
+    if tracers[0] != tracers[1]:
+        yield Difference(step="header", **place, what="tracer", old=tracers[0], new=tracers[1])
 
 
 def _protocol(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:

@@ -13,7 +13,7 @@ from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol
 from volstrat.case.record import environment
 from volstrat.cohort.changes import history_faults
 from volstrat.cohort.run_file import TRAIL, read_run_file, record_event
-from volstrat.comparison.readings import COMPARISON
+from volstrat.comparison.reading_types import COMPARISON
 from volstrat.errors import OutputError, ProtocolError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import check_manifest, is_sealed
@@ -21,19 +21,14 @@ from volstrat.store.tables import TABLE_LIBRARIES
 from volstrat.verify.agreements import changed_readings, compared_again, read_agreement
 from volstrat.verify.changelog import changelog_text, changes_since
 from volstrat.verify.rerun import by_hashes, by_rerun
-from volstrat.verify.result_folder import (
-    FileFault,
-    TrailState,
-    check_files,
-    check_output_trail,
-    read_records,
-)
+from volstrat.verify.result_folder import FileFault, check_files, read_records
 from volstrat.verify.signature import Signature, check_signature
 from volstrat.verify.steps import (
     Difference,
     SubjectDifferences,
     protocol_differences,
 )
+from volstrat.verify.trail_check import TrailState, check_output_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,6 +113,7 @@ class Verification:
             "sealed": self.sealed,
             "signature": None if self.signature is None else self.signature.as_json(),
             "openings": [] if self.trail is None else list(self.trail.openings),
+            "clock": [] if self.trail is None else list(self.trail.clock),
             "noted_in_trail": self.noted,
             "environment": environment(),
         }
@@ -236,10 +232,9 @@ def _sealed_faults(out: Path, known: Sequence[FileFault]) -> Iterator[FileFault]
 
 
 def _history_faults(out: Path) -> Iterator[FileFault]:
+    told = {"missing": "gone", "altered": "not what it was", "extra": "named by no entry of the trail"}
     for name, kind in history_faults(out, out / TRAIL):
-        message = (
-            f"{name}, a record that was replaced, is {'gone' if kind == 'missing' else 'not what it was'}."
-        )
+        message = f"{name}, a record that was replaced, is {told[kind]}."
         yield FileFault(path=name, kind=kind, message=message)  # type: ignore[arg-type]
 
 

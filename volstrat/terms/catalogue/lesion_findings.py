@@ -28,6 +28,16 @@ LESION_FINDINGS = (
         do="Add the name as `segment`, or a point: `volstrat lesions CASE` writes both.",
     ),
     Entry(
+        "row_volume_differs",
+        "review",
+        "The lesion table gives other volumes (ml) than the lesions have: {lesions}. It may be the table of "
+        "another case, or the mask was drawn anew. Check what is marked; `volstrat lesions` writes the table "
+        "as it is now.",
+        means="rows of the lesion table give volumes that their lesions do not have: more than twice or less "
+        "than half; 10 % for rows by number alone",
+        do="Check that the table is this case's; let `volstrat lesions CASE -o FILE` write it anew.",
+    ),
+    Entry(
         "row_renumbered",
         "info",
         "{row} says {named}, but by its point or segment name it means {lesion}; it counts there.",

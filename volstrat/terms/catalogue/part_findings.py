@@ -143,9 +143,11 @@ PART_FINDINGS = (
         {
             "list": "Not read, because nothing says what they are for: {names}.",
             "nearly": "{name} was not read: its name is nearly that of {expected}. {do}",
+            "readers": "Readers marked lesions in {names}, and no lesion table is read: say whose counts "
+            "(`--lesions {reader}`), or save the table that stands as lesions.csv.",
         },
         means="what lies in the case and plays no part; `review` where its name is nearly one that would "
-        "be read",
+        "be read, or only readers' own tables (lesions.R.csv) are there",
         do="Rename it, name it in case.toml, or move it out of the case.",
         also=("review",),
     ),

@@ -16,6 +16,15 @@ PLAN_FINDINGS = (
         do="Choose the plan that the meeting decided on.",
     ),
     Entry(
+        "plan_does_nothing",
+        "review",
+        "Plan {plan} takes nothing: it cuts out no voxel, ablates none, and says nothing of what lies "
+        "outside the liver.",
+        means="a plan names nothing to resect or ablate, or only what holds no voxel; all tumour stays",
+        do="Write what is resected (`resect`, `wedge`), ablated (`ablate`), or done outside the liver "
+        "(`outside_liver`); or take the plan out.",
+    ),
+    Entry(
         "plan_cuts_lesion",
         "review",
         "Plan {plan}: the cut runs through {lesion}: {cut_ml:.2f} of its {volume_ml:.2f} ml are taken, the "
@@ -60,6 +69,13 @@ PLAN_FINDINGS = (
         "wedge reaches. Draw the liver with its tumours.",
         means="a part of a liver lesion lies outside the liver mask, so that no cut takes it",
         do="Draw the liver with its tumours.",
+    ),
+    Entry(
+        "plan_does_nothing",
+        "review",
+        "Plan {plan} cuts nothing out and ablates nothing.",
+        means="a plan cuts nothing out, ablates nothing and says nothing of tumour outside the liver",
+        do="Complete the plan, or take it out.",
     ),
     Entry(
         "plan_leaves_no_liver",
