@@ -21,7 +21,7 @@ _MANY = 300
 
 
 @cache
-def _ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
+def ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
     """Return a case as measured, and what the rule says of it."""
     from volstrat.case.discovery import find_sources
     from volstrat.case.inputs import read_inputs
@@ -36,13 +36,13 @@ def _ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
 
 def measurement(folder: Path) -> None:
     """Read and measure a case."""
-    _ready.__wrapped__(folder)
+    ready.__wrapped__(folder)
 
 
 def _robustness(folder: Path) -> None:
     from volstrat.certainty.robustness import measure_robustness
 
-    measure_robustness(*_ready(folder))
+    measure_robustness(*ready(folder))
 
 
 def boundary(folder: Path) -> None:
@@ -50,7 +50,7 @@ def boundary(folder: Path) -> None:
     from volstrat.geometry.boundary_shift import boundary_shift
     from volstrat.geometry.runs import LabelRuns
 
-    measured, _, protocol = _ready(folder)
+    measured, _, protocol = ready(folder)
     marked = measured.marked
     parts = LabelRuns(marked.starts, marked.stops, 4 * marked.lesion + marked.worst + 1)
     boundary_shift(measured.lesions.grid, parts, protocol.boundary_shift_mm)
@@ -59,7 +59,7 @@ def boundary(folder: Path) -> None:
 def _flips(folder: Path) -> None:
     from volstrat.certainty.flips import find_flips
 
-    find_flips(*_ready(folder))
+    find_flips(*ready(folder))
 
 
 def _shortest() -> None:

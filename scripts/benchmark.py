@@ -1,6 +1,6 @@
 """Measure volstrat against the floor of reading the bytes and against what a user would otherwise write.
 
-    python scripts/benchmark.py [masks|robustness|sizes|dicom|cohort|compare|all] [--runs N] [--full]
+    python scripts/benchmark.py [masks|robustness|pet|sizes|dicom|cohort|compare|all] [--runs N] [--full]
 
 Each part makes its data in a temporary folder, the same every time, runs all rows in turn and prints a
 table: median wall and processor time, the ratio to one row, peak memory of a process of its own.
@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from bench_timing import Row, machine, run_program
 
-PARTS = ("masks", "robustness", "sizes", "dicom", "cohort", "compare")
+PARTS = ("masks", "robustness", "pet", "sizes", "dicom", "cohort", "compare")
 _LIBRARIES = (
     *("volstrat", "numpy", "scipy", "zlib-ng", "isal", "SimpleITK", "nibabel", "scikit-image"),
     *("connected-components-3d", "pyradiomics", "pydicom", "highdicom", "rt-utils", "panoptica"),

@@ -13,6 +13,7 @@ from tests.dense import label_runs, voxel_runs
 from volstrat.agreement.discordance import Reading, TwoReadings, _choice, voxels_not_alike
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
+from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks, measure_case
 from volstrat.terms.marks import LesionRow, Marking
@@ -272,8 +273,8 @@ def test_a_partly_resectable_lesion_lends_its_marking_voxel_by_voxel() -> None:
     a = reading(filled(L1, L2), resectable=filled(part), avid=filled(L1, L2))
     b = reading(filled(larger, L2), resectable=filled(), avid=filled(L1, L2))
     pair = compared(a, b)
-    assert pair.outcome((0, 1, 0, 0, 0)).counts[:3] == (490, 490, 1070)
-    assert pair.outcome((0, 1, 1, 0, 0)).counts[:3] == (0, 0, 1070)
+    assert pair.outcome((0, 1, 0, 0, 0, 0)).counts[:3] == (490, 490, 1070)
+    assert pair.outcome((0, 1, 0, 1, 0, 0)).counts[:3] == (0, 0, 1070)
 
 
 def test_a_dismissed_pet_only_region_is_avidity_and_a_marked_one_is_marking() -> None:
@@ -289,6 +290,73 @@ def test_a_dismissed_pet_only_region_is_avidity_and_a_marked_one_is_marking() ->
     found = discordance(b, c)
     assert (found.a.stratum, found.b.stratum) == ("ineligible", "stratum_2")
     assert (found.differing, found.attributed_to) == (("marking",), "marking")
+
+
+def numbered(*boxes: Box) -> CaseMasks:
+    """Return lesions that are labels 1, 2, ... in the order of the boxes, without resectable mask or PET."""
+    sets = [(n, voxel_runs(filled(box))) for n, box in enumerate(boxes, start=1)]
+    mask = Mask(grid=GRID, runs=LabelRuns.from_sets(sets))
+    return CaseMasks(grid=GRID, tumour=[TumourEntry(mask=mask, instances="labels")])
+
+
+TABLE = (row("L1", Marking.RESECTABLE), row("L2", Marking.UNRESECTABLE), row("L3", Marking.RESECTABLE))
+
+
+def test_a_row_that_moved_to_another_lesion_is_no_other_marking() -> None:
+    """B's mask has labels 1 and 2 the other way round, under the same table: 1000 of 1300 become 600."""
+    a = replace(numbered(L1, L2, L3), rows=TABLE)
+    b = replace(numbered(L2, L1, L3), rows=TABLE)
+    found = discordance((a, Protocol()), (b, Protocol()))
+    assert (found.a.counts[:3], found.b.counts[:3]) == ((1000, 1000, 1300), (600, 600, 1300))
+    assert (found.differing, found.attributed_to) == (("row_moved",), "row_moved")
+
+
+def test_beside_a_moved_row_a_marking_that_differs_is_one() -> None:
+    """As above, and B calls L3 unresectable: 1000 of 1300 become 300.
+
+    The rows alone (600 of 1300) make it less than 70 %, and L3 alone (700 of 1300) too; put into B, the rows
+    give 700 and L3 gives 600 of 1300, which is no stratum 1 again: both carry it, and only together.
+    """
+    a = replace(numbered(L1, L2, L3), rows=TABLE)
+    b = replace(numbered(L2, L1, L3), rows=(*TABLE[:2], row("L3", Marking.UNRESECTABLE)))
+    found = discordance((a, Protocol()), (b, Protocol()))
+    assert (found.a.counts[0], found.b.counts[0]) == (1000, 300)
+    a_then = {swap.ingredient: swap.a_with_that_of_b.counts[0] for swap in found.swaps}
+    b_then = {swap.ingredient: swap.b_with_that_of_a.counts[0] for swap in found.swaps}
+    assert (a_then, b_then) == ({"row_moved": 600, "marking": 700}, {"row_moved": 700, "marking": 600})
+    assert found.attributed_to == "row_moved+marking"
+
+
+def test_an_avidity_word_moves_with_its_row() -> None:
+    """L2 is avid and stays; its row dismisses it. In B the row has gone to L1: L2 is avid again."""
+    rows = (row("L1", Marking.UNRESECTABLE), row("L2", Marking.UNRESECTABLE, "not_avid"))
+    avid = Avid(voxels=voxel_runs(filled(L2)), grid=GRID)
+    a = replace(numbered(L1, L2), avid=avid, pet_field=GRID, rows=rows)
+    b = replace(numbered(L2, L1), avid=avid, pet_field=GRID, rows=rows)
+    found = discordance((a, Protocol()), (b, Protocol()))
+    assert (found.a.counts[-1], found.b.counts[-1]) == (0, 300)
+    assert (found.differing, found.attributed_to) == (("row_moved",), "row_moved")
+
+
+def test_rows_that_their_readers_placed_did_not_move() -> None:
+    """Each table numbers its own mask and has a point in each lesion: then the markings do differ."""
+    sides = []
+    for boxes in ((L1, L2, L3), (L2, L1, L3)):
+        centres = [tuple(GRID.to_mm(np.array([sum(edge) // 2 for edge in box])).tolist()) for box in boxes]
+        rows = tuple(replace(r, point_mm=c) for r, c in zip(TABLE, centres, strict=True))
+        sides.append((replace(numbered(*boxes), rows=rows), Protocol()))
+    found = discordance(*sides)
+    assert (found.differing, found.attributed_to) == (("marking",), "marking")
+
+
+def test_a_row_moved_off_a_lesion_that_the_other_reading_misses() -> None:
+    """B does not have L1; A's L2 has its number there, and its word: 700 of 1300 become 600 of 600."""
+    a = replace(numbered(L1, L2, L3), rows=TABLE)
+    b = replace(numbered(L2, L3), rows=(row("L1", Marking.RESECTABLE), row("L2", Marking.RESECTABLE)))
+    a = replace(a, rows=(TABLE[0], row("L2", Marking.UNRESECTABLE), row("L3", Marking.UNRESECTABLE)))
+    found = discordance((a, Protocol()), (b, Protocol()))
+    assert (found.a.counts[:3], found.b.counts[:3]) == ((700, 700, 1300), (600, 600, 600))
+    assert found.differing == ("detection", "row_moved", "marking")
 
 
 @pytest.mark.parametrize("empty", ["a", "b", "both"])
@@ -344,9 +412,9 @@ def test_each_lesion_takes_the_marking_of_its_own_counterpart() -> None:
     a = reading(filled(L1, L2), resectable=filled(L1), avid=filled(L1))
     b = reading(filled(L1, L2), resectable=filled(L2), avid=filled(L1))
     pair = compared(a, b)
-    assert pair.outcome((0, 0, 0, 0, 0)).counts == (700, 700, 1000, 700, 700, 700)
-    assert pair.outcome((0, 0, 1, 0, 0)).counts == (300, 300, 1000, 0, 0, 700)
-    assert pair.outcome((1, 1, 0, 1, 0)).counts == (700, 700, 1000, 700, 700, 700)
+    assert pair.outcome((0, 0, 0, 0, 0, 0)).counts == (700, 700, 1000, 700, 700, 700)
+    assert pair.outcome((0, 0, 0, 1, 0, 0)).counts == (300, 300, 1000, 0, 0, 700)
+    assert pair.outcome((1, 1, 0, 0, 1, 0)).counts == (700, 700, 1000, 700, 700, 700)
 
 
 def test_a_partly_resectable_lesion_decides_by_the_part_that_is_avid() -> None:
@@ -357,8 +425,8 @@ def test_a_partly_resectable_lesion_decides_by_the_part_that_is_avid() -> None:
     a = reading(filled(L1, L2), resectable=filled(low), avid=filled(spot))
     b = reading(filled(L1, L2), resectable=filled(high), avid=filled(spot))
     pair = compared(a, b)
-    assert pair.outcome((0, 0, 0, 0, 0)).counts[3:] == (210, 210, 210)
-    assert pair.outcome((0, 0, 1, 0, 0)).counts[3:] == (0, 0, 210)
+    assert pair.outcome((0, 0, 0, 0, 0, 0)).counts[3:] == (210, 210, 210)
+    assert pair.outcome((0, 0, 0, 1, 0, 0)).counts[3:] == (0, 0, 210)
 
 
 def test_a_lesion_is_avid_where_any_of_its_counterparts_is() -> None:
@@ -369,6 +437,6 @@ def test_a_lesion_is_avid_where_any_of_its_counterparts_is() -> None:
     # B by falling volume: high 350 is L1, L2 300 is L2, low 280 is L3.
     words = (row("L1", avidity="avid"), row("L2", avidity="not_avid"), row("L3", avidity="not_avid"))
     pair = compared(a, reading(filled(low, high, L2), rows=words))
-    assert pair.outcome((0, 0, 0, 0, 0)).counts[3:] == (0, 0, 0)
-    assert pair.outcome((0, 0, 0, 1, 0)).counts[3:] == (0, 700, 700)
-    assert pair.outcome((1, 1, 0, 0, 0)).counts[3:] == (0, 0, 0)
+    assert pair.outcome((0, 0, 0, 0, 0, 0)).counts[3:] == (0, 0, 0)
+    assert pair.outcome((0, 0, 0, 0, 1, 0)).counts[3:] == (0, 700, 700)
+    assert pair.outcome((1, 1, 0, 0, 0, 0)).counts[3:] == (0, 0, 0)

@@ -25,6 +25,10 @@ def test_a_row_that_moved_to_another_lesion_is_named_as_that(tmp_path: Path) -> 
     assert [one["where"] for one in moved] == ["L1", "L2"]
     assert "L1 in A, which is L2 in B, and L1 in B" in moved[0]["message"]
     assert pair["discordance_reason"] == moved[0]["message"]
+    # 700 of 1000 become 300 of 500. On B's contours A's words give 200 of 500; B's words on A's, 300 of 1000.
+    assert pair["discordance"]["differing"] == ["contour", "row_moved"]
+    assert pair["discordance"]["attributed_to"] == "contour+row_moved"
+    assert "marking" in pair["discordance"]["same"]
 
 
 def test_rows_with_points_do_not_move(tmp_path: Path) -> None:

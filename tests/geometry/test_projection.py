@@ -8,8 +8,8 @@ import pytest
 from tests.dense import voxel_runs
 from tests.lattices import turned_grid
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.geometry.projection import project
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.projection import holders_of_runs, project, project_into
+from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
 
 
 def _flipped(grid: VoxelGrid, axis: int) -> VoxelGrid:
@@ -97,3 +97,47 @@ def test_no_runs_give_no_pairs() -> None:
     for none in (VoxelRuns.empty(), LabelRuns.empty()):
         got = project(none, from_grid=grid, to_grid=grid)
         assert got.voxels.size == got.labels.size == got.holders.size == 0
+
+
+def _every_way(ct: VoxelGrid) -> list[VoxelGrid]:
+    """Return PET grids that meet a CT in every way: ties, finer, coarser, mirrored, turned, windows."""
+    grids = []
+    for steps in ((2.0, 2.0, 2.0), (0.5, 3.0, 1.0), (1.0, 1.0, 1.0), (4.1, 2.7, 3.3)):
+        for shift in (-3.0, 0.5, 2.2):
+            affine = ct.affine @ np.diag([*steps, 1.0])
+            affine[:3, 3] += ct.affine[:3, :3] @ np.full(3, shift)
+            grid = VoxelGrid(shape=(7, 6, 5), affine=affine)
+            grids += [grid, _flipped(grid, 0), _turned(grid)]
+            grids.append(VoxelGrid(shape=(3, 2, 4), affine=affine, is_window=True))
+    return [*grids, turned_grid((6, 6, 6), (2.0, 2.0, 2.0), (-4.0, 1.0, 2.0), (0.1, -0.2, 0.3))]
+
+
+@pytest.mark.parametrize("angles", [(0.0, 0.0, 0.0), (0.3, -0.2, 0.5)], ids=["straight", "oblique"])
+def test_what_lies_in_chosen_voxels_is_what_looking_up_each_voxel_gives(
+    angles: tuple[float, float, float],
+) -> None:
+    """Stretches of runs, and the voxels from a run's first holder to its last, against voxel after voxel."""
+    rng = np.random.default_rng(3)
+    ct = turned_grid((12, 9, 7), (1.0, 0.8, 1.5), (-3.0, 2.0, 1.0), angles)
+    runs = voxel_runs(rng.random(ct.shape) < 0.6)
+    starts, stops, _ = split_rows(runs.starts, runs.stops, ct.shape[0])
+    known_ones = 0
+    for pet in _every_way(ct):
+        one_by_one = project(runs, from_grid=ct, to_grid=pet)
+        chosen = np.flatnonzero(rng.random(pet.size) < 0.5)
+        found = project_into(chosen, starts, stops, from_grid=ct, to_grid=pet)
+        voxels = expand(found.starts, found.stops)
+        holders = np.repeat(chosen[found.holder], found.stops - found.starts)
+        order = np.argsort(voxels, kind="stable")
+        in_chosen = np.isin(one_by_one.holders, chosen)
+        np.testing.assert_array_equal(voxels[order], one_by_one.voxels[in_chosen])
+        np.testing.assert_array_equal(holders[order], one_by_one.holders[in_chosen])
+        assert (starts[found.run] <= found.starts).all()
+        assert (found.stops <= stops[found.run]).all()
+        first, past, known = holders_of_runs(starts, stops, from_grid=ct, to_grid=pet)
+        begins = np.cumsum(stops - starts) - (stops - starts)
+        for run in np.flatnonzero(known).tolist():
+            held = one_by_one.holders[begins[run] : begins[run] + stops[run] - starts[run]]
+            assert set(range(first[run], past[run])) == {h for h in held.tolist() if h >= 0}
+        known_ones += int((known & (first < past)).sum())
+    assert known_ones > 500

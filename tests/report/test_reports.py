@@ -142,7 +142,7 @@ def test_without_the_extra_a_pdf_is_refused_with_the_next_step(
 ) -> None:
     """One sentence that names the extra; the page itself is there."""
     monkeypatch.setitem(__import__("sys").modules, "weasyprint", None)
-    with pytest.raises(UsageError, match=r"volstrat\[pdf\]"):
+    with pytest.raises(UsageError, match=r"\.\[pdf\]"):
         report_case(SAMPLES / "S01_stratum_1", tmp_path, load_protocol(), pdf=True)
 
 

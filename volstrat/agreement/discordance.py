@@ -3,7 +3,8 @@
 The ingredients are *detection* (which lesions are there), *contour* (their voxels), *marking* (what can be
 resected), *avidity* (PET, avid mask or rule, avidity words) and *protocol* (all of it but the avidity rule).
 Where the readings rest on different surgical plans, these mark the lesions, and *plan* stands in the place of
-*marking*.
+*marking*. Where a row of both tables lies on different lesions, since numbers went by size, that is
+*row_moved*: the words of these lesions are nobody's other marking.
 `volstrat.agreement.hybrid` says what a reading with some ingredients of the other one is.
 
 An ingredient, or a set of them, *carries* the difference where it does so both ways: put into A it makes
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
     from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 
-Ingredient = Literal["detection", "contour", "marking", "plan", "avidity", "protocol"]
-INGREDIENTS: tuple[Ingredient, ...] = ("detection", "contour", "marking", "plan", "avidity", "protocol")
+Ingredient = Literal["detection", "contour", "row_moved", "marking", "plan", "avidity", "protocol"]
+INGREDIENTS: tuple[Ingredient, ...] = (
+    *("detection", "contour", "row_moved", "marking", "plan", "avidity", "protocol"),
+)
 Level = Literal["stratum", "predicates", "counts"]
 LEVELS: tuple[Level, ...] = ("stratum", "predicates", "counts")
 
@@ -158,7 +161,7 @@ class Discordance:
         return "+".join(i for i in INGREDIENTS if i in named) or None
 
 
-Choice = tuple[int, int, int, int, int]
+Choice = tuple[int, int, int, int, int, int]
 """From which reading each ingredient comes, in the order of ``INGREDIENTS``; plan and marking are one."""
 
 
@@ -198,18 +201,19 @@ class TwoReadings:
                 (a.protocol, b.protocol),
                 protocol=(a, b)[protocol].protocol,
                 distance_mm=self._distance_mm,
+                plans_differ=self._plans_differ,
             )
         return self._makers[protocol]
 
     def outcome(self, choice: Choice) -> Outcome:
         """Return what the rule says with each ingredient from the reading that ``choice`` names."""
-        detection, contour, marking, avidity, protocol = choice
+        detection, contour, row_moved, marking, avidity, protocol = choice
         if self._one_protocol:
             protocol = 0
-        key = (detection, contour, marking, avidity, protocol)
+        key = (detection, contour, row_moved, marking, avidity, protocol)
         if key not in self._outcomes:
             hybrid = self._maker(protocol).make(
-                detection=detection, contour=contour, marking=marking, avidity=avidity
+                detection=detection, contour=contour, row_moved=row_moved, marking=marking, avidity=avidity
             )
             rule = (self._a, self._b)[protocol].protocol
             self._outcomes[key] = Outcome.of(assess(hybrid, rule))
@@ -217,7 +221,7 @@ class TwoReadings:
 
     def discordance(self) -> Discordance:
         """Say how the readings differ, and which ingredients carry it."""
-        a, b = self.outcome((0, 0, 0, 0, 0)), self.outcome((1, 1, 1, 1, 1))
+        a, b = self.outcome((0,) * 6), self.outcome((1,) * 6)
         level = next((level for level in LEVELS if a.at(level) != b.at(level)), None)
         differing = self.differing()
         swaps = tuple(
@@ -259,8 +263,9 @@ class TwoReadings:
         differs: dict[Ingredient, bool] = {
             "detection": bool(matching.only_in_a or matching.only_in_b),
             "contour": not all(c.same_contour for c in clusters),
+            "row_moved": maker.moved_words_differ(),
             "marking": not self._plans_differ
-            and (not all(c.same_marking for c in clusters) or self._regions_marked_apart()),
+            and (not all(c.same_marking or c.row_moved for c in clusters) or self._regions_marked_apart()),
             "plan": self._plans_differ,
             "avidity": self._avidity_differs(maker),
             "protocol": not self._one_protocol,
@@ -299,9 +304,11 @@ def same_rule(a: Protocol, b: Protocol) -> bool:
 def _choice(from_other: Iterable[Ingredient], *, base: int) -> Choice:
     """Return the reading ``base`` with some ingredients of the other one."""
     named = set(from_other)
-    slots = ({"detection"}, {"contour"}, {"marking", "plan"}, {"avidity"}, {"protocol"})
-    detection, contour, marking, avidity, protocol = (1 - base if named & slot else base for slot in slots)
-    return detection, contour, marking, avidity, protocol
+    slots = ({"detection"}, {"contour"}, {"row_moved"}, {"marking", "plan"}, {"avidity"}, {"protocol"})
+    detection, contour, moved, marking, avidity, protocol = (
+        1 - base if named & slot else base for slot in slots
+    )
+    return detection, contour, moved, marking, avidity, protocol
 
 
 def _same_grid(a: VoxelGrid, b: VoxelGrid) -> bool:

@@ -9,6 +9,8 @@ lesions that correspond, split and merged ones included, form a *cluster*. A hyb
   marking of its counterpart as a whole; where that has none (a partly resectable one), each voxel takes the
   marking of the counterpart's nearest voxel. Lesions whose marking is the same word in both readings, or
   that both readings took from the same mask or row, differ by nothing but contour and keep their own;
+- moved rows from one reading: all words of the lesions on which a row lies that both tables have, but that
+  lies on another lesion in the other reading (`volstrat.agreement.moved_rows`): nobody marked them otherwise;
 - avidity from one reading: PET, avid mask, rule, and the table's avidity words;
 - the protocol from one reading, but for its avidity rule.
 
@@ -23,10 +25,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.agreement.matching import LesionMatching, match_lesions
+from volstrat.agreement.moved_rows import moved_rows
 from volstrat.agreement.region_matching import region_partners
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
-from volstrat.rule.lesions import LesionMeasures, Lesions
+from volstrat.rule.lesions import LesionMeasures, Lesions, gathered_measures
 from volstrat.rule.markings import NO_WORD, cut_pieces
 from volstrat.rule.measure import Measurements, assemble, attribute_avid, avid_disease
 from volstrat.rule.row_placing import PlacedRows
@@ -59,11 +62,14 @@ class Cluster:
         Both hold the same voxels.
     same_marking : bool
         Nothing but contour can make their markings differ.
+    row_moved : bool
+        A row lies on them that lies on another lesion in the other reading.
     """
 
     members: tuple[tuple[int, ...], tuple[int, ...]]
     same_contour: bool
     same_marking: bool
+    row_moved: bool
 
 
 def lesion_labels(lesions: Lesions) -> LabelRuns:
@@ -89,6 +95,9 @@ class HybridMaker:
         Whose avidity rules are in force with each reading's PET.
     distance_mm : float
         Lesions, and PET-only regions on different grids, match within this distance of their centroids.
+    plans_differ : bool
+        The readings rest on different surgical plans, which mark the lesions; then no row is looked for that
+        moved.
     """
 
     def __init__(
@@ -98,6 +107,7 @@ class HybridMaker:
         *,
         protocol: Protocol,
         distance_mm: float,
+        plans_differ: bool = False,
     ) -> None:
         self.readings = readings
         self._protocols = protocols
@@ -105,6 +115,7 @@ class HybridMaker:
         self._distance_mm = distance_mm
         self.matching = match_readings(*readings, distance_mm=distance_mm)
         self._marked_runs = tuple(_marked_runs(r) for r in readings)
+        self.moved_rows = () if plans_differ else moved_rows(*readings, self.matching)
         self.clusters = self._clusters()
         self._attributions: dict[tuple[int, ...], tuple[Attribution | None, NDArray[np.bool_]]] = {}
 
@@ -118,6 +129,7 @@ class HybridMaker:
             members=members,
             same_contour=voxels[0].same_as(voxels[1]) and len(members[0]) == len(members[1]),
             same_marking=self._same_marking(members, voxels),
+            row_moved=any(m.in_a in members[0] or m.in_b in members[1] for m in self.moved_rows),
         )
 
     def _same_marking(
@@ -153,18 +165,19 @@ class HybridMaker:
             )
         return all(one.same_as(other) for one, other in zip(*sides, strict=True))
 
-    def make(self, *, detection: int, contour: int, marking: int, avidity: int) -> Measurements:
+    def make(
+        self, *, detection: int, contour: int, row_moved: int, marking: int, avidity: int
+    ) -> Measurements:
         """Return the hybrid; each argument says from which reading, 0 or 1."""
-        if detection == contour == marking == avidity:
+        if detection == contour == marking == avidity == (row_moved if self.moved_rows else avidity):
             return self.readings[detection]
+        words = _Words(row_moved=row_moved, marking=marking, avidity=avidity)
         picks = self._picks(detection, contour)
         lesions, measures = self._assembled(detection, contour, picks)
-        pieces = cut_pieces(lesions, self._drawn(picks, marking), self._protocol)
-        attribution, covered = self._attributed(
-            lesions, pieces, detection=detection, contour=contour, marking=marking, avidity=avidity
-        )
+        pieces = cut_pieces(lesions, self._drawn(picks, words), self._protocol)
+        attribution, covered = self._attributed(lesions, pieces, words, detection=detection, contour=contour)
         placed = PlacedRows(
-            lesions=self._lesion_rows(picks, lesions.ids, avidity),
+            lesions=self._lesion_rows(picks, lesions.ids, words),
             regions=self._region_rows(attribution, marking=marking, avidity=avidity),
             owners={},
             findings=(),
@@ -176,18 +189,17 @@ class HybridMaker:
         self,
         lesions: Lesions,
         pieces: TumourPieces,
+        words: _Words,
         *,
         detection: int,
         contour: int,
-        marking: int,
-        avidity: int,
     ) -> tuple[Attribution | None, NDArray[np.bool_]]:
         """Attribute one reading's avid voxels to the hybrid's lesions, once for all markings if possible."""
         depends = pieces.overlapping or bool((pieces.drawn == NO_WORD).any())
-        source = self.readings[avidity]
+        avidity, source = words.avidity, self.readings[words.avidity]
         if detection == contour == avidity and not depends:
             return source.attribution, source.covered
-        key = (detection, contour, avidity, marking if depends else -1)
+        key = (detection, contour, avidity, *((words.marking, words.row_moved) if depends else ()))
         if key not in self._attributions:
             rule = replace(self._protocol, avidity=self._protocols[avidity].avidity)
             avid, covered = avid_disease(source.masks, lesions, rule)
@@ -223,7 +235,7 @@ class HybridMaker:
             stops=stops[order],
             lesion=lesion[order],
         )
-        return lesions, _measures_of([(self.readings[p.reading].measures, p.lesion) for p in picks])
+        return lesions, gathered_measures([(self.readings[p.reading].measures, p.lesion) for p in picks])
 
     def _numbers(self, picks: Sequence[_Pick], reading: int) -> Int64s:
         """For each lesion of a reading its position in the hybrid, or -1."""
@@ -233,12 +245,12 @@ class HybridMaker:
                 number[pick.lesion] = position
         return number
 
-    def _drawn(self, picks: Sequence[_Pick], marking: int) -> DrawnRuns:
+    def _drawn(self, picks: Sequence[_Pick], words: _Words) -> DrawnRuns:
         """Return the hybrid's runs, each with the marking that it has for good."""
         parts: list[DrawnRuns] = []
         own = [
             _Pick(p.reading, p.lesion, None)
-            if p.reading == marking or p.cluster is None or p.cluster.same_marking
+            if p.cluster is None or p.reading == words.marking_of(p.cluster) or p.cluster.same_marking
             else p
             for p in picks
         ]
@@ -247,7 +259,7 @@ class HybridMaker:
             for position, pick in enumerate(own):
                 if pick.cluster is not None and pick.reading == reading:
                     number[pick.lesion] = -1  # takes its marking from the other reading
-                    parts.append(self._transferred(pick, position, marking))
+                    parts.append(self._transferred(pick, position, words.marking_of(pick.cluster)))
             position_of = number[pieces[2]] if number.size else pieces[2]
             kept = position_of >= 0
             parts.append((pieces[0][kept], pieces[1][kept], position_of[kept], pieces[3][kept]))
@@ -276,30 +288,40 @@ class HybridMaker:
         )
         return here, here + 1, np.full(here.size, position, dtype=np.int64), mark
 
-    def _lesion_rows(self, picks: Sequence[_Pick], ids: Sequence[str], avidity: int) -> dict[int, LesionRow]:
+    def _lesion_rows(self, picks: Sequence[_Pick], ids: Sequence[str], words: _Words) -> dict[int, LesionRow]:
         rows = {}
         for position, (lesion_id, pick) in enumerate(zip(ids, picks, strict=True)):
-            if pick.reading == avidity or pick.cluster is None:
-                words = {self._avidity_word(pick.reading, pick.lesion)}
+            if pick.cluster is None or pick.reading == (source := words.avidity_of(pick.cluster)):
+                said = {self._avidity_word(pick.reading, pick.lesion)}
             else:
-                words = {self._avidity_word(avidity, n) for n in pick.cluster.members[avidity]}
-            word = "avid" if "avid" in words else None if None in words else "not_avid"
+                said = {self._avidity_word(source, n) for n in pick.cluster.members[source]}
+            word = "avid" if "avid" in said else None if None in said else "not_avid"
             if word is not None:
                 rows[position] = LesionRow(lesion_id=lesion_id, fdg_avidity=word)  # type: ignore[arg-type]
         return rows
 
+    def moved_words_differ(self) -> bool:
+        """Tell whether lesions on which a moved row lies have other words in the other reading."""
+        moved = [cluster for cluster in self.clusters if cluster.row_moved]
+        return any(not c.same_marking or self._other_avidity_words(c) for c in moved)
+
     def avidity_words_differ(self) -> bool:
-        """Tell whether the tables' avidity words differ on a lesion of both, or on PET-only regions."""
-        for cluster in self.clusters:
-            words = [
-                {self._avidity_word(reading, n) for n in side} for reading, side in enumerate(cluster.members)
-            ]
-            if words[0] != words[1]:
-                return True
+        """Tell whether the tables' avidity words differ on a lesion of both, or on PET-only regions.
+
+        Where a moved row lies on the lesion, that is why.
+        """
+        if any(self._other_avidity_words(c) for c in self.clusters if not c.row_moved):
+            return True
         regions = [
             {i: row.fdg_avidity for i, row in r.rows.items() if i.startswith("P")} for r in self.readings
         ]
         return regions[0] != regions[1]
+
+    def _other_avidity_words(self, cluster: Cluster) -> bool:
+        one, other = (
+            {self._avidity_word(reading, n) for n in side} for reading, side in enumerate(cluster.members)
+        )
+        return one != other
 
     def _avidity_word(self, reading: int, lesion: int) -> str | None:
         row = self.readings[reading].rows.get(self.readings[reading].lesions.ids[lesion])
@@ -342,6 +364,23 @@ class HybridMaker:
                 row = replace(row, resectability=Marking(codes[partner[rank]]), belongs_to="")
             found.append(row)
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """From which reading a hybrid has the words of lesions with a moved row, other markings, and the rest."""
+
+    row_moved: int
+    marking: int
+    avidity: int
+
+    def marking_of(self, cluster: Cluster) -> int:
+        """Return the reading whose marking a cluster takes."""
+        return self.row_moved if cluster.row_moved else self.marking
+
+    def avidity_of(self, cluster: Cluster) -> int:
+        """Return the reading whose avidity word a cluster takes."""
+        return self.row_moved if cluster.row_moved else self.avidity
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,21 +427,6 @@ def _joined(matching: LesionMatching) -> list[tuple[tuple[int, ...], tuple[int, 
         clusters = [c for c in clusters if c not in touching]
         clusters.append(joined)
     return [(tuple(sorted(a)), tuple(sorted(b))) for a, b in clusters]
-
-
-def _measures_of(rows: Sequence[tuple[LesionMeasures, int]]) -> LesionMeasures:
-    def column(name: str, empty: tuple[int, ...]) -> NDArray[np.float64]:
-        values = [getattr(measures, name)[n] for measures, n in rows]
-        return np.array(values, dtype=np.float64) if values else np.zeros((0, *empty))
-
-    return LesionMeasures(
-        voxels=column("voxels", ()).astype(np.int64),
-        volume_ml=column("volume_ml", ()),
-        centroid_mm=column("centroid_mm", (3,)),
-        box_mm=column("box_mm", (2, 3)),
-        max_diameter_mm=column("max_diameter_mm", ()),
-        max_axial_diameter_mm=column("max_axial_diameter_mm", ()),
-    )
 
 
 def _nearest_marking(points: NDArray[np.float64], marking: Int64s, queries: NDArray[np.float64]) -> Int64s:

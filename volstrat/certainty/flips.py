@@ -174,7 +174,7 @@ def _changes(measured: Measurements, assessment: Assessment, protocol: Protocol)
     yield from _lesion_changes(measured, assessment, ways)
     if measured.attribution is None:
         return
-    voxels = measured.attribution.pet_only.measures.voxels.tolist()
+    voxels = measured.attribution.pet_only.sizes.tolist()
     for n, current in enumerate(assessment.region_codes.tolist()):
         if measured.region_words.dismissed[n]:
             continue

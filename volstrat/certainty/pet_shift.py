@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from volstrat.geometry.runs import first_of_each
 from volstrat.rule.attribution import attribute, find_regions
 from volstrat.rule.measure import avid_disease, with_attribution
 from volstrat.rule.stratify import assess
@@ -49,8 +50,7 @@ class MovedUptake:
 
     def __init__(self) -> None:
         self._avid: dict[float, tuple[Avid | None, Bools]] = {}
-        self._drawn: AvidRegions | None = None
-        self._tumour: tuple[TumourPieces, TumourVoxels] | None = None
+        self._tumour: TumourVoxels | None = None
         self._base: dict[float, tuple[Int64s, TumourPieces, Attribution]] = {}
 
     def avid(self, mm: float, measured: Measurements, protocol: Protocol) -> tuple[Avid | None, Bools]:
@@ -58,12 +58,6 @@ class MovedUptake:
         if mm not in self._avid:
             self._avid[mm] = avid_disease(_moved(measured.masks, mm), measured.lesions, protocol)
         return self._avid[mm]
-
-    def drawn(self, base: Attribution) -> AvidRegions:
-        """Return the regions of the avid voxels where they were seen."""
-        if self._drawn is None or self._drawn.avid is not base.avid:
-            self._drawn = find_regions(base.avid, base.grid)
-        return self._drawn
 
     def base(
         self,
@@ -79,11 +73,18 @@ class MovedUptake:
         pieces = measured.pieces
         known = self._base.get(mm)
         if known is None or known[1] is not pieces or not np.array_equal(known[0], apart):
-            if self._tumour is None or self._tumour[0] is not pieces:
-                self._tumour = (pieces, TumourVoxels(measured.lesions.grid, pieces))
-            found = attribute(self._tumour[1], regions, grid, distance_mm=distance_mm, apart=apart)
+            found = attribute(self._tumour_of(measured), regions, grid, distance_mm=distance_mm, apart=apart)
             known = self._base[mm] = (apart, pieces, found)
         return known[2]
+
+    def _tumour_of(self, measured: Measurements) -> TumourVoxels:
+        """Return the tumour by its pieces: what was prepared for it where it was measured, if that stands."""
+        for known in (self._tumour, None if measured.base is None else measured.base.seen.tumour):
+            if known is not None and known.pieces is measured.pieces:
+                self._tumour = known
+                return known
+        self._tumour = TumourVoxels(measured.lesions.grid, measured.pieces)
+        return self._tumour
 
 
 def measure_pet_shift(
@@ -115,9 +116,8 @@ def measure_pet_shift(
         return ()
     plain = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
     known = known or MovedUptake()
-    drawn = known.drawn(measured.base)
     return tuple(
-        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, drawn, plain, known=known)) for mm in shifts
+        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, plain, known=known)) for mm in shifts
     )
 
 
@@ -137,7 +137,6 @@ def pet_shift_findings(shifts: tuple[PetShift, ...], assessment: Assessment) -> 
 def _stratum_at(
     mm: float,
     measured: Measurements,
-    drawn: AvidRegions,
     protocol: Protocol,
     *,
     known: MovedUptake,
@@ -145,8 +144,10 @@ def _stratum_at(
     avid, covered = known.avid(mm, measured, protocol)
     if avid is None:
         return None
-    # A drawn mask has the same regions wherever it lies.
-    regions = find_regions(avid.voxels, avid.grid) if protocol.avidity.needs_suv else drawn
+    assert measured.base is not None
+    regions = measured.base.regions  # those of a drawn mask are the same wherever it lies
+    if protocol.avidity.needs_suv:
+        regions = find_regions(avid.voxels, avid.grid)
     spoken_for = _spoken_for(measured, regions)
     base = known.base(
         mm,
@@ -197,10 +198,9 @@ def _spoken_for(measured: Measurements, regions: AvidRegions) -> dict[int, int]:
     same = np.zeros(at.size, dtype=bool)
     if regions.voxels.size:
         same = regions.voxels[at] == now.voxels[in_these]
-    found: dict[int, int] = {}
-    for region, of in zip(regions.region[at[same]].tolist(), rank[in_these][same].tolist(), strict=True):
-        found.setdefault(region, of)
-    return found
+    region, of = regions.region[at[same]], rank[in_these][same]
+    first = first_of_each(region)
+    return dict(zip(region[first].tolist(), of[first].tolist(), strict=True))
 
 
 def _carried(
@@ -210,11 +210,9 @@ def _carried(
     assert measured.attribution is not None
     old, before = measured.region_words, measured.attribution.pet_only
     words = RegionWords.nothing(moved.pet_only.count)
-    rank_of = moved.rank
-    sources = {
-        int(rank_of[int(np.flatnonzero(regions.region == region)[0])]): rank
-        for region, rank in spoken_for.items()
-    }
+    rank_of = np.full(regions.count, -1, dtype=np.int64)  # a region that is spoken for has one rank
+    rank_of[moved.groups.region] = moved.groups.rank
+    sources = {int(rank_of[region]): rank for region, rank in spoken_for.items()}
     owners = {int(lesion): rank for rank, lesion in enumerate(before.uptake_of.tolist()) if lesion >= 0}
     for rank, lesion in enumerate(moved.pet_only.uptake_of.tolist()):
         if lesion in owners:

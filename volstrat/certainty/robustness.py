@@ -223,7 +223,7 @@ def _boundary_shift(
         mm3 = [Fraction(sum(_nanolitres(row[marking == m])), 1000) for m in Marking]
         for n in _extra_regions(measured, assessment, protocol):
             assert measured.attribution is not None
-            size = int(measured.attribution.pet_only.measures.voxels[n])
+            size = int(measured.attribution.pet_only.sizes[n])
             mm3[assessment.region_marking[n]] += size * exact_mm3(measured.attribution.grid)
         shifted.append(_shifted(shift, mm3, assessment, protocol))
     return tuple(shifted)

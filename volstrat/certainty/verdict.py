@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.closing import closed_by, marks_of, with_evidence
 from volstrat.certainty.contradictions import contradictions
 from volstrat.certainty.drawing_doubts import drawing_doubts
 from volstrat.certainty.region_findings import dismissed_findings, region_findings
 from volstrat.certainty.robustness import Robustness, measure_robustness
-from volstrat.geometry.runs import sorted_unique
 from volstrat.rule.stratify import Assessment, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
@@ -226,12 +227,11 @@ def avid_tumour_voxels(measured: Measurements, assessment: Assessment) -> int:
     attribution, resolved = measured.attribution, assessment.resolved
     if attribution is None or resolved is None:
         return 0
-    kept = resolved.marking[attribution.groups.of_voxel[attribution.tumour_holder]] >= 0
-    if kept.size:
-        kept &= (measured.words.avidity != NOT_AVID)[attribution.tumour_lesion]
-    if not measured.marked.pieces.overlapping:  # each voxel is there once
-        return int(kept.sum())
-    return int(sorted_unique(attribution.tumour_voxels[kept]).size)
+    held, words = attribution.seen.held, measured.words
+    counts = ~words.not_tumour & (words.avidity != NOT_AVID)
+    of_tumour = np.zeros(held.group.size, dtype=bool)
+    of_tumour[held.pair_part[counts[held.pair_lesion]]] = True
+    return int(held.voxels[of_tumour & (resolved.marking[held.group] >= 0)].sum())
 
 
 def _grave(assessment: Assessment, otherwise: Severity = "review") -> Severity:

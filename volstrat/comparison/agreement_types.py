@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired, get_args
 
 from volstrat.case.input_types import Fraction, Ml, Sha256
 from volstrat.case.json_types import JsonObject, Limits
@@ -26,8 +26,8 @@ Count = Annotated[int, Limits(minimum=0)]
 NotNegative = Annotated[float, Limits(minimum=0)]
 Letter = Annotated[str, Limits(pattern="^[A-Z]$")]
 Scale = Literal["difference", "log_ratio"]
-Ingredient = Literal["detection", "contour", "marking", "plan", "avidity", "protocol"]
-_ONE = "(detection|contour|marking|avidity|protocol)"
+Ingredient = Literal["detection", "contour", "row_moved", "marking", "plan", "avidity", "protocol"]
+_ONE = f"({'|'.join(get_args(Ingredient))})"
 AttributedTo = Annotated[
     str | None,
     Limits(pattern=rf"^{_ONE}(\+{_ONE})*$"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
 from volstrat.agreement.hybrid import match_readings
-from volstrat.agreement.moved_rows import moved_rows
+from volstrat.agreement.moved_rows import moved_row_findings, moved_rows
 from volstrat.agreement.overlap import compare_masks
 from volstrat.agreement.region_matching import match_regions
 from volstrat.case.inputs import read_inputs
@@ -104,8 +104,8 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         matching = match_readings(grids.a, grids.b, distance_mm=settings.match_distance_mm)
     else:
         discordance, why, matching = pair.discordance(), "", pair.matching
-    moved = moved_rows(grids.a, grids.b, matching)
-    if moved and (discordance is None or "marking" in (discordance.attributed_to or "")):
+    moved = moved_row_findings(moved_rows(grids.a, grids.b, matching), grids.a, grids.b)
+    if moved and (discordance is None or "row_moved" in (discordance.attributed_to or "")):
         why = moved[0].message
     apart = voxels_not_alike(grids.a, grids.b, protocols=protocols)
     voxel_ml = grids.a.lesions.grid.voxel_ml
@@ -350,12 +350,13 @@ def _plans_differ(a: CaseResult, b: CaseResult) -> bool:
 
 def _discordance(found: Discordance) -> DiscordanceOfPair:
     beside = "marking" if "plan" in found.differing else "plan"  # one stands in the place of the other
+    named = [i for i in INGREDIENTS if i not in (beside, "row_moved")]
     return {
         "level": found.level,
         "attributed_to": found.attributed_to,
         "carried_by": [list(group) for group in found.carried_by],
         "differing": list(found.differing),
-        "same": [i for i in INGREDIENTS if i not in (*found.differing, beside)],
+        "same": [i for i in named if i not in found.differing],
         "swaps": [
             {
                 "ingredient": swap.ingredient,

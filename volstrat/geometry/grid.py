@@ -205,20 +205,31 @@ class VoxelGrid:
         -------
         array of int64, (n, 3)
         """
-        slack = (TIE_MM * np.sqrt((self._inverse[:3, :3] ** 2).sum(axis=1))).tolist()
-        upward = _points_upward(self.directions)
         voxel = np.empty(continuous.shape, dtype=np.int64, order="F")
-        inside = np.ones(continuous.shape[:-1], dtype=bool)
         for axis in range(3):
-            at, edge, last = continuous[..., axis], slack[axis], self.shape[axis] - 1
-            # A face at m + 0.5: the voxel above it wins where the axis points upward, else the one below.
-            lower = np.floor(at + 0.5 + edge) if upward[axis] else np.ceil(at + 0.5 - edge) - 1
-            if self.is_window:
-                inside &= (lower >= 0) & (lower <= last)
-            else:
-                inside &= (at >= -0.5 - edge) & (at <= last + 0.5 + edge)
-            voxel[..., axis] = np.clip(lower, 0, last, out=lower)
-        voxel[~inside] = -1
+            voxel[..., axis] = self.voxel_along(axis, continuous[..., axis])
+        voxel[(voxel < 0).any(axis=-1)] = -1
+        return voxel
+
+    def voxel_along(self, axis: int, continuous: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return one index of the voxel that holds each continuous index along an axis; -1 beyond the faces.
+
+        As in `voxel_at`.
+        """
+        edge = float(TIE_MM * np.sqrt((self._inverse[axis, :3] ** 2).sum()))
+        last = self.shape[axis] - 1
+        # A face at m + 0.5: the voxel above it wins where the axis points upward, else the one below.
+        if _points_upward(self.directions)[axis]:
+            lower = np.floor(continuous + 0.5 + edge)
+        else:
+            lower = np.ceil(continuous + 0.5 - edge) - 1
+        if self.is_window:
+            inside = (lower >= 0) & (lower <= last)
+        else:
+            inside = (continuous >= -0.5 - edge) & (continuous <= last + 0.5 + edge)
+        np.clip(lower, 0, last, out=lower)
+        lower[~inside] = -1
+        voxel: NDArray[np.int64] = lower.astype(np.int64)
         return voxel
 
     def placement_on(self, other: VoxelGrid, *, tolerance_mm: float) -> Placement | None:

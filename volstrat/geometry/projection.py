@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
 
 
+_PARALLEL = 1e-12
+"""Steps in the other grid, voxels a voxel, below which rows are parallel but for a header's last digits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Projection:
     """Voxels of one grid and the voxels of another that hold their centres.
@@ -57,6 +61,129 @@ def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: Voxel
         labels=np.repeat(run_labels, runs.stops - runs.starts),
         holders=holders,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldStretches:
+    """Stretches of runs of one grid whose voxel centres all lie in one voxel of another.
+
+    Parameters
+    ----------
+    run : array of int64, (n,)
+        The run that each stretch is part of; stretches of a run follow one another.
+    starts, stops : array of int64, (n,)
+        Linear indices in the grid of the runs.
+    holder : array of int64, (n,)
+        Which of the chosen voxels holds the centres, by position.
+    """
+
+    run: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    holder: NDArray[np.int64]
+
+
+def project_into(
+    chosen: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    *,
+    from_grid: VoxelGrid,
+    to_grid: VoxelGrid,
+) -> HeldStretches:
+    """Find the stretches of runs that lie in chosen voxels of another grid.
+
+    As `project`, for these voxels alone: where rows of the two grids are parallel, a run lies in one row of
+    the other, and is passed over as a whole if no voxel of that row was chosen.
+
+    Parameters
+    ----------
+    chosen : array of int64, (m,)
+        Linear indices in ``to_grid``, rising.
+    starts, stops : array of int64, (n,)
+        Runs of ``from_grid``, cut at row ends.
+    from_grid, to_grid : VoxelGrid
+        Any two grids in one frame of reference.
+    """
+    row_length, rows = to_grid.shape[0], to_grid.shape[1] * to_grid.shape[2]
+    base, steps = _begins(starts, from_grid=from_grid, to_grid=to_grid)
+    run = np.arange(starts.size, dtype=np.int64)
+    row = run
+    parallel = not any(steps[1:])
+    if parallel:
+        row = _rows_at(to_grid, base[:, 1], base[:, 2])
+        with_chosen = np.zeros(rows + 1, dtype=bool)  # the last stands for -1, no row
+        with_chosen[chosen // row_length] = True
+        run = np.flatnonzero(with_chosen[row])
+    lengths = stops[run] - starts[run]
+    along = expand(np.zeros_like(lengths), lengths)
+    i, j, k = (
+        np.repeat(base[run, axis], lengths) + along * step if not parallel or axis == 0 else base[:0, axis]
+        for axis, step in enumerate(steps)
+    )
+    within = to_grid.voxel_along(0, i)
+    row = np.repeat(row[run], lengths) if parallel else _rows_at(to_grid, j, k)
+    linear = np.where((within < 0) | (row < 0), -1, within + row_length * row)
+    opens = np.ones(linear.size, dtype=bool)
+    opens[1:] = linear[1:] != linear[:-1]
+    opens[np.cumsum(lengths) - lengths] = True
+    first = np.flatnonzero(opens)
+    size = np.diff(first, append=linear.size)
+    position = np.minimum(np.searchsorted(chosen, linear[first]), max(chosen.size - 1, 0))
+    hit = np.flatnonzero(chosen[position] == linear[first]) if chosen.size else position[:0]
+    owner = np.repeat(run, lengths)[first[hit]]
+    begins = starts[owner] + along[first[hit]]
+    return HeldStretches(run=owner, starts=begins, stops=begins + size[hit], holder=position[hit])
+
+
+def holders_of_runs(
+    starts: NDArray[np.int64], stops: NDArray[np.int64], *, from_grid: VoxelGrid, to_grid: VoxelGrid
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the voxels of another grid that hold the centres of runs, where they are a stretch of a row.
+
+    Parameters
+    ----------
+    starts, stops : array of int64, (n,)
+        Runs of ``from_grid``, cut at row ends.
+    from_grid, to_grid : VoxelGrid
+        Any two grids in one frame of reference.
+
+    Returns
+    -------
+    first, past : array of int64, (n,)
+        Linear indices in ``to_grid``: each voxel from ``first`` to before ``past`` holds a centre, and no
+        other does; equal where none does.
+    known : array of bool, (n,)
+        False where rows are not parallel, or ``to_grid`` is finer along them, or the run crosses its faces:
+        these are to be looked at voxel by voxel (`project_into`).
+    """
+    base, steps = _begins(starts, from_grid=from_grid, to_grid=to_grid)
+    none = np.zeros(starts.size, dtype=np.int64)
+    if any(steps[1:]) or abs(steps[0]) > 1:
+        return none, none, np.zeros(starts.size, dtype=bool)
+    row = _rows_at(to_grid, base[:, 1], base[:, 2])
+    one = to_grid.voxel_along(0, base[:, 0])
+    other = to_grid.voxel_along(0, base[:, 0] + (stops - starts - 1) * steps[0])
+    there = (row >= 0) & (one >= 0) & (other >= 0)
+    first = np.where(there, row * to_grid.shape[0] + np.minimum(one, other), 0)
+    past = np.where(there, row * to_grid.shape[0] + np.maximum(one, other) + 1, 0)
+    return first, past, there | (row < 0)
+
+
+def _begins(
+    starts: NDArray[np.int64], *, from_grid: VoxelGrid, to_grid: VoxelGrid
+) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """Return the continuous index in ``to_grid`` of each run's first voxel, and its step along the run."""
+    relative = to_grid.inverse @ from_grid.affine
+    base = from_grid.unravel(starts) @ relative[:3, :3].T + relative[:3, 3]
+    steps = np.where(np.abs(relative[:3, 0]) < _PARALLEL, 0.0, relative[:3, 0])
+    return base, tuple(steps.tolist())
+
+
+def _rows_at(grid: VoxelGrid, j: NDArray[np.float64], k: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the row, ``j`` fastest, that holds continuous indices; -1 beyond the faces."""
+    at_j, at_k = grid.voxel_along(1, j), grid.voxel_along(2, k)
+    return np.where((at_j < 0) | (at_k < 0), -1, at_j + grid.shape[1] * at_k)
 
 
 def continuous_indices(

@@ -336,19 +336,6 @@ def split_rows(
     return new_starts, new_stops, np.repeat(carried, pieces)
 
 
-def _label_segments(values: Int64s, positions: Int64s) -> tuple[Int64s, Int64s, Int64s]:
-    """Stretches of equal non-zero values at consecutive positions: starts, stops, labels."""
-    if values.size == 0:
-        none = np.empty(0, np.int64)
-        return none, none, none
-    breaks = (values[1:] != values[:-1]) | (positions[1:] != positions[:-1] + 1)
-    first = np.concatenate(([0], np.flatnonzero(breaks) + 1))
-    last = np.concatenate((first[1:], [values.size])) - 1
-    kept = values[first] != 0
-    first, last = first[kept], last[kept]
-    return positions[first], positions[last] + 1, values[first]
-
-
 def cut_at(starts: Int64s, stops: Int64s, points: Int64s) -> tuple[Int64s, Int64s, Int64s]:
     """Cut intervals at every given point inside them.
 

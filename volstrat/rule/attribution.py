@@ -13,29 +13,26 @@ nor storage order decides.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from volstrat.geometry.components import connected_components
-from volstrat.geometry.grid import TIE_MM
-from volstrat.geometry.runs import expand, first_of_each, sorted_unique
+from volstrat.geometry.runs import expand, first_of_each, ranked, sorted_unique
 from volstrat.rule.alike import group_alike
 from volstrat.rule.attribution_geometry import (
     AvidVoxels,
-    Rows,
     distinct_pairs,
-    find_holders,
+    far_voxels,
     held_rows,
-    lesions_near,
-    nearest_rows,
-    spill_rows,
     touch_mm,
-    tumour_distances_mm,
 )
 from volstrat.rule.lesions import refuse_specks
+from volstrat.rule.lesions_near import lesions_near
 from volstrat.rule.markings import NO_WORD
-from volstrat.rule.pet_only import PetOnly, measure_pet_only, measure_ranks, rank_regions
+from volstrat.rule.pet_only import PetOnly, rank_regions
+from volstrat.rule.spill import spill_rows
 from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
@@ -47,8 +44,11 @@ if TYPE_CHECKING:
     from volstrat.rule.tumour_voxels import TumourVoxels
 
     Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
     Bools = NDArray[np.bool_]
+
+_NO_LESION, _SEVERAL = -1, -2
+"""In place of the one lesion that a region belongs to: it belongs to none, or voxel by voxel."""
+_NO_ROWS = (np.empty(0, np.int64),) * 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,8 +61,8 @@ class AvidGroups:
         Group of each avid voxel.
     voxels, region, rank : array of int64, (groups,)
         Size, the region it is part of, and its rank among the PET-only ones (0 is P1), or -1.
-    far, held : array of bool, (groups,)
-        Its voxels lie beyond twice the attribution distance from tumour; they hold tumour.
+    held : array of bool, (groups,)
+        Its voxels hold tumour.
     pair_group, pair_lesion : array of int64, (pairs,)
         Lesions that a group may belong to. One that holds tumour belongs to every lesion it holds, one that
         holds none to a single one of its candidates.
@@ -74,12 +74,94 @@ class AvidGroups:
     voxels: Int64s
     region: Int64s
     rank: Int64s
-    far: Bools
     held: Bools
     pair_group: Int64s
     pair_lesion: Int64s
     row_pair: Int64s
     row_piece: Int64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldTumour:
+    """Tumour voxels whose centres lie in avid voxels, counted.
+
+    Parameters
+    ----------
+    group, voxels : array of int64, (n,)
+        A group of avid voxels, and how many tumour voxels of the same lesions it holds.
+    pair_part, pair_lesion : array of int64, (pairs,)
+        Which of these counts are of which lesions' voxels.
+    """
+
+    group: Int64s
+    voxels: Int64s
+    pair_part: Int64s
+    pair_lesion: Int64s
+
+
+class Seen:
+    """What only a report says of avid voxels and tumour, worked out when it is asked for, and once.
+
+    Parameters
+    ----------
+    tumour : TumourVoxels
+        Of all lesions.
+    pet : AvidVoxels
+    of_voxel : array of int64, (n,)
+        Group of each avid voxel.
+    touching : array of bool, (regions,)
+        Regions that belong to CT tumour.
+    distance_mm : float
+    """
+
+    def __init__(
+        self, tumour: TumourVoxels, pet: AvidVoxels, of_voxel: Int64s, touching: Bools, distance_mm: float
+    ) -> None:
+        self.tumour, self._pet, self._of_voxel = tumour, pet, of_voxel
+        self._touching, self._distance_mm = touching, distance_mm
+
+    @cached_property
+    def far(self) -> Bools:
+        """Flag the groups with a voxel beyond twice the attribution distance from tumour."""
+        far = far_voxels(self.tumour, self._pet, self._touching, self._distance_mm)
+        flags = np.zeros(int(self._of_voxel.max(initial=-1)) + 1, dtype=bool)
+        flags[self._of_voxel[far]] = True
+        return flags
+
+    @cached_property
+    def held(self) -> HeldTumour:
+        """Count the tumour voxels in each group of avid voxels; one of several lesions once."""
+        tumour, pieces = self.tumour, self.tumour.pieces
+        held = self._pet.stretches(tumour, np.arange(tumour.starts.size))
+        first = first_of_each(pieces.pair_piece)
+        counted = np.full(pieces.voxels.size, _NO_LESION, dtype=np.int64)
+        counted[pieces.pair_piece[first]] = pieces.pair_lesion[first]  # a voxel comes once for each lesion
+        piece = tumour.whole_piece[held.run]
+        mine = tumour.lesion[held.run] == counted[piece]
+        key = self._of_voxel[held.holder[mine]] * pieces.voxels.size + piece[mine]
+        parts, part = ranked(key)
+        group, of_piece = np.divmod(parts, max(pieces.voxels.size, 1))
+        order = np.argsort(pieces.pair_piece, kind="stable")
+        edge = np.searchsorted(pieces.pair_piece[order], np.arange(pieces.voxels.size + 1))
+        begins, ends = edge[of_piece], edge[of_piece + 1]
+        return HeldTumour(
+            group=group,
+            voxels=np.bincount(part, (held.stops - held.starts)[mine], minlength=parts.size).astype(np.int64),
+            pair_part=np.repeat(np.arange(parts.size), ends - begins),
+            pair_lesion=pieces.pair_lesion[order][expand(begins, ends)],
+        )
+
+    def renumbered(self, number: Int64s) -> Seen:
+        """Return the same for lesions that have other positions; those that have none are left out."""
+        other = Seen(self.tumour, self._pet, self._of_voxel, self._touching, self._distance_mm)
+        other.far = self.far
+        kept = number[self.held.pair_lesion] >= 0
+        other.held = replace(
+            self.held,
+            pair_part=self.held.pair_part[kept],
+            pair_lesion=number[self.held.pair_lesion[kept]],
+        )
+        return other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,28 +172,31 @@ class Attribution:
     ----------
     grid : VoxelGrid
         Of the avid mask.
-    avid : VoxelRuns
-        The avid voxels as given.
-    voxels : array of int64, (n,)
-        Linear indices of the avid voxels, rising.
+    regions : AvidRegions
+        The avid voxels, as given.
     groups : AvidGroups
     pet_only : PetOnly
-    tumour_voxels, tumour_lesion, tumour_holder : array of int64, (m,)
-        Tumour voxels whose centres lie in avid voxels: linear index on the tumour grid, lesion, and
-        position in ``voxels``.
+    seen : Seen
     distance_mm : float
         The attribution distance.
     """
 
     grid: VoxelGrid
-    avid: VoxelRuns
-    voxels: Int64s
+    regions: AvidRegions
     groups: AvidGroups
     pet_only: PetOnly
-    tumour_voxels: Int64s
-    tumour_lesion: Int64s
-    tumour_holder: Int64s
+    seen: Seen
     distance_mm: float
+
+    @property
+    def avid(self) -> VoxelRuns:
+        """The avid voxels as given."""
+        return self.regions.avid
+
+    @property
+    def voxels(self) -> Int64s:
+        """Linear indices of the avid voxels, rising."""
+        return self.regions.voxels
 
     @property
     def rank(self) -> Int64s:
@@ -205,53 +290,44 @@ def attribute(
     apart : array of int64, optional
         Regions that are PET-only wherever they lie: those that a person spoke for.
     """
-    centres = grid.to_mm(grid.unravel(regions.voxels))
-    within = find_holders(tumour, regions.voxels, centres, grid)
-    pet = AvidVoxels(
-        grid=grid,
-        centres=centres,
-        region=regions.region,
-        regions=regions.count,
-        held=distinct_pairs(within.holder, tumour.lesion[within.run]),
-    )
-    nearest = tumour.around(centres)
-    distance = tumour_distances_mm(tumour, nearest, pet, distance_mm)
+    pet = AvidVoxels.among(tumour, regions.voxels, regions.region, regions.count, grid)
     touching = pet.region_holds
-    touching[pet.region[distance <= touch_mm(tumour.grid, grid) + TIE_MM]] = True
     if apart is not None:
         touching[apart] = False
-    lost = np.flatnonzero(touching[pet.region] & ~pet.region_holds[pet.region])
-    rows = [
-        *held_rows(tumour, nearest, pet, touching, within),
-        *spill_rows(tumour, nearest, pet, touching, distance),
-        nearest_rows(nearest, pet, lost, None, reach=float(np.max(distance[lost], initial=0.0))),
-    ]
+    lost = ~pet.region_holds
+    if apart is not None:
+        lost[apart] = False
+    reach = touch_mm(tumour.grid, grid)
+    owner = np.where(lost[pet.region], pet.region, -1)
+    touched = lesions_near(tumour, pet.centres, owner, distance_mm=reach)[:2]
+    touching[touched[0]] = True
     rank = rank_regions(grid, regions.voxels, regions.region, ~touching)
-    far = distance > 2 * distance_mm + TIE_MM
-    groups = _grouped(pet, rows, rank, far=far, piece_span=tumour.piece_span)
-    close = np.zeros(regions.count, dtype=bool)
-    close[pet.region[distance <= distance_mm + TIE_MM]] = True
-    pet_only = measure_pet_only(
-        nearest,
-        grid,
-        regions.voxels,
-        rank[regions.region],
-        near=np.where(close, rank, -1)[regions.region],
-        centres=centres,
-        uptake_of=np.full(int((rank >= 0).sum()), -1),
-        distance_mm=distance_mm,
-    )
+    groups = _grouped(tumour, pet, touching, touched, rank)
     return Attribution(
         grid=grid,
-        avid=regions.avid,
-        voxels=regions.voxels,
+        regions=regions,
         groups=groups,
-        pet_only=pet_only,
-        tumour_voxels=within.voxel,
-        tumour_lesion=tumour.lesion[within.run],
-        tumour_holder=within.holder,
+        pet_only=PetOnly(
+            tumour,
+            grid,
+            regions.voxels,
+            rank[regions.region],
+            uptake_of=np.full(int((rank >= 0).sum()), -1),
+            distance_mm=distance_mm,
+        ),
+        seen=Seen(tumour, pet, groups.of_voxel, touching, distance_mm),
         distance_mm=distance_mm,
     )
+
+
+def _sole_lesions(tumour: TumourVoxels, pet: AvidVoxels, touching: Bools) -> Int64s:
+    """Lesion that all voxels of a region belong to since it holds no other; `_SEVERAL`, or `_NO_LESION`."""
+    region, lesion = distinct_pairs(pet.region[pet.held[:, 0]], pet.held[:, 1]).T
+    sole = np.full(pet.regions, _SEVERAL, dtype=np.int64)
+    sole[region] = np.where(tumour.partial[lesion], _SEVERAL, lesion)
+    sole[np.bincount(region, minlength=pet.regions) > 1] = _SEVERAL
+    sole[~touching] = _NO_LESION
+    return sole
 
 
 def without_lesions(
@@ -292,49 +368,62 @@ def without_lesions(
         row_pair=(np.cumsum(kept) - 1)[old.row_pair[rows]],
         row_piece=old.row_piece[rows],
     )
-    near = ~not_tumour[before.near_lesion]
-    fresh = np.where(orphan, rank, -1)[old.of_voxel]
-    centres = attribution.grid.to_mm(attribution.grid.unravel(attribution.voxels))
-    added = lesions_near(tumour.around(centres), centres, fresh, distance_mm=attribution.distance_mm)
-    within = ~not_tumour[attribution.tumour_lesion]
-    known = np.concatenate((before.uptake_of, uptake_of))
     return replace(
         attribution,
         groups=groups,
         pet_only=PetOnly(
-            measures=measure_ranks(attribution.grid, attribution.voxels, rank[old.of_voxel], known.size),
-            uptake_of=known,
-            near_rank=np.concatenate((before.near_rank[near], added[0])),
-            near_lesion=np.concatenate((before.near_lesion[near], added[1])),
-            near_mm=np.concatenate((before.near_mm[near], added[2])),
+            tumour,
+            attribution.grid,
+            attribution.voxels,
+            rank[old.of_voxel],
+            uptake_of=np.concatenate((before.uptake_of, uptake_of)),
+            distance_mm=attribution.distance_mm,
+            before=before,
         ),
-        tumour_voxels=attribution.tumour_voxels[within],
-        tumour_lesion=attribution.tumour_lesion[within],
-        tumour_holder=attribution.tumour_holder[within],
     )
 
 
-def _grouped(pet: AvidVoxels, rows: list[Rows], rank: Int64s, *, far: Bools, piece_span: int) -> AvidGroups:
-    """Group avid voxels of one region that hold alike, and have the same candidates."""
-    voxel, lesion, piece = (np.concatenate(column) for column in zip(*rows, strict=True))
-    key = lesion * piece_span + piece - NO_PIECE
-    held = pet.holds
-    of_voxel = group_alike(voxel, key, pet.region.size, start=4 * pet.region + 2 * far + held)
-    first = first_of_each(of_voxel)
-    shown = first[of_voxel[voxel]] == voxel  # one voxel stands for its group
+def _grouped(
+    tumour: TumourVoxels,
+    pet: AvidVoxels,
+    touching: Bools,
+    touched: tuple[Int64s, Int64s],
+    rank: Int64s,
+) -> AvidGroups:
+    """Group avid voxels of one region that hold alike, and have the same candidates.
+
+    All of a region that belongs to one lesion, or to none, do; the others are told apart voxel by voxel.
+    """
+    sole = _sole_lesions(tumour, pet, touching)
+    code = 2 * pet.region + pet.holds
+    apart = np.flatnonzero((sole == _SEVERAL)[pet.region])
+    there = np.zeros(2 * pet.regions, dtype=bool)
+    there[code] = True
+    there[code[apart]] = False
+    plain = np.flatnonzero(there)
+    of_voxel = (np.cumsum(there) - 1)[code]
+    owned = np.flatnonzero(sole[plain // 2] >= 0)
+    chosen = sole == _SEVERAL
+    rows = [*held_rows(tumour, pet, chosen), *spill_rows(tumour, pet, chosen, touched)] if apart.size else []
+    voxel, lesion, piece = (np.concatenate(column) for column in zip(_NO_ROWS, *rows, strict=True))
+    key = lesion * tumour.piece_span + piece - NO_PIECE
+    alike = group_alike(np.searchsorted(apart, voxel), key, apart.size, start=code[apart])
+    of_voxel[apart] = plain.size + alike
+    first = apart[first_of_each(alike)]
+    shown = first[of_voxel[voxel] - plain.size] == voxel  # one voxel stands for its group
     pairs = distinct_pairs(of_voxel[voxel[shown]], key[shown])
-    group, (lesion, piece) = pairs[:, 0], np.divmod(pairs[:, 1], piece_span)
+    group, (lesion, piece) = pairs[:, 0], np.divmod(pairs[:, 1], tumour.piece_span)
     opens = np.ones(group.size, dtype=bool)
     opens[1:] = (group[1:] != group[:-1]) | (lesion[1:] != lesion[:-1])
+    region = np.append(plain // 2, pet.region[first])
     return AvidGroups(
         of_voxel=of_voxel,
-        voxels=np.bincount(of_voxel, minlength=first.size).astype(np.int64),
-        region=pet.region[first],
-        rank=rank[pet.region[first]],
-        far=far[first],
-        held=held[first],
-        pair_group=group[opens],
-        pair_lesion=lesion[opens],
-        row_pair=np.cumsum(opens) - 1,
-        row_piece=piece + NO_PIECE,
+        voxels=np.bincount(of_voxel, minlength=region.size).astype(np.int64),
+        region=region,
+        rank=rank[region],
+        held=np.append(plain % 2, code[first] % 2).astype(bool),
+        pair_group=np.append(owned, group[opens]),
+        pair_lesion=np.append(sole[plain[owned] // 2], lesion[opens]),
+        row_pair=np.append(np.arange(owned.size), owned.size + np.cumsum(opens) - 1),
+        row_piece=np.append(np.full(owned.size, NO_PIECE), piece + NO_PIECE),
     )

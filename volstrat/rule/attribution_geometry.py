@@ -6,22 +6,25 @@ the smallest are ties.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
-from volstrat.geometry.projection import project
-from volstrat.geometry.runs import LabelRuns, sorted_unique
+from volstrat.geometry.projection import holders_of_runs, project_into
+from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique
 from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from scipy.spatial import cKDTree
 
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.rule.tumour_voxels import NearestTumour, TumourVoxels
+    from volstrat.geometry.projection import HeldStretches
+    from volstrat.rule.tumour_voxels import TumourVoxels
 
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
@@ -38,49 +41,49 @@ _INSIDE = 0.49
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class HeldTumour:
-    """Tumour voxels whose centres lie in avid voxels.
+class AvidVoxels:
+    """Avid voxels where they lie.
 
     Parameters
     ----------
-    holder : array of int64, (n,)
-        The avid voxel, by position.
-    run : array of int64, (n,)
-        The run of `TumourVoxels` that the tumour voxel is part of.
-    voxel : array of int64, (n,)
-        The tumour voxel's linear index.
+    grid : VoxelGrid
+    voxels : array of int64, (n,)
+        Linear indices, rising.
+    centres : array of float64, (n, 3)
+        LPS mm.
+    region : array of int64, (n,)
+    regions : int
+    held : array of int64, (pairs, 2)
+        Avid voxel (position) and lesion, of those that hold tumour; sorted.
     """
 
-    holder: Int64s
-    run: Int64s
-    voxel: Int64s
-
-
-def find_holders(tumour: TumourVoxels, voxels: Int64s, centres: Float64s, avid_grid: VoxelGrid) -> HeldTumour:
-    """Find the tumour voxels whose centres lie in avid voxels (``voxels``: rising linear indices)."""
-    none = np.empty(0, np.int64)
-    if not voxels.size or not tumour.lesion.size:
-        return HeldTumour(holder=none, run=none, voxel=none)
-    margin = sum(avid_grid.spacing_mm)
-    near = ((tumour.low <= centres.max(axis=0) + margin) & (tumour.high >= centres.min(axis=0) - margin)).all(
-        1
-    )
-    runs = LabelRuns(tumour.runs.starts[near], tumour.runs.stops[near], tumour.runs.labels[near])
-    projected = project(runs, from_grid=tumour.grid, to_grid=avid_grid)
-    position = np.minimum(np.searchsorted(voxels, projected.holders), voxels.size - 1)
-    hit = voxels[position] == projected.holders
-    return HeldTumour(holder=position[hit], run=projected.labels[hit] - 1, voxel=projected.voxels[hit])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AvidVoxels:
-    """Avid voxels: centres (mm), region, and the pairs (voxel, lesion) of those that hold tumour."""
-
     grid: VoxelGrid
+    voxels: Int64s
     centres: Float64s
     region: Int64s
     regions: int
     held: Int64s
+
+    @classmethod
+    def among(
+        cls, tumour: TumourVoxels, voxels: Int64s, region: Int64s, regions: int, grid: VoxelGrid
+    ) -> AvidVoxels:
+        """Return avid voxels with the tumour whose voxel centres lie in them."""
+        return cls(
+            grid=grid,
+            voxels=voxels,
+            centres=grid.to_mm(grid.unravel(voxels)),
+            region=region,
+            regions=regions,
+            held=_held(tumour, voxels, grid),
+        )
+
+    def stretches(self, tumour: TumourVoxels, runs: Int64s) -> HeldStretches:
+        """Return the stretches of tumour runs (by number) that lie in avid voxels."""
+        found = project_into(
+            self.voxels, tumour.starts[runs], tumour.stops[runs], from_grid=tumour.grid, to_grid=self.grid
+        )
+        return replace(found, run=runs[found.run])
 
     @property
     def holds(self) -> Bools:
@@ -96,84 +99,71 @@ class AvidVoxels:
         flags[self.region[self.held[:, 0]]] = True
         return flags
 
+    def groups(self, chosen: Bools) -> Iterator[tuple[int, Int64s]]:
+        """Yield each region of the chosen voxels with their positions."""
+        where = np.flatnonzero(chosen)
+        order = where[np.argsort(self.region[where], kind="stable")]
+        cuts = np.flatnonzero(np.diff(self.region[order])) + 1
+        for group in np.split(order, cuts):
+            if group.size:
+                yield int(self.region[group[0]]), group
+
+
+def _held(tumour: TumourVoxels, voxels: Int64s, grid: VoxelGrid) -> Int64s:
+    """Pairs of avid voxel (position) and lesion whose voxel centres lie in it, sorted."""
+    first, past, known = holders_of_runs(tumour.starts, tumour.stops, from_grid=tumour.grid, to_grid=grid)
+    first, past = np.searchsorted(voxels, first), np.searchsorted(voxels, past)
+    lesion, rest = tumour.lesion, np.flatnonzero(~known)
+    if rest.size:
+        within = project_into(
+            voxels, tumour.starts[rest], tumour.stops[rest], from_grid=tumour.grid, to_grid=grid
+        )
+        first, past = np.append(first[known], within.holder), np.append(past[known], within.holder + 1)
+        lesion = np.append(lesion[known], lesion[rest[within.run]])
+    lane = voxels.size + 1  # a position past the last one keeps the lesions' stretches apart
+    merged = VoxelRuns.from_intervals(first + lane * lesion, past + lane * lesion)
+    lesion, voxel = np.divmod(merged.indices(), lane)
+    return distinct_pairs(voxel, lesion)
+
 
 def touch_mm(tumour_grid: VoxelGrid, avid_grid: VoxelGrid) -> float:
     """Return how far apart the centres of two voxels that touch can be: half of both diagonals, mm."""
     return float(np.linalg.norm(tumour_grid.spacing_mm) + np.linalg.norm(avid_grid.spacing_mm)) / 2
 
 
-def tumour_distances_mm(
-    tumour: TumourVoxels, nearest: NearestTumour, pet: AvidVoxels, distance_mm: float
-) -> Float64s:
-    """Distance of each avid voxel to the nearest tumour voxel, mm, exact where a limit is near.
+def far_voxels(tumour: TumourVoxels, pet: AvidVoxels, touching: Bools, distance_mm: float) -> Bools:
+    """Flag the avid voxels of touching regions whose nearest tumour voxel is beyond twice a distance.
 
-    A voxel that holds tumour is nearer than half its diagonal; one in reach of such a voxel is
-    bounded by it. Only what these bounds leave open is measured: the limits are twice ``distance_mm``, and in
-    regions that hold nothing ``distance_mm`` and `touch_mm`. Beyond all of them the distance is infinite.
+    A voxel that holds tumour is nearer than half its diagonal; one in reach of such a voxel is bounded by it.
+    Only what these bounds leave open is measured.
     """
     half_diagonal = float(np.linalg.norm(pet.grid.spacing_mm)) / 2 * 1.001
-    holds, region_holds = pet.holds, pet.region_holds[pet.region]
+    limit = 2 * distance_mm
+    holds, region_holds = pet.holds, pet.region_holds
     bound = np.where(holds, half_diagonal, np.inf)
-    spill = ~holds & region_holds
-    if spill.any():
+    some = np.zeros(pet.regions, dtype=np.int64)
+    some[pet.region[holds]] = np.flatnonzero(holds)  # of each region any voxel that holds tumour
+    spill = np.flatnonzero(~holds & region_holds[pet.region])
+    bound[spill] = half_diagonal + np.linalg.norm(
+        pet.centres[spill] - pet.centres[some[pet.region[spill]]], axis=1
+    )
+    spill = spill[bound[spill] > limit]
+    if spill.size:
         from scipy.spatial import cKDTree
 
         bound[spill] = cKDTree(pet.centres[holds]).query(pet.centres[spill])[0] + half_diagonal
-    unsure = (bound > 2 * distance_mm) | ~region_holds
-    reach = max(2 * distance_mm, touch_mm(tumour.grid, pet.grid)) + 2 * TIE_MM
-    for group in _groups(pet.region, unsure):
-        low, high = pet.centres[group].min(axis=0), pet.centres[group].max(axis=0)
-        points = nearest.in_box(low - reach, high + reach, None)[0]
+    for _, group in pet.groups((bound > limit) & touching[pet.region]):
+        reach = limit + 2 * TIE_MM
+        points = tumour.near(pet.centres[group], reach)[0]
         bound[group] = _nearest_distance(points, pet.centres[group], reach)
-    return bound
-
-
-def lesions_near(
-    nearest: NearestTumour, centres: Float64s, owner: Int64s, *, distance_mm: float
-) -> tuple[Int64s, Int64s, Float64s]:
-    """Find the lesions within a distance of each set of avid voxels, and how near they come.
-
-    Parameters
-    ----------
-    centres : array of float64, (n, 3)
-        Of avid voxels, LPS mm.
-    owner : array of int64, (n,)
-        Which set each is part of, or -1.
-
-    Returns
-    -------
-    owner, lesion : array of int64, (pairs,)
-    apart_mm : array of float64, (pairs,)
-        The smallest distance of voxel centres.
-    """
-    reach = distance_mm + TIE_MM
-    found: list[tuple[int, int, float]] = []
-    for group in _groups(owner, owner >= 0):
-        queries = centres[group]
-        box = (queries.min(axis=0) - reach, queries.max(axis=0) + reach)
-        points, lesion, _ = nearest.in_box(*box, None)
-        if points.size:
-            from scipy.spatial import cKDTree
-
-            apart = cKDTree(queries).query(points, distance_upper_bound=2 * reach + 1)[0]
-            for one in sorted_unique(lesion[apart <= reach]).tolist():
-                found.append((int(owner[group[0]]), one, float(apart[lesion == one].min())))
-    sets, lesions, mm = zip(*found, strict=True) if found else ((), (), ())
-    return np.array(sets, np.int64), np.array(lesions, np.int64), np.array(mm, np.float64)
+    far: Bools = (bound > limit + TIE_MM) & touching[pet.region]
+    return far
 
 
 def distinct_pairs(first: Int64s, second: Int64s) -> Int64s:
     """Each pair once, sorted, (n, 2)."""
     span = int(second.max(initial=0)) + 1
     return np.stack(np.divmod(sorted_unique(first * span + second), span), axis=-1)
-
-
-def _groups(region: Int64s, chosen: Bools) -> list[Int64s]:
-    """Positions of the chosen voxels, region by region."""
-    where = np.flatnonzero(chosen)
-    order = where[np.argsort(region[where], kind="stable")]
-    cuts = np.flatnonzero(np.diff(region[order])) + 1
-    return [group for group in np.split(order, cuts) if group.size]
 
 
 def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Float64s:
@@ -185,30 +175,28 @@ def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Floa
     return distance
 
 
-def held_rows(
-    tumour: TumourVoxels, nearest: NearestTumour, pet: AvidVoxels, near: Bools, within: HeldTumour
-) -> list[Rows]:
+def held_rows(tumour: TumourVoxels, pet: AvidVoxels, chosen: Bools) -> list[Rows]:
     """Rows of avid voxels that hold tumour; on partly marked lesions with the nearest voxel's piece.
 
-    ``near`` flags the regions that belong to CT tumour.
+    ``chosen`` flags the regions that are asked for.
     """
-    chosen = near[pet.region[pet.held[:, 0]]]
-    voxel, lesion = pet.held[chosen].T
+    mine = chosen[pet.region[pet.held[:, 0]]]
+    voxel, lesion = pet.held[mine].T
     whole = ~tumour.partial[lesion]
     rows: list[Rows] = [(voxel[whole], lesion[whole], np.full(int(whole.sum()), NO_PIECE))]
     if whole.all():
         return rows
-    pair, piece, sure = _nearest_held(tumour, pet, within)
-    kept = chosen[pair] & sure[pair]
+    pair, piece, sure = _nearest_held(tumour, pet)
+    kept = mine[pair] & sure[pair]
     rows.append((pet.held[pair[kept], 0], pet.held[pair[kept], 1], piece[kept]))
-    left = chosen & tumour.partial[pet.held[:, 1]] & ~sure
-    for part in np.unique(pet.held[left, 1]):
-        mine = pet.held[left & (pet.held[:, 1] == part), 0]
-        rows.append(nearest_rows(nearest, pet, mine, np.array([part]), reach=None))
+    left = mine & tumour.partial[pet.held[:, 1]] & ~sure
+    for part in sorted_unique(pet.held[left, 1]).tolist():
+        voxel = pet.held[left & (pet.held[:, 1] == part), 0]
+        rows.append(nearest_rows(tumour, pet, voxel, np.array([part]), reach=None))
     return rows
 
 
-def _nearest_held(tumour: TumourVoxels, pet: AvidVoxels, within: HeldTumour) -> tuple[Int64s, Int64s, Bools]:
+def _nearest_held(tumour: TumourVoxels, pet: AvidVoxels) -> tuple[Int64s, Int64s, Bools]:
     """Pieces of the nearest tumour voxels that are held, of partly marked lesions.
 
     What lies outside an avid voxel is at least half its smallest spacing from its centre: a held tumour
@@ -221,8 +209,10 @@ def _nearest_held(tumour: TumourVoxels, pet: AvidVoxels, within: HeldTumour) -> 
     sure : array of bool, (pairs,)
         Of which pairs the nearest voxel is known so.
     """
-    asked = tumour.partial[tumour.lesion[within.run]]
-    holder, run, voxel = within.holder[asked], within.run[asked], within.voxel[asked]
+    held = pet.stretches(tumour, np.flatnonzero(tumour.partial[tumour.lesion]))
+    lengths = held.stops - held.starts
+    holder, run = np.repeat(held.holder, lengths), np.repeat(held.run, lengths)
+    voxel = expand(held.starts, held.stops)
     span = int(tumour.lesion.max()) + 1
     pair = np.searchsorted(pet.held[:, 0] * span + pet.held[:, 1], holder * span + tumour.lesion[run])
     apart = np.empty(holder.size)
@@ -237,28 +227,8 @@ def _nearest_held(tumour: TumourVoxels, pet: AvidVoxels, within: HeldTumour) -> 
     return rows[:, 0], rows[:, 1], sure
 
 
-def spill_rows(
-    tumour: TumourVoxels, nearest: NearestTumour, pet: AvidVoxels, near: Bools, distance: Float64s
-) -> list[Rows]:
-    """Rows of avid voxels that hold no tumour in regions that do: the nearest lesions held.
-
-    ``distance`` is what `tumour_distances_mm` knows of each avid voxel.
-    """
-    rows: list[Rows] = []
-    held_region = pet.region[pet.held[:, 0]]
-    owned = distinct_pairs(held_region, pet.held[:, 1])
-    for group in _groups(pet.region, ~pet.holds & (near & pet.region_holds)[pet.region]):
-        candidates = owned[owned[:, 0] == pet.region[group[0]], 1]
-        if candidates.size == 1 and not tumour.partial[candidates[0]]:
-            rows.append((group, np.full(group.size, candidates[0]), np.full(group.size, NO_PIECE)))
-        else:
-            reach = float(distance[group].max())
-            rows.append(nearest_rows(nearest, pet, group, candidates, reach=reach))
-    return rows
-
-
 def nearest_rows(
-    nearest: NearestTumour, pet: AvidVoxels, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
+    tumour: TumourVoxels, pet: AvidVoxels, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
 ) -> Rows:
     """Rows of the lesions nearest to each avid voxel, ties included.
 
@@ -270,9 +240,8 @@ def nearest_rows(
     from scipy.spatial import cKDTree
 
     queries = pet.centres[voxel]
-    low, high = queries.min(axis=0), queries.max(axis=0)
     for margin in (np.inf if reach is None else reach + 2 * TIE_MM, np.inf):
-        points, owner, piece = nearest.in_box(low - margin, high + margin, lesions)
+        points, owner, piece = tumour.near(queries, margin, lesions)
         if not points.size:
             continue
         tree = cKDTree(points)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
-from volstrat.rule.measure import covered_by
+from volstrat.rule.lesions import covered_by
 from volstrat.rule.resolving import avid_voxels_of_lesions
 
 if TYPE_CHECKING:

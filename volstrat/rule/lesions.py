@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
 
 Instances = Literal["labels", "components"]
 _MOST_LESIONS = 10_000
@@ -46,7 +48,7 @@ class TumourEntry:
     instances: Instances | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: the box is worked out once
 class Lesions:
     """Lesions as runs cut at row ends.
 
@@ -85,6 +87,17 @@ class Lesions:
     def names_by_id(self) -> dict[str, str]:
         """The segment, ROI or label name behind each lesion, "" without one."""
         return dict(zip(self.ids, self.names, strict=True))
+
+    @cached_property
+    def box(self) -> tuple[Int64s, Int64s]:
+        """Lowest and highest index of each lesion's voxels, (lesions, 3)."""
+        first, last = self.grid.unravel(self.starts), self.grid.unravel(self.stops - 1)
+        low = np.full((self.count, 3), max(self.grid.shape), dtype=np.int64)
+        high = np.zeros((self.count, 3), dtype=np.int64)
+        for axis in range(3):
+            np.minimum.at(low[:, axis], self.lesion, first[:, axis])
+            np.maximum.at(high[:, axis], self.lesion, last[:, axis])
+        return low, high
 
     @property
     def overlapping(self) -> bool:
@@ -300,6 +313,11 @@ def _sizes(
     return voxels, grid.to_mm(sums / np.maximum(voxels, 1)[:, None])
 
 
+def corners_mm(grid: VoxelGrid, low: Int64s, high: Int64s) -> Float64s:
+    """Centres (LPS mm) of the corner voxels of boxes (n, 3), (8, n, 3)."""
+    return np.stack([grid.to_mm(np.where(up, high, low)) for up in product((False, True), repeat=3)])
+
+
 def measure_runs(grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, count: int) -> LesionMeasures:
     """Measure lesions or PET regions given as runs cut at row ends.
 
@@ -329,3 +347,39 @@ def measure_runs(grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, 
 def measure_lesions(lesions: Lesions) -> LesionMeasures:
     """Measure every lesion."""
     return measure_runs(lesions.grid, lesions.starts, lesions.stops, lesions.lesion, lesions.count)
+
+
+def gathered_measures(rows: Sequence[tuple[LesionMeasures, int]]) -> LesionMeasures:
+    """Return the measures of single lesions, each out of a table of its own."""
+
+    def column(name: str, empty: tuple[int, ...]) -> NDArray[np.float64]:
+        values = [getattr(measures, name)[n] for measures, n in rows]
+        return np.array(values, dtype=np.float64) if values else np.zeros((0, *empty))
+
+    return LesionMeasures(
+        voxels=column("voxels", ()).astype(np.int64),
+        volume_ml=column("volume_ml", ()),
+        centroid_mm=column("centroid_mm", (3,)),
+        box_mm=column("box_mm", (2, 3)),
+        max_diameter_mm=column("max_diameter_mm", ()),
+        max_axial_diameter_mm=column("max_axial_diameter_mm", ()),
+    )
+
+
+def covered_by(lesions: Lesions, field: VoxelGrid | None) -> Bools:
+    """Tell which lesions lie wholly inside the field.
+
+    The field is convex: a lesion does where the corners of its box do; else the ends of its runs decide.
+    """
+    covered = np.full(lesions.count, field is not None)
+    if field is None or not lesions.count:
+        return covered
+    corners = corners_mm(lesions.grid, *lesions.box)
+    unsure = np.zeros(lesions.count, dtype=bool)
+    for corner in corners:
+        unsure |= field.voxel_at(field.to_index(corner))[:, 0] < 0
+    of_unsure = unsure[lesions.lesion]
+    for ends in (lesions.starts[of_unsure], lesions.stops[of_unsure] - 1):
+        index = field.to_index(lesions.grid.to_mm(lesions.grid.unravel(ends)))
+        covered[lesions.lesion[of_unsure][field.voxel_at(index)[:, 0] < 0]] = False
+    return covered

@@ -10,7 +10,7 @@ import numpy as np
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute, find_regions, without_lesions
 from volstrat.rule.drawing import drawing_findings
-from volstrat.rule.lesions import find_lesions, measure_lesions
+from volstrat.rule.lesions import covered_by, find_lesions, measure_lesions
 from volstrat.rule.markings import cut_pieces, draw_markings, mark_pieces, pieces_without
 from volstrat.rule.row_placing import PlacedRows, place_lesion_rows, place_region_rows
 from volstrat.rule.table_words import NOT_AVID, lesion_words, region_words
@@ -406,17 +406,6 @@ def _without_suv(rule: AvidityRule, protocol: Protocol) -> tuple[Finding, ...]:
     from volstrat.pet.avidity import not_evaluated
 
     return not_evaluated(rule, "there is no PET image with SUV values").findings
-
-
-def covered_by(lesions: Lesions, field: VoxelGrid | None) -> Bools:
-    """Tell which lesions lie wholly inside the field; a run's ends decide, for the field is convex."""
-    covered = np.full(lesions.count, field is not None)
-    if field is not None:
-        for ends in (lesions.starts, lesions.stops - 1):
-            index = field.to_index(lesions.grid.to_mm(lesions.grid.unravel(ends)))
-            outside = field.voxel_at(index)[:, 0] < 0 if ends.size else np.empty(0, bool)
-            covered[lesions.lesion[outside]] = False
-    return covered
 
 
 def _mark_findings(

@@ -149,7 +149,7 @@ def review_regions(
     for regions, reason in (
         (np.flatnonzero(low < high), "differently_marked"),
         (sorted_unique(region[marked.codes[lesion] == NO_WORD]), "partly_marked"),
-        (sorted_unique(region[groups.far[group]]), "reaches_far"),
+        (sorted_unique(region[attribution.seen.far[group]]), "reaches_far"),
     ):
         for r in regions:
             reviews.setdefault((int(lowest[r]), reason), set()).update(lesion[region == r].tolist())

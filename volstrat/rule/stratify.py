@@ -200,7 +200,7 @@ def _tally_stratum_1(measured: Measurements, regions: Int64s, protocol: Protocol
     kept = ~measured.region_words.dismissed
     added = protocol.pet_only_in_total and measured.attribution is not None and bool(kept.any())
     if added and measured.attribution is not None:
-        sizes = measured.attribution.pet_only.measures.voxels
+        sizes = measured.attribution.pet_only.sizes
         more = np.bincount(regions[kept], sizes[kept], minlength=len(Marking))
         pet_size = exact_mm3(measured.attribution.grid)
         volume = [v + int(n) * pet_size for v, n in zip(volume, more.tolist(), strict=True)]

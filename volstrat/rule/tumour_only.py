@@ -78,14 +78,10 @@ def tumour_only(measured: Measurements) -> Measurements:
 
 def _renumbered(attribution: Attribution, number: Int64s) -> Attribution:
     """Return an attribution to tumour alone by the lesions' new positions."""
-    groups, regions = attribution.groups, attribution.pet_only
+    groups = attribution.groups
     return replace(
         attribution,
         groups=replace(groups, pair_lesion=number[groups.pair_lesion]),
-        pet_only=replace(
-            regions,
-            uptake_of=np.full(regions.count, -1, dtype=np.int64),
-            near_lesion=number[regions.near_lesion],
-        ),
-        tumour_lesion=number[attribution.tumour_lesion],
+        pet_only=attribution.pet_only.renumbered(number),
+        seen=attribution.seen.renumbered(number),
     )

@@ -1,13 +1,15 @@
-"""Tumour voxels with their lesions and pieces, fetched box by box."""
+"""Tumour voxels with their lesions and pieces: what of them can be nearest to a point, fetched box by box."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.geometry.runs import LabelRuns, VoxelRuns, cut_at, expand, sorted_unique, split_rows
+from volstrat.geometry.runs import VoxelRuns, cut_at, expand, sorted_unique, split_rows
 from volstrat.rule.markings import NO_WORD
 
 if TYPE_CHECKING:
@@ -26,38 +28,104 @@ _BESIDE_MM = 0.02
 
 
 class TumourVoxels:
-    """Tumour voxels with their lesions and pieces."""
+    """Tumour voxels with their lesions and pieces; what only distances need is worked out once, when needed.
+
+    Parameters
+    ----------
+    grid : VoxelGrid
+    pieces : TumourPieces
+    """
 
     def __init__(self, grid: VoxelGrid, pieces: TumourPieces) -> None:
         order = np.argsort(pieces.starts, kind="stable")
         self.grid = grid
+        self.pieces = pieces
         self.partial = pieces.drawn == NO_WORD
         self.piece_span = pieces.voxels.size + 1
-        self.lesion = pieces.lesion[order]
-        self.piece = np.where(self.partial[self.lesion], pieces.piece[order], NO_PIECE)
-        self.runs = LabelRuns(pieces.starts[order], pieces.stops[order], np.arange(1, order.size + 1))
-        self.low, self.high = _ends(grid, self.runs.starts, self.runs.stops)
-        self._inner = VoxelRuns.empty() if pieces.overlapping else _inner_voxels(self)
+        self.starts, self.stops, run = split_rows(
+            pieces.starts[order], pieces.stops[order], grid.shape[0], order
+        )
+        self.lesion, self.whole_piece = pieces.lesion[run], pieces.piece[run]
+        self.piece = np.where(self.partial[self.lesion], self.whole_piece, NO_PIECE)
 
-    def around(self, points_mm: Float64s) -> NearestTumour:
-        """Return what of the tumour can be nearest to points: its surface, and voxels that the points lie in.
+    @cached_property
+    def by_lesion(self) -> LesionRuns:
+        """All runs, lesion by lesion."""
+        return self._lesion_runs(np.arange(self.starts.size), self.starts, self.stops)
+
+    @cached_property
+    def lesion_boxes(self) -> tuple[Float64s, Float64s]:
+        """Lowest and highest coordinates of each lesion's voxel centres, mm; (lesions, 3)."""
+        runs = self.by_lesion
+        there = np.flatnonzero(np.diff(runs.edge))
+        low, high = np.full((self.partial.size, 3), np.inf), np.full((self.partial.size, 3), -np.inf)
+        if there.size:
+            low[there] = np.minimum.reduceat(runs.low, runs.edge[there])
+            high[there] = np.maximum.reduceat(runs.high, runs.edge[there])
+        return low, high
+
+    def meeting(self, low: Float64s, high: Float64s) -> Int64s:
+        """Lesions whose boxes meet a box, mm."""
+        return np.flatnonzero(_meet(*self.lesion_boxes, low, high))
+
+    def near(
+        self, points_mm: Float64s, reach_mm: float, lesions: Int64s | None = None
+    ) -> tuple[Float64s, Int64s, Int64s]:
+        """Centres (mm), lesions, pieces of what can be nearest to points, within reach of the box round them.
 
         A voxel whose six neighbours are of the same lesion is farther from any point outside of it than one
-        of these is.
+        of these is. So it is the surface, and the voxels that the points lie in.
+
+        Parameters
+        ----------
+        points_mm : array of float64, (n, 3)
+        reach_mm : float
+        lesions : array of int64, optional
+            Of these lesions only.
         """
-        starts, stops, origin = cut_at(
-            self.runs.starts, self.runs.stops, np.concatenate((self._inner.starts, self._inner.stops))
-        )
-        kept = ~self._inner.contains(starts)
+        low, high = points_mm.min(axis=0) - reach_mm, points_mm.max(axis=0) + reach_mm
+        those = self.meeting(low, high)
+        if lesions is not None:
+            those = those[np.isin(those, lesions)]
+        surface = self._surface
+        run = expand(surface.edge[those], surface.edge[those + 1])
+        run = run[_meet(surface.low[run], surface.high[run], low, high)]
+        starts, stops = surface.starts[run], surface.stops[run]
+        voxel, run = expand(starts, stops), np.repeat(surface.run[run], stops - starts)
         held = self._inner_at(points_mm)
-        run = np.searchsorted(self.runs.starts, held, side="right") - 1
-        order = np.argsort(np.concatenate((starts[kept], held)), kind="stable")
-        return NearestTumour(
-            self.grid,
-            np.concatenate((starts[kept], held))[order],
-            np.concatenate((stops[kept], held + 1))[order],
-            np.concatenate((origin[kept], run))[order],
-            self,
+        if held.size:
+            holder = np.searchsorted(self.starts, held, side="right") - 1
+            asked = np.isin(self.lesion[holder], those)
+            voxel, run = np.append(voxel, held[asked]), np.append(run, holder[asked])
+        return self.grid.to_mm(self.grid.unravel(voxel)), self.lesion[run], self.piece[run]
+
+    @cached_property
+    def _inner(self) -> VoxelRuns:
+        return VoxelRuns.empty() if self.pieces.overlapping else _inner_voxels(self)
+
+    @cached_property
+    def _surface(self) -> LesionRuns:
+        cuts = np.concatenate((self._inner.starts, self._inner.stops))
+        starts, stops, run = cut_at(self.starts, self.stops, cuts)
+        kept = ~self._inner.contains(starts)
+        return self._lesion_runs(run[kept], starts[kept], stops[kept])
+
+    def _lesion_runs(self, run: Int64s, starts: Int64s, stops: Int64s) -> LesionRuns:
+        lesion = self.lesion[run]
+        order = np.argsort(lesion, kind="stable")
+        starts, stops, run = starts[order], stops[order], run[order]
+        first = self.grid.unravel(starts)
+        last = first.copy()
+        last[:, 0] += stops - starts - 1
+        ends = self.grid.to_mm(first), self.grid.to_mm(last)
+        return LesionRuns(
+            starts=starts,
+            stops=stops,
+            run=run,
+            first_mm=ends[0],
+            low=np.minimum(*ends),
+            high=np.maximum(*ends),
+            edge=np.searchsorted(lesion[order], np.arange(self.partial.size + 1)),
         )
 
     def _inner_at(self, points_mm: Float64s) -> Int64s:
@@ -77,37 +145,27 @@ class TumourVoxels:
         return inner
 
 
-class NearestTumour:
-    """Tumour voxels that can be nearest to the points they were chosen for."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LesionRuns:
+    """Runs of tumour voxels, lesion by lesion.
 
-    def __init__(
-        self, grid: VoxelGrid, starts: Int64s, stops: Int64s, run: Int64s, whole: TumourVoxels
-    ) -> None:
-        order = np.argsort(whole.lesion[run], kind="stable")
-        self._grid, self._starts, self._stops = grid, starts[order], stops[order]
-        self._lesion, self._piece = whole.lesion[run[order]], whole.piece[run[order]]
-        self._low, self._high = _ends(grid, self._starts, self._stops)
-        self._there, self._edge = np.unique(self._lesion, return_index=True)
-        self._edge = np.append(self._edge, run.size)
-        self._lesion_low = self._lesion_high = np.empty((0, 3))
-        if run.size:
-            self._lesion_low = np.minimum.reduceat(self._low, self._edge[:-1])
-            self._lesion_high = np.maximum.reduceat(self._high, self._edge[:-1])
+    Parameters
+    ----------
+    starts, stops, run : array of int64, (n,)
+        ``run`` is the run of `TumourVoxels` that each is part of.
+    first_mm, low, high : array of float64, (n, 3)
+        Centre of the first voxel, lowest and highest coordinates of voxel centres.
+    edge : array of int64, (lesions + 1,)
+        Those of a lesion lie between two edges.
+    """
 
-    def in_box(
-        self, low: Float64s, high: Float64s, lesions: Int64s | None
-    ) -> tuple[Float64s, Int64s, Int64s]:
-        """Centres (mm), lesions and pieces of voxels whose runs meet a box (of some lesions only)."""
-        hit = _meet(self._lesion_low, self._lesion_high, low, high)
-        if lesions is not None:
-            hit &= np.isin(self._there, lesions)
-        those = np.flatnonzero(hit)
-        run = expand(self._edge[those], self._edge[those + 1])
-        run = run[_meet(self._low[run], self._high[run], low, high)]
-        starts, stops = self._starts[run], self._stops[run]
-        centres = self._grid.to_mm(self._grid.unravel(expand(starts, stops)))
-        lengths = stops - starts
-        return centres, np.repeat(self._lesion[run], lengths), np.repeat(self._piece[run], lengths)
+    starts: Int64s
+    stops: Int64s
+    run: Int64s
+    first_mm: Float64s
+    low: Float64s
+    high: Float64s
+    edge: Int64s
 
 
 def _meet(low: Float64s, high: Float64s, box_low: Float64s, box_high: Float64s) -> Bools:
@@ -118,17 +176,11 @@ def _meet(low: Float64s, high: Float64s, box_low: Float64s, box_high: Float64s) 
     return found
 
 
-def _ends(grid: VoxelGrid, starts: Int64s, stops: Int64s) -> tuple[Float64s, Float64s]:
-    """Lowest and highest coordinates of runs' voxel centres, mm."""
-    ends = grid.to_mm(grid.unravel(starts)), grid.to_mm(grid.unravel(stops - 1))
-    return np.minimum(*ends), np.maximum(*ends)
-
-
 def _inner_voxels(tumour: TumourVoxels) -> VoxelRuns:
     """Voxels whose six neighbours are of the same lesion, of lesions that do not overlap."""
     ni, nj, nk = tumour.grid.shape
     lane = tumour.lesion * (ni * nj * (nk + 2))  # so far apart that lesions never meet
-    voxels = VoxelRuns.from_intervals(tumour.runs.starts + lane, tumour.runs.stops + lane)
+    voxels = VoxelRuns.from_intervals(tumour.starts + lane, tumour.stops + lane)
     inner = voxels
     for step in (ni, ni * nj):
         for by in (-step, step):

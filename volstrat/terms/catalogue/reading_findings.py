@@ -36,9 +36,8 @@ READING_FINDINGS = (
         "row_moved",
         "warning",
         (
-            "Both tables say {word} of {row}, but they mean different lesions: {lesion_a} in A, which is "
-            "{matched} in B, and {lesion_b} in B. The numbers changed with the masks; nobody decided "
-            "differently."
+            "Both tables say {word} of {row}, but they mean different lesions: {lesion_a} in A, {matched}, "
+            "and {lesion_b} in B. The numbers changed with the masks; nobody decided differently."
         ),
         means="a row that both tables have alike lies on different lesions, since numbers go by size",
         do="Let `volstrat lesions` write both tables with points, and compare again.",

@@ -1,0 +1,184 @@
+"""Which lesions come near to sets of points, and how near: many sets at once, run by run of tumour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.runs import expand
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from volstrat.rule.tumour_voxels import TumourVoxels
+
+    Int64s = NDArray[np.int64]
+    Float64s = NDArray[np.float64]
+    Near = tuple["Int64s", "Int64s", "Float64s"]
+
+_AT_ONCE = 300_000
+"""Pairs of a point and a tumour run."""
+_MOST_PAIRS = 2_000_000
+"""Of one set and one lesion; beyond, a tree is quicker."""
+_ROUNDING_MM = 1e-6
+
+
+def lesions_near(
+    tumour: TumourVoxels,
+    points_mm: Float64s,
+    owner: Int64s,
+    *,
+    distance_mm: float | Float64s,
+    among: tuple[Int64s, Int64s] | None = None,
+) -> Near:
+    """Find the lesions within a distance of each set of points, and how near they come.
+
+    Parameters
+    ----------
+    points_mm : array of float64, (n, 3)
+        LPS mm.
+    owner : array of int64, (n,)
+        Which set each point is part of, or -1.
+    distance_mm : float or array of float64
+        For all sets, or by rising set; 0.001 mm is allowed on it.
+    among : tuple of array of int64, optional
+        Sets and lesions to look at, in place of all that come near.
+
+    Returns
+    -------
+    owner, lesion : array of int64, (pairs,)
+        By rising owner.
+    apart_mm : array of float64, (pairs,)
+        The smallest distance of a point and a tumour voxel centre.
+    """
+    order = np.flatnonzero(owner >= 0)
+    order = order[np.argsort(owner[order], kind="stable")]
+    none = np.empty(0, np.int64)
+    if not order.size or not tumour.starts.size:
+        return none, none, np.empty(0)
+    points, owners = points_mm[order], owner[order]
+    first = np.flatnonzero(np.diff(owners, prepend=-1))
+    edge = np.append(first, owners.size)
+    reach = np.broadcast_to(distance_mm, first.shape) + TIE_MM
+    low, high = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
+    low, high = low - reach[:, None], high + reach[:, None]
+    if among is None:
+        which, lesion = meeting_boxes(low, high, *tumour.lesion_boxes)
+    else:
+        which, lesion = np.searchsorted(owners[first], among[0]), among[1]
+    mm = np.full(which.size, np.inf)
+    size = np.cumsum(np.diff(tumour.by_lesion.edge)[lesion]) // _AT_ONCE
+    for n in range(int(size.max(initial=-1)) + 1):
+        here = slice(*np.searchsorted(size, (n, n + 1)).tolist())
+        span = edge[which[here]], edge[which[here] + 1]
+        mm[here] = _apart(tumour, points, span, lesion[here], reach[which[here]])
+    near = mm <= reach[which]
+    return owners[first][which[near]], lesion[near], mm[near]
+
+
+def meeting_boxes(
+    low: Float64s, high: Float64s, other_low: Float64s, other_high: Float64s
+) -> tuple[Int64s, Int64s]:
+    """Pairs of boxes (n, 3) and other boxes (m, 3) that meet, by rising number of the first."""
+    order = np.argsort(other_low[:, 2], kind="stable")
+    begins = other_low[order, 2]
+    tallest = float((other_high - other_low)[:, 2].max(initial=0.0))
+    first = np.searchsorted(begins, low[:, 2] - tallest, side="left")
+    past = np.maximum(np.searchsorted(begins, high[:, 2], side="right"), first)
+    one, other = np.repeat(np.arange(low.shape[0]), past - first), order[expand(first, past)]
+    for axis in (2, 1, 0):
+        met = (low[one, axis] <= other_high[other, axis]) & (high[one, axis] >= other_low[other, axis])
+        one, other = one[met], other[met]
+    return one, other
+
+
+def box_distance_mm(points: Float64s, low: Float64s, high: Float64s) -> Float64s:
+    """Distance of each point (n, 3) to a box; nothing in the box is nearer."""
+    away = np.maximum(np.maximum(low - points, points - high), 0)
+    distance: Float64s = np.sqrt((away**2).sum(axis=1))
+    return distance
+
+
+def _apart(
+    tumour: TumourVoxels, points: Float64s, span: tuple[Int64s, Int64s], lesion: Int64s, reach: Float64s
+) -> Float64s:
+    """Smallest distance (mm) between points ``span[0][n]`` to ``span[1][n]`` and ``lesion[n]``.
+
+    Infinite, or too large, beyond reach.
+    """
+    least = np.full(lesion.size, np.inf)
+    pair, point = _close_points(tumour, points, span, lesion, reach)
+    run, run_edge = _close_runs(tumour, points[point], pair, lesion, reach)
+    each = np.diff(run_edge)
+    large = each * np.bincount(pair, minlength=lesion.size) > _MOST_PAIRS
+    for n in np.flatnonzero(large).tolist():
+        least[n] = _by_tree(tumour, points[point[pair == n]], int(lesion[n]), float(reach[n]))
+    kept = ~large[pair] & (each[pair] > 0)
+    pair, point = pair[kept], point[kept]
+    chunk = np.cumsum(each[pair]) // _AT_ONCE
+    for n in range(int(chunk.max(initial=-1)) + 1):
+        here = slice(*np.searchsorted(chunk, (n, n + 1)).tolist())
+        runs = run[expand(run_edge[pair[here]], run_edge[pair[here] + 1])]
+        many = each[pair[here]]
+        of_pair, of_point = np.repeat(pair[here], many), np.repeat(point[here], many)
+        rough, along = _to_runs(tumour, points[of_point], runs)
+        best = np.full(lesion.size, np.inf)
+        np.minimum.at(best, of_pair, rough)
+        last = np.flatnonzero(rough <= best[of_pair] + _ROUNDING_MM)
+        voxel = tumour.by_lesion.starts[runs[last]] + along[last]
+        to = tumour.grid.to_mm(tumour.grid.unravel(voxel)) - points[of_point[last]]
+        np.minimum.at(least, of_pair[last], np.sqrt((to**2).sum(axis=1)))
+    return least
+
+
+def _close_points(
+    tumour: TumourVoxels, points: Float64s, span: tuple[Int64s, Int64s], lesion: Int64s, reach: Float64s
+) -> tuple[Int64s, Int64s]:
+    """Pairs of set and lesion, by number, with the points of the set in reach of the lesion's box."""
+    low, high = tumour.lesion_boxes
+    pair, point = np.repeat(np.arange(lesion.size), span[1] - span[0]), expand(*span)
+    for axis in (2, 1, 0):
+        at, of = points[point, axis], lesion[pair]
+        kept = (at >= low[of, axis] - reach[pair]) & (at <= high[of, axis] + reach[pair])
+        pair, point = pair[kept], point[kept]
+    return pair, point
+
+
+def _close_runs(
+    tumour: TumourVoxels, points: Float64s, pair: Int64s, lesion: Int64s, reach: Float64s
+) -> tuple[Int64s, Int64s]:
+    """Find the runs of each pair's lesion in reach of the box round its points; returns edges too."""
+    runs = tumour.by_lesion
+    own = np.repeat(np.arange(lesion.size), runs.edge[lesion + 1] - runs.edge[lesion])
+    run = expand(runs.edge[lesion], runs.edge[lesion + 1])
+    for axis in (2, 1, 0):
+        low, high = np.full(lesion.size, np.inf), np.full(lesion.size, -np.inf)
+        np.minimum.at(low, pair, points[:, axis])
+        np.maximum.at(high, pair, points[:, axis])
+        low, high = low - reach, high + reach
+        kept = (runs.low[run, axis] <= high[own]) & (runs.high[run, axis] >= low[own])
+        own, run = own[kept], run[kept]
+    return run, np.searchsorted(own, np.arange(lesion.size + 1))
+
+
+def _to_runs(tumour: TumourVoxels, points: Float64s, runs: Int64s) -> tuple[Float64s, Int64s]:
+    """Distance (mm) of points to runs, and how many voxels along the run its nearest voxel lies."""
+    those, step = tumour.by_lesion, tumour.grid.affine[:3, 0]
+    away = points - those.first_mm[runs]
+    along = np.rint(away @ (step / float(step @ step)))
+    along = np.clip(along, 0, (those.stops - those.starts)[runs] - 1)
+    total = np.zeros(runs.size)
+    for axis, edge in enumerate(step.tolist()):
+        total += (away[:, axis] - along * edge) ** 2
+    return np.sqrt(total), along.astype(np.int64)
+
+
+def _by_tree(tumour: TumourVoxels, points: Float64s, lesion: int, reach: float) -> float:
+    voxels = tumour.near(points, reach, np.array([lesion]))[0]
+    if not voxels.size:
+        return np.inf
+    from scipy.spatial import cKDTree
+
+    return float(cKDTree(points).query(voxels, distance_upper_bound=2 * reach + 1)[0].min())
