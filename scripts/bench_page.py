@@ -4,10 +4,10 @@
 
 Makes its own cases (CT 512 x 512 x 700, PET 200 x 200 x 350, so many lesions, none marked), serves each with
 ``volstrat review``, and marks from the keyboard in the system's Chromium, one mark at a time, until all that
-it causes is done. Processor time is the server's, of all of that: table, verdict, pictures of the next lesion,
-and what the verdict hangs on, which follows after a pause. The first picture, and the lesions, count from the
-program's start; a mark's paint from the key press to the frame that shows it saved. Prints a table, and how
-busy the machine was.
+it causes is done. Processor time is the server's, of all of that: table, verdict, pictures of the next
+lesion, and what the verdict hangs on, which follows after a pause. The first picture, and the lesions, count
+from the program's start; a mark's paint from the key press to the frame that shows it saved. Prints a table,
+and how busy the machine was.
 """
 
 from __future__ import annotations
