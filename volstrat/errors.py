@@ -6,6 +6,8 @@ Each error says in one sentence what is wrong and where, what was expected, and 
 
 from __future__ import annotations
 
+import errno
+
 
 class VolstratError(Exception):
     """Base of all errors that volstrat raises on purpose.
@@ -221,3 +223,33 @@ class OutputError(VolstratError, OSError):
     """A result cannot be written."""
 
     code = "output_unwritable"
+
+
+_NO_MEMORY = ("failed to map segment", "cannot allocate memory", "cannot map")
+"""What an import says that found no memory for its library."""
+
+
+def is_want_of_memory(error: BaseException) -> bool:
+    """Tell whether an error, of whatever kind, comes of too little memory (ulimit -v)."""
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    by_library = isinstance(error, ImportError) and any(one in str(error).lower() for one in _NO_MEMORY)
+    return isinstance(error, MemoryError) or by_library
+
+
+def as_volstrat_error(error: Exception, described: str = "") -> VolstratError:
+    """Return an error as it is told: volstrat's own as it is, want of memory, else a fault of volstrat.
+
+    Parameters
+    ----------
+    error : Exception
+    described : str
+        What an unforeseen one was, where its own text must not be shown.
+    """
+    if isinstance(error, VolstratError):
+        return error
+    if is_want_of_memory(error):
+        hint = "Give it more (ulimit -v), or crop its images; in a batch use fewer workers."
+        return MemoryLimitError("The case does not fit into the memory that there is.", hint=hint)
+    msg = f"volstrat itself failed: {described or f'{type(error).__name__}: {error}'}"
+    return InternalError(msg, hint="Please report this, with the case if it can be shared.")

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+import volstrat
 from tests.cohort.cohorts import InlineRunner
 from tests.comparison.test_agreement_trail import ANN, BO, disputes, marked_twice
+from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
+from volstrat.cohort import merge_cohorts, run_cohort
 from volstrat.comparison import adjudicate, compare_readings
 from volstrat.errors import UsageError
 from volstrat.store.audit import read_trail
@@ -236,3 +239,64 @@ def test_the_command_needs_to_know_what_stands_where_readings_agree(agreed: Path
     done = CliRunner().invoke(cli, ["adjudicate", str(agreed), table, "-o", out, "--concordant", "A"])
     assert done.exit_code in {0, 3}, done.output
     assert "4 subjects" in done.output
+
+
+@pytest.fixture
+def final(agreed: Path, tmp_path: Path) -> Path:
+    """Return a final cohort: of S1 A stands, of S2 B, of S3 cy's table, of S4 A."""
+    adjudicate(agreed, filled_in(agreed), tmp_path / "final", concordant="A")
+    return tmp_path / "final"
+
+
+def test_a_final_cohort_is_compared_by_the_files_of_the_readings_that_stand(
+    final: Path, tmp_path: Path
+) -> None:
+    """With ann's reading: alike where ann stands (S1, S4); S2 and S3 differ by the marks of bo and cy."""
+    compare_readings([final, tmp_path / "cases"], tmp_path / "again", lesions=[None, "ann"])
+    found = json.loads((tmp_path / "again" / "agreement.json").read_bytes())
+    told = {s["subject"]: (s["pairs"][0]["outcome"], s["stake"]["kind"]) for s in found["subjects"]}
+    assert told == {
+        "S1": ("compared", "none"),
+        "S2": ("compared", "trial_entry"),
+        "S3": ("compared", "voxels"),
+        "S4": ("compared", "none"),
+    }
+    assert found["subjects"][1]["attributed_to"] == "marking"
+
+
+def test_a_final_cohort_gets_reports_with_pictures_of_the_readings_that_stand(
+    final: Path, tmp_path: Path
+) -> None:
+    """Though the run names no input folder; where the cases are gone, the report says so."""
+    result = CliRunner().invoke(cli, ["report", str(final), "-o", str(tmp_path / "reports")])
+    assert result.exit_code in {0, 3}, result.output
+    for subject in ("S1", "S2", "S3", "S4"):
+        assert "with pictures" in (tmp_path / "reports" / subject / "report.html").read_text()[:4096]
+    shutil.move(tmp_path / "cases", tmp_path / "elsewhere")
+    result = CliRunner().invoke(cli, ["report", str(final), "-o", str(tmp_path / "without")])
+    assert "No pictures" in (tmp_path / "without" / "S1" / "report.html").read_text()
+
+
+def test_a_final_cohort_is_read_and_exported_like_any_other(final: Path, tmp_path: Path) -> None:
+    """Its table says whose reading stands; REDCap gets it too."""
+    cohort = volstrat.read_cohort(final)
+    assert cohort.subjects == ("S1", "S2", "S3", "S4")
+    assert cohort.to_arrow().column("adjudication.stands").to_pylist() == ["A", "B", "table", "A"]
+    assert cohort.record("S3")["adjudication"]["adjudicator"] == "cy"
+    result = CliRunner().invoke(cli, ["export", str(final), "--redcap", str(tmp_path / "redcap")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "redcap").is_dir()
+
+
+@pytest.mark.parametrize("where", ["agreement", "final"])
+def test_no_cohort_is_written_over_an_agreement_or_a_final_cohort(
+    final: Path, tmp_path: Path, where: str
+) -> None:
+    """Fresh or not: what readings were made into is no place for a run."""
+    before = (tmp_path / where / "run.json").read_bytes()
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match="would be written over it"):
+            run_cohort(tmp_path / "cases", tmp_path / where, load_protocol(None), fresh=fresh)
+    with pytest.raises(UsageError, match="would be written over it"):
+        merge_cohorts([final], tmp_path / where)
+    assert (tmp_path / where / "run.json").read_bytes() == before

@@ -82,6 +82,17 @@ def test_tiles_and_whole_boxes_give_the_same(
     assert np.ptp(whole, axis=0).min() > 0
 
 
+def test_pieces_that_are_known_are_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts 2 and 9 touch and are one piece, part 5 lies apart: the same volumes, and no search."""
+    labels = np.zeros((20, 9, 8), dtype=np.int64)
+    labels[2:6, 2:7, 2:6], labels[6:9, 2:7, 2:6], labels[13:17, 3:6, 2:5] = 2, 9, 5
+    grid, runs = regular_grid(labels.shape, (0.8, 0.8, 1.5)), label_runs(labels)
+    found = boundary_shift(grid, runs, SHIFTS)
+    monkeypatch.delattr(boxes, "connected_components")
+    known = boundary_shift(grid, runs, SHIFTS, piece_of_part=np.array([40, 17, 40]))
+    assert known.tolist() == found.tolist()
+
+
 def tiles_of(labels: Labels, monkeypatch: pytest.MonkeyPatch, *, tile: int = 8, reach: int = 2) -> int:
     """Count the tiles that are made."""
     monkeypatch.setattr(boxes, "_LARGEST_BOX", 0)

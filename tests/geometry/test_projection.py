@@ -109,7 +109,7 @@ def _every_way(ct: VoxelGrid) -> list[VoxelGrid]:
             grid = VoxelGrid(shape=(7, 6, 5), affine=affine)
             grids += [grid, _flipped(grid, 0), _turned(grid)]
             grids.append(VoxelGrid(shape=(3, 2, 4), affine=affine, is_window=True))
-    return [*grids, _grid((6, 6, 6), (2.0, 2.0, 2.0), (-4.0, 1.0, 2.0), (0.1, -0.2, 0.3))]
+    return [*grids, turned_grid((6, 6, 6), (2.0, 2.0, 2.0), (-4.0, 1.0, 2.0), (0.1, -0.2, 0.3))]
 
 
 @pytest.mark.parametrize("angles", [(0.0, 0.0, 0.0), (0.3, -0.2, 0.5)], ids=["straight", "oblique"])
@@ -118,7 +118,7 @@ def test_what_lies_in_chosen_voxels_is_what_looking_up_each_voxel_gives(
 ) -> None:
     """Stretches of runs, and the voxels from a run's first holder to its last, against voxel after voxel."""
     rng = np.random.default_rng(3)
-    ct = _grid((12, 9, 7), (1.0, 0.8, 1.5), (-3.0, 2.0, 1.0), angles)
+    ct = turned_grid((12, 9, 7), (1.0, 0.8, 1.5), (-3.0, 2.0, 1.0), angles)
     runs = voxel_runs(rng.random(ct.shape) < 0.6)
     starts, stops, _ = split_rows(runs.starts, runs.stops, ct.shape[0])
     known_ones = 0

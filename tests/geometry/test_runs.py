@@ -18,8 +18,10 @@ from volstrat.geometry.runs import (
     VoxelRuns,
     covered_twice,
     cut_at,
+    divided,
     expand,
     first_of_each,
+    order_by,
     ranked,
     sorted_unique,
     split_rows,
@@ -320,3 +322,37 @@ def test_ranks_and_first_places_are_those_of_numpy(size: int) -> None:
     distinct, rank = np.unique(values, return_inverse=True)
     assert [found.tolist() for found in ranked(values)] == [distinct.tolist(), rank.tolist()]
     assert first_of_each(values).tolist() == np.unique(values, return_index=True)[1].tolist()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([], id="none"),
+        pytest.param([7, 0, 7, 3], id="small"),
+        pytest.param([10**12, 5, 10**12], id="large"),
+        pytest.param([-4, 2, -4, 0], id="below zero"),
+    ],
+)
+def test_ranks_are_numpys_whatever_the_range(values: list[int]) -> None:
+    """Small numbers are counted, others sorted; `numpy.unique` gives the same."""
+    numbers = np.array(values, dtype=np.int64)
+    distinct, rank = ranked(numbers)
+    expected = np.unique(numbers, return_inverse=True)
+    assert distinct.tolist() == expected[0].tolist()
+    assert rank.tolist() == expected[1].tolist()
+    assert distinct.dtype == rank.dtype == np.int64
+
+
+@pytest.mark.parametrize("highest", [40, 1 << 16, 1 << 40])
+def test_ties_keep_their_order(highest: int) -> None:
+    """Whether numbers fit 16 bits or not."""
+    numbers = np.array([highest, 3, 3, 0, highest, 3], dtype=np.int64)
+    assert order_by(numbers).tolist() == [3, 1, 2, 5, 0, 4]
+
+
+def test_quotient_and_rest_are_divmods() -> None:
+    """Also below zero, where the rest is not negative."""
+    numbers = np.array([0, 1, 511, 512, 513, -1, 10**15], dtype=np.int64)
+    assert [part.tolist() for part in divided(numbers, 512)] == [
+        part.tolist() for part in np.divmod(numbers, 512)
+    ]

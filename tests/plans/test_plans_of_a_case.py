@@ -303,3 +303,32 @@ def test_what_is_no_tumour_is_neither_cut_through_nor_ablated(tmp_path: Path) ->
     assert (first["part_voxels"], first["whole_voxels"]) == (18, 22)
     assert record["remnant"]["flr_percent"] == pytest.approx(100 * (620 - 144) / 620)
     assert [f["where"] for f in record["findings"] if f["code"] == "plan_site"] == ["L2"]
+
+
+def test_who_made_the_plan_is_who_marked_what_it_marks(tmp_path: Path) -> None:
+    """L1 to L3 lie in the liver, L4 is named outside it: all are the plan's, none the table's reader's."""
+    with_table = INPUTS + 'lesions = "lesions.csv"\n'
+    folder = write_case(tmp_path / "S1", PLAN_A, top='chosen = "A"\n', inputs=with_table)
+    (folder / "lesions.csv").write_text(
+        "lesion_id,resectability,reader,reason,recorded_at\nL1,unresectable,ann,artery,2026-11-30T08:00:00Z\n"
+    )
+    lesions = record_of(folder)["lesions"]
+    assert [lesion["marked_by"] for lesion in lesions] == ["surgeon 2"] * 4
+    assert {(lesion["reason"], lesion["recorded_at"]) for lesion in lesions} == {(None, None)}
+    plan = PLAN_A.replace("outside_liver", "# outside_liver").replace('by = "surgeon 2"\n', "")
+    without = write_case(tmp_path / "S2", plan, top='chosen = "A"\n', inputs=with_table)
+    (without / "lesions.csv").write_text("lesion_id,resectability,reader\nL4,unresectable,ann\n")
+    assert [lesion["marked_by"] for lesion in record_of(without)["lesions"]] == [None, None, None, "ann"]
+
+
+def test_a_point_on_a_voxels_face_names_the_lesion_beside_it_as_in_a_table(tmp_path: Path) -> None:
+    """L2 ends with i 10, at x = -30 + 2 i = -10 mm; its face, where the next voxel begins, is at -9."""
+    point = "[-9.0, 20.0, 102.5]"
+    plan = PLAN_A.replace('lesion = "L2"', f"point_mm = {point}")
+    assert plan != PLAN_A
+    record = record_of(write_case(tmp_path / "S1", plan, top='chosen = "A"\n'))
+    assert record["plans"][0]["ablations"][0]["lesion_id"] == "L2"
+    (tmp_path / "S1" / "case.toml").write_text(INPUTS + 'lesions = "lesions.csv"\n')
+    table = "lesion_id,x_mm,y_mm,z_mm,resectability\nL9,-9.0,20.0,102.5,ablatable\n"
+    (tmp_path / "S1" / "lesions.csv").write_text(table)
+    assert record_of(tmp_path / "S1")["lesions"][1]["resectability"] == "ablatable"

@@ -225,6 +225,16 @@ def test_a_subject_in_two_places_and_two_files_for_a_role_fail_alone(tmp_path: P
             "[layout]\nsubject = '{subject}'\n[layout.inputs]\ntumor = 'x'\n", "unknown key", id="role"
         ),
         pytest.param(
+            "[layout]\nsubject = '{subject}'\n[[plans]]\nname = 'A'\n",
+            "'plans' is no key of a study file; a surgical plan is of one patient",
+            id="plans",
+        ),
+        pytest.param(
+            "chosen = 'A'\n[layout]\nsubject = '{subject}'\n",
+            "'chosen' is no key of a study file",
+            id="chosen",
+        ),
+        pytest.param(
             "[layout]\nsubject = '{subject}'\n[layout.inputs]\nct = 'ct.nii'\n",
             "one file for all",
             id="shared",

@@ -15,7 +15,7 @@ from volstrat.case.assess import CaseResult, choose_plan, reassess_case
 from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import COLUMNS, row_of_cells, table_cells
 from volstrat.case.record import record_name
-from volstrat.errors import InternalError, LesionTableError, VolstratError
+from volstrat.errors import LesionTableError, VolstratError, as_volstrat_error
 from volstrat.rule.inner_points import inner_points
 from volstrat.rule.row_placing import renamed_rows
 
@@ -309,5 +309,4 @@ def foreseen(work: Callable[[], CaseResult]) -> CaseResult:
     except VolstratError:
         raise
     except Exception as error:
-        msg = f"volstrat itself failed: {type(error).__name__}: {error}"
-        raise InternalError(msg, hint="Please report this, with the case if it can be shared.") from error
+        raise as_volstrat_error(error) from error

@@ -35,7 +35,7 @@ from volstrat.case.record_types import (
     VolumesRecord,
 )
 from volstrat.certainty.counting_error import counting_error_percent, equivalent_diameter_mm
-from volstrat.errors import UsageError, VolstratError
+from volstrat.errors import UsageError, as_volstrat_error
 from volstrat.rule.lesion_sites import lesion_sites, voxels_by_site
 from volstrat.rule.table_words import NO_LESION
 from volstrat.terms.marks import Marking
@@ -138,14 +138,7 @@ def failure_record(
     """Build the record of a case whose inputs could not be read or do not fit together."""
     from volstrat.case.typed_json import blank
 
-    if isinstance(error, VolstratError):
-        said = taken(ErrorRecord, error)
-    else:
-        said = {
-            "code": "internal_error",
-            "message": f"volstrat itself failed: {_described(error)}",
-            "hint": "Please report this, with the case if it can be shared.",
-        }
+    said = taken(ErrorRecord, as_volstrat_error(error, _described(error)))
     return blank(
         CaseRecord,
         schema=SCHEMA_ID,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from volstrat.rule.markings import NO_WORD
 from volstrat.rule.measure import with_attribution, with_words
 from volstrat.rule.row_placing import is_region
-from volstrat.rule.stratify import assess
+from volstrat.rule.stratify import assess, only_stratum, possible_strata
 from volstrat.rule.table_words import AVID, AVIDITIES, NO_LESION, NOT_AVID
 from volstrat.terms.findings import finding, sentence
 from volstrat.terms.marks import Marking
@@ -62,7 +63,7 @@ def find_flips(measured: Measurements, assessment: Assessment, protocol: Protoco
 def each_flip(measured: Measurements, assessment: Assessment, protocol: Protocol) -> Iterator[Flip | None]:
     """Try every change, as `find_flips`: None for each application of the rule, then the flips in order."""
     changes = list(_changes(measured, assessment, protocol))
-    before, strata = _leeway(assessment), dict[object, "Stratum | None"]()
+    strata: dict[object, Stratum | None] = {}
     for family in _families(changes):
         left = [family]
         while left:
@@ -71,7 +72,7 @@ def each_flip(measured: Measurements, assessment: Assessment, protocol: Protocol
             yield None
             if len(some) == 1:
                 strata[some[0].alike] = after.stratum
-            elif _leeway(after) == before:
+            elif _stays_between(assessment, after, protocol):
                 strata.update(dict.fromkeys([one.alike for one in some], assessment.stratum))
             else:
                 left += [some[: len(some) // 2], some[len(some) // 2 :]]
@@ -117,10 +118,30 @@ class _Change:
         return self.to not in AVIDITIES
 
 
-def _leeway(assessment: Assessment) -> tuple[bool | None, ...]:
-    """Return all of an assessment that its strata rest on."""
-    first, second = assessment.stratum_1, assessment.stratum_2
-    return first.can_hold, first.can_fail, second.can_hold, second.can_fail, second.holds
+def _stays_between(before: Assessment, after: Assessment, protocol: Protocol) -> bool:
+    """Tell whether the stratum is the same all the way from one assessment to another.
+
+    On the way each predicate moves to one side: of what it can be, each part changes once or not at all.
+    """
+    one, other = before.stratum_1, after.stratum_1
+    firsts = [
+        replace(one, can_hold=can_hold, can_fail=can_fail)
+        for can_hold, can_fail in product({one.can_hold, other.can_hold}, {one.can_fail, other.can_fail})
+        if can_hold or can_fail
+    ]
+    one, other = before.stratum_2, after.stratum_2
+    holds = {one.holds, other.holds} if one.holds == other.holds else {one.holds, None, other.holds}
+    seconds = [
+        replace(one, holds=held, can_hold=can_hold, can_fail=can_fail)
+        for held, can_hold, can_fail in product(
+            holds, {one.can_hold, other.can_hold}, {one.can_fail, other.can_fail}
+        )
+        if can_hold or can_fail
+    ]
+    return all(
+        only_stratum(possible_strata(first, second, before.tally_2, protocol)) == before.stratum
+        for first, second in product(firsts, seconds)
+    )
 
 
 def _families(changes: Sequence[_Change]) -> list[list[_Change]]:

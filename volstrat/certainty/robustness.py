@@ -216,8 +216,14 @@ def _boundary_shift(
             BoundaryShift(shift_mm=s, resectable_fraction=None, stratum=None)
             for s in protocol.boundary_shift_mm
         )
-    volumes = known.of(measured.lesions.grid, parts, protocol.boundary_shift_mm)
-    marking = (np.array(parts.values) - 1) % 4
+    lesion, marking = np.divmod(np.array(parts.values) - 1, len(Marking))
+    are_pieces = all(measured.lesions.by_size) and protocol.connectivity == 26
+    volumes = known.of(
+        measured.lesions.grid,
+        parts,
+        protocol.boundary_shift_mm,
+        piece_of_part=lesion if are_pieces else None,
+    )
     shifted = []
     for shift, row in zip(protocol.boundary_shift_mm, volumes, strict=True):
         mm3 = [Fraction(sum(_nanolitres(row[marking == m])), 1000) for m in Marking]

@@ -143,12 +143,7 @@ def run_cohort(
         described = read_study(source)
         described.check_version()
         study = described.study_id
-    if source.is_file() and not is_study_file(source) and lesions is not None:
-        msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
-        raise UsageError(msg, hint="Write the tables' paths in its column lesions.")
-    if workers is not None and workers < 1:
-        msg = f"{workers} workers can do nothing."
-        raise UsageError(msg, hint="Give --workers 1 or more.")
+    _check_options(source, lesions, workers)
     context = WorkerContext(protocol=protocol, lesions=lesions, fresh=fresh, assess=assess)
     limits = limits or Limits()
     runner: Runner
@@ -177,17 +172,9 @@ def run_cohort(
             _check_same(out, protocol, study)
         with open_ledger(out, source, fresh=fresh) as ledger:
             run = RunFile(out, event="batch", detail=detail, protocol=protocol)
-            progress = Progress()
-            do_all(
-                cases=cases,
-                runner=runner,
-                ledger=ledger,
-                run=run,
-                out=out,
-                progress=progress,
-                on_progress=on_progress,
+            result = run_cases(
+                out, ledger, run, protocol, cases=cases, runner=runner, on_progress=on_progress
             )
-            result = finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
     return replace(result, passed_over=passed_over, changed=tuple(changed_strata(out / TRAIL)))
 
 
@@ -258,17 +245,32 @@ def open_ledger(out: Path, source: Path, *, fresh: bool = False) -> Iterator[Led
     ledger.close()
 
 
-def do_all(
+def _check_options(source: Path, lesions: str | None, workers: int | None) -> None:
+    if source.is_file() and not is_study_file(source) and lesions is not None:
+        msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
+        raise UsageError(msg, hint="Write the tables' paths in its column lesions.")
+    if workers is not None and workers < 1:
+        msg = f"{workers} workers can do nothing."
+        raise UsageError(msg, hint="Give --workers 1 or more.")
+
+
+def run_cases(
+    out: Path,
+    ledger: Ledger,
+    run: RunFile,
+    protocol: LoadedProtocol,
     *,
     cases: Iterator[FoundCase],
     runner: Runner,
-    ledger: Ledger,
-    run: RunFile,
-    out: Path,
-    progress: Progress,
     on_progress: Callable[[Progress], None],
-) -> None:
-    """Have every case done, and note each in the ledger as it is."""
+) -> CohortResult:
+    """Have every case done, note each in the ledger as it is, and end the run.
+
+    Raises
+    ------
+    OutputError
+    """
+    progress = Progress()
     stream = CaseStream(cases)
 
     def take(wait_seconds: float) -> Task | None:
@@ -296,6 +298,7 @@ def do_all(
             ledger.commit()
     finally:
         stream.stop()
+    return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
 
 
 def finish(

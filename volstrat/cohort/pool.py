@@ -290,7 +290,8 @@ class LocalRunner:
             why = f"; the system says: {end}" if isinstance(end, _NoProcessError) else ""
             msg = f"Worker processes end before they do anything ({vain.losses} in a row{why})."
             hint = (
-                "Is there enough memory? Can /dev/shm be written to? "
+                "Is there enough memory (ulimit -v)? May this user have more processes (ulimit -u) and open "
+                "files (ulimit -n)? Can /dev/shm be written to? "
                 "Does the calling script have `if __name__ == '__main__':`?"
             )
             raise WorkerLostError(msg, hint=hint)

@@ -24,7 +24,7 @@ from volstrat.case.place import CasePlace
 from volstrat.cohort.manifest import Manifest
 from volstrat.cohort.run_file import RUN_FILE
 from volstrat.cohort.tasks import location_of, plain_text
-from volstrat.errors import OutputError, UsageError
+from volstrat.errors import OutputError, UsageError, WorkerLostError
 from volstrat.store.output import STATE_FOLDER
 from volstrat.study.study_file import is_study_file, read_study
 from volstrat.study.subjects import find_study_cases
@@ -171,7 +171,12 @@ class CaseStream:
         self.found = 0
         self.all_found = False
         self._thread = threading.Thread(target=self._look, args=(cases,), daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            msg = f"The system gives no thread to look for cases with ({error})."
+            hint = "May this user have more processes (ulimit -u)? Is there enough memory (ulimit -v)?"
+            raise WorkerLostError(msg, hint=hint) from error
 
     @property
     def ended(self) -> bool:

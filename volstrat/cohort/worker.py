@@ -17,7 +17,7 @@ from volstrat.case.json_types import record_bytes
 from volstrat.case.record import environment, failure_record, record_name
 from volstrat.cohort.changes import keep_replaced
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
-from volstrat.errors import InputChangedError, OutputError, VolstratError
+from volstrat.errors import InputChangedError, OutputError, VolstratError, is_want_of_memory
 from volstrat.store.output import write_atomically
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
     except Exception as error:
         if isinstance(error, VolstratError) and error.code == "output_unwritable":
             raise
+        if is_want_of_memory(error):  # tried once more, alone
+            raise MemoryError(str(error)) from error
         return fail_task(task, error, context.protocol)
 
 

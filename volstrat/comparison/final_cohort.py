@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.table_file import table_format
-from volstrat.cohort.cohort_run import CohortResult, do_all, finish, open_ledger
+from volstrat.cohort.cohort_run import CohortResult, open_ledger, run_cases
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.run_file import TRAIL, RunFile, read_run_file
 from volstrat.cohort.run_progress import Progress
@@ -132,17 +132,9 @@ def build_final(
             (out / name).unlink(missing_ok=True)
         for name, data in kept.items():
             write_atomically(out / name, data)
-        progress = Progress()
-        do_all(
-            cases=iter(cases),
-            runner=runner,
-            ledger=ledger,
-            run=run,
-            out=out,
-            progress=progress,
-            on_progress=on_progress,
+        return run_cases(
+            out, ledger, run, protocol, cases=iter(cases), runner=runner, on_progress=on_progress
         )
-        return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
 
 
 def _check_unchanged(held: HeldAgreement, readings: Mapping[str, ReadingSet]) -> None:

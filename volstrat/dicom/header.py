@@ -198,7 +198,6 @@ class _Reader:
         self.buffer = buffer
         self.explicit = transfer_syntax != IMPLICIT_LITTLE_ENDIAN
         order = ">" if transfer_syntax == EXPLICIT_BIG_ENDIAN else "<"
-        self._tag = struct.Struct(order + "HH").unpack_from
         self._long = struct.Struct(order + "I").unpack_from
         self._short_element = struct.Struct(order + "HH2sH").unpack_from
         self._implicit_element = struct.Struct(order + "HHI").unpack_from

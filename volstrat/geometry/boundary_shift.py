@@ -44,7 +44,13 @@ _FACES_AT_ONCE = 1 << 17
 """Even, so that a stretch starts with a low end."""
 
 
-def boundary_shift(grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]) -> Float64s:
+def boundary_shift(
+    grid: VoxelGrid,
+    parts: LabelRuns,
+    shifts_mm: Sequence[float],
+    *,
+    piece_of_part: Int64s | None = None,
+) -> Float64s:
     """Volumes of all parts with every free boundary moved along its normal.
 
     Parameters
@@ -55,6 +61,8 @@ def boundary_shift(grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]
         Parts must not overlap. Where two parts touch, their common boundary stays.
     shifts_mm : sequence of float
         Outward where positive.
+    piece_of_part : array of int64, (n_parts,), or None
+        The 26-connected piece of all parts that each of ``parts.values`` lies in, where that is known.
 
     Returns
     -------
@@ -74,7 +82,7 @@ def boundary_shift(grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]
     counts = np.bincount(position, parts.stops - parts.starts, minlength=values.size)
     volumes = np.tile(counts * grid.voxel_volume_mm3, (len(shifts_mm), 1))
     if values.size and any(shifts_mm):
-        volumes += _gains_mm3(grid, surface_faces(grid, parts), shifts_mm)
+        volumes += _gains_mm3(grid, surface_faces(grid, parts, piece_of_part), shifts_mm)
     return np.round(np.maximum(volumes, 0.0) / 1000, _DECIMALS)
 
 
@@ -87,7 +95,14 @@ class ShiftedVolumes:
     def __init__(self) -> None:
         self._last: tuple[LabelRuns, Int64s, tuple[float, ...], Float64s] | None = None
 
-    def of(self, grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float]) -> Float64s:
+    def of(
+        self,
+        grid: VoxelGrid,
+        parts: LabelRuns,
+        shifts_mm: Sequence[float],
+        *,
+        piece_of_part: Int64s | None = None,
+    ) -> Float64s:
         """Return what `boundary_shift` gives for parts of the one case that this belongs to."""
         position = np.searchsorted(np.array(parts.values, dtype=np.int64), parts.labels)
         if self._last is not None:
@@ -95,7 +110,7 @@ class ShiftedVolumes:
             same = np.array_equal(runs.starts, parts.starts) and np.array_equal(runs.stops, parts.stops)
             if same and np.array_equal(place, position) and shifts == tuple(shifts_mm):
                 return volumes
-        volumes = boundary_shift(grid, parts, shifts_mm)
+        volumes = boundary_shift(grid, parts, shifts_mm, piece_of_part=piece_of_part)
         self._last = (parts, position, tuple(shifts_mm), volumes)
         return volumes
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from volstrat.frozen import frozen
 from volstrat.geometry.components import connected_components
-from volstrat.geometry.runs import expand, sorted_unique, split_rows
+from volstrat.geometry.runs import divided, expand, order_by, ranked, sorted_unique, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,23 +63,28 @@ class PieceRows:
     group_part: Int64s
 
     @classmethod
-    def of(cls, grid: VoxelGrid, parts: LabelRuns) -> PieceRows:
-        """Return the rows of parts that do not overlap; pieces are 26-connected, whatever the part."""
-        pieces = connected_components(parts.union(), grid, connectivity=26)
+    def of(cls, grid: VoxelGrid, parts: LabelRuns, piece_of_part: Int64s | None = None) -> PieceRows:
+        """Return the rows of parts that do not overlap; pieces are 26-connected, whatever the part.
+
+        ``piece_of_part``: the piece that each of ``parts.values`` lies in, where that is known.
+        """
         starts, stops, labels = split_rows(parts.starts, parts.stops, grid.shape[0], parts.labels)
-        piece = pieces.component[np.searchsorted(pieces.starts, starts, side="right") - 1]
-        values = np.array(parts.values)
-        kind = piece * values.size + np.searchsorted(values, labels)
-        order = np.argsort(piece, kind="stable")
-        kinds = sorted_unique(kind)
-        group = np.searchsorted(kinds, kind)
-        edge = np.searchsorted(piece[order], np.arange(pieces.count + 1))
+        values, position = ranked(labels)
+        if piece_of_part is None:
+            pieces = connected_components(parts.union(), grid, connectivity=26)
+            piece = pieces.component[np.searchsorted(pieces.starts, starts, side="right") - 1]
+        else:
+            piece = ranked(piece_of_part)[1][position]
+        kind = piece * values.size + position
+        order = order_by(piece)
+        kinds, group = ranked(kind)
+        edge = np.searchsorted(piece[order], np.arange(int(piece.max()) + 2))
         return cls(
             np.ascontiguousarray(grid.unravel(starts[order]).T),
             (stops - starts)[order],
             group[order].astype(np.int32),
             edge,
-            *np.divmod(kinds, values.size),
+            *divided(kinds, values.size),
         )
 
     def bounds(self) -> tuple[Int64s, Int64s]:

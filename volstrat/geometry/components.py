@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.frozen import frozen
-from volstrat.geometry.runs import expand, ranked, split_rows
+from volstrat.geometry.runs import divided, expand, ranked, split_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def connected_components(runs: VoxelRuns, grid: VoxelGrid, *, connectivity: int 
     ni, nj, _ = grid.shape
     starts, stops, _ = split_rows(runs.starts, runs.stops, ni)
     row = starts // ni
-    j = row % nj
+    j = divided(row, nj)[1]
     across = int(connectivity > 6)
     neighbours = [(1, j > 0, across), (nj, row >= nj, across)]
     if connectivity > 6:

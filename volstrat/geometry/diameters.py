@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.geometry.runs import expand
+from volstrat.geometry.runs import divided, expand, order_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +71,8 @@ def longest_diameters_mm(
 def _row_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s) -> Int64s:
     """First and last voxel of each lesion in each row: columns lesion, i, j, k, side (-1, 1)."""
     ni, nj, _ = grid.shape
-    order = np.lexsort((starts, lesion))
+    order = np.argsort(starts, kind="stable")
+    order = order[order_by(lesion[order])]
     starts, stops, lesion = starts[order], stops[order], lesion[order]
     row = starts // ni
     opens = np.ones(starts.size, dtype=bool)
@@ -80,7 +81,7 @@ def _row_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s
     last = np.concatenate((first[1:], [starts.size])) - 1
     row, lesion = row[first], lesion[first]
     low, high = starts[first] - row * ni, stops[last] - 1 - row * ni
-    j, k = row % nj, row // nj
+    k, j = divided(row, nj)
     return _two_sided(lesion, np.stack([low, j, k]), np.stack([high, j, k]))
 
 
@@ -88,16 +89,16 @@ def _column_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int
     """First and last voxel along ``j`` for each lesion, i and k (for grids stored with i head-foot)."""
     ni, nj, nk = grid.shape
     owner = np.repeat(lesion, stops - starts)
-    row, i = np.divmod(expand(starts, stops), ni)
-    k, j = np.divmod(row, nj)
+    row, i = divided(expand(starts, stops), ni)
+    k, j = divided(row, nj)
     column = (owner * nk + k) * ni + i
     order = np.lexsort((j, column))
     column, j = column[order], j[order]
     first = np.flatnonzero(np.concatenate(([True], column[1:] != column[:-1])))
     last = np.concatenate((first[1:], [column.size])) - 1
     column, low, high = column[first], j[first], j[last]
-    rest, i = np.divmod(column, ni)
-    owner, k = np.divmod(rest, nk)
+    rest, i = divided(column, ni)
+    owner, k = divided(rest, nk)
     return _two_sided(owner, np.stack([i, low, k]), np.stack([i, high, k]))
 
 
@@ -117,25 +118,27 @@ def _thin(points: Int64s, *, group_axis: int, along_axis: int, height_axis: int 
     lesion, side = points[:, 0], points[:, 4]
     group, along = points[:, 1 + group_axis], points[:, 1 + along_axis]
     kept = np.lexsort((along, group, lesion, side))
-    height = points[:, 1 + height_axis] * side
+    height, along = (points[:, 1 + height_axis] * side)[kept], along[kept]
+    opens = np.zeros(kept.size, dtype=np.int64)
+    for column in (side, lesion, group):
+        opens[1:] |= column[kept[1:]] != column[kept[:-1]]
+    outline = np.cumsum(opens)
     for _ in range(_ROUNDS):
-        a, b, c = kept[:-2], kept[1:-1], kept[2:]
-        together = (side[a] == side[c]) & (lesion[a] == lesion[c]) & (group[a] == group[c])
-        rise = (height[b] - height[a]) * (along[c] - along[a])
-        chord = (height[c] - height[a]) * (along[b] - along[a])
-        inside = together & (rise <= chord)
+        run = along[1:-1] - along[:-2]
+        rise = (height[1:-1] - height[:-2]) * (along[2:] - along[:-2])
+        inside = (outline[:-2] == outline[2:]) & (rise <= (height[2:] - height[:-2]) * run)
         if not inside.any():
             break
         stay = np.ones(kept.size, dtype=bool)
         stay[1:-1] = ~inside
-        kept = kept[stay]
+        kept, height, along, outline = kept[stay], height[stay], along[stay], outline[stay]
     return points[kept]
 
 
 def _longest_pairs(lesion: Int64s, index: Int64s, metric: Float64s, count: int) -> Float64s:
     """Longest distance between two points of each lesion, mm."""
     longest = np.zeros(count)
-    order = np.argsort(lesion, kind="stable")
+    order = order_by(lesion)
     lesion, index = lesion[order], index[order]
     edge = np.searchsorted(lesion, np.arange(count + 1))
     several = np.flatnonzero(_has_extent(index, edge))
@@ -161,6 +164,8 @@ def _farthest(index: Int64s, metric: Float64s) -> float:
     points = (index - index[0]) @ np.linalg.cholesky(metric)
     points -= points.mean(axis=0)
     squared = (points**2).sum(axis=1)
+    kept = _may_be_ends(points, squared)
+    index, points, squared = index[kept], points[kept], squared[kept]
     ends, longest = (0, 0), -1.0
     step = max(1, _PAIRS_AT_ONCE // len(points))
     for begin in range(0, len(points), step):
@@ -173,6 +178,21 @@ def _farthest(index: Int64s, metric: Float64s) -> float:
             ends = (begin + at // len(points), at % len(points))
     apart = (index[ends[0]] - index[ends[1]]).astype(np.float64)
     return float(np.sqrt(apart @ metric @ apart))
+
+
+def _may_be_ends(points: Float64s, squared: Float64s) -> NDArray[np.bool_]:
+    """Leave out points too near the middle to be an end of a longest pair; ``squared``: distances from there.
+
+    The way across by the farthest point is a lower bound of it.
+    """
+    from_middle = np.sqrt(squared)
+    across = from_middle.max()
+    farthest = points[from_middle.argmax()]
+    for _ in range(2):
+        apart = np.sqrt(((points - farthest) ** 2).sum(axis=1))
+        farthest = points[apart.argmax()]
+    kept: NDArray[np.bool_] = from_middle >= (apart.max() - across) * (1 - 1e-9)
+    return kept
 
 
 def _longest_in_planes(points: Int64s, axis: int, metric: Float64s, count: int) -> Float64s:

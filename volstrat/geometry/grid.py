@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.errors import GeometryError, ImplausibleSizeError
+from volstrat.geometry.runs import divided
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -160,8 +161,8 @@ class VoxelGrid:
     def unravel(self, linear: NDArray[np.int64]) -> NDArray[np.int64]:
         """Voxel indices (n, 3) of linear indices (n,), ``i`` fastest."""
         ni, nj, _ = self.shape
-        row, i = np.divmod(linear, ni)
-        k, j = np.divmod(row, nj)
+        row, i = divided(linear, ni)
+        k, j = divided(row, nj)
         return np.stack([i, j, k], axis=-1)
 
     def ravel(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -74,7 +74,6 @@ def plan_findings(
         cut=voxels_of_lesions(anatomy.lesions, regions.cut).tolist(),
     )
     return (
-        *_nothing(taken),
         *_cuts(taken),
         *_out_of_reach(taken),
         *_limits(taken, measures, policy),
@@ -88,11 +87,6 @@ def voxels_of_lesions(lesions: Lesions, voxels: VoxelRuns) -> Int64s:
     """Count each lesion's voxels that lie in a set, (lesions,)."""
     inside = voxels.counts_in(lesions.starts, lesions.stops)
     return np.bincount(lesions.lesion, inside, minlength=lesions.count).astype(np.int64)
-
-
-def _nothing(taken: _Taken) -> Iterator[Finding]:
-    if not (taken.regions.cut or taken.regions.ablated or taken.plan.outside_liver):
-        yield finding("plan_does_nothing", where="plans", plan=taken.plan.name)
 
 
 def _cuts(taken: _Taken) -> Iterator[Finding]:

@@ -84,7 +84,7 @@ def nearest_other(scene: Scene, name: str) -> tuple[str, float] | None:
     boxes = scene.sections.boxes
     apart = np.maximum(0.0, np.maximum(own.box_mm[0] - boxes[:, 1], boxes[:, 0] - own.box_mm[1]))
     gaps = np.sqrt((apart**2).sum(axis=1))
-    tree = cKDTree(_centres(own))
+    tree = cKDTree(_centres(own), balanced_tree=False, compact_nodes=False)  # asked once
     best: tuple[float, str] | None = None
     for n in np.argsort(gaps, kind="stable").tolist():  # boxes bound the distance from below
         other = scene.shapes[n]

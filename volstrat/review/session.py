@@ -17,7 +17,7 @@ from volstrat.case.record_types import FlipRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_reviews, reviews_path
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.flips import each_flip
-from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError
+from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError, as_volstrat_error
 from volstrat.review.mark import row_of
 from volstrat.review.mark_place import table_notices, table_path
 from volstrat.review.mark_table import (
@@ -136,16 +136,8 @@ class ReviewSession:
                 case = self.place.open(naming=self.protocol.protocol.naming)
                 ct = self.showing.begin(case.sources, number)
                 bare = self._read_masks(case)
-            except VolstratError as error:
-                self.error, self.stage = error, ""
-                return
-            except MemoryError:
-                message = "The case does not fit into this computer's memory."
-                self.error, self.stage = VolstratError(message, hint="Crop its images."), ""
-                return
             except Exception as error:  # whatever it is: a page that reads for ever says nothing
-                message = f"volstrat itself failed: {type(error).__name__}: {error}"
-                self.error, self.stage = VolstratError(message, hint="Please report this."), ""
+                self.error, self.stage = as_volstrat_error(error), ""
                 return
             self.stage = READING_IMAGES
         self._wake.set()

@@ -13,7 +13,7 @@ from volstrat.errors import NoisyMaskError
 from volstrat.geometry.components import Components, connected_components
 from volstrat.geometry.diameters import longest_diameters_mm
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.geometry.runs import VoxelRuns, covered_twice, split_rows
+from volstrat.geometry.runs import VoxelRuns, covered_twice, order_by, split_rows
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -329,10 +329,13 @@ def measure_runs(grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, 
     voxels, centroid = _sizes(grid, starts, stops, owner, count)
     low = np.full((count, 3), np.inf)
     high = np.full((count, 3), -np.inf)
-    for ends in (starts, stops - 1):
-        mm = grid.to_mm(grid.unravel(ends))
-        np.minimum.at(low, owner, mm)
-        np.maximum.at(high, owner, mm)
+    order = order_by(owner)
+    held = np.bincount(owner, minlength=count)
+    opens, filled = (np.cumsum(held) - held)[held > 0], held > 0
+    for ends in (starts, stops - 1) if starts.size else ():
+        mm = grid.to_mm(grid.unravel(ends[order]))
+        low[filled] = np.minimum(low[filled], np.minimum.reduceat(mm, opens))
+        high[filled] = np.maximum(high[filled], np.maximum.reduceat(mm, opens))
     longest, axial = longest_diameters_mm(grid, starts, stops, owner, count)
     return LesionMeasures(
         voxels=voxels,

@@ -413,7 +413,9 @@ def _mark_findings(
 ) -> list[Finding]:
     findings = []
     if masks.resectable is not None:
-        outside = masks.resectable.difference(lesions.voxels()).count
+        tumour = lesions.voxels()
+        inside = int(masks.resectable.counts_in(tumour.starts, tumour.stops).sum())
+        outside = masks.resectable.count - inside
         if outside:
             volume = shown_ml(outside * masks.grid.voxel_ml)
             findings.append(finding("resectable_outside_tumour", where="resectable", volume=volume))

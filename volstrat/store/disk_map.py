@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+import weakref
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -31,6 +32,7 @@ class DiskMap(MutableMapping[str, V], Generic[V]):
         self._count = 0
         with _told():
             self._db = sqlite3.connect("", isolation_level=None)  # a file without a name
+            weakref.finalize(self, self._db.close)
             self._db.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
             self._db.execute("BEGIN")
 

@@ -127,7 +127,6 @@ class _Groups:
     def __init__(self, frames: Sequence[Header], shared: Sequence[Header], where: str) -> None:
         self._frames = frames
         self._shared = shared[0].elements if shared else {}
-        self._syntax = frames[0]
         self._where = where
 
     def decoded(self, group: int, decode: Callable[[Header], T | None]) -> list[T | None]:

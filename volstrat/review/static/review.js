@@ -30,7 +30,7 @@ async function poll() {
     if (!told.unreachable) send();
   } finally { // whatever came of this, the next one is asked
     const { state } = shared;
-    setTimeout(poll, told.unreachable ? 3000 : state.stage || state.verdict?.following || !state.images ? 250 : 1000);
+    setTimeout(poll, told.unreachable ? 3000 : state.stage || !state.images ? 250 : state.verdict?.following ? 500 : 1000);
   }
 }
 

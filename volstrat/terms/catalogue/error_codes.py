@@ -103,8 +103,8 @@ ERRORS = (
     ErrorEntry("time_limit", "in a batch: the subject took longer than it may", "Raise `--time-limit`."),
     ErrorEntry(
         "memory_limit",
-        "in a batch: the subject needs more memory than it may have",
-        "Use fewer workers, or raise `--memory-limit`.",
+        "the case needs more memory than there is, or than a subject of a batch may have",
+        "Raise the limit (`ulimit -v`), use fewer workers, or raise `--memory-limit`.",
     ),
     ErrorEntry(
         "output_unwritable", "a result cannot be written", "Check the folder, its rights and its space."

@@ -16,15 +16,6 @@ PLAN_FINDINGS = (
         do="Choose the plan that the meeting decided on.",
     ),
     Entry(
-        "plan_does_nothing",
-        "review",
-        "Plan {plan} takes nothing: it cuts out no voxel, ablates none, and says nothing of what lies "
-        "outside the liver.",
-        means="a plan names nothing to resect or ablate, or only what holds no voxel; all tumour stays",
-        do="Write what is resected (`resect`, `wedge`), ablated (`ablate`), or done outside the liver "
-        "(`outside_liver`); or take the plan out.",
-    ),
-    Entry(
         "plan_cuts_lesion",
         "review",
         "Plan {plan}: the cut runs through {lesion}: {cut_ml:.2f} of its {volume_ml:.2f} ml are taken, the "
