@@ -161,7 +161,7 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
         ),
         lesion_findings=(
             *findings,
-            *drawing_findings(masks.tumour, lesions),
+            *drawing_findings(masks.tumour, lesions, masks.resectable),
             *rules[0].findings,
             *(finding for other in rules[1:] if other.avid is None for finding in other.findings),
         ),
