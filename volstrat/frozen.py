@@ -1,4 +1,4 @@
-"""Frozen values with named fields: dataclasses whose classes are quick to make.
+"""Frozen values: dataclasses whose classes are quick to make, and dicts.
 
 A frozen dataclass writes and compiles six methods for each class, half a millisecond of every start; a case
 of masks needs some eighty classes. Here a class has one method of its own, ``__init__``, and all share the
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Class = TypeVar("_Class")
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 _NOT_GIVEN: Any = MISSING
 
@@ -134,3 +136,25 @@ def _state(self: Any) -> list[Any]:  # noqa: ANN401
 def _restore(self: Any, state: list[Any]) -> None:  # noqa: ANN401
     for one, value in zip(fields(self), state, strict=True):
         object.__setattr__(self, one.name, value)
+
+
+class FrozenDict(dict[_Key, _Value]):
+    """A dict that refuses to be changed, and travels between processes.
+
+    >>> FrozenDict(liver=("liver*",))["spleen"] = ()
+    Traceback (most recent call last):
+        ...
+    TypeError: This cannot be changed; work on a copy: dict(...).
+    """
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        msg = "This cannot be changed; work on a copy: dict(...)."
+        raise TypeError(msg)
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FrozenDict, (dict(self),)

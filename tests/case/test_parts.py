@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.part_cases import LABELS, LPS, PROTOCOL, codes, nifti, tumour
 from tests.phantom_case import write_segmentation
 from tests.records import run_case
 from volstrat.case.case_file import RoleEntry
 from volstrat.case.parts import choose_parts, describe_parts
-from volstrat.case.protocol_files import load_protocol
 from volstrat.case.unread import nearly_read
 from volstrat.errors import CaseError, PartsAmbiguousError, SegmentNotFoundError
 from volstrat.formats.label_names import names_beside
@@ -22,43 +21,7 @@ from volstrat.terms.naming import said_by
 from volstrat.terms.protocol import NAMING
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-PROTOCOL = load_protocol(None)
-RAS = np.diag([-0.8, -0.7, 2.5, 1.0])
-RAS[:3, 3] = (100.0, 50.0, -300.0)
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0]) @ RAS
-LABELS = np.zeros((30, 28, 20), np.uint8)
-LABELS[3:13, 3:13, 4:8] = 2  # 400 voxels that stay
-LABELS[18:24, 5:8, 5:10] = 1  # 90 voxels that can be resected
-LABELS[20:22, 20:25, 12] = 2  # 10 voxels that stay
-"""90 of 500 voxels are resectable."""
-TABLE = (
-    '<?xml version="1.0"?><CaretExtension><VolumeInformation Index="0"><LabelTable>{}</LabelTable>'
-    "</VolumeInformation></CaretExtension>"
-)
-
-
-def nifti(path: Path, labels: NDArray[Any], names: dict[int, str] | None = None) -> None:
-    """Write a label map, with a label table in its header extension where there are names."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(labels, RAS)
-    if names:
-        body = "".join(f'<Label Key="{n}" Alpha="1"><![CDATA[{name}]]></Label>' for n, name in names.items())
-        image.header.extensions.append(nib.nifti1.Nifti1Extension(0, TABLE.format(body).encode()))
-    nib.save(image, path)
-
-
-def tumour(folder: Path) -> Path:
-    """Write the tumour of a case: one label."""
-    nifti(folder / "tumour.nii.gz", (LABELS > 0).astype(np.uint8))
-    return folder
-
-
-def codes(record: dict[str, Any], severity: str = "review") -> set[str]:
-    """Return the codes of a record's findings of one severity."""
-    return {one["code"] for one in record["findings"] if one["severity"] == severity}
-
+    pass
 
 NAMES = [
     pytest.param("Resectable", "Unresectable", id="English"),
@@ -254,71 +217,6 @@ def test_a_name_that_leaves_the_question_open_is_a_review(tmp_path: Path) -> Non
     assert "part_unclear" in codes(record)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "resectable if downstaged",
-        "resectable after PVE",
-        "was resectable",
-        "nao resectable",
-        "resectable 0",
-        "resectable - NOT",
-    ],
-)
-def test_a_condition_or_a_negation_is_not_taken_for_resectable(tmp_path: Path, name: str) -> None:
-    """Beside 90 voxels called resectable, 400 under a condition: 90 of 500 count, whatever the words."""
-    labels = LABELS.copy()
-    labels[20:22, 20:25, 12] = 0
-    nifti(tumour(tmp_path) / "resectable.nii.gz", labels, {1: "resectable", 2: name})
-    record = run_case(tmp_path, PROTOCOL)
-    assert record["predicates"]["stratum_1"]["part_voxels"] == 90
-    assert ("part_unclear" in codes(record)) == (name != "nao resectable")  # a plain denial needs no look
-
-
-@pytest.mark.parametrize(
-    "name", ["FDG-avid bladder", "FDG avid? kidney", "FDG low", "old FDG avid", "FDG avid, benign"]
-)
-def test_normal_uptake_is_no_disease_by_its_name(name: str) -> None:
-    """It plays no role by itself and is a review (`doubted`); "bowel metastasis" is disease."""
-    assert said_by(name, (), NAMING).doubted == {"fdg_avid"}
-    assert said_by(name, (), NAMING).role is None
-    assert said_by("FDG-avid bowel metastasis", (), NAMING).role == "fdg_avid"
-    assert said_by("FDG avid node, not resectable", (), NAMING).role == "fdg_avid"
-
-
-def test_a_dash_of_any_kind_denies() -> None:
-    """U+2212 and the en dash are what word processors write for "FDG -"."""
-    assert {said_by(f"FDG{dash}", (), NAMING).role for dash in ("-", "\u2212", "\u2013")} == {None}
-
-
-@pytest.mark.parametrize(
-    "name", ["Old metastasis", "Lesion?", "ablated metastasis", "PTV tumour", "FNH lesion"]
-)
-def test_a_name_that_leaves_tumour_open_counts_and_is_a_review(tmp_path: Path, name: str) -> None:
-    """All 500 voxels count; naming the segments in the entry settles it."""
-    nifti(tmp_path / "t.nii.gz", LABELS, {1: "Metastasis 1", 2: name})
-    (tmp_path / "case.toml").write_text('[inputs]\ntumour = "t.nii.gz"\n')
-    record = run_case(tmp_path, PROTOCOL)
-    assert record["predicates"]["stratum_1"]["whole_voxels"] == 500
-    assert codes(record) == {"part_in_doubt"}
-    (tmp_path / "case.toml").write_text('[inputs]\ntumour = { path = "t.nii.gz", segments = [1, 2] }\n')
-    assert codes(run_case(tmp_path, PROTOCOL)) == set()
-
-
-@pytest.mark.parametrize(
-    "name", ["Liver with metastases", "Lever + tumör", "Leber und Metastasen", "liver incl. tumour"]
-)
-def test_an_organ_named_with_its_tumour_is_no_tumour(tmp_path: Path, name: str) -> None:
-    """The liver's 410 voxels are no lesion."""
-    nifti(tmp_path / "tumour.nii.gz", LABELS, {1: "Metastasis 1", 2: name})
-    assert run_case(tmp_path, PROTOCOL)["predicates"]["stratum_1"]["whole_voxels"] == 90
-
-
-def test_brackets_do_not_hide_a_metastasis() -> None:
-    """What is called "Liver (mets)" is what "Liver mets" is."""
-    assert said_by("Liver (mets)", (), NAMING).role == "tumour"
-
-
 def test_a_label_round_another_may_be_an_organ(tmp_path: Path) -> None:
     """Liver and tumour without names: the outer label encloses the inner one."""
     labels = np.zeros_like(LABELS)
@@ -450,19 +348,3 @@ def test_what_lies_unread_is_listed_and_a_near_name_is_a_review(tmp_path: Path) 
         ("info", ""),
     ]
     assert "note.txt" in findings[1]["message"]
-
-
-def test_readers_tables_that_nobody_asked_for_are_said(tmp_path: Path) -> None:
-    """Two readers marked; without --lesions neither counts. The table that stands settles it."""
-    tumour(tmp_path)
-    nifti(tmp_path / "resectable.nii.gz", (LABELS > 0).astype(np.uint8))
-    for reader in ("R1", "R2"):
-        (tmp_path / f"lesions.{reader}.csv").write_text("lesion_id,resectability\nL1,unresectable\n")
-    (tmp_path / "lesions.history.csv").write_text("")
-    record = run_case(tmp_path, PROTOCOL)
-    assert record["status"] == "review"
-    (said,) = [one["message"] for one in record["findings"] if one["code"] == "files_unread"]
-    assert "lesions.R1.csv, lesions.R2.csv" in said
-    assert "--lesions R1" in said
-    (tmp_path / "lesions.csv").write_text("lesion_id,resectability\n")
-    assert "files_unread" not in codes(run_case(tmp_path, PROTOCOL))

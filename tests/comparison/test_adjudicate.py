@@ -272,6 +272,9 @@ def test_a_final_cohort_gets_reports_with_pictures_of_the_readings_that_stand(
     assert result.exit_code in {0, 3}, result.output
     for subject in ("S1", "S2", "S3", "S4"):
         assert "with pictures" in (tmp_path / "reports" / subject / "report.html").read_text()[:4096]
+    said = (tmp_path / "reports" / "S3" / "report.html").read_text()
+    assert "The adjudicator&#39;s own marks stand, decided by cy on 2026-11-30: margin is clear" in said
+    assert "The readings are not in dispute" in (tmp_path / "reports" / "S4" / "report.html").read_text()
     shutil.move(tmp_path / "cases", tmp_path / "elsewhere")
     result = CliRunner().invoke(cli, ["report", str(final), "-o", str(tmp_path / "without")])
     assert "No pictures" in (tmp_path / "without" / "S1" / "report.html").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tomllib
 from dataclasses import fields
 from decimal import Decimal
@@ -207,3 +208,14 @@ def test_schema_holds_the_packaged_protocol_and_refuses_unknown_keys() -> None:
     assert not validator.is_valid({**data, "both_fits": "stratum_1"})
     assert not validator.is_valid({**data, "connectivity": 8})
     assert not validator.is_valid({**data, "thresholds": {"stratum_3_percent": 70}})
+
+
+def test_nobody_changes_the_naming_of_a_protocol_in_passing() -> None:
+    """One protocol judges a whole cohort; it travels to other processes as it is."""
+    protocol = protocol_from_mapping({"naming": {"liver": ["hepar"]}})
+    with pytest.raises(TypeError, match="cannot be changed"):
+        protocol.naming["liver"] = ()  # type: ignore[index]
+    again = pickle.loads(pickle.dumps(protocol))
+    assert again == protocol
+    assert again.naming["liver"] == ("hepar",)
+    assert list(again.naming) == list(NAMING)

@@ -14,7 +14,7 @@ from volstrat.verify.result_folder import check_files, read_records
 if TYPE_CHECKING:
     from pathlib import Path
 
-FEW, MANY = 300, 1500
+FEW, MANY = 150, 750
 
 
 def write_output(out: Path, count: int) -> dict[str, object]:
@@ -41,7 +41,7 @@ def write_output(out: Path, count: int) -> dict[str, object]:
 
 
 def test_records_and_receipts_are_looked_at_without_being_held(tmp_path: Path) -> None:
-    """Of 1,200 subjects more, not every third leaves an object in memory: not a name, nor a hash."""
+    """Of 600 subjects more, not every third leaves an object in memory: not a name, nor a hash."""
     held = {}
     for count in (FEW, MANY):
         run = write_output(tmp_path / str(count), count)

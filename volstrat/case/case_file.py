@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 import os
 import unicodedata
-from dataclasses import field, fields
-from functools import partial
+from dataclasses import field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from volstrat.case.toml_file import read_toml
 from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError
 from volstrat.formats.walk import relative_name
-from volstrat.frozen import frozen
+from volstrat.frozen import FrozenDict, frozen
 from volstrat.terms.roles import ROLES, ROLES_OF_SEVERAL, entry_keys
 
 if TYPE_CHECKING:
@@ -105,11 +103,7 @@ class CaseSources:
     visit: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "entries", MappingProxyType(dict(self.entries)))
-
-    def __reduce__(self) -> tuple[object, ...]:  # a mapping proxy does not travel between processes
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return partial(CaseSources, **{**values, "entries": dict(self.entries)}), ()
+        object.__setattr__(self, "entries", FrozenDict(self.entries))
 
     def relative(self, path: Path) -> str:
         """Return a path as the record has it: relative to the case folder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from volstrat.case.input_files import existing, require_mask_file
@@ -11,6 +11,7 @@ from volstrat.errors import CaseError, InputFileError, VolstratError
 from volstrat.formats.label_names import is_of_dataset, names_beside
 from volstrat.formats.selection import only_labels
 from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, stem_of, volume_format
+from volstrat.frozen import frozen
 from volstrat.geometry.grid import refuse_implausible
 from volstrat.terms.findings import Finding, finding
 from volstrat.terms.naming import said_by
@@ -37,7 +38,7 @@ _NAMED: Final = 12
 """How many names a message lists."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class RoleMask:
     """A mask as a role takes it: of its file the parts that play the role.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from volstrat.case.aligned_masks import AlignedMasks, read_aligned_masks
@@ -14,6 +14,7 @@ from volstrat.case.parts import parts_entry
 from volstrat.case.pet_inputs import read_pet_inputs
 from volstrat.case.plan_inputs import PlanInputs, plan_inputs
 from volstrat.case.unread import unread_findings
+from volstrat.frozen import frozen
 from volstrat.rule.measure import CaseMasks
 from volstrat.terms.roles import IMAGE_ROLES
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class CaseInputs:
     """A case as read: masks on their grids, lesion rows, and what reading them brought up.
 

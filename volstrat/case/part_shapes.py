@@ -1,8 +1,9 @@
-"""What the shape of a part without a name gives away: an organ has been drawn beside the tumour."""
+"""What the shape of a part gives away: an organ beside the tumour, a mask of what is not meant."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +79,33 @@ def organ_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
                 volume_ml=volume_ml,
             )
             findings.append(found)
+    return findings
+
+
+def inverted_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
+    """Say which parts a mask may hold the wrong way round: they fill most of the image, its corners too.
+
+    Parameters
+    ----------
+    role : str
+    read : RoleMask
+    name : str
+        The file.
+    """
+    if role not in (*_REGIONS, "tumour", "resectable", "fdg_avid"):
+        return []
+    grid = read.mask.grid
+    corners = grid.ravel(np.array([*product(*((0, n - 1) for n in grid.shape))]))
+    findings = []
+    for number, voxels in sorted(read.mask.runs.by_label().items()):
+        # one that fills the image wholly was cropped to its box, or is meant
+        if grid.size / 2 < voxels.count < grid.size and voxels.contains(corners).all():
+            percent = 100 * voxels.count / grid.size
+            findings.append(
+                finding(
+                    "mask_may_be_inverted", where=role, name=name, role=role, number=number, percent=percent
+                )
+            )
     return findings
 
 

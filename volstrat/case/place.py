@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import field, fields, replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from dataclasses import field, replace
+from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import RoleEntry, case_name
 from volstrat.case.discovery import open_case
 from volstrat.case.entries import EntryReader
-from volstrat.frozen import frozen
+from volstrat.frozen import FrozenDict, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from volstrat.case.record_types import AdjudicationRecord
     from volstrat.errors import VolstratError
 
-_NOTHING: Mapping[str, tuple[RoleEntry, ...]] = MappingProxyType({})
+_NOTHING: Mapping[str, tuple[RoleEntry, ...]] = FrozenDict()
 """Shared: a cohort has a place for each of its cases."""
 
 
@@ -52,11 +51,7 @@ class CasePlace:
     adjudication: AdjudicationRecord | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "given", MappingProxyType(dict(self.given)) if self.given else _NOTHING)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return _rebuild_place, ({**values, "given": dict(self.given)},)
+        object.__setattr__(self, "given", FrozenDict(self.given) if self.given else _NOTHING)
 
     def with_table(self, path: Path) -> CasePlace:
         """Return the case with another lesion table, whatever names its own."""
@@ -94,7 +89,3 @@ class CasePlace:
             return EntryReader(self.sources).of_subject(self.subject, self.visit)
         found = open_case(self.folder, lesions=lesions, naming=naming, given=self.given)
         return found.of_subject(self.subject, self.visit)
-
-
-def _rebuild_place(values: dict[str, Any]) -> CasePlace:
-    return CasePlace(**values)

@@ -12,7 +12,6 @@ import platform
 import sys
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from volstrat import __version__
@@ -36,6 +35,7 @@ from volstrat.case.record_types import (
 )
 from volstrat.certainty.counting_error import counting_error_percent, equivalent_diameter_mm
 from volstrat.errors import UsageError, as_volstrat_error
+from volstrat.frozen import FrozenDict
 from volstrat.rule.lesion_sites import lesion_sites, voxels_by_site
 from volstrat.rule.table_words import NO_LESION
 from volstrat.terms.marks import Marking
@@ -83,7 +83,7 @@ def success_record(
     liver: LiverBurden | None = None,
     plans: Sequence[PlanRecord] = (),
     chosen_plan: str | None = None,
-    planned_by: Mapping[str, str] = MappingProxyType({}),
+    planned_by: Mapping[str, str] = FrozenDict(),
     liver_mask: VoxelRuns | None = None,
 ) -> CaseRecord:
     """Build the record of a case that was read and measured, assessable or not.

@@ -9,13 +9,14 @@ nothing, none of them does; where they do, each half is tried.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.rule.markings import NO_WORD
 from volstrat.rule.measure import with_attribution, with_words
 from volstrat.rule.row_placing import is_region
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _DECISIONS = (Marking.RESECTABLE, Marking.ABLATABLE, Marking.UNRESECTABLE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Flip:
     """One change of one lesion or PET-only region that alone gives another stratum.
 
@@ -82,7 +83,7 @@ def each_flip(measured: Measurements, assessment: Assessment, protocol: Protocol
             yield Flip(lesion_id=change.lesion_id, to=change.to, stratum=stratum)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Change:
     """A single change.
 
@@ -235,7 +236,7 @@ def _lesion_changes(
                 yield one(to=AVIDITIES[call], code=call, alike=alike, family=way)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class _Shared:
     """What of avid disease lesions share, by lesion.
 

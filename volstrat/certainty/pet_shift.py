@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import first_of_each
 from volstrat.rule.attribution import attribute, find_regions
 from volstrat.rule.measure import avid_disease, with_attribution
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     Int64s = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PetShift:
     """The stratum, if there is one, with PET moved along the patient's z, headwards where positive."""
 

@@ -5,7 +5,6 @@ Nothing here changes a verdict. All of it is deterministic and works on what was
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from volstrat.certainty.flips import Flip, find_flips, open_choice_findings, str
 from volstrat.certainty.pet_shift import MovedUptake, PetShift, measure_pet_shift, pet_shift_findings
 from volstrat.certainty.shortest_way import shortest_way
 from volstrat.certainty.volume_error import FractionInterval, resectable_fraction_interval
+from volstrat.frozen import frozen
 from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.stratify import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BoundaryShift:
     """Resectable fraction and stratum with every tumour boundary moved; None where nothing is left.
 
@@ -57,7 +57,7 @@ class BoundaryShift:
     stratum: Stratum | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Robustness:
     """How far the verdict is from another one.
 

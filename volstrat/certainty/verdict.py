@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from volstrat.certainty.contradictions import contradictions
 from volstrat.certainty.drawing_doubts import drawing_doubts
 from volstrat.certainty.region_findings import dismissed_findings, region_findings
 from volstrat.certainty.robustness import Robustness, measure_robustness
+from volstrat.frozen import frozen
 from volstrat.rule.stratify import Assessment, assess
 from volstrat.rule.table_words import NOT_AVID
 from volstrat.terms.findings import SEVERITIES, finding, sentence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Volumes:
     """Volumes in ml and fractions 0..1, unrounded; None where not assessed.
 
@@ -47,7 +48,7 @@ class Volumes:
     pet_only_ml: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Verdict:
     """What the rule says of a case, with the evidence; ``uptake`` is that of lesions and PET-only regions."""
 
@@ -193,7 +194,7 @@ def _volumes(measured: Measurements, assessment: Assessment, protocol: Protocol)
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _AvidVolumes:
     total_ml: float | None = None
     resectable_ml: float | None = None

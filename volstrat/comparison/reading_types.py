@@ -6,12 +6,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.json_types import record_bytes
 from volstrat.errors import UsageError, VolstratError
+from volstrat.frozen import FrozenDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,4 +124,4 @@ class ReadingSet:
     protocol_known: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "subjects", MappingProxyType(dict(self.subjects)))
+        object.__setattr__(self, "subjects", FrozenDict(self.subjects))

@@ -8,13 +8,14 @@ Dense arrays that belong to a grid are indexed ``[i, j, k]`` and stored in Fortr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from volstrat.errors import GeometryError, ImplausibleSizeError
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import divided
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _MOST_VOXELS = 1 << 62
 _SAME_COSINE = 1e-5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Placement:
     """How the voxels of one grid lie on the lattice of another.
 
@@ -52,7 +53,7 @@ class Placement:
         return self.axes == (0, 1, 2) and self.signs == (1, 1, 1) and self.offset == (0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class VoxelGrid:
     """A regular lattice of voxels.
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import field
-from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from volstrat.errors import GridMismatchError
-from volstrat.frozen import frozen
+from volstrat.frozen import FrozenDict, frozen
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 
@@ -37,10 +35,7 @@ class Mask:
         if self.runs.starts.size and int(self.runs.stops.max()) > self.grid.size:
             msg = f"A mask has voxels beyond its grid of shape {self.grid.shape}."
             raise ValueError(msg)
-        object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
-
-    def __reduce__(self) -> tuple[object, ...]:  # a mapping proxy does not travel between processes
-        return partial(Mask, grid=self.grid, runs=self.runs, names=dict(self.names)), ()
+        object.__setattr__(self, "names", FrozenDict(self.names))
 
     @property
     def labels(self) -> tuple[int, ...]:

@@ -6,11 +6,11 @@ resampled. Ties on a face between two voxels follow `VoxelGrid.voxel_at`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _PARALLEL = 1e-12
 """Steps in the other grid, voxels a voxel, below which rows are parallel but for a header's last digits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Projection:
     """Voxels of one grid and the voxels of another that hold their centres.
 
@@ -63,7 +63,7 @@ def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: Voxel
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class HeldStretches:
     """Stretches of runs of one grid whose voxel centres all lie in one voxel of another.
 

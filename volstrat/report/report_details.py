@@ -137,6 +137,7 @@ def details(record: CaseRecord, around: Beside) -> dict[str, Any]:
     """Return what the template shows of it."""
     signed = [e for e in around.events if e.kind in ("complete", "reopened")]
     return {
+        "adjudicated": _adjudicated(record),
         "marked": _marked(record),
         "site_rows": _sites(record),
         "images": image_lines(record, around.images),
@@ -147,6 +148,18 @@ def details(record: CaseRecord, around: Beside) -> dict[str, Any]:
         ],
         "note": next((e for e in reversed(around.events) if e.kind == "note"), None),
     }
+
+
+def _adjudicated(record: CaseRecord) -> str:
+    """Say whose reading stands, by whom and why; nothing of a record that is of one reading alone."""
+    said = record["adjudication"]
+    if said is None:
+        return ""
+    if said["adjudicator"] is None:
+        return said["reason"]
+    own = said["stands"] == "table"
+    stands = "The adjudicator's own marks stand" if own else f"Reading {said['stands']} stands"
+    return f"{stands}, decided by {said['adjudicator']} on {said['decided_at']}: {said['reason']}"
 
 
 def _marked(record: CaseRecord) -> list[tuple[str, str, str, str]]:

@@ -12,12 +12,13 @@ nor storage order decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.components import connected_components
 from volstrat.geometry.runs import expand, first_of_each, ranked, sorted_unique
 from volstrat.rule.alike import group_alike
@@ -51,7 +52,7 @@ _NO_LESION, _SEVERAL = -1, -2
 _NO_ROWS = (np.empty(0, np.int64),) * 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class AvidGroups:
     """Avid voxels of one region that may belong to the same lesions, counted together.
 
@@ -81,7 +82,7 @@ class AvidGroups:
     row_piece: Int64s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class HeldTumour:
     """Tumour voxels whose centres lie in avid voxels, counted.
 
@@ -164,7 +165,7 @@ class Seen:
         return other
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Attribution:
     """The lesions that each avid voxel may belong to.
 
@@ -228,7 +229,7 @@ class Attribution:
         return not (partial.any() or (self.groups.row_piece != NO_PIECE).any())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class AvidRegions:
     """Avid voxels and the 26-connected region of each, on any grid of their shape.
 

@@ -6,11 +6,12 @@ the smallest are ties.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.projection import holders_of_runs, project_into
 from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique
@@ -40,7 +41,7 @@ _INSIDE = 0.49
 """Share of the smallest spacing that surely lies within a voxel: axes may meet at a cosine of 1e-3."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class AvidVoxels:
     """Avid voxels where they lie.
 

@@ -1,4 +1,4 @@
-"""What the way tumour is drawn gives away: one lesion drawn twice, slices that were not drawn."""
+"""What drawings give away: a lesion drawn twice, slices not drawn, a resectable mask that lies elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.components import connected_components
-from volstrat.geometry.runs import VoxelRuns, covered_twice, expand, ranked
+from volstrat.geometry.runs import VoxelRuns, covered_twice, expand, ranked, split_rows
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -25,21 +25,68 @@ if TYPE_CHECKING:
 _SAME_DICE = 0.5
 _MOST_EMPTY = 3
 """More empty slices than these are a gap between two pieces, not slices that were passed over."""
+_MOSTLY = 0.5
+"""Where so much of a resectable mask lies in tumour, nobody needs to ask whether it was turned."""
+_FITS = 0.95
+_TURNED = {
+    (0,): "with its first axis turned round",
+    (1,): "with its second axis turned round",
+    (2,): "with its third axis turned round",
+    (0, 1): "with its first two axes turned round (as LPS taken for RAS)",
+}
 _FACING_DICE = 0.5
 _FACING_SHARE = 0.25
 """Of a lesion's largest slice: two caps that face each other are two lesions, two full slices are one."""
 
 
-def drawing_findings(entries: Sequence[TumourEntry], lesions: Lesions) -> tuple[Finding, ...]:
-    """Say which lesions look drawn twice, and which skip slices.
+def drawing_findings(
+    entries: Sequence[TumourEntry], lesions: Lesions, resectable: VoxelRuns | None
+) -> tuple[Finding, ...]:
+    """Say which lesions look drawn twice, which skip slices, and whether ``resectable`` lies elsewhere.
 
     Parameters
     ----------
     entries : sequence of TumourEntry
         On the lesions' grid.
     lesions : Lesions
+    resectable : VoxelRuns or None
     """
-    return (*_drawn_twice(entries, lesions), *_skipped_slices(lesions))
+    return (*_drawn_twice(entries, lesions), *_skipped_slices(lesions), *_misplaced(resectable, lesions))
+
+
+def _misplaced(resectable: VoxelRuns | None, lesions: Lesions) -> list[Finding]:
+    """Say whether a resectable mask misses all tumour, or would fit it if its axes were turned."""
+    tumour = lesions.voxels()
+    if not resectable or not tumour:
+        return []
+    inside = resectable.intersection(tumour).count / resectable.count
+    if inside >= _MOSTLY:
+        return []
+    for axes, turned in _TURNED.items():
+        share = _mirrored(resectable, lesions.grid, axes).intersection(tumour).count / resectable.count
+        if share >= _FITS:
+            found = finding(
+                "resectable_misplaced",
+                "turned",
+                where="resectable",
+                percent=100 * inside,
+                turned=turned,
+                turned_percent=100 * share,
+            )
+            return [found]
+    return [] if inside else [finding("resectable_misplaced", "off", where="resectable")]
+
+
+def _mirrored(voxels: VoxelRuns, grid: VoxelGrid, axes: tuple[int, ...]) -> VoxelRuns:
+    """Return voxels with the grid's axes turned round."""
+    starts, stops, _ = split_rows(voxels.starts, voxels.stops, grid.shape[0])
+    low, high = grid.unravel(starts), grid.unravel(stops - 1)
+    for axis in axes:
+        low[:, axis], high[:, axis] = (
+            grid.shape[axis] - 1 - high[:, axis],
+            grid.shape[axis] - 1 - low[:, axis],
+        )
+    return VoxelRuns.from_intervals(grid.ravel(low), grid.ravel(high) + 1)
 
 
 def _drawn_twice(entries: Sequence[TumourEntry], lesions: Lesions) -> list[Finding]:

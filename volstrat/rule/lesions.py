@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from volstrat.errors import NoisyMaskError
+from volstrat.frozen import frozen
 from volstrat.geometry.components import Components, connected_components
 from volstrat.geometry.diameters import longest_diameters_mm
 from volstrat.geometry.grid import VoxelGrid
@@ -40,7 +41,7 @@ _POSITION_STEP_MM = 1e-3
 _POSITION_OFFSET = 0.318309886  # keeps round coordinates away from the edges of a step
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TumourEntry:
     """A tumour mask and how its lesions are told apart (None: by the convention of `find_lesions`)."""
 
@@ -122,7 +123,7 @@ class Lesions:
             yield VoxelRuns.from_intervals(self.starts[mine], self.stops[mine])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class LesionMeasures:
     """Size and place of each lesion; arrays of length ``n`` lesions.
 

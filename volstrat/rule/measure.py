@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute, find_regions, without_lesions
 from volstrat.rule.drawing import drawing_findings
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Avid:
     """FDG-avid voxels on their own grid; an empty set was read and is empty."""
 
@@ -47,7 +48,7 @@ class Avid:
     grid: VoxelGrid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class CaseMasks:
     """What the rule is applied to.
 
@@ -87,7 +88,7 @@ class CaseMasks:
     rows: Sequence[LesionRow] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Measurements:
     """All that is measured on a case; the rule needs nothing else.
 
@@ -160,7 +161,7 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
         ),
         lesion_findings=(
             *findings,
-            *drawing_findings(masks.tumour, lesions),
+            *drawing_findings(masks.tumour, lesions, masks.resectable),
             *rules[0].findings,
             *(finding for other in rules[1:] if other.avid is None for finding in other.findings),
         ),
@@ -352,7 +353,7 @@ def avid_disease(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> tupl
     return in_force.avid, in_force.covered
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class _ByRule:
     """What one avidity rule calls avid, and which lesions it could judge."""
 

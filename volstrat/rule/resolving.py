@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import sorted_unique
 from volstrat.rule.markings import NO_WORD
 from volstrat.terms.marks import Marking
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class AvidCounts:
     """What the rule counts of avid voxels.
 
@@ -46,7 +46,7 @@ class AvidCounts:
         return int(self.by_marking.sum())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Resolved:
     """What the avid voxels of each group are marked, given markings and avidity words.
 

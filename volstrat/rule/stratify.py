@@ -6,13 +6,14 @@ without rounding. "Unknown" is a value of its own and never turns into "no".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.rule.markings import NO_WORD
 from volstrat.rule.resolving import AvidCounts, Resolved, resolve
 from volstrat.rule.table_words import AVID, AVIDITIES, NOT_ASSESSED, NOT_AVID, marked_regions
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Predicate:
     """One predicate, three-valued, with the counts it rests on.
 
@@ -64,7 +65,7 @@ class Predicate:
         return self.percent_lower if self.percent_lower == self.percent_upper else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Stratum1Tally:
     """Tumour by marking, in voxels and, with PET-only regions where they count, in mm3 (exact)."""
 
@@ -73,7 +74,7 @@ class Stratum1Tally:
     one_grid: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Stratum2Tally:
     """Avid disease by marking.
 
@@ -96,7 +97,7 @@ class Stratum2Tally:
     pet_read: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class Assessment:
     """The rule applied to a case.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns, cut_at, expand, sorted_unique, split_rows
 from volstrat.rule.markings import NO_WORD
 
@@ -145,7 +145,7 @@ class TumourVoxels:
         return inner
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@frozen(eq=False)
 class LesionRuns:
     """Runs of tumour voxels, lesion by lesion.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
@@ -14,7 +13,7 @@ from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.toml_file import read_toml
 from volstrat.case.toml_keys import refuse_unknown, text_in
 from volstrat.errors import CaseError, UsageError
-from volstrat.frozen import frozen
+from volstrat.frozen import FrozenDict, frozen
 from volstrat.study.patterns import PLACES, PathPattern
 from volstrat.terms.roles import ROLES
 
@@ -59,11 +58,8 @@ class Study:
     readers: Mapping[str, PathPattern] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
-        object.__setattr__(self, "readers", MappingProxyType(dict(self.readers)))
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return read_study, (self.path,)
+        object.__setattr__(self, "inputs", FrozenDict(self.inputs))
+        object.__setattr__(self, "readers", FrozenDict(self.readers))
 
     @property
     def name(self) -> str:

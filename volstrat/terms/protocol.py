@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
+from collections.abc import Mapping
 from dataclasses import field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from volstrat.errors import ProtocolError
-from volstrat.frozen import frozen
+from volstrat.frozen import FrozenDict, frozen
 from volstrat.terms.avidity_rules import Avidity
 from volstrat.terms.marks import Marking
 from volstrat.terms.policies import (
@@ -24,9 +25,6 @@ from volstrat.terms.policies import (
     ReportPolicy,
     VolumeErrorPolicy,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @frozen
@@ -70,32 +68,48 @@ class Review:
                 raise ProtocolError(msg)
 
 
-NAMING: dict[str, tuple[str, ...]] = {
-    "fdg_avid": (
-        *("fdg*", "*fdg avid*", "*fdg-avid*", "avid*", "*pet avid*", "*pet-avid*", "*pet positi*"),
-        *("*fdg positi*", "*fdg-positi*", "*fdg upptag*", "*fdg-upptag*", "*fdg uptake*", "*hypermetabol*"),
-    ),
-    "resectable": (
-        *("resectable*", "*resectab*", "can be resected*", "*debulk*", "*resektabel*", "*resekterbar*"),
-        *("*resezierbar*", "*resektabl*", "*resecable*", "*resecabil*", "*ressecav*", "*resekoita*"),
-        *("operable*", "operabel*", "opererbar*"),
-    ),
-    "remnant": ("flr*", "*remnant*", "future liver*", "*leverrest*", "restleber*", "restlever*"),
-    "reference": ("reference*", "referen*", "blood pool*", "blodpool*", "blutpool*", "aorta*"),
-    "liver": (
-        *("liver", "lever", "leber", "foie", "higado", "figado", "fegato", "maksa", "whole liver"),
-        *("hela levern", "ganze leber", "liver parenchyma", "leverparenkym", "liver-gtv*", "liver - gtv*"),
-        *("liver minus*", "liver without*", "lever minus*", "lever utan*", "leber ohne*"),
-    ),
-    "tumour": (
-        *("*tumour*", "*tumor*", "*tumeur*", "*metasta*", "*lesion*", "*läsion*", "*laesi*", "*leesio*"),
-        *("*gtv*", "*primary*", "*primär*", "*neoplas*", "*cancer*", "*carcinom*", "*karzinom*"),
-        *("*karcinom*", "*malign*", "*svulst*", "*kasvain*", "*etapesak*", "*raumforderung*", "*nodul*"),
-        *("mass", "mass *", "* mass", "met", "met *", "mets*", "met[0-9]*", "* met", "* mets"),
-        *("* met [0-9]*", "* met[0-9]*", "liver met*", "lever met*", "levermet*", "livermet*"),
-        *("hcc*", "pnet*", "nets"),
-    ),
-}
+NAMING: Mapping[str, tuple[str, ...]] = FrozenDict(
+    {
+        "fdg_avid": (
+            *("fdg*", "*fdg avid*", "*fdg-avid*", "avid*", "*pet avid*", "*pet-avid*", "*pet positi*"),
+            *(
+                "*fdg positi*",
+                "*fdg-positi*",
+                "*fdg upptag*",
+                "*fdg-upptag*",
+                "*fdg uptake*",
+                "*hypermetabol*",
+            ),
+        ),
+        "resectable": (
+            *("resectable*", "*resectab*", "can be resected*", "*debulk*", "*resektabel*", "*resekterbar*"),
+            *("*resezierbar*", "*resektabl*", "*resecable*", "*resecabil*", "*ressecav*", "*resekoita*"),
+            *("operable*", "operabel*", "opererbar*"),
+        ),
+        "remnant": ("flr*", "*remnant*", "future liver*", "*leverrest*", "restleber*", "restlever*"),
+        "reference": ("reference*", "referen*", "blood pool*", "blodpool*", "blutpool*", "aorta*"),
+        "liver": (
+            *("liver", "lever", "leber", "foie", "higado", "figado", "fegato", "maksa", "whole liver"),
+            *(
+                "hela levern",
+                "ganze leber",
+                "liver parenchyma",
+                "leverparenkym",
+                "liver-gtv*",
+                "liver - gtv*",
+            ),
+            *("liver minus*", "liver without*", "lever minus*", "lever utan*", "leber ohne*"),
+        ),
+        "tumour": (
+            *("*tumour*", "*tumor*", "*tumeur*", "*metasta*", "*lesion*", "*läsion*", "*laesi*", "*leesio*"),
+            *("*gtv*", "*primary*", "*primär*", "*neoplas*", "*cancer*", "*carcinom*", "*karzinom*"),
+            *("*karcinom*", "*malign*", "*svulst*", "*kasvain*", "*etapesak*", "*raumforderung*", "*nodul*"),
+            *("mass", "mass *", "* mass", "met", "met *", "mets*", "met[0-9]*", "* met", "* mets"),
+            *("* met [0-9]*", "* met[0-9]*", "liver met*", "lever met*", "levermet*", "livermet*"),
+            *("hcc*", "pnet*", "nets"),
+        ),
+    }
+)
 """Globs on names of segments, ROIs and labels, in several languages; a name plays the first role it fits."""
 
 
@@ -126,15 +140,16 @@ class Protocol:
     plans: PlanPolicy = field(default_factory=PlanPolicy)
     review: Review = field(default_factory=Review)
     report: ReportPolicy = field(default_factory=ReportPolicy)
-    naming: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(NAMING))
+    naming: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NAMING)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.naming) - set(NAMING))
         if unknown:
             msg = f"naming: unknown role {unknown[0]!r} ({', '.join(NAMING)})."
             raise ProtocolError(msg)
-        if not set(NAMING) <= set(self.naming):  # a role that is not named keeps its patterns and its place
-            object.__setattr__(self, "naming", {**NAMING, **self.naming})
+        # A role that is not named keeps its patterns and its place.
+        naming = self.naming if set(NAMING) <= set(self.naming) else {**NAMING, **self.naming}
+        object.__setattr__(self, "naming", FrozenDict(naming))
         _require_between("minimum_voxels", self.minimum_voxels, low=1)
         _require_between("attribution_distance_mm", self.attribution_distance_mm, low=0)
         _require_between("geometry_tolerance_mm", self.geometry_tolerance_mm, low=0)
@@ -226,7 +241,7 @@ def _convert(hint: object, value: object, path: str, where: str) -> object:
         if isinstance(value, list):
             return tuple(_convert(arguments[0], v, f"{path}[{n}]", where) for n, v in enumerate(value))
         raise _wrong(where, path, value, "a list")
-    if origin is not None and issubclass(origin, dict):
+    if origin is not None and issubclass(origin, Mapping):
         if isinstance(value, dict):
             return {k: _convert(arguments[1], v, f"{path}.{k}", where) for k, v in value.items()}
         raise _wrong(where, path, value, "a table")
@@ -281,7 +296,7 @@ def _schema_of(hint: object) -> dict[str, object]:
         return _schema_of(next(a for a in arguments if a is not type(None)))
     if origin is tuple:
         return {"type": "array", "items": _schema_of(arguments[0])}
-    if origin is dict:
+    if origin is Mapping:
         return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
     names = {Decimal: "number", float: "number", int: "integer", bool: "boolean", str: "string"}
     return {"type": names[hint]}  # type: ignore[index]

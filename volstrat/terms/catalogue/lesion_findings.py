@@ -91,6 +91,18 @@ LESION_FINDINGS = (
         means="the resectable mask covers more than tumour; that part is ignored",
     ),
     Entry(
+        "resectable_misplaced",
+        "review",
+        {
+            "off": "Something is drawn as resectable, and none of it lies in tumour: the masks may not be "
+            "of one image, or one was saved with its axes turned.",
+            "turned": "Only {percent:.0f} % of what is drawn as resectable lies in tumour; {turned} it "
+            "would be {turned_percent:.0f} %: one of the masks was probably saved so.",
+        },
+        means="nothing of the resectable mask lies in tumour, or it would fit tumour with its axes turned",
+        do="Look at both masks over one another.",
+    ),
+    Entry(
         "table_over_mask",
         "info",
         "A reader marked {lesions}; this replaces the drawn resectable area.",

@@ -85,6 +85,14 @@ PART_FINDINGS = (
         do="Look what it is, and name the labels that are meant in `segments`.",
     ),
     Entry(
+        "mask_may_be_inverted",
+        "review",
+        "{name}: label {number} fills {percent:.0f} % of the image, all its corners too: it may be the "
+        "background, and {role} what is left of it.",
+        means="a label fills more than half of its image and every corner: it may be the wrong way round",
+        do="Look at the mask; save it so that what is meant is the label.",
+    ),
+    Entry(
         "drawn_by_model",
         "info",
         "A model drew {files}, and nothing says that a person has checked it.",

@@ -1,0 +1,142 @@
+"""Names that leave open, or deny, what a part is; and what shape and place of a mask give away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.part_cases import LABELS, PROTOCOL, codes, nifti, tumour
+from tests.records import run_case
+from volstrat.terms.naming import said_by
+from volstrat.terms.protocol import NAMING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resectable if downstaged",
+        "resectable after PVE",
+        "was resectable",
+        "nao resectable",
+        "resectable 0",
+        "resectable - NOT",
+    ],
+)
+def test_a_condition_or_a_negation_is_not_taken_for_resectable(tmp_path: Path, name: str) -> None:
+    """Beside 90 voxels called resectable, 400 under a condition: 90 of 500 count, whatever the words."""
+    labels = LABELS.copy()
+    labels[20:22, 20:25, 12] = 0
+    nifti(tumour(tmp_path) / "resectable.nii.gz", labels, {1: "resectable", 2: name})
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["part_voxels"] == 90
+    assert ("part_unclear" in codes(record)) == (name != "nao resectable")  # a plain denial needs no look
+
+
+@pytest.mark.parametrize(
+    "name", ["FDG-avid bladder", "FDG avid? kidney", "FDG low", "old FDG avid", "FDG avid, benign"]
+)
+def test_normal_uptake_is_no_disease_by_its_name(name: str) -> None:
+    """It plays no role by itself and is a review (`doubted`); "bowel metastasis" is disease."""
+    assert said_by(name, (), NAMING).doubted == {"fdg_avid"}
+    assert said_by(name, (), NAMING).role is None
+    assert said_by("FDG-avid bowel metastasis", (), NAMING).role == "fdg_avid"
+    assert said_by("FDG avid node, not resectable", (), NAMING).role == "fdg_avid"
+
+
+def test_a_dash_of_any_kind_denies() -> None:
+    """U+2212 and the en dash are what word processors write for "FDG -"."""
+    assert {said_by(f"FDG{dash}", (), NAMING).role for dash in ("-", "\u2212", "\u2013")} == {None}
+
+
+@pytest.mark.parametrize(
+    "name", ["Old metastasis", "Lesion?", "ablated metastasis", "PTV tumour", "FNH lesion"]
+)
+def test_a_name_that_leaves_tumour_open_counts_and_is_a_review(tmp_path: Path, name: str) -> None:
+    """All 500 voxels count; naming the segments in the entry settles it."""
+    nifti(tmp_path / "t.nii.gz", LABELS, {1: "Metastasis 1", 2: name})
+    (tmp_path / "case.toml").write_text('[inputs]\ntumour = "t.nii.gz"\n')
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["whole_voxels"] == 500
+    assert codes(record) == {"part_in_doubt"}
+    (tmp_path / "case.toml").write_text('[inputs]\ntumour = { path = "t.nii.gz", segments = [1, 2] }\n')
+    assert codes(run_case(tmp_path, PROTOCOL)) == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["Liver with metastases", "Lever + tumör", "Leber und Metastasen", "liver incl. tumour"]
+)
+def test_an_organ_named_with_its_tumour_is_no_tumour(tmp_path: Path, name: str) -> None:
+    """The liver's 410 voxels are no lesion."""
+    nifti(tmp_path / "tumour.nii.gz", LABELS, {1: "Metastasis 1", 2: name})
+    assert run_case(tmp_path, PROTOCOL)["predicates"]["stratum_1"]["whole_voxels"] == 90
+
+
+def test_brackets_do_not_hide_a_metastasis() -> None:
+    """What is called "Liver (mets)" is what "Liver mets" is."""
+    assert said_by("Liver (mets)", (), NAMING).role == "tumour"
+
+
+def test_readers_tables_that_nobody_asked_for_are_said(tmp_path: Path) -> None:
+    """Two readers marked; without --lesions neither counts. The table that stands settles it."""
+    tumour(tmp_path)
+    nifti(tmp_path / "resectable.nii.gz", (LABELS > 0).astype(np.uint8))
+    for reader in ("R1", "R2"):
+        (tmp_path / f"lesions.{reader}.csv").write_text("lesion_id,resectability\nL1,unresectable\n")
+    (tmp_path / "lesions.history.csv").write_text("")
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["status"] == "review"
+    (said,) = [one["message"] for one in record["findings"] if one["code"] == "files_unread"]
+    assert "lesions.R1.csv, lesions.R2.csv" in said
+    assert "--lesions R1" in said
+    (tmp_path / "lesions.csv").write_text("lesion_id,resectability\n")
+    assert "files_unread" not in codes(run_case(tmp_path, PROTOCOL))
+
+
+@pytest.mark.parametrize("role", ["tumour", "resectable", "fdg_avid", "liver"])
+def test_a_mask_the_wrong_way_round_is_said(tmp_path: Path, role: str) -> None:
+    """1 for all that is not meant: 16300 of 16800 voxels, every corner too; a full box is none."""
+    tumour(tmp_path)
+    nifti(tmp_path / f"{role}.nii.gz", (LABELS == 0).astype(np.uint8))
+    assert "mask_may_be_inverted" in codes(run_case(tmp_path, PROTOCOL))
+    nifti(tmp_path / f"{role}.nii.gz", np.ones_like(LABELS))
+    assert "mask_may_be_inverted" not in codes(run_case(tmp_path, PROTOCOL))
+
+
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [
+        pytest.param(lambda a: a[::-1], "first axis", id="i"),
+        pytest.param(lambda a: a[:, ::-1], "second axis", id="j"),
+        pytest.param(lambda a: a[:, :, ::-1], "third axis", id="k"),
+        pytest.param(lambda a: a[::-1, ::-1], "first two axes", id="i and j"),
+    ],
+)
+def test_a_resectable_mask_saved_with_its_axes_turned_is_said(
+    tmp_path: Path, turn: Callable[[NDArray[Any]], NDArray[Any]], said: str
+) -> None:
+    """Turned back, all 410 of its voxels lie in tumour."""
+    drawn = (LABELS == 2).astype(np.uint8)
+    nifti(tumour(tmp_path) / "resectable.nii.gz", turn(drawn))
+    findings = run_case(tmp_path, PROTOCOL)["findings"]
+    (found,) = [one for one in findings if one["code"] == "resectable_misplaced"]
+    assert said in found["message"]
+    nifti(tmp_path / "resectable.nii.gz", drawn)
+    assert "resectable_misplaced" not in codes(run_case(tmp_path, PROTOCOL))
+
+
+def test_a_resection_area_round_tumour_is_in_place_and_one_off_all_tumour_is_not(tmp_path: Path) -> None:
+    """The first is how surgeons draw; of the second nobody can say what it marks."""
+    area = np.zeros_like(LABELS)
+    area[14:28, 1:18, 2:14] = 1  # round the 90 voxels of label 1, and mostly liver
+    nifti(tumour(tmp_path) / "resectable.nii.gz", area)
+    assert "resectable_misplaced" not in codes(run_case(tmp_path, PROTOCOL))
+    nifti(tmp_path / "resectable.nii.gz", np.where(LABELS > 0, 0, area).astype(np.uint8))
+    assert "resectable_misplaced" in codes(run_case(tmp_path, PROTOCOL))
