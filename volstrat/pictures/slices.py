@@ -279,7 +279,8 @@ def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], lo
     for name, word, corners in seen:
         if len(seen) <= _MOST_NAMES or name == look.selected:
             x, y = corners[np.argmax(corners[:, 0] - corners[:, 1])].tolist()
-            draw_label(picture, (x + 5, y - 5), name, STYLES[word], selected=name == look.selected)
+            beside = 14 if name == look.selected else 5  # a selected one has brackets round it
+            draw_label(picture, (x + beside, y - 5), name, STYLES[word], selected=name == look.selected)
 
 
 def in_order(shapes: Sequence[Shape], look: Look) -> list[tuple[Shape, str]]:

@@ -43,7 +43,7 @@ class SeenImage:
     scanner : str
         Manufacturer and model; "" where no header says.
     taken : str
-        The day, ISO; "" where it is not told.
+        The day in words; "" where it is not told.
     file : tuple of str or None
         Path, format, grid and hash of an image that the record does not list: a CT.
     """
@@ -109,7 +109,7 @@ def _seen(reader: EntryReader, role: str, entry: RoleEntry, *, dates: bool, hash
     if reader.reads_from_dicom(entry):
         series = reader.library.series(entry.path, role=role, uid=entry.series)
         scanner = series.scanner
-        taken = "" if series.acquired_on is None or not dates else series.acquired_on.isoformat()
+        taken = f"taken on {series.acquired_on}" if dates and series.acquired_on is not None else ""
         if hashed:
             from volstrat.dicom.library import series_sha256
 

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 _MOST_URGENT = 5
-_IN_A_ROW, _MANY_IN_A_ROW, _MANY = 4, 6, 24
+_PICTURES_IN_A_ROW = ((8, 4), (25, 5))
+"""Up to so many pictures, so many in a row; of more, six."""
+_FEW_MARKS = 12
 _TITLES = {
     "stratum_1": "Stratum 1, resectable share of the tumour volume",
     "stratum_2": "Stratum 2, resectable share of FDG-avid disease",
@@ -93,7 +95,7 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
     rows = [_row(x, words, sites) for x in (*record["lesions"], *record["pet_only_regions"])]
     urgent = [f for f in record["findings"] if f["severity"] in ("blocking", "review") and not f["closed"]]
     drawn = () if pictures is None else pictures.slices
-    wide = _IN_A_ROW if len(drawn) <= _MANY else _MANY_IN_A_ROW
+    wide = next((row for most, row in _PICTURES_IN_A_ROW if len(drawn) <= most), 6)
     by_id = {row["id"]: row for row in rows}
     volumes = given(record["volumes"])
     needed = given(record["predicates"])["stratum_1"]["threshold_percent"]
@@ -120,6 +122,7 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
         **(_plans(record) if record["plans"] else {"plan_table": []}),
         "slices": [[(p, by_id[p.name]) for p in drawn[n : n + wide]] for n in range(0, len(drawn), wide)],
         "wide": wide,
+        "few_marks": _FEW_MARKS,
         "sureness": [x for x in (margin_text(record), shift_text(record), *change_texts(record)) if x],
     }
 

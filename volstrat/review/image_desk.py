@@ -9,6 +9,7 @@ from volstrat.errors import VolstratError
 from volstrat.pictures.key_slices import scale_top
 from volstrat.pictures.rotation import VIEWS
 from volstrat.pictures.shown_images import ShownImages
+from volstrat.report.report_details import image_lines, seen_images
 from volstrat.review.state import view_geometry
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class ImageDesk:
     def __init__(self, session: ReviewSession) -> None:
         self._session = session
         self._images: tuple[int, ShownImages] | None = None
+        self._lines: tuple[int, list[tuple[str, str]]] | None = None
         self._placed: tuple[Scene, tuple[int, int], Scene] | None = None
 
     def told(self, ct: int, pet: int) -> dict[str, Any]:
@@ -52,6 +54,7 @@ class ImageDesk:
             return {"error": "This image does not fit into the computer's memory beside the others."}
         return {
             **found,
+            "lines": self._facts(),
             "ct": shown.ct is not None,
             "pet": shown.pet is not None,
             "unit": "" if shown.pet is None else shown.pet.unit,
@@ -83,6 +86,17 @@ class ImageDesk:
             return None if images is None else images.rotation(pet)
         except VolstratError:
             return None
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what is known of each image: scanner, tracer, uptake time, factor; as the report has it."""
+        session, reviewed = self._session, self._session.reviewed
+        if reviewed is None:
+            return []
+        if self._lines is None or self._lines[0] != session.reading:
+            dates = session.protocol.protocol.report.dates
+            images = seen_images(reviewed.bare.sources, dates=dates, hashed=False)
+            self._lines = (session.reading, image_lines(reviewed.record, images))
+        return self._lines[1]
 
     def _shown(self) -> ShownImages | None:
         """Return the images of the reading that stands."""

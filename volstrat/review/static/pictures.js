@@ -165,7 +165,7 @@ export function drawOutlines(context, shapes, frame, look) {
     if (style.double) stroke(context, loops, frame, "#000", Math.round(ratio));
     const box = bounds(loops, frame);
     if (name === look.chosen) brackets(context, box);
-    if (box[2] > 0 && box[3] > 0 && box[0] < frame.w && box[1] < frame.h) named.push({ name, style, at: [box[2] + 5, box[1] - 5] });
+    if (box[2] > 0 && box[3] > 0 && box[0] < frame.w && box[1] < frame.h) named.push({ name, style, at: [box[2] + (name === look.chosen ? 14 : 5), box[1] - 5] });
   }
   const size = Math.min(frame.w, frame.h) / 26;
   for (const { name, style, at } of named) {

@@ -64,7 +64,7 @@ function renderChanged(ids) {
 }
 function renderRest() {
   document.title = `${shared.state.subject}: ${shared.state.verdict?.title ?? "review"}`;
-  text($("subject"), shared.state.subject ?? "");
+  text($("subject"), shared.state.subject ?? "").title = shared.state.subject ?? "";
   renderVerdict();
   renderBanners();
   renderPanel();

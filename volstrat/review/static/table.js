@@ -159,7 +159,11 @@ export function reveal(id) {
       renderRows(COLUMNS.filter((c) => !c.when || c.when(shared.state.lesions)));
     }
   }
-  $("lesions").querySelector(`tr[data-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "nearest" });
+  const one = $("lesions").querySelector(`tr[data-id="${CSS.escape(id)}"]`)?.getBoundingClientRect();
+  if (!one) return;
+  const seen = box.getBoundingClientRect(), top = seen.top + $("lesions").tHead.offsetHeight;
+  if (one.top < top) box.scrollTop -= top - one.top; // the box alone scrolls, not what lies round it
+  else if (one.bottom > seen.bottom) box.scrollTop += one.bottom - seen.bottom;
 }
 
 export function focusRow(id) {
@@ -170,6 +174,7 @@ export function focusRow(id) {
 
 export function startTable(handlers) {
   ({ choose, waiting } = handlers);
+  new ResizeObserver(() => reveal(shared.chosen)).observe($("rows-box")); // the chosen row stays in sight
   for (const id of ["only", "by", "size"]) $(id).addEventListener("change", renderTable);
   $("find").addEventListener("input", renderTable);
   let soon = 0;

@@ -1,6 +1,6 @@
 // How images are shown: the toolbar over them, what lies under the cursor, the ruler, a view kept for the report.
 
-import { $, button, shared, text } from "./store.js";
+import { $, button, make, shared, text } from "./store.js";
 import { Viewer } from "./panes.js";
 
 export const viewer = new Viewer();
@@ -26,6 +26,8 @@ async function showImages(ct, pet) {
   } catch { told = { error: "volstrat does not answer." }; }
   if (told.error) { text($("shown"), told.error); renderChoices(); return; }
   choices = { cts: told.cts, pets: told.pets };
+  $("images-box").hidden = !told.lines.length;
+  $("images-told").replaceChildren(...told.lines.flatMap(([name, words]) => [make("dt", name), make("dd", words)]));
   if (ct !== viewer.ct || pet !== viewer.pet) { viewer.place(ct, pet, shared.state.images, told); renderTools(); }
   const beside = pet ? `PET shown: ${choices.pets[pet]}; it does not count.` : "";
   text($("shown"), [ct ? `CT shown: ${choices.cts[ct]}.` : "", beside, ...told.notices].filter(Boolean).join(" "));
