@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.comparison.test_agreement_trail import marked_twice
+from tests.verify.conftest import SAMPLES
 from tests.verify.test_trail import entry_of, line_of, rechained
 from tests.verify.test_unseal import run_again, sign
 from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
+from volstrat.cli.app import cli
 from volstrat.comparison import adjudicate, compare_readings
 from volstrat.errors import UsageError
 from volstrat.store.seal import write_manifest
@@ -270,3 +273,47 @@ def test_records_and_receipts_edited_under_the_seal_then_opened(cohort: Cohort) 
     assert any(
         "not as it was sealed: */case.json" in fault for fault in check_output_trail(cohort.out).faults
     )
+
+
+def test_a_manifest_that_is_none_any_more(cohort: Cohort) -> None:
+    """It says that the output is sealed all the same; opening it remembers."""
+    lock_output(cohort.out, with_open=True)
+    (cohort.out / "SHA256SUMS").write_bytes(b"\xff\x00nothing\n")
+    (cohort.out / "nowhere").symlink_to(cohort.out / "never was")
+    text = named(cohort)
+    assert "SHA256SUMS is not as it was sealed" in text
+    assert "nowhere is a link" in text
+    with pytest.raises(UsageError, match="has been sealed"):
+        run_again(cohort)
+    unlock_output(cohort.out, by="x", reason="y")
+    assert any("not as it was sealed: SHA256SUMS" in fault for fault in check_output_trail(cohort.out).faults)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["lesions", "{case}", "-o", "{out}/lesions_of_S01.csv"], id="lesions"),
+        pytest.param(["init", "{inputs}", "-o", "{out}/study.toml"], id="init"),
+        pytest.param(["case", "{case}", "-o", "{out}/more"], id="case"),
+        pytest.param(["report", "{case}", "-o", "{out}/reports"], id="report"),
+        pytest.param(["report", "{out}", "-o", "{out}"], id="report-beside"),
+        pytest.param(["export", "{dicom}", "-o", "{out}/dicom"], id="export"),
+        pytest.param(["export", "{out}", "--redcap", "{out}/redcap"], id="redcap"),
+        pytest.param(["merge", "{out}", "-o", "{out}/merged"], id="merge"),
+        pytest.param(["batch", "{inputs}", "-o", "{out}/inside"], id="batch"),
+        pytest.param(["compare", "{out}", "{out}", "-o", "{out}/agreement"], id="compare"),
+    ],
+)
+def test_no_command_writes_into_a_sealed_output(
+    cohort: Cohort, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither beside its files nor into a folder of it."""
+    monkeypatch.chdir(cohort.inputs)
+    lock_output(cohort.out, with_open=True)
+    before = sorted(cohort.out.rglob("*"))
+    dicom = SAMPLES / "S15_dicom"
+    places = {"out": cohort.out, "inputs": cohort.inputs, "case": cohort.inputs / FIRST, "dicom": dicom}
+    result = CliRunner().invoke(cli, [part.format(**places) for part in command])
+    assert result.exit_code != 0
+    assert "sealed" in result.output
+    assert sorted(cohort.out.rglob("*")) == before

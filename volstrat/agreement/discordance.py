@@ -340,10 +340,7 @@ def voxels_not_alike(a: Measurements, b: Measurements, *, protocols: tuple[Proto
     """
     sets = []
     for measured, protocol in zip((a, b), protocols, strict=True):
-        marked = measured.marked
-        counted = list(protocol.counted)
-        of_counted = np.isin(marked.worst, counted)
-        resectable = VoxelRuns.from_intervals(marked.starts[of_counted], marked.stops[of_counted])
+        resectable = measured.marked.voxels_marked(*protocol.counted)
         whole = measured.lesions.voxels()
         sets.append((whole, resectable, whole.difference(resectable)))
     (whole_a, in_a, out_a), (whole_b, in_b, out_b) = sets

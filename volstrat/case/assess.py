@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from volstrat.case.discovery import open_case, subject_of
 from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import read_inputs
@@ -16,7 +14,6 @@ from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, revie
 from volstrat.certainty.verdict import Verdict, reach_verdict, settle_reviews
 from volstrat.errors import MissingRoleError
 from volstrat.frozen import frozen
-from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Measurements, measure_case, remark_case
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
@@ -404,9 +401,6 @@ def _liver(
 
     marked = measured.marked
     tumour = marked.voxels()
-    sure = np.isin(marked.worst, protocol.counted)
-    resectable = VoxelRuns.from_intervals(marked.starts[sure], marked.stops[sure])
-    unknown = marked.worst == Marking.UNKNOWN
     size = measured.lesions.grid.voxel_volume_mm3
     burden = remnant = None
     findings: tuple[Finding, ...] = ()
@@ -414,8 +408,8 @@ def _liver(
         burden = measure_liver_burden(
             liver=inputs.liver,
             tumour=tumour,
-            resectable=resectable,
-            unmarked=VoxelRuns.from_intervals(marked.starts[unknown], marked.stops[unknown]),
+            resectable=marked.voxels_marked(*protocol.counted),
+            unmarked=marked.voxels_marked(Marking.UNKNOWN),
             voxel_volume_mm3=size,
         )
         share = burden.burden_percent

@@ -12,14 +12,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from volstrat.frozen import frozen
 from volstrat.rule.markings import NO_WORD
 from volstrat.rule.measure import with_attribution, with_words
-from volstrat.rule.row_placing import is_region
 from volstrat.rule.stratify import assess, only_stratum, possible_strata
 from volstrat.rule.table_words import AVID, AVIDITIES, NO_LESION, NOT_AVID
 from volstrat.terms.findings import finding, sentence
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
 
-_DECISIONS = (Marking.RESECTABLE, Marking.ABLATABLE, Marking.UNRESECTABLE)
+_DECISIONS = {m.word: m for m in (Marking.RESECTABLE, Marking.ABLATABLE, Marking.UNRESECTABLE)}
 
 
 @frozen
@@ -92,6 +91,9 @@ class _Change:
     lesion_id : str
     place : int
         The lesion's position, or the region's rank.
+    kind : {"lesion", "region"}
+    is_marking : bool
+        Else it is an avidity; of a region, that it is physiological.
     to : str
         A marking or avidity word.
     code : int
@@ -107,16 +109,13 @@ class _Change:
 
     lesion_id: str
     place: int
+    kind: Literal["lesion", "region"]
+    is_marking: bool
     to: str
     code: int
     alike: object
     family: object | None
     size: int
-
-    @property
-    def is_marking(self) -> bool:
-        """Whether it is a marking, not an avidity."""
-        return self.to not in AVIDITIES
 
 
 def _stays_between(before: Assessment, after: Assessment, protocol: Protocol) -> bool:
@@ -155,7 +154,7 @@ def _families(changes: Sequence[_Change]) -> list[list[_Change]]:
     families = []
     for members in found.values():
         fresh = [one for alike, one in members.items() if alike not in known]
-        known |= members.keys()
+        known.update(members)
         if fresh:
             families.append(sorted(fresh, key=lambda one: one.size))
     return families
@@ -171,7 +170,7 @@ def _changed(measured: Measurements, changes: Sequence[_Change]) -> Measurements
         regions.dismissed.copy(),
     )
     for change in changes:
-        if is_region(change.lesion_id):
+        if change.kind == "region":
             belongs_to[change.place] = NO_LESION
             if change.is_marking:
                 of_region[change.place] = change.code
@@ -190,9 +189,9 @@ def _changed(measured: Measurements, changes: Sequence[_Change]) -> Measurements
 
 def _changes(measured: Measurements, assessment: Assessment, protocol: Protocol) -> Iterator[_Change]:
     """Every single change, lesion by lesion, then region by region."""
-    ways: dict[Marking, object | None] = {marking: ("marking", marking) for marking in _DECISIONS}
+    ways: dict[str, object | None] = {word: ("marking", word) for word in _DECISIONS}
     if not protocol.ablation_counts:  # better than unresectable, worse than resectable, and like neither
-        ways[Marking.ABLATABLE] = None
+        ways[Marking.ABLATABLE.word] = None
     yield from _lesion_changes(measured, assessment, ways)
     if measured.attribution is None:
         return
@@ -200,40 +199,42 @@ def _changes(measured: Measurements, assessment: Assessment, protocol: Protocol)
     for n, current in enumerate(assessment.region_codes.tolist()):
         if measured.region_words.dismissed[n]:
             continue
-        one = partial(_Change, lesion_id=f"P{n + 1}", place=n, size=voxels[n])
+        one = partial(_Change, lesion_id=f"P{n + 1}", place=n, kind="region", size=voxels[n])
         like = ("region", voxels[n], current)
-        for marking in _DECISIONS:
+        for word, marking in _DECISIONS.items():
             if current != marking:
-                alike = (*like, marking.word)
-                yield one(to=marking.word, code=int(marking), alike=alike, family=ways[marking])
-        yield one(to="not_avid", code=NOT_AVID, alike=(*like, "not_avid"), family=None)
+                yield one(is_marking=True, to=word, code=marking, alike=(*like, word), family=ways[word])
+        alike = (*like, "not_avid")
+        yield one(is_marking=False, to="not_avid", code=NOT_AVID, alike=alike, family=None)
 
 
 def _lesion_changes(
-    measured: Measurements, assessment: Assessment, ways: Mapping[Marking, object | None]
+    measured: Measurements, assessment: Assessment, ways: Mapping[str, object | None]
 ) -> Iterator[_Change]:
     """Yield those of lesions; ``ways`` are the families of markings."""
     words, codes = measured.words, measured.marked.codes.tolist()
     calls, sizes = assessment.avidity_codes.tolist(), measured.measures.voxels.tolist()
+    avidity, covered = words.avidity.tolist(), measured.covered.tolist()
     shared = _Shared.of(measured)
+    candidate, owner, cold = shared.candidate.tolist(), shared.owner.tolist(), shared.cold.tolist()
     for n, (lesion_id, like) in enumerate(zip(measured.lesions.ids, _likes(measured), strict=True)):
         if words.not_tumour[n]:
             continue
-        one = partial(_Change, lesion_id=lesion_id, place=n, size=sizes[n])
-        for marking in _DECISIONS:
+        one = partial(_Change, lesion_id=lesion_id, place=n, kind="lesion", size=sizes[n])
+        for word, marking in _DECISIONS.items():
             if codes[n] != marking:
-                way = None if shared.candidate[n] else ways[marking]
-                yield one(to=marking.word, code=int(marking), alike=(*like, marking.word), family=way)
-        told = (codes[n], int(words.avidity[n]), bool(measured.covered[n]))
+                way = None if candidate[n] else ways[word]
+                yield one(is_marking=True, to=word, code=marking, alike=(like, word), family=way)
+        told = (codes[n], avidity[n], covered[n])
         for call in (AVID, NOT_AVID):
             if calls[n] != call:
-                alike: tuple[object, ...] = (*like, AVIDITIES[call])
+                alike: tuple[object, ...] = (like, AVIDITIES[call])
                 way = None
-                if shared.cold[n]:  # only the sets of markings in question change
+                if cold[n]:  # only the sets of markings in question change
                     alike = ("cold", *told, call)
-                elif shared.owner[n] and codes[n] != NO_WORD:  # voxels of one marking come, or go
+                elif owner[n] and codes[n] != NO_WORD:  # voxels of one marking come, or go
                     way = ("avidity", *told, call)
-                yield one(to=AVIDITIES[call], code=call, alike=alike, family=way)
+                yield one(is_marking=False, to=AVIDITIES[call], code=call, alike=alike, family=way)
 
 
 @frozen(eq=False)
@@ -269,8 +270,8 @@ class _Shared:
         return cls(candidate=candidate, owner=held & ~other, cold=~held)
 
 
-def _likes(measured: Measurements) -> list[tuple[object, ...]]:
-    """Of each lesion what its changes come to, so that thousands of specks are tried once.
+def _likes(measured: Measurements) -> list[int]:
+    """Return a number for each lesion, the same where changes come to the same: many specks are tried once.
 
     Lesions are alike if they have as many voxels of each marking, the same words and the same PET field, and
     neither another lesion nor an avid voxel shares anything with them. Others are like themselves alone.

@@ -89,10 +89,12 @@ def lesions(
 
 def _write_table(data: bytes, out: Path | None, *, said: str) -> None:
     from volstrat.store.output import write_atomically
+    from volstrat.store.seal import refuse_sealed
 
     if out is None:
         click.echo(data.decode(), nl=False)
     else:
+        refuse_sealed(out.parent)
         write_atomically(out, data)
         say(f"{out}: {said}.", err=True)
 

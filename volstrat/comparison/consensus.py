@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from volstrat.comparison.reading_types import ReadingSet
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import Lesions
-    from volstrat.rule.markings import MarkedLesions
     from volstrat.terms.protocol import Protocol
 
 Method = Literal["majority", "staple"]
@@ -318,13 +317,8 @@ def _rows(
 
 def _marked_on(case: CaseResult, grid: VoxelGrid, protocol: Protocol) -> list[tuple[Marking, VoxelRuns]]:
     """Return a reading's tumour by marking, on the consensus grid."""
-    marked: MarkedLesions = case.measured.marked
-    sets = []
-    for marking in Marking:
-        of_marking = marked.worst == marking
-        voxels = VoxelRuns.from_intervals(marked.starts[of_marking], marked.stops[of_marking])
-        sets.append((marking, _onto(voxels, case.inputs.masks.grid, grid, protocol)))
-    return sets
+    marked, own = case.measured.marked, case.inputs.masks.grid
+    return [(m, _onto(marked.voxels_marked(m), own, grid, protocol)) for m in Marking]
 
 
 def _onto(voxels: VoxelRuns, own: VoxelGrid, grid: VoxelGrid, protocol: Protocol) -> VoxelRuns:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
 from volstrat.agreement.hybrid import match_readings
 from volstrat.agreement.moved_rows import moved_row_findings, moved_rows
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
     )
     from volstrat.comparison.grids import OnOneGrid
     from volstrat.rule.measure import Measurements
-    from volstrat.terms.protocol import Protocol
 
 _NO_PET = "Avid disease was read in one reading alone, or in neither."
 _PET_GRIDS = "The avid masks lie on different grids."
@@ -116,7 +113,9 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         "reason": "",
         "tumour": _agreement(grids.a.lesions.voxels(), grids.b.lesions.voxels(), grids.a, settings),
         "resectable": _overlap(
-            _resectable(grids.a, protocols[0]), _resectable(grids.b, protocols[1]), voxel_ml
+            grids.a.marked.voxels_marked(*protocols[0].counted),
+            grids.b.marked.voxels_marked(*protocols[1].counted),
+            voxel_ml,
         ),
         "fdg_avid": _avid_agreement(grids, settings),
         "lesions": _lesions(a, b, grids, matching, settings),
@@ -183,12 +182,6 @@ def _readings(a: ReadCase, b: ReadCase, grids: OnOneGrid, settings: Settings) ->
         distance_mm=settings.match_distance_mm,
         plans_differ=_plans_differ(a.result, b.result),
     )
-
-
-def _resectable(measured: Measurements, protocol: Protocol) -> VoxelRuns:
-    marked = measured.marked
-    counted = np.isin(marked.worst, protocol.counted)
-    return VoxelRuns.from_intervals(marked.starts[counted], marked.stops[counted])
 
 
 def _overlap(a: VoxelRuns, b: VoxelRuns, voxel_ml: float) -> ResectableAgreement:

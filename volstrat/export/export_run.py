@@ -17,6 +17,7 @@ from volstrat.errors import ExportError, OutputError, UsageError
 from volstrat.export.content_uids import tracking_uids
 from volstrat.export.outgoing import Outgoing
 from volstrat.export.source_images import find_source_images
+from volstrat.store.seal import refuse_sealed
 from volstrat.study.subjects import one_case
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def export_result(
         tracking=tuple(tracking_uids(result.measured, source.space)),
         at=at or datetime.now().replace(microsecond=0),  # noqa: DTZ005 - DICOM content times are local
     )
+    refuse_sealed(out)
     _refuse_other_objects(out, outgoing)
     wanted = [kind for kind in KINDS if not kinds or kind in kinds]
     try:

@@ -31,6 +31,7 @@ AVID = "avid"
 """Name of the shapes that FDG-avid voxels make, whatever they belong to."""
 
 _LOWEST, _HIGHEST = -32768, 32767
+_CORNERS = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
 
 
 def as_hu(values: NDArray[np.generic]) -> NDArray[np.int16]:
@@ -102,8 +103,7 @@ class Shape:
         """Return a shape with its box."""
         index = grid.unravel(voxels.indices())
         low, high = index.min(axis=0) - 0.5, index.max(axis=0) + 0.5
-        bits = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
-        corners = grid.to_mm(low + bits * (high - low))
+        corners = grid.to_mm(low + _CORNERS * (high - low))
         return cls(
             name=name, grid=grid, voxels=voxels, box_mm=np.stack((corners.min(axis=0), corners.max(axis=0)))
         )
@@ -264,7 +264,8 @@ def _misfits(ct: Volume | None, pet: Volume | None, shapes: Sequence[Shape]) -> 
         notices.append("CT and PET do not overlap: the PET is not shown on the CT, only in its projection.")
     for volume in (ct, pet):
         if volume is not None:
-            outside = [s.name for s in shapes if s.name != AVID and not _meet(field_box(volume), s.box_mm)]
+            own = field_box(volume)
+            outside = [s.name for s in shapes if s.name != AVID and not _meet(own, s.box_mm)]
             if outside:
                 notices.append(f"Outside the field of the {volume.kind}: {shown_names(outside)}.")
     return notices

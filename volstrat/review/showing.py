@@ -57,13 +57,17 @@ class Showing:
         problems: tuple[str, ...] = ()
         try:
             if ct.begun() is not None:  # contours over the slices that are there
-                early = build_scene(bare, CtRead(volume=ct.volume))
-                self._show(early, Projections(early), reading)
-            scene = build_scene(bare, ct.ended())
-            projections = Projections(scene)
+                scene = build_scene(bare, CtRead(volume=ct.volume))
+                projections = Projections(scene)
+                self._show(scene, projections, reading)
+            read = ct.ended()
+            if scene is None or read.volume is not scene.ct:  # none, or it broke off
+                scene = build_scene(bare, read)
+                projections = Projections(scene)
             rotation = None if scene.pet is None else RotatingProjection(scene.pet)
         except Exception as error:
             why = "they do not fit into memory" if isinstance(error, MemoryError) else repr(error)
+            scene, projections, rotation = None, None, None
             problems = (f"The images cannot be shown: {why}.",)
         self._show(scene, projections, reading, rotation=rotation, problems=problems)
 

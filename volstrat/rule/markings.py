@@ -146,6 +146,11 @@ class MarkedLesions:
         """Return the voxels of all lesions that are tumour, each once."""
         return VoxelRuns.from_intervals(self.starts, self.stops)
 
+    def voxels_marked(self, *markings: Marking) -> VoxelRuns:
+        """Return the voxels of which the worst marking is one of these."""
+        marked = np.isin(self.worst, markings)
+        return VoxelRuns.from_intervals(self.starts[marked], self.stops[marked])
+
     def word(self, lesion: int) -> Resectability:
         """Return the marking's word, "partial" or "not_tumour"."""
         if self.not_tumour[lesion]:

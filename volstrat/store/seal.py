@@ -142,18 +142,17 @@ def check_manifest(out: Path) -> list[tuple[str, str, str | None, str | None]]:
     Returns
     -------
     list of (path, kind, old hash, new hash)
-        ``kind`` is "missing", "extra" or "altered"; empty where all is as it was sealed.
-
-    Raises
-    ------
-    CorruptDataError
-        If a line of the manifest is none.
+        ``kind`` is "missing", "extra" or "altered"; empty where all is as it was sealed. A manifest that
+        cannot be read is altered itself.
     """
     if not (out / MANIFEST).is_file():
         return [(MANIFEST, "missing", None, None)]
     sealed: DiskMap[str] = DiskMap()
-    for name, sha256 in _read_manifest(out):
-        sealed[name] = sha256
+    try:
+        for name, sha256 in _read_manifest(out):
+            sealed[name] = sha256
+    except CorruptDataError:
+        return [(MANIFEST, "altered", None, None)]
     faults: list[tuple[str, str, str | None, str | None]] = []
     there: DiskMap[None] = DiskMap()
     for name in _names(out):
@@ -161,9 +160,17 @@ def check_manifest(out: Path) -> list[tuple[str, str, str | None, str | None]]:
     for name, sha256 in sealed.items():
         if name not in there:
             faults.append((name, "missing", sha256, None))
-        elif (now := sha256_of(out / name)) != sha256:
+        elif (now := _sha256_now(out / name)) != sha256:
             faults.append((name, "altered", sha256, now))
-    return faults + [(name, "extra", None, sha256_of(out / name)) for name in there if name not in sealed]
+    return faults + [(name, "extra", None, _sha256_now(out / name)) for name in there if name not in sealed]
+
+
+def _sha256_now(path: Path) -> str | None:
+    """Hash a file; None where it cannot be read, a link to nowhere for instance."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None
 
 
 def _names(out: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ from volstrat.case.discovery import find_sources
 from volstrat.errors import MissingRoleError, OutputError, UsageError, VolstratError
 from volstrat.formats.walk import relative_name
 from volstrat.store.output import write_atomically
+from volstrat.store.seal import refuse_sealed
 from volstrat.study.patterns import PathPattern
 from volstrat.study.proposals import LOOKED_INTO, Proposals, propose, toml_value
 from volstrat.study.recognise import Recognised, below_with_layout, by_layout, recognise
@@ -70,6 +71,7 @@ def init_study(tree: Path, path: Path | None = None) -> Initialised:
     if path.exists() or path.is_symlink():
         msg = f"{path}: is there already, and stays as it is."
         raise OutputError(msg, hint="Name another with -o, or remove it.")
+    refuse_sealed(path.parent)
     found = recognise(tree)
     if found is None:
         raise _nothing(tree)
