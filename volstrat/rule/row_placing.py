@@ -398,7 +398,7 @@ def _folded(name: str) -> str:
 def _point(row: LesionRow) -> str:
     assert row.point_mm is not None
     x, y, z = row.point_mm
-    return f"({x:g}, {y:g}, {z:g}) mm (LPS)"
+    return f"({x:g}, {y:g}, {z:g}) mm"
 
 
 def shown_ids(ids: Sequence[str]) -> list[str]:
