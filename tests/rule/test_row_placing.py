@@ -385,6 +385,26 @@ def test_a_row_whose_volume_is_not_its_lesions_is_a_review() -> None:
     assert said(1.11 * ml, None) == said(0.9 * ml, None) == ["row_volume_differs"]
 
 
+def test_a_row_whose_point_and_segment_are_of_two_lesions_is_a_review() -> None:
+    """It counts where its point lies; which is meant, a person must say."""
+    names = {1: "Met A", 2: "Met B"}
+
+    def said(segment: str) -> list[str]:
+        row = LesionRow(
+            lesion_id="L1",
+            resectability=Marking.RESECTABLE,
+            point_mm=point(13, 3, 3),
+            segment=segment,
+            where="r",
+        )
+        measured = measure_case(case_of(boxes(A, B), (row,), names), Protocol())
+        assert words(measured)["L2"] == "resectable"
+        return [code for code in codes(measured) if code == "row_contradicts"]
+
+    assert said("Met A") == ["row_contradicts"]
+    assert said("Met B") == said("Met of old") == said("") == []
+
+
 def test_pet_only_regions_by_number_alone_are_a_review() -> None:
     """Their numbers go by size; a point settles it, and so does having only one."""
 

@@ -278,8 +278,8 @@ class ReviewSession:
             reader, now = self._reader(marks[0].reader), _now()
             changes = self._changes(reviewed, marks, reader=reader, at=now)
             rows = {change.lesion_id: change.new for change in changes}
-            told = {**reviewed.rows, **rows} if not reviewed.problem else rows
-            whole = {i: row for i, row in told.items() if row is not None}
+            remarked = {**reviewed.rows, **rows} if not reviewed.problem else rows
+            whole = {i: row for i, row in remarked.items() if row is not None}
             # A row that the case refuses is never written.
             marked = remark_case(reviewed.bare.as_read, whole)
             table = self._table.replace(changes, by=reader, at=now, place=placing(reviewed))
