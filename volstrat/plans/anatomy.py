@@ -89,9 +89,7 @@ class Anatomy:
         x, y, z = zone.point_mm
         lies = f"lies in {' and '.join(ids[n] for n in hit)}" if hit else "lies in no lesion"
         msg = f"{where}: the point ({x:g}, {y:g}, {z:g}) mm {lies}."
-        raise PlanError(
-            msg, hint="Name the lesion by its id, or give a point inside it, in mm."
-        )
+        raise PlanError(msg, hint="Name the lesion by its id, or give a point inside it, in mm.")
 
 
 def no_such_lesion(lesion_id: str, known: Iterable[str], *, where: str) -> PlanError:
