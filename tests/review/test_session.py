@@ -13,6 +13,7 @@ import pytest
 from tests.phantom_case import write_case
 from volstrat.case.assess import assess_case, reassess_case, run_case
 from volstrat.case.discovery import find_sources
+from volstrat.case.lesion_table import read_lesion_table
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
@@ -467,11 +468,10 @@ def test_rows_that_did_not_change_are_not_read_again(sample: Sample, monkeypatch
     """The table is parsed where its bytes are others than those that were written, and no more than once."""
     session = loaded(sample("S01_stratum_1"))
     parsed: list[str] = []
-    parse = mark_table.read_lesion_table
 
     def counted(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
         parsed.append(name)
-        return parse(data, name=name)
+        return read_lesion_table(data, name=name)
 
     monkeypatch.setattr(mark_table, "read_lesion_table", counted)
     mark(session, "L1", "unresectable")
