@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from volstrat.case.case_file import CaseSources, Patient, RoleEntry
+from volstrat.case.discovery import find_sources
 from volstrat.case.fingerprint import take_fingerprint
 from volstrat.errors import InputFileError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ def test_links_in_a_circle_end(sources: CaseSources) -> None:
 def test_a_missing_file_is_named(sources: CaseSources) -> None:
     """By name only."""
     (sources.folder / "tumour.nii.gz").unlink()
-    with pytest.raises(InputFileError, match=r"^tumour\.nii\.gz: cannot be read"):
+    with pytest.raises(InputFileError, match=r"^tumour\.nii\.gz: there is no such file"):
         take_fingerprint(sources)
 
 
@@ -151,3 +153,31 @@ def test_every_byte_of_the_case_file_counts(sources: CaseSources) -> None:
     first = take_fingerprint(told).sha256
     (sources.folder / "case.toml").write_text("# two")
     assert take_fingerprint(told).sha256 != first
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+@pytest.mark.parametrize("special", ["pipe", "device"])
+@pytest.mark.parametrize("name", ["tumour.nii.gz", "reviews.csv", "lesions.csv"])
+def test_what_is_no_regular_file_is_refused_before_it_is_opened(
+    tmp_path: Path, special: str, name: str
+) -> None:
+    """A pipe would be waited for and a device never ends: the whole batch stood still."""
+    for path in (SAMPLES / "S02_stratum_2").iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / name).unlink(missing_ok=True)
+    if special == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(20)
+    try:
+        with pytest.raises(InputFileError, match="is not a regular file"):
+            take_fingerprint(find_sources(tmp_path))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.case.test_parts import LABELS, LPS, PROTOCOL, RAS, codes, nifti, tumour
+from tests.part_cases import LABELS, LPS, PROTOCOL, RAS, codes, nifti, tumour
 from tests.phantom_case import write_segmentation
 from tests.records import run_case
 

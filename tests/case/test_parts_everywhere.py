@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.case.test_parts import PROTOCOL, TABLE
 from tests.dicom.dicom_case import labels, runs_as_contours, write_ct, write_rtstruct, write_seg
+from tests.part_cases import PROTOCOL, TABLE
 from tests.phantom_case import CT_AFFINE, write_segmentation
 from tests.records import run_case
 from volstrat.case.assess import assess_case

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,6 +157,24 @@ def test_a_tumour_drawn_on_pet_alone_is_no_tumour_and_is_said_to_be_on_pet(case:
     (case / "objects" / "a").unlink()
     edit(case / "objects" / "b", lambda d: set_element(d.StructureSetROISequence[0], "ROIName", "GTV"))
     assert_fails(run_case(case, protocol()), "no segment or ROI is called tumour", "(GTV), drawn on PET")
+
+
+def test_tumour_drawn_on_pet_beside_avid_disease_is_a_review(case: Path) -> None:
+    """A ROI called "Tumour 2" in the structure set on PET may be avid disease: it does not vanish."""
+
+    def second_roi(dataset: Dataset) -> None:
+        for sequence, number in (
+            ("StructureSetROISequence", "ROINumber"),
+            ("ROIContourSequence", "ReferencedROINumber"),
+        ):
+            item = deepcopy(dataset[sequence].value[0])
+            setattr(item, number, 77)
+            dataset[sequence].value.append(item)
+        dataset.StructureSetROISequence[-1].ROIName = "Tumour 2"
+
+    edit(case / "objects" / "b", second_roi)
+    (message,) = finding(run_case(case, protocol()), "part_unclear")
+    assert "'Tumour 2'" in message
 
 
 @pytest.mark.parametrize("images_named", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.dicom.edited_cases import assert_fails, edit, finding, set_element, s
 from tests.phantom_case import Form, write
 from tests.records import protocol, run_case
 from volstrat.case.inspect import inspect_case
+from volstrat.case.pet_image import suv_report
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import VolstratError
@@ -284,3 +286,31 @@ def test_an_exam_summary_filed_as_ct_is_no_ct(case: Path, count: int) -> None:
     assert after["error"] is None
     assert (after["stratum"], after["predicates"]) == (before["stratum"], before["predicates"])
     assert [one["path"] for one in after["inputs"]] == [one["path"] for one in before["inputs"]]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_damaged_pet_file_is_a_sentence_for_every_command(case: Path, seed: int) -> None:
+    """Bytes of one slice's header changed at random: a result of the other slices is none of the series."""
+    path = slices(case / "series 2")[7]
+    data, rng = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    for at in rng.integers(140, len(data), size=12):
+        data[at] = rng.integers(256)
+    path.write_bytes(data)
+    record = run_case(case, protocol())
+    assert record["error"] is None or record["error"]["code"] != "internal_error"
+    told = []
+    try:
+        suv_report(case / "series 2")
+        inspect_case(CasePlace(folder=case, subject="S1"), protocol())
+    except VolstratError as error:
+        told.append(error.message)
+    if record["error"] is not None and "truncated" in record["error"]["message"]:
+        assert told, record["error"]["message"]
+
+
+def test_factors_of_a_series_with_an_unreadable_slice_are_refused(case: Path) -> None:
+    """They were those of the other slices, and nothing was said."""
+    path = slices(case / "series 2")[7]
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(VolstratError, match=re.escape(f"{path.name}: ends ")):
+        suv_report(case / "series 2")

@@ -19,8 +19,8 @@ from tests.dicom.dicom_case import (
     write_ct,
     write_seg,
 )
-from tests.dicom.tracer_headers import change_all, empty, of, pet_input
-from tests.records import protocol, run_case
+from tests.dicom.tracer_headers import change_all, empty, of, pet_input, protocol
+from tests.records import run_case
 from volstrat.case.protocol_files import parse_protocol
 
 

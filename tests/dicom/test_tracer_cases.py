@@ -23,9 +23,9 @@ from tests.dicom.dicom_case import (
     write_pt,
     write_seg,
 )
-from tests.dicom.tracer_headers import change_all, of, pet_input
+from tests.dicom.tracer_headers import change_all, of, pet_input, protocol
 from tests.phantom_case import Form, write, write_segmentation
-from tests.records import protocol, run_case
+from tests.records import run_case
 from volstrat.case.case_file import Patient, RoleEntry
 from volstrat.case.inspect import inspect_case
 from volstrat.case.pet_image import read_plain_pet, suv_report

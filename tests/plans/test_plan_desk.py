@@ -49,7 +49,7 @@ def test_trying_segments_changes_nothing_until_saved(tmp_path: Path) -> None:
     before = (folder / "case.toml").read_bytes()
     session, desk = desk_of(folder)
     desk.try_segments(["4"], "A")
-    told = desk.told()
+    told = desk.as_json()
     assert [(c["name"], c["tried"]) for c in told["columns"]] == [("A", False), ("tried", True)]
     assert told["columns"][1]["cells"]["Debulked"] == "33.3 %"
     assert told["columns"][1]["cells"]["Taken"] == "H4 + 1 abl."

@@ -136,7 +136,7 @@ def test_a_real_ct_and_pet_can_be_reviewed(real: Path, serve: Serve, opened: Ope
     page = opened(serve(case))
     assert stratum(page) == "1 lesion still to mark"
     # SUVmax 7.91 in the tumour; the PET is shown after the CT
-    page.wait_for_function("document.querySelector('#suv').value === '8'")
+    page.wait_for_function("() => document.querySelector('#suv').value === '8'")
     choose(page, "L1")
     page.keyboard.press("1")
     saved(page, "L1 resectable")

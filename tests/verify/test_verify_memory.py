@@ -23,7 +23,7 @@ def write_output(out: Path, count: int) -> dict[str, object]:
     hashes = []
     for n in range(count):
         subject = f"S{n:05}"
-        record = {
+        record: dict[str, object] = {
             "subject": subject, "status": "assigned", "stratum": "stratum_1", "inputs": [], "findings": [],
             "error": None, "protocol": {"sha256": "0" * 64}, "environment": environment,
         }  # fmt: skip

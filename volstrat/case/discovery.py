@@ -158,7 +158,7 @@ def open_case(
     if lesions is not None and "lesions" not in (given or {}):
         sources = _with_table(sources, lesions)
     reviews = sources.folder / REVIEWS
-    if not given and "reviews" not in sources.entries and reviews.is_file():
+    if not given and "reviews" not in sources.entries and reviews.exists():
         sources = replace(sources, entries={**sources.entries, "reviews": (RoleEntry(path=reviews),)})
     if "tumour" not in sources.entries:
         raise _no_tumour(sources, library)

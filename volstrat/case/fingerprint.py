@@ -19,6 +19,7 @@ from volstrat.case.lesion_table import history_beside
 from volstrat.case.unread import unread_files
 from volstrat.errors import InputFileError, VolstratError
 from volstrat.formats.label_names import names_beside
+from volstrat.formats.regular_file import open_regular
 from volstrat.formats.volumes import data_files, volume_format
 from volstrat.formats.walk import relative_name, walk
 from volstrat.store.output import STATE_FOLDER
@@ -137,9 +138,11 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _state(path: Path) -> FileState:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             before = os.fstat(stream.fileno())
             digest = hashlib.file_digest(stream, "sha256")
+    except InputFileError:
+        raise
     except OSError as error:
         msg = f"{path.name}: cannot be read ({error.strerror})."
         raise InputFileError(msg) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from volstrat.dicom.grouping import looks_like_dicom
 from volstrat.errors import FormatError, InputFileError, VolstratError
+from volstrat.formats.regular_file import open_regular
 from volstrat.formats.volumes import data_files, volume_format
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ def file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     for file in (path, *_data_files(path)):
         try:
-            with file.open("rb") as stream:
+            with open_regular(file) as stream:
                 hashlib.file_digest(stream, lambda: digest)
+        except InputFileError:
+            raise
         except OSError as error:
             msg = f"{file.name}: cannot be read ({error.strerror})."
             raise InputFileError(msg) from error

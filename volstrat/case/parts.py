@@ -319,7 +319,10 @@ def part_findings(
             findings.append(_of_parts("tumour_part_left_out", file, missed))
         doubted = [part for part in rest if part.said.doubted and not file.choice.is_explicit]
         silent = [part for part in rest if part.said.silent] if _chose_by_name(file.choice) else []
-        unclear = sorted({*doubted, *silent}, key=lambda part: part.number)
+        on_pet = (
+            tumour if file.drawn_on_pet and file.role == "fdg_avid" and _chose_by_name(file.choice) else []
+        )
+        unclear = sorted({*doubted, *silent, *on_pet}, key=lambda part: part.number)
         if unclear:
             findings.append(_unclear(file, unclear))
         others = [part for part in rest if part not in tumour and part not in unclear]

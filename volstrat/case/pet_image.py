@@ -243,7 +243,7 @@ def suv_report(folder: Path, *, series: str | None = None) -> dict[str, Any]:
     Raises
     ------
     VolstratError
-        If there is no PT series, or several and none is named.
+        If there is no PT series, or several and none is named, or a file of it cannot be read.
     """
     from volstrat.dicom.library import DicomLibrary
     from volstrat.dicom.suv.suv_factors import suv_factors
@@ -253,6 +253,8 @@ def suv_report(folder: Path, *, series: str | None = None) -> dict[str, Any]:
         chosen = library.series(folder, role="pet", uid=series)
     except AmbiguousRoleError as error:
         raise AmbiguousRoleError(error.message, hint="Choose one: --series UID.") from error
+    for broken in library.folder(folder).broken_files_of(chosen):  # a case is refused for it as well
+        raise broken.error()
     factors = suv_factors(chosen)
     problem = factors.problem
     why = (

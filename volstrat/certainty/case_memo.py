@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from volstrat.certainty.drawing_doubts import lesions_at_edge
 from volstrat.certainty.pet_shift import MovedUptake
 from volstrat.geometry.boundary_shift import ShiftedVolumes
-from volstrat.rule.lesion_uptake import measure_uptake
+from volstrat.rule.lesion_uptake import UptakeMemo, measure_uptake
 
 if TYPE_CHECKING:
     from volstrat.rule.attribution import Attribution
@@ -27,13 +27,15 @@ class CaseMemo:
         self.shifted = ShiftedVolumes()
         self.moved = MovedUptake()
         self._uptake: tuple[Attribution | None, tuple[bytes, bytes], tuple[Uptakes, Uptakes]] | None = None
+        self._of_voxels = UptakeMemo()
         self._at_edge: tuple[Lesions, list[int]] | None = None
 
     def uptake(self, measured: Measurements, assessment: Assessment) -> tuple[Uptakes, Uptakes]:
         """Return what `measure_uptake` gives of the one case that this belongs to."""
         words = (measured.words.avidity.tobytes(), measured.region_words.dismissed.tobytes())
         if self._uptake is None or self._uptake[0] is not measured.attribution or self._uptake[1] != words:
-            self._uptake = (measured.attribution, words, measure_uptake(measured, assessment))
+            found = measure_uptake(measured, assessment, known=self._of_voxels)
+            self._uptake = (measured.attribution, words, found)
         return self._uptake[2]
 
     def at_edge(self, measured: Measurements) -> list[int]:

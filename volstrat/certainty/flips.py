@@ -285,8 +285,9 @@ def _likes(measured: Measurements) -> list[int]:
         alone[measured.region_words.belongs_to[measured.region_words.belongs_to != NO_LESION]] = True
     words = np.stack((measured.words.marking, measured.words.avidity, measured.covered), axis=-1)
     counts_and_words = np.concatenate((pieces.drawn_voxels, words), axis=1)
+    numbers: dict[object, int] = {}
     both = zip(alone.tolist(), map(tuple, counts_and_words.tolist()), strict=True)
-    return [(n,) if own else ("lesion", row) for n, (own, row) in enumerate(both)]
+    return [numbers.setdefault(n if own else row, n) for n, (own, row) in enumerate(both)]
 
 
 def stratum_without(measured: Measurements, left_out: Sequence[int], protocol: Protocol) -> Stratum | None:

@@ -14,6 +14,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from volstrat.formats.regular_file import open_regular
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -116,9 +118,9 @@ def _is_snap(path: Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            return ""
-        return path.read_bytes().decode("utf-8-sig", "replace")
+        with open_regular(path) as stream:
+            data = stream.read(LARGEST_BYTES + 1)
+        return "" if len(data) > LARGEST_BYTES else data.decode("utf-8-sig", "replace")
     except OSError:
         return ""
 

@@ -11,15 +11,14 @@ the volume (a missing slice, a second volume, another dtype), and no reader can 
 
 from __future__ import annotations
 
-import io
 import os
-import stat
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
 from zlib_ng import zlib_ng
 
 from volstrat.errors import CorruptDataError, InputFileError
+from volstrat.formats.regular_file import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +65,7 @@ class SourceFile:
         self.name = path.name
         self._digest = digest
         self._unread = b""
-        self._handle = _open_regular(path, f" (named by {named_by})" if named_by else "")
+        self._handle = open_regular(path, f" (named by {named_by})" if named_by else "")
         size = os.fstat(self._handle.fileno()).st_size
         if size == 0:
             self._handle.close()
@@ -133,29 +132,6 @@ class SourceFile:
                 at = block.index(b"\n", at) + 1
                 left -= 1
             self.unread(block[at:])
-
-
-def _open_regular(path: Path, named: str) -> io.FileIO:
-    """Open a regular file; a pipe or device would block for ever and is refused unopened."""
-    name = f"{path.name}{named}"
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            msg = f"{name}: is a directory; a file was expected."
-            raise InputFileError(msg)
-        if not stat.S_ISREG(mode):
-            msg = f"{name}: is not a regular file."
-            raise InputFileError(msg)
-        return io.FileIO(path)
-    except FileNotFoundError as error:
-        msg = f"{name}: there is no such file."
-        raise InputFileError(msg, hint="Check the name, and the letters' case.") from error
-    except InputFileError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
-        reason = getattr(error, "strerror", None) or str(error)
-        msg = f"{name}: cannot be opened ({reason})."
-        raise InputFileError(msg) from error
 
 
 class Decoder:

@@ -40,7 +40,7 @@ _PARALLEL = 1e-6
 """Normals that differ by less (1 - cosine) never meet."""
 _ACROSS = 1e-9
 """A plane whose normal has no larger cosine with a line runs along it: the sign is rounding."""
-_FACES_AT_ONCE = 1 << 17
+_FACES_AT_ONCE = 1 << 14
 """Even, so that a stretch starts with a low end."""
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.grid import VoxelGrid
 
+    Int32s = NDArray[np.int32]
     Int64s = NDArray[np.int64]
     Float64s = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ def longest_diameters_mm(
     return longest, _longest_in_planes(planar, axis, metric, count)
 
 
-def _row_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s) -> Int64s:
+def _row_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s) -> Int32s:
     """First and last voxel of each lesion in each row: columns lesion, i, j, k, side (-1, 1)."""
     ni, nj, _ = grid.shape
     order = np.argsort(starts, kind="stable")
@@ -85,7 +86,7 @@ def _row_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s
     return _two_sided(lesion, np.stack([low, j, k]), np.stack([high, j, k]))
 
 
-def _column_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s) -> Int64s:
+def _column_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s) -> Int32s:
     """First and last voxel along ``j`` for each lesion, i and k (for grids stored with i head-foot)."""
     ni, nj, nk = grid.shape
     owner = np.repeat(lesion, stops - starts)
@@ -102,13 +103,15 @@ def _column_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int
     return _two_sided(owner, np.stack([i, low, k]), np.stack([i, high, k]))
 
 
-def _two_sided(lesion: Int64s, low: Int64s, high: Int64s) -> Int64s:
-    lower = np.column_stack((lesion, *low, np.full(lesion.size, -1)))
-    upper = np.column_stack((lesion, *high, np.full(lesion.size, 1)))
-    return np.concatenate((lower, upper))
+def _two_sided(lesion: Int64s, low: Int64s, high: Int64s) -> Int32s:
+    points = np.empty((2, lesion.size, 5), dtype=np.int32)
+    points[:, :, 0] = lesion
+    points[0, :, 1:4], points[1, :, 1:4] = low.T, high.T
+    points[:, :, 4] = [[-1], [1]]
+    return points.reshape(-1, 5)
 
 
-def _thin(points: Int64s, *, group_axis: int, along_axis: int, height_axis: int = 0) -> Int64s:
+def _thin(points: Int32s, *, group_axis: int, along_axis: int, height_axis: int = 0) -> Int32s:
     """Drop points that lie inside the outline of their plane.
 
     The plane is one index of ``group_axis``; in it a point is dropped if it lies on or inside the
@@ -118,11 +121,12 @@ def _thin(points: Int64s, *, group_axis: int, along_axis: int, height_axis: int 
     lesion, side = points[:, 0], points[:, 4]
     group, along = points[:, 1 + group_axis], points[:, 1 + along_axis]
     kept = np.lexsort((along, group, lesion, side))
-    height, along = (points[:, 1 + height_axis] * side)[kept], along[kept]
-    opens = np.zeros(kept.size, dtype=np.int64)
+    height = (points[:, 1 + height_axis] * side)[kept].astype(np.int64)
+    along = along[kept].astype(np.int64)
+    opens = np.zeros(kept.size, dtype=bool)
     for column in (side, lesion, group):
         opens[1:] |= column[kept[1:]] != column[kept[:-1]]
-    outline = np.cumsum(opens)
+    outline = np.cumsum(opens, dtype=np.int32)
     for _ in range(_ROUNDS):
         run = along[1:-1] - along[:-2]
         rise = (height[1:-1] - height[:-2]) * (along[2:] - along[:-2])
@@ -135,7 +139,7 @@ def _thin(points: Int64s, *, group_axis: int, along_axis: int, height_axis: int 
     return points[kept]
 
 
-def _longest_pairs(lesion: Int64s, index: Int64s, metric: Float64s, count: int) -> Float64s:
+def _longest_pairs(lesion: Int32s, index: Int32s, metric: Float64s, count: int) -> Float64s:
     """Longest distance between two points of each lesion, mm."""
     longest = np.zeros(count)
     order = order_by(lesion)
@@ -147,7 +151,7 @@ def _longest_pairs(lesion: Int64s, index: Int64s, metric: Float64s, count: int) 
     return longest
 
 
-def _has_extent(index: Int64s, edge: Int64s) -> NDArray[np.bool_]:
+def _has_extent(index: Int32s, edge: Int64s) -> NDArray[np.bool_]:
     """Tell which lesions are more than one voxel."""
     filled = np.flatnonzero(np.diff(edge))
     wide = np.zeros(edge.size - 1, dtype=bool)
@@ -158,7 +162,7 @@ def _has_extent(index: Int64s, edge: Int64s) -> NDArray[np.bool_]:
     return wide
 
 
-def _farthest(index: Int64s, metric: Float64s) -> float:
+def _farthest(index: Int32s, metric: Float64s) -> float:
     """Longest distance within one set of points, mm."""
     # In these coordinates distance is Euclidean, and all pairs are one matrix product.
     points = (index - index[0]) @ np.linalg.cholesky(metric)
@@ -195,7 +199,7 @@ def _may_be_ends(points: Float64s, squared: Float64s) -> NDArray[np.bool_]:
     return kept
 
 
-def _longest_in_planes(points: Int64s, axis: int, metric: Float64s, count: int) -> Float64s:
+def _longest_in_planes(points: Int32s, axis: int, metric: Float64s, count: int) -> Float64s:
     """Longest distance between two points of one lesion in one plane, over its planes, mm.
 
     A plane's widths along eight directions bound its diameter within 2 %; only planes that may hold

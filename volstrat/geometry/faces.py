@@ -106,12 +106,8 @@ def surface_faces(grid: VoxelGrid, parts: LabelRuns, piece_of_part: Int64s | Non
     piece_of_part : array of int64, (n_parts,), or None
         The 26-connected piece that each of ``parts.values`` lies in, where that is known.
     """
-    smoother = Smoother(grid.spacing_mm, _SMOOTHING * max(grid.spacing_mm))
     rows = PieceRows.of(grid, parts, piece_of_part)
-    found: tuple[list[_Found], ...] = ([], [], [])
-    for boxes in boxes_of(rows, smoother.reach):
-        for axis, faces in enumerate(_faces_in(boxes, smoother, grid.shape)):
-            found[axis].append(faces)
+    found = _found_faces(grid, rows)
     i, j, k = (_sorted_faces(axis, grid.shape, faces) for axis, faces in enumerate(found))
     return SurfaceFaces((i, j, k), rows.group_piece, rows.group_part)
 
@@ -126,6 +122,16 @@ class _Found:
     key: Int64s
     group: Int32s
     slope: Float64s
+
+
+def _found_faces(grid: VoxelGrid, rows: PieceRows) -> tuple[list[_Found], ...]:
+    """Faces of all boxes across i, j and k; the memory for smoothing is free again afterwards."""
+    smoother = Smoother(grid.spacing_mm, _SMOOTHING * max(grid.spacing_mm))
+    found: tuple[list[_Found], ...] = ([], [], [])
+    for boxes in boxes_of(rows, smoother.reach):
+        for axis, faces in enumerate(_faces_in(boxes, smoother, grid.shape)):
+            found[axis].append(faces)
+    return found
 
 
 def _sorted_faces(axis: int, shape: tuple[int, int, int], found: list[_Found]) -> Faces:
@@ -150,7 +156,6 @@ def _faces_in(boxes: Boxes, smoother: Smoother, shape: tuple[int, int, int]) -> 
     What they share is worked out for all three together: a lesion has few faces, and numpy takes as long to
     begin as it takes for a thousand.
     """
-    gradient = smoother.gradient(boxes.owner > 0, boxes.halo)
     owner = np.ascontiguousarray(boxes.without_halo())
     filled = owner > 0
     _, nk, nj, ni = owner.shape
@@ -162,7 +167,8 @@ def _faces_in(boxes: Boxes, smoother: Smoother, shape: tuple[int, int, int]) -> 
     outward = [sign * step for step in steps for sign in (-1, 1)]
     beyond = place + np.repeat(outward, [end.size for end in ends])
     slope = np.empty((3, place.size))
-    for n, values in enumerate(g.reshape(-1) for g in gradient):
+    for n, along in enumerate(smoother.gradient(boxes.owner > 0, boxes.halo)):
+        values = along.reshape(-1)
         np.add(values[place], values[beyond], out=slope[n])
     np.negative(slope, out=slope)
     row, i = divided(place, ni)

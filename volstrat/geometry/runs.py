@@ -318,7 +318,7 @@ def ranked(values: Int64s) -> tuple[Int64s, Int64s]:
     return distinct, np.searchsorted(distinct, values).astype(np.int64, copy=False)
 
 
-def order_by(values: Int64s) -> Int64s:
+def order_by(values: NDArray[np.signedinteger]) -> Int64s:
     """Return the order that sorts numbers from 0 up, ties as they stand; quick where none reaches 65,536."""
     small = values.astype(np.uint16) if int(values.max(initial=0)) < 1 << 16 else values
     return np.argsort(small, kind="stable").astype(np.int64, copy=False)

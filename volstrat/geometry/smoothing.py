@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Float64s = NDArray[np.float64]
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _KERNEL_REACH = 3.0
 _BLOCK = 16
+_SMOOTH, _SLOPE = 0, 1
 _COLUMNS = 512
 """Products this small stay below what a BLAS starts threads for, which cost twice what they gain here."""
 
@@ -62,8 +65,8 @@ class Smoother:
         i, j, k = (weight.size // 2 for weight, _ in self._kernels)
         return i, j, k
 
-    def gradient(self, filled: Bools, halo: tuple[int, int, int]) -> tuple[Float64s, Float64s, Float64s]:
-        """Gradient of smoothed boxes; what lies outside a box counts as zero.
+    def gradient(self, filled: Bools, halo: tuple[int, int, int]) -> Iterator[Float64s]:
+        """Gradient of smoothed boxes along i, then j, then k; what lies outside a box counts as zero.
 
         Parameters
         ----------
@@ -71,23 +74,21 @@ class Smoother:
         halo : tuple of int
             Along i, j, k: how many voxels at either end are there for their neighbours' sake only.
 
-        Returns
-        -------
-        along_i, along_j, along_k : array of float64
-            Of the boxes without their halo; they hold until the next call.
+        Yields
+        ------
+        array of float64
+            Of the boxes without their halo; it holds until the next one is asked for.
         """
         boxes = self._room("boxes", filled.shape)
         np.copyto(boxes, filled)
-        smooth = self._filtered(boxes, 0, 0, halo[0], "smooth")
-        sloped = self._filtered(boxes, 0, 1, halo[0], "sloped")
-        # Along j and k, each from one half-made box at a time.
-        half = self._filtered(sloped, 1, 0, halo[1], "half")
-        along_i = self._filtered(half, 2, 0, halo[2], "along_i")
-        half = self._filtered(smooth, 1, 1, halo[1], "half")
-        along_j = self._filtered(half, 2, 0, halo[2], "along_j")
-        half = self._filtered(smooth, 1, 0, halo[1], "half")
-        along_k = self._filtered(half, 2, 1, halo[2], "along_k")
-        return along_i, along_j, along_k
+        sloped = self._filtered(boxes, 0, _SLOPE, halo[0], "part")
+        half = self._filtered(sloped, 1, _SMOOTH, halo[1], "half")
+        yield self._filtered(half, 2, _SMOOTH, halo[2], "part")
+        smooth = self._filtered(boxes, 0, _SMOOTH, halo[0], "part")
+        half = self._filtered(smooth, 1, _SLOPE, halo[1], "half")
+        yield self._filtered(half, 2, _SMOOTH, halo[2], "boxes")
+        half = self._filtered(smooth, 1, _SMOOTH, halo[1], "half")
+        yield self._filtered(half, 2, _SLOPE, halo[2], "boxes")
 
     def _room(self, name: str, shape: tuple[int, ...]) -> Float64s:
         """Return uninitialised memory that was used under this name before, or more of it."""

@@ -25,13 +25,13 @@ def window_captions(
     ct: Volume | None, pet: Volume | None, *, window: tuple[float, float], suv_max: float
 ) -> tuple[str, ...]:
     """Name the images that are drawn, with their windows, the ground's last; None is not drawn."""
-    told = []
+    lines = []
     if pet is not None and not pet.counts:
-        told.append(f"{pet.name}: does not count")
+        lines.append(f"{pet.name}: does not count")
     if ct is not None:
-        return (*told, f"{ct.name or 'CT'}  W {window[1]:g}  L {window[0]:g} HU")
+        return (*lines, f"{ct.name or 'CT'}  W {window[1]:g}  L {window[0]:g} HU")
     if pet is not None:
-        return (*told, f"{pet.name or 'PET'} {pet.unit or '(no SUV)'} 0 to {suv_max:g}")
+        return (*lines, f"{pet.name or 'PET'} {pet.unit or '(no SUV)'} 0 to {suv_max:g}")
     return ("masks alone, no image",)
 
 

@@ -159,9 +159,9 @@ def saved_views(
         What other phases and PETs are taken from, where a view was of one.
     """
     look, found = first_look(scene, record), []
-    for told in views:
+    for text in views:
         try:
-            view = json.loads(told)
+            view = json.loads(text)
             seen = _seen(scene, view, shown)
             plane = Plane(name=_PLANE_NAMES[view["plane"]], grid=scene.grid, index=0)
             plane = replace(plane, index=int(np.clip(int(view["index"]), 0, plane.count - 1)))

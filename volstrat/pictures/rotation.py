@@ -109,12 +109,12 @@ class RotatingProjection:
         picture.paste(scaled.convert("RGB"), (round(float(low[0])), round(float(low[1]))))
         right, down, _ = self.axes(view)
         unit = self.pet.unit
-        told = f"MIP {round(360 * view / VIEWS)}\N{DEGREE SIGN}"
+        angle = f"MIP {round(360 * view / VIEWS)}\N{DEGREE SIGN}"
         annotate(
             picture,
             letters=tuple(side_letters(d) for d in (-right, right, -down, down)),  # type: ignore[arg-type]
             mm_per_pixel=frame.mm_per_pixel,
-            captions=(told, *window_captions(None, self.pet, window=look.window, suv_max=look.suv_max)),
+            captions=(angle, *window_captions(None, self.pet, window=look.window, suv_max=look.suv_max)),
             scale=pet_scale(unit, look.suv_max, hot=False),
             light=True,
         )

@@ -202,12 +202,12 @@ def image_lines(record: CaseRecord, images: Sequence[SeenImage]) -> list[tuple[s
         called = "CT" if len(cts) == 1 else f"CT, {image.name}"
         lines.append((called, _listed(_scanner(image), image.taken, "shown only" if n else "")))
     read: Sequence[Mapping[str, Any]] = [i for i in record["inputs"] if i["role"] in ("pet", "other_pet")]
-    told = list(images)
+    listed = list(images)
     for entry in read:
         role, path = entry["role"], entry["path"]
-        found = [i for i in told if (i.role, i.path) == (role, path)]
+        found = [i for i in listed if (i.role, i.path) == (role, path)]
         image = found[0] if found else SeenImage(role=role, path=path, name="")
-        told = [i for i in told if i is not image]  # several series lie in one folder, in the record's order
+        listed = [i for i in listed if i is not image]  # several series of a folder: in the record's order
         tracer = f"tracer {_TRACER[entry.get('tracer', 'not_stated')]}"
         said = _listed(_scanner(image), image.taken, tracer, *_suv(entry.get("suv")))
         lines.append(("PET", said) if role == "pet" else ("Other PET", f"{said}; shown only, does not count"))
@@ -243,10 +243,10 @@ def page_heads(record: CaseRecord) -> str:
     if len(subject) > _LONGEST_HEAD:
         subject = f"{subject[: _LONGEST_HEAD - 1]}\N{HORIZONTAL ELLIPSIS}"
     protocol = record["protocol"]
-    told = f"Protocol {protocol['id']} {protocol['version']}, volstrat {record['environment']['volstrat']}"
+    made_by = f"Protocol {protocol['id']} {protocol['version']}, volstrat {record['environment']['volstrat']}"
     return (
         f"@page {{ @top-left {{ content: {_css_string(subject)}; }} "
-        f"@top-right {{ content: {_css_string(told)}; }} }}"
+        f"@top-right {{ content: {_css_string(made_by)}; }} }}"
     )
 
 

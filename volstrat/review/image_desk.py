@@ -32,7 +32,7 @@ class ImageDesk:
         self._lines: tuple[int, list[tuple[str, str]]] | None = None
         self._placed: tuple[Scene, tuple[int, int], Scene] | None = None
 
-    def told(self, ct: int, pet: int) -> dict[str, Any]:
+    def as_json(self, ct: int, pet: int) -> dict[str, Any]:
         """Return what can be shown, and what the page must know to show a choice of it; reads it.
 
         Where it cannot be shown, ``error`` says why in a sentence.

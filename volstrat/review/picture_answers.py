@@ -33,7 +33,7 @@ _NARROWEST_HU = 1e-3
 _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
 
 
-def told(value: object, *, status: int = 200) -> Response:
+def json_answer(value: object, *, status: int = 200) -> Response:
     """Answer with JSON."""
     from starlette.responses import Response
 
@@ -86,7 +86,7 @@ def _look(session: ReviewSession, request: Request) -> Look | None:
 
 
 def _refused() -> Response:
-    return told({"error": "There is no such picture."}, status=404)
+    return json_answer({"error": "There is no such picture."}, status=404)
 
 
 def _picture(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
@@ -106,7 +106,7 @@ def _picture(session: ReviewSession, images: ImageDesk, request: Request) -> Res
 
 def _images(images: ImageDesk, request: Request) -> Response:
     """Answer with what can be shown in place, and read what is asked for."""
-    return told(images.told(*_which(request)))
+    return json_answer(images.as_json(*_which(request)))
 
 
 def _which(request: Request) -> tuple[int, int]:
@@ -124,7 +124,7 @@ def _outlines(session: ReviewSession, desk: PlanDesk, request: Request) -> Respo
     plane = Plane(name=name, grid=scene.grid, index=0)
     plane = replace(plane, index=min(max(int(at[0]), 0), plane.count - 1))
     shapes = [*desk.outlines(scene, plane), *((s.name, loops) for s, loops in scene.sections.on(plane))]
-    return told({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
+    return json_answer({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
 
 
 def _shadows(session: ReviewSession, desk: PlanDesk, request: Request) -> Response:
@@ -134,7 +134,7 @@ def _shadows(session: ReviewSession, desk: PlanDesk, request: Request) -> Respon
     if projections is None or name is None or session.showing.scene is None:
         return _refused()
     shapes = [*desk.shadows(session.showing.scene, name), *projections.shadows(name)]
-    return told({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
+    return json_answer({"shapes": [[who, _rounded(loops)] for who, loops in shapes]})
 
 
 def _rounded(loops: Sequence[Any]) -> list[list[float]]:
@@ -149,7 +149,7 @@ def _values(session: ReviewSession, images: ImageDesk, request: Request) -> Resp
         return _refused()
     point = (found[0], found[1], found[2])
     on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
-    return told({**values_at(shown, point), "lesion": lesion_at(scene, point, on=on)})
+    return json_answer({**values_at(shown, point), "lesion": lesion_at(scene, point, on=on)})
 
 
 def _view(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
@@ -179,7 +179,9 @@ def _lesion_here(session: ReviewSession, request: Request) -> Response:
         return _refused()
     on = next((p for p in PLANES if p == request.query_params.get("plane")), None)
     scene = session.showing.scene
-    return told({"lesion": "" if scene is None else lesion_at(scene, (found[0], found[1], found[2]), on=on)})
+    return json_answer(
+        {"lesion": "" if scene is None else lesion_at(scene, (found[0], found[1], found[2]), on=on)}
+    )
 
 
 def _hottest(session: ReviewSession, images: ImageDesk, request: Request) -> Response:
@@ -188,19 +190,19 @@ def _hottest(session: ReviewSession, images: ImageDesk, request: Request) -> Res
     view, rotation = _numbers(request, "view"), images.rotation(_which(request)[1])
     if view is not None and found is not None and rotation is not None:
         there = rotation.hottest(int(view[0]) % VIEWS, (found[0], found[1]))
-        return told({"point_mm": None if there is None else there.tolist()})
+        return json_answer({"point_mm": None if there is None else there.tolist()})
     plane = next((p for p in _PROJECTED if p == request.query_params.get("plane")), None)
     if projections is None or found is None or plane is None:
         return _refused()
     point = projections.hottest(plane, (found[0], found[1]))
-    return told({"point_mm": None if point is None else point.tolist()})
+    return json_answer({"point_mm": None if point is None else point.tolist()})
 
 
 def _nearest(session: ReviewSession, request: Request) -> Response:
     """Answer with the lesion closest to one, and how far it is."""
     scene = session.showing.scene
     found = None if scene is None else nearest_other(scene, request.query_params.get("lesion", ""))
-    return told({"nearest": None if found is None else {"lesion": found[0], "mm": found[1]}})
+    return json_answer({"nearest": None if found is None else {"lesion": found[0], "mm": found[1]}})
 
 
 def picture_answers(session: ReviewSession, desk: PlanDesk) -> dict[str, Callable[[Request], Response]]:

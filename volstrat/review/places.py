@@ -12,8 +12,12 @@ from volstrat.pictures.planes import Plane
 from volstrat.pictures.scene import AVID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from volstrat.geometry.runs import VoxelRuns
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.scene import Scene, Shape, Volume
+    from volstrat.rule.lesions import Lesions
 
     Point = tuple[float, float, float]
 
@@ -96,6 +100,30 @@ def nearest_other(scene: Scene, name: str) -> tuple[str, float] | None:
         if best is None or distance < best[0]:
             best = (distance, other.name)
     return None if best is None else (best[1], round(best[0], 2))
+
+
+def segments_of(lesions: Lesions, segments: Mapping[str, VoxelRuns]) -> dict[str, str]:
+    """Return the liver segment that holds most of each lesion; lesions in none are left out.
+
+    Parameters
+    ----------
+    segments : mapping of segment name to VoxelRuns
+        On the lesions' grid.
+    """
+    if not segments:
+        return {}
+    runs = [lesions.of(n) for n in range(len(lesions.ids))]
+    starts = np.concatenate([one.starts for one in runs])
+    stops = np.concatenate([one.stops for one in runs])
+    lesion = np.repeat(np.arange(len(runs)), [one.starts.size for one in runs])
+    held = np.array(
+        [
+            np.bincount(lesion, weights=voxels.counts_in(starts, stops), minlength=len(runs))
+            for voxels in segments.values()
+        ]
+    )
+    names, most = list(segments), held.argmax(axis=0)
+    return {lesions.ids[n]: names[most[n]] for n in np.flatnonzero(held.max(axis=0) > 0).tolist()}
 
 
 def _centres(shape: Shape) -> np.ndarray[Any, np.dtype[np.float64]]:

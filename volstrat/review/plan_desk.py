@@ -48,7 +48,7 @@ class PlanDesk:
         self._shown: str | None = None
         self._drawn: tuple[PlanOutcome, Scene, Scene, Projections] | None = None
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return the comparison as the page shows it; without columns where there is nothing to compare."""
         reviewed = self._session.reviewed
         if reviewed is None or (reviewed.result is None and reviewed.bare is None):

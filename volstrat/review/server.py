@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import sys
 import threading
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -13,7 +14,7 @@ from volstrat.errors import MarkConflictError, UsageError, VolstratError
 from volstrat.review.guard import HOST, Guard
 from volstrat.review.mark import Mark
 from volstrat.review.mark_table import token_of
-from volstrat.review.picture_answers import picture_answers, told
+from volstrat.review.picture_answers import json_answer, picture_answers
 from volstrat.review.plan_desk import PlanDesk
 from volstrat.review.state import States, mark_of
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _PAGE = "page.html"
 _TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript"}
+_SWITCH_S = 0.001
+"""An answer waits no longer for what is worked out beside it."""
 _LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
 _MARK_TYPES = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(Mark).items()}
 _PLAN_ACTIONS = ("show", "try", "save", "choose")
@@ -84,6 +87,7 @@ def serve(
     )
     threading.Thread(target=session.load, daemon=True).start()
     opened(guard.link())
+    sys.setswitchinterval(_SWITCH_S)
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn passes on what ended it
@@ -126,41 +130,41 @@ def _app(session: ReviewSession) -> Starlette:
         known = request.query_params.get("known", "")
         if known == mark_of(session):
             return Response(status_code=204)
-        return told(states.since(known))
+        return json_answer(states.since(known))
 
     desk = PlanDesk(session)
 
     def plans(_: Request) -> Response:
-        return told(desk.told())
+        return json_answer(desk.as_json())
 
     async def plan(request: Request) -> Response:
         body = await _body(request)
         if body is None or body.get("action") not in _PLAN_ACTIONS:
-            return told({"error": "The plan cannot be read."}, status=400)
+            return json_answer({"error": "The plan cannot be read."}, status=400)
         return await run_in_threadpool(_plan, desk, body)
 
     async def note(request: Request) -> Response:
         words = _texts(await _body(request))
         if words.get("kind") not in _NOTES:
-            return told({"error": "The note cannot be read."}, status=400)
+            return json_answer({"error": "The note cannot be read."}, status=400)
         return await run_in_threadpool(_note, session, states, words)
 
     async def accept(request: Request) -> Response:
         words = _texts(await _body(request))
         if not words.get("code"):
-            return told({"error": "The finding cannot be read."}, status=400)
+            return json_answer({"error": "The finding cannot be read."}, status=400)
         return await run_in_threadpool(_accept, session, states, words)
 
     async def mark(request: Request) -> Response:
         body = await _body(request)
         marks = None if body is None else _marks(body)
         if not marks:
-            return told({"error": "The mark cannot be read."}, status=400)
+            return json_answer({"error": "The mark cannot be read."}, status=400)
         return await run_in_threadpool(_mark, session, states, marks, request.query_params.get("known", ""))
 
     def reload(_: Request) -> Response:
         threading.Thread(target=session.load, daemon=True).start()
-        return told({"ok": True})
+        return json_answer({"ok": True})
 
     return Starlette(
         routes=[
@@ -218,18 +222,18 @@ def _mark(session: ReviewSession, states: States, marks: Sequence[Mark], known: 
             "conflict": {"token": token_of(theirs)},
             "state": states.since(known),
         }
-        return told(answer, status=409)
+        return json_answer(answer, status=409)
     except VolstratError as error:
-        return told({"error": str(error), "state": states.since(known)}, status=422)
-    return told({"state": states.since(known)})
+        return json_answer({"error": str(error), "state": states.since(known)}, status=422)
+    return json_answer({"state": states.since(known)})
 
 
 def _note(session: ReviewSession, states: States, words: Mapping[str, str]) -> Response:
     try:
         session.note(words["kind"], words.get("text", ""), words.get("by", ""))
     except VolstratError as error:
-        return told({"error": str(error)}, status=422)
-    return told({"state": states.since(words.get("known", ""))})
+        return json_answer({"error": str(error)}, status=422)
+    return json_answer({"state": states.since(words.get("known", ""))})
 
 
 def _texts(body: Mapping[str, Any] | None) -> dict[str, str]:
@@ -243,8 +247,8 @@ def _accept(session: ReviewSession, states: States, words: Mapping[str, str]) ->
             words["code"], words.get("where", ""), by=words.get("by", ""), reason=words.get("reason", "")
         )
     except VolstratError as error:
-        return told({"error": str(error)}, status=422)
-    return told({"state": states.since(words.get("known", ""))})
+        return json_answer({"error": str(error)}, status=422)
+    return json_answer({"state": states.since(words.get("known", ""))})
 
 
 def _plan(desk: PlanDesk, body: Mapping[str, Any]) -> Response:
@@ -261,5 +265,5 @@ def _plan(desk: PlanDesk, body: Mapping[str, Any]) -> Response:
         else:
             desk.choose(words.get("plan", ""), words.get("by", ""), words.get("reason", ""))
     except VolstratError as error:
-        return told({"error": str(error), **desk.told()}, status=422)
-    return told(desk.told())
+        return json_answer({"error": str(error), **desk.as_json()}, status=422)
+    return json_answer(desk.as_json())

@@ -26,6 +26,7 @@ from volstrat.review.mark_table import (
     TableState,
     clean_text,
 )
+from volstrat.review.places import segments_of
 from volstrat.review.reviewed import Reviewed, ReviewOptions, marks_of_others, misfits, placing
 from volstrat.review.showing import Showing
 from volstrat.review.watch import InputWatch
@@ -70,6 +71,7 @@ class ReviewSession:
         self.showing = Showing()
         self.error: VolstratError | None = None
         self.sites: Mapping[str, str] = {}
+        self.segments: Mapping[str, str] = {}
         self.points: Mapping[str, tuple[float, float, float]] = {}
         self.notices: tuple[str, ...] = ()
         self.stage = READING_MASKS
@@ -153,6 +155,7 @@ class ReviewSession:
         self._watch = InputWatch(sources)
         bare = assess_case(case.without("lesions"), self.protocol, memo=self._memo, with_flips=False)
         self.sites = bare.measured.lesions.names_by_id
+        self.segments = segments_of(bare.measured.lesions, bare.inputs.plans.segments)
         # Read without its table, the case finds that table lying about.
         findings = [f for f in bare.inputs.findings if (f.code, f.where) != ("files_unread", self.table_name)]
         bare = replace(bare, inputs=replace(bare.inputs, findings=tuple(findings)))
@@ -275,8 +278,8 @@ class ReviewSession:
             reader, now = self._reader(marks[0].reader), _now()
             changes = self._changes(reviewed, marks, reader=reader, at=now)
             rows = {change.lesion_id: change.new for change in changes}
-            told = {**reviewed.rows, **rows} if not reviewed.problem else rows
-            whole = {i: row for i, row in told.items() if row is not None}
+            remarked = {**reviewed.rows, **rows} if not reviewed.problem else rows
+            whole = {i: row for i, row in remarked.items() if row is not None}
             # A row that the case refuses is never written.
             marked = remark_case(reviewed.bare.as_read, whole)
             table = self._table.replace(changes, by=reader, at=now, place=placing(reviewed))

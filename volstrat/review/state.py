@@ -144,7 +144,8 @@ class States:
         for lesion in (*record["lesions"], *record["pet_only_regions"]):
             name = lesion["lesion_id"]
             others, misfit = reviewed.others.get(name, ()), reviewed.misfits.get(name, "")
-            row, place = reviewed.rows.get(name), (session.sites.get(name, ""), session.points.get(name))
+            row = reviewed.rows.get(name)
+            place = (session.sites.get(name), session.segments.get(name), session.points.get(name))
             rests_on = (lesion, words[name], row, misfit, others, place, record["chosen_plan"])
             known = built.get(name)
             if known is None or known[0] != rests_on:
@@ -236,6 +237,7 @@ def _row(
     return {
         "id": name,
         "site": session.sites.get(name, ""),
+        "segment": session.segments.get(name, ""),
         "region": name.startswith("P"),
         "volume_ml": lesion["volume_ml"],
         "axial_mm": lesion["max_axial_diameter_mm"],

@@ -205,20 +205,27 @@ class Attribution:
         rank: Int64s = self.groups.rank[self.groups.of_voxel]
         return rank
 
-    def each_alone(self) -> list[Int64s]:
-        """Return the voxels (linear indices, rising) of each PET-only region, by rank."""
-        return self._split(self.rank, self.pet_only.count)
+    def each_alone(self, values: Int64s | None = None) -> list[Int64s]:
+        """Return the voxels (linear indices, rising) of each PET-only region, by rank, or values of them.
+
+        Parameters
+        ----------
+        values : array of int64, (n,), optional
+            Of each avid voxel.
+        """
+        return self._split(self.rank, self.pet_only.count, self.voxels if values is None else values)
 
     def each_region(self) -> list[Int64s]:
         """Return the voxels (linear indices, rising) of each avid region."""
         region = self.groups.region[self.groups.of_voxel]
-        return self._split(region, int(region.max(initial=-1)) + 1)
+        return self._split(region, int(region.max(initial=-1)) + 1, self.voxels)
 
-    def _split(self, part: Int64s, count: int) -> list[Int64s]:
-        """Return the voxels of each of so many parts, those below 0 left out."""
+    @staticmethod
+    def _split(part: Int64s, count: int, values: Int64s) -> list[Int64s]:
+        """Return the values of each of so many parts, those below 0 left out."""
         order = np.argsort(part, kind="stable")
         edges = np.searchsorted(part[order], np.arange(count + 1))
-        return [self.voxels[mine] for mine in np.split(order, edges)[1:-1]]
+        return [values[mine] for mine in np.split(order, edges)[1:-1]]
 
     def stands_for(self, pieces: TumourPieces) -> bool:
         """Tell whether it would be the same with the lesions cut into other pieces.

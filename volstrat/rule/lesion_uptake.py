@@ -11,9 +11,12 @@ from volstrat.rule.lesions import covered_by
 from volstrat.rule.resolving import avid_voxels_of_lesions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.image import Image
     from volstrat.pet.uptake import LesionUptake
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.measure import Measurements
@@ -23,12 +26,44 @@ if TYPE_CHECKING:
     Uptakes = tuple[LesionUptake | None, ...]
 
 
-def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Uptakes, Uptakes]:
+class UptakeMemo:
+    """Remembers the uptake of sets of PET voxels of one case: a mark changes that of few lesions."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, LesionUptake | None] = {}
+        self._within: dict[int, Int64s] = {}
+
+    def within(self, lesion: int, measured: Measurements, grid: VoxelGrid) -> Int64s:
+        """Return the PET voxels of a lesion's own drawing, whatever is avid."""
+        if lesion not in self._within:
+            self._within[lesion] = _in_lesion(measured, lesion, grid)
+        return self._within[lesion]
+
+    def of(self, suv: Image, sets: Sequence[Int64s]) -> Uptakes:
+        """Return what `suv_statistics` gives of each set of voxels."""
+        from volstrat.pet.uptake import suv_statistics  # most cases of masks have no image
+
+        keys = [voxels.tobytes() for voxels in sets]
+        fresh = {key: voxels for key, voxels in zip(keys, sets, strict=True) if key not in self._found}
+        self._found |= zip(fresh, suv_statistics(suv, list(fresh.values())), strict=True)
+        return tuple(self._found[key] for key in keys)
+
+
+def measure_uptake(
+    measured: Measurements, assessment: Assessment, *, known: UptakeMemo | None = None
+) -> tuple[Uptakes, Uptakes]:
     """Measure SUVmax, SUVmean, SUVpeak and TLG of every lesion and PET-only region.
 
     A lesion's voxels are the avid ones that belong to it, where the avid mask is drawn on the PET
     image's lattice, whatever part of it a file holds; else the PET voxels whose centres lie in the
     lesion; else, for a lesion smaller than a PET voxel, those that hold it.
+
+    Parameters
+    ----------
+    measured : Measurements
+    assessment : Assessment
+    known : UptakeMemo or None
+        Of the same case under other marks.
 
     Returns
     -------
@@ -40,8 +75,8 @@ def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Upta
     suv = measured.masks.suv
     if suv is None:
         return (None,) * measured.lesions.count, (None,) * regions
-    from volstrat.pet.uptake import suv_statistics  # most cases of masks have no image
 
+    known = known or UptakeMemo()
     own: list[Int64s] = [np.empty(0, np.int64)] * measured.lesions.count
     alone: list[Int64s] = []
     at = None if attribution is None else _on_image(attribution, suv.grid)
@@ -50,13 +85,12 @@ def measure_uptake(measured: Measurements, assessment: Assessment) -> tuple[Upta
             _looked_up(attribution, at, voxels)
             for voxels in avid_voxels_of_lesions(attribution, resolved, measured.lesions.count)
         ]
-        rank = attribution.rank
-        alone = [at[(rank == n) & (at >= 0)] for n in range(regions)]
+        alone = [found[found >= 0] for found in attribution.each_alone(at)]
     inside = covered_by(measured.lesions, suv.grid)
     for n in range(measured.lesions.count):
         if not own[n].size and inside[n]:
-            own[n] = _in_lesion(measured, n, suv.grid)
-    uptake = suv_statistics(suv, [*own, *alone])
+            own[n] = known.within(n, measured, suv.grid)
+    uptake = known.of(suv, [*own, *alone])
     found = uptake[measured.lesions.count :] if alone else (None,) * regions
     return uptake[: measured.lesions.count], found
 

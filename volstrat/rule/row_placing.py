@@ -110,6 +110,14 @@ def place_lesion_rows(rows: Iterable[LesionRow], lesions: Lesions) -> PlacedRows
         now = lesions.ids[n]
         if now != row.lesion_id:
             findings.append(_renumbered(row, now))
+        named = placer.named(row.segment)
+        if how == "point" and len(named) == 1 and named[0] != n:
+            other = lesions.ids[named[0]]
+            findings.append(
+                finding(
+                    "row_contradicts", where=now, row=row.where, lesion=now, segment=row.segment, other=other
+                )
+            )
         if how == "number" and row.says_something:
             by_number.append(n)
         _add(placed, n, row, now, findings)
@@ -208,7 +216,7 @@ class _LesionPlacer:
         """Return the lesion's position, and by what it was found."""
         if row.point_mm is not None:
             return self._by_point(row), "point"
-        same = self._named.get(_folded(row.segment), []) if row.segment else []
+        same = self.named(row.segment)
         if len(same) == 1:
             return same[0], "segment"
         if len(same) > 1 and not all(self._lesions.by_size[n] for n in same):
@@ -225,6 +233,10 @@ class _LesionPlacer:
             msg = f"{row.where}: there is no segment {row.segment!r}; there are {shown}."
             raise LesionTableError(msg, hint="Correct the segment, or give a point in the lesion.")
         return n, "number"
+
+    def named(self, segment: str) -> list[int]:
+        """Return the lesions that have a segment's name."""
+        return self._named.get(_folded(segment), []) if segment else []
 
     def _by_point(self, row: LesionRow) -> int:
         assert row.point_mm is not None

@@ -1,7 +1,7 @@
 // What stands in the way of the reading, what is saved and what is not, and how far it is.
 
 import { $, button, isLocked, isOpen, make, row, shared, text } from "./store.js";
-import { enqueue, forgetUnsaved, markRows, queue, told, unsaved } from "./marks.js";
+import { enqueue, forgetUnsaved, markRows, queue, saving, unsaved } from "./marks.js";
 import { askWords, reload } from "./notes.js";
 
 export function renderBanners() {
@@ -13,7 +13,7 @@ export function renderBanners() {
     lines.push(line);
   };
   const again = ["Read the case again", reload];
-  if (told.unreachable) {
+  if (saving.unreachable) {
     const waits = queue.flatMap((m) => m.marks.map((x) => `${x.lesion_id} ${x.resectability || "no mark"}`));
     add(`volstrat does not answer: its program has ended, or the connection is lost. ${waits.length ? `Not saved: ${waits.join(", ")}. They are kept here, and offered when the case is opened again.` : "All marks are saved."}`, true);
   }
@@ -23,7 +23,7 @@ export function renderBanners() {
   for (const s of state.strangers) {
     add(s.message, true, ...(state.read_only ? [] : [[`Remove the row of ${s.id}`, () => enqueue([{ lesion_id: s.id, seen: s.token }])]]));
   }
-  const lost = state.lesions.length && !told.unreachable && !isLocked() && !queue.length ? unsaved().filter(([id]) => row(id)) : [];
+  const lost = state.lesions.length && !saving.unreachable && !isLocked() && !queue.length ? unsaved().filter(([id]) => row(id)) : [];
   if (lost.length) {
     add(`${lost.length} mark${lost.length > 1 ? "s were" : " was"} not saved when the program ended: ${lost.map(([id, word]) => `${id} ${word || "no mark"}`).join(", ")}.`, true,
       ["Save them now", () => { forgetUnsaved(); markRows(lost.map(([id, resectability, fdg_avidity, reason]) => ({ id, resectability, fdg_avidity, reason }))); }],
@@ -40,9 +40,9 @@ export function renderBanners() {
 
 export function renderSaved() {
   const node = $("saved"), held = queue.reduce((n, m) => n + m.marks.length, 0);
-  node.classList.toggle("bad", held > 0 && (told.unreachable || Boolean(queue[0].failed)));
-  if (held) text(node, queue[0].failed || told.unreachable ? `NOT SAVED: ${held} mark${held > 1 ? "s" : ""}` : "saving ...");
-  else text(node, told.savedAt);
+  node.classList.toggle("bad", held > 0 && (saving.unreachable || Boolean(queue[0].failed)));
+  if (held) text(node, queue[0].failed || saving.unreachable ? `NOT SAVED: ${held} mark${held > 1 ? "s" : ""}` : "saving ...");
+  else text(node, saving.savedAt);
   text($("table-name"), [shared.state.table ? `Marks: ${shared.state.table}.` : "", ...(shared.state.notices ?? [])].join(" "));
 }
 

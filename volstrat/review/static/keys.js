@@ -5,14 +5,14 @@ import { undo } from "./marks.js";
 import { mark, markShown } from "./deciding.js";
 import { goOn, next, step } from "./choosing.js";
 import { saveView } from "./notes.js";
-import { measure, nextCt, nextPet, nextWindow, togglePet, viewer } from "./viewing.js";
+import { fuse, measure, nextCt, nextPet, nextWindow, togglePet, viewer } from "./viewing.js";
 
 const KEYS = {
   n: (inTable) => step(1, inTable), p: (inTable) => step(-1, inTable), r: () => $("reason").focus(), w: () => nextWindow(),
   y: () => mark({ fdg_avidity: "avid" }), x: () => mark({ fdg_avidity: "not_avid" }), u: () => mark({ fdg_avidity: "" }), g: () => $("belongs").focus(),
   l: () => viewer.arrange({ planes: "2x2", "2x2": "1x4", "1x4": "planes" }[viewer.layout]),
   t: () => togglePet(),
-  i: () => viewer.setLayer({ fused: "ct", ct: "pet", pet: "fused" }[viewer.layer]), c: () => nextCt(), o: () => nextPet(), d: () => measure(), b: () => viewer.fit(true), f: () => viewer.fit(),
+  i: () => viewer.setLayer({ fused: "ct", ct: "pet", pet: "fused" }[viewer.layer]), ",": () => fuse(-0.1), ".": () => fuse(0.1), c: () => nextCt(), o: () => nextPet(), d: () => measure(), b: () => viewer.fit(true), f: () => viewer.fit(),
   k: () => saveView(), a: () => markShown(),
 };
 document.addEventListener("keydown", (e) => {

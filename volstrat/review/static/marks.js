@@ -9,7 +9,7 @@ let undoable = [];
 const left = new Map(); // by lesion: the row's token as this page left it
 let sending = false;
 let app = {}; // take, changed, reader
-export const told = { unreachable: false, savedAt: "" };
+export const saving = { unreachable: false, savedAt: "" };
 
 export const waiting = () => new Set(queue.flatMap((m) => m.marks.map((x) => x.lesion_id)));
 export const canUndo = () => undoable.length > 0 && !isLocked();
@@ -74,7 +74,7 @@ export async function send() {
         answer = await fetch(`/mark?known=${encodeURIComponent(shared.state.mark)}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
         said = await answer.json();
       } catch {
-        told.unreachable = true;
+        saving.unreachable = true;
         keepUnsaved();
         app.changed([]);
         break;
@@ -112,7 +112,7 @@ function done(one, state) {
   }
   const [first] = one.marks;
   const what = one.marks.length > 1 ? `${one.marks.length} lesions ${first.resectability || "no mark"}` : `${first.lesion_id} ${first.resectability || "no mark"}`;
-  told.savedAt = `saved ${new Date().toISOString().slice(11, 19)} UTC: ${what}`;
+  saving.savedAt = `saved ${new Date().toISOString().slice(11, 19)} UTC: ${what}`;
   keepUndo();
   keepUnsaved();
   app.take(state);
@@ -185,7 +185,7 @@ export function undo() {
 // Marks that the program did not take any more are kept in a cookie, which the next link finds whatever its port.
 const cookie = () => `volstrat_unsaved_${[...`${shared.state.subject} ${shared.state.table}`].reduce((h, c) => (h * 31 + c.codePointAt(0)) >>> 0, 7)}`;
 function keepUnsaved() {
-  const marks = told.unreachable ? queue.flatMap((m) => m.marks.map((x) => [x.lesion_id, x.resectability, x.fdg_avidity, x.reason.slice(0, 60)])) : [];
+  const marks = saving.unreachable ? queue.flatMap((m) => m.marks.map((x) => [x.lesion_id, x.resectability, x.fdg_avidity, x.reason.slice(0, 60)])) : [];
   let words = encodeURIComponent(JSON.stringify(marks));
   while (words.length > 3800) { marks.pop(); words = encodeURIComponent(JSON.stringify(marks)); }
   document.cookie = `${cookie()}=${marks.length ? words : ""}; path=/; SameSite=Strict; max-age=${marks.length ? 604800 : 0}`;

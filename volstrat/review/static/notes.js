@@ -1,7 +1,7 @@
 // What is done to the reading as a whole: signed, opened again, noted; a finding closed; the case read again.
 
 import { $, shared, text } from "./store.js";
-import { told } from "./marks.js";
+import { saving } from "./marks.js";
 import { readerName, withReader } from "./deciding.js";
 import { viewShown } from "./viewing.js";
 
@@ -17,8 +17,8 @@ async function tell(path, kind, words) {
     const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     const said = await answer.json();
     if (said.state) app.take(said.state);
-    told.savedAt = answer.ok ? `saved ${new Date().toISOString().slice(11, 19)} UTC: ${SAVED[kind]}` : said.error;
-  } catch { told.savedAt = "Not saved: volstrat does not answer."; }
+    saving.savedAt = answer.ok ? `saved ${new Date().toISOString().slice(11, 19)} UTC: ${SAVED[kind]}` : said.error;
+  } catch { saving.savedAt = "Not saved: volstrat does not answer."; }
   app.saved();
 }
 const post = (kind, words = "") => tell("/note", kind, { kind, text: words });

@@ -4,7 +4,7 @@ import { $, merge, row, shared, text } from "./store.js";
 import { renderBanners, renderReading, renderSaved } from "./banners.js";
 import { choose, firstToMark, fly } from "./choosing.js";
 import { readerName } from "./deciding.js";
-import { forgetUndo, queue, recallUndo, send, startMarks, told, waiting } from "./marks.js";
+import { forgetUndo, queue, recallUndo, send, startMarks, saving, waiting } from "./marks.js";
 import { startNotes } from "./notes.js";
 import { flushReason, renderPanel, rowWritten } from "./panel.js";
 import { refreshPlans, startPlans } from "./plans.js";
@@ -16,21 +16,21 @@ import "./screen.js";
 
 async function poll() {
   let next = null;
-  const was = told.unreachable;
+  const was = saving.unreachable;
   try {
     const answer = await fetch(`/state?known=${encodeURIComponent(shared.state.mark)}`);
     if (answer.status === 200) next = await answer.json();
-    told.unreachable = answer.status !== 200 && answer.status !== 204;
+    saving.unreachable = answer.status !== 200 && answer.status !== 204;
   } catch {
-    told.unreachable = true;
+    saving.unreachable = true;
   }
   try {
     if (next) take(next);
-    if (was !== told.unreachable) { renderBanners(); renderSaved(); }
-    if (!told.unreachable) send();
+    if (was !== saving.unreachable) { renderBanners(); renderSaved(); }
+    if (!saving.unreachable) send();
   } finally { // whatever came of this, the next one is asked
     const { state } = shared;
-    setTimeout(poll, told.unreachable ? 3000 : state.stage || !state.images ? 250 : state.verdict?.following ? 500 : 1000);
+    setTimeout(poll, saving.unreachable ? 3000 : state.stage || !state.images ? 250 : state.verdict?.following ? 500 : 1000);
   }
 }
 
@@ -84,7 +84,7 @@ startTable({ choose, waiting });
 startNotes({ take, saved: renderSaved });
 startMarks({
   take, choose, reader: readerName,
-  changed: (ids) => { renderSome(ids); renderPanel(); renderSaved(); if (told.unreachable) renderBanners(); renderReading(); },
+  changed: (ids) => { renderSome(ids); renderPanel(); renderSaved(); if (saving.unreachable) renderBanners(); renderReading(); },
   written: rowWritten,
 });
 window.addEventListener("beforeunload", (e) => { flushReason(); if (queue.length) e.preventDefault(); });

@@ -8,6 +8,7 @@ const COLUMNS = [
   { key: "id", title: "Lesion", order: (x) => [x.region ? 1 : 0, Number(x.id.slice(1))] },
   { key: "word", title: "Decision", order: (x) => [x.word] },
   { key: "site", title: "Name", order: (x) => [x.site], when: (rows) => rows.some((x) => x.site) },
+  { key: "segment", title: "Seg.", order: (x) => [x.segment || "\uffff"], when: (rows) => rows.some((x) => x.segment), hint: "liver segment that holds most of it" },
   { key: "volume_ml", title: "ml", number: true, order: (x) => [-x.volume_ml] },
   { key: "axial_mm", title: "mm", number: true, order: (x) => [-x.axial_mm], hint: "largest diameter on an axial slice" },
   { key: "suv_max", title: "SUV", number: true, order: (x) => [-(x.suv_max ?? -1)], when: (rows) => rows.some((x) => x.suv_max !== null), hint: "SUVmax" },
@@ -23,11 +24,14 @@ let height = 22;
 
 const sizes = { "": () => true, "<1": (x) => x.volume_ml < 1, "1-10": (x) => x.volume_ml >= 1 && x.volume_ml < 10, ">10": (x) => x.volume_ml >= 10 };
 
+// What "Find" looks in: also the site, and the segment as "segment 6".
+const told = (x) => [x.id, x.site, x.site_word.replace("_", " "), x.segment && `segment ${x.segment}`, x.word === "unknown" ? "not marked" : x.word, x.avidity, x.reason];
+
 export function shownRows(held = "") {
   const find = $("find").value.trim().toLowerCase(), only = $("only").value, by = $("by").value;
   const fits = sizes[$("size").value] ?? sizes[""];
   const rows = shared.state.lesions.filter((x) => x.id === held || ((!only || x.word === only) && (!by || x.by === by) && fits(x)
-    && (!find || [x.id, x.site, x.word, x.avidity, x.reason].some((told) => String(told).toLowerCase().includes(find)))));
+    && (!find || told(x).some((words) => words.toLowerCase().includes(find)))));
   const { order } = COLUMNS.find((c) => c.key === sort.key);
   const compare = (a, b) => {
     const [p, q] = [order(a), order(b)];
@@ -78,7 +82,7 @@ function cell(column, x) {
     return node;
   }
   if (column.number) return make("td", x[column.key] === null ? "-" : column.key === "volume_ml" ? ml(x.volume_ml) : x[column.key].toFixed(1), "number");
-  return make("td", String(x[column.key]), column.key === "avidity" ? "word" : "text");
+  return make("td", String(x[column.key]), ["avidity", "segment"].includes(column.key) ? "word" : "text");
 }
 
 function line(x, columns, pending) {

@@ -105,6 +105,13 @@ export function togglePet() {
   viewer.draw();
 }
 
+export function fuse(by) {
+  viewer.layer = "fused";
+  viewer.opacity = Math.min(1, Math.max(0, Math.round(10 * (viewer.opacity + by)) / 10));
+  tools();
+  viewer.draw();
+}
+
 export function nextWindow() {
   const buttons = [...$("windows").children];
   const at = buttons.findIndex((b) => b.getAttribute("aria-pressed") === "true");

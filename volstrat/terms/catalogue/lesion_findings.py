@@ -38,6 +38,14 @@ LESION_FINDINGS = (
         do="Check that the table is this case's; let `volstrat lesions CASE -o FILE` write it anew.",
     ),
     Entry(
+        "row_contradicts",
+        "review",
+        "{row}: its point lies in {lesion}, where it counts, and its segment {segment} is the name of "
+        "{other}. Look which of the two is meant.",
+        means="a row's point lies in one lesion and its segment name is another's",
+        do="Correct the point or the segment; `volstrat lesions CASE` writes both.",
+    ),
+    Entry(
         "row_renumbered",
         "info",
         "{row} says {named}, but by its point or segment name it means {lesion}; it counts there.",
