@@ -207,3 +207,14 @@ def test_what_is_no_small_file_is_refused_without_waiting(tmp_path: Path) -> Non
         assert caught.value.message.startswith(f"{name}.csv: ")
         assert said in caught.value.message
         assert caught.value.hint
+
+
+def test_a_table_beyond_any_size_is_refused_unread(tmp_path: Path) -> None:
+    """42 MB: its size is looked at first, as a table of 9 MB fills the memory of many workers."""
+    path = tmp_path / "lesions.csv"
+    path.touch()
+    os.truncate(path, 42_000_000)
+    with pytest.raises(
+        InputFileError, match=r"^lesions\.csv: has 42000000 bytes; a table or settings file has"
+    ):
+        read_bytes(path)

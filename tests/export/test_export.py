@@ -81,7 +81,7 @@ def test_a_case_goes_out_as_everything_and_its_exit_is_the_case_s(tmp_path: Path
     done = CliRunner().invoke(cli, ["export", str(CASE), "-o", str(tmp_path / "out"), "--at", AT.isoformat()])
     assert done.exit_code == 0, done.output
     kinds = [path.name.split("-")[0] for path in sorted((tmp_path / "out").iterdir())]
-    assert kinds == ["pdf", "sc", "sc", "sc", "sc", "seg", "sr"]
+    assert kinds == ["pdf", "sc", "sc", "sc", "sc", "seg", "seg", "sr"]
 
 
 def test_the_same_content_gives_the_same_bytes(exported: Exported, tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_the_same_content_gives_the_same_bytes(exported: Exported, tmp_path: Pat
     assert {path.name: path.read_bytes() for path in again.files}.items() <= before.items()
     later = export_case(CASE, tmp_path, load_protocol(), at=AT + timedelta(hours=1), kinds=["seg", "sr"])
     uids = {pydicom.dcmread(path).SOPInstanceUID for path in (*again.files, *later.files)}
-    assert len(uids) == 4
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(uids) == 6
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_uids_go_with_content_and_tracking_uids_with_the_lesion(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_uids_go_with_content_and_tracking_uids_with_the_lesion(tmp_path: Path) 
     said = []
     for folder, out in ((sound, tmp_path / "one"), (changed, tmp_path / "two")):
         done = export_case(folder, out, load_protocol(), kinds=["seg"], at=AT)
-        dataset = pydicom.dcmread(one(done, "seg"))
+        dataset = pydicom.dcmread(one(done, "seg-1"))
         said.append((dataset.SOPInstanceUID, [s.TrackingUID for s in dataset.SegmentSequence]))
     assert said[0][0] != said[1][0]
     assert said[0][1] == said[1][1]
@@ -122,7 +122,7 @@ def test_others_read_the_same_voxels(exported: Exported, tmp_path: Path) -> None
     """dcmqi, highdicom and volstrat count each lesion alike."""
     import highdicom as hd
 
-    path = one(exported, "seg")
+    path = one(exported, "seg-1")
     wanted = {row["lesion_id"]: row["voxels"] for row in record()["lesions"]}
     read = hd.seg.segread(path)
     names = {n: read.get_segment_description(n).segment_label for n in read.segment_numbers}
@@ -134,6 +134,71 @@ def test_others_read_the_same_voxels(exported: Exported, tmp_path: Path) -> None
     for number, name in names.items():
         mask = read_mask(tmp_path / f"{number}.nrrd").mask
         assert mask.voxels().count == wanted[name]
+
+
+def test_regions_seen_on_pet_alone_are_segments_on_the_pet(exported: Exported) -> None:
+    """Highdicom counts each as the record does; the SEG refers to PET images, the SR to its segment."""
+    import highdicom as hd
+
+    path, told = one(exported, "seg-pet"), record()
+    read = hd.seg.segread(path)
+    assert {read.get_segment_description(n).tracking_id for n in read.segment_numbers} == {"P1"}
+    (region,) = told["pet_only_regions"]
+    assert int(read.pixel_array.sum()) == region["voxels"]
+    series = read.ReferencedSeriesSequence[0].SeriesInstanceUID
+    (pet,) = {
+        header.SeriesInstanceUID
+        for file in CASE.rglob("*")
+        if file.is_file() and (header := pydicom.dcmread(file, force=True)).get("Modality") == "PT"
+    }
+    assert series == pet
+    said = read_report(one(exported, "sr")).lesions["P1"]
+    assert said.segment == (read.SOPInstanceUID, 1)
+    (row,) = [row for row in report_rows(one(exported, "sr")) if row.lesion_id == "P1"]
+    assert row.point_mm == pytest.approx(region["centroid_mm"], abs=10)
+
+
+def test_a_region_of_one_slice_is_as_high_as_its_slices_are_apart(tmp_path: Path) -> None:
+    """P1 is one PET voxel of 4.1 x 3.9 x 3.3 mm, whatever SliceThickness says."""
+    folder = write_dicom_case(tmp_path / "S1")
+    for file in (folder / "series 2").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.SliceThickness = "5"
+        dataset.save_as(file)
+    done = export_case(folder, tmp_path / "out", load_protocol(), kinds=["seg"], at=AT)
+    measures = (
+        pydicom.dcmread(one(done, "seg-pet")).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    )
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(3.3)
+    assert float(measures.SliceThickness) == pytest.approx(3.3)
+
+
+def test_lesions_that_lie_on_one_slice_go_out(tmp_path: Path) -> None:
+    """All tumour on the sixth slice of a CT of 2.5 mm: the SEG has one frame, and its voxels are as high."""
+    images = write_ct(tmp_path / "S1" / "ct")
+    flat = np.zeros_like(labels())
+    flat[4:9, 5:8, 5] = 1
+    write_seg(tmp_path / "S1" / "seg.dcm", {"Metastasis": flat}, images)
+    done = export_case(tmp_path / "S1", tmp_path / "out", load_protocol(), kinds=["seg"], at=AT)
+    dataset = pydicom.dcmread(one(done, "seg-1"))
+    assert dataset.pixel_array.sum() == 15
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(2.5)
+
+
+def test_regions_on_a_pet_of_another_study_stay_out_of_the_segmentation_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    """An archive would file them with the wrong study."""
+    folder = write_dicom_case(tmp_path / "S1")
+    for file in (folder / "series 2").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.StudyInstanceUID = "2.25.4711"
+        dataset.save_as(file)
+    done = export_case(folder, tmp_path / "out", load_protocol(), kinds=["sr"], at=AT)
+    assert [path.name.rsplit("-", 1)[0] for path in done.files] == ["seg-1", "sr"]
+    assert any(note.startswith("P1, seen on PET alone") for note in done.notes)
+    assert read_report(one(done, "sr")).lesions["P1"].segment is None
 
 
 def test_others_read_the_same_numbers_and_words(exported: Exported, tmp_path: Path) -> None:
@@ -157,7 +222,8 @@ def test_others_read_the_same_numbers_and_words(exported: Exported, tmp_path: Pa
         assert values["Total Lesion Glycolysis"] == pytest.approx(row["tlg_g"])
     content: Any = hd.sr.srread(path).content  # of its templates' own class
     read = content.get_volumetric_roi_measurement_groups()
-    assert [group.tracking_identifier for group in read] == [row["lesion_id"] for row in told["lesions"]]
+    rows = (*told["lesions"], *told["pet_only_regions"])
+    assert [group.tracking_identifier for group in read] == [row["lesion_id"] for row in rows]
     shown = subprocess.run([program("dsrdump"), str(path)], check=True, capture_output=True, text=True).stdout
     for word in ("Stratum 2", "Resectable", "FDG-avid", OWN_SCHEME):
         assert word in shown
@@ -290,7 +356,7 @@ def test_images_that_were_stripped_of_what_is_theirs_are_referred_to(
         dataset.save_as(path)
     write(folder, "tumour", (labels() == 1, CT_AFFINE), Form(ending=".nii.gz"))
     done = export_case(folder, tmp_path / "out", load_protocol(), kinds=["sr"], at=AT)
-    assert pydicom.dcmread(one(done, "seg")).pixel_array.sum() == 192
+    assert pydicom.dcmread(one(done, "seg-1")).pixel_array.sum() == 192
     assert set(read_report(one(done, "sr")).lesions) == {"L1"}
 
 
@@ -360,7 +426,7 @@ def test_a_nifti_mask_on_the_lattice_of_a_dicom_ct_goes_out(tmp_path: Path) -> N
     flipped[:3, 0] *= -1
     write(folder, "tumour", ((labels() == 1)[::-1], flipped), Form(ending=".nii.gz"))
     done = export_case(folder, tmp_path / "out", load_protocol(), kinds=["seg"], at=AT)
-    assert pydicom.dcmread(one(done, "seg")).pixel_array.sum() == 192
+    assert pydicom.dcmread(one(done, "seg-1")).pixel_array.sum() == 192
 
 
 def test_a_lesion_beyond_the_images_is_refused_by_name(tmp_path: Path) -> None:
@@ -425,7 +491,7 @@ def test_without_a_time_it_is_now_never_the_study_s(tmp_path: Path) -> None:
     """Between before and after."""
     before = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - local, as the content time is
     done = export_case(CASE, tmp_path / "out", load_protocol(), kinds=["seg"])
-    dataset: Dataset = pydicom.dcmread(one(done, "seg"))
+    dataset: Dataset = pydicom.dcmread(one(done, "seg-1"))
     written = datetime.strptime(dataset.ContentDate + dataset.ContentTime, "%Y%m%d%H%M%S")  # noqa: DTZ007
     assert before <= written <= datetime.now()  # noqa: DTZ005
 
@@ -458,7 +524,7 @@ def test_an_export_within_the_case_folder_leaves_the_case_one(exported: Exported
 
 def test_an_own_object_named_as_a_mask_is_refused(exported: Exported, tmp_path: Path) -> None:
     """It would count what volstrat itself wrote."""
-    path = one(exported, "seg")
+    path = one(exported, "seg-1")
     assert pydicom.dcmread(path).ManufacturerModelName == OWN_MODEL
     (tmp_path / "case.toml").write_text(f'[inputs]\ntumour = "{path.as_posix()}"\n')
     told = run_case(tmp_path, load_protocol())
@@ -466,7 +532,7 @@ def test_an_own_object_named_as_a_mask_is_refused(exported: Exported, tmp_path: 
     assert "was written by volstrat itself" in told["error"]["message"]
 
 
-@pytest.mark.parametrize("kind", ["seg", "pdf"])
+@pytest.mark.parametrize("kind", ["seg-1", "pdf"])
 def test_what_is_no_report_is_refused_as_one(exported: Exported, tmp_path: Path, kind: str) -> None:
     """Another object of volstrat's, or no DICOM."""
     with pytest.raises(VolstratError, match="no report"):
@@ -481,6 +547,7 @@ def test_the_page_lists_every_code_of_our_own() -> None:
     single = (
         *(coded.RESECTABILITY, coded.FDG_AVIDITY, coded.STRATUM, coded.CASE_STATUS),
         *(coded.TOTAL_TUMOUR, coded.RESECTABLE_TUMOUR, coded.RESECTABLE_SHARE, coded.AVID_VOLUME),
+        coded.PET_ONLY_REGION,
     )
     words = (coded.RESECTABILITY_WORDS, coded.AVIDITY_WORDS, coded.STRATUM_WORDS, coded.STATUS_WORDS)
     every = [*single, *(code for table in words for code in table.values())]

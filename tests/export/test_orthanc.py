@@ -123,14 +123,14 @@ def test_every_object_arrives_and_comes_back_byte_for_byte(followed: Path) -> No
 
 
 def test_the_same_content_again_changes_nothing_and_other_content_adds(followed: Path) -> None:
-    """7 by STOW; the same by C-STORE, and a second export of the same; then two of other content."""
+    """8 by STOW; the same by C-STORE, and a second export of the same; then three of other content."""
     lines = (followed / "statistics.txt").read_text()
     counts = [int(n) for n in re.findall(r'"CountInstances" : (\d+)', lines)]
-    assert counts == [7, 7, 7, 9]
+    assert counts == [8, 8, 8, 11]
 
 
 def test_the_objects_are_filed_with_the_patient_s_study(followed: Path) -> None:
-    """One series each of SEG, SR, DOC and OT."""
+    """One series each of SR, DOC and OT; of SEG one on the CT and one on the PET."""
     series = json.loads((followed / "series.json").read_text())
-    assert sorted(one["00080060"]["Value"][0] for one in series) == ["DOC", "OT", "SEG", "SR"]
+    assert sorted(one["00080060"]["Value"][0] for one in series) == ["DOC", "OT", "SEG", "SEG", "SR"]
     assert "Stratum 2" in (followed / "report.txt").read_text()

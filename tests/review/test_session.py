@@ -13,9 +13,12 @@ import pytest
 from tests.phantom_case import write_case
 from volstrat.case.assess import assess_case, reassess_case, run_case
 from volstrat.case.discovery import find_sources
+from volstrat.case.lesion_table import read_lesion_table
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
+from volstrat.pet import uptake
+from volstrat.review import mark_table
 from volstrat.review.mark import Mark
 from volstrat.review.mark_table import token_of
 from volstrat.review.places import lesion_at, nearest_other, values_at
@@ -26,8 +29,10 @@ from volstrat.rule.inner_points import inner_points
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from volstrat.geometry.image import Image
 
     Sample = Callable[[str], Path]
 
@@ -220,6 +225,9 @@ def test_marks_are_refused_once_a_mask_changed(sample: Sample) -> None:
     mark(session, "L1", "ablatable")
     saved = (folder / "lesions.csv").read_bytes()
     (folder / "resectable.nii.gz").unlink()
+    until = time.monotonic() + 30  # a slow disk is not looked at all the time
+    while not state_of(session)["changed_input"] and time.monotonic() < until:
+        time.sleep(0.05)
     assert state_of(session)["changed_input"] == "resectable.nii.gz"
     with pytest.raises(InputChangedError):
         mark(session, "L2", "ablatable")
@@ -422,3 +430,59 @@ def test_values_and_distances_are_those_of_the_voxels(tmp_path: Path) -> None:
             assert found["suv"] == pytest.approx(hu[index] / 100, abs=1e-3)
         assert values_at(scene, (900.0, 0.0, 0.0)) == {"hu": None, "suv": None}
         assert nearest_other(scene, "L1") == ("L2", 6.0)  # from i = 3 to i = 6
+
+
+def test_a_mark_measures_only_what_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lesions with SUV: a marking measures no uptake, an avidity word that of its lesion, once."""
+    from tests.volume_files import nifti
+
+    dense = np.zeros((12, 12, 12), dtype=np.uint8)
+    dense[2:4, 2:4, 2:4] = 1
+    dense[6:8, 2:4, 2:4] = 1
+    (tmp_path / "S1").mkdir()
+    nifti(tmp_path / "S1" / "tumour.nii", dense, np.diag([2.0, 2.0, 2.0, 1.0]))
+    nifti(tmp_path / "S1" / "fdg_avid.nii", dense * np.uint8(1), np.diag([2.0, 2.0, 2.0, 1.0]))
+    nifti(tmp_path / "S1" / "suv.nii", dense * np.float32(6) + np.float32(1), np.diag([2.0, 2.0, 2.0, 1.0]))
+    session = loaded(tmp_path / "S1")
+    asked: list[int] = []
+    measure = uptake.suv_statistics
+
+    def counted(suv: Image, voxels: Sequence[Any]) -> Any:  # noqa: ANN401 - as it is
+        asked.append(len(voxels))
+        return measure(suv, voxels)
+
+    monkeypatch.setattr(uptake, "suv_statistics", counted)
+    mark(session, "L1", "resectable")
+    mark(session, "L2", "unresectable")
+    assert sum(asked) == 0
+    mark(session, "L1", "resectable", fdg_avidity="not_avid")
+    assert sum(asked) <= 1
+    mark(session, "L1", "resectable")
+    mark(session, "L1", "resectable", fdg_avidity="not_avid")
+    assert sum(asked) <= 1
+    assert session.reviewed is not None
+    assert bare(session.reviewed.record) == bare(run_case(tmp_path / "S1", load_protocol()))
+
+
+def test_rows_that_did_not_change_are_not_read_again(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table is parsed where its bytes are others than those that were written, and no more than once."""
+    session = loaded(sample("S01_stratum_1"))
+    parsed: list[str] = []
+
+    def counted(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
+        parsed.append(name)
+        return read_lesion_table(data, name=name)
+
+    monkeypatch.setattr(mark_table, "read_lesion_table", counted)
+    mark(session, "L1", "unresectable")
+    parsed.clear()
+    mark(session, "L1", "ablatable")
+    session.refresh()
+    assert parsed == []
+    path = session.place.folder / session.table_name
+    path.write_text(path.read_text(encoding="utf-8").replace("ablatable", "unknown"), encoding="utf-8")
+    session.refresh()
+    session.refresh()
+    assert parsed == [session.table_name]
+    assert session.reviewed is not None
+    assert session.reviewed.rows["L1"].word == "unknown"

@@ -18,6 +18,7 @@ Code = tuple[str, str, str]
 # Segments and what they are.
 ABNORMAL_STRUCTURE: Final[Code] = ("49755003", "SCT", "Morphologically Abnormal Structure")
 NEOPLASM: Final[Code] = ("108369006", "SCT", "Neoplasm")
+PET_ONLY_REGION: Final[Code] = ("PET_ONLY_REGION", OWN_SCHEME, "FDG-avid region outside the drawn tumour")
 CT_OF_BODY: Final[Code] = ("25045-6", "LN", "CT Unspecified Body Region")
 PET_OF_BODY: Final[Code] = ("44136-0", "LN", "PET Unspecified Body Region")
 

@@ -16,9 +16,10 @@ from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, UsageError
 from volstrat.export.content_uids import tracking_uids
 from volstrat.export.outgoing import Outgoing
-from volstrat.export.source_images import find_source_images
+from volstrat.export.source_images import find_region_images, find_source_images
 from volstrat.store.seal import refuse_sealed
 from volstrat.study.subjects import one_case
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -122,12 +123,14 @@ def export_result(
         As `export_case`.
     """
     _require_highdicom()
-    source = find_source_images(result, case or EntryReader(result.sources))
+    reader = case or EntryReader(result.sources)
+    source = find_source_images(result, reader)
     outgoing = Outgoing(
         result=result,
         source=source,
         tracking=tuple(tracking_uids(result.measured, source.space)),
         at=at or datetime.now().replace(microsecond=0),  # noqa: DTZ005 - DICOM content times are local
+        region_source=find_region_images(result, reader, source.series.study_instance_uid),
     )
     refuse_sealed(out)
     _refuse_other_objects(out, outgoing)
@@ -168,6 +171,12 @@ def _notes(outgoing: Outgoing) -> tuple[str, ...]:
         notes.append(
             f"StudyID of the images has {len(study_id)} characters where {_LONGEST_SH} are allowed: it is "
             "copied all the same, and checkers will say so."
+        )
+    regions = [region["lesion_id"] for region in outgoing.result.record["pet_only_regions"]]
+    if regions and outgoing.region_source is None:
+        notes.append(
+            f"{shown_names(regions)}, seen on PET alone, go out in the report and the pictures, not as a "
+            "segmentation: no PET of this study lies on their lattice as single slices."
         )
     if outgoing.result.record["stratum"] is None:
         notes.append('The case has no stratum: the report says "not assessable".')
@@ -235,8 +244,8 @@ def _write(
 
     if "seg" in wanted or "sr" in wanted:  # a report refers to its segments: it never goes out without them
         for n, file in enumerate(files, start=1):
-            name = f"seg-{n}-{_tail(file.dataset)}"
-            save(file.dataset, name, lambda path, file=file: check_segmentation(path, file, outgoing))  # type: ignore[misc]
+            name = f"seg-{'pet' if file.draws_regions else n}-{_tail(file.dataset)}"
+            save(file.dataset, name, lambda path, file=file: check_segmentation(path, file))  # type: ignore[misc]
     if "sr" in wanted:
         report = structured_report(outgoing, files)
         save(report, f"sr-{_tail(report)}", lambda path: check_report(path, files, outgoing))

@@ -45,6 +45,8 @@ class Outgoing:
     source : SourceImages
     tracking : tuple of str
         Tracking UID of each lesion.
+    region_source : SourceImages or None
+        The PET that the PET-only regions are drawn on, where it can be referred to.
     at : datetime
         When the content was made, local time: a part of the content.
     """
@@ -53,6 +55,7 @@ class Outgoing:
     source: SourceImages
     tracking: tuple[str, ...]
     at: datetime
+    region_source: SourceImages | None = None
 
     @property
     def time_text(self) -> str:
@@ -61,8 +64,9 @@ class Outgoing:
 
     @property
     def rows(self) -> dict[str, LesionRecord]:
-        """What the record says of each lesion, by its id."""
-        return {row["lesion_id"]: row for row in self.result.record["lesions"]}
+        """What the record says of each lesion and PET-only region, by its id."""
+        record = self.result.record
+        return {row["lesion_id"]: row for row in (*record["lesions"], *record["pet_only_regions"])}
 
     @property
     def words(self) -> dict[str, str]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _RELATIVE = 1e-6  # of a decimal string of 16 characters
 
 
-def check_segmentation(path: Path, file: SegmentFile, out: Outgoing) -> None:
-    """Hold a written SEG to the lesions, voxel for voxel.
+def check_segmentation(path: Path, file: SegmentFile) -> None:
+    """Hold a written SEG to what it draws, voxel for voxel.
 
     Raises
     ------
@@ -27,18 +27,18 @@ def check_segmentation(path: Path, file: SegmentFile, out: Outgoing) -> None:
     """
     from volstrat.dicom.seg.segmentation import read_seg
 
-    grid = out.source.geometry.grid
+    grid = file.source.geometry.grid
     mask, _ = read_seg(path, threshold=None, image_grid=grid)
     placement = mask.grid.placement_on(grid, tolerance_mm=0.1)
     if placement is None:
         raise _wrong(path, "does not lie on its images")
-    for label, (n, voxels) in enumerate(zip(file.lesions, file.voxels, strict=True), start=1):
+    for label, one in enumerate(file.segments, start=1):
         at = mask.grid.unravel(mask.runs.of(label).indices())
         index = np.empty_like(at)
         for axis, (to, sign) in enumerate(zip(placement.axes, placement.signs, strict=True)):
             index[:, to] = sign * at[:, axis] + placement.offset[to]
-        if not np.array_equal(np.sort(grid.ravel(index)), voxels):
-            raise _wrong(path, f"gives other voxels for {out.result.measured.lesions.ids[n]}")
+        if not np.array_equal(np.sort(grid.ravel(index)), one.voxels):
+            raise _wrong(path, f"gives other voxels for {one.name}")
 
 
 def check_report(path: Path, files: Sequence[SegmentFile], out: Outgoing) -> None:
@@ -51,14 +51,14 @@ def check_report(path: Path, files: Sequence[SegmentFile], out: Outgoing) -> Non
     from volstrat.export.report_reading import read_report
 
     record, said, rows = out.result.record, read_report(path), out.rows
-    for n in (n for file in files for n in file.lesions):
-        lesion = rows[out.result.measured.lesions.ids[n]]
+    for one in (one for file in files for one in file.segments):
+        lesion = rows[one.name]
         found = said.lesions.get(lesion["lesion_id"])
         same = (
             found is not None
             and abs(found.volume_ml - lesion["volume_ml"]) <= _RELATIVE * lesion["volume_ml"]
             and (found.resectability, found.fdg_avidity) == (lesion["resectability"], lesion["fdg_avidity"])
-            and found.tracking_uid == out.tracking[n]
+            and found.tracking_uid == one.tracking_uid
         )
         if not same:
             raise _wrong(path, f"says something else of {lesion['lesion_id']}")

@@ -1,4 +1,7 @@
-"""Lesions as DICOM SEG: BINARY, one segment a lesion; lesions that overlap stand in files of their own."""
+"""Lesions and PET-only regions as DICOM SEG: BINARY, one segment each.
+
+Lesions that overlap stand in files of their own; regions lie on the PET, in a file of theirs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from volstrat import __version__
 from volstrat.errors import ExportError
-from volstrat.export.coded import ABNORMAL_STRUCTURE, NEOPLASM, coded
+from volstrat.export.coded import ABNORMAL_STRUCTURE, NEOPLASM, PET_ONLY_REGION, coded
 from volstrat.export.content_uids import content_uid
 from volstrat.export.outgoing import MAKER
 from volstrat.show.styles import STYLES
@@ -21,35 +24,57 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
+    from volstrat.case.record_types import LesionRecord
+    from volstrat.export.coded import Code
     from volstrat.export.outgoing import Outgoing
+    from volstrat.export.source_images import SourceImages
+    from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.lesions import Lesions
 
     Int64s = NDArray[np.int64]
 
 _SERIES_NUMBER: Final = 9701
+_REGION_SERIES_NUMBER: Final = 9705
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawn:
+    """A lesion or a PET-only region as a segment draws it.
+
+    Parameters
+    ----------
+    name : str
+        Its id.
+    tracking_uid : str
+    kind : Code
+        What it is.
+    voxels : array of int64, (n,)
+        Linear indices on the grid of the images, rising.
+    """
+
+    name: str
+    tracking_uid: str
+    kind: Code
+    voxels: Int64s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SegmentFile:
-    """A SEG, and which lesions its segments are.
-
-    Parameters
-    ----------
-    dataset : pydicom.Dataset
-    lesions : tuple of int
-        Positions in the case's lesions, of segment 1, 2, ...
-    voxels : tuple of array of int64, (n,)
-        Linear indices on the grid of the images, rising, of each segment.
-    """
+    """A SEG: what its segments 1, 2, ... draw, and the images that it lies on."""
 
     dataset: Dataset
-    lesions: tuple[int, ...]
-    voxels: tuple[Int64s, ...]
+    source: SourceImages
+    segments: tuple[Drawn, ...]
+
+    @property
+    def draws_regions(self) -> bool:
+        """True where it draws PET-only regions, on the PET."""
+        return self.segments[0].kind == PET_ONLY_REGION
 
 
 def segmentations(out: Outgoing) -> list[SegmentFile]:
-    """Return the lesions of a case as segmentations of its images.
+    """Return a case's lesions as segmentations of its images, and its PET-only regions as one of its PET.
 
     Raises
     ------
@@ -60,19 +85,54 @@ def segmentations(out: Outgoing) -> list[SegmentFile]:
     if not lesions.count:
         msg = f"{out.result.sources.subject}: the tumour mask holds no voxel; there is no lesion to write."
         raise ExportError(msg, hint="A case without tumour has nothing to show in the PACS.")
-    voxels = [_on_images(lesions.of(n), lesions.ids[n], out) for n in range(lesions.count)]
-    series_uid = content_uid("SEG series", *_content(out, range(lesions.count), voxels))
-    return [
-        _segment_file(out, members, voxels, series_uid=series_uid, number=number)
+    drawn = [
+        Drawn(
+            name=name,
+            tracking_uid=out.tracking[n],
+            kind=NEOPLASM,
+            voxels=_on_images(lesions.of(n).indices(), lesions.grid, name, out.source),
+        )
+        for n, name in enumerate(lesions.ids)
+    ]
+    series_uid = content_uid("SEG series", *_content(out, out.source, drawn))
+    found = [
+        _segment_file(out, out.source, [drawn[n] for n in members], series_uid=series_uid, number=number)
         for number, members in enumerate(disjoint_sets(lesions), start=1)
+    ]
+    regions = _regions(out)
+    if regions and out.region_source is not None:
+        series_uid = content_uid("SEG series of regions", *_content(out, out.region_source, regions))
+        found.append(_segment_file(out, out.region_source, regions, series_uid=series_uid, number=1))
+    return found
+
+
+def _regions(out: Outgoing) -> list[Drawn]:
+    """Return the PET-only regions on the PET that they are drawn on; none where it cannot be referred to."""
+    attribution, source = out.result.measured.attribution, out.region_source
+    if attribution is None or source is None:
+        return []
+    return [
+        Drawn(
+            name=region["lesion_id"],
+            tracking_uid=region_tracking_uid(region, out),
+            kind=PET_ONLY_REGION,
+            voxels=_on_images(voxels, attribution.grid, region["lesion_id"], source),
+        )
+        for region, voxels in zip(
+            out.result.record["pet_only_regions"], attribution.each_alone(), strict=True
+        )
     ]
 
 
-def _on_images(voxels: VoxelRuns, lesion_id: str, out: Outgoing) -> Int64s:
-    """Return a lesion's voxels as linear indices on the images' grid."""
-    source = out.source
-    own, images, placement = out.result.measured.lesions.grid, source.geometry.grid, source.placement
-    linear = voxels.indices()
+def region_tracking_uid(region: LesionRecord, out: Outgoing) -> str:
+    """Return the tracking UID of a PET-only region, which goes with its place."""
+    place = " ".join(f"{x:.1f}" for x in region["centroid_mm"])
+    return content_uid("PET-only region", out.source.space, out.result.record["subject"], place)
+
+
+def _on_images(linear: Int64s, own: VoxelGrid, name: str, source: SourceImages) -> Int64s:
+    """Return voxels as linear indices on the images' grid."""
+    images, placement = source.geometry.grid, source.placement
     if placement.is_identity and own.shape == images.shape:
         return linear
     at = own.unravel(linear)
@@ -82,7 +142,7 @@ def _on_images(voxels: VoxelRuns, lesion_id: str, out: Outgoing) -> Int64s:
     beyond = int((~((index >= 0) & (index < np.array(images.shape))).all(axis=1)).sum())
     if beyond:
         msg = (
-            f"{lesion_id} reaches beyond {source.series.name}: {beyond} of its {linear.size} voxels lie "
+            f"{name} reaches beyond {source.series.name}: {beyond} of its {linear.size} voxels lie "
             "outside the images."
         )
         raise ExportError(msg, hint="Give the whole series that the masks were drawn on.")
@@ -105,63 +165,70 @@ def disjoint_sets(lesions: Lesions) -> list[list[int]]:
     return [members for members, _ in sets]
 
 
-def _content(out: Outgoing, members: Sequence[int], voxels: Sequence[Int64s]) -> list[bytes | str]:
+def _content(out: Outgoing, source: SourceImages, drawn: Sequence[Drawn]) -> list[bytes | str]:
     """Return all that a SEG's UID stands for."""
-    parts: list[bytes | str] = [__version__, out.time_text, out.source.series.series_instance_uid]
-    for n in members:
-        name = out.result.measured.lesions.ids[n]
-        parts += [name, out.tracking[n], out.words[name], voxels[n].astype("<i8").tobytes()]
+    parts: list[bytes | str] = [__version__, out.time_text, source.series.series_instance_uid]
+    for one in drawn:
+        parts += [one.name, one.tracking_uid, out.words[one.name], one.voxels.astype("<i8").tobytes()]
     return parts
 
 
 def _segment_file(
-    out: Outgoing, members: Sequence[int], voxels: Sequence[Int64s], *, series_uid: str, number: int
+    out: Outgoing, source: SourceImages, drawn: Sequence[Drawn], *, series_uid: str, number: int
 ) -> SegmentFile:
     from highdicom.seg import Segmentation
 
-    grid = out.source.geometry.grid
+    grid = source.geometry.grid
     columns, rows, _ = grid.shape
-    slices = np.unique(np.concatenate([voxels[n] for n in members]) // (columns * rows))
-    labels = np.zeros((slices.size, rows, columns), np.uint8 if len(members) < 256 else np.uint16)
-    for label, n in enumerate(members, start=1):
-        i_j_k = grid.unravel(voxels[n])
+    slices = np.unique(np.concatenate([one.voxels for one in drawn]) // (columns * rows))
+    labels = np.zeros((slices.size, rows, columns), np.uint8 if len(drawn) < 256 else np.uint16)
+    for label, one in enumerate(drawn, start=1):
+        i_j_k = grid.unravel(one.voxels)
         labels[np.searchsorted(slices, i_j_k[:, 2]), i_j_k[:, 1], i_j_k[:, 0]] = label
-    uid = content_uid("SEG", *_content(out, members, voxels))
+    uid = content_uid("SEG", *_content(out, source, drawn))
+    of_regions = drawn[0].kind == PET_ONLY_REGION
     dataset = Segmentation(
-        source_images=[out.source.header(int(k)) for k in slices],
+        source_images=[source.header(int(k)) for k in slices],
         pixel_array=labels,
         segmentation_type="BINARY",
-        segment_descriptions=[_described(out, n, label) for label, n in enumerate(members, start=1)],
+        segment_descriptions=[_described(out, one, label) for label, one in enumerate(drawn, start=1)],
         series_instance_uid=series_uid,
-        series_number=_SERIES_NUMBER,
+        series_number=_REGION_SERIES_NUMBER if of_regions else _SERIES_NUMBER,
         sop_instance_uid=uid,
         instance_number=number,
         manufacturer=MAKER,
         manufacturer_model_name=MAKER,
         software_versions=__version__,
         device_serial_number=__version__,
-        content_label="LESIONS",
-        series_description="Lesions (volstrat)",
+        content_label="PET_ONLY" if of_regions else "LESIONS",
+        series_description="PET-only regions (volstrat)" if of_regions else "Lesions (volstrat)",
     )
+    if slices.size == 1:
+        _say_height(dataset, grid.spacing_mm[2])
     _name_dimensions(dataset, content_uid("dimensions", uid))
     out.finish(dataset, uid=uid, series_uid=series_uid, number=number)
-    return SegmentFile(dataset=dataset, lesions=tuple(members), voxels=tuple(voxels[n] for n in members))
+    return SegmentFile(dataset=dataset, source=source, segments=tuple(drawn))
 
 
-def _described(out: Outgoing, lesion: int, label: int) -> SegmentDescription:
+def _say_height(dataset: Dataset, spacing_mm: float) -> None:
+    """Say of a single slice how high its voxels are: the slices' distance; highdicom writes 1 mm there."""
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SliceThickness = measures.SpacingBetweenSlices = f"{spacing_mm:.10g}"
+
+
+def _described(out: Outgoing, one: Drawn, label: int) -> SegmentDescription:
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
-    name = out.result.measured.lesions.ids[lesion]
     return SegmentDescription(
         segment_number=label,
-        segment_label=name,
+        segment_label=one.name,
         segmented_property_category=coded(ABNORMAL_STRUCTURE),
-        segmented_property_type=coded(NEOPLASM),
+        segmented_property_type=coded(one.kind),
         algorithm_type="MANUAL",
-        tracking_uid=out.tracking[lesion],
-        tracking_id=name,
-        display_color=CIELabColor.from_rgb(*STYLES[out.words[name]].colour),
+        tracking_uid=one.tracking_uid,
+        tracking_id=one.name,
+        display_color=CIELabColor.from_rgb(*STYLES[out.words[one.name]].colour),
     )
 
 

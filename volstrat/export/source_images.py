@@ -106,6 +106,30 @@ def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
     raise ExportError(msg, hint=hint)
 
 
+def find_region_images(result: CaseResult, reader: EntryReader, study: str) -> SourceImages | None:
+    """Return the PET series on whose lattice the PET-only regions lie.
+
+    None where there is no region, or no such series of this study as single slices: the regions then go out
+    in report and pictures alone.
+    """
+    attribution, entry = result.measured.attribution, reader.sources.only("pet")
+    if attribution is None or not attribution.pet_only.count or entry is None:
+        return None
+    if not reader.reads_from_dicom(entry):
+        return None
+    try:
+        series = reader.library.series(entry.path, role="pet", uid=entry.series)
+        geometry = reader.library.geometry(series)
+    except VolstratError:
+        return None
+    placement = _placed(attribution.grid, geometry.grid)
+    single = all(frame.file.number_of_frames == 1 for frame in geometry.frames)
+    if placement is None or not single or series.study_instance_uid != study:
+        return None
+    first = _header(geometry, 0, space=series.frame_of_reference_uid or series.study_instance_uid)
+    return SourceImages(series=series, geometry=geometry, placement=placement, first=first)
+
+
 def _header(geometry: SeriesGeometry, k: int, *, space: str) -> Dataset:
     """Return the header of a slice; what every image must have and de-identifiers take away is filled in.
 

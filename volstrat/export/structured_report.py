@@ -10,6 +10,7 @@ from volstrat.export import coded as c
 from volstrat.export.coded import coded
 from volstrat.export.content_uids import content_uid
 from volstrat.export.outgoing import MAKER
+from volstrat.export.segmentation_out import region_tracking_uid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.record_types import CaseRecord, LesionRecord
     from volstrat.export.outgoing import Outgoing
-    from volstrat.export.segmentation_out import SegmentFile
+    from volstrat.export.segmentation_out import Drawn, SegmentFile
     from volstrat.export.source_images import SourceImages
 
 _SERIES_NUMBER: Final = 9702
@@ -60,17 +61,22 @@ def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
         ),
     )
     groups = [
-        _lesion_group(rows[out.result.measured.lesions.ids[n]], file, label, out.tracking[n], source)
+        _drawn_group(rows[one.name], one, file, label)
         for file in files
-        for label, n in enumerate(file.lesions, start=1)
+        for label, one in enumerate(file.segments, start=1)
     ]
+    drawn = {one.name for file in files for one in file.segments}
     modality = c.CT_OF_BODY if source.series.modality == "CT" else c.PET_OF_BODY
     report = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
         procedure_reported=coded(modality),
         imaging_measurements=[
             *groups,
-            *(_region_group(region, record, source) for region in record["pet_only_regions"]),
+            *(
+                _region_group(region, region_tracking_uid(region, out))
+                for region in record["pet_only_regions"]
+                if region["lesion_id"] not in drawn
+            ),
             _case_group(record, source),
         ],
         title=codes.DCM.ImagingMeasurementReport,
@@ -102,9 +108,7 @@ def _content(out: Outgoing, files: Sequence[SegmentFile]) -> list[str]:
     return [__version__, out.time_text, *uids, json.dumps(record, sort_keys=True)]
 
 
-def _lesion_group(
-    lesion: LesionRecord, file: SegmentFile, label: int, tracking_uid: str, source: SourceImages
-) -> Any:  # noqa: ANN401 - highdicom's template
+def _drawn_group(lesion: LesionRecord, one: Drawn, file: SegmentFile, label: int) -> Any:  # noqa: ANN401 - highdicom's template
     from highdicom.sr import (
         ReferencedSegment,
         SourceSeriesForSegmentation,
@@ -116,12 +120,12 @@ def _lesion_group(
         sop_class_uid=file.dataset.SOPClassUID,
         sop_instance_uid=file.dataset.SOPInstanceUID,
         segment_number=label,
-        source_series=SourceSeriesForSegmentation(source.series.series_instance_uid),
+        source_series=SourceSeriesForSegmentation(file.source.series.series_instance_uid),
     )
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=tracking_uid, identifier=lesion["lesion_id"]),
+        tracking_identifier=TrackingIdentifier(uid=one.tracking_uid, identifier=one.name),
         referenced_segment=segment,
-        finding_type=coded(c.NEOPLASM),
+        finding_type=coded(one.kind),
         measurements=_measurements(lesion),
         qualitative_evaluations=[
             _evaluation(c.RESECTABILITY, c.RESECTABILITY_WORDS[lesion["resectability"]]),
@@ -130,15 +134,12 @@ def _lesion_group(
     )
 
 
-def _region_group(region: LesionRecord, record: CaseRecord, source: SourceImages) -> Any:  # noqa: ANN401 - as above
-    """Return what is said of uptake without a lesion on CT; it has no segment on these images."""
+def _region_group(region: LesionRecord, tracking_uid: str) -> Any:  # noqa: ANN401 - as above
+    """Return what is said of uptake without a lesion on CT that no segment draws."""
     from highdicom.sr import MeasurementsAndQualitativeEvaluations, TrackingIdentifier
 
-    name = region["lesion_id"]
-    place = " ".join(f"{x:.1f}" for x in region["centroid_mm"])
-    uid = content_uid("PET-only region", source.space, record["subject"], place)
     return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=uid, identifier=name),
+        tracking_identifier=TrackingIdentifier(uid=tracking_uid, identifier=region["lesion_id"]),
         measurements=_measurements(region),
         qualitative_evaluations=[
             _evaluation(c.RESECTABILITY, c.RESECTABILITY_WORDS[region["resectability"]]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import sys
 import threading
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _PAGE = "page.html"
 _TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript"}
+_SWITCH_S = 0.001
+"""An answer waits no longer for what is worked out beside it."""
 _LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
 _MARK_TYPES = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(Mark).items()}
 _PLAN_ACTIONS = ("show", "try", "save", "choose")
@@ -84,6 +87,7 @@ def serve(
     )
     threading.Thread(target=session.load, daemon=True).start()
     opened(guard.link())
+    sys.setswitchinterval(_SWITCH_S)
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn passes on what ended it
