@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.lattices import oblique
+from tests.pictures.test_shown_images import phases
 from tests.review.conftest import ROOT, settled
 from tests.review.pages import choose, radio, saved, stratum, words
 from tests.volume_files import nifti, nrrd_header
@@ -325,14 +326,19 @@ def test_a_pet_only_region_is_dismissed_from_the_page(serve: Serve, sample: Samp
     assert run_case(folder, load_protocol())["status"] == "assigned"
 
 
-@pytest.mark.parametrize("name", ["S01_stratum_1", "S09_unknown_not_needed"])
+@pytest.mark.parametrize("name", ["S01_stratum_1", "S09_unknown_not_needed", "phases"])
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_axe_finds_nothing_serious(
-    serve: Serve, sample: Sample, opened: Opened, name: str, theme: str
+    serve: Serve, sample: Sample, opened: Opened, name: str, theme: str, tmp_path: Path
 ) -> None:
     """No finding that axe calls serious or critical; nothing is cut off at 1280 x 800."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = opened(serve(sample(name)))
+    page = opened(serve(phases(tmp_path / "case") if name == "phases" else sample(name)))
+    if name == "phases":  # another CT in place
+        page.locator("#which-ct").select_option("late")
+        page.locator("#shown").get_by_text("CT shown: late.").wait_for()
+    if name != "S09_unknown_not_needed":  # which has no image
+        page.locator("#images-box summary").click()
     if theme == "light":
         page.get_by_role("button", name="Light / dark").click()
     assert page.evaluate("document.documentElement.dataset.theme") == theme

@@ -32,6 +32,15 @@ if TYPE_CHECKING:
     from tests.review.pages import Opened, Sample, Serve
 
 
+ROWS_IN_SIGHT = """() => {
+  const box = document.querySelector('#rows-box').getBoundingClientRect();
+  const top = document.querySelector('#lesions th').getBoundingClientRect().bottom;
+  const rows = [...document.querySelectorAll('#lesions tbody tr:not(.spacer)')];
+  const low = Math.min(box.bottom, window.innerHeight) + 1;
+  return rows.map((r) => r.getBoundingClientRect()).filter((r) => r.top >= top - 1 && r.bottom <= low).length;
+}"""
+
+
 def many(folder: Path, count: int) -> Path:
     """Write a case of so many lesions of 2 x 2 x 2 voxels, a CT beside them."""
     folder.mkdir()
@@ -56,6 +65,7 @@ def test_sixty_lesions_are_marked_with_sixty_keys(serve: Serve, opened: Opened, 
     page = opened(serve(folder, "--reader", "R"))
     assert stratum(page) == "60 lesions still to mark"
     assert page.locator("#progress").inner_text() == "0 of 60 marked"
+    assert page.evaluate(ROWS_IN_SIGHT) >= 12  # at 1280 x 800
     page.locator("#rows-box").focus()
     for n in range(60):
         page.keyboard.press("13"[n % 2])
