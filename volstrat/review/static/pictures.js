@@ -112,7 +112,10 @@ function signAt(context, x, y, r, style, colour) {
     context.moveTo(x - r, y - r); context.lineTo(x + r, y + r); context.moveTo(x - r, y + r); context.lineTo(x + r, y - r);
     context.stroke();
     return;
-  } else if (style.sign === "question") { context.fillText("?", x - r, y + r); return; } else {
+  } else if (style.sign === "question") {
+    if (colour === "#000") { context.lineWidth = 3; context.strokeText("?", x - r, y + r); } else context.fillText("?", x - r, y + r);
+    return;
+  } else {
     context.arc(x, y, r, 0, 7);
     context.stroke();
     context.beginPath();
@@ -128,7 +131,7 @@ function label(context, name, [x, y], style, size, chosen) {
   const at = Math.min(Math.max(2, x), Math.max(2, context.canvas.width - wide - 2));
   const level = Math.min(Math.max(text, y), context.canvas.height - text);
   const colour = `rgb(${style.colour})`;
-  signAt(context, at + r, level, r + 1, style, "#000");
+  signAt(context, at + r, level, style.sign === "question" ? r : r + 1, style, "#000"); // a rim
   signAt(context, at + r, level, r, style, colour);
   context.lineWidth = 3;
   context.lineJoin = "round";
