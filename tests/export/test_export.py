@@ -341,12 +341,12 @@ def test_masks_without_a_dicom_image_on_their_lattice_are_refused(tmp_path: Path
     folder = tmp_path / "S1"
     folder.mkdir()
     write(folder, "tumour", (labels() == 1, CT_AFFINE), Form(ending=".nii.gz"))
-    with pytest.raises(ExportError, match="no DICOM image lies on the lattice"):
+    with pytest.raises(ExportError, match="no DICOM image lies on the voxels"):
         export_case(folder, tmp_path / "out", load_protocol())
     shifted = CT_AFFINE.copy()
     shifted[:3, 3] += CT_AFFINE[:3, 0] / 2
     write_ct(folder / "ct", shifted)
-    with pytest.raises(ExportError, match="no DICOM image lies on the lattice"):
+    with pytest.raises(ExportError, match="no DICOM image lies on the voxels"):
         export_case(folder, tmp_path / "out", load_protocol())
     assert not (tmp_path / "out").exists()
 

@@ -235,7 +235,7 @@ def test_a_window_off_the_lattice_is_refused() -> None:
     off = AFFINE.copy()
     off[:3, 3] += AFFINE[:3, :3] @ (0.5, 0, 0)
     with pytest.raises(
-        GridMismatchError, match=r"resectable: its grid is 0\.40 mm away from the lattice of tumour"
+        GridMismatchError, match=r"resectable: its grid is 0\.40 mm away from the grid of tumour"
     ):
         aligned(tumour=mask(window=True), resectable=mask(LABELS[:5], off, window=True))
 
@@ -252,7 +252,7 @@ def test_the_tolerance_holds_over_the_union_of_windows() -> None:
     assert aligned(tumour=first, resectable=second)[0].shape == LABELS.shape
     # Of 67 slices the last is 66 x 0.0125 mm off.
     with pytest.raises(
-        GridMismatchError, match=r"resectable: its grid is 0\.8[23] mm away from the lattice of tumour"
+        GridMismatchError, match=r"resectable: its grid is 0\.8[23] mm away from the grid of tumour"
     ):
         aligned(tumour=first, resectable=second, liver=third)
 

@@ -141,7 +141,7 @@ def test_a_mask_of_countless_runs_is_refused_while_it_is_read(monkeypatch: pytes
     monkeypatch.setattr("volstrat.geometry.run_scanner._MOST_RUNS", 6)
     one_in_two = np.tile(np.array([1, 0], np.uint8), 6)
     assert scanned(one_in_two.tobytes(), "u1", [12]).starts.size == 6
-    with pytest.raises(NoisyMaskError, match=r"m\.nii: holds more than 6 separate runs"):
+    with pytest.raises(NoisyMaskError, match=r"m\.nii: holds more than 6 separate pieces"):
         scanned(np.append(one_in_two, np.uint8(1)).tobytes(), "u1", [13])
     scanner = RunScanner(np.dtype("u1"), where="m.nii")
     with pytest.raises(NoisyMaskError):

@@ -455,5 +455,5 @@ def test_a_tumour_of_countless_runs_is_refused(monkeypatch: pytest.MonkeyPatch) 
     """With room for 4 runs, over all files: 4 runs in one file, but not 3 in each of two."""
     monkeypatch.setattr("volstrat.rule.lesions._MOST_RUNS", 4)
     assert len(judged((specks(4), None))["lesions"]) == 4
-    with pytest.raises(NoisyMaskError, match="separate runs"):
+    with pytest.raises(NoisyMaskError, match="separate pieces"):
         judged((specks(3), None), (np.roll(specks(3), 1), None))

@@ -153,10 +153,10 @@ def _point(cells: Mapping[str, str], where: str) -> tuple[float, float, float] |
         x, y, z = (float(value) for value in texts)
     except ValueError as error:
         msg = f"{where}: x_mm, y_mm, z_mm are {', '.join(map(repr, texts))}; three numbers were expected."
-        raise LesionTableError(msg, hint="Write all three in mm (LPS), or none.") from error
+        raise LesionTableError(msg, hint="Write all three (mm to the left, back, head), or none.") from error
     if not all(map(math.isfinite, (x, y, z))):
         msg = f"{where}: x_mm, y_mm, z_mm must be finite numbers."
-        raise LesionTableError(msg, hint="Write all three in mm (LPS), or none.")
+        raise LesionTableError(msg, hint="Write all three (mm to the left, back, head), or none.")
     return x, y, z
 
 

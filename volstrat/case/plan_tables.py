@@ -142,7 +142,7 @@ def _zone(table: object, where: str, name: str) -> Zone:
     refuse_unknown(table, ("lesion", "point_mm", "margin_mm"), f"{where}.", name)
     if ("lesion" in table) == ("point_mm" in table):
         msg = f"{name}: {where} needs either lesion or point_mm."
-        raise PlanError(msg, hint=f"Write {example}, or a point in the lesion (LPS, mm).")
+        raise PlanError(msg, hint=f"Write {example}, or a point in the lesion, in mm.")
     lesion = table.get("lesion")
     if lesion is not None and not isinstance(lesion, str):
         msg = f"{name}: {where}: lesion must be a text."
@@ -152,7 +152,7 @@ def _zone(table: object, where: str, name: str) -> Zone:
         isinstance(point, list) and len(point) == 3 and all(map(_is_number, point))
     ):
         msg = f"{name}: {where}: point_mm must be three numbers."
-        raise PlanError(msg, hint="Write point_mm = [x, y, z], LPS in mm.")
+        raise PlanError(msg, hint="Write point_mm = [x, y, z]: mm to the left, back and head.")
     margin = table.get("margin_mm")
     if margin is not None and not (_is_number(margin) and 0 <= margin <= LARGEST_MARGIN_MM):
         msg = f"{name}: {where}: margin_mm is {margin!r}; it must lie between 0 and {LARGEST_MARGIN_MM:g}."

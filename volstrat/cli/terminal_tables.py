@@ -104,7 +104,7 @@ def _segment_names(record: CaseRecord) -> dict[str, str]:
 def _lesions(lesions: Sequence[LesionRecord], names: Mapping[str, str]) -> list[str]:
     lines = [
         f"{'Lesion':<7}{'ml':>8}{'axial mm':>10}{'longest':>9}  {'marking':<15}{'FDG':<13}"
-        f"{'x, y, z mm LPS':>16}"
+        f"{'left, back, head':>16}"
     ]
     for lesion in lesions[:_MOST_LESIONS]:
         x, y, z = lesion["centroid_mm"]

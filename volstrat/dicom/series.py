@@ -305,8 +305,8 @@ def _lattice(
     worst = int(along.argmax())
     if along[worst] > max(MAX_OFF_LATTICE * spacing, _LEAST_TOLERANCE_MM):
         msg = (
-            f"{name}: slices are not regular: {frames[worst].name} lies {along[worst]:.3f} mm off a lattice "
-            f"of {spacing:.3f} mm (at most {MAX_OFF_LATTICE:.0%} of it is taken as regular)."
+            f"{name}: slices are not regular: {frames[worst].name} lies {along[worst]:.3f} mm off an even "
+            f"distance of {spacing:.3f} mm (at most {MAX_OFF_LATTICE:.0%} of it is taken as regular)."
         )
         raise GeometryError(msg, hint="Export the series again, or resample it to equal spacing first.")
     sideways = np.linalg.norm(off - np.outer(off @ normal, normal), axis=1)

@@ -101,7 +101,7 @@ def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
         first = _header(geometry, 0, space=space)
         return SourceImages(series=series, geometry=geometry, placement=placement, first=first)
     there = f"; there is {', '.join(seen)}" if seen else "; the case has no DICOM image"
-    msg = f"{result.sources.subject}: no DICOM image lies on the lattice of the tumour mask{there}."
+    msg = f"{result.sources.subject}: no DICOM image lies on the voxels of the tumour mask{there}."
     hint = "Give the CT that the masks were drawn on as DICOM (ct): DICOM objects must refer to images."
     raise ExportError(msg, hint=hint)
 

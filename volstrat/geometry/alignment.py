@@ -104,7 +104,7 @@ def grid_mismatch(
         differs.append(f"spacing {_by(grid.spacing_mm)} mm against {_by(own.spacing_mm)} mm")
     what = f" ({'; '.join(differs)})" if differs else ""
     msg = (
-        f"{name}: its grid is {moved:.2f} mm away from the {'lattice' if loose else 'grid'} of {base} "
+        f"{name}: its grid is {moved:.2f} mm away from the grid of {base} "
         f"(largest displacement of a corner voxel; tolerance {tolerance_mm:g} mm){what}."
     )
     hint = f"Draw it on the image of {base}, or write resample = true in its case.toml entry."

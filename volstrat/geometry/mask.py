@@ -56,7 +56,7 @@ class Mask:
         """
         placement = self.grid.placement_on(grid, tolerance_mm=tolerance_mm)
         if placement is None:
-            msg = "The two masks do not share a lattice."
+            msg = "The two masks do not lie on the same voxels."
             raise GridMismatchError(msg)
         runs = self.runs.reindexed(placement, shape=self.grid.shape, onto=grid.shape)
         return Mask(grid=grid, runs=runs, names=self.names)

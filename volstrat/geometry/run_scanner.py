@@ -179,7 +179,7 @@ class RunScanner:
             self._runs += self._parts[-1][0].size
             if self._runs > _MOST_RUNS:
                 msg = (
-                    f"{self._where}: holds more than {_MOST_RUNS:,} separate runs of voxels, where a "
+                    f"{self._where}: holds more than {_MOST_RUNS:,} separate pieces of voxels, where a "
                     "segmentation has thousands; it looks like an image or noise."
                 )
                 raise NoisyMaskError(msg, hint="Give a mask; a map of probabilities needs a threshold.")

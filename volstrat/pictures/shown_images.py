@@ -45,13 +45,13 @@ class ShownImages:
 
     def names(self, kind: Kind) -> list[str]:
         """Return what can be shown: the case's own image first, then those that can take its place."""
-        sources = self._reader.sources
+        sources, role = self._reader.sources, "ct" if kind == "ct" else "other_pet"
         own = sources.only(kind)
         if kind == "pet":
             first = "PET" if own is not None else "no FDG-PET"
         else:
             first = "no CT" if own is None else own.name or "CT"
-        names = [first, *(self._name(kind, entry) for entry in self._entries[kind])]
+        names = [first, *(image_name(self._reader, role, entry) for entry in self._entries[kind])]
         return [f"{name} ({n + 1})" if names.count(name) > 1 else name for n, name in enumerate(names)]
 
     def in_place(self, scene: Scene, *, ct: int = 0, pet: int = 0) -> Scene:
@@ -124,13 +124,20 @@ class ShownImages:
         image = self._reader.image("other_pet", entry) if read.suv is None else read.suv
         return replace(Volume.pet(image, unit=unit), name=name, counts=False)
 
-    def _name(self, kind: Kind, entry: RoleEntry) -> str:
-        if entry.name:
-            return entry.name
-        if not self._reader.reads_from_dicom(entry):
-            return stem_of(entry.path)
-        role = "ct" if kind == "ct" else "other_pet"
-        return _series_name(self._reader.library.series(entry.path, role=role, uid=entry.series))
+
+def image_name(reader: EntryReader, role: str, entry: RoleEntry) -> str:
+    """Return what an image is called: by its entry, else its file, else its series' tracer or number.
+
+    Raises
+    ------
+    VolstratError
+        If it is a series that cannot be found.
+    """
+    if entry.name:
+        return entry.name
+    if not reader.reads_from_dicom(entry):
+        return stem_of(entry.path)
+    return _series_name(reader.library.series(entry.path, role=role, uid=entry.series))
 
 
 def _series_name(series: SeriesFiles) -> str:
@@ -140,5 +147,5 @@ def _series_name(series: SeriesFiles) -> str:
 
         said = series_tracer(series).names
         if said:
-            return " ".join(said)
+            return " ".join(said).removeprefix("a ")
     return f"series {series.short_uid if series.number is None else series.number}"

@@ -88,15 +88,15 @@ class Anatomy:
             return hit[0]
         x, y, z = zone.point_mm
         lies = f"lies in {' and '.join(ids[n] for n in hit)}" if hit else "lies in no lesion"
-        msg = f"{where}: the point ({x:g}, {y:g}, {z:g}) mm (LPS) {lies}."
-        raise PlanError(msg, hint="Name the lesion by its id, or give a point (LPS, mm) inside it.")
+        msg = f"{where}: the point ({x:g}, {y:g}, {z:g}) mm {lies}."
+        raise PlanError(msg, hint="Name the lesion by its id, or give a point inside it, in mm.")
 
 
 def no_such_lesion(lesion_id: str, known: Iterable[str], *, where: str) -> PlanError:
     """Return the error of a plan that names a lesion which is not there."""
     there = ", ".join(known) or "none"
     msg = f"{where}: {lesion_id!r} does not exist in this case; there are {there}."
-    return PlanError(msg, hint="Correct the id, or name the lesion by a point in it (point_mm, LPS).")
+    return PlanError(msg, hint="Correct the id, or name the lesion by a point in it, point_mm.")
 
 
 def united(sets: Iterable[VoxelRuns]) -> VoxelRuns:

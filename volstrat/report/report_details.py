@@ -10,6 +10,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.case.reading_events import Event, read_events
 from volstrat.errors import VolstratError
 from volstrat.formats.hashing import sha256_of
+from volstrat.pictures.shown_images import image_name
 from volstrat.show.words import ml_text, percent_text
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class SeenImage:
     path : str
         As in the record.
     name : str
-        Of its file or folder, or what ``case.toml`` calls it.
+        As the page calls it.
     scanner : str
         Manufacturer and model; "" where no header says.
     taken : str
@@ -105,7 +106,7 @@ def seen_images(sources: CaseSources, *, dates: bool, hashed: bool) -> tuple[See
 
 
 def _seen(reader: EntryReader, role: str, entry: RoleEntry, *, dates: bool, hashed: bool) -> SeenImage:
-    name, scanner, taken, sha256 = entry.name or entry.path.name, "", "", ""
+    name, scanner, taken, sha256 = image_name(reader, role, entry), "", "", ""
     if reader.reads_from_dicom(entry):
         series = reader.library.series(entry.path, role=role, uid=entry.series)
         scanner = series.scanner
@@ -210,7 +211,9 @@ def image_lines(record: CaseRecord, images: Sequence[SeenImage]) -> list[tuple[s
         listed = [i for i in listed if i is not image]  # several series of a folder: in the record's order
         tracer = f"tracer {_TRACER[entry.get('tracer', 'not_stated')]}"
         said = _listed(_scanner(image), image.taken, tracer, *_suv(entry.get("suv")))
-        lines.append(("PET", said) if role == "pet" else ("Other PET", f"{said}; shown only, does not count"))
+        if role == "other_pet":
+            said = f"{said}; shown only, does not count"
+        lines.append(("PET" if role == "pet" else f"Other PET, {image.name}".removesuffix(", "), said))
     days = next((i["days_from_ct"] for i in read if "days_from_ct" in i), None)
     if days is not None:
         lines.append(("Days between CT and PET", str(days)))

@@ -160,7 +160,7 @@ def find_lesions(
         If there are more than 10,000 lesions, or millions of voxels without neighbours.
     """
     if sum(entry.mask.runs.starts.size for entry in entries) > _MOST_RUNS:
-        msg = f"The tumour falls into more than {_MOST_RUNS:,} separate runs of voxels; it looks like noise."
+        msg = f"The tumour falls into more than {_MOST_RUNS:,} separate pieces; it looks like noise."
         raise NoisyMaskError(msg, hint="Give the tumour mask; a map of probabilities needs a threshold.")
     undecided = {label for e in entries if e.instances is None for label in e.mask.labels}
     labelled: dict[int, VoxelRuns] = {}

@@ -119,7 +119,7 @@ def frame_lattice(
     off = _length(planes.positions_mm - origin - slices[:, None] * step).max()
     if off > _OFF_LATTICE_SHARE * spacing:
         msg = (
-            f"{where}: frames lie up to {off:.3f} mm off a regular lattice of slices every {spacing:g} mm "
+            f"{where}: frames lie up to {off:.3f} mm off an even distance of {spacing:g} mm between slices "
             f"(at most {_OFF_LATTICE_SHARE * spacing:.3f} mm is taken)."
         )
         raise GeometryError(msg, hint="Resample the segmentation onto a regular grid.")
