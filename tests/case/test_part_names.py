@@ -140,3 +140,48 @@ def test_a_resection_area_round_tumour_is_in_place_and_one_off_all_tumour_is_not
     assert "resectable_misplaced" not in codes(run_case(tmp_path, PROTOCOL))
     nifti(tmp_path / "resectable.nii.gz", np.where(LABELS > 0, 0, area).astype(np.uint8))
     assert "resectable_misplaced" in codes(run_case(tmp_path, PROTOCOL))
+
+
+def test_one_file_in_two_roles_is_said_unless_the_entry_names_its_labels(tmp_path: Path) -> None:
+    """All tumour would be resectable: a line copied, or what was meant."""
+    nifti(tmp_path / "t.nii.gz", (LABELS > 0).astype(np.uint8))
+    text = '[inputs]\ntumour = "t.nii.gz"\nresectable = {}\n'
+    (tmp_path / "case.toml").write_text(text.format('"t.nii.gz"'))
+    record = run_case(tmp_path, PROTOCOL)
+    assert (record["stratum"], "file_in_two_roles" in codes(record)) == ("stratum_1", True)
+    (tmp_path / "case.toml").write_text(text.format('{ path = "t.nii.gz", segments = [1] }'))
+    assert "file_in_two_roles" not in codes(run_case(tmp_path, PROTOCOL))
+
+
+@pytest.mark.parametrize(
+    ("stem", "said"),
+    [
+        ("bone_mets", "may be tumour"),
+        ("primary_tumour", "may be tumour"),
+        ("resektabel", "can (or cannot) be resected"),
+        ("pet_avid", "FDG-avid disease"),
+        ("ablatable", "lesion table says"),
+        ("spleen", ""),
+        ("labels", ""),
+    ],
+)
+def test_a_mask_that_no_role_names_is_a_review_where_its_name_says_one(
+    tmp_path: Path, stem: str, said: str
+) -> None:
+    """Else it is listed; and where case.toml chooses the files, a person left it out."""
+    nifti(tumour(tmp_path) / f"{stem}.nii.gz", (LABELS == 1).astype(np.uint8))
+    found = [one for one in run_case(tmp_path, PROTOCOL)["findings"] if one["code"] == "files_unread"]
+    assert [(one["severity"], said in one["message"]) for one in found] == [
+        ("review" if said else "info", True)
+    ]
+    (tmp_path / "case.toml").write_text('[inputs]\ntumour = "tumour.nii.gz"\n')
+    assert "files_unread" not in codes(run_case(tmp_path, PROTOCOL))
+
+
+def test_a_threshold_that_every_voxel_reaches_is_refused(tmp_path: Path) -> None:
+    """0 would make the whole image tumour."""
+    tumour(tmp_path)
+    (tmp_path / "case.toml").write_text('[inputs]\ntumour = { path = "tumour.nii.gz", threshold = 0 }\n')
+    error = run_case(tmp_path, PROTOCOL)["error"]
+    assert error["code"] == "case_invalid"
+    assert "above 0" in error["message"]

@@ -162,6 +162,22 @@ def test_a_part_called_by_an_organ_that_no_tumour_touches_may_be_a_lesion(tmp_pa
     assert "structures_left_out" not in codes(record)
 
 
+@pytest.mark.parametrize("liver_has_its_role", [False, True])
+def test_organs_far_from_tumour_are_organs_where_one_of_them_holds_it(
+    tmp_path: Path, liver_has_its_role: bool
+) -> None:
+    """A model's file of organs and tumour in the liver: the spleen is no lesion called by its site."""
+    labels = LABELS.copy()
+    labels[2:14, 2:14, 3:9][labels[2:14, 2:14, 3:9] == 0] = 3
+    nifti(tmp_path / "tumour.nii.gz", labels, {1: "spleen", 2: "liver_tumor", 3: "liver"})
+    if liver_has_its_role:
+        (tmp_path / "case.toml").write_text('[inputs]\ntumour = "tumour.nii.gz"\nliver = "tumour.nii.gz"\n')
+    record = run_case(tmp_path, PROTOCOL)
+    assert record["predicates"]["stratum_1"]["whole_voxels"] == 410
+    (found,) = [one for one in record["findings"] if one["code"] == "structures_left_out"]
+    assert (found["severity"], "spleen" in found["message"]) == ("info", True)
+
+
 @pytest.mark.parametrize(
     ("role", "name", "said"),
     [

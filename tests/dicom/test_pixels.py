@@ -18,7 +18,7 @@ from pydicom.uid import (
 
 from tests.dicom.image_files import add_pixels, image_dataset, save, write_stack
 from volstrat.dicom.folder_scan import scan_dicom
-from volstrat.dicom.pixels import read_series
+from volstrat.dicom.pixels import read_series, series_slices
 from volstrat.dicom.series import series_geometry
 from volstrat.errors import CorruptDataError, FormatError
 
@@ -33,9 +33,13 @@ SHAPE = (6, 4)  # rows, columns
 
 
 def values_of(folder: Path) -> NDArray[np.generic]:
-    """Return the values of the only series of a folder as (k, row, column)."""
+    """Return the values of the only series of a folder as (k, row, column): whole and by slices the same."""
     (series,) = scan_dicom(folder).series
-    return read_series(series, series_geometry(series)).values.T
+    geometry = series_geometry(series)
+    values = read_series(series, geometry).values.T
+    slices = [one.copy() for one in series_slices(series, geometry)]
+    np.testing.assert_array_equal(np.stack(slices), values)
+    return values
 
 
 def stack(stored: NDArray[np.integer], *, modality: str = "CT") -> list[Dataset]:

@@ -317,6 +317,7 @@ def test_a_description_of_another_tracer_is_looked_at(
         pytest.param(tracer("FDG"), "PET DOTATOC protocol", id="the header says FDG"),
         pytest.param(tracer(None), "FDG (DOTATOC on Monday)", id="the description says FDG"),
         pytest.param(tracer(None), "WB AC 3D TrueX", id="the description says nothing"),
+        pytest.param(tracer(None), "PET 60 min, oral water", id="what the patient drank"),
         pytest.param(tracer(None), "PET ohne KM, Leber, Lymphknoten N13", id="no tracer's word"),
     ],
 )

@@ -72,7 +72,7 @@ class Cluster:
     row_moved: bool
 
 
-def lesion_labels(lesions: Lesions) -> LabelRuns:
+def _lesion_labels(lesions: Lesions) -> LabelRuns:
     """Return lesions as labels: position in ``ids``, plus one."""
     return LabelRuns(lesions.starts, lesions.stops, lesions.lesion + 1)
 
@@ -80,7 +80,7 @@ def lesion_labels(lesions: Lesions) -> LabelRuns:
 def match_readings(a: Measurements, b: Measurements, *, distance_mm: float) -> LesionMatching:
     """Match the lesions of two measured readings on one grid; labels are positions in ``ids``, plus one."""
     return match_lesions(
-        lesion_labels(a.lesions), lesion_labels(b.lesions), a.lesions.grid, distance_mm=distance_mm
+        _lesion_labels(a.lesions), _lesion_labels(b.lesions), a.lesions.grid, distance_mm=distance_mm
     )
 
 

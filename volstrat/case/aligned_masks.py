@@ -15,7 +15,7 @@ from volstrat.case.mask_grids import (
     lies_in,
     put_blank_on,
 )
-from volstrat.case.part_shapes import inverted_findings, lie_apart, organ_findings
+from volstrat.case.part_shapes import inverted_findings, lie_apart, organ_findings, shared_findings
 from volstrat.case.parts import PlayedFile, part_findings
 from volstrat.errors import CaseError, MissingRoleError
 from volstrat.frozen import frozen
@@ -154,6 +154,7 @@ def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
 def _reading_findings(as_read: Sequence[ReadEntry], reader: EntryReader) -> list[Finding]:
     """Return what the files themselves bring up: how they were read, organs among them, models that drew."""
     findings = [one for r in as_read for one in r.read.findings]
+    findings += shared_findings((r.role, r.read, r.entry) for r in as_read)
     for r in as_read:
         findings += [*organ_findings(r.role, r.read, r.name), *inverted_findings(r.role, r.read, r.name)]
     drawn = ((r.role, r.entry.path, r.read.mask.names) for r in as_read if r.read.format != "array")

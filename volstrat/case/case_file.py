@@ -203,9 +203,12 @@ def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
         raise CaseError(msg, hint="Keep segments for SEG, NRRD and label maps, rois for RTSTRUCT.")
     threshold = table.get("threshold")
     if threshold is not None and (
-        isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold)
+        isinstance(threshold, bool)
+        or not isinstance(threshold, int | float)
+        or not math.isfinite(threshold)
+        or threshold <= 0
     ):
-        msg = f"{name}: {where}.threshold must be a number."
+        msg = f"{name}: {where}.threshold must be a number above 0: every voxel reaches 0."
         raise CaseError(msg, hint="Write threshold = 0.5, without quotes.")
     return RoleEntry(
         path=path_named(path, folder),

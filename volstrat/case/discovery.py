@@ -146,7 +146,7 @@ def open_case(
         raise InputFileError(msg)
     case_file = _case_file(folder)
     sources = (
-        sources_by_name(folder, given=given or {})
+        _sources_by_name(folder, given=given or {})
         if case_file is None
         else parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name)
     )
@@ -268,7 +268,7 @@ def _with_dicom(
     return replace(sources, entries=entries, told_by="dicom"), library
 
 
-def sources_by_name(folder: Path, *, given: Collection[str] = ()) -> CaseSources:
+def _sources_by_name(folder: Path, *, given: Collection[str] = ()) -> CaseSources:
     """Settle roles by file stems, but for those that a study gives."""
     found: dict[str, list[Path]] = {}
     try:

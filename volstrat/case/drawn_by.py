@@ -32,7 +32,7 @@ def model_findings(
     """Say once a role which of its masks a model drew: nobody may have looked at them."""
     drawn: dict[str, list[str]] = {}
     for role, path, names in files:
-        model = model_of(path, names, reader)
+        model = _model_of(path, names, reader)
         if model:
             drawn.setdefault(role, []).append(f"{path.name} ({model})")
     return [
@@ -41,7 +41,7 @@ def model_findings(
     ]
 
 
-def model_of(path: Path, names: Mapping[int, str], reader: EntryReader) -> str:
+def _model_of(path: Path, names: Mapping[int, str], reader: EntryReader) -> str:
     """Return what drew a mask without a person: its program, or "AUTOMATIC"; "" where nothing says so."""
     if volume_format(path) is None:
         structures = reader.library.structure_file(path).structures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,15 @@ from volstrat.case.parts import Choice, choose_parts, describe_parts
 from volstrat.errors import CaseError, InputFileError, VolstratError
 from volstrat.formats.label_names import is_of_dataset, names_beside
 from volstrat.formats.selection import only_labels
-from volstrat.formats.volumes import MaskRead, read_grid, read_image, read_mask, stem_of, volume_format
+from volstrat.formats.volumes import (
+    MaskRead,
+    open_image,
+    read_grid,
+    read_image,
+    read_mask,
+    stem_of,
+    volume_format,
+)
 from volstrat.frozen import frozen
 from volstrat.geometry.grid import refuse_implausible
 from volstrat.terms.findings import Finding, finding
@@ -18,8 +27,11 @@ from volstrat.terms.naming import said_by
 from volstrat.terms.protocol import NAMING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.case.parts import Part
@@ -294,6 +306,26 @@ class EntryReader:
 
         series = self.library.series(existing(entry.path), role=role, uid=entry.series)
         return read_series(series, self.library.geometry(series))
+
+    @contextmanager
+    def open_image(
+        self, role: str, entry: RoleEntry
+    ) -> Iterator[tuple[VoxelGrid, Iterable[NDArray[np.generic]]]]:
+        """Open an image to read its values piece by piece, as `image`: its grid, and values in Fortran order.
+
+        Raises
+        ------
+        VolstratError
+        """
+        if volume_format(entry.path) is not None:
+            with open_image(entry.path) as opened:
+                yield opened
+            return
+        from volstrat.dicom.pixels import series_slices
+
+        series = self.library.series(existing(entry.path), role=role, uid=entry.series)
+        geometry = self.library.geometry(series)
+        yield geometry.grid, series_slices(series, geometry)
 
     def pet(self, entry: RoleEntry, *, role: str = "pet") -> PetRead:
         """Read a PET image, as SUV where that can be known.

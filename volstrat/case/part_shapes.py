@@ -11,12 +11,15 @@ import numpy as np
 from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns, split_rows
 from volstrat.terms.findings import finding
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from volstrat.case.case_file import RoleEntry
     from volstrat.case.entries import RoleMask
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.mask import Mask
@@ -107,6 +110,25 @@ def inverted_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
                 )
             )
     return findings
+
+
+def shared_findings(masks: Iterable[tuple[str, RoleMask, RoleEntry]]) -> list[Finding]:
+    """Say which file plays two roles with the same parts, though no name and no entry chose them.
+
+    Parameters
+    ----------
+    masks : iterable of (role, mask, entry)
+    """
+    held: dict[tuple[Path, frozenset[int]], list[str]] = {}
+    for role, read, entry in masks:
+        taken = [part for part in read.choice.parts if part.number in read.choice.taken]
+        if taken and not read.choice.is_explicit and all(p.said.silent or p.is_stem for p in taken):
+            held.setdefault((entry.path, read.choice.taken), []).append(role)
+    return [
+        finding("file_in_two_roles", where=roles[0], name=path.name, roles=shown_names(roles, last=" and "))
+        for (path, _), roles in held.items()
+        if len(roles) > 1
+    ]
 
 
 def lie_apart(mask: Mask, labels: Sequence[int], taken: Collection[int]) -> bool:

@@ -17,6 +17,7 @@ from volstrat.terms.couinaud import segment_said
 from volstrat.terms.findings import finding
 from volstrat.terms.naming import Said, plain_words, said_by
 from volstrat.terms.tracers import other_tracer_in_name
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -345,12 +346,13 @@ def _structures_left_out(
     Where an organ of the file holds or touches tumour, its organs are organs; where none does, their names
     may say where lesions lie. A name that only denies ("unresectable") speaks of disease.
     """
-    organs = [part for part in parts if part.said.other]
+    every = [part for part in file.choice.parts if part.number not in file.choice.taken]
+    organs = [part.number for part in every if part.said.other or part.said.role == "liver"]
     lesions = [part for part in parts if part.said.role is None and not part.said.other]
     if file.role != "tumour":
         lesions = []
-    elif organs and apart(file, [part.number for part in organs]):
-        lesions = [part for part in parts if part in organs or part in lesions]
+    elif organs and apart(file, organs):
+        lesions = [part for part in parts if part.said.role is None]
     findings = []
     if lesions:
         findings.append(
@@ -374,7 +376,7 @@ def _structures_left_out(
                 "other",
                 where=file.role,
                 name=file.name,
-                parts=", ".join(part.shown for part in rest),
+                parts=shown_names([part.shown for part in rest]),
                 is_are="is" if len(rest) == 1 else "are",
                 role=file.role,
             )

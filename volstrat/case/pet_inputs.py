@@ -94,7 +94,7 @@ def read_pet_inputs(
             fdg = None
         else:
             findings += pet_findings(image, required=protocol.avidity.needs_suv)
-            findings += check_registered(
+            findings += _check_registered(
                 image.grid, grid, name=entry.path.name, base=base, assumed=entry.assume_registered
             )
     kept = [r for r in masks if not _is_of_another_tracer(r, image, protocol, findings)]
@@ -158,14 +158,14 @@ def _united(
     first = next(iter(masks))
     avid_grid, aligned = align_masks(masks, tolerance_mm=protocol.geometry_tolerance_mm, base=first)
     assumed = any(r.entry.assume_registered for r in entries)
-    findings = check_registered(avid_grid, grid, name=first, base=base, assumed=assumed)
+    findings = _check_registered(avid_grid, grid, name=first, base=base, assumed=assumed)
     voxels = VoxelRuns.empty()
     for mask in aligned.values():
         voxels = voxels.union(mask.voxels())
     return Avid(voxels=voxels, grid=avid_grid), findings
 
 
-def check_registered(
+def _check_registered(
     grid: VoxelGrid, own: VoxelGrid, *, name: str, base: str, assumed: bool
 ) -> list[Finding]:
     """Refuse another frame of reference than the tumour's, unless the entry vouches for it.

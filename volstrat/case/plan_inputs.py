@@ -52,7 +52,7 @@ def plan_inputs(sources: CaseSources, read: Iterable[tuple[ReadEntry, Mask]]) ->
     masks = []
     for entry, mask in read:
         if entry.role == "liver_segments":
-            for segment, voxels in named_segments(mask, entry.read.choice.parts, file_name=entry.name):
+            for segment, voxels in _named_segments(mask, entry.read.choice.parts, file_name=entry.name):
                 segments[segment] = segments[segment].union(voxels) if segment in segments else voxels
         elif entry.role == "cut":
             masks.append((entry.entry, mask.voxels()))
@@ -67,7 +67,7 @@ def plan_inputs(sources: CaseSources, read: Iterable[tuple[ReadEntry, Mask]]) ->
     return PlanInputs(segments={s: segments[s] for s in SEGMENTS if s in segments}, cut_masks=cut_masks)
 
 
-def named_segments(mask: Mask, parts: Iterable[Part], *, file_name: str) -> list[tuple[str, VoxelRuns]]:
+def _named_segments(mask: Mask, parts: Iterable[Part], *, file_name: str) -> list[tuple[str, VoxelRuns]]:
     """Return the Couinaud segments of a mask, by name or code of its parts, else by its numbers 1 to 8.
 
     Where some parts are named as segments, others are none.

@@ -128,7 +128,7 @@ def schema_of(kind: type, *, title: str, description: str) -> dict[str, Any]:
     }
 
 
-def definition_name(kind: type) -> str:
+def _definition_name(kind: type) -> str:
     """Return what a `JsonObject` is called under ``$defs``: ``LesionRecord`` is ``lesion``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__.removesuffix("Record")).lower()
 
@@ -170,7 +170,7 @@ def _choice(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: 
     if hint is Any:
         return {}
     if is_object(hint):
-        name = definition_name(hint)
+        name = _definition_name(hint)
         if name not in definitions:
             definitions[name] = {}  # its place, should it hold itself
             definitions[name] = _object(hint, definitions)

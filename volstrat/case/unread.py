@@ -10,6 +10,8 @@ from volstrat.formats.label_names import names_beside
 from volstrat.formats.volumes import data_files, stem_of, volume_format
 from volstrat.formats.walk import is_system_name
 from volstrat.terms.findings import finding
+from volstrat.terms.naming import plain_words, said_by
+from volstrat.terms.protocol import NAMING
 from volstrat.terms.roles import MASK_ROLES, ROLE_OF_STEM
 from volstrat.terms.wording import shown_names
 
@@ -40,6 +42,11 @@ _CONVERTED = (
 _IMAGE_DATA = (".img", ".img.gz", ".raw", ".zraw")
 _ALIKE = 0.85
 _LISTED = 12
+_SAYING = {
+    "resectable": "what can (or cannot) be resected",
+    "fdg_avid": "FDG-avid disease",
+    "tumour": "tumour",
+}
 _STEMS = {stem: role for stem, role in ROLE_OF_STEM.items() if role in MASK_ROLES or role == "pet"}
 
 
@@ -52,8 +59,13 @@ def unread_findings(sources: CaseSources) -> list[Finding]:
     findings = []
     rest = []
     for path in left:
-        near = nearly_read(path)
-        if near is None:
+        near, role = nearly_read(path), called_by_role(path)
+        if near is None and role and sources.told_by != "case.toml":  # there a person chose the files
+            found = finding(
+                "files_unread", "called", severity="review", where=path.name, name=path.name, role=role
+            )
+            findings.append(found)
+        elif near is None:
             rest.append(path)
         else:
             expected, do = near
@@ -132,6 +144,25 @@ def _read(path: Path) -> Iterator[Path]:
         yield from data_files(path)
     except (VolstratError, OSError):
         return
+
+
+def called_by_role(path: Path) -> str:
+    """Return what a mask that no role names may be by its name, in words; "" where the name says nothing.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> called_by_role(Path("case/bone_mets.nii.gz")), called_by_role(Path("case/spleen.nii.gz"))
+    ('tumour', '')
+    """
+    if volume_format(path) is None or path.is_dir():
+        return ""
+    words = stem_of(path)
+    if plain_words(words).startswith("ablat"):
+        return "what can be ablated (which the lesion table says: ablatable)"
+    said = said_by(words, (), NAMING)
+    roles = [role for role in _SAYING if role in (*said.roles, *said.denied, *said.doubted)]
+    return _SAYING[roles[0]] if roles else ""
 
 
 def nearly_read(path: Path) -> tuple[str, str] | None:

@@ -41,7 +41,7 @@ class PetShift:
     stratum: Stratum | None
 
 
-def fdg_decides(assessment: Assessment, protocol: Protocol) -> bool:
+def _fdg_decides(assessment: Assessment, protocol: Protocol) -> bool:
     """Tell whether the stratum depends on avid disease: not where stratum 1 holds and goes first."""
     return not (assessment.stratum_1.holds is True and protocol.both_fit == "stratum_1")
 
@@ -111,7 +111,7 @@ def measure_pet_shift(
         Empty without PET, without tumour, and where FDG does not decide.
     """
     shifts = protocol.review.pet_shift_mm
-    if not shifts or measured.base is None or not fdg_decides(assessment, protocol):
+    if not shifts or measured.base is None or not _fdg_decides(assessment, protocol):
         return ()
     if measured.marked.not_tumour.all():
         return ()

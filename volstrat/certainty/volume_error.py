@@ -154,7 +154,7 @@ def _one_interval(
     if resectable == 0 or unresectable == 0:
         certain = float(resectable > 0)
         return certain, certain, float(certain >= threshold)
-    centre, spread = logit_moments(part, rest, sigmas, correlation=correlation)
+    centre, spread = _logit_moments(part, rest, sigmas, correlation=correlation)
     lo, hi = (_expit(centre + sign * _NORMAL_975 * spread) for sign in (-1, 1))
     return (
         round(lo, _DECIMALS),
@@ -163,7 +163,7 @@ def _one_interval(
     )
 
 
-def logit_moments(
+def _logit_moments(
     part: Sequence[float], rest: Sequence[float], sigmas: Sequence[float], *, correlation: float
 ) -> tuple[float, float]:
     """Centre and standard deviation of the logit of the true fraction, given what was measured.

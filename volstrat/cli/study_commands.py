@@ -23,8 +23,9 @@ from volstrat.cli.say import say
 def init(tree: Path, out: Path | None) -> None:
     """Look at a tree of scans and masks, and write its study file for batch, review, compare and inspect.
 
-    Known trees: case folders, folders of DICOM, nnU-Net, TotalSegmentator, autoPET, MONAI Label, 3D Slicer
-    scenes, BIDS, XNAT and LIFEx. Nothing is guessed: what has two candidates is left open and listed.
+    Known trees: case folders, folders of DICOM, nnU-Net, the Medical Segmentation Decathlon,
+    TotalSegmentator, autoPET, MONAI Label, 3D Slicer scenes, BIDS, XNAT, LIFEx, images beside labels, and
+    files called after their subject. Nothing is guessed: what has two candidates is left open and listed.
 
     Exit codes: 0 all is clear; 3 something must be settled or marked first; 2 nothing was found; 1 the study
     file is there already.

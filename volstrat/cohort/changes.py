@@ -71,7 +71,7 @@ def keep_replaced(out: Path, old: bytes, new: bytes, name: str) -> Replaced | No
     write_atomically(out / HISTORY / f"{old_sha256}.json", old, at_once=False)
     return Replaced(
         subject=name,
-        moved=what_moved(before, after),
+        moved=_what_moved(before, after),
         old_stratum=outcomes[0][0],
         old_status=outcomes[0][1],
         new_stratum=outcomes[1][0],
@@ -81,7 +81,7 @@ def keep_replaced(out: Path, old: bytes, new: bytes, name: str) -> Replaced | No
     )
 
 
-def what_moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def _what_moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Name what a record rests on that is not what it was.
 
     Parameters

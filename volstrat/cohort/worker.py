@@ -65,10 +65,10 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
                     return standing
             record = context.assess(case, context.protocol)
             if inputs is None:
-                return write_record(task, record, inputs_sha256="")
+                return _write_record(task, record, inputs_sha256="")
             changed = inputs.changed_file()
             if changed is None:
-                return write_record(task, record, inputs_sha256=inputs.sha256)
+                return _write_record(task, record, inputs_sha256=inputs.sha256)
             name = changed.name
         msg = f"{name}: changed while it was read."
         error = InputChangedError(msg, hint="Wait until it has been copied, then run the batch again.")
@@ -104,10 +104,10 @@ def fail_task(task: Task, error: Exception, protocol: LoadedProtocol) -> Receipt
     for folder in {task.case.folder.absolute(), task.case.folder.resolve()}:
         said["message"] = said["message"].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
         said["hint"] = said["hint"].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
-    return write_record(task, record, inputs_sha256="")
+    return _write_record(task, record, inputs_sha256="")
 
 
-def write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Receipt:
+def _write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Receipt:
     """Write a subject's record, then the receipt that vouches for it.
 
     Raises

@@ -164,7 +164,7 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
     )
     avid = _avid(cases, names, protocol, method)
     rows = _rows(found, cases, [r.name for r in readings], grid, protocol, words_too=avid is None)
-    files = {"tumour.nii.gz": nifti_bytes(tumour, grid), "lesions.csv": _table(rows)}
+    files = {"tumour.nii.gz": _nifti_bytes(tumour, grid), "lesions.csv": _table(rows)}
     summary: dict[str, Any] = {
         "schema": "volstrat.consensus/1",
         "subject": subject,
@@ -175,7 +175,7 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
         "lesions": rows,
     }
     if avid is not None:
-        files["fdg_avid.nii.gz"] = nifti_bytes(avid[0], avid[1])
+        files["fdg_avid.nii.gz"] = _nifti_bytes(avid[0], avid[1])
         summary["fdg_avid"] = avid[2]
     files[_SUMMARY] = (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()
     return files
@@ -369,7 +369,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> bytes:
     return csv_bytes(COLUMNS, [{column: str(row.get(column, "")) for column in COLUMNS} for row in rows])
 
 
-def nifti_bytes(voxels: VoxelRuns, grid: VoxelGrid) -> bytes:
+def _nifti_bytes(voxels: VoxelRuns, grid: VoxelGrid) -> bytes:
     """Return a mask as the bytes of a ``.nii.gz``; the same mask gives the same bytes."""
     import nibabel as nib
 

@@ -158,7 +158,7 @@ class DicomLibrary:
         """
         from volstrat.dicom.seg.segmentation import read_seg
 
-        referenced = referenced_series(file, images)
+        referenced = _referenced_series(file, images)
         drawn_on = referenced or self._same_frame(file, images)
         grid = None if drawn_on is None else self.geometry(drawn_on).grid
         mask, findings = read_seg(file.path, threshold=threshold, image_grid=grid)
@@ -259,7 +259,7 @@ def likeliest_fdg(series: Sequence[SeriesFiles]) -> list[SeriesFiles]:
     return [one for one, tracer in zip(series, said, strict=True) if tracer == best]
 
 
-def referenced_series(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
+def _referenced_series(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
     """Return the first series among ``images`` that a SEG or RTSTRUCT says it was drawn on."""
     return _first_of(file.referenced_series_uids, images)
 

@@ -108,6 +108,23 @@ def read_series(series: SeriesFiles, geometry: SeriesGeometry) -> Image:
     return Image(grid=geometry.grid, values=scaled.T)
 
 
+def series_slices(series: SeriesFiles, geometry: SeriesGeometry) -> Iterator[NDArray[np.float32]]:
+    """Yield a series' values slice by slice, (rows, columns), from the grid's first on, as `read_series`.
+
+    Each lies where the one before it lay.
+
+    Raises
+    ------
+    CorruptDataError, FormatError
+        As `read_series`.
+    """
+    slopes, intercepts = _rescale(series, geometry.frames)
+    scaled = np.empty(geometry.grid.shape[1::-1], dtype=np.float32)
+    for at, stored in enumerate(_stored_slices(geometry.frames, scaled.shape)):
+        _scale(stored, slopes[at], intercepts[at], scaled)
+        yield scaled
+
+
 def read_suv(
     series: SeriesFiles, geometry: SeriesGeometry, factors: SuvFactors, *, digest: Digest | None = None
 ) -> Image:

@@ -38,14 +38,14 @@ def series_tracer(series: SeriesFiles) -> TracerSaid:
     A damaged header says nothing here: reading the series refuses it. Descriptions never say FDG; where
     nothing else is said, another tracer's name there is kept as ``described_as``.
     """
-    said = header_tracer(header for file in series.files for header in _headers(file))
+    said = _header_tracer(header for file in series.files for header in _headers(file))
     if said.tracer != "not_stated":
         return said
     described = next((file.described_tracer for file in series.files if file.described_tracer), "")
     return replace(said, described_as=described)
 
 
-def header_tracer(headers: Iterable[Header]) -> TracerSaid:
+def _header_tracer(headers: Iterable[Header]) -> TracerSaid:
     """Tell what headers say of the tracer."""
     seen: dict[tuple[bytes | None, ...], Header] = {}
     for header in headers:  # slices mostly say the same in the same bytes

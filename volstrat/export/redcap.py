@@ -112,7 +112,7 @@ def export_redcap(out: Path, folder: Path) -> RedcapExport:
     )
 
 
-def variable(form: str, column: str) -> str:
+def _variable(form: str, column: str) -> str:
     """Return a column's variable: a project has each name once, so lesions' begin with ``lesion_``."""
     return short_name(column if form == COHORT else f"lesion.{column.removeprefix('lesion_')}")
 
@@ -129,7 +129,7 @@ def _dictionary_rows() -> Iterator[list[str]]:
     for form in (COHORT, LESIONS):
         for column in _columns(form):
             yield _dictionary_row(
-                variable(form, column.name),
+                _variable(form, column.name),
                 form,
                 "yesno" if column.kind == "boolean" else "text",
                 column.description,
@@ -147,7 +147,7 @@ def _dictionary_row(
 
 def _import_header(form: str) -> list[str]:
     repeat = [] if form == COHORT else ["redcap_repeat_instrument", "redcap_repeat_instance"]
-    return [RECORD_ID, *repeat, *(variable(form, column.name) for column in _columns(form))]
+    return [RECORD_ID, *repeat, *(_variable(form, column.name) for column in _columns(form))]
 
 
 def _cohort_rows(out: Path) -> Iterator[list[str]]:

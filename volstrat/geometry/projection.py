@@ -53,7 +53,7 @@ def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: Voxel
         Any two grids in one frame of reference; they need not be parallel.
     """
     run_labels = runs.labels if isinstance(runs, LabelRuns) else np.ones(runs.starts.size, np.int64)
-    continuous = continuous_indices(runs, from_grid=from_grid, to_grid=to_grid)
+    continuous = _continuous_indices(runs, from_grid=from_grid, to_grid=to_grid)
     at = to_grid.voxel_at(continuous)
     holders = np.where(at[:, 0] < 0, -1, to_grid.ravel(at))
     return Projection(
@@ -186,7 +186,7 @@ def _rows_at(grid: VoxelGrid, j: NDArray[np.float64], k: NDArray[np.float64]) ->
     return np.where((at_j < 0) | (at_k < 0), -1, at_j + grid.shape[1] * at_k)
 
 
-def continuous_indices(
+def _continuous_indices(
     runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: VoxelGrid
 ) -> NDArray[np.float64]:
     """Continuous indices in ``to_grid``, (n, 3), of the voxel centres of ``runs``, run by run.

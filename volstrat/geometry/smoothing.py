@@ -29,7 +29,7 @@ _COLUMNS = 512
 """Products this small stay below what a BLAS starts threads for, which cost twice what they gain here."""
 
 
-def gaussian_kernel(step_mm: float, sigma_mm: float) -> Kernel:
+def _gaussian_kernel(step_mm: float, sigma_mm: float) -> Kernel:
     """Gaussian weights over neighbouring voxels, and those that give its slope in 1/mm."""
     reach = math.ceil(_KERNEL_REACH * sigma_mm / step_mm)
     offset = np.arange(-reach, reach + 1) * step_mm
@@ -54,7 +54,7 @@ class Smoother:
     """
 
     def __init__(self, spacing_mm: tuple[float, float, float], sigma_mm: float) -> None:
-        self._kernels = [gaussian_kernel(step, sigma_mm) for step in spacing_mm]
+        self._kernels = [_gaussian_kernel(step, sigma_mm) for step in spacing_mm]
         self._bands: dict[tuple[int, int, int, int], list[_Band]] = {}
         self._matrices: dict[tuple[int, int, int, tuple[int, int]], Float64s] = {}
         self._memory: dict[str, Float64s] = {}

@@ -11,6 +11,7 @@ import numpy as np
 
 from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.nearest import nearest_distances
 from volstrat.geometry.projection import project
 from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique, split_rows
 
@@ -153,8 +154,6 @@ def _margin_keys(
 
     The tumour voxel nearest to a point outside the lesion lies on the lesion's surface.
     """
-    from scipy.spatial import KDTree
-
     lesion, indices = _surface(tumour, labels, ct_grid)
     points = ct_grid.to_mm(indices)
     seeds = np.rint(pet_grid.to_index(points)).astype(np.int64)
@@ -166,8 +165,8 @@ def _margin_keys(
     distance = np.full(candidates.size, np.inf)
     for a in range(labels.size):
         asked = slice(query_bounds[a], query_bounds[a + 1])
-        tree = KDTree(points[point_bounds[a] : point_bounds[a + 1]])
-        distance[asked] = tree.query(queries[asked], distance_upper_bound=margin_mm + TIE_MM)[0]
+        own = points[point_bounds[a] : point_bounds[a + 1]]
+        distance[asked] = nearest_distances(own, queries[asked], reach=margin_mm + TIE_MM)
     near = np.isfinite(distance)
     return candidates[near], distance[near]
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from volstrat.case.entries import EntryReader
 from volstrat.errors import VolstratError
-from volstrat.formats.volumes import open_image, volume_format
 from volstrat.pictures.planes import PatientView
 from volstrat.pictures.scene import CtRead, Volume, as_hu
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from volstrat.case.case_file import CaseSources
+    from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.pictures.planes import Plane
 
 
@@ -69,11 +65,8 @@ class CtReading:
     def _run(self) -> None:
         try:
             entry = self._sources.only("ct")
-            if entry is not None and volume_format(entry.path) is not None:
-                self._fill(entry.path, name=entry.name or "")
-            elif entry is not None:
-                image = EntryReader(self._sources).image("ct", entry)
-                self.volume = replace(Volume.ct(image), name=entry.name or "")
+            if entry is not None:
+                self._fill(entry)
         except (VolstratError, MemoryError) as error:
             self._fail(str(error) or "it does not fit into memory.")
         except Exception as error:  # whatever it is: lesions can be marked without a CT
@@ -87,17 +80,18 @@ class CtReading:
     def _fail(self, why: str) -> None:
         self.volume, self.problem = None, f"The CT cannot be shown: {why}"
 
-    def _fill(self, path: Path, *, name: str) -> None:
-        with open_image(path) as (grid, values):
+    def _fill(self, entry: RoleEntry) -> None:
+        with EntryReader(self._sources).open_image("ct", entry) as (grid, values):
             whole = np.zeros(grid.shape, dtype=np.int16, order="F")
             flat = whole.reshape(-1, order="F")  # a view: filled in the order of the file
             view = PatientView.of(grid)
             self._size = flat.size
+            name = entry.name or ""
             self.volume = Volume(kind="CT", unit="HU", view=view, values=view.turn(whole), name=name)
             self._known.set()
             done = 0
             for some in values:
-                flat[done : done + some.size] = as_hu(some)
+                flat[done : done + some.size] = as_hu(some).reshape(-1)
                 done += some.size
                 with self._grown:
                     self._filled = done

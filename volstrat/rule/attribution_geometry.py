@@ -13,6 +13,7 @@ import numpy as np
 
 from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.nearest import nearest_distances, nearest_points
 from volstrat.geometry.projection import holders_of_runs, project_into
 from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique
 from volstrat.rule.tumour_voxels import NO_PIECE
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from scipy.spatial import cKDTree
 
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.projection import HeldStretches
@@ -35,7 +35,6 @@ Rows = tuple["Int64s", "Int64s", "Int64s"]
 """Candidates: avid voxel (position), lesion, and a piece of the lesion's nearest voxels, or `NO_PIECE` where
 the lesion has one marking and its nearest voxel does not matter."""
 
-_NEIGHBOURS = 8
 _QUERIES_AT_ONCE = 100_000
 _INSIDE = 0.49
 """Share of the smallest spacing that surely lies within a voxel: axes may meet at a cosine of 1e-3."""
@@ -150,13 +149,11 @@ def far_voxels(tumour: TumourVoxels, pet: AvidVoxels, touching: Bools, distance_
     )
     spill = spill[bound[spill] > limit]
     if spill.size:
-        from scipy.spatial import cKDTree
-
-        bound[spill] = cKDTree(pet.centres[holds]).query(pet.centres[spill])[0] + half_diagonal
+        bound[spill] = nearest_distances(pet.centres[holds], pet.centres[spill]) + half_diagonal
     for _, group in pet.groups((bound > limit) & touching[pet.region]):
         reach = limit + 2 * TIE_MM
         points = tumour.near(pet.centres[group], reach)[0]
-        bound[group] = _nearest_distance(points, pet.centres[group], reach)
+        bound[group] = nearest_distances(points, pet.centres[group], reach=reach)
     far: Bools = (bound > limit + TIE_MM) & touching[pet.region]
     return far
 
@@ -165,15 +162,6 @@ def distinct_pairs(first: Int64s, second: Int64s) -> Int64s:
     """Each pair once, sorted, (n, 2)."""
     span = int(second.max(initial=0)) + 1
     return np.stack(np.divmod(sorted_unique(first * span + second), span), axis=-1)
-
-
-def _nearest_distance(points: Float64s, queries: Float64s, reach: float) -> Float64s:
-    if not points.size:
-        return np.full(len(queries), np.inf)
-    from scipy.spatial import cKDTree
-
-    distance: Float64s = cKDTree(points).query(queries, distance_upper_bound=reach)[0]
-    return distance
 
 
 def held_rows(tumour: TumourVoxels, pet: AvidVoxels, chosen: Bools) -> list[Rows]:
@@ -238,41 +226,16 @@ def nearest_rows(
     if not voxel.size:
         none = np.empty(0, np.int64)
         return none, none, none
-    from scipy.spatial import cKDTree
-
     queries = pet.centres[voxel]
     for margin in (np.inf if reach is None else reach + 2 * TIE_MM, np.inf):
         points, owner, piece = tumour.near(queries, margin, lesions)
         if not points.size:
             continue
-        tree = cKDTree(points)
-        pairs = []
-        farthest = 0.0
-        for begin in range(0, len(queries), _QUERIES_AT_ONCE):
-            query, found, apart = _nearest_points(tree, queries[begin : begin + _QUERIES_AT_ONCE])
-            pairs.append((begin + query, found))
-            farthest = max(farthest, apart)
+        query, found, farthest = nearest_points(points, queries, tie=TIE_MM)
         if farthest + TIE_MM <= margin:  # nothing outside the box is nearer
             break
-    query, found = (np.concatenate(column) for column in zip(*pairs, strict=True))
     lesion_count, piece_count = int(owner.max()) + 1, int(piece.max()) + 2
     key = sorted_unique((query * lesion_count + owner[found]) * piece_count + piece[found] - NO_PIECE)
     key, piece_key = np.divmod(key, piece_count)
     position, lesion = np.divmod(key, lesion_count)
     return voxel[position], lesion, piece_key + NO_PIECE
-
-
-def _nearest_points(tree: cKDTree, queries: Float64s) -> tuple[Int64s, Int64s, float]:
-    """Pairs of query and point where no other point is nearer, ties included; the largest such distance."""
-    count = min(_NEIGHBOURS, tree.n)
-    distance, index = tree.query(queries, k=count)
-    distance, index = distance.reshape(-1, count), index.reshape(-1, count)
-    tie = distance <= distance[:, :1] + TIE_MM
-    crowded = tie[:, -1] & (count < tree.n)
-    tie[crowded] = False
-    query, column = np.nonzero(tie)
-    found = index[query, column]
-    for n in np.flatnonzero(crowded).tolist():  # more ties than neighbours asked for
-        ball = np.array(tree.query_ball_point(queries[n], distance[n, 0] + TIE_MM), dtype=np.int64)
-        query, found = np.append(query, np.full(ball.size, n)), np.append(found, ball)
-    return query, found, float(distance[:, 0].max(initial=0.0))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.nearest import nearest_distances
 from volstrat.geometry.runs import expand
 
 if TYPE_CHECKING:
@@ -179,6 +180,4 @@ def _by_tree(tumour: TumourVoxels, points: Float64s, lesion: int, reach: float) 
     voxels = tumour.near(points, reach, np.array([lesion]))[0]
     if not voxels.size:
         return np.inf
-    from scipy.spatial import cKDTree
-
-    return float(cKDTree(points).query(voxels, distance_upper_bound=2 * reach + 1)[0].min())
+    return float(nearest_distances(points, voxels, reach=2 * reach + 1).min())

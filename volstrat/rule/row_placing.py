@@ -82,7 +82,7 @@ def renamed_rows(measured: Measurements) -> dict[str, LesionRow]:
     return renamed
 
 
-def is_region(lesion_id: str) -> bool:
+def _is_region(lesion_id: str) -> bool:
     """Tell whether an id is that of a PET-only region."""
     return _REGION_ID.fullmatch(lesion_id) is not None
 
@@ -101,7 +101,7 @@ def place_lesion_rows(rows: Iterable[LesionRow], lesions: Lesions) -> PlacedRows
     findings: list[Finding] = []
     by_number = []
     for row in table:
-        if is_region(row.lesion_id):
+        if _is_region(row.lesion_id):
             continue
         if row.belongs_to:
             msg = f"{row.where}: {row.lesion_id} is a lesion; only a PET-only region belongs to one."
@@ -155,7 +155,7 @@ def place_region_rows(
     regions_by_number: list[str] = []
     rank_of = np.empty(0, np.int64) if attribution is None else attribution.rank
     for row in rows:
-        if not is_region(row.lesion_id):
+        if not _is_region(row.lesion_id):
             continue
         _refuse_contradictions(row)
         try:
@@ -176,7 +176,7 @@ def place_region_rows(
         _add(regions, rank, row, now, findings)
     findings += _number_findings(lesions, by_number)
     if regions_by_number and attribution is not None and attribution.pet_only.count > 1:
-        shown = ", ".join(shown_ids(regions_by_number))
+        shown = ", ".join(_shown_ids(regions_by_number))
         findings.append(finding("marks_by_number", where="pet_only_regions", lesions=shown))
     return PlacedRows(lesions=placed.lesions, regions=regions, owners=owners, findings=tuple(findings))
 
@@ -220,7 +220,7 @@ class _LesionPlacer:
         if len(same) == 1:
             return same[0], "segment"
         if len(same) > 1 and not all(self._lesions.by_size[n] for n in same):
-            shown = " and ".join(shown_ids([self._lesions.ids[n] for n in same]))
+            shown = " and ".join(_shown_ids([self._lesions.ids[n] for n in same]))
             msg = f"{row.where}: the segment {row.segment!r} is the name of {shown}."
             raise LesionTableError(
                 msg, hint="Give a point in the one that is meant (volstrat lesions writes them)."
@@ -229,7 +229,7 @@ class _LesionPlacer:
         if n is None:
             raise _no_such_id(row, self._lesions, None)
         if row.segment and not same:
-            shown = ", ".join(shown_ids(sorted({name for name in self._lesions.names if name}))) or "none"
+            shown = ", ".join(_shown_ids(sorted({name for name in self._lesions.names if name}))) or "none"
             msg = f"{row.where}: there is no segment {row.segment!r}; there are {shown}."
             raise LesionTableError(msg, hint="Correct the segment, or give a point in the lesion.")
         return n, "number"
@@ -295,7 +295,7 @@ def lesions_at(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
 
     One on a voxel's face (within 0.001 mm) belongs to the voxel beside it where the first holds none.
     """
-    voxels = voxels_at(lesions.grid, point_mm)
+    voxels = _voxels_at(lesions.grid, point_mm)
     for those in (voxels[:1], voxels[1:]):
         found = {int(n) for v in those for n in lesions.lesion[(lesions.starts <= v) & (v < lesions.stops)]}
         if found:
@@ -303,7 +303,7 @@ def lesions_at(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
     return []
 
 
-def voxels_at(grid: VoxelGrid, point_mm: Sequence[float]) -> list[int]:
+def _voxels_at(grid: VoxelGrid, point_mm: Sequence[float]) -> list[int]:
     """Voxels that hold a point: the one it lies in first, then those whose face it lies on (0.001 mm)."""
     index = grid.to_index(np.array(point_mm))
     slack = TIE_MM * np.sqrt((grid.inverse[:3, :3] ** 2).sum(axis=1))
@@ -327,7 +327,7 @@ def _region_of(
         if not 0 <= rank < attribution.pet_only.count:
             raise _no_such_id(row, lesions, attribution)
         return rank
-    for linear in voxels_at(attribution.grid, row.point_mm):
+    for linear in _voxels_at(attribution.grid, row.point_mm):
         at = int(np.searchsorted(attribution.voxels, linear))
         if at < attribution.voxels.size and attribution.voxels[at] == linear and rank_of[at] >= 0:
             return int(rank_of[at])
@@ -350,7 +350,7 @@ def _refuse_contradictions(row: LesionRow) -> None:
 def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> tuple[int, bool]:
     """Return the lesion that a region belongs to (by a row of the table, by segment, by id), and if by id."""
     owner = row.belongs_to
-    if is_region(owner):
+    if _is_region(owner):
         itself = " itself" if owner == row.lesion_id else f" {owner}"
         msg = f"{row.where}: {row.lesion_id} belongs to{itself}, a region; it can belong to a lesion alone."
         raise LesionTableError(msg, hint="Name the lesion (L1, L2, ...), or mark the region.")
@@ -360,14 +360,14 @@ def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> tuple[int
         return (rows[0] if len(rows) == 1 else named[0]), False
     if owner in lesions.ids:
         return lesions.ids.index(owner), True
-    shown = ", ".join(shown_ids(lesions.ids)) or "none"
+    shown = ", ".join(_shown_ids(lesions.ids)) or "none"
     msg = f"{row.where}: {row.lesion_id} belongs to {owner!r}, which is not in this case; there are {shown}."
     raise LesionTableError(msg, hint="Correct belongs_to, or mark the region.")
 
 
 def _no_such_id(row: LesionRow, lesions: Lesions, attribution: Attribution | None) -> LesionTableError:
     regions = [] if attribution is None else [f"P{n + 1}" for n in range(attribution.pet_only.count)]
-    known = ", ".join([*shown_ids(lesions.ids), *shown_ids(regions)]) or "none"
+    known = ", ".join([*_shown_ids(lesions.ids), *_shown_ids(regions)]) or "none"
     msg = f"{row.where}: {row.lesion_id!r} does not exist in this case; there are {known}."
     return LesionTableError(msg, hint="Correct the id, or remove the row.")
 
@@ -378,10 +378,10 @@ def _number_findings(lesions: Lesions, by_number: Sequence[int]) -> list[Finding
     named = [lesions.ids[n] for n in by_number if not lesions.by_size[n] and lesions.names[n]]
     findings = []
     if sized:
-        findings.append(finding("marks_by_number", where="lesions", lesions=", ".join(shown_ids(sized))))
+        findings.append(finding("marks_by_number", where="lesions", lesions=", ".join(_shown_ids(sized))))
     if named:
         findings.append(
-            finding("named_lesion_by_number", where="lesions", lesions=", ".join(shown_ids(named)))
+            finding("named_lesion_by_number", where="lesions", lesions=", ".join(_shown_ids(named)))
         )
     return findings
 
@@ -413,6 +413,6 @@ def _point(row: LesionRow) -> str:
     return f"({x:g}, {y:g}, {z:g}) mm"
 
 
-def shown_ids(ids: Sequence[str]) -> list[str]:
+def _shown_ids(ids: Sequence[str]) -> list[str]:
     """Return ids for a sentence, the middle left out where there are many."""
     return list(ids) if len(ids) <= _MOST_SHOWN else [*ids[:3], "...", ids[-1]]

@@ -138,10 +138,10 @@ def margin_text(record: CaseRecord) -> str:
         side = "above" if margin > 0 else "short of"
         rest = ", not counting what is still to mark" if open_ones else ""
         said = f"{ml_text(abs(margin))} {side} the {threshold:g} % that stratum 1 needs{rest}."
-    return f"{said} {error_text(record)}".strip()
+    return f"{said} {_error_text(record)}".strip()
 
 
-def error_text(record: CaseRecord) -> str:
+def _error_text(record: CaseRecord) -> str:
     """Say within which bounds measurement error leaves the resectable share."""
     robustness = record["robustness"]
     if robustness is None or robustness["resectable_fraction_95"] is None:

@@ -158,8 +158,8 @@ def _candidates(
             for role, candidate in _by_parts(tree, general, found.matches[:LOOKED_INTO], result):
                 yield role, candidate if source.gives == "dataset_labels" else replace(candidate, segments=())
     else:
-        name = "" if source.gives != "channel" else channel_name(tree, pattern.text)
-        image = role_of_channel(name) if source.gives == "channel" else source.gives
+        name = "" if source.gives != "channel" else _channel_name(tree, pattern.text)
+        image = _role_of_channel(name) if source.gives == "channel" else source.gives
         if image is None:
             result.notes.append(f"{pattern.text}: dataset.json does not say that it is CT or PET; left out.")
             return
@@ -167,7 +167,7 @@ def _candidates(
             yield image, Candidate(patterns=(general,), units=_units(image, name))
 
 
-def channel_name(tree: Path, pattern: str) -> str:
+def _channel_name(tree: Path, pattern: str) -> str:
     """Return what nnU-Net's ``dataset.json`` calls a channel (``_0000`` is channel 0), if anything."""
     number = re.search(r"_(\d{4})\.", pattern)
     try:
@@ -178,7 +178,7 @@ def channel_name(tree: Path, pattern: str) -> str:
         return ""
 
 
-def role_of_channel(name: str) -> str | None:
+def _role_of_channel(name: str) -> str | None:
     """Return the role that a channel's name says."""
     return next((role for role, words in _IMAGE_WORDS.items() if _has_word(name, words)), None)
 
@@ -245,7 +245,7 @@ def _by_name(pattern: PathPattern, files: dict[Match, list[Path]]) -> Iterable[t
     """Yield the roles that files' own names say; several regions of tumour are one role, united."""
     stems: dict[str, dict[str, None]] = {}
     for general in _general(pattern, files):
-        role = _role_of_stem(stem_of_name(general))
+        role = _role_of_stem(_stem_of_name(general))
         if role is not None:
             stems.setdefault(role, {})[general] = None
     for role, names in stems.items():
@@ -268,7 +268,7 @@ def _common_pattern(names: Sequence[str], files: dict[Match, list[Path]], role: 
     ending = first.partition(".")[2]
     start = _common_start(names)
     patterns = [f"{start}*.{ending}"] if len(start[len(head) :].strip("/{}_-. ")) >= _FEWEST_LETTERS else []
-    words = [re.split(r"[\W_]+", stem_of_name(name)) for name in names]
+    words = [re.split(r"[\W_]+", _stem_of_name(name)) for name in names]
     shared = [word for word in words[0] if all(word in one for one in words)]
     patterns += [f"{head}/*{word}*.{ending}".lstrip("/") for word in shared if _role_of_stem(word) == role]
     meant = {path.name for paths in files.values() for path in paths if _role_of_stem(path.name) == role}
@@ -286,7 +286,7 @@ def _common_start(names: Sequence[str]) -> str:
     return low[: next((n for n, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
 
 
-def stem_of_name(pattern: str) -> str:
+def _stem_of_name(pattern: str) -> str:
     """Return the last part of a pattern without its ending."""
     return pattern.rpartition("/")[2].partition(".")[0]
 

@@ -129,6 +129,7 @@ _OTHER_WORDS: Final = {
 }
 """Words that name another tracer, whole words of a text as `_words` writes it."""
 
+_WATER: Final = re.compile(r"\bwater\b", re.IGNORECASE)
 _FDG_WORDS: Final = r"""
     \w*fdg(?!al)\w* f_d_g \w*gl[uy][ck]+o+[sz](?!am)\w* \w*(deoxy|desoxy|deoksy|dezoxy)gl[uy]\w*
     \w*druvsocker gluscan flucis efdege steripet metatrace
@@ -326,7 +327,8 @@ def tracer_described(texts: tuple[str, ...]) -> str:
     """
     if any(map(_says_fdg, texts)):
         return ""
-    return next(filter(None, map(other_tracer_in_name, texts)), "")
+    without_water = (_WATER.sub(" ", text) for text in texts)  # which patients drink before the scan
+    return next(filter(None, map(other_tracer_in_name, without_water)), "")
 
 
 def _says_fdg(text: str) -> bool:

@@ -51,7 +51,7 @@ def changed_readings(
     if gone:
         return
     try:
-        readings = open_again(places, protocol)
+        readings = _open_again(places, protocol)
     except VolstratError as error:
         yield SubjectDifferences(
             subject="all",
@@ -90,7 +90,7 @@ def _sha256(reading: ReadingSet, subject: str) -> str | None:
     return None if found is None else found.sha256(reading.protocol)
 
 
-def open_again(places: Sequence[Mapping[str, Any]], protocol: LoadedProtocol) -> Sequence[ReadingSet]:
+def _open_again(places: Sequence[Mapping[str, Any]], protocol: LoadedProtocol) -> Sequence[ReadingSet]:
     """Open the readings that a comparison named.
 
     Raises

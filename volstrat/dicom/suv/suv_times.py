@@ -155,7 +155,7 @@ def _uncorrected(header: PetHeader, half_life_s: float, findings: list[Finding])
     header.note_duration(earliest[0])
     first = _uptake_s(header, earliest[1], "AcquisitionTime", findings)
     elapsed = [
-        first + _within_a_scan_s(earliest[1], moment) + mean_decay_time_s(duration, half_life_s)
+        first + _within_a_scan_s(earliest[1], moment) + _mean_decay_time_s(duration, half_life_s)
         for moment, duration in zip(acquired, durations, strict=True)
         if moment is not None and duration is not None
     ]
@@ -240,7 +240,7 @@ def _derived_reference(
     header.note_duration(at)
     moment = acquired[at]
     assert moment is not None
-    shift = mean_decay_time_s(duration, half_life_s) - offset_ms / 1000
+    shift = _mean_decay_time_s(duration, half_life_s) - offset_ms / 1000
     return moment.later_by(shift), "AcquisitionTime and FrameReferenceTime"
 
 
@@ -337,7 +337,7 @@ def _zone_finding(header: PetHeader, *moments: tuple[Moment, str]) -> list[Findi
     ]
 
 
-def mean_decay_time_s(duration_s: float, half_life_s: float) -> float:
+def _mean_decay_time_s(duration_s: float, half_life_s: float) -> float:
     """Return when, within a frame, activity equals the frame's mean.
 
     ``(1/lambda) ln(lambda T / (1 - exp(-lambda T)))``: just before the middle of the frame.

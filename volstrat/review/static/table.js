@@ -120,7 +120,8 @@ export function renderTable() {
   const body = $("lesions").tBodies[0];
   if (!shown.some((x) => x.id === shared.chosen)) body.querySelector("button")?.setAttribute("tabindex", "0");
   $("lesions").setAttribute("aria-rowcount", String(shown.length + 1));
-  text($("count"), `${shown.length === state.lesions.length ? "" : `${shown.length} of `}${state.lesions.length} lesion${state.lesions.length === 1 ? "" : "s"}`);
+  const counted = `${shown.length === state.lesions.length ? "" : `${shown.length} of `}${state.lesions.length} lesion${state.lesions.length === 1 ? "" : "s"}`;
+  text($("count"), state.lesions.length || !state.stage ? counted : "lesions follow"); // none is said only of what was read
   const readers = [...new Set(state.lesions.map((x) => x.by).filter(Boolean))].sort();
   if ($("by").dataset.told !== readers.join("\n")) {
     $("by").dataset.told = readers.join("\n");

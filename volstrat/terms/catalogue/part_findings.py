@@ -85,6 +85,14 @@ PART_FINDINGS = (
         do="Look what it is, and name the labels that are meant in `segments`.",
     ),
     Entry(
+        "file_in_two_roles",
+        "review",
+        "{name} is given as {roles}: the same voxels are both. Name the right file, or the labels of "
+        "each role in `segments` where this is meant.",
+        means="one file plays two roles with the same parts, and neither names nor entries say which",
+        do="Name the right file for each role; or the labels, in `segments`, where this is meant.",
+    ),
+    Entry(
         "mask_may_be_inverted",
         "review",
         "{name}: label {number} fills {percent:.0f} % of the image, all its corners too: it may be the "
@@ -151,11 +159,13 @@ PART_FINDINGS = (
         {
             "list": "Not read, because nothing says what they are for: {names}.",
             "nearly": "{name} was not read: its name is nearly that of {expected}. {do}",
+            "called": "{name} was not read, and by its name it may be {role}: name it in case.toml if it "
+            "belongs to the case, or move it out.",
             "readers": "Readers marked lesions in {names}, and no lesion table is read: say whose counts "
             "(`--lesions {reader}`), or save the table that stands as lesions.csv.",
         },
         means="what lies in the case and plays no part; `review` where its name is nearly one that would "
-        "be read, or only readers' own tables (lesions.R.csv) are there",
+        "be read, or says tumour, resectable or avid, or only readers' own tables (lesions.R.csv) are there",
         do="Rename it, name it in case.toml, or move it out of the case.",
         also=("review",),
     ),
