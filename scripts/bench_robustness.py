@@ -47,13 +47,16 @@ def _robustness(folder: Path) -> None:
 
 def boundary(folder: Path) -> None:
     """Move the boundaries of a case that was measured."""
+    import numpy as np
+
     from volstrat.geometry.boundary_shift import boundary_shift
     from volstrat.geometry.runs import LabelRuns
 
     measured, _, protocol = ready(folder)
     marked = measured.marked
     parts = LabelRuns(marked.starts, marked.stops, 4 * marked.lesion + marked.worst + 1)
-    boundary_shift(measured.lesions.grid, parts, protocol.boundary_shift_mm)
+    lesion = (np.array(parts.values) - 1) // 4  # each is one piece
+    boundary_shift(measured.lesions.grid, parts, protocol.boundary_shift_mm, piece_of_part=lesion)
 
 
 def _flips(folder: Path) -> None:

@@ -45,7 +45,7 @@ def main() -> None:
     print("Python " + sys.version.split()[0] + "; " + ", ".join(_versions()))
     parts = PARTS if arguments.part == "all" else (arguments.part,)
     with TemporaryDirectory(prefix="volstrat-benchmark-") as folder:
-        _use_bytecode(Path(folder, "bytecode"))
+        use_bytecode(Path(folder, "bytecode"))
         for part in parts:
             module = import_module(f"bench_{part}")
             told = {"full": arguments.full} if part == "cohort" else {}
@@ -72,7 +72,7 @@ def _versions() -> list[str]:
     return found
 
 
-def _use_bytecode(folder: Path) -> None:
+def use_bytecode(folder: Path) -> None:
     """Let every program find its bytecode, as an installed one does, without writing into the checkout."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder)

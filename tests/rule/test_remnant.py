@@ -235,3 +235,25 @@ def test_a_share_just_below_its_limit_does_not_read_as_the_limit() -> None:
     )
     assert result.below_limit is True
     assert "24.99 % of the liver without tumour: below the limit of 25 % (normal)" in findings[0].message
+
+
+def test_a_remnant_that_holds_most_of_what_is_resected_is_a_review() -> None:
+    """Of 130 resectable voxels in the liver 30 lie in the remnant; in its other end, 0 to 299, 100 do."""
+    assert "remnant_holds_resectable" not in remnant(to_resect=RESECTABLE)[1]
+    other_end = VoxelRuns.from_intervals([0], [300])
+    assert "remnant_holds_resectable" in remnant(to_resect=RESECTABLE, remnant=other_end)[1]
+    assert "remnant_holds_resectable" not in remnant(to_resect=NONE, remnant=other_end)[1]
+
+
+@pytest.mark.parametrize(("last", "severity"), [(1033, "warning"), (1034, "review")])
+def test_a_tenth_of_the_remnant_outside_the_liver_is_a_review(last: int, severity: str) -> None:
+    """33 of 333 voxels are less than a tenth, 34 of 334 more."""
+    _, findings = measure_remnant(
+        remnant=VoxelRuns.from_intervals([700], [last]),
+        liver=LIVER,
+        tumour=TUMOUR,
+        voxel_volume_mm3=VOXEL_MM3,
+        policy=RemnantPolicy(),
+        liver_state="normal",
+    )
+    assert [f.severity for f in findings if f.code == "remnant_outside_liver"] == [severity]

@@ -317,3 +317,24 @@ def test_no_command_writes_into_a_sealed_output(
     assert result.exit_code != 0
     assert "sealed" in result.output
     assert sorted(cohort.out.rglob("*")) == before
+
+
+def test_a_single_record_is_not_written_among_those_of_a_run(cohort: Cohort) -> None:
+    """The trail would know nothing of it, sealed or not."""
+    before = (cohort.out / FIRST / "case.json").read_bytes()
+    mark(cohort, "unresectable")
+    result = CliRunner().invoke(cli, ["case", str(cohort.inputs / FIRST), "-o", str(cohort.out)])
+    assert result.exit_code == 2
+    assert "holds the results of a run" in result.output
+    assert (cohort.out / FIRST / "case.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [["case"], ["inspect"], ["lesions"], ["batch", "-o", "elsewhere"]])
+def test_results_given_for_a_case_are_named_as_results(
+    cohort: Cohort, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with a list of what lies in them."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, [command[0], str(cohort.out), *command[1:]])
+    assert result.exit_code in {1, 2}
+    assert "holds results that volstrat wrote" in " ".join(result.output.split())

@@ -424,6 +424,7 @@ def _liver(
             voxel_volume_mm3=size,
             policy=protocol.remnant,
             liver=inputs.liver,
+            to_resect=marked.voxels_marked(Marking.RESECTABLE),
             weight_kg=weight_kg,
             height_cm=height_cm,
             liver_state=sources.patient.liver_state,

@@ -299,6 +299,9 @@ def _no_tumour(sources: CaseSources, library: DicomLibrary | None) -> MissingRol
         from volstrat.case.dicom_roles import no_tumour
 
         return no_tumour(library.folder(sources.folder), subject=sources.folder.name)
+    if (sources.folder / STATE_FOLDER).is_dir():
+        msg = f"{sources.folder.name}: holds results that volstrat wrote; it is no case."
+        return MissingRoleError(msg, hint="Name the folder of a case, not that of its results.")
     try:
         there = sorted(p.name for p in sources.folder.iterdir())
     except OSError:

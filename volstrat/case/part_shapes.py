@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.frozen import frozen
-from volstrat.geometry.runs import VoxelRuns, split_rows
+from volstrat.geometry.runs import VoxelRuns, order_by, ranked, split_rows
 from volstrat.terms.findings import finding
 from volstrat.terms.wording import shown_names
 
@@ -53,8 +53,8 @@ def organ_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
     labels = _Labels.of(read.mask.runs, read.mask.grid)
     ml = read.mask.grid.voxel_volume_mm3 / 1000
     findings = []
-    for number in sorted(unnamed & set(labels.runs)):
-        volume_ml = labels.runs[number].count * ml
+    for number in sorted(unnamed & set(labels.numbers)):
+        volume_ml = labels.count(number) * ml
         inner = labels.enclosed_by(number)
         if inner is not None:
             findings.append(
@@ -152,14 +152,16 @@ class _Labels:
     Parameters
     ----------
     grid : VoxelGrid
-    runs : dict of int to VoxelRuns
+    runs : LabelRuns
+    numbers : list of int
     counts : array of int64, (n,)
     low, high : array of int64, (4, n)
         First and last index along i, j, k, and linear index: where voxels of a label may lie.
     """
 
     grid: VoxelGrid
-    runs: dict[int, VoxelRuns]
+    runs: LabelRuns
+    numbers: list[int]
     counts: NDArray[np.int64]
     low: NDArray[np.int64]
     high: NDArray[np.int64]
@@ -167,28 +169,38 @@ class _Labels:
     @classmethod
     def of(cls, labels: LabelRuns, grid: VoxelGrid) -> _Labels:
         """Sort a mask's runs by label."""
-        runs = labels.by_label()
-        low = np.empty((4, len(runs)), dtype=np.int64)
-        high = np.empty_like(low)
-        for n, own in enumerate(runs.values()):
-            first, last, _ = split_rows(own.starts, own.stops, grid.shape[0])
-            ends = np.concatenate((grid.unravel(first), grid.unravel(last - 1)))
-            low[:3, n], high[:3, n] = ends.min(axis=0), ends.max(axis=0)
-            low[3, n], high[3, n] = own.starts[0], own.stops[-1]
-        return cls(grid, runs, np.array([own.count for own in runs.values()], dtype=np.int64), low, high)
+        starts, stops, label = split_rows(labels.starts, labels.stops, grid.shape[0], labels.labels)
+        numbers, rank = ranked(label)
+        order = order_by(rank)
+        starts, stops = starts[order], stops[order]
+        first = np.vstack((grid.unravel(starts).T, starts))
+        last = np.vstack((grid.unravel(stops - 1).T, stops))
+        if not numbers.size:
+            return cls(grid, labels, [], numbers, first, last)
+        opens = np.searchsorted(rank[order], np.arange(numbers.size))
+        counts = np.add.reduceat(stops - starts, opens)
+        low = np.minimum.reduceat(np.minimum(first, last), opens, axis=1)
+        high = np.maximum.reduceat(np.maximum(first, last), opens, axis=1)
+        return cls(grid, labels, numbers.tolist(), counts, low, high)
+
+    def count(self, number: int) -> int:
+        """Return how many voxels a label has."""
+        return int(self.counts[bisect_left(self.numbers, number)])
 
     def enclosed_by(self, number: int) -> int | None:
         """Return a smaller label that a label encloses, or None."""
-        numbers = [*self.runs]
-        at = bisect_left(numbers, number)
-        near = (self.counts < self.counts[at]) & (self.low[3] > self.low[3, at])
-        near &= self.high[3] < self.high[3, at]
-        near &= (self.low[:3] - 1 <= self.high[:3, at, None]).all(axis=0)
-        near &= (self.high[:3] + 1 >= self.low[:3, at, None]).all(axis=0)
-        for n in np.flatnonzero(near).tolist():
-            around = _around(self.runs[numbers[n]], self.grid)
-            if around.intersection(self.runs[number]).count >= _ENCLOSED_SHARE * max(around.count, 1):
-                return numbers[n]
+        at = bisect_left(self.numbers, number)
+        near = np.flatnonzero(self.counts < self.counts[at])
+        if not near.size:
+            return None
+        low, high = self.low[:, near], self.high[:, near]
+        inside = (low[3] > self.low[3, at]) & (high[3] < self.high[3, at])
+        inside &= (low[:3] - 1 <= self.high[:3, at, None]).all(axis=0)
+        inside &= (high[:3] + 1 >= self.low[:3, at, None]).all(axis=0)
+        for n in near[inside].tolist():
+            around = _around(self.runs.of(self.numbers[n]), self.grid)
+            if around.intersection(self.runs.of(number)).count >= _ENCLOSED_SHARE * max(around.count, 1):
+                return int(self.numbers[n])
         return None
 
 

@@ -95,9 +95,9 @@ def case(
 
     with errors_said():
         if out is not None:
-            from volstrat.store.seal import refuse_sealed
+            from volstrat.store.seal import refuse_run
 
-            refuse_sealed(out)
+            refuse_run(out)
         record = run_case(folder, _protocol(protocol_file), lesions=lesions)
         if out is not None:
             from volstrat.case.json_types import record_bytes

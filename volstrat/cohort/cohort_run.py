@@ -21,6 +21,7 @@ from volstrat.cohort.tasks import Limits, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task
 from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
 from volstrat.store.locking import output_lock
+from volstrat.store.output import STATE_FOLDER
 from volstrat.store.seal import refuse_sealed
 from volstrat.study.study_file import is_study_file, read_study
 from volstrat.terms.wording import shown_names
@@ -182,6 +183,9 @@ def _some(cases: Iterator[FoundCase], source: Path, shard: Shard | None) -> Iter
     """Return the cases again once there is one; a shard may be empty."""
     first = next(cases, None)
     if first is None and shard is None:
+        if (source / STATE_FOLDER).is_dir():
+            msg = f"{source}: holds results that volstrat wrote, and no case."
+            raise UsageError(msg, hint="Name the folder that holds the cases, not that of their results.")
         msg = f"{source}: there is no case in it."
         raise UsageError(msg, hint="A case is a folder with a tumour mask or a case.toml.")
 

@@ -15,12 +15,15 @@ from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
     from volstrat.geometry.runs import VoxelRuns
+    from volstrat.terms.catalogue.entry import Severity
     from volstrat.terms.findings import Finding
     from volstrat.terms.policies import LiverState, RemnantPolicy
 
 WEIGHT_KG = (20.0, 350.0)
 HEIGHT_CM = (100.0, 250.0)
 """Adults outside these are more likely typing errors: metres for centimetres, grams for kilograms."""
+_OUTSIDE_SHARE = 0.1
+"""Of a remnant: beyond it, what lies outside the liver is no ragged edge."""
 
 
 @frozen
@@ -154,6 +157,7 @@ def measure_remnant(
     voxel_volume_mm3: float,
     policy: RemnantPolicy,
     liver: VoxelRuns | None = None,
+    to_resect: VoxelRuns | None = None,
     weight_kg: float | None = None,
     height_cm: float | None = None,
     liver_state: LiverState | None = None,
@@ -172,6 +176,8 @@ def measure_remnant(
     policy : RemnantPolicy
     liver : VoxelRuns, optional
         Of the same grid; the remnant outside it is not counted.
+    to_resect : VoxelRuns, optional
+        Tumour that can be resected: most of it in what is to remain is a finding.
     weight_kg, height_cm : float, optional
     liver_state : {"normal", "chemotherapy", "fibrosis", "cirrhosis"}, optional
 
@@ -185,6 +191,10 @@ def measure_remnant(
     if liver is not None:
         findings += _liver_findings(remnant, liver, tumour, ml)
         remnant = remnant.intersection(liver)
+    going = to_resect if liver is None or to_resect is None else to_resect.intersection(liver)
+    if going and 2 * going.intersection(remnant).count > going.count:
+        percent = 100 * going.intersection(remnant).count / going.count
+        findings.append(finding("remnant_holds_resectable", where="remnant", percent=percent))
     functional = remnant.difference(tumour)
     whole = None if liver is None else liver.difference(tumour).count
     standard, size_findings = _standard_liver(weight_kg, height_cm, policy)
@@ -235,7 +245,10 @@ def _liver_findings(remnant: VoxelRuns, liver: VoxelRuns, tumour: VoxelRuns, ml:
     found = []
     outside = remnant.difference(liver).count
     if outside:
-        found.append(finding("remnant_outside_liver", where="remnant", volume_ml=outside * ml))
+        severity: Severity = "review" if outside > _OUTSIDE_SHARE * remnant.count else "warning"
+        found.append(
+            finding("remnant_outside_liver", severity=severity, where="remnant", volume_ml=outside * ml)
+        )
     if tumour and not tumour.intersection(liver):
         found.append(finding("liver_without_tumour", where="liver"))
     return found

@@ -104,6 +104,19 @@ def refuse_sealed(out: Path) -> None:
         raise UsageError(msg, hint="Put them back from where they are kept, or name another folder with -o.")
 
 
+def refuse_run(out: Path) -> None:
+    """Refuse to write a single record into the output of a run, or into one that is sealed.
+
+    Raises
+    ------
+    UsageError
+    """
+    refuse_sealed(out)
+    if (out / _RUN).exists():
+        msg = f"{out}: holds the results of a run, whose trail would know nothing of another record."
+        raise UsageError(msg, hint="Name another folder with -o, or run the batch again.")
+
+
 def _sealed_above(path: Path) -> Iterator[Path]:
     """Yield the sealed outputs that a path lies in, wherever its links lead."""
     return (folder for folder in path.resolve().parents if (folder / _RUN).is_file() and is_sealed(folder))

@@ -173,8 +173,17 @@ REMNANT_FINDINGS = (
         "remnant_outside_liver",
         "warning",
         "{volume_ml:.1f} ml of the remnant lie outside the liver mask and were not counted.",
-        means="part of the remnant lies outside the liver mask",
+        means="part of the remnant lies outside the liver mask; `review` from a tenth of it",
         do="Check that both were drawn on one image.",
+        also=("review",),
+    ),
+    Entry(
+        "remnant_holds_resectable",
+        "review",
+        "{percent:.0f} % of the liver tumour that can be resected lies in the remnant, which is what stays: "
+        "the remnant may be another part of the liver.",
+        means="most of the resectable tumour in the liver lies in the remnant mask",
+        do="Check which part of the liver the remnant mask holds.",
     ),
     Entry(
         "liver_without_tumour",
