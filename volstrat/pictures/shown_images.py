@@ -34,7 +34,7 @@ class ShownImages:
     """
 
     def __init__(self, reader: EntryReader) -> None:
-        self._reader = reader
+        self.reader = reader
         self._entries: dict[Kind, tuple[RoleEntry, ...]] = {
             "ct": reader.sources.entries.get("ct", ())[1:],
             "pet": reader.sources.entries.get("other_pet", ()),
@@ -45,13 +45,13 @@ class ShownImages:
 
     def names(self, kind: Kind) -> list[str]:
         """Return what can be shown: the case's own image first, then those that can take its place."""
-        sources, role = self._reader.sources, "ct" if kind == "ct" else "other_pet"
+        sources, role = self.reader.sources, "ct" if kind == "ct" else "other_pet"
         own = sources.only(kind)
         if kind == "pet":
             first = "PET" if own is not None else "no FDG-PET"
         else:
             first = "no CT" if own is None else own.name or "CT"
-        names = [first, *(image_name(self._reader, role, entry) for entry in self._entries[kind])]
+        names = [first, *(image_name(self.reader, role, entry) for entry in self._entries[kind])]
         return [f"{name} ({n + 1})" if names.count(name) > 1 else name for n, name in enumerate(names)]
 
     def in_place(self, scene: Scene, *, ct: int = 0, pet: int = 0) -> Scene:
@@ -118,10 +118,10 @@ class ShownImages:
             raise InputFileError(msg)
         entry, name = self._entries[kind][number - 1], names[number]
         if kind == "ct":
-            return replace(Volume.ct(self._reader.image("ct", entry)), name=name)
-        read = self._reader.pet(entry, role="other_pet")
+            return replace(Volume.ct(self.reader.image("ct", entry)), name=name)
+        read = self.reader.pet(entry, role="other_pet")
         unit = "" if read.suv is None else "SUV"
-        image = self._reader.image("other_pet", entry) if read.suv is None else read.suv
+        image = self.reader.image("other_pet", entry) if read.suv is None else read.suv
         return replace(Volume.pet(image, unit=unit), name=name, counts=False)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from volstrat.case.assess import CaseResult
-    from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.case_file import RoleEntry
     from volstrat.case.record_types import CaseRecord
 
 _SITE = {"not_liver": "not in the liver", "not_stated": "not stated"}
@@ -87,17 +87,17 @@ def beside(result: CaseResult, *, dates: bool) -> Beside:
     """
     table = result.sources.only("lesions")
     events = () if table is None else read_events(table.path)
-    return Beside(events=events, images=seen_images(result.sources, dates=dates, hashed=True))
+    return Beside(events=events, images=seen_images(EntryReader(result.sources), dates=dates, hashed=True))
 
 
-def seen_images(sources: CaseSources, *, dates: bool, hashed: bool) -> tuple[SeenImage, ...]:
+def seen_images(reader: EntryReader, *, dates: bool, hashed: bool) -> tuple[SeenImage, ...]:
     """Return what the headers of a case's images say of scanners and days; of a CT also its file and hash.
 
     An image that cannot be read is left out: the record says what is wrong with it.
     """
-    reader, found = EntryReader(sources), []
+    found = []
     for role in ("ct", "pet", "other_pet"):
-        for entry in sources.entries.get(role, ()):
+        for entry in reader.sources.entries.get(role, ()):
             try:
                 found.append(_seen(reader, role, entry, dates=dates, hashed=hashed and role == "ct"))
             except (VolstratError, OSError):

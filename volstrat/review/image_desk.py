@@ -89,13 +89,13 @@ class ImageDesk:
 
     def _facts(self) -> list[tuple[str, str]]:
         """Return what is known of each image: scanner, tracer, uptake time, factor; as the report has it."""
-        session, reviewed = self._session, self._session.reviewed
-        if reviewed is None:
+        session, reviewed, images = self._session, self._session.reviewed, self._shown()
+        if reviewed is None or images is None:
             return []
         if self._lines is None or self._lines[0] != session.reading:
             dates = session.protocol.protocol.report.dates
-            images = seen_images(reviewed.bare.sources, dates=dates, hashed=False)
-            self._lines = (session.reading, image_lines(reviewed.record, images))
+            seen = seen_images(images.reader, dates=dates, hashed=False)
+            self._lines = (session.reading, image_lines(reviewed.record, seen))
         return self._lines[1]
 
     def _shown(self) -> ShownImages | None:

@@ -30,9 +30,11 @@ LESION_FINDINGS = (
     Entry(
         "row_volume_differs",
         "review",
-        "The lesion table gives other volumes (ml) than the lesions have: {lesions}. It may be the table of "
-        "another case, or the mask was drawn anew. Check what is marked; `volstrat lesions` writes the table "
-        "as it is now.",
+        (
+            "The lesion table gives other volumes (ml) than the lesions have: {lesions}. It may be the "
+            "table of another case, or the mask was drawn anew. Check what is marked; the command "
+            "volstrat lesions writes the table as it is now."
+        ),
         means="rows of the lesion table give volumes that their lesions do not have: more than twice or less "
         "than half; 10 % for rows by number alone",
         do="Check that the table is this case's; let `volstrat lesions CASE -o FILE` write it anew.",

@@ -19,9 +19,11 @@ PART_FINDINGS = (
     Entry(
         "part_in_doubt",
         "review",
-        "{name}: {parts} {is_are} counted as {role}, and the name leaves open whether that is right. Look "
-        "at {it_them}; then name all that belong in `segments` (or `rois`), or write "
-        "`leave_out = [{numbers}]`.",
+        (
+            "{name}: {parts} {is_are} counted as {role}, and the name leaves open whether that is right. "
+            "Look at {it_them}; then name all that belong in the segments (or rois) of {role} in "
+            "case.toml, or write leave_out = [{numbers}] there."
+        ),
         means='a part counts as tumour by a name that leaves it open ("old metastasis", "lesion?")',
         do="Look what it is; name all that belong in the entry, or leave it out with `leave_out`.",
     ),
@@ -87,8 +89,10 @@ PART_FINDINGS = (
     Entry(
         "file_in_two_roles",
         "review",
-        "{name} is given as {roles}: the same voxels are both. Name the right file, or the labels of "
-        "each role in `segments` where this is meant.",
+        (
+            "{name} is given as {roles}: the same voxels are both. Name the right file or, where this is "
+            "meant, the labels of each role as its segments."
+        ),
         means="one file plays two roles with the same parts, and neither names nor entries say which",
         do="Name the right file for each role; or the labels, in `segments`, where this is meant.",
     ),
@@ -161,8 +165,10 @@ PART_FINDINGS = (
             "nearly": "{name} was not read: its name is nearly that of {expected}. {do}",
             "called": "{name} was not read, and by its name it may be {role}: name it in case.toml if it "
             "belongs to the case, or move it out.",
-            "readers": "Readers marked lesions in {names}, and no lesion table is read: say whose counts "
-            "(`--lesions {reader}`), or save the table that stands as lesions.csv.",
+            "readers": (
+                "Readers marked lesions in {names}, and no lesion table is read: say whose counts "
+                "(--lesions {reader}), or save the table that stands as lesions.csv."
+            ),
         },
         means="what lies in the case and plays no part; `review` where its name is nearly one that would "
         "be read, or says tumour, resectable or avid, or only readers' own tables (lesions.R.csv) are there",
