@@ -10,7 +10,7 @@ import pytest
 
 from tests.dense import label_runs, voxel_runs
 from volstrat.case.lesion_list import lesion_list
-from volstrat.certainty.verdict import reach_verdict
+from volstrat.certainty.verdict import avid_tumour_voxels, reach_verdict
 from volstrat.errors import LesionTableError
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
@@ -294,7 +294,13 @@ def test_uptake_of_a_lesion_that_is_none_is_a_region_of_its_own() -> None:
     assert measured.marked.total_voxels.tolist() == [216, 0, 0, 0]
     assert measured.attribution is not None
     assert measured.attribution.pet_only.measures.voxels.tolist() == [64]
+    # It comes within 10 mm of A, from voxel 12 to voxel 7 along i: five of 0.8 mm.
+    assert measured.attribution.pet_only.nearest(0) == (0, pytest.approx(4.0))
     assert assess(measured, Protocol()).stratum is None
+    # Of the tumour, which is A, nothing lies in avid voxels; drawn B does where it is tumour.
+    assert avid_tumour_voxels(measured, assess(measured, Protocol())) == 0
+    as_tumour = measure_case(with_uptake(labels, B, a), Protocol())
+    assert avid_tumour_voxels(as_tumour, assess(as_tumour, Protocol())) == 64
     dismissed = measure_case(with_uptake(labels, B, a, replace(b, fdg_avidity="not_avid")), Protocol())
     assert dismissed.attribution is not None
     assert dismissed.attribution.pet_only.count == 0
