@@ -31,6 +31,16 @@ def make(folder: Path) -> None:
         write_case(folder / f"pet-{count}", halved, pet=halved)
 
 
+def _attribution(folder: Path) -> None:
+    """Read and measure a case, with all that a report says of its PET."""
+    attribution = ready.__wrapped__(folder)[0].attribution
+    assert attribution is not None
+    assert attribution.seen.held.voxels.sum() > 0
+    assert attribution.seen.far.size == attribution.groups.voxels.size
+    assert attribution.pet_only.measures.voxels.size == attribution.pet_only.count
+    assert len(attribution.pet_only.near) == 3
+
+
 def _shifts(folder: Path) -> None:
     from volstrat.certainty.pet_shift import measure_pet_shift
 
@@ -43,7 +53,7 @@ def _rows_of(folder: Path, count: int) -> dict[str, Row]:
         "masks": Row(name=f"{count:,} lesions: masks", work=partial(measurement, folder / f"masks-{count}")),
         "pet": Row(
             name=f"{count:,} lesions: masks, PET and attribution",
-            work=partial(measurement, folder / f"pet-{count}"),
+            work=partial(_attribution, folder / f"pet-{count}"),
         ),
         "shifts": Row(
             name=f"{count:,} lesions: PET moved, four shifts", work=partial(_shifts, folder / f"pet-{count}")
