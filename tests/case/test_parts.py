@@ -364,3 +364,14 @@ def test_what_lies_unread_is_listed_and_a_near_name_is_a_review(tmp_path: Path) 
         ("info", ""),
     ]
     assert "note.txt" in findings[1]["message"]
+
+
+def test_a_table_that_case_toml_does_not_name_is_said_to_be_that(tmp_path: Path) -> None:
+    """It is called lesions.csv; that it must be called so is no help."""
+    case = tumour(tmp_path)
+    (mask,) = [path.name for path in case.iterdir() if path.name.startswith("tumour")]
+    (case / "case.toml").write_text(f'[inputs]\ntumour = "{mask}"\n')
+    (case / "lesions.csv").write_text("lesion_id,resectability\nL1,unresectable\n")
+    (one,) = [one for one in run_case(case, PROTOCOL)["findings"] if one["code"] == "files_unread"]
+    assert one["severity"] == "review"
+    assert 'case.toml does not name it. Write lesions = "lesions.csv"' in one["message"]

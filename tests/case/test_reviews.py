@@ -54,6 +54,15 @@ def found(record: Mapping[str, Any], code: str) -> list[Mapping[str, Any]]:
     return [one for one in record["findings"] if one["code"] == code]
 
 
+def test_a_row_that_closes_what_is_no_finding_says_so(case: Path) -> None:
+    """A code that volstrat does not have is a slip of the pen, and no review that has gone."""
+    header = "code,where,evidence,by,reason,recorded_at"
+    (case / "reviews.csv").write_text(f"{header}\npet_only_reigon,P1,123456789abc,AB,bowel,\n")
+    (one,) = found(judged(case), "review_lapsed")
+    assert one["severity"] == "warning"
+    assert "there is no finding called pet_only_reigon of P1" in one["message"]
+
+
 def test_a_closed_review_leaves_the_case_assigned_until_a_voxel_changes(case: Path) -> None:
     """From review to assigned; back by one voxel; assigned again when that voxel is what it was."""
     before = judged(case)

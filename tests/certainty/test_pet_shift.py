@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.dense import voxel_runs
+from volstrat.certainty.pet_shift import MovedUptake, measure_pet_shift
 from volstrat.certainty.verdict import reach_verdict
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.image import Image
@@ -16,6 +17,7 @@ from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
 from volstrat.rule.measure import Avid, CaseMasks, measure_case
+from volstrat.rule.stratify import assess
 from volstrat.terms.avidity_rules import Avidity
 from volstrat.terms.marks import LesionRow, Marking
 from volstrat.terms.protocol import Protocol, Review
@@ -100,6 +102,22 @@ def test_a_region_that_somebody_spoke_for_stays_what_it_is() -> None:
     assert verdict.stratum == "ineligible"
     assert strata(verdict) == ["ineligible"] * 4
     assert strata(judged(case_of((25, 27))))[:2] == ["stratum_2", "stratum_2"]  # nobody said what it is
+
+
+def test_what_is_remembered_of_moved_pet_follows_the_words_of_regions() -> None:
+    """The node is marked after its shifts were worked out, and cleared again: as if they had not been."""
+    protocol = Protocol(boundary_shift_mm=())
+    known = MovedUptake()
+    bare = measure_case(case_of((25, 27)), protocol)
+    marked = measure_case(
+        case_of((25, 27), LesionRow(lesion_id="P1", resectability=Marking.UNRESECTABLE)), protocol
+    )
+    for measured in (bare, marked, bare):
+        assessment = assess(measured, protocol)
+        again = replace(measured, pieces=bare.pieces)  # a mark leaves the lesions' pieces as they are
+        shifts = measure_pet_shift(again, assessment, protocol, known=known)
+        assert shifts == measure_pet_shift(measured, assessment, protocol)
+    assert measure_pet_shift(marked, assess(marked, protocol), protocol) != shifts
 
 
 def test_where_fdg_does_not_decide_nothing_is_moved() -> None:

@@ -153,6 +153,9 @@ def test_passed_limits_are_findings_and_change_no_marking(tmp_path: Path) -> Non
     found = {(f["code"], f["where"]) for f in record["findings"] if f["severity"] == "review"}
     assert {("margin_short", "L1"), ("ablation_too_large", "L1")} <= found
     assert ("ablation_too_large", "L2") not in found
+    whole = record["lesions"][0]["max_diameter_mm"]  # a lesion of exactly the limit does not pass it
+    protocol.write_text(text.replace("ablation_largest_mm = 4", f"ablation_largest_mm = {whole!r}"))
+    assert "ablation_too_large" not in codes(run_case(folder, load_protocol(protocol))["findings"], "review")
     assert record["lesions"][0]["resectability"] == "ablatable"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.dense import label_runs, voxel_runs
 from volstrat.case.lesion_list import lesion_list
+from volstrat.certainty.verdict import avid_tumour_voxels, reach_verdict
 from volstrat.errors import LesionTableError
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
@@ -213,6 +214,45 @@ def test_a_near_region_takes_no_marking_until_somebody_says_whose_it_is() -> Non
         assert stratum(with_uptake(labels, NODE, *marked, row)) == expected
 
 
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        pytest.param(
+            LesionRow(lesion_id="L2"),
+            "belongs to L2, as a reader says, but L2 is not marked yet",
+            id="unmarked",
+        ),
+        pytest.param(
+            LesionRow(lesion_id="L2", not_tumour=True),
+            "belongs to L2, as a reader says, but L2 is marked as not tumour",
+            id="no tumour",
+        ),
+    ],
+)
+def test_a_region_given_to_a_lesion_that_says_nothing_waits_for_that_lesion(
+    owner: LesionRow, said: str
+) -> None:
+    """Near B, and away from all tumour once B is none: the sentence says whose marking is missing."""
+    a = LesionRow(lesion_id="L1", resectability=Marking.UNRESECTABLE)
+    given = LesionRow(lesion_id="P1", belongs_to="L2")
+    verdict = reach_verdict(
+        measure_case(with_uptake(boxes(A, B), NODE, a, owner, given), Protocol()), Protocol()
+    )
+    (found,) = [one for one in verdict.findings if one.where == "P1"]
+    assert (found.severity, verdict.stratum) == ("review", None)
+    assert said in found.message
+
+
+def test_a_point_in_ras_is_told_from_one_in_no_lesion() -> None:
+    """Signs of x and y turned: the hint says where it would lie; of any other point, to mark it again."""
+    x, y, z = point(4, 4, 4)
+    for at, hint in (((-x, -y, z), "then it lies in L1"), ((x, y, z + 500), "mark it again")):
+        row = LesionRow(lesion_id="L1", resectability=Marking.RESECTABLE, point_mm=at, where="row 2")
+        with pytest.raises(LesionTableError, match="lies in no lesion") as caught:
+            measure_case(case_of(boxes(A, B), (row,)), Protocol())
+        assert hint in str(caught.value.hint)
+
+
 def test_an_owner_that_only_its_number_names_is_a_review() -> None:
     """The table calls the present L2 L1 (by its point); its L2 may have been another lesion than today's."""
     labels = (boxes(A, B) > 0).astype(np.int64)  # one mask: numbers go by size
@@ -254,7 +294,13 @@ def test_uptake_of_a_lesion_that_is_none_is_a_region_of_its_own() -> None:
     assert measured.marked.total_voxels.tolist() == [216, 0, 0, 0]
     assert measured.attribution is not None
     assert measured.attribution.pet_only.measures.voxels.tolist() == [64]
+    # It comes within 10 mm of A, from voxel 12 to voxel 7 along i: five of 0.8 mm.
+    assert measured.attribution.pet_only.nearest(0) == (0, pytest.approx(4.0))
     assert assess(measured, Protocol()).stratum is None
+    # Of the tumour, which is A, nothing lies in avid voxels; drawn B does where it is tumour.
+    assert avid_tumour_voxels(measured, assess(measured, Protocol())) == 0
+    as_tumour = measure_case(with_uptake(labels, B, a), Protocol())
+    assert avid_tumour_voxels(as_tumour, assess(as_tumour, Protocol())) == 64
     dismissed = measure_case(with_uptake(labels, B, a, replace(b, fdg_avidity="not_avid")), Protocol())
     assert dismissed.attribution is not None
     assert dismissed.attribution.pet_only.count == 0

@@ -290,6 +290,14 @@ def test_avid_by_the_table_without_voxels_is_zero_of_zero_and_follows_the_markin
             id="avid elsewhere, this one unresectable",
         ),
         pytest.param(
+            ((50, "resectable", None), (50, "unknown", None), COLD),
+            [(0, 9)],
+            None,
+            "observed",
+            None,
+            id="avid elsewhere, this one not marked",
+        ),
+        pytest.param(
             ((50, "unresectable", None), (50, "resectable", None), COLD),
             [(0, 9)],
             False,

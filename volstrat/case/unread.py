@@ -67,6 +67,9 @@ def unread_findings(sources: CaseSources) -> list[Finding]:
             findings.append(found)
         elif near is None:
             rest.append(path)
+        elif sources.told_by == "case.toml" and path.name.lower() == "lesions.csv":
+            named = finding("files_unread", "unnamed", severity="review", where=path.name, name=path.name)
+            findings.append(named)
         else:
             expected, do = near
             found = finding(

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from volstrat.terms.catalogue import CATALOGUE
 from volstrat.terms.findings import Closed, finding
 
 if TYPE_CHECKING:
@@ -81,4 +82,6 @@ def _lapsed(row: Closing, findings: Sequence[Finding]) -> Finding | None:
         return finding("review_lapsed", "blocking", severity="warning", where=row.where, at=at, row=row.line)
     if any(one.severity == "review" for one in same):
         return finding("review_lapsed", "changed", where=row.where, at=at, by=row.by, row=row.line)
+    if row.code not in CATALOGUE:
+        return finding("review_lapsed", "no_code", severity="warning", where=row.where, at=at, row=row.line)
     return finding("review_lapsed", "gone", severity="info", where=row.where, at=at, by=row.by, row=row.line)

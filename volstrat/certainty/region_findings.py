@@ -62,6 +62,17 @@ def _alone(rank: int, measured: Measurements, assessment: Assessment) -> Finding
     name, volume, place, marking, owner = _state(rank, measured, assessment)
     if rank in assessment.dismissed:
         return finding("pet_only_region", "dismissed", where=name, place=place)
+    if marking is Marking.UNKNOWN and owner:
+        state = _open_state(rank, measured)
+        return finding(
+            "pet_only_region",
+            "given_open",
+            severity="review",
+            where=name,
+            place=place,
+            owner=owner,
+            state=state,
+        )
     if marking is Marking.UNKNOWN:
         return finding(
             "pet_only_region", "unmarked", severity="review", where=name, region=name, volume=volume
@@ -77,6 +88,17 @@ def _near(rank: int, near: str, apart: str, measured: Measurements, assessment: 
     if rank in assessment.dismissed:
         return finding(
             "avid_region_near", "dismissed", severity="info", where=name, place=place, near=near, apart=apart
+        )
+    if marking is Marking.UNKNOWN and owner:
+        return finding(
+            "avid_region_near",
+            "given_open",
+            where=name,
+            place=place,
+            near=near,
+            apart=apart,
+            owner=owner,
+            state=_open_state(rank, measured),
         )
     if marking is Marking.UNKNOWN:
         return finding(
@@ -115,6 +137,12 @@ def _state(rank: int, measured: Measurements, assessment: Assessment) -> tuple[s
     owner = int(measured.region_words.belongs_to[rank])
     lesion_id = "" if owner == NO_LESION else measured.lesions.ids[owner]
     return name, volume, place, assessment.region_marking[rank], lesion_id
+
+
+def _open_state(rank: int, measured: Measurements) -> str:
+    """Say why the lesion that a region belongs to gives it no marking."""
+    not_tumour = measured.marked.not_tumour[measured.region_words.belongs_to[rank]]
+    return "marked as not tumour" if not_tumour else "not marked yet"
 
 
 def dismissed_findings(measured: Measurements) -> list[Finding]:

@@ -248,7 +248,7 @@ class _LesionPlacer:
             return holders[0]
         if not holders:
             msg = f"{row.where}: its point {_point(row)} lies in no lesion; the row names {row.lesion_id}."
-            raise LesionTableError(msg, hint=_AGAIN)
+            raise LesionTableError(msg, hint=self._turned(row) or _AGAIN)
         named = [
             n for n in holders if row.segment and _folded(self._lesions.names[n]) == _folded(row.segment)
         ]
@@ -260,6 +260,16 @@ class _LesionPlacer:
         shown = " and ".join(self._lesions.ids[n] for n in holders)
         msg = f"{row.where}: its point {_point(row)} lies in {shown}, which overlap there."
         raise LesionTableError(msg, hint="Give a point that lies in one of them alone, or name the segment.")
+
+    def _turned(self, row: LesionRow) -> str:
+        """Say that a point lies in a lesion once it is read as RAS; "" where it does not."""
+        assert row.point_mm is not None
+        x, y, z = row.point_mm
+        held = [self._lesions.ids[n] for n in lesions_at(self._lesions, (-x, -y, z))]
+        if not held:
+            return ""
+        where = " and ".join(held)
+        return f"Turn the signs of x and y (RAS to LPS): then it lies in {where}. Points are in LPS."
 
     def _alone_anywhere(self, n: int) -> bool:
         """Tell whether a lesion has a voxel that no other holds; without one, no point can name it alone."""

@@ -103,7 +103,8 @@ def criterion_text(record: CaseRecord, key: PredicateName) -> str:
     said = f"{AVID_DISEASE['observed']}; " if key == "stratum_2" else ""
     bounds = bounds_percent(p)
     if bounds is None:
-        return "no tumour is drawn" if key == "stratum_1" else said.removesuffix("; ")
+        none = "no tumour is left" if record["lesions"] else "no tumour is drawn"
+        return none if key == "stratum_1" else said.removesuffix("; ")
     total = volumes["fdg_avid_ml" if p["unit"] == "pet" else "total_tumour_ml"]
     if not total or bounds == (0, 100):
         return said.removesuffix("; ") if said else NOTHING_MARKED
@@ -165,7 +166,7 @@ def change_texts(record: CaseRecord) -> list[str]:
     threshold = given(record["predicates"])["stratum_1"]["threshold_percent"]
     if way:
         said.append(f"{threshold:g} % is reached if {shown_names(way, last=' and ')} can be resected.")
-    elif way is None and record["lesions"]:
+    elif way is None and given(record["volumes"])["total_tumour_ml"]:
         said.append(f"{threshold:g} % is out of reach, even with every lesion resected.")
     obstacles, second = robustness["stratum_2_obstacles"], given(record["predicates"])["stratum_2"]
     if obstacles and record["stratum"] != "stratum_1" and not second["holds"]:

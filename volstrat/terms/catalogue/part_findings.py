@@ -165,10 +165,10 @@ PART_FINDINGS = (
             "nearly": "{name} was not read: its name is nearly that of {expected}. {do}",
             "called": "{name} was not read, and by its name it may be {role}: name it in case.toml if it "
             "belongs to the case, or move it out.",
-            "readers": (
-                "Readers marked lesions in {names}, and no lesion table is read: say whose counts "
-                "(--lesions {reader}), or save the table that stands as lesions.csv."
-            ),
+            "unnamed": '{name} was not read: case.toml does not name it. Write lesions = "{name}" under its '
+            "[inputs], or move the table out of the case.",
+            "readers": "Readers marked lesions in {names}, and no lesion table is read: say whose counts "
+            "(--lesions {reader}), or save the table that stands as lesions.csv.",
         },
         means="what lies in the case and plays no part; `review` where its name is nearly one that would "
         "be read, or says tumour, resectable or avid, or only readers' own tables (lesions.R.csv) are there",

@@ -77,6 +77,10 @@ RULE_FINDINGS = (
             "physiological.",
             "marked": "{place} is marked {marking}.",
             "given": "{place} belongs to {owner}, as a reader says, and takes its decision: {marking}.",
+            "given_open": (
+                "{place} belongs to {owner}, as a reader says, but {owner} is {state}."
+                " Decide about {owner}, or mark the region itself."
+            ),
             "place": "{region} ({volume} ml of uptake without a lesion on CT)",
         },
         means="an avid region away from CT tumour; `review` until it is marked or dismissed",
@@ -91,6 +95,10 @@ RULE_FINDINGS = (
             "Say which lesion it belongs to, mark it, or dismiss it as physiological.",
             "dismissed": "{place}, {apart} mm from {near}, was dismissed as physiological.",
             "marked": "{place}, {apart} mm from {near}, is marked {marking}.",
+            "given_open": (
+                "{place}, {apart} mm from {near}, belongs to {owner}, as a reader says, but {owner} is"
+                " {state}. Decide about {owner}, or mark the region itself."
+            ),
             "given": (
                 "{place}, {apart} mm from {near}, belongs to {owner}, as a reader says, and takes its"
                 " decision: {marking}."
@@ -118,9 +126,10 @@ RULE_FINDINGS = (
             "changed": "{at} was closed by {by} ({row}), but what it rests on has changed: look again.",
             "gone": "{at}, closed by {by} ({row}), is no review of this case any more.",
             "blocking": "{row}: {at} says why there is no stratum; it cannot be closed.",
+            "no_code": "{row}: there is no finding called {at}, so it closes nothing.",
         },
         means="a row of `reviews.csv` closes a review that rests on something else now; `info` where there "
-        "is no such review any more, a warning where it would close what blocks the stratum",
+        "is no such review any more, a warning where it closes what blocks or what is no finding",
         do="Look at the review again and close it with `volstrat accept`, or remove the row.",
         also=("info", "warning"),
     ),
