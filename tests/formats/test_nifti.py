@@ -356,3 +356,10 @@ def test_a_pair_reads_through_its_header(tmp_path: Path, names: tuple[str, str])
     (tmp_path / names[1]).unlink()
     with pytest.raises(InputFileError, match=f"named by {names[0]}"):
         read_mask(tmp_path / names[0])
+
+
+@pytest.mark.parametrize(("step_mm", "said"), [(1.0, ["geometry_defaulted"]), (1.25, [])])
+def test_the_identity_for_an_affine_is_said(tmp_path: Path, step_mm: float, said: list[str]) -> None:
+    """What writes 1 x 1 x 1 mm from 0, 0, 0 has mostly lost what the image was."""
+    path = nifti(tmp_path / "m.nii", LABELS, np.diag([step_mm, 1, 1, 1]) @ np.diag([-1.0, -1, 1, 1]))
+    assert [one.code for one in read_mask(path).findings] == said

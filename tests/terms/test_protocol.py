@@ -200,6 +200,15 @@ def test_a_fraction_where_a_percentage_is_meant_is_refused(text: str) -> None:
     assert text.rpartition(" = ")[0].rpartition("\n")[2] in caught.value.message
 
 
+def test_a_percentage_where_an_suv_is_meant_is_refused() -> None:
+    """41 is a share of the maximum: with it as a threshold nothing would be avid."""
+    with pytest.raises(
+        ProtocolError, match=r"suv_threshold is 41\.0; it must be a number above 0 and at most 30"
+    ):
+        from_toml("[avidity]\nrule = 'fixed'\nsuv_threshold = 41")
+    assert from_toml("[avidity]\nrule = 'fixed'\nsuv_threshold = 30").avidity.suv_threshold == 30
+
+
 def test_schema_holds_the_packaged_protocol_and_refuses_unknown_keys() -> None:
     """The JSON Schema comes from the fields themselves."""
     validator: Any = import_module("jsonschema").Draft202012Validator(protocol_schema())

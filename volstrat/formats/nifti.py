@@ -276,6 +276,9 @@ def _grid(name: str, fields: _Fields) -> tuple[VoxelGrid, tuple[Finding, ...]]:
             _refuse_disagreement(name, shape, qform, sform)
         else:
             findings += _pixdim_finding(name, np.array(fields.values["pixdim"][1:4]), scale, sform)
+    if np.array_equal(chosen, np.eye(4)):  # what a program writes that lost the image's geometry
+        fields_lost = "voxel size and place of its own (1 x 1 x 1 mm from 0, 0, 0)"
+        findings += (finding("geometry_defaulted", where=name, name=name, fields=fields_lost),)
     return grid_of(name, shape, _RAS_TO_LPS @ chosen), findings
 
 

@@ -15,6 +15,8 @@ from volstrat.terms.policies import FRACTION_PERCENT
 
 RuleName = Literal["mask", "fixed", "liver", "blood_pool", "background"]
 
+_MOST_SUV = 30.0
+"""A threshold beyond it is a percentage of the maximum that stands in the wrong place."""
 _REFERENCE_DEFAULTS: dict[str, tuple[float, float]] = {
     "liver": (1.5, 2.0),
     "blood_pool": (2.0, 2.0),
@@ -86,7 +88,7 @@ class AvidityRule:
         by_reference = self.rule in _REFERENCE_DEFAULTS
         for name in ("multiplier", "sd_count"):
             self._check_belongs(name, to="a rule with a reference region", used=by_reference, required=False)
-        self._check_number("suv_threshold", above=0.0)
+        self._check_number("suv_threshold", above=0.0, at_most=_MOST_SUV)
         self._check_number("percent_of_max", above=FRACTION_PERCENT, at_most=100.0)
         self._check_number("multiplier", above=0.0)
         self._check_number("sd_count", at_least=0.0)

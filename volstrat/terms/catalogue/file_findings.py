@@ -59,8 +59,8 @@ FILE_FINDINGS = (
         "geometry_defaulted",
         "warning",
         "{name}: has no {fields}; the format's default was taken.",
-        means="a MetaImage header leaves geometry out",
-        do="Save the file again with its geometry.",
+        means="a MetaImage header leaves geometry out, or a NIfTI has the identity for an affine",
+        do="Save the file again with its geometry: volumes rest on it.",
     ),
 )
 
