@@ -295,7 +295,10 @@ def test_uptake_of_a_lesion_that_is_none_is_a_region_of_its_own() -> None:
     assert measured.attribution is not None
     assert measured.attribution.pet_only.measures.voxels.tolist() == [64]
     # It comes within 10 mm of A, from voxel 12 to voxel 7 along i: five of 0.8 mm.
-    assert measured.attribution.pet_only.nearest(0) == (0, pytest.approx(4.0))
+    near = measured.attribution.pet_only.nearest(0)
+    assert near is not None
+    assert near[0] == 0
+    assert near[1] == pytest.approx(4.0)
     assert assess(measured, Protocol()).stratum is None
     # Of the tumour, which is A, nothing lies in avid voxels; drawn B does where it is tumour.
     assert avid_tumour_voxels(measured, assess(measured, Protocol())) == 0
