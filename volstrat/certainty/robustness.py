@@ -250,8 +250,7 @@ def _shifted(shift: float, mm3: list[Fraction], assessment: Assessment, protocol
     tally = Stratum1Tally(voxels=(1, 1, 1, 1), volume_mm3=(mm3[0], mm3[1], mm3[2], mm3[3]), one_grid=False)
     first = stratum_1_predicate(tally, protocol)
     strata = possible_strata(first, assessment.stratum_2, assessment.tally_2, protocol)
-    marked = sum(mm3) > mm3[Marking.UNKNOWN]
-    fraction = float(sum(mm3[m] for m in _sure(protocol)) / sum(mm3)) if marked else None
+    fraction = tally.resectable_fraction(protocol)
     return BoundaryShift(shift_mm=shift, resectable_fraction=fraction, stratum=only_stratum(strata))
 
 

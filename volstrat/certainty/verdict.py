@@ -174,18 +174,14 @@ def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _volumes(measured: Measurements, assessment: Assessment, protocol: Protocol) -> Volumes:
     tally = assessment.tally_1
     total = float(sum(tally.volume_mm3)) / 1000
-    sure = protocol.counted
-    marked = sum(tally.volume_mm3) > tally.volume_mm3[Marking.UNKNOWN]
-    resectable = float(sum(tally.volume_mm3[m] for m in sure)) / 1000 if marked else None
-    fraction = (
-        None if resectable is None else float(sum(tally.volume_mm3[m] for m in sure) / sum(tally.volume_mm3))
-    )
+    part = tally.resectable_mm3(protocol)
+    resectable = None if part is None else float(part) / 1000
     avid = _AvidVolumes.of(measured, assessment, protocol)
     return Volumes(
         total_tumour_ml=total,
         resectable_tumour_ml=resectable,
         residual_tumour_ml=None if resectable is None else total - resectable,
-        resectable_fraction=fraction,
+        resectable_fraction=tally.resectable_fraction(protocol),
         fdg_avid_ml=avid.total_ml,
         fdg_avid_resectable_ml=avid.resectable_ml,
         fdg_avid_resectable_fraction=avid.resectable_fraction,

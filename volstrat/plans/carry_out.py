@@ -283,15 +283,11 @@ class PlanBook:
             drawn = self.draw(by_segments.union(regions.otherwise), regions.ablated)
             measured = redraw_case(self.measured, drawn, rows, protocol)
             assessment = assess(measured, protocol)
-            mm3 = assessment.tally_1.volume_mm3
-            marked = sum(mm3) > mm3[Marking.UNKNOWN]
             left = spared.difference(by_segments).count
             found.append(
                 MapShift(
                     mm=mm,
-                    resectable_fraction=float(sum(mm3[m] for m in protocol.counted) / sum(mm3))
-                    if marked
-                    else None,
+                    resectable_fraction=assessment.tally_1.resectable_fraction(protocol),
                     flr_percent=100 * left / whole.count if whole else None,
                     stratum=assessment.stratum,
                 )

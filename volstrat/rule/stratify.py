@@ -73,6 +73,18 @@ class Stratum1Tally:
     volume_mm3: tuple[Fraction, Fraction, Fraction, Fraction]
     one_grid: bool
 
+    def resectable_mm3(self, protocol: Protocol) -> Fraction | None:
+        """Return what counts as resectable, lower bound; None where nothing is marked."""
+        mm3 = self.volume_mm3
+        if sum(mm3) == mm3[Marking.UNKNOWN]:
+            return None
+        return sum((mm3[m] for m in protocol.counted), Fraction())
+
+    def resectable_fraction(self, protocol: Protocol) -> float | None:
+        """Return the resectable over all tumour, lower bound; None where nothing is marked."""
+        part = self.resectable_mm3(protocol)
+        return None if part is None else float(part / sum(self.volume_mm3))
+
 
 @frozen
 class Stratum2Tally:
