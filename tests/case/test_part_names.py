@@ -51,6 +51,14 @@ def test_normal_uptake_is_no_disease_by_its_name(name: str) -> None:
     assert said_by("FDG avid node, not resectable", (), NAMING).role == "fdg_avid"
 
 
+@pytest.mark.parametrize(
+    "name", ["Resectable NE met", "resectable lesions only", "Resectable no. 3", "resectable, lower pole"]
+)
+def test_ordinary_names_of_what_can_be_resected_are_not_doubted(name: str) -> None:
+    """NE is neuroendocrine, "no." a number, and a lower pole is no low uptake."""
+    assert (said_by(name, (), NAMING).role, said_by(name, (), NAMING).doubted) == ("resectable", frozenset())
+
+
 def test_a_dash_of_any_kind_denies() -> None:
     """U+2212 and the en dash are what word processors write for "FDG -"."""
     assert {said_by(f"FDG{dash}", (), NAMING).role for dash in ("-", "\u2212", "\u2013")} == {None}

@@ -84,7 +84,7 @@ _IN_DOUBT_AS = {
     ),
     "resectable": (
         r"\b(?:if|after|when|once|unless|provided|conditional\w*|om|efter|nar|wenn|falls|nach|apres|tras|dopo|"
-        r"downstag\w*|conver\w*|pve|later|future|was|were|only)\b|re[sz]e[ck]\w* 0$"
+        r"downstag\w*|conver\w*|pve|later|future|was|were)\b|re[sz]e[ck]\w* 0$"
     ),
     "tumour": (
         r"\b(?:cysts?|cysta|zyste|fnh|h(?:a)?emangiom\w*|thromb\w*|[pt]vt|capsule|kapsel|scar|arr|narbe|"
@@ -93,7 +93,7 @@ _IN_DOUBT_AS = {
 }
 """What leaves one role open: normal uptake, a condition for what is resectable, what once was tumour."""
 _NEGATION = (
-    r"\b(?:not|nao|ingen|inget|inga|ej|icke|inte|nicht|kein\w*|ikke|niet|geen|ilman|never|aldrig|nie|ne|pas|nem|nu|"
+    r"\b(?:not|nao|ingen|inget|inga|ej|icke|inte|nicht|kein\w*|ikke|niet|geen|ilman|never|aldrig|nie|pas|nem|"
     r"degil)\b|n['\u2019]t\b"
 )
 """A word that denies something, where no pattern of `_DENIALS` says what."""
