@@ -317,7 +317,7 @@ def test_phases_and_another_pet_are_shown_in_place(serve: Serve, opened: Opened,
     page.locator("#saved").get_by_text(re.compile("key image$")).wait_for()
     page.locator("#rows-box").focus()
     page.keyboard.press("c")
-    page.locator("#shown").get_by_text("late").wait_for(state="detached")
+    page.locator("#shown").get_by_text(re.compile("^PET shown")).wait_for()
     assert page.locator("#which-ct").input_value() == "0"
     assert page.locator("#stratum").inner_text() == word
     case = open_case(folder, lesions="lesions.R.csv")
