@@ -55,7 +55,7 @@ def rows(cases: dict[str, Path], before: Path) -> list[Row]:
 
 
 def _row(name: str, checkout: Path, *arguments: str) -> Row:
-    program = ("env", f"PYTHONPATH={checkout}", sys.executable, "-m", "volstrat", *arguments)
+    program = ("env", f"PYTHONPATH={checkout}", sys.executable, "-P", "-m", "volstrat", *arguments)
     return Row(name=name, program=program, accepts=(0, 3))
 
 

@@ -199,6 +199,17 @@ def test_slices_that_were_not_drawn_are_a_review(
     assert ("lesion_skips_slices" in codes(run_case(tmp_path, PROTOCOL))) is found
 
 
+@pytest.mark.parametrize(("edge", "found"), [(5, True), (4, False)], ids=["a quarter", "less"])
+def test_two_caps_that_face_each_other_are_two_lesions(tmp_path: Path, edge: int, found: bool) -> None:
+    """The largest slices have 10 x 10 voxels; those beside the empty one 25, a quarter of that, or 16."""
+    labels = np.zeros_like(LABELS)
+    labels[3:13, 3:13, [4, 9]] = 1
+    labels[3 : 3 + edge, 3 : 3 + edge, [5, 7, 8]] = 1
+    labels[20:22, 20:25, 12] = 1
+    nifti(tmp_path / "tumour.nii.gz", labels)
+    assert ("lesion_skips_slices" in codes(run_case(tmp_path, PROTOCOL))) is found
+
+
 @pytest.mark.parametrize(
     ("word", "severity"),
     [pytest.param("unresectable", "review", id="decides"), pytest.param("resectable", "info", id="harmless")],

@@ -16,6 +16,7 @@ from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 PLAN_A = """
@@ -39,7 +40,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     return dict(run_case(folder, load_protocol(None)))
 
 
-def codes(findings: list[dict[str, Any]], severity: str | None = None) -> set[str]:
+def codes(findings: Sequence[Mapping[str, Any]], severity: str | None = None) -> set[str]:
     """Return the codes of findings."""
     return {f["code"] for f in findings if severity in (None, f["severity"])}
 
