@@ -318,6 +318,7 @@ def test_a_pet_only_region_is_dismissed_from_the_page(serve: Serve, sample: Samp
     folder = sample("S08_pet_only_region")
     page = opened(serve(folder))
     assert "to review" in page.locator("#status").inner_text()
+    assert page.locator("#count").inner_text() == "2 lesions and 1 PET region"
     choose(page, "P1")
     page.locator("#called").select_option("not_avid")
     saved(page, "P1 no mark")

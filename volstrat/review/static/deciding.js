@@ -2,7 +2,7 @@
 
 import { MARKINGS, $, button, isLocked, isOpen, kept, row, shared, sign, text } from "./store.js";
 import { markRows, waitingFor } from "./marks.js";
-import { shownRows } from "./table.js";
+import { countedRows, shownRows } from "./table.js";
 
 let asking = null; // a mark that waits for the reader's name
 
@@ -34,7 +34,7 @@ export function mark(words, { id = shared.chosen, seen = null, late = false, the
 
 export function markShown() {
   const rows = shownRows();
-  text($("many-title"), `Mark ${rows.length} lesion${rows.length === 1 ? "" : "s"} shown in the table`);
+  text($("many-title"), `Mark ${countedRows(rows)} shown in the table`);
   $("many-words").replaceChildren(...MARKINGS.map((word) => {
     const one = button("", () => { $("many-dialog").close(); withReader(() => { markRows(rows.map((x) => ({ id: x.id, resectability: word }))); }); });
     one.append(sign(word), word);

@@ -110,6 +110,13 @@ function span() {
   return [first, Math.min(shown.length, first + Math.ceil(box.clientHeight / height) + 2 * AROUND)];
 }
 
+// "2 lesions and 1 PET region".
+export function countedRows(rows) {
+  const regions = rows.filter((x) => x.region).length;
+  const counts = [[rows.length - regions, "lesion"], [regions, "PET region"]].filter(([n, name]) => n || (name === "lesion" && !regions));
+  return counts.map(([n, name]) => `${n} ${name}${n === 1 ? "" : "s"}`).join(" and ");
+}
+
 export function renderTable() {
   const { state } = shared;
   const columns = COLUMNS.filter((c) => !c.when || c.when(state.lesions));
@@ -120,7 +127,7 @@ export function renderTable() {
   const body = $("lesions").tBodies[0];
   if (!shown.some((x) => x.id === shared.chosen)) body.querySelector("button")?.setAttribute("tabindex", "0");
   $("lesions").setAttribute("aria-rowcount", String(shown.length + 1));
-  const counted = `${shown.length === state.lesions.length ? "" : `${shown.length} of `}${state.lesions.length} lesion${state.lesions.length === 1 ? "" : "s"}`;
+  const counted = `${shown.length === state.lesions.length ? "" : `${shown.length} of `}${countedRows(state.lesions)}`;
   text($("count"), state.lesions.length || !state.stage ? counted : "lesions follow"); // none is said only of what was read
   const readers = [...new Set(state.lesions.map((x) => x.by).filter(Boolean))].sort();
   if ($("by").dataset.told !== readers.join("\n")) {
