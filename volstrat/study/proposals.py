@@ -211,6 +211,7 @@ def _general_names(name: str, last: str, match: Match) -> list[str]:
     """Return the patterns that a name may have: with a place for the visit, for the subject, with neither.
 
     >>> from pathlib import Path
+    >>> from volstrat.study.patterns import Match
     >>> match = Match(path=Path(), subject="01", visit="01")
     >>> _general_names("sub-01_ses-01_ct.nii", "sub-{subject}_*ct.nii", match)
     ['sub-{subject}_ses-{visit}_ct.nii', 'sub-{subject}_ses-{subject}_ct.nii', 'sub-{subject}_ses-01_ct.nii']

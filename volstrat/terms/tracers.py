@@ -347,8 +347,9 @@ def tracer_of(injections: Iterable[Injection]) -> TracerSaid:
     --------
     >>> tracer_of([Injection(texts=("F-18 FDG",), half_life_s=6586.2)]).tracer
     'fdg'
-    >>> tracer_of([Injection(texts=("FDG",), half_life_s=4062.6)])
-    TracerSaid(tracer='contradictory', names=('FDG', 'Ga-68 by its half-life'), has_unknown_name=False)
+    >>> said = tracer_of([Injection(texts=("FDG",), half_life_s=4062.6)])
+    >>> said.tracer, said.names
+    ('contradictory', ('FDG', 'Ga-68 by its half-life'))
     """
     said = _Said()
     for one in dict.fromkeys(injections):
