@@ -137,7 +137,7 @@ class Pane {
     const g = this.geometry, base = along(g.corner_mm, g.through, this.index() * g.step_mm);
     return along(along(base, g.right, u), g.down, v);
   }
-  hover(e) { if (this.viewer.images) this.viewer.hovered(this.at(this.position(e)), this.plane); }
+  hover(e) { if (this.viewer.images && !this.drawing) this.viewer.hovered(this.at(this.position(e)), this.plane); }
   scroll(steps) {
     const g = this.geometry, next = clamp(this.index() + steps, 0, g.count - 1);
     this.viewer.way = Math.sign(steps);
@@ -182,7 +182,8 @@ class Pane {
     this.canvas.focus();
     this.canvas.setPointerCapture(e.pointerId);
     const start = [e.clientX, e.clientY], pan = e.button === 1 || e.shiftKey, measuring = this.viewer.measuring;
-    if (measuring) this.ruler = [this.position(e), this.position(e)];
+    this.drawing = measuring; // what lies under the cursor does not cover what the ruler says
+    if (measuring) { this.viewer.hovered(null); this.ruler = [this.position(e), this.position(e)]; }
     let last = start, moved = false;
     const move = (m) => {
       const step = [m.clientX - last[0], m.clientY - last[1]];
@@ -197,6 +198,7 @@ class Pane {
       this.canvas.removeEventListener("pointermove", move);
       this.canvas.removeEventListener("pointerup", end);
       this.canvas.removeEventListener("pointercancel", end);
+      this.drawing = false;
       if (moved || m.type !== "pointerup") return;
       if (measuring) { this.ruler = null; this.draw(); } else this.click(this.position(m));
     };
