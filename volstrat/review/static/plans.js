@@ -4,7 +4,7 @@
 import { $, button, drawing, kept, make, shared, text } from "./store.js";
 
 const ROWS = ["Stratum", "Debulked", "Avid left", "Remnant", "Stays", "Taken"];
-let viewer = null, seen = "", told = { columns: [], segments: [] }, like = "";
+let viewer = null, seen = "", posted = 0, pending = 0, tried = new Set(), told = { columns: [], segments: [] }, like = "";
 
 export function startPlans(theViewer) {
   viewer = theViewer;
@@ -12,28 +12,38 @@ export function startPlans(theViewer) {
   $("plan-dialog").querySelector(".close").addEventListener("click", () => $("plan-dialog").close());
 }
 
-// The comparison follows the state: asked for again when the verdict may be another.
+// The comparison follows the state: asked for again when the verdict may be another. What was tried meanwhile
+// stands over an answer that does not know of it yet.
 export async function refreshPlans() {
-  const { state } = shared, now = `${state.reading}/${state.version}`;
-  if (now === seen || !state.verdict || !(state.planned || told.columns.length || told.segments.length)) return;
+  const { state } = shared, now = `${state.reading}/${state.version}`, before = posted;
+  if (pending || now === seen || !state.verdict || !(state.planned || told.columns.length || told.segments.length)) return;
   seen = now;
   try {
-    const answer = await fetch("/plans");
-    if (answer.ok) take(await answer.json());
+    const answer = await fetch("/plans"), next = answer.ok ? await answer.json() : null;
+    if (before === posted) { if (next) take(next); } else { seen = ""; refreshPlans(); }
   } catch { seen = ""; }
 }
 
 async function act(body) {
-  const answer = await fetch("/plan", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  const next = await answer.json();
-  if (next.columns) take(next);
-  text($("plan-said"), next.error ?? "");
-  return answer.ok;
+  posted += 1;
+  pending += 1;
+  const mine = posted;
+  try {
+    const answer = await fetch("/plan", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    const next = await answer.json();
+    if (next.columns && mine === posted) take(next);
+    text($("plan-said"), next.error ?? "");
+    return answer.ok;
+  } finally {
+    pending -= 1;
+    refreshPlans();
+  }
 }
 
 function take(next) {
   const shown = told.shown;
   told = next;
+  tried = new Set(told.tried);
   if (told.shown !== shown || told.shown === "tried") { viewer.outlines.forget(); viewer.draw(); }
   render();
 }
@@ -85,21 +95,25 @@ function render() {
   $("plans").replaceChildren(make("caption", "Surgical plans side by side"), ...[head, ...rows]);
   const choice = told.choice;
   text($("plan-choice"), choice ? [choice.by && `Chosen by ${choice.by}`, choice.reason, choice.at].filter(Boolean).join(", ") : "");
-  const on = new Set(told.tried);
-  $("plan-segments").replaceChildren(...told.segments.map((name) => {
-    const one = button(name, () => {
-      if (on.has(name)) on.delete(name); else on.add(name);
-      act({ action: "try", segments: told.segments.filter((s) => on.has(s)), like });
-    });
-    one.setAttribute("aria-pressed", String(on.has(name)));
-    return one;
-  }));
+  renderSegments();
   $("plan-try").hidden = !told.segments.length;
   const from = $("plan-like");
   from.replaceChildren(new Option("segments alone", ""), ...told.columns.filter((c) => !c.tried).map((c) => new Option(`with what else ${c.name} does`, c.name)));
   from.value = like;
   from.onchange = () => { like = from.value; act({ action: "try", segments: told.tried, like }); };
   $("plan-try").title = told.note ?? "";
+}
+
+// The buttons stay while their names do: one that is replaced between press and release takes no click.
+function renderSegments() {
+  const box = $("plan-segments");
+  if ([...box.children].map((one) => one.textContent).join("\n") !== told.segments.join("\n")) {
+    box.replaceChildren(...told.segments.map((name) => button(name, () => {
+      if (tried.has(name)) tried.delete(name); else tried.add(name);
+      act({ action: "try", segments: told.segments.filter((s) => tried.has(s)), like });
+    })));
+  }
+  for (const one of box.children) one.setAttribute("aria-pressed", String(tried.has(one.textContent)));
 }
 
 function ask(saves, name) {
