@@ -176,6 +176,17 @@ def test_the_clock_set_back(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> 
     assert "clock was set back" in named(cohort)
 
 
+def test_an_entry_without_a_time_zone(cohort: Cohort) -> None:
+    """Written by hand into the first of two entries: its hash does not fit, and checking goes on."""
+    trail = cohort.out / "audit.jsonl"
+    first, *rest = trail.read_bytes().splitlines(keepends=True)
+    at = json.loads(first)["recorded_at"]
+    trail.write_bytes(first.replace(at.encode(), at[:19].encode()) + b"".join(rest))
+    state = check_output_trail(cohort.out)
+    assert "entry 1" in state.faults[0].lower()
+    assert state.clock == ()
+
+
 def test_another_output_with_links_into_a_sealed_one(cohort: Cohort, tmp_path: Path) -> None:
     """Its folder of a subject, its trail: nothing is written through them."""
     lock_output(cohort.out, with_open=True)

@@ -237,7 +237,7 @@ class Case:
         ----------
         out : str or PathLike
         kinds : collection of {"seg", "sr", "pdf", "sc"}
-            None: all four.
+            None of them: all four.
         slicer : bool
             Also write a ``.seg.nrrd`` for 3D Slicer.
         at : datetime or None

@@ -89,6 +89,8 @@ def _clock(out: Path) -> Iterator[str]:
             at = datetime.fromisoformat(entry["recorded_at"])
         except ValueError:
             continue
+        if at.tzinfo is None:  # no program wrote that; its hash says so
+            continue
         if before is not None and before - at > _CLOCK_SLACK:
             yield (
                 f"Entry {entry['entry']} ({entry['event']}) is dated {entry['recorded_at']}, before the "
