@@ -21,67 +21,38 @@ OWN_MODEL: Final = "volstrat export"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """Where one frame lies in the patient, and how its stored values scale.
+    """Where one frame lies in the patient, and how its stored values scale."""
 
-    Parameters
-    ----------
-    orientation : tuple of 6 float or None
-        ImageOrientationPatient: direction along a row, then down a column (LPS).
-    position_mm : tuple of 3 float or None
-        ImagePositionPatient: centre of the first pixel (LPS).
-    pixel_spacing_mm : tuple of 2 float or None
-        PixelSpacing: between rows, then between columns.
-    slope, intercept : float or None
-        RescaleSlope and RescaleIntercept; None where absent.
-    thickness_mm, slice_gap_mm : float or None
-        SliceThickness and SpacingBetweenSlices.
-    """
-
+    # ImageOrientationPatient: direction along a row, then down a column (LPS).
     orientation: tuple[float, ...] | None
-    position_mm: tuple[float, ...] | None
-    pixel_spacing_mm: tuple[float, ...] | None
+    position_mm: tuple[float, ...] | None  # ImagePositionPatient: centre of the first pixel (LPS)
+    pixel_spacing_mm: tuple[float, ...] | None  # PixelSpacing: between rows, then between columns
+    # slope, intercept: rescaleSlope and RescaleIntercept; None where absent.
     slope: float | None
     intercept: float | None
+    # thickness_mm, slice_gap_mm: sliceThickness and SpacingBetweenSlices.
     thickness_mm: float | None
     slice_gap_mm: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageFile:
-    """One file of a CT or PT series.
-
-    Parameters
-    ----------
-    path : Path
-    sop_instance_uid : str
-    sop_class_uid : str
-    rows, columns, number_of_frames : int
-        0 where the header does not say.
-    image_type : tuple of str
-    frame_of_reference_uid : str or None
-    plane : Plane or None
-        None for Enhanced files: each frame has its own (see `series.series_geometry`).
-    pixels : PixelLayout or None
-        None where the file holds no pixel data; not known yet for Enhanced files.
-    header : Header
-        The other attributes read, for pixels and SUV.
-    patient : PatientMarks
-    described_tracer : str
-        The tracer other than FDG that its descriptions name, in words of `volstrat.terms.tracers`.
-    """
+    """One file of a CT or PT series."""
 
     path: Path
     sop_instance_uid: str
     sop_class_uid: str
+    # rows, columns, number_of_frames: 0 where the header does not say.
     rows: int
     columns: int
     number_of_frames: int
     image_type: tuple[str, ...]
     frame_of_reference_uid: str | None
-    plane: Plane | None
-    pixels: PixelLayout | None
-    header: Header = field(repr=False)
+    plane: Plane | None  # None for Enhanced files: each frame has its own (see `series.series_geometry`)
+    pixels: PixelLayout | None  # None where the file holds no pixel data; not known yet for Enhanced files
+    header: Header = field(repr=False)  # the other attributes read, for pixels and SUV
     patient: PatientMarks = field(default=PatientMarks(), repr=False)
+    # the tracer other than FDG that its descriptions name, in words of `volstrat.terms.tracers`.
     described_tracer: str = ""
 
     @property
@@ -92,38 +63,20 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeriesFiles:
-    """The files of one CT or PT series, in the order of their SOP instance UIDs.
-
-    Parameters
-    ----------
-    series_instance_uid, study_instance_uid : str
-    modality : str
-        ``"CT"`` or ``"PT"``.
-    number : int or None
-        SeriesNumber.
-    series_date : str
-        ``YYYYMMDD`` of the series, else of the study; may be empty. To sort by, never to show.
-    acquired_on : date or None
-        To tell how far apart two series are, never to show.
-    frame_of_reference_uid : str or None
-        None where the files name none, or several.
-    files : tuple of ImageFile
-    units : str
-        PT: Units (0054,1001); may be empty.
-    attenuation_corrected : bool or None
-        PT: False where the header lists corrections and attenuation is not among them; None where
-        it does not say, and for CT.
-    """
+    """The files of one CT or PT series, in the order of their SOP instance UIDs."""
 
     series_instance_uid: str
     study_instance_uid: str
-    modality: str
-    number: int | None
+    modality: str  # ``"CT"`` or ``"PT"``
+    number: int | None  # SeriesNumber
+    # ``YYYYMMDD`` of the series, else of the study; may be empty. To sort by, never to show.
     series_date: str
-    acquired_on: date | None
-    frame_of_reference_uid: str | None
+    acquired_on: date | None  # to tell how far apart two series are, never to show
+    frame_of_reference_uid: str | None  # None where the files name none, or several
     files: tuple[ImageFile, ...]
-    units: str = ""
+    units: str = ""  # PT: Units (0054,1001); may be empty
+    # PT: False where the header lists corrections and attenuation is not among them; None where it does not
+    # say, and for CT.
     attenuation_corrected: bool | None = None
 
     @property
@@ -174,53 +127,29 @@ class SeriesFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
-    """A segment of a SEG or an ROI of an RTSTRUCT.
+    """A segment of a SEG or an ROI of an RTSTRUCT."""
 
-    Parameters
-    ----------
-    number : int
-        SegmentNumber or ROINumber.
-    name : str
-        SegmentLabel or ROIName; may be empty.
-    codes : tuple of (value, scheme, meaning)
-        Segmented property category and type of a segment, as far as it has them.
-    algorithm : str
-        SegmentAlgorithmType: MANUAL, SEMIAUTOMATIC, AUTOMATIC; may be empty.
-    """
-
-    number: int
-    name: str
+    number: int  # SegmentNumber or ROINumber
+    name: str  # SegmentLabel or ROIName; may be empty
+    # Value, scheme, meaning: segmented property category and type of a segment, as far as it has
+    # them.
     codes: tuple[tuple[str, str, str], ...] = ()
-    algorithm: str = ""
+    algorithm: str = ""  # SegmentAlgorithmType: MANUAL, SEMIAUTOMATIC, AUTOMATIC; may be empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StructureFile:
-    """A SEG or RTSTRUCT file, as far as it takes to choose it.
-
-    Parameters
-    ----------
-    path : Path
-    sop_instance_uid, series_instance_uid : str
-    series_date : str
-        ``YYYYMMDD``; may be empty.
-    referenced_series_uids : tuple of str
-    frame_of_reference_uid : str or None
-    structures : tuple of Structure
-    patient : PatientMarks
-    is_segmentation : bool
-        A SEG; else an RTSTRUCT.
-    """
+    """A SEG or RTSTRUCT file, as far as it takes to choose it."""
 
     path: Path
     sop_instance_uid: str
     series_instance_uid: str
-    series_date: str
+    series_date: str  # ``YYYYMMDD``; may be empty
     referenced_series_uids: tuple[str, ...]
     frame_of_reference_uid: str | None
     structures: tuple[Structure, ...]
     patient: PatientMarks = field(default=PatientMarks(), repr=False)
-    is_segmentation: bool = False
+    is_segmentation: bool = False  # a SEG; else an RTSTRUCT
 
     def names(self) -> dict[int, str]:
         """Return the names by number; where several ROIs carry one number, all of their names."""
@@ -232,20 +161,11 @@ class StructureFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenFile:
-    """A DICOM file that cannot be read.
-
-    Parameters
-    ----------
-    path : Path
-    reason : str
-        Goes behind the file's name: "ends within its pixel data ...".
-    series_instance_uid : str or None
-        None where the header does not get that far.
-    """
+    """A DICOM file that cannot be read."""
 
     path: Path
-    reason: str
-    series_instance_uid: str | None
+    reason: str  # goes behind the file's name: "ends within its pixel data ..."
+    series_instance_uid: str | None  # None where the header does not get that far
 
     def error(self) -> CorruptDataError:
         """Return the error for a case that needs this file."""
@@ -255,33 +175,18 @@ class BrokenFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DicomFolder:
-    """What a folder of DICOM holds.
-
-    Parameters
-    ----------
-    root : Path
-    series : tuple of SeriesFiles
-        By date, then UID.
-    segmentations, structure_sets : tuple of StructureFile
-        By date, then UID.
-    other : tuple of (str, int)
-        Other DICOM objects by modality (or SOP class), and how many of each.
-    skipped : tuple of Path
-        DICOMDIR and files that are not DICOM.
-    own : tuple of Path
-        What volstrat itself wrote; never taken as a reader's.
-    broken : tuple of BrokenFile
-        An error where a needed series is concerned: see `broken_files_of`.
-    """
+    """What a folder of DICOM holds."""
 
     root: Path
-    series: tuple[SeriesFiles, ...]
+    series: tuple[SeriesFiles, ...]  # by date, then UID
+    # segmentations, structure_sets: by date, then UID.
     segmentations: tuple[StructureFile, ...]
     structure_sets: tuple[StructureFile, ...]
+    # Other DICOM objects by modality (or SOP class), and how many of each.
     other: tuple[tuple[str, int], ...]
-    skipped: tuple[Path, ...]
-    broken: tuple[BrokenFile, ...]
-    own: tuple[Path, ...] = ()
+    skipped: tuple[Path, ...]  # DICOMDIR and files that are not DICOM
+    broken: tuple[BrokenFile, ...]  # an error where a needed series is concerned: see `broken_files_of`
+    own: tuple[Path, ...] = ()  # what volstrat itself wrote; never taken as a reader's
 
     def broken_files_of(self, series: SeriesFiles) -> tuple[BrokenFile, ...]:
         """Return unreadable files of a series: by UID, or, where that is lost too, by lying beside it."""

@@ -57,46 +57,25 @@ class _BeyondBufferError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelLayout:
-    """Where the pixel data of a file lies.
+    """Where the pixel data of a file lies."""
 
-    Parameters
-    ----------
-    tag : int
-        (7FE0,0010), or the tag of float pixel data.
-    offset : int
-        First byte of the value: in the file, or in the inflated data set of a deflated file.
-    length : int or None
-        None where the pixel data is encapsulated (compressed).
-    """
-
-    tag: int
-    offset: int
-    length: int | None
+    tag: int  # (7FE0,0010), or the tag of float pixel data
+    offset: int  # first byte of the value: in the file, or in the inflated data set of a deflated file
+    length: int | None  # None where the pixel data is encapsulated (compressed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Header:
-    """The attributes that were asked for, as stored bytes.
-
-    Parameters
-    ----------
-    transfer_syntax : str
-    elements : dict of int to bytes
-        Tag as ``0xGGGGEEEE``; padding is not removed. Absent and empty attributes read alike.
-    media_class_uid : str
-        MediaStorageSOPClassUID of the file meta information; may be empty.
-    pixels : PixelLayout or None
-        None where the file ends, or reading stopped, before pixel data: it stops at contours and
-        at functional groups that are long, unless those are asked for.
-    size : int
-        Bytes of the file.
-    """
+    """The attributes that were asked for, as stored bytes."""
 
     transfer_syntax: str
+    # tag as ``0xGGGGEEEE``; padding is not removed. Absent and empty attributes read alike.
     elements: dict[int, bytes] = field(repr=False)
-    media_class_uid: str = ""
+    media_class_uid: str = ""  # MediaStorageSOPClassUID of the file meta information; may be empty
+    # None where the file ends, or reading stopped, before pixel data: it stops at contours and at functional
+    # groups that are long, unless those are asked for.
     pixels: PixelLayout | None = None
-    size: int = 0
+    size: int = 0  # bytes of the file
 
     def text(self, tag: int) -> str:
         """Return the value as text without padding; empty where absent."""

@@ -25,19 +25,12 @@ _KEY: Final = os.urandom(16)
 
 @frozen
 class PatientMarks:
-    """What tells one patient from another, unreadable; empty where a header does not say.
+    """What tells one patient from another, unreadable; empty where a header does not say."""
 
-    Parameters
-    ----------
-    patient_id, birth_date : bytes
-        Keyed hashes.
-    sex : str
-        "M" or "F"; empty for anything else.
-    """
-
+    # patient_id, birth_date: keyed hashes.
     patient_id: bytes = b""
     birth_date: bytes = b""
-    sex: str = ""
+    sex: str = ""  # "M" or "F"; empty for anything else
 
 
 def taken_marks(elements: dict[int, bytes]) -> PatientMarks:

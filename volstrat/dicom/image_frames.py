@@ -21,26 +21,14 @@ _PER_FRAME: Final = TAGS["PerFrameFunctionalGroupsSequence"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
-    """One slice of a series.
-
-    Parameters
-    ----------
-    file : ImageFile
-    index : int
-        Of the frame in its file, from 0.
-    plane : Plane
-    image_type : tuple of str
-    pixels : PixelLayout or None
-        Of the whole file.
-    header : Header
-        The file's attributes; for Enhanced files overlaid with those of the frame's functional groups.
-    """
+    """One slice of a series."""
 
     file: ImageFile
-    index: int
+    index: int  # of the frame in its file, from 0
     plane: Plane
     image_type: tuple[str, ...]
-    pixels: PixelLayout | None
+    pixels: PixelLayout | None  # of the whole file
+    # the file's attributes; for Enhanced files overlaid with those of the frame's functional groups.
     header: Header = field(repr=False)
 
     @property

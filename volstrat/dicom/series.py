@@ -44,19 +44,10 @@ _LEAST_TOLERANCE_MM = 0.01  # positions are often written with two decimals
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeriesGeometry:
-    """The grid of a series and the slices that fill it.
+    """The grid of a series and the slices that fill it."""
 
-    Parameters
-    ----------
-    grid : VoxelGrid
-        ``i`` runs along the columns of a row, ``j`` down the rows, ``k`` along the normal.
-    frames : tuple of Frame
-        One for each ``k``.
-    findings : tuple of Finding
-    """
-
-    grid: VoxelGrid
-    frames: tuple[Frame, ...]
+    grid: VoxelGrid  # ``i`` runs along the columns of a row, ``j`` down the rows, ``k`` along the normal
+    frames: tuple[Frame, ...]  # one for each ``k``
     findings: tuple[Finding, ...]
 
 

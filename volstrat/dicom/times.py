@@ -14,20 +14,11 @@ _DT = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A time of day, with its date where that is known.
+    """A time of day, with its date where that is known."""
 
-    Parameters
-    ----------
-    seconds : float
-        Since local midnight.
-    day : date or None
-    offset_minutes : int or None
-        From UTC, where the value states it.
-    """
-
-    seconds: float
+    seconds: float  # since local midnight
     day: date | None = None
-    offset_minutes: int | None = None
+    offset_minutes: int | None = None  # from UTC, where the value states it
 
     @property
     def clock(self) -> str:

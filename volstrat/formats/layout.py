@@ -58,58 +58,30 @@ class Segment:
 
 @frozen(eq=False)
 class VolumeHeader:
-    """Where a volume's voxels are and how to read them.
+    """Where a volume's voxels are and how to read them."""
 
-    Parameters
-    ----------
-    name : str
-        The file, as it is named in messages.
-    grid : VoxelGrid
-        Converted to LPS mm.
-    dtype : dtype
-        Of the stored values, byte order included.
-    encoding : Encoding
-    slope, intercept : float
-        value = slope x stored + intercept.
-    data_files : tuple of Path
-        The files that hold the voxels, in order, in equal parts; empty: they follow the header.
-    line_skip, byte_skip : int
-        What to pass over before the voxels, see `start_of_voxels`.
-    layers : int
-        Values a grid point, more than 1 only where segments lie in layers.
-    layers_fastest : bool
-        The layers of one voxel are stored side by side; else layer after layer.
-    segments : tuple of Segment
-    is_segmentation : bool
-        The file is a segmentation with named segments.
-    units : str or None
-        Unit of the values, where the header names one.
-    label_names : mapping of int to str
-        Of a plain label map, where the header names its labels.
-    drawn_on : VoxelGrid or None
-        The whole image that a segmentation stores a part of, where the header says which.
-    is_fractional : bool
-        Values are shares of a voxel, the largest being a whole one.
-    findings : tuple of Finding
-    """
-
-    name: str
-    grid: VoxelGrid
-    dtype: np.dtype[np.generic]
+    name: str  # the file, as it is named in messages
+    grid: VoxelGrid  # converted to LPS mm
+    dtype: np.dtype[np.generic]  # of the stored values, byte order included
     encoding: Encoding = "raw"
+    # slope, intercept: value = slope x stored + intercept.
     slope: float = 1.0
     intercept: float = 0.0
+    # the files that hold the voxels, in order, in equal parts; empty: they follow the header.
     data_files: tuple[Path, ...] = ()
+    # line_skip, byte_skip: what to pass over before the voxels, see `start_of_voxels`.
     line_skip: int = 0
     byte_skip: int = 0
-    layers: int = 1
-    layers_fastest: bool = True
+    layers: int = 1  # values a grid point, more than 1 only where segments lie in layers
+    layers_fastest: bool = True  # the layers of one voxel are stored side by side; else layer after layer
     segments: tuple[Segment, ...] = ()
-    is_segmentation: bool = False
-    units: str | None = None
+    is_segmentation: bool = False  # the file is a segmentation with named segments
+    units: str | None = None  # unit of the values, where the header names one
+    # of a plain label map, where the header names its labels.
     label_names: Mapping[int, str] = field(default_factory=dict)
+    # the whole image that a segmentation stores a part of, where the header says which.
     drawn_on: VoxelGrid | None = None
-    is_fractional: bool = False
+    is_fractional: bool = False  # values are shares of a voxel, the largest being a whole one
     findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:

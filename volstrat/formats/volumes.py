@@ -63,62 +63,33 @@ _FORMATS = {
 
 @frozen(eq=False)
 class MaskRead:
-    """A mask as read from a file.
-
-    Parameters
-    ----------
-    mask : Mask
-    format : str
-        "nifti", "nrrd", "seg.nrrd" or "metaimage".
-    sha256 : str
-        Of the file's bytes, in hex; for a detached header of its bytes and then of its data
-        files', in their order.
-    findings : tuple of Finding
-    drawn_on_tracer : TracerSaid or None
-        What the header of the PET series that it was drawn on says of the tracer; None where that is not
-        known.
-    codes : mapping of int to tuple of (value, scheme, meaning)
-        Coded category and type of segments that have them.
-    drawn_on : VoxelGrid or None
-        The whole image that a sparse mask was drawn on, where it is known.
-    is_reading : bool
-        False for a segmentation without any segment: nobody has drawn in it.
-    is_blank : bool
-        True where nothing is drawn and the grid says nothing (3D Slicer writes one voxel then).
-    """
+    """A mask as read from a file."""
 
     mask: Mask
-    format: str
+    format: str  # "nifti", "nrrd", "seg.nrrd" or "metaimage"
+    # of the file's bytes, in hex; for a detached header of its bytes and then of its data files', in their
+    # order.
     sha256: str
     findings: tuple[Finding, ...] = ()
+    # what the header of the PET series that it was drawn on says of the tracer; None where that is not known.
     drawn_on_tracer: TracerSaid | None = None
+    # Coded category and type (value, scheme, meaning) of segments that have them.
     codes: Mapping[int, tuple[tuple[str, str, str], ...]] = field(default_factory=dict)
-    drawn_on: VoxelGrid | None = None
-    is_reading: bool = True
+    drawn_on: VoxelGrid | None = None  # the whole image that a sparse mask was drawn on, where it is known
+    is_reading: bool = True  # False for a segmentation without any segment: nobody has drawn in it
+    # True where nothing is drawn and the grid says nothing (3D Slicer writes one voxel then).
     is_blank: bool = False
 
 
 @frozen(eq=False)
 class ImageRead:
-    """An image as read from a file; `sha256` as in `MaskRead`.
+    """An image as read from a file; `sha256` as in `MaskRead`."""
 
-    Parameters
-    ----------
-    image : Image
-        float32, slope and intercept applied.
-    format : str
-    sha256 : str
-    units : str or None
-        Unit of the values, where the header names one (NRRD's sample units).
-    voxels_sha256 : str or None
-        Of the voxels' bytes as stored, without header and compression; None where nobody asked.
-    findings : tuple of Finding
-    """
-
-    image: Image
+    image: Image  # float32, slope and intercept applied
     format: str
     sha256: str
-    units: str | None
+    units: str | None  # unit of the values, where the header names one (NRRD's sample units)
+    # of the voxels' bytes as stored, without header and compression; None where nobody asked.
     voxels_sha256: str | None = None
     findings: tuple[Finding, ...] = ()
 

@@ -32,20 +32,14 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BitBox:
-    """The voxels of a set that lie in a box of a grid.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-    low, shape : tuple of int
-        First voxel of the box, and its voxels along i, j, k.
-    words : array of uint64, (shape[2], shape[1], words a row)
-        Bit ``n`` of a row is voxel ``low[0] + n``; bits beyond the box are 0.
-    """
+    """The voxels of a set that lie in a box of a grid."""
 
     grid: VoxelGrid
+    # low, shape: first voxel of the box, and its voxels along i, j, k.
     low: Triple
     shape: Triple
+    # (shape[2], shape[1], words a row): bit ``n`` of a row is voxel ``low[0] + n``; bits beyond the box are
+    # 0.
     words: Words
 
     @classmethod

@@ -40,25 +40,14 @@ _MOST_CUTS = 12
 
 @frozen(eq=False, kw_only=False)
 class PieceRows:
-    """Tumour as runs of one row and one part each, piece by piece.
+    """Tumour as runs of one row and one part each, piece by piece."""
 
-    Parameters
-    ----------
-    first : array of int64, (3, n)
-        Index of each run's first voxel.
-    length : array of int64, (n,)
-    group : array of int32, (n,)
-        One number for each part of each piece.
-    edge : array of int64, (pieces + 1,)
-        The runs of a piece lie between two edges, by rising index.
-    group_piece, group_part : array of int64, (groups,)
-        Piece, and position of the label among the labels, that a group stands for.
-    """
-
-    first: Int64s
-    length: Int64s
-    group: Int32s
-    edge: Int64s
+    first: Int64s  # (3, n): index of each run's first voxel
+    length: Int64s  # (n,)
+    group: Int32s  # (n,): one number for each part of each piece
+    edge: Int64s  # (pieces + 1,): the runs of a piece lie between two edges, by rising index
+    # group_piece, group_part: (groups,): piece, and position of the label among the labels, that a group
+    # stands for.
     group_piece: Int64s
     group_part: Int64s
 
@@ -101,19 +90,11 @@ class Boxes:
 
     Each is a core, whose faces are asked for, a voxel of margin, and beyond that a halo, which only
     smoothing looks at.
-
-    Parameters
-    ----------
-    owner : array of int32, (n, nk, nj, ni)
-        Group of each voxel plus 1, 0 for background and for other pieces.
-    low : array of int64, (3, n)
-        Index in the grid of the first voxel of each box without its halo.
-    halo : tuple of int
-        Voxels of halo at either end, along i, j, k; without any, the margin is empty.
     """
 
-    owner: Int32s
-    low: Int64s
+    owner: Int32s  # (n, nk, nj, ni): group of each voxel plus 1, 0 for background and for other pieces
+    low: Int64s  # (3, n): index in the grid of the first voxel of each box without its halo
+    # voxels of halo at either end, along i, j, k; without any, the margin is empty.
     halo: tuple[int, int, int]
 
     def without_halo(self) -> Int32s:

@@ -34,38 +34,19 @@ _ON_MM = 1e-6 * (1 + 1e-3)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlacedContours:
-    """Contours in the indices of a grid, each on its nearest slice.
+    """Contours in the indices of a grid, each on its nearest slice."""
 
-    Parameters
-    ----------
-    offsets : array of int64, (m + 1,)
-        Contour ``c`` has the points ``offsets[c]`` to ``offsets[c + 1]``.
-    u, v : array, (n,)
-        Continuous in-plane indices of the points in a *canonical* order of the grid's axes: rising
-        with the patient axes, the one closest to patient x first.
-    boxes : array, (m, 4)
-        Low and high ``u``, low and high ``v`` of each contour.
-    slices : array of int64, (m,)
-        Nearest slice of each contour, in the canonical direction; may lie beyond the grid.
-    off_slice_mm : array, (m,)
-        Distance of the contour (middle of its extent) from that slice's plane.
-    tilt_mm : array, (m,)
-        Extent of the contour along the slices' normal: zero for one that lies in a slice.
-    canonical : VoxelGrid
-        The grid with its axes in canonical order, slices last.
-    placement : Placement
-        From canonical indices to the grid's own.
-    """
-
-    offsets: Int64s
+    offsets: Int64s  # (m + 1,): contour ``c`` has the points ``offsets[c]`` to ``offsets[c + 1]``
+    # u, v: (n,): continuous in-plane indices of the points in a *canonical* order of the grid's axes: rising
+    # with the patient axes, the one closest to patient x first.
     u: Floats
     v: Floats
-    boxes: Floats
-    slices: Int64s
-    off_slice_mm: Floats
-    tilt_mm: Floats
-    canonical: VoxelGrid
-    placement: Placement
+    boxes: Floats  # (m, 4): low and high ``u``, low and high ``v`` of each contour
+    slices: Int64s  # (m,): nearest slice of each contour, in the canonical direction; may lie beyond the grid
+    off_slice_mm: Floats  # (m,): distance of the contour (middle of its extent) from that slice's plane
+    tilt_mm: Floats  # (m,): extent of the contour along the slices' normal: zero for one that lies in a slice
+    canonical: VoxelGrid  # the grid with its axes in canonical order, slices last
+    placement: Placement  # from canonical indices to the grid's own
 
     @property
     def slice_spacing_mm(self) -> float:
@@ -90,21 +71,13 @@ class PlacedContours:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilledContours:
-    """The voxels inside contours, and where even-odd may not be what was meant.
+    """The voxels inside contours, and where even-odd may not be what was meant."""
 
-    Parameters
-    ----------
-    runs : LabelRuns
-        On the grid that the contours were placed on.
-    self_overlap_voxels : array of int64, (m,)
-        Voxels that a contour goes round twice or more an even number of times: even-odd leaves them out.
-    crossing_pairs : array of int64, (p, 2)
-        Contours of one label and slice of which neither holds the other, though they share voxels;
-        or that hold the very same voxels.
-    """
-
-    runs: LabelRuns
+    runs: LabelRuns  # on the grid that the contours were placed on
+    # (m,): voxels that a contour goes round twice or more an even number of times: even-odd leaves them out.
     self_overlap_voxels: Int64s
+    # (p, 2): contours of one label and slice of which neither holds the other, though they share voxels; or
+    # that hold the very same voxels.
     crossing_pairs: Int64s
 
 

@@ -42,24 +42,13 @@ class Faces:
     """Faces across one axis, line of voxels by line of voxels: low end, high end, low end, ...
 
     A voxel at the edge of the grid has background beyond. Kept small: a noisy mask has millions.
-
-    Parameters
-    ----------
-    axis : int
-    shape : tuple of int
-        Of the grid, in the order of ``_ORDERS``.
-    place : array of int64, (n,)
-        Linear index of the tumour voxel behind each face, in that order.
-    group : array of int32, (n,)
-        Which of the surface's groups the voxel belongs to.
-    normal : array of float64, (3, n)
-        Outward unit normal along i, j, k; (0, 0, 0) where the smoothed mask has no slope.
     """
 
     axis: int
-    shape: tuple[int, int, int]
-    place: Int64s
-    group: Int32s
+    shape: tuple[int, int, int]  # of the grid, in the order of ``_ORDERS``
+    place: Int64s  # (n,): linear index of the tumour voxel behind each face, in that order
+    group: Int32s  # (n,): which of the surface's groups the voxel belongs to
+    # (3, n): outward unit normal along i, j, k; (0, 0, 0) where the smoothed mask has no slope.
     normal: Float64s
 
     def stretch(self, first: int, past: int) -> Faces:
@@ -80,17 +69,11 @@ class Faces:
 
 @frozen(eq=False, kw_only=False)
 class SurfaceFaces:
-    """All faces between tumour of any part and background.
+    """All faces between tumour of any part and background."""
 
-    Parameters
-    ----------
-    across : tuple of Faces
-        Across i, j and k.
-    piece, part : array of int64, (groups,)
-        Of each group: the 26-connected piece of all tumour, and the position of its label among the labels.
-    """
-
-    across: tuple[Faces, Faces, Faces]
+    across: tuple[Faces, Faces, Faces]  # across i, j and k
+    # piece, part: (groups,): of each group: the 26-connected piece of all tumour, and the position of its
+    # label among the labels.
     piece: Int64s
     part: Int64s
 

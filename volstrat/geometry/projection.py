@@ -25,20 +25,12 @@ _PARALLEL = 1e-12
 
 @frozen(eq=False)
 class Projection:
-    """Voxels of one grid and the voxels of another that hold their centres.
+    """Voxels of one grid and the voxels of another that hold their centres."""
 
-    Parameters
-    ----------
-    voxels : array of int64, (n,)
-        Linear indices in the grid they come from, run by run; a voxel of two labels comes twice.
-    labels : array of int64, (n,)
-        The label of each; 1 where the runs had none.
-    holders : array of int64, (n,)
-        Linear index in the other grid of the voxel that holds the centre; -1 outside its field.
-    """
-
+    # (n,): linear indices in the grid they come from, run by run; a voxel of two labels comes twice.
     voxels: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64]  # (n,): the label of each; 1 where the runs had none
+    # (n,): linear index in the other grid of the voxel that holds the centre; -1 outside its field.
     holders: NDArray[np.int64]
 
 
@@ -65,22 +57,14 @@ def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: Voxel
 
 @frozen(eq=False)
 class HeldStretches:
-    """Stretches of runs of one grid whose voxel centres all lie in one voxel of another.
+    """Stretches of runs of one grid whose voxel centres all lie in one voxel of another."""
 
-    Parameters
-    ----------
-    run : array of int64, (n,)
-        The run that each stretch is part of; stretches of a run follow one another.
-    starts, stops : array of int64, (n,)
-        Linear indices in the grid of the runs.
-    holder : array of int64, (n,)
-        Which of the chosen voxels holds the centres, by position.
-    """
-
+    # (n,): the run that each stretch is part of; stretches of a run follow one another.
     run: NDArray[np.int64]
+    # starts, stops: (n,): linear indices in the grid of the runs.
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
-    holder: NDArray[np.int64]
+    holder: NDArray[np.int64]  # (n,): which of the chosen voxels holds the centres, by position
 
 
 def project_into(

@@ -38,22 +38,13 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surface:
-    """The surface elements of one voxel set.
+    """The surface elements of one voxel set."""
 
-    Parameters
-    ----------
-    corners : array of int64, (n,)
-        Linear indices of voxel corners, rising, on the corner lattice: one more than the grid has
-        voxels along each axis; corner ``c`` lies between voxels ``c - 1`` and ``c``.
-    areas_mm2 : array of float64, (n,)
-    lattice : tuple of int
-        Shape of the corner lattice.
-    spacing_mm : tuple of float
-    """
-
+    # (n,): linear indices of voxel corners, rising, on the corner lattice: one more than the grid has voxels
+    # along each axis; corner ``c`` lies between voxels ``c - 1`` and ``c``.
     corners: Int64s
-    areas_mm2: Floats
-    lattice: tuple[int, int, int]
+    areas_mm2: Floats  # (n,)
+    lattice: tuple[int, int, int]  # shape of the corner lattice
     spacing_mm: tuple[float, float, float]
 
     @property
@@ -201,14 +192,9 @@ def _facets(piece: list[_Voxel]) -> list[tuple[float, float, float]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DirectedDistances:
-    """Distances from every element of one surface to the nearest element of another.
+    """Distances from every element of one surface to the nearest element of another."""
 
-    Parameters
-    ----------
-    distances_mm, areas_mm2 : array of float64, (n,)
-        Sorted by distance, then area.
-    """
-
+    # distances_mm, areas_mm2: (n,): sorted by distance, then area.
     distances_mm: Floats
     areas_mm2: Floats
 

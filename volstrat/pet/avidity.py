@@ -49,83 +49,46 @@ _LEAST_SHELL_VOXELS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LesionDetection:
-    """What a rule found for one lesion, with the numbers that decided.
-
-    Parameters
-    ----------
-    lesion_id : str
-    label : int
-        The lesion's label in the tumour runs.
-    detected : bool or None
-        None where not assessable: not detected, and the PET field or finite values do not cover the
-        lesion, or its threshold is not known.
-    threshold : float or None
-        What the lesion had to reach, in the rule's metric; None where it could not be measured.
-    suv_max, suv_peak : float or None
-        Of the lesion's region; the peak only where the rule goes by it.
-    avid_voxels : VoxelRuns
-        On the PET grid; empty where not detected.
-    below_resolution : bool
-        Not detected, and smaller than the rule's ``small_lesion_mm``: PET may not show it.
-    """
+    """What a rule found for one lesion, with the numbers that decided."""
 
     lesion_id: str
-    label: int
+    label: int  # the lesion's label in the tumour runs
+    # None where not assessable: not detected, and the PET field or finite values do not cover the lesion, or
+    # its threshold is not known.
     detected: bool | None
+    # what the lesion had to reach, in the rule's metric; None where it could not be measured.
     threshold: float | None
+    # suv_max, suv_peak: of the lesion's region; the peak only where the rule goes by it.
     suv_max: float | None
     suv_peak: float | None
-    avid_voxels: VoxelRuns
+    avid_voxels: VoxelRuns  # on the PET grid; empty where not detected
+    # not detected, and smaller than the rule's ``small_lesion_mm``: PET may not show it.
     below_resolution: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvidityResult:
-    """What a rule found.
-
-    Parameters
-    ----------
-    rule : AvidityRule
-    avid : VoxelRuns or None
-        Avid voxels on the PET grid; None where the rule could not be carried out, which is not "none".
-    reference : ReferenceUptake or None
-        The reference region, for ``liver`` and ``blood_pool``.
-    lesions : tuple of LesionDetection
-        In the order of their labels; empty where the rule could not be carried out.
-    findings : tuple of Finding
-    """
+    """What a rule found."""
 
     rule: AvidityRule
+    # avid voxels on the PET grid; None where the rule could not be carried out, which is not "none".
     avid: VoxelRuns | None
-    reference: ReferenceUptake | None
+    reference: ReferenceUptake | None  # the reference region, for ``liver`` and ``blood_pool``
+    # in the order of their labels; empty where the rule could not be carried out.
     lesions: tuple[LesionDetection, ...]
     findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvidityInputs:
-    """What the rules look at.
+    """What the rules look at."""
 
-    Parameters
-    ----------
-    suv : Image
-        SUVbw on the PET grid.
-    tumour : LabelRuns
-        Lesions on ``ct_grid``.
-    ct_grid : VoxelGrid
-    lesion_ids : mapping of int to str
-        The id of each label.
-    sul_factor : float or None
-        SUL over SUVbw; None where height, weight or sex is not known.
-    reference, liver : Mask or None
-        On any grid in the same frame of reference.
-    """
-
-    suv: Image
-    tumour: LabelRuns
+    suv: Image  # SUVbw on the PET grid
+    tumour: LabelRuns  # lesions on ``ct_grid``
     ct_grid: VoxelGrid
-    lesion_ids: Mapping[int, str]
-    sul_factor: float | None = None
+    lesion_ids: Mapping[int, str]  # the id of each label
+    sul_factor: float | None = None  # SUL over SUVbw; None where height, weight or sex is not known
+    # reference, liver: on any grid in the same frame of reference.
     reference: Mask | None = None
     liver: Mask | None = None
 

@@ -33,16 +33,9 @@ _LEAST_VOXELS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceUptake:
-    """Uptake in a reference region.
+    """Uptake in a reference region."""
 
-    Parameters
-    ----------
-    suv_mean, suv_sd : float
-        Mean and population SD over the PET voxels, in the rule's metric.
-    voxels : int
-    volume_ml : float
-    """
-
+    # suv_mean, suv_sd: mean and population SD over the PET voxels, in the rule's metric.
     suv_mean: float
     suv_sd: float
     voxels: int

@@ -29,30 +29,15 @@ _CORE_MM = -1.0
 
 @frozen(eq=False)
 class LesionRegions:
-    """PET voxels by lesion.
+    """PET voxels by lesion."""
 
-    Parameters
-    ----------
-    labels : array of int64, (m,)
-        The lesions' labels, rising.
-    voxels : array of int64, (n,)
-        Linear PET indices, lesion by lesion, rising within each.
-    bounds : array of int64, (m + 1,)
-        ``voxels[bounds[a]:bounds[a + 1]]`` belong to lesion ``a``.
-    is_core : array of bool, (n,)
-        True where the PET voxel holds a tumour voxel's centre, or its centre lies in a tumour voxel.
-    covered : array of bool, (m,)
-        True where every voxel centre of the lesion lies in the PET field.
-    voxel_counts : array of int64, (m,)
-        How many CT voxels each lesion has.
-    """
-
-    labels: Int64s
-    voxels: Int64s
-    bounds: Int64s
+    labels: Int64s  # (m,): the lesions' labels, rising
+    voxels: Int64s  # (n,): linear PET indices, lesion by lesion, rising within each
+    bounds: Int64s  # (m + 1,): ``voxels[bounds[a]:bounds[a + 1]]`` belong to lesion ``a``
+    # (n,): true where the PET voxel holds a tumour voxel's centre, or its centre lies in a tumour voxel.
     is_core: NDArray[np.bool_]
-    covered: NDArray[np.bool_]
-    voxel_counts: Int64s
+    covered: NDArray[np.bool_]  # (m,): true where every voxel centre of the lesion lies in the PET field
+    voxel_counts: Int64s  # (m,): how many CT voxels each lesion has
 
     @property
     def lesion(self) -> Int64s:

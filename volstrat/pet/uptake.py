@@ -34,23 +34,14 @@ PEAK_RADIUS_MM = (3000.0 / (4.0 * math.pi)) ** (1.0 / 3.0)
 
 @frozen
 class LesionUptake:
-    """Uptake in one set of PET voxels; those without a finite value are left out.
+    """Uptake in one set of PET voxels; those without a finite value are left out."""
 
-    Parameters
-    ----------
-    suv_max, suv_mean, suv_peak : float
-        SUV (g/ml), in the metric of the image times the caller's factor.
-    tlg_g : float
-        ``suv_mean`` times the volume of the voxels in ml, in g.
-    voxels : int
-        PET voxels with a finite value.
-    """
-
+    # suv_max, suv_mean, suv_peak: SUV (g/ml), in the metric of the image times the caller's factor.
     suv_max: float
     suv_mean: float
     suv_peak: float
-    tlg_g: float
-    voxels: int
+    tlg_g: float  # ``suv_mean`` times the volume of the voxels in ml, in g
+    voxels: int  # PET voxels with a finite value
 
 
 def suv_statistics(

@@ -74,23 +74,13 @@ _SAME_VERTEX_MM: Final = 0.01  # coordinates are often written with two decimals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoiInfo:
-    """One region of interest of a structure set.
+    """One region of interest of a structure set."""
 
-    Parameters
-    ----------
-    number : int
-        ROINumber, as in the file.
-    name : str
-    frame_of_reference_uid : str or None
-        Of the ROI; None where the file does not say.
-    referenced_series_uids : tuple of str
-        The series it was drawn on: those that its contours' images belong to, else all that the file
-        names for its frame of reference.
-    """
-
-    number: int
+    number: int  # ROINumber, as in the file
     name: str
-    frame_of_reference_uid: str | None
+    frame_of_reference_uid: str | None  # of the ROI; None where the file does not say
+    # the series it was drawn on: those that its contours' images belong to, else all that the file names for
+    # its frame of reference.
     referenced_series_uids: tuple[str, ...]
 
 

@@ -38,16 +38,10 @@ _REFERENCED_SEGMENT_NUMBER: Final = 0x0062000B
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SegFrames:
-    """The frames of a SEG, in stored order.
-
-    Parameters
-    ----------
-    planes : FramePlanes
-    segments : array of int64, (f,)
-        Segment number of each frame; 0 throughout in a LABELMAP, whose frames hold all segments.
-    """
+    """The frames of a SEG, in stored order."""
 
     planes: FramePlanes
+    # (f,): segment number of each frame; 0 throughout in a LABELMAP, whose frames hold all segments.
     segments: NDArray[np.int64]
 
     @property

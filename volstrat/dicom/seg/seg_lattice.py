@@ -37,42 +37,22 @@ _LARGEST_DIVISOR: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FramePlanes:
-    """The planes of the frames, one row each.
+    """The planes of the frames, one row each."""
 
-    Parameters
-    ----------
-    positions_mm : array, (f, 3)
-        ImagePositionPatient.
-    orientations : array, (o, 6)
-        Every ImageOrientationPatient that occurs.
-    pixel_spacings_mm : array, (p, 2)
-        Every PixelSpacing that occurs: between rows, between columns.
-    spacing_between_slices_mm, slice_thickness_mm : float or None
-        None where absent or not positive.
-    """
-
-    positions_mm: Floats
-    orientations: Floats
-    pixel_spacings_mm: Floats
+    positions_mm: Floats  # (f, 3): ImagePositionPatient
+    orientations: Floats  # (o, 6): every ImageOrientationPatient that occurs
+    pixel_spacings_mm: Floats  # (p, 2): every PixelSpacing that occurs: between rows, between columns
+    # spacing_between_slices_mm, slice_thickness_mm: none where absent or not positive.
     spacing_between_slices_mm: float | None
     slice_thickness_mm: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FrameLattice:
-    """The lattice of all frames, and the slice of each.
+    """The lattice of all frames, and the slice of each."""
 
-    Parameters
-    ----------
-    grid : VoxelGrid
-        The slab from the first to the last frame, ``is_window`` set.
-    slices : array of int64, (f,)
-        Slice (``k``) of each frame.
-    findings : tuple of Finding
-    """
-
-    grid: VoxelGrid
-    slices: Int64s
+    grid: VoxelGrid  # the slab from the first to the last frame, ``is_window`` set
+    slices: Int64s  # (f,): slice (``k``) of each frame
     findings: tuple[Finding, ...]
 
 

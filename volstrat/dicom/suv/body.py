@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientFacts:
-    """Facts that a case states itself; they stand before the DICOM header's.
-
-    Parameters
-    ----------
-    weight_kg, height_cm : float or None
-    sex : {"M", "F"} or None
-    """
+    """Facts that a case states itself; they stand before the DICOM header's."""
 
     weight_kg: float | None = None
     height_cm: float | None = None

@@ -51,41 +51,23 @@ _SUV_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuvFactors:
-    """What turns a PET series into SUV.
+    """What turns a PET series into SUV."""
 
-    Parameters
-    ----------
-    units : str or None
-        Units (0054,1001).
-    suvbw_factor, sul_janmahasatian_factor, sul_james_factor : float or None
-        Each multiplies the rescaled (slope x stored + intercept) value; None where it cannot be
-        known, or where it differs between frames.
-    decay_reference : str or None
-        What the values are decay-corrected to, with the time of day.
-    uptake_minutes : float or None
-        From injection to the earliest acquisition; to the decay reference where that is not known.
-    tracer : TracerSaid
-        What the headers say of the tracer.
-    sources : tuple of Source
-        Every attribute used, with its value.
-    findings : tuple of Finding
-    problem : SuvError or None
-        Why there is no SUVbw; names the attribute.
-    frame_factors : tuple of (str, int, float)
-        SOP instance UID, frame index and SUVbw factor of each frame, where they differ (PET without
-        decay correction); else empty.
-    """
-
-    units: str | None
+    units: str | None  # units (0054,1001)
+    # suvbw_factor, sul_janmahasatian_factor, sul_james_factor: each multiplies the rescaled (slope x stored +
+    # intercept) value; None where it cannot be known, or where it differs between frames.
     suvbw_factor: float | None
     sul_janmahasatian_factor: float | None
     sul_james_factor: float | None
-    decay_reference: str | None
+    decay_reference: str | None  # what the values are decay-corrected to, with the time of day
+    # from injection to the earliest acquisition; to the decay reference where that is not known.
     uptake_minutes: float | None
-    tracer: TracerSaid
-    sources: tuple[Source, ...]
+    tracer: TracerSaid  # what the headers say of the tracer
+    sources: tuple[Source, ...]  # every attribute used, with its value
     findings: tuple[Finding, ...]
-    problem: SuvError | None = None
+    problem: SuvError | None = None  # why there is no SUVbw; names the attribute
+    # SOP instance UID, frame index and SUVbw factor of each frame, where they
+    # differ (PET without decay correction); else empty.
     frame_factors: tuple[tuple[str, int, float], ...] = ()
 
     def required(self) -> Callable[[Frame], float]:

@@ -33,21 +33,11 @@ _ENHANCED_PET: Final = "1.2.840.10008.5.1.4.1.1.130"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """An attribute that went into a factor.
+    """An attribute that went into a factor."""
 
-    Parameters
-    ----------
-    attribute : str
-        DICOM keyword, or the key of ``case.toml``.
-    tag : str
-        ``(gggg,eeee)``; empty for ``case.toml``.
-    value : str or float
-        As stored; of the earliest frame where frames differ by nature (acquisition times).
-    """
-
-    attribute: str
-    tag: str
-    value: str | float
+    attribute: str  # DICOM keyword, or the key of ``case.toml``
+    tag: str  # ``(gggg,eeee)``; empty for ``case.toml``
+    value: str | float  # as stored; of the earliest frame where frames differ by nature (acquisition times)
 
 
 class PetHeader:

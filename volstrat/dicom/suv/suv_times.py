@@ -25,28 +25,15 @@ _RESTORE: Final = "Take the times from the original series; de-identification ma
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decay:
-    """How far the dose has decayed at the time that values are corrected to.
-
-    Parameters
-    ----------
-    half_life_s : float
-    elapsed_s : tuple of float
-        For each frame: from injection to what its values are corrected to.
-    reference : str
-        What that is.
-    uptake_minutes : float or None
-        From injection to the earliest acquisition, else to the reference.
-    acquired_after_s : float or None
-        Values corrected to one time: from injection to the earliest acquisition.
-    is_before_acquisition : bool
-        SeriesTime is the reference, and lies before the earliest acquisition.
-    """
+    """How far the dose has decayed at the time that values are corrected to."""
 
     half_life_s: float
-    elapsed_s: tuple[float, ...]
-    reference: str
-    uptake_minutes: float | None
+    elapsed_s: tuple[float, ...]  # for each frame: from injection to what its values are corrected to
+    reference: str  # what that is
+    uptake_minutes: float | None  # from injection to the earliest acquisition, else to the reference
+    # values corrected to one time: from injection to the earliest acquisition.
     acquired_after_s: float | None = None
+    # SeriesTime is the reference, and lies before the earliest acquisition.
     is_before_acquisition: bool = False
 
 
