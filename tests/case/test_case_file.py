@@ -140,6 +140,11 @@ def test_every_key_of_an_entry(line: str, expected: RoleEntry) -> None:
         pytest.param("[inputs]\npet = ['a', 'b']", "inputs.pet names 2 files", id="two PET"),
         pytest.param("[inputs]\nlesions = ['a', 'b']", "inputs.lesions names 2 files", id="two tables"),
         pytest.param("inputs = 'x'", "inputs must be a table", id="inputs is no table"),
+        pytest.param(
+            '[[plans]]\nname = "A"\noutside_liver = { L1 = ["resectable"] }',
+            "outside_liver.L1 is",
+            id="list of words outside the liver",
+        ),
         pytest.param("patient = 'x'", "patient must be a table", id="patient is no table"),
         pytest.param("subject = ''", "subject must be a text", id="empty subject"),
         pytest.param("subject = '  '", "subject must be a text", id="blank subject"),

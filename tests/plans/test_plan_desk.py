@@ -9,8 +9,7 @@ import pytest
 
 from tests.plans.plan_cases import write_case
 from volstrat.case.place import CasePlace
-from volstrat.case.plan_tables import PlanChoice
-from volstrat.case.plan_writing import with_choice, with_plan
+from volstrat.case.plan_tables import PlanChoice, with_choice, with_plan
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, PlanError, UsageError
 from volstrat.pictures.planes import Plane

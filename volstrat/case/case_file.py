@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import unicodedata
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volstrat.case.toml_file import read_toml
-from volstrat.case.toml_keys import refuse_unknown, text_in
+from volstrat.case.toml_file import TomlTable, is_number, read_toml
 from volstrat.errors import CaseError
 from volstrat.formats.walk import relative_name
 from volstrat.frozen import FrozenDict, frozen
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
     from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.terms.policies import LiverState
-
-LIVER_STATES = ("normal", "chemotherapy", "fibrosis", "cirrhosis")
 
 
 @frozen
@@ -134,16 +130,16 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
     """
     document = read_toml(data, name=name, error=CaseError)
     known = ("subject", "inputs", "patient", "assume_same_patient", "plans", "chosen")
-    refuse_unknown(document, known, "", name)
+    case = TomlTable(document, name, known=known)
     subject = document.get("subject", folder.resolve().name)
     if not isinstance(subject, str) or not subject.strip():
-        msg = f"{name}: subject must be a text that is not empty."
-        raise CaseError(msg, hint='Write subject = "S001", or leave it out: then the folder names it.')
+        hint = 'Write subject = "S001", or leave it out: then the folder names it.'
+        case.refuse("subject must be a text that is not empty.", hint)
     inputs = document.get("inputs", {})
     if not isinstance(inputs, dict):
-        msg = f"{name}: inputs must be a table, [inputs]."
-        raise CaseError(msg, hint='Write [inputs] on a line of its own, and below it tumour = "FILE".')
-    refuse_unknown(inputs, ROLES, "inputs.", name)
+        hint = 'Write [inputs] on a line of its own, and below it tumour = "FILE".'
+        case.refuse("inputs must be a table, [inputs].", hint)
+    TomlTable(inputs, name, "inputs.", known=ROLES)
     entries = {role: role_entries(role, value, folder, name) for role, value in inputs.items()}
     plans: tuple[StatedPlan, ...] = ()
     choice: PlanChoice | None = None
@@ -161,8 +157,8 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
         folder=folder,
         subject=subject,
         entries=entries,
-        patient=_patient(document.get("patient", {}), name),
-        assume_same_patient=_flag(document, "assume_same_patient", "", name),
+        patient=_patient(document.get("patient", {}), case),
+        assume_same_patient=case.flag("assume_same_patient"),
         plans=plans,
         choice=choice,
         told_by="case.toml",
@@ -189,39 +185,33 @@ def role_entries(role: str, value: object, folder: Path, name: str) -> tuple[Rol
 
 def _entry(role: str, value: object, folder: Path, name: str) -> RoleEntry:
     where = f"inputs.{role}"
-    table = {"path": value} if isinstance(value, str) else value
-    if not isinstance(table, dict):
+    values = {"path": value} if isinstance(value, str) else value
+    if not isinstance(values, dict):
         msg = f"{name}: {where} must be a path, a table with path, or a list of these."
         raise CaseError(msg, hint=f'Write {role} = "FILE".')
-    refuse_unknown(table, entry_keys(role), f"{where}.", name)
-    path = table.get("path")
+    table = TomlTable(values, name, f"{where}.", known=entry_keys(role))
+    path = values.get("path")
     if not isinstance(path, str) or not path:
-        msg = f"{name}: {where} needs path, a text."
-        raise CaseError(msg, hint=f'Write {role} = {{ path = "FILE", ... }}.')
-    if "segments" in table and "rois" in table:
-        msg = f"{name}: {where} has both segments and rois; it takes one of them."
-        raise CaseError(msg, hint="Keep segments for SEG, NRRD and label maps, rois for RTSTRUCT.")
-    threshold = table.get("threshold")
-    if threshold is not None and (
-        isinstance(threshold, bool)
-        or not isinstance(threshold, int | float)
-        or not math.isfinite(threshold)
-        or threshold <= 0
-    ):
-        msg = f"{name}: {where}.threshold must be a number above 0: every voxel reaches 0."
-        raise CaseError(msg, hint="Write threshold = 0.5, without quotes.")
+        table.refuse(f"{where} needs path, a text.", f'Write {role} = {{ path = "FILE", ... }}.')
+    if "segments" in values and "rois" in values:
+        hint = "Keep segments for SEG, NRRD and label maps, rois for RTSTRUCT."
+        table.refuse(f"{where} has both segments and rois; it takes one of them.", hint)
+    threshold = values.get("threshold")
+    if threshold is not None and not (is_number(threshold) and threshold > 0):
+        said = f"{where}.threshold must be a number above 0: every voxel reaches 0."
+        table.refuse(said, "Write threshold = 0.5, without quotes.")
     return RoleEntry(
         path=path_named(path, folder),
-        select=_selection(table, "segments" if "segments" in table else "rois", where, name),
-        leave_out=_selection(table, "leave_out", where, name),
+        select=_selection(table, "segments" if "segments" in values else "rois"),
+        leave_out=_selection(table, "leave_out"),
         threshold=None if threshold is None else float(threshold),
-        instances=_choice(table, "instances", ("labels", "components"), where, name),  # type: ignore[arg-type]
-        resample=_flag(table, "resample", where, name),
-        assume_registered=_flag(table, "assume_registered", where, name),
-        units=_choice(table, "units", ("SUVbw",), where, name),  # type: ignore[arg-type]
-        series=text_in(table, "series", f"{where}.", name) if "series" in table else None,
-        tracer=_choice(table, "tracer", ("FDG",), where, name),  # type: ignore[arg-type]
-        name=text_in(table, "name", f"{where}.", name) if "name" in table else None,
+        instances=table.choice("instances", "labels", "components"),
+        resample=table.flag("resample"),
+        assume_registered=table.flag("assume_registered"),
+        units=table.choice("units", "SUVbw"),
+        series=table.text("series") if "series" in values else None,
+        tracer=table.choice("tracer", "FDG"),
+        name=table.text("name") if "name" in values else None,
     )
 
 
@@ -251,53 +241,27 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _selection(table: Mapping[str, object], key: str, where: str, name: str) -> tuple[str | int, ...]:
-    if key not in table:
+def _selection(table: TomlTable, key: str) -> tuple[str | int, ...]:
+    """Return the parts that a key names, as a list or alone."""
+    if key not in table.values:
         return ()
-    value = table[key]
+    value = table.values[key]
     items = value if isinstance(value, list) else [value]
     if not items or not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
-        msg = f"{name}: {where}.{key} must be a list of names or whole numbers, at least one."
-        raise CaseError(msg, hint=f'Write {key} = ["Liver metastasis*", 3].')
+        said = f"{table.path}{key} must be a list of names or whole numbers, at least one."
+        table.refuse(said, f'Write {key} = ["Liver metastasis*", 3].')
     return tuple(items)
 
 
-def _flag(table: Mapping[str, object], key: str, where: str, name: str) -> bool:
-    value = table.get(key, False)
-    if not isinstance(value, bool):
-        msg = f"{name}: {f'{where}.' if where else ''}{key} must be true or false."
-        raise CaseError(msg, hint=f"Write {key} = true, or leave it out.")
-    return value
-
-
-def _choice(
-    table: Mapping[str, object], key: str, choices: tuple[str, ...], where: str, name: str
-) -> str | None:
-    value = table.get(key)
-    if value is not None and value not in choices:
-        msg = f"{name}: {where}.{key} is {value!r}; it must be {' or '.join(choices)}."
-        raise CaseError(msg, hint=f'Write {key} = "{choices[0]}", or leave it out.')
-    return value
-
-
-def _patient(table: object, name: str) -> Patient:
-    if not isinstance(table, dict):
-        msg = f"{name}: patient must be a table, [patient]."
-        raise CaseError(msg, hint="Write [patient] on a line of its own, and below it weight_kg = 71.")
-    refuse_unknown(table, ("weight_kg", "height_cm", "sex", "liver_state"), "patient.", name)
-    measures = {}
-    for key, low, high in (("weight_kg", 2, 500), ("height_cm", 40, 260)):
-        value = table.get(key)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            msg = f"{name}: patient.{key} is {value!r}; it must lie between {low} and {high}."
-            raise CaseError(msg, hint=f"Correct it, or leave {key} out.")
-        measures[key] = float(value)
-    state = _choice(table, "liver_state", LIVER_STATES, "patient", name)
+def _patient(values: object, case: TomlTable) -> Patient:
+    if not isinstance(values, dict):
+        hint = "Write [patient] on a line of its own, and below it weight_kg = 71."
+        case.refuse("patient must be a table, [patient].", hint)
+    known = ("weight_kg", "height_cm", "sex", "liver_state")
+    table = TomlTable(values, case.name, "patient.", known=known)
     return Patient(
-        weight_kg=measures.get("weight_kg"),
-        height_cm=measures.get("height_cm"),
-        sex=_choice(table, "sex", ("M", "F"), "patient", name),  # type: ignore[arg-type]
-        liver_state=state,  # type: ignore[arg-type]
+        weight_kg=table.number("weight_kg", 2, 500, "Correct it, or leave weight_kg out."),
+        height_cm=table.number("height_cm", 40, 260, "Correct it, or leave height_cm out."),
+        sex=table.choice("sex", "M", "F"),
+        liver_state=table.choice("liver_state", "normal", "chemotherapy", "fibrosis", "cirrhosis"),
     )

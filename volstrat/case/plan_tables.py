@@ -1,12 +1,14 @@
-"""Surgical plans in ``case.toml``: ``[[plans]]`` and ``chosen``."""
+"""Surgical plans in ``case.toml``, ``[[plans]]`` and ``chosen``: read, and written beside what is there."""
 
 from __future__ import annotations
 
-import math
+import json
+import re
+import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from volstrat.case.toml_keys import refuse_unknown, text_in
+from volstrat.case.toml_file import TomlTable, is_number
 from volstrat.errors import PlanError
 from volstrat.terms.couinaud import SEGMENTS, segment_named
 from volstrat.terms.marks import Marking
@@ -14,7 +16,7 @@ from volstrat.terms.plans import Plan, Zone
 from volstrat.terms.policies import LARGEST_MARGIN_MM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from volstrat.case.case_file import RoleEntry
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _KEYS = ("name", "title", "by", "resect", "wedge", "ablate", "outside_liver")
 _WORDS = {marking.word: marking for marking in Marking}
+_CHOSEN = re.compile(r"^[ \t]*chosen[ \t]*=.*\n?", re.MULTILINE)
+_FIRST_TABLE = re.compile(r"^[ \t]*\[", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +82,8 @@ def plan_choice(value: object, plans: tuple[StatedPlan, ...], name: str) -> Plan
         msg = f"{name}: chosen must be the name of a plan."
         raise PlanError(msg, hint='Write chosen = "A" at the top of the file, before any table.')
     keys = ("plan", "by", "reason", "recorded_at")
-    refuse_unknown(table, keys, "chosen.", name)
-    choice = PlanChoice(**{key: text_in(table, key, "chosen.", name, error=PlanError) for key in keys})
+    texts = _table(table, name, "chosen.", known=keys)
+    choice = PlanChoice(**{key: texts.text(key) for key in keys})
     names = [stated.plan.name for stated in plans]
     if choice.plan not in names:
         there = ", ".join(map(repr, names)) or "none"
@@ -88,38 +92,43 @@ def plan_choice(value: object, plans: tuple[StatedPlan, ...], name: str) -> Plan
     return choice
 
 
-def _plan(table: Mapping[str, Any], number: int, entries: Entries, name: str) -> StatedPlan:
-    where = f"plans[{number}]"
-    refuse_unknown(table, _KEYS, f"{where}.", name)
-    plan_name = text_in(table, "name", f"{where}.", name, error=PlanError)
+def _plan(values: dict[str, Any], number: int, entries: Entries, name: str) -> StatedPlan:
+    table = _table(values, name, f"plans[{number}].", known=_KEYS)
+    plan_name = table.text("name")
     if not plan_name.strip():
-        msg = f"{name}: plan number {number} has no name."
-        raise PlanError(msg, hint='Write name = "A" below its [[plans]].')
+        table.refuse(f"plan number {number} has no name.", 'Write name = "A" below its [[plans]].')
     where = f"plan {plan_name!r}"
-    resect = table.get("resect", {})
+    table.path = f"{where}."
+    resect = values.get("resect", {})
     if not isinstance(resect, dict):
-        msg = f"{name}: {where}: resect must be a table."
-        raise PlanError(msg, hint="Write resect = { segments = [5, 6, 7, 8] }.")
-    refuse_unknown(resect, ("segments", "mask"), f"{where}: resect.", name)
+        hint = "Write resect = { segments = [5, 6, 7, 8] }."
+        table.refuse(f"{where}: resect must be a table.", hint)
+    _table(resect, name, f"{where}: resect.", known=("segments", "mask"))
     mask = resect.get("mask")
     return StatedPlan(
         plan=Plan(
             name=plan_name,
-            title=text_in(table, "title", f"{where}.", name, error=PlanError),
-            by=text_in(table, "by", f"{where}.", name, error=PlanError),
+            title=table.text("title"),
+            by=table.text("by"),
             segments=_segments(resect.get("segments", []), where, name),
-            wedges=_zones(table.get("wedge", []), "wedge", where, name),
-            ablations=_zones(table.get("ablate", []), "ablate", where, name),
-            outside_liver=_outside(table.get("outside_liver", {}), where, name),
+            wedges=_zones(values.get("wedge", []), f"{where}: wedge", name),
+            ablations=_zones(values.get("ablate", []), f"{where}: ablate", name),
+            outside_liver=_outside(values.get("outside_liver", {}), where, name),
         ),
         masks=() if mask is None else entries(mask),
     )
 
 
+def _table(values: dict[str, Any], name: str, path: str, *, known: tuple[str, ...]) -> TomlTable:
+    """Return a table of a plan: an unknown key is a fault of the case file, a wrong value of the plan."""
+    table = TomlTable(values, name, path, known=known)
+    table.error = PlanError
+    return table
+
+
 def _segments(value: object, where: str, name: str) -> tuple[str, ...]:
-    items = value if isinstance(value, list) else [value]
     found = []
-    for item in items:
+    for item in value if isinstance(value, list) else [value]:
         text = str(item) if isinstance(item, str | int) and not isinstance(item, bool) else ""
         segment = segment_named(text)
         if segment is None:
@@ -129,43 +138,33 @@ def _segments(value: object, where: str, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _zones(value: object, key: str, where: str, name: str) -> tuple[Zone, ...]:
+def _zones(value: object, where: str, name: str) -> tuple[Zone, ...]:
     items = value if isinstance(value, list) else [value]
-    return tuple(_zone(item, f"{where}: {key}", name) for item in items)
+    return tuple(_zone(item, where, name) for item in items)
 
 
-def _zone(table: object, where: str, name: str) -> Zone:
+def _zone(values: object, where: str, name: str) -> Zone:
     example = '{ lesion = "L3", margin_mm = 10 }'
-    if not isinstance(table, dict):
+    if not isinstance(values, dict):
         msg = f"{name}: {where} must be a list of tables."
         raise PlanError(msg, hint=f"Write {where.rsplit(' ', maxsplit=1)[-1]} = [{example}].")
-    refuse_unknown(table, ("lesion", "point_mm", "margin_mm"), f"{where}.", name)
-    if ("lesion" in table) == ("point_mm" in table):
-        msg = f"{name}: {where} needs either lesion or point_mm."
-        raise PlanError(msg, hint=f"Write {example}, or a point in the lesion, in mm.")
-    lesion = table.get("lesion")
+    table = _table(values, name, f"{where}.", known=("lesion", "point_mm", "margin_mm"))
+    if ("lesion" in values) == ("point_mm" in values):
+        hint = f"Write {example}, or a point in the lesion, in mm."
+        table.refuse(f"{where} needs either lesion or point_mm.", hint)
+    table.path = f"{where}: "
+    lesion, point = values.get("lesion"), values.get("point_mm")
     if lesion is not None and not isinstance(lesion, str):
-        msg = f"{name}: {where}: lesion must be a text."
-        raise PlanError(msg, hint='Write lesion = "L3".')
-    point = table.get("point_mm")
-    if point is not None and not (
-        isinstance(point, list) and len(point) == 3 and all(map(_is_number, point))
-    ):
-        msg = f"{name}: {where}: point_mm must be three numbers."
-        raise PlanError(msg, hint="Write point_mm = [x, y, z]: mm to the left, back and head.")
-    margin = table.get("margin_mm")
-    if margin is not None and not (_is_number(margin) and 0 <= margin <= LARGEST_MARGIN_MM):
-        msg = f"{name}: {where}: margin_mm is {margin!r}; it must lie between 0 and {LARGEST_MARGIN_MM:g}."
-        raise PlanError(msg, hint="Give millimetres, or leave it out: then the protocol's margin counts.")
+        table.refuse(f"{where}: lesion must be a text.", 'Write lesion = "L3".')
+    if point is not None and not (isinstance(point, list) and len(point) == 3 and all(map(is_number, point))):
+        hint = "Write point_mm = [x, y, z]: mm to the left, back and head."
+        table.refuse(f"{where}: point_mm must be three numbers.", hint)
+    hint = "Give millimetres, or leave it out: then the protocol's margin counts."
     return Zone(
         lesion_id=lesion,
         point_mm=None if point is None else (float(point[0]), float(point[1]), float(point[2])),
-        margin_mm=None if margin is None else float(margin),
+        margin_mm=table.number("margin_mm", 0, LARGEST_MARGIN_MM, hint),
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _outside(value: object, where: str, name: str) -> tuple[tuple[str, Marking], ...]:
@@ -173,8 +172,67 @@ def _outside(value: object, where: str, name: str) -> tuple[tuple[str, Marking],
         msg = f"{name}: {where}: outside_liver must be a table."
         raise PlanError(msg, hint='Write outside_liver = { L1 = "resectable" }.')
     for lesion, word in value.items():
-        if word not in _WORDS:
+        if not isinstance(word, str) or word not in _WORDS:
             words = ", ".join(reversed(_WORDS))
             msg = f"{name}: {where}: outside_liver.{lesion} is {word!r}; it must be one of {words}."
             raise PlanError(msg, hint=f'Write outside_liver = {{ {lesion} = "resectable" }}.')
     return tuple((lesion, _WORDS[word]) for lesion, word in value.items())
+
+
+def with_choice(text: str, choice: PlanChoice) -> str:
+    """Return a case file in which a plan is chosen, with who, why and when.
+
+    Raises
+    ------
+    PlanError
+        If the file cannot be changed so without changing more of it.
+    """
+    said = {"plan": choice.plan, "by": choice.by, "reason": choice.reason, "recorded_at": choice.recorded_at}
+    line = "chosen = { " + ", ".join(f"{k} = {_text(v)}" for k, v in said.items() if v) + " }\n"
+    table = _FIRST_TABLE.search(text)
+    top = text[: table.start()] if table else text
+    changed = line + _CHOSEN.sub("", top, count=1) + text[len(top) :]
+    before, now = tomllib.loads(text.lstrip("\ufeff")), tomllib.loads(changed.lstrip("\ufeff"))
+    if before | {"chosen": now["chosen"]} != now or now["chosen"]["plan"] != choice.plan:
+        msg = "case.toml: the choice cannot be written without changing other lines."
+        raise PlanError(msg, hint=f"Write {line.strip()} at its top by hand.")
+    return changed
+
+
+def with_plan(text: str, plan: Plan) -> str:
+    """Return a case file with one plan more, at its end.
+
+    Raises
+    ------
+    PlanError
+        If a plan of that name is there.
+    """
+    before = tomllib.loads(text.lstrip("\ufeff"))
+    if plan.name in [one.get("name") for one in before.get("plans", [])]:
+        msg = f"A plan called {plan.name!r} is there already."
+        raise PlanError(msg, hint="Give it another name.")
+    lines = ["", "[[plans]]", f"name = {_text(plan.name)}"]
+    lines += [f"{key} = {_text(value)}" for key, value in (("title", plan.title), ("by", plan.by)) if value]
+    if plan.segments:
+        named = ", ".join(s if s.isdigit() else _text(s) for s in plan.segments)
+        lines.append(f"resect = {{ segments = [{named}] }}")
+    for key, zones in (("wedge", plan.wedges), ("ablate", plan.ablations)):
+        if zones:
+            lines.append(f"{key} = [{', '.join(map(_zone_line, zones))}]")
+    if plan.outside_liver:
+        words = ", ".join(f"{lesion} = {_text(marking.word)}" for lesion, marking in plan.outside_liver)
+        lines.append(f"outside_liver = {{ {words} }}")
+    return text.rstrip("\n") + "\n" + "\n".join(lines) + "\n"
+
+
+def _zone_line(zone: Zone) -> str:
+    parts = [f"lesion = {_text(zone.lesion_id)}"] if zone.lesion_id is not None else []
+    if zone.point_mm is not None:
+        parts.append(f"point_mm = [{', '.join(repr(x) for x in zone.point_mm)}]")
+    if zone.margin_mm is not None:
+        parts.append(f"margin_mm = {zone.margin_mm!r}")
+    return f"{{ {', '.join(parts)} }}"
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

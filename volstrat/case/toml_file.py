@@ -1,13 +1,16 @@
-"""Settings in TOML, of a size and depth that a person writes."""
+"""Settings in TOML, of a size and depth that a person writes, and their tables, key by key."""
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from volstrat.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from volstrat.errors import VolstratError
 
@@ -32,21 +35,13 @@ def read_toml(
 
     Parameters
     ----------
-    data : bytes
     name : str
         The file's name, for messages.
     error : type
-        What to raise.
+        What to raise where it is no TOML, or larger or deeper than any that a person writes: parsing such a
+        file could take hours, or end the program.
     hint : str
         What to do about a file that is no TOML.
-    parse_float : callable
-        Makes a number of a text with a decimal point.
-
-    Raises
-    ------
-    VolstratError
-        If it is no TOML, or larger or deeper than any that a person writes: parsing such a file could
-        take hours, or end the program.
     """
     if len(data) > _LARGEST_BYTES:
         msg = f"{name}: has {len(data)} bytes; a settings file has at most {_LARGEST_BYTES}."
@@ -78,3 +73,78 @@ def _is_deep(text: str) -> bool:
             dots = 0
             depth += (token in "[{") - (token in "]}")
     return depth > _DEEPEST or dots >= _DEEPEST
+
+
+class TomlTable:
+    """A table of a settings file; what it refuses is said with the file's name and the key's path.
+
+    Parameters
+    ----------
+    values : dict
+        As TOML gives it.
+    name : str
+        The file's.
+    path : str
+        What stands before a key in messages: ``"inputs.tumour."``.
+    known : collection of str
+        Every key that it may have; another is refused.
+    error : type
+        What to raise.
+    """
+
+    def __init__(
+        self,
+        values: dict[str, Any],
+        name: str,
+        path: str = "",
+        *,
+        known: Collection[str],
+        error: type[VolstratError] = CaseError,
+    ) -> None:
+        self.values, self.name, self.path, self.error = values, name, path, error
+        for key in values:
+            if key not in known:
+                self.refuse(f"unknown key {path + key!r}.", f"Known here: {', '.join(known)}.")
+
+    def refuse(self, said: str, hint: str) -> NoReturn:
+        """Raise the error of something in this file."""
+        msg = f"{self.name}: {said}"
+        raise self.error(msg, hint=hint)
+
+    def text(self, key: str) -> str:
+        """Return a text; empty where the key is not there."""
+        value = self.values.get(key, "")
+        if not isinstance(value, str):
+            self.refuse(f"{self.path}{key} must be a text.", "Put it in double quotes.")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return true or false; false where the key is not there."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            hint = f"Write {key} = true, or leave it out."
+            self.refuse(f"{self.path}{key} must be true or false.", hint)
+        return value
+
+    def choice(self, key: str, *choices: str) -> Any:  # noqa: ANN401 - one of the choices
+        """Return one of some words; None where the key is not there."""
+        value = self.values.get(key)
+        if value is not None and value not in choices:
+            said = f"{self.path}{key} is {value!r}; it must be {' or '.join(choices)}."
+            self.refuse(said, f'Write {key} = "{choices[0]}", or leave it out.')
+        return value
+
+    def number(self, key: str, low: float, high: float, hint: str) -> float | None:
+        """Return a number between two others, both allowed; None where the key is not there."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not is_number(value) or not low <= value <= high:
+            said = f"{self.path}{key} is {value!r}; it must lie between {low:g} and {high:g}."
+            self.refuse(said, hint)
+        return float(value)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value of TOML is a number: finite, and neither true nor false."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -10,23 +10,19 @@ from volstrat import __version__
 from volstrat.case.case_file import role_entries
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
-from volstrat.case.toml_file import read_toml
-from volstrat.case.toml_keys import refuse_unknown, text_in
+from volstrat.case.toml_file import TomlTable, read_toml
 from volstrat.errors import CaseError, UsageError
 from volstrat.frozen import FrozenDict, frozen
 from volstrat.study.patterns import PLACES, PathPattern
 from volstrat.terms.roles import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 STUDY_ENDING = ".toml"
 
 _OF_A_CASE = ("plans", "chosen")
-_KEYS = ("study", "layout", "readers")
-_STUDY_KEYS = ("id", "protocol", "volstrat")
-_LAYOUT_KEYS = ("subject", "inputs")
 
 
 @frozen
@@ -148,24 +144,19 @@ def read_study(path: Path) -> Study:
     name = path.name
     document = read_toml(read_bytes(path), name=name, error=UsageError)
     _refuse_plans(document, name)
-    refuse_unknown(document, _KEYS, "", name, error=UsageError)
-    study = _table(document, "study", name)
-    layout = _table(document, "layout", name)
-    refuse_unknown(study, _STUDY_KEYS, "study.", name, error=UsageError)
-    refuse_unknown(layout, _LAYOUT_KEYS, "layout.", name, error=UsageError)
-    inputs = _table(layout, "inputs", name, above="layout.")
-    refuse_unknown(inputs, ROLES, "layout.inputs.", name, error=UsageError)
-    protocol = text_in(study, "protocol", "study.", name, error=UsageError)
+    whole = TomlTable(document, name, known=("study", "layout", "readers"), error=UsageError)
+    study = _table(whole, "study", ("id", "protocol", "volstrat"))
+    layout = _table(whole, "layout", ("subject", "inputs"))
+    protocol = study.text("protocol")
     found = Study(
         path=path,
-        study_id=text_in(study, "id", "study.", name, error=UsageError) or path.resolve().parent.name,
+        study_id=study.text("id") or path.resolve().parent.name,
         protocol=path.parent / protocol if protocol else None,
-        versions=_versions(text_in(study, "volstrat", "study.", name, error=UsageError), name),
-        subject=_subject_pattern(text_in(layout, "subject", "layout.", name, error=UsageError), name),
-        inputs=inputs,
+        versions=_versions(study.text("volstrat"), name),
+        subject=_subject_pattern(layout.text("subject"), name),
+        inputs=_table(layout, "inputs", ROLES).values,
         readers={
-            reader: _reader(value, reader, name)
-            for reader, value in _table(document, "readers", name).items()
+            reader: _reader(value, reader, name) for reader, value in _table(whole, "readers").values.items()
         },
     )
     _check_inputs(found)
@@ -184,12 +175,12 @@ def _refuse_plans(document: Mapping[str, Any], name: str) -> None:
             raise UsageError(msg, hint=hint)
 
 
-def _table(document: Mapping[str, object], key: str, name: str, *, above: str = "") -> dict[str, Any]:
-    value = document.get(key, {})
+def _table(above: TomlTable, key: str, known: Collection[str] | None = None) -> TomlTable:
+    """Return a table in another; None: it may have any key."""
+    value, path = above.values.get(key, {}), f"{above.path}{key}"
     if not isinstance(value, dict):
-        msg = f"{name}: {above}{key} must be a table, [{above}{key}]."
-        raise UsageError(msg, hint=f"Write [{above}{key}] on a line of its own.")
-    return value
+        above.refuse(f"{path} must be a table, [{path}].", f"Write [{path}] on a line of its own.")
+    return TomlTable(value, above.name, f"{path}.", known=value if known is None else known, error=UsageError)
 
 
 def _subject_pattern(text: str, name: str) -> PathPattern:
