@@ -108,10 +108,9 @@ def counting_findings(
         one = len(small) == 1
         effect = ""
         if changes_stratum is not None:
-            effect = sentence(
-                "small_lesions",
-                "changes" if changes_stratum else "does_not_change",
-                them="it" if one else "them",
+            them = "it" if one else "them"
+            effect = " " + sentence(
+                "small_lesions", "changes" if changes_stratum else "does_not_change", them=them
             )
         findings.append(
             finding(

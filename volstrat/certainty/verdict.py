@@ -247,9 +247,9 @@ def _pet_findings(measured: Measurements, assessment: Assessment, protocol: Prot
             severity = "review"
         still_open = ""
         if assessment.only_pet_only_open:
-            still_open = sentence("pet_missing", "pet_only_open")
+            still_open = " " + sentence("pet_missing", "pet_only_open")
         elif unknown:
-            still_open = sentence("pet_missing", "lesions_open", lesions=shown_names(unknown))
+            still_open = " " + sentence("pet_missing", "lesions_open", lesions=shown_names(unknown))
         return [
             finding(
                 "pet_missing",
