@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 _VOXELS_AT_ONCE = 60_000
-_LARGEST_BOX = 250_000
+_LARGEST_BOX = 500_000
 """Voxels; a larger box is cut into tiles."""
 _TILE = 24
 """Edge of a cube in voxels, without its halo."""

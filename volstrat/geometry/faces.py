@@ -2,7 +2,7 @@
 
 The normal is the gradient of the mask smoothed with a Gaussian that is the same in all directions in
 millimetres and as wide as the voxel is long, so that neither staircases nor thick slices turn it.
-Each connected piece is smoothed by itself (`core.boxes` cuts it into boxes).
+Each connected piece is smoothed by itself (`geometry.boxes` cuts it into boxes).
 """
 
 from __future__ import annotations
