@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from volstrat.terms.catalogue import CATALOGUE
 from volstrat.terms.catalogue.entry import entries
 from volstrat.terms.findings import SEVERITIES
@@ -46,6 +48,13 @@ second_code (info)
         "Look.",
     )
     assert (several.forms, several.also, several.do) == ({"some": "Some.", "none": "None."}, (), "")
+
+
+@pytest.mark.parametrize("line", ["      goes on too far left.", "    says: Twice."])
+def test_a_line_that_would_be_passed_over_is_refused(line: str) -> None:
+    """A sentence that lost its second line would be read by nobody."""
+    with pytest.raises(ValueError, match="'a_code \\(info\\)' has a line"):
+        entries(f"a_code (info)\n    says: A sentence.\n{line}\n    means: what it says")
 
 
 def test_every_entry_has_severities_that_there_are() -> None:

@@ -82,4 +82,8 @@ def _blocks(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the head of each block, and its fields; white space of any length is one space."""
     for block in re.split(r"\n(?=\S)", text.strip()):
         fields = {name: " ".join(value.split()) for name, value in _FIELD.findall(block)}
-        yield " ".join(re.split(r"\n {4}\w+: ", block)[0].split()), fields
+        head = " ".join(re.split(r"\n {4}\w+: ", block)[0].split())
+        if [*head.split(), *" ".join(f"{n}: {v}" for n, v in fields.items()).split()] != block.split():
+            msg = f"the catalogue's entry {head!r} has a line that belongs to no field, or a field twice"
+            raise ValueError(msg)
+        yield head, fields
