@@ -24,8 +24,7 @@ from volstrat.terms.findings import finding, sentence
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Float64s
     from volstrat.terms.findings import Finding
 
 _FEW_VOXELS = 3000
@@ -93,10 +92,8 @@ def counting_findings(
 
     Parameters
     ----------
-    lesion_ids : sequence of str, (n,)
     voxels : sequence of int, (n,)
         Of each lesion.
-    spacing_mm : tuple of float
     changes_stratum : bool, optional
         Whether leaving the small lesions out would change the stratum; None where that was not tried.
     """
@@ -165,9 +162,7 @@ def _by_series(radius: float, spacing: tuple[float, float, float]) -> float:
     return math.fsum(weight * transform**2) + tail
 
 
-def _octant(
-    steps: tuple[float, float, float], reach: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _octant(steps: tuple[float, float, float], reach: float) -> tuple[Float64s, Float64s]:
     """Lengths of the lattice vectors up to ``reach``, zero first, each octant's copies as a weight."""
     axes = [np.arange(math.floor(reach / step) + 1) * step for step in steps]
     copies = [np.where(axis > 0, 2.0, 1.0) for axis in axes]

@@ -27,15 +27,13 @@ from volstrat.terms.marks import Marking
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding
     from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 
-    Bools = NDArray[np.bool_]
 
 _DECISIONS = {m.word: m for m in (Marking.RESECTABLE, Marking.ABLATABLE, Marking.UNRESECTABLE)}
 
@@ -84,38 +82,19 @@ def each_flip(measured: Measurements, assessment: Assessment, protocol: Protocol
 
 @frozen
 class _Change:
-    """A single change.
-
-    Parameters
-    ----------
-    lesion_id : str
-    place : int
-        The lesion's position, or the region's rank.
-    kind : {"lesion", "region"}
-    is_marking : bool
-        Else it is an avidity; of a region, that it is physiological.
-    to : str
-        A marking or avidity word.
-    code : int
-        The `Marking`, or the avidity's code.
-    alike : object
-        Changes with the same one come to the same counts.
-    family : object or None
-        Any number of changes with the same one, made together, move each predicate the same way, the more
-        the further: where all of them change nothing, no one does. None: said of no other.
-    size : int
-        In voxels; only orders the search.
-    """
+    """A single change."""
 
     lesion_id: str
-    place: int
+    place: int  # the lesion's position, or the region's rank
     kind: Literal["lesion", "region"]
-    is_marking: bool
-    to: str
-    code: int
-    alike: object
+    is_marking: bool  # else it is an avidity; of a region, that it is physiological
+    to: str  # a marking or avidity word
+    code: int  # the `Marking`, or the avidity's code
+    alike: object  # changes with the same one come to the same counts
+    # any number of changes with the same one, made together, move each predicate the same way, the more the
+    # further: where all of them change nothing, no one does. None: said of no other.
     family: object | None
-    size: int
+    size: int  # in voxels; only orders the search
 
 
 def _stays_between(before: Assessment, after: Assessment, protocol: Protocol) -> bool:
@@ -239,21 +218,13 @@ def _lesion_changes(
 
 @frozen(eq=False)
 class _Shared:
-    """What of avid disease lesions share, by lesion.
+    """What of avid disease lesions share, by lesion."""
 
-    Parameters
-    ----------
-    candidate : array of bool, (lesions,)
-        Avid voxels beside it go to it or to another lesion, by their markings: a better one may bring worse.
-    owner : array of bool, (lesions,)
-        All avid voxels that may be its own are its own alone.
-    cold : array of bool, (lesions,)
-        No avid voxel may be its own.
-    """
-
+    # (lesions,): avid voxels beside it go to it or to another lesion, by their markings: a better one may
+    # bring worse
     candidate: Bools
-    owner: Bools
-    cold: Bools
+    owner: Bools  # (lesions,): all avid voxels that may be its own are its own alone
+    cold: Bools  # (lesions,): no avid voxel may be its own
 
     @classmethod
     def of(cls, measured: Measurements) -> _Shared:

@@ -18,8 +18,7 @@ from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution, AvidRegions
     from volstrat.rule.markings import TumourPieces
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
     from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
-
-    Bools = NDArray[np.bool_]
-    Int64s = NDArray[np.int64]
 
 
 @frozen

@@ -36,8 +36,7 @@ from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Float64s, Int64s
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding
@@ -59,35 +58,19 @@ class BoundaryShift:
 
 @frozen
 class Robustness:
-    """How far the verdict is from another one.
+    """How far the verdict is from another one."""
 
-    Parameters
-    ----------
-    interval : FractionInterval or None
-        None where there is no tumour.
-    boundary_shift : tuple of BoundaryShift
-    pet_shift : tuple of PetShift
-        Empty where FDG does not decide.
-    flips : tuple of Flip
-    margin_ml : float or None
-        Resectable ml (lower bound) less the threshold's; None without tumour.
-    shortest_way : tuple of str or None
-        The fewest lesions that would have to become resectable to reach the threshold; empty where it
-        is reached, None where nothing reaches it.
-    stratum_2_obstacles : tuple of str
-        Avid lesions and regions (or of unknown avidity) that are not wholly resectable.
-    counting_error_percent : tuple of float
-        Of each lesion, from counting voxels alone.
-    """
-
-    interval: FractionInterval | None
+    interval: FractionInterval | None  # None where there is no tumour
     boundary_shift: tuple[BoundaryShift, ...]
-    pet_shift: tuple[PetShift, ...]
+    pet_shift: tuple[PetShift, ...]  # empty where FDG does not decide
     flips: tuple[Flip, ...]
-    margin_ml: float | None
+    margin_ml: float | None  # resectable ml (lower bound) less the threshold's; None without tumour
+    # the fewest lesions that would have to become resectable to reach the threshold; empty where it is
+    # reached, None where nothing reaches it
     shortest_way: tuple[str, ...] | None
+    # avid lesions and regions (or of unknown avidity) that are not wholly resectable
     stratum_2_obstacles: tuple[str, ...]
-    counting_error_percent: tuple[float, ...]
+    counting_error_percent: tuple[float, ...]  # of each lesion, from counting voxels alone
 
 
 def measure_robustness(
@@ -155,7 +138,7 @@ def _extra_regions(measured: Measurements, assessment: Assessment, protocol: Pro
     return [n for n in range(len(assessment.region_marking)) if n not in assessment.dismissed]
 
 
-def _parts(measured: Measurements) -> tuple[LabelRuns, NDArray[np.int64]]:
+def _parts(measured: Measurements) -> tuple[LabelRuns, Int64s]:
     """Tumour cut into parts of one lesion and one marking, each voxel once.
 
     Returns
@@ -178,7 +161,7 @@ def _parts(measured: Measurements) -> tuple[LabelRuns, NDArray[np.int64]]:
 
 
 def _interval(
-    voxels: NDArray[np.int64], measured: Measurements, assessment: Assessment, protocol: Protocol
+    voxels: Int64s, measured: Measurements, assessment: Assessment, protocol: Protocol
 ) -> FractionInterval | None:
     ml = measured.lesions.grid.voxel_ml
     sure = voxels[:, _sure(protocol)].sum(axis=1)
@@ -235,7 +218,7 @@ def _boundary_shift(
     return tuple(shifted)
 
 
-def _nanolitres(ml: NDArray[np.float64]) -> list[int]:
+def _nanolitres(ml: Float64s) -> list[int]:
     """Volumes as whole numbers, which is how far they are rounded: shares of sums are exact then."""
     return [round(volume) for volume in (ml * 1_000_000).tolist()]
 
@@ -263,7 +246,7 @@ def _margin_ml(assessment: Assessment, protocol: Protocol) -> float | None:
 
 
 def _shortest_way(
-    voxels: NDArray[np.int64], measured: Measurements, assessment: Assessment, protocol: Protocol
+    voxels: Int64s, measured: Measurements, assessment: Assessment, protocol: Protocol
 ) -> tuple[str, ...] | None:
     """Return the fewest lesions; PET-only regions are no lesions to debulk, even where they are counted."""
     if not measured.lesions.count:

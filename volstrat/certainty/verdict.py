@@ -73,8 +73,6 @@ def reach_verdict(
 
     Parameters
     ----------
-    measured : Measurements
-    protocol : Protocol
     findings : iterable of Finding
         What reading the inputs brought up; joined with the rule's own.
     memo : CaseMemo or None
@@ -151,7 +149,6 @@ def settle_reviews(verdict: Verdict, *, rests_on: str, closings: Sequence[Closin
     ----------
     rests_on : str
         Hash of the voxels that all findings rest on.
-    closings : sequence of Closing
     """
     findings = closed_by(with_evidence(verdict.findings, rests_on), closings)
     return replace(verdict, findings=sorted_findings(findings), status=status_of(verdict.stratum, findings))

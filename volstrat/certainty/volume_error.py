@@ -30,24 +30,17 @@ _DECIMALS = 9
 
 @frozen
 class FractionInterval:
-    """The 95 % interval of the resectable fraction, and how likely the threshold is reached.
+    """The 95 % interval of the resectable fraction, and how likely the threshold is reached."""
 
-    Parameters
-    ----------
-    lo, hi : float
-        Ends of the interval, 0 to 1. With unknown markings: the envelope of the intervals of the
-        two extremes.
-    probability_lower, probability_upper : float
-        Probability that the true fraction reaches the threshold, with unknown markings counted as
-        unresectable and as resectable. Equal where nothing is unknown.
-    method : str
-        ``closed_form``: the only one there is; said in the record because a reader will ask.
-    """
-
+    # lo, hi: ends of the interval, 0 to 1. With unknown markings: the envelope of the intervals of the two
+    # extremes.
     lo: float
     hi: float
+    # probability_lower, probability_upper: probability that the true fraction reaches the threshold, with
+    # unknown markings counted as unresectable and as resectable. Equal where nothing is unknown.
     probability_lower: float
     probability_upper: float
+    # ``closed_form``: the only one there is; said in the record because a reader will ask
     method: str = "closed_form"
 
     @property
@@ -95,7 +88,6 @@ def resectable_fraction_interval(
         counts too.
     axial_diameter_mm : sequence of float, (n,)
         Longest axial diameter of each lesion, which gives its error class.
-    policy : VolumeErrorPolicy
     threshold_percent : Decimal or float
         Of stratum 1.
     resectable_upper_ml : sequence of float, (n,), optional

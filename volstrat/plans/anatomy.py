@@ -22,21 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Anatomy:
-    """What plans are applied to; all on the lesions' grid.
+    """What plans are applied to; all on the lesions' grid."""
 
-    Parameters
-    ----------
-    lesions : Lesions
-        All by their ids; one that is no tumour has no run.
-    liver : VoxelRuns
-        The liver mask as drawn.
-    segments : mapping of segment name to VoxelRuns
-        As the map gives them; what lies outside the liver mask is no part of `map`.
-    in_liver : tuple of bool, one a lesion
-    """
-
-    lesions: Lesions
-    liver: VoxelRuns
+    lesions: Lesions  # all by their ids; one that is no tumour has no run
+    liver: VoxelRuns  # the liver mask as drawn
+    # as the map gives them; what lies outside the liver mask is no part of `map`
     segments: Mapping[str, VoxelRuns]
     in_liver: tuple[bool, ...]
     map: Mapping[str, VoxelRuns] = field(init=False)

@@ -65,39 +65,19 @@ class MapShift:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanOutcome:
-    """A plan and what it comes to.
-
-    Parameters
-    ----------
-    plan : Plan
-    regions : PlanRegions
-    remnant_voxels : VoxelRuns
-        Liver that is neither cut out nor ablated, tumour in it included.
-    measured : Measurements
-        The case marked as the plan says.
-    verdict : Verdict
-    of_case : tuple of Finding
-        What is said of the case under every plan.
-    remnant : LiverRemnant
-    cuts_through : tuple of str
-        Lesions of which some and not all voxels are cut.
-    left : tuple of Left
-    map_shift : tuple of MapShift
-        Empty where no segment is cut out.
-    marks : tuple of str
-        Lesions and regions that the plan marks: all in the liver, and those outside that it names.
-    """
+    """A plan and what it comes to."""
 
     plan: Plan
     regions: PlanRegions
-    remnant_voxels: VoxelRuns
-    measured: Measurements
+    remnant_voxels: VoxelRuns  # liver that is neither cut out nor ablated, tumour in it included
+    measured: Measurements  # the case marked as the plan says
     verdict: Verdict
-    of_case: tuple[Finding, ...]
+    of_case: tuple[Finding, ...]  # what is said of the case under every plan
     remnant: LiverRemnant
-    cuts_through: tuple[str, ...]
+    cuts_through: tuple[str, ...]  # lesions of which some and not all voxels are cut
     left: tuple[Left, ...]
-    map_shift: tuple[MapShift, ...]
+    map_shift: tuple[MapShift, ...]  # empty where no segment is cut out
+    # lesions and regions that the plan marks: all in the liver, and those outside that it names
     marks: tuple[str, ...]
 
     @property
@@ -154,7 +134,6 @@ class PlanBook:
 
         Parameters
         ----------
-        plan : Plan
         cut_mask : VoxelRuns or None
             What it cuts out as drawn.
         with_flips : bool

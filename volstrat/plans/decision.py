@@ -22,23 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decision:
-    """All plans of a case, and the verdict of the chosen one.
+    """All plans of a case, and the verdict of the chosen one."""
 
-    Parameters
-    ----------
-    outcomes : tuple of PlanOutcome
-        In the order stated; each one's status counts the case's own findings.
-    chosen : PlanOutcome or None
-    measured : Measurements
-        Marked by the chosen plan; without one nothing in the liver is marked.
-    verdict : Verdict
-        Without a chosen plan there is no stratum.
-    """
-
-    outcomes: tuple[PlanOutcome, ...]
+    outcomes: tuple[PlanOutcome, ...]  # in the order stated; each one's status counts the case's own findings
     chosen: PlanOutcome | None
-    measured: Measurements
-    verdict: Verdict
+    measured: Measurements  # marked by the chosen plan; without one nothing in the liver is marked
+    verdict: Verdict  # without a chosen plan there is no stratum
 
 
 def decide(
@@ -59,7 +48,6 @@ def decide(
         Of different names.
     chosen : str or None
         Name of a plan.
-    cut_masks : mapping of plan name to VoxelRuns
     with_flips : bool
         As `reach_verdict`; of the chosen plan.
 
@@ -111,7 +99,6 @@ def contradictions(measured: Measurements, anatomy: Anatomy, *, remnant_drawn: b
     ----------
     measured : Measurements
         The case as read.
-    anatomy : Anatomy
     remnant_drawn : bool
         A remnant mask was given as well.
     """

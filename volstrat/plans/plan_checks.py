@@ -13,8 +13,7 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Int64s
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.plans.anatomy import Anatomy
     from volstrat.plans.plan_regions import PlanRegions
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
     from volstrat.terms.plans import Plan
     from volstrat.terms.policies import PlanPolicy
-
-    Int64s = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,11 +55,6 @@ def plan_findings(
 
     Parameters
     ----------
-    plan : Plan
-    regions : PlanRegions
-    anatomy : Anatomy
-    measures : LesionMeasures
-    policy : PlanPolicy
     remaining : VoxelRuns
         Liver that is neither cut out nor ablated.
     """

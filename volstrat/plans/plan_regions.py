@@ -30,25 +30,15 @@ class PlannedZone:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanRegions:
-    """The regions of one plan, on the lesions' grid.
+    """The regions of one plan, on the lesions' grid."""
 
-    Parameters
-    ----------
-    segments : tuple of str
-        What is cut out whole, by the map's names.
-    wedges, ablations : tuple of PlannedZone
-    by_segments, otherwise, cut : VoxelRuns
-        What is cut out with the segments, by wedges and masks, and in all.
-    ablated : VoxelRuns
-        The ablation zones; not clipped to the liver.
-    """
-
-    segments: tuple[str, ...]
+    segments: tuple[str, ...]  # what is cut out whole, by the map's names
     wedges: tuple[PlannedZone, ...]
     ablations: tuple[PlannedZone, ...]
+    # by_segments, otherwise, cut: what is cut out with the segments, by wedges and masks, and in all
     by_segments: VoxelRuns
     otherwise: VoxelRuns
-    ablated: VoxelRuns
+    ablated: VoxelRuns  # the ablation zones; not clipped to the liver
     cut: VoxelRuns = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,8 +55,6 @@ def plan_regions(
 
     Parameters
     ----------
-    plan : Plan
-    anatomy : Anatomy
     zones : Zones
         Of the anatomy's lesions.
     policy : PlanPolicy

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.plans.anatomy import Anatomy
     from volstrat.plans.carry_out import PlanBook
     from volstrat.rule.stratify import Assessment
     from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 
-    Int64s = NDArray[np.int64]
-    Bools = NDArray[np.bool_]
     Words = NDArray[np.uint64]
 
 
@@ -58,7 +57,6 @@ def search_plans(book: PlanBook, *, ablations: int = 0, flr_percent: float = 0.0
 
     Parameters
     ----------
-    book : PlanBook
     ablations : int
         How many lesions are ablated; fewer where fewer remain.
     flr_percent : float

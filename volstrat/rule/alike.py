@@ -9,9 +9,7 @@ import numpy as np
 from volstrat.geometry.runs import ranked
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Int64s = NDArray[np.int64]
+    from volstrat.geometry.arrays import Int64s
 
 
 def group_alike(item: Int64s, key: Int64s, count: int, *, start: Int64s | None = None) -> Int64s:
@@ -21,7 +19,6 @@ def group_alike(item: Int64s, key: Int64s, count: int, *, start: Int64s | None =
     ----------
     item, key : array of int64, (n,)
         Which of the ``count`` items has which key; each pair once. Items may have none.
-    count : int
     start : array of int64, (count,), optional
         What items must have in common besides.
 

@@ -37,15 +37,12 @@ from volstrat.rule.spill import spill_rows
 from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.markings import TumourPieces
     from volstrat.rule.tumour_voxels import TumourVoxels
 
-    Int64s = NDArray[np.int64]
-    Bools = NDArray[np.bool_]
 
 _NO_LESION, _SEVERAL = -1, -2
 """In place of the one lesion that a region belongs to: it belongs to none, or voxel by voxel."""
@@ -54,48 +51,33 @@ _NO_ROWS = (np.empty(0, np.int64),) * 3
 
 @frozen(eq=False)
 class AvidGroups:
-    """Avid voxels of one region that may belong to the same lesions, counted together.
+    """Avid voxels of one region that may belong to the same lesions, counted together."""
 
-    Parameters
-    ----------
-    of_voxel : array of int64, (n,)
-        Group of each avid voxel.
-    voxels, region, rank : array of int64, (groups,)
-        Size, the region it is part of, and its rank among the PET-only ones (0 is P1), or -1.
-    held : array of bool, (groups,)
-        Its voxels hold tumour.
-    pair_group, pair_lesion : array of int64, (pairs,)
-        Lesions that a group may belong to. One that holds tumour belongs to every lesion it holds, one that
-        holds none to a single one of its candidates.
-    row_pair, row_piece : array of int64, (rows,)
-        Pieces of the lesion's nearest voxels, or `NO_PIECE` where the lesion has one marking.
-    """
-
-    of_voxel: Int64s
+    of_voxel: Int64s  # (n,): group of each avid voxel
+    # voxels, region, rank, (groups,): size, the region it is part of, and its rank among the PET-only ones (0
+    # is P1), or -1
     voxels: Int64s
     region: Int64s
     rank: Int64s
-    held: Bools
+    held: Bools  # (groups,): its voxels hold tumour
+    # pair_group, pair_lesion, (pairs,): lesions that a group may belong to. One that holds tumour belongs to
+    # every lesion it holds, one that holds none to a single one of its candidates.
     pair_group: Int64s
     pair_lesion: Int64s
+    # row_pair, row_piece, (rows,): pieces of the lesion's nearest voxels, or `NO_PIECE` where the lesion has
+    # one marking
     row_pair: Int64s
     row_piece: Int64s
 
 
 @frozen(eq=False)
 class HeldTumour:
-    """Tumour voxels whose centres lie in avid voxels, counted.
+    """Tumour voxels whose centres lie in avid voxels, counted."""
 
-    Parameters
-    ----------
-    group, voxels : array of int64, (n,)
-        A group of avid voxels, and how many tumour voxels of the same lesions it holds.
-    pair_part, pair_lesion : array of int64, (pairs,)
-        Which of these counts are of which lesions' voxels.
-    """
-
+    # group, voxels, (n,): a group of avid voxels, and how many tumour voxels of the same lesions it holds
     group: Int64s
     voxels: Int64s
+    # pair_part, pair_lesion, (pairs,): which of these counts are of which lesions' voxels
     pair_part: Int64s
     pair_lesion: Int64s
 
@@ -167,27 +149,14 @@ class Seen:
 
 @frozen(eq=False)
 class Attribution:
-    """The lesions that each avid voxel may belong to.
+    """The lesions that each avid voxel may belong to."""
 
-    Parameters
-    ----------
-    grid : VoxelGrid
-        Of the avid mask.
-    regions : AvidRegions
-        The avid voxels, as given.
-    groups : AvidGroups
-    pet_only : PetOnly
-    seen : Seen
-    distance_mm : float
-        The attribution distance.
-    """
-
-    grid: VoxelGrid
-    regions: AvidRegions
+    grid: VoxelGrid  # of the avid mask
+    regions: AvidRegions  # the avid voxels, as given
     groups: AvidGroups
     pet_only: PetOnly
     seen: Seen
-    distance_mm: float
+    distance_mm: float  # the attribution distance
 
     @property
     def avid(self) -> VoxelRuns:
@@ -238,17 +207,10 @@ class Attribution:
 
 @frozen(eq=False)
 class AvidRegions:
-    """Avid voxels and the 26-connected region of each, on any grid of their shape.
-
-    Parameters
-    ----------
-    avid : VoxelRuns
-    voxels, region : array of int64, (n,)
-        Linear indices, rising, and the region of each, 0 to ``count - 1``.
-    count : int
-    """
+    """Avid voxels and the 26-connected region of each, on any grid of their shape."""
 
     avid: VoxelRuns
+    # voxels, region, (n,): linear indices, rising, and the region of each, 0 to ``count - 1``
     voxels: Int64s
     region: Int64s
     count: int
@@ -290,11 +252,8 @@ def attribute(
 
     Parameters
     ----------
-    tumour : TumourVoxels
-    regions : AvidRegions
     grid : VoxelGrid
         Of the avid voxels, in the tumour's frame of reference.
-    distance_mm : float
     apart : array of int64, optional
         Regions that are PET-only wherever they lie: those that a person spoke for.
     """

@@ -21,15 +21,11 @@ from volstrat.rule.tumour_voxels import NO_PIECE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.projection import HeldStretches
     from volstrat.rule.tumour_voxels import TumourVoxels
 
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 Rows = tuple["Int64s", "Int64s", "Int64s"]
 """Candidates: avid voxel (position), lesion, and a piece of the lesion's nearest voxels, or `NO_PIECE` where
@@ -42,27 +38,14 @@ _INSIDE = 0.49
 
 @frozen(eq=False)
 class AvidVoxels:
-    """Avid voxels where they lie.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-    voxels : array of int64, (n,)
-        Linear indices, rising.
-    centres : array of float64, (n, 3)
-        LPS mm.
-    region : array of int64, (n,)
-    regions : int
-    held : array of int64, (pairs, 2)
-        Avid voxel (position) and lesion, of those that hold tumour; sorted.
-    """
+    """Avid voxels where they lie."""
 
     grid: VoxelGrid
-    voxels: Int64s
-    centres: Float64s
-    region: Int64s
+    voxels: Int64s  # (n,): linear indices, rising
+    centres: Float64s  # (n, 3): LPS mm
+    region: Int64s  # (n,)
     regions: int
-    held: Int64s
+    held: Int64s  # (pairs, 2): avid voxel (position) and lesion, of those that hold tumour; sorted
 
     @classmethod
     def among(

@@ -14,13 +14,11 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import Lesions, TumourEntry
     from volstrat.terms.findings import Finding
 
-    Int64s = NDArray[np.int64]
 
 _SAME_DICE = 0.5
 _MOST_EMPTY = 3
@@ -48,8 +46,6 @@ def drawing_findings(
     ----------
     entries : sequence of TumourEntry
         On the lesions' grid.
-    lesions : Lesions
-    resectable : VoxelRuns or None
     """
     return (*_drawn_twice(entries, lesions), *_skipped_slices(lesions), *_misplaced(resectable, lesions))
 

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 from volstrat.geometry.runs import VoxelRuns, covered_twice
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Float64s
     from volstrat.rule.measure import Measurements
 
 _DECIMALS = 3
@@ -35,6 +33,6 @@ def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]
     return points
 
 
-def _nearest(centres: NDArray[np.float64], to: NDArray[np.float64]) -> tuple[float, float, float]:
+def _nearest(centres: Float64s, to: Float64s) -> tuple[float, float, float]:
     x, y, z = centres[int(((centres - to) ** 2).sum(axis=1).argmin())].tolist()
     return round(x, _DECIMALS), round(y, _DECIMALS), round(z, _DECIMALS)

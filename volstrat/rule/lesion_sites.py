@@ -11,14 +11,11 @@ from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.measure import Measurements
     from volstrat.terms.marks import Site
     from volstrat.terms.outcomes import SiteSource
-
-    Bools = NDArray[np.bool_]
 
 
 @frozen
@@ -34,7 +31,6 @@ def lesion_sites(measured: Measurements, liver: VoxelRuns | None) -> tuple[Lesio
 
     Parameters
     ----------
-    measured : Measurements
     liver : VoxelRuns or None
         On the lesions' grid.
     """
@@ -83,9 +79,7 @@ def _beside(lesions: Lesions, voxels: VoxelRuns) -> Bools:
     return found
 
 
-def voxels_by_site(
-    measured: Measurements, sites: tuple[LesionSite, ...]
-) -> dict[str, tuple[int, NDArray[np.int64]]]:
+def voxels_by_site(measured: Measurements, sites: tuple[LesionSite, ...]) -> dict[str, tuple[int, Int64s]]:
     """Return how many lesions each site has, and their voxels by `Marking`, (4,), each voxel once.
 
     Lesions that are no tumour are left out; those of which nothing says the site come under ``not_stated``.
@@ -93,7 +87,7 @@ def voxels_by_site(
     pieces, marked = measured.marked.pieces, measured.marked
     first = np.full(pieces.voxels.size, measured.lesions.count)
     np.minimum.at(first, pieces.pair_piece, pieces.pair_lesion)
-    found: dict[str, tuple[int, NDArray[np.int64]]] = {}
+    found: dict[str, tuple[int, Int64s]] = {}
     for word in sorted({site.word or "not_stated" for site in sites}):
         those = np.array([(s.word or "not_stated") == word for s in sites], dtype=bool) & ~marked.not_tumour
         if those.any():

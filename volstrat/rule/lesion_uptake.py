@@ -13,8 +13,7 @@ from volstrat.rule.resolving import avid_voxels_of_lesions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.pet.uptake import LesionUptake
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
 
-    Int64s = NDArray[np.int64]
     Uptakes = tuple[LesionUptake | None, ...]
 
 
@@ -60,8 +58,6 @@ def measure_uptake(
 
     Parameters
     ----------
-    measured : Measurements
-    assessment : Assessment
     known : UptakeMemo or None
         Of the same case under other marks.
 

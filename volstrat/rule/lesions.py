@@ -20,15 +20,11 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Float64s, Int64s
     from volstrat.geometry.mask import Mask
     from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 Instances = Literal["labels", "components"]
 _MOST_LESIONS = 10_000
@@ -51,32 +47,20 @@ class TumourEntry:
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # no slots: the box is worked out once
 class Lesions:
-    """Lesions as runs cut at row ends.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-    ids : tuple of str
-        ``L`` + number, by rising number.
-    starts, stops, lesion : array of int64, (n,)
-        Runs, sorted by start, and the position in ``ids`` of the lesion each belongs to. A voxel
-        that several lesions hold appears once for each.
-    names : tuple of str
-        The name of the segment, ROI or label that each lesion is, or is a part of; "" without one.
-    by_size : tuple of bool
-        Lesions that are connected pieces, numbered by size.
-    numbers_are_loose : bool
-        True where another mask could give such a number to another piece: there are several, or their number
-        is not that of their label.
-    """
+    """Lesions as runs cut at row ends."""
 
     grid: VoxelGrid
-    ids: tuple[str, ...]
+    ids: tuple[str, ...]  # ``L`` + number, by rising number
+    # starts, stops, lesion, (n,): runs, sorted by start, and the position in ``ids`` of the lesion each
+    # belongs to. A voxel that several lesions hold appears once for each.
     starts: Int64s
     stops: Int64s
     lesion: Int64s
+    # the name of the segment, ROI or label that each lesion is, or is a part of; "" without one
     names: tuple[str, ...] = ()
-    by_size: tuple[bool, ...] = ()
+    by_size: tuple[bool, ...] = ()  # lesions that are connected pieces, numbered by size
+    # True where another mask could give such a number to another piece: there are several, or their number is
+    # not that of their label
     numbers_are_loose: bool = False
 
     @property
@@ -356,7 +340,7 @@ def measure_lesions(lesions: Lesions) -> LesionMeasures:
 def gathered_measures(rows: Sequence[tuple[LesionMeasures, int]]) -> LesionMeasures:
     """Return the measures of single lesions, each out of a table of its own."""
 
-    def column(name: str, empty: tuple[int, ...]) -> NDArray[np.float64]:
+    def column(name: str, empty: tuple[int, ...]) -> Float64s:
         values = [getattr(measures, name)[n] for measures, n in rows]
         return np.array(values, dtype=np.float64) if values else np.zeros((0, *empty))
 

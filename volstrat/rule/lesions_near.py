@@ -11,12 +11,9 @@ from volstrat.geometry.nearest import nearest_distances
 from volstrat.geometry.runs import expand
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Float64s, Int64s
     from volstrat.rule.tumour_voxels import TumourVoxels
 
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
     Near = tuple["Int64s", "Int64s", "Float64s"]
 
 _AT_ONCE = 300_000

@@ -18,14 +18,11 @@ from volstrat.terms.marks import NOT_TUMOUR, PARTIAL, Marking
 from volstrat.terms.protocol import reaches_percent
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.rule.lesions import Lesions
     from volstrat.terms.marks import Resectability
     from volstrat.terms.protocol import Protocol
 
-    Int64s = NDArray[np.int64]
-    Bools = NDArray[np.bool_]
 
 DrawnRuns = tuple["Int64s", "Int64s", "Int64s", "Int64s"]
 """Runs of lesions, each of one marking: starts, stops, lesion, `Marking`."""
@@ -36,32 +33,21 @@ NO_WORD = -1
 
 @frozen(eq=False)
 class TumourPieces:
-    """Tumour cut so that all voxels of a piece lie in the same lesions and are drawn alike in each.
+    """Tumour cut so that all voxels of a piece lie in the same lesions and are drawn alike in each."""
 
-    Parameters
-    ----------
-    starts, stops, lesion, piece : array of int64, (n,)
-        The lesions' runs, each in one piece; a voxel of several lesions appears once for each.
-    voxels : array of int64, (pieces,)
-        Size of each piece.
-    pair_piece, pair_lesion, pair_drawn : array of int64, (pairs,)
-        Which lesions hold a piece, and the `Marking` drawn there.
-    drawn_voxels : array of int64, (lesions, 4)
-        Voxels of each lesion by the marking drawn.
-    drawn : array of int64, (lesions,)
-        The `Marking` drawn on nearly all voxels of the lesion, or `NO_WORD`.
-    """
-
+    # starts, stops, lesion, piece, (n,): the lesions' runs, each in one piece; a voxel of several lesions
+    # appears once for each
     starts: Int64s
     stops: Int64s
     lesion: Int64s
     piece: Int64s
-    voxels: Int64s
+    voxels: Int64s  # (pieces,): size of each piece
+    # pair_piece, pair_lesion, pair_drawn, (pairs,): which lesions hold a piece, and the `Marking` drawn there
     pair_piece: Int64s
     pair_lesion: Int64s
     pair_drawn: Int64s
-    drawn_voxels: Int64s
-    drawn: Int64s
+    drawn_voxels: Int64s  # (lesions, 4): voxels of each lesion by the marking drawn
+    drawn: Int64s  # (lesions,): the `Marking` drawn on nearly all voxels of the lesion, or `NO_WORD`
 
     @property
     def overlapping(self) -> bool:
@@ -71,34 +57,19 @@ class TumourPieces:
 
 @frozen(eq=False)
 class MarkedLesions:
-    """What each lesion and each of its voxels is marked.
+    """What each lesion and each of its voxels is marked."""
 
-    Parameters
-    ----------
-    pieces : TumourPieces
-        Those of lesions that are tumour.
-    table : array of int64, (lesions,)
-        The `Marking` that the table gives to a whole lesion, or `NO_WORD`.
-    not_tumour : array of bool, (lesions,)
-        Lesions that the table takes out of the total.
-    codes : array of int64, (lesions,)
-        The `Marking` on nearly all of a lesion's voxels, or `NO_WORD` (partial, or no tumour).
-    piece_worst : array of int64, (pieces,)
-        `Marking` of a piece's voxels: the worst of all lesions that hold them.
-    own_voxels, worst_voxels : array of int64, (lesions, 4)
-        Voxels of each lesion by its own marking, and by the worst one where lesions overlap.
-    total_voxels : array of int64, (4,)
-        Tumour voxels by worst marking, each voxel once.
-    """
-
-    pieces: TumourPieces
-    table: Int64s
-    not_tumour: Bools
+    pieces: TumourPieces  # those of lesions that are tumour
+    table: Int64s  # (lesions,): the `Marking` that the table gives to a whole lesion, or `NO_WORD`
+    not_tumour: Bools  # (lesions,): lesions that the table takes out of the total
+    # (lesions,): the `Marking` on nearly all of a lesion's voxels, or `NO_WORD` (partial, or no tumour)
     codes: Int64s
-    piece_worst: Int64s
+    piece_worst: Int64s  # (pieces,): `Marking` of a piece's voxels: the worst of all lesions that hold them
+    # own_voxels, worst_voxels, (lesions, 4): voxels of each lesion by its own marking, and by the worst one
+    # where lesions overlap
     own_voxels: Int64s
     worst_voxels: Int64s
-    total_voxels: Int64s
+    total_voxels: Int64s  # (4,): tumour voxels by worst marking, each voxel once
 
     @property
     def starts(self) -> Int64s:
@@ -164,7 +135,6 @@ def draw_markings(lesions: Lesions, resectable: VoxelRuns | None) -> DrawnRuns:
 
     Parameters
     ----------
-    lesions : Lesions
     resectable : VoxelRuns or None
         On the lesions' grid. Inside it a voxel is resectable, outside unresectable; without it unknown.
     """
@@ -182,7 +152,6 @@ def cut_pieces(lesions: Lesions, drawn: DrawnRuns, protocol: Protocol) -> Tumour
 
     Parameters
     ----------
-    lesions : Lesions
     drawn : tuple of arrays
         All runs of all lesions, each with one marking.
     protocol : Protocol

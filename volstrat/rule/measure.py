@@ -23,8 +23,7 @@ from volstrat.terms.wording import shown_ml, shown_names, shown_percent
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.geometry.mask import Mask
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
 
-    Bools = NDArray[np.bool_]
-
 
 @frozen(eq=False)
 class Avid:
@@ -50,39 +47,21 @@ class Avid:
 
 @frozen(eq=False)
 class CaseMasks:
-    """What the rule is applied to.
+    """What the rule is applied to."""
 
-    Parameters
-    ----------
-    grid : VoxelGrid
-        Of tumour and resectable voxels.
-    tumour : sequence of TumourEntry
-    resectable : VoxelRuns or None
-    avid : Avid or None
-        As a reader drew it; None where no avid mask was given.
-    pet_field, avid_field : VoxelGrid or None
-        The field that PET covers (of the PET image, else of a dense avid mask), and that of a dense avid
-        mask.
-    tumour_fields : tuple of VoxelGrid
-        The images in which tumour could be drawn, as far as they are known.
-    suv : Image or None
-        SUVbw; None where there is no PET image or it cannot be had as SUV.
-    sul_factor : float or None
-        SUL over SUVbw.
-    reference, liver : Mask or None
-        Where an avidity rule finds its reference region.
-    rows : sequence of LesionRow
-    """
-
-    grid: VoxelGrid
+    grid: VoxelGrid  # of tumour and resectable voxels
     tumour: Sequence[TumourEntry]
     resectable: VoxelRuns | None = None
-    avid: Avid | None = None
+    avid: Avid | None = None  # as a reader drew it; None where no avid mask was given
+    # pet_field, avid_field: the field that PET covers (of the PET image, else of a dense avid mask), and that
+    # of a dense avid mask
     pet_field: VoxelGrid | None = None
     avid_field: VoxelGrid | None = None
+    # the images in which tumour could be drawn, as far as they are known
     tumour_fields: tuple[VoxelGrid, ...] = ()
-    suv: Image | None = None
-    sul_factor: float | None = None
+    suv: Image | None = None  # SUVbw; None where there is no PET image or it cannot be had as SUV
+    sul_factor: float | None = None  # SUL over SUVbw
+    # reference, liver: where an avidity rule finds its reference region
     reference: Mask | None = None
     liver: Mask | None = None
     rows: Sequence[LesionRow] = ()
@@ -90,42 +69,29 @@ class CaseMasks:
 
 @frozen(eq=False)
 class Measurements:
-    """All that is measured on a case; the rule needs nothing else.
-
-    Parameters
-    ----------
-    masks : CaseMasks
-    lesions, measures, marked : Lesions, LesionMeasures, MarkedLesions
-    pieces : TumourPieces
-        Of all lesions; ``marked.pieces`` leaves out those that are no tumour.
-    base, attribution : Attribution or None
-        To all lesions, and to those that are tumour. None where there is neither an avid mask nor a rule that
-        could be carried out.
-    covered : array of bool, (lesions,)
-        True where the PET field holds every voxel centre of the lesion, and that of a dense avid mask too
-        where the mask decides, and the rule, if one is in force, could judge it; all False without a field.
-    alternatives : tuple of (AvidityRule, Attribution, covered)
-        ``base`` and ``covered`` by each rule of ``avidity.also_check`` that could be carried out.
-    rows : mapping of lesion or region id to LesionRow
-        By the id that lesion or region has now; a row's own may be another.
-    words, region_words : LesionWords, RegionWords
-        What ``rows`` say, as arrays: this is what the rule reads.
-    lesion_findings, mark_findings : tuple of Finding
-        What telling lesions and avid disease apart brought up, and what marking them did.
-    """
+    """All that is measured on a case; the rule needs nothing else."""
 
     masks: CaseMasks
     lesions: Lesions
     measures: LesionMeasures
-    pieces: TumourPieces
+    pieces: TumourPieces  # of all lesions; ``marked.pieces`` leaves out those that are no tumour
     marked: MarkedLesions
+    # base, attribution: to all lesions, and to those that are tumour. None where there is neither an avid
+    # mask nor a rule that could be carried out.
     base: Attribution | None
     attribution: Attribution | None
+    # (lesions,): True where the PET field holds every voxel centre of the lesion, and that of a dense avid
+    # mask too where the mask decides, and the rule, if one is in force, could judge it; all False without a
+    # field
     covered: Bools
+    # ``base`` and ``covered`` by each rule of ``avidity.also_check`` that could be carried out
     alternatives: tuple[tuple[AvidityRule, Attribution, Bools], ...]
-    rows: Mapping[str, LesionRow]
+    rows: Mapping[str, LesionRow]  # by the id that lesion or region has now; a row's own may be another
+    # words, region_words: what ``rows`` say, as arrays: this is what the rule reads
     words: LesionWords
     region_words: RegionWords
+    # lesion_findings, mark_findings: what telling lesions and avid disease apart brought up, and what marking
+    # them did
     lesion_findings: tuple[Finding, ...]
     mark_findings: tuple[Finding, ...]
 
@@ -248,12 +214,10 @@ def redraw_case(
 
     Parameters
     ----------
-    measured : Measurements
     drawn : tuple of arrays
         All runs of all lesions, each with one marking.
     rows : mapping of lesion or region id to LesionRow
         The whole table; it stands over what is drawn.
-    protocol : Protocol
     """
     lesions = measured.lesions
     pieces = cut_pieces(lesions, drawn, protocol)
@@ -339,7 +303,6 @@ def avid_disease(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> tupl
         Whose PET, avid mask and reference region count.
     lesions : Lesions
         On the grid of ``masks``; not necessarily of its own tumour masks.
-    protocol : Protocol
 
     Returns
     -------
@@ -428,7 +391,7 @@ def _mark_findings(
     return findings
 
 
-def _in_parts(lesion_id: str, voxels: NDArray[np.int64]) -> Finding:
+def _in_parts(lesion_id: str, voxels: Int64s) -> Finding:
     """Say of which parts a lesion without one marking consists."""
     share = (100 * voxels / voxels.sum()).tolist()
     words = {m.word: shown_percent(share[m]) for m in reversed(Marking) if share[m]}

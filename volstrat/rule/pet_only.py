@@ -12,16 +12,11 @@ from volstrat.rule.lesions import falling_volume_rank, measure_runs
 from volstrat.rule.lesions_near import lesions_near
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import LesionMeasures
     from volstrat.rule.lesions_near import Near
     from volstrat.rule.tumour_voxels import TumourVoxels
-
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 
 class PetOnly:

@@ -28,21 +28,11 @@ _OUTSIDE_SHARE = 0.1
 
 @frozen
 class LiverBurden:
-    """Tumour in the liver alone, beside the total that the stratum rests on.
+    """Tumour in the liver alone, beside the total that the stratum rests on."""
 
-    Parameters
-    ----------
-    liver_ml : float
-        Of the liver mask as drawn, tumour in it included.
-    tumour_ml : float
-        Tumour within the liver mask.
-    resectable_tumour_ml : float or None
-        The part of it marked resectable; None where none of it is marked.
-    """
-
-    liver_ml: float
-    tumour_ml: float
-    resectable_tumour_ml: float | None
+    liver_ml: float  # of the liver mask as drawn, tumour in it included
+    tumour_ml: float  # tumour within the liver mask
+    resectable_tumour_ml: float | None  # the part of it marked resectable; None where none of it is marked
 
     @property
     def burden_percent(self) -> float | None:
@@ -59,27 +49,13 @@ class LiverBurden:
 
 @frozen
 class LiverRemnant:
-    """The future liver remnant.
+    """The future liver remnant."""
 
-    Parameters
-    ----------
-    flr_ml : float
-        Remnant without the tumour in it.
-    flr_percent : float or None
-        Of the liver without tumour, on the same images; None without a liver mask.
-    sflr_percent : float or None
-        Of the standard liver for the body's surface; None without weight and height.
-    limit_percent : float or None
-        For the liver's state; None where the state is not known.
-    below_limit : bool or None
-        None where nothing can be compared, or the state is unknown and would decide.
-    """
-
-    flr_ml: float
-    flr_percent: float | None
-    sflr_percent: float | None
-    limit_percent: float | None
-    below_limit: bool | None
+    flr_ml: float  # remnant without the tumour in it
+    flr_percent: float | None  # of the liver without tumour, on the same images; None without a liver mask
+    sflr_percent: float | None  # of the standard liver for the body's surface; None without weight and height
+    limit_percent: float | None  # for the liver's state; None where the state is not known
+    below_limit: bool | None  # None where nothing can be compared, or the state is unknown and would decide
 
 
 def body_surface_m2(weight_kg: float, height_cm: float, *, formula: str = "mosteller") -> float:
@@ -138,7 +114,6 @@ def measure_liver_burden(
     ----------
     liver, tumour, resectable, unmarked : VoxelRuns
         On one grid; of ``resectable`` only what is tumour counts. ``unmarked``: tumour of unknown marking.
-    voxel_volume_mm3 : float
     """
     inside = tumour.intersection(liver)
     ml = voxel_volume_mm3 / 1000
@@ -172,14 +147,10 @@ def measure_remnant(
     ----------
     remnant, tumour : VoxelRuns
         On one grid.
-    voxel_volume_mm3 : float
-    policy : RemnantPolicy
     liver : VoxelRuns, optional
         Of the same grid; the remnant outside it is not counted.
     to_resect : VoxelRuns, optional
         Tumour that can be resected: most of it in what is to remain is a finding.
-    weight_kg, height_cm : float, optional
-    liver_state : {"normal", "chemotherapy", "fibrosis", "cirrhosis"}, optional
 
     Returns
     -------

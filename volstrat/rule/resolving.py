@@ -12,28 +12,17 @@ from volstrat.rule.markings import NO_WORD
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.markings import MarkedLesions
-
-    Int64s = NDArray[np.int64]
-    Bools = NDArray[np.bool_]
 
 
 @frozen(eq=False)
 class AvidCounts:
-    """What the rule counts of avid voxels.
+    """What the rule counts of avid voxels."""
 
-    Parameters
-    ----------
-    by_marking : array of int64, (4,)
-        Avid voxels by `Marking`, those that were removed left out.
-    lesion_voxels : array of int64, (lesions,)
-        Avid voxels that belong to each lesion; one that holds two counts for both.
-    """
-
-    by_marking: Int64s
+    by_marking: Int64s  # (4,): avid voxels by `Marking`, those that were removed left out
+    # (lesions,): avid voxels that belong to each lesion; one that holds two counts for both
     lesion_voxels: Int64s
 
     def count(self, *markings: Marking) -> int:
@@ -48,22 +37,12 @@ class AvidCounts:
 
 @frozen(eq=False)
 class Resolved:
-    """What the avid voxels of each group are marked, given markings and avidity words.
+    """What the avid voxels of each group are marked, given markings and avidity words."""
 
-    Parameters
-    ----------
-    marking : array of int64, (groups,)
-        `Marking`, the worst where several lesions are held; -1 where a word ``not_avid`` removed it.
-    belongs : array of bool, (pairs,)
-        Which pairs of group and lesion stand.
-    pair_marking : array of int64, (pairs,)
-        The marking that the group takes from the lesion.
-    counts : AvidCounts
-    """
-
+    # (groups,): `Marking`, the worst where several lesions are held; -1 where a word ``not_avid`` removed it
     marking: Int64s
-    belongs: Bools
-    pair_marking: Int64s
+    belongs: Bools  # (pairs,): which pairs of group and lesion stand
+    pair_marking: Int64s  # (pairs,): the marking that the group takes from the lesion
     counts: AvidCounts
 
 

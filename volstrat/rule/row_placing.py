@@ -23,8 +23,7 @@ from volstrat.terms.wording import shown_ml, shown_names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.lesions import Lesions
@@ -47,22 +46,11 @@ _SAME_VOLUME_BY_NUMBER = 1.1
 
 @frozen
 class PlacedRows:
-    """Rows by what they are about.
+    """Rows by what they are about."""
 
-    Parameters
-    ----------
-    lesions : dict of int to LesionRow
-        By the lesion's position.
-    regions : dict of int to LesionRow
-        By the PET-only region's rank.
-    owners : dict of int to int
-        The lesion that a region belongs to, by its rank.
-    findings : tuple of Finding
-    """
-
-    lesions: dict[int, LesionRow]
-    regions: dict[int, LesionRow]
-    owners: dict[int, int]
+    lesions: dict[int, LesionRow]  # by the lesion's position
+    regions: dict[int, LesionRow]  # by the PET-only region's rank
+    owners: dict[int, int]  # the lesion that a region belongs to, by its rank
     findings: tuple[Finding, ...]
 
     def by_id(self, lesions: Lesions) -> dict[str, LesionRow]:
@@ -326,9 +314,7 @@ def _voxels_at(grid: VoxelGrid, point_mm: Sequence[float]) -> list[int]:
     return [int(grid.ravel(np.array(v))) for v in inside]
 
 
-def _region_of(
-    row: LesionRow, lesions: Lesions, attribution: Attribution | None, rank_of: NDArray[np.int64]
-) -> int:
+def _region_of(row: LesionRow, lesions: Lesions, attribution: Attribution | None, rank_of: Int64s) -> int:
     """Return the rank of a row's region; ``rank_of`` is that of each avid voxel."""
     if attribution is None:
         raise _no_such_id(row, lesions, attribution)

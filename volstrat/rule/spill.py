@@ -13,14 +13,10 @@ from volstrat.rule.lesions_near import box_distance_mm, lesions_near, meeting_bo
 from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Float64s, Int64s
     from volstrat.rule.attribution_geometry import AvidVoxels, Rows
     from volstrat.rule.tumour_voxels import TumourVoxels
 
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 _MOST_PAIRS = 2_000_000
 """Of a voxel and a tumour run, in one region; beyond, a tree is quicker."""
@@ -33,8 +29,6 @@ def spill_rows(
 
     Parameters
     ----------
-    tumour : TumourVoxels
-    pet : AvidVoxels
     chosen : array of bool, (regions,)
         Those that are asked for.
     touched : tuple of array of int64, (pairs,)

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.markings import MarkedLesions
     from volstrat.rule.measure import Measurements
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from volstrat.terms.marks import FdgAvidity
     from volstrat.terms.outcomes import AvidDisease, Stratum
     from volstrat.terms.protocol import Protocol
-
-    Int64s = NDArray[np.int64]
-    Bools = NDArray[np.bool_]
 
 
 @frozen
@@ -88,56 +84,32 @@ class Stratum1Tally:
 
 @frozen
 class Stratum2Tally:
-    """Avid disease by marking.
-
-    Parameters
-    ----------
-    unit : {"tumour", "pet"}
-    voxels : tuple of int, (4,)
-        Avid voxels by `Marking`.
-    avid_without_voxels : tuple of Marking or None
-        Those that occur on lesions that the table calls avid and no avid voxel belongs to (None: partial).
-    unassessed : tuple of Marking or None
-        Those that occur on lesions of unknown avidity.
-    """
+    """Avid disease by marking."""
 
     unit: Literal["tumour", "pet"]
-    voxels: tuple[int, int, int, int]
+    voxels: tuple[int, int, int, int]  # avid voxels by `Marking`
+    # those that occur on lesions that the table calls avid and no avid voxel belongs to (None: partial)
     avid_without_voxels: tuple[Marking | None, ...]
-    unassessed: tuple[Marking | None, ...]
+    unassessed: tuple[Marking | None, ...]  # those that occur on lesions of unknown avidity
     empty_tumour: bool = False
     pet_read: bool = True
 
 
 @frozen(eq=False)
 class Assessment:
-    """The rule applied to a case.
-
-    Parameters
-    ----------
-    stratum_1, stratum_2 : Predicate
-    stratum : str or None
-        None where the case is not assessable.
-    avidity_codes : array of int64, (lesions,)
-        Position in `AVIDITIES`.
-    region_codes : array of int64, (PET-only regions,)
-        `Marking` of each; of one that belongs to a lesion, the lesion's.
-    region_words : RegionWords
-    resolved : Resolved or None
-        What each avid voxel is marked; None without an avid mask.
-    only_pet_only_open : bool
-        True where nothing but the possibility of PET-only disease stands in the way of a stratum.
-    """
+    """The rule applied to a case."""
 
     stratum_1: Predicate
     stratum_2: Predicate
-    stratum: Stratum | None
-    avidity_codes: Int64s
+    stratum: Stratum | None  # None where the case is not assessable
+    avidity_codes: Int64s  # (lesions,): position in `AVIDITIES`
+    # (PET-only regions,): `Marking` of each; of one that belongs to a lesion, the lesion's
     region_codes: Int64s
     region_words: RegionWords
-    resolved: Resolved | None
+    resolved: Resolved | None  # what each avid voxel is marked; None without an avid mask
     tally_1: Stratum1Tally
     tally_2: Stratum2Tally
+    # True where nothing but the possibility of PET-only disease stands in the way of a stratum
     only_pet_only_open: bool
 
     @property

@@ -13,13 +13,10 @@ from volstrat.terms.marks import Marking
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Int64s
     from volstrat.rule.markings import MarkedLesions
     from volstrat.terms.marks import FdgAvidity, LesionRow
 
-    Int64s = NDArray[np.int64]
-    Bools = NDArray[np.bool_]
 
 AVIDITIES: tuple[FdgAvidity, ...] = ("not_avid", "avid", "not_assessed")
 """Avidity words by code."""
@@ -29,40 +26,20 @@ NO_LESION = -1
 
 @frozen(eq=False)
 class LesionWords:
-    """What a table says of lesions.
+    """What a table says of lesions."""
 
-    Parameters
-    ----------
-    marking : array of int64, (lesions,)
-        `Marking`, or `NO_WORD`.
-    avidity : array of int64, (lesions,)
-        `NOT_AVID`, `AVID`, or `NO_WORD`.
-    not_tumour : array of bool, (lesions,)
-        Lesions that leave the total.
-    """
-
-    marking: Int64s
-    avidity: Int64s
-    not_tumour: Bools
+    marking: Int64s  # (lesions,): `Marking`, or `NO_WORD`
+    avidity: Int64s  # (lesions,): `NOT_AVID`, `AVID`, or `NO_WORD`
+    not_tumour: Bools  # (lesions,): lesions that leave the total
 
 
 @frozen(eq=False)
 class RegionWords:
-    """What a table says of PET-only regions.
+    """What a table says of PET-only regions."""
 
-    Parameters
-    ----------
-    marking : array of int64, (regions,)
-        `Marking`; unknown until marked.
-    dismissed : array of bool, (regions,)
-        Those that the table calls physiological.
-    belongs_to : array of int64, (regions,)
-        The lesion whose marking a region takes, or `NO_LESION`.
-    """
-
-    marking: Int64s
-    dismissed: Bools
-    belongs_to: Int64s
+    marking: Int64s  # (regions,): `Marking`; unknown until marked
+    dismissed: Bools  # (regions,): those that the table calls physiological
+    belongs_to: Int64s  # (regions,): the lesion whose marking a region takes, or `NO_LESION`
 
     @classmethod
     def nothing(cls, count: int) -> RegionWords:

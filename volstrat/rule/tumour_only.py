@@ -11,12 +11,9 @@ from volstrat.rule.markings import mark_pieces, pieces_without
 from volstrat.rule.table_words import NO_LESION
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Int64s
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.measure import Measurements
-
-    Int64s = NDArray[np.int64]
 
 
 def tumour_only(measured: Measurements) -> Measurements:

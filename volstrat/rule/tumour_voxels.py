@@ -13,14 +13,10 @@ from volstrat.geometry.runs import VoxelRuns, cut_at, expand, sorted_unique, spl
 from volstrat.rule.markings import NO_WORD
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.arrays import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.markings import TumourPieces
 
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 NO_PIECE = -1
 _BESIDE_MM = 0.02
@@ -79,7 +75,6 @@ class TumourVoxels:
         Parameters
         ----------
         points_mm : array of float64, (n, 3)
-        reach_mm : float
         lesions : array of int64, optional
             Of these lesions only.
         """
@@ -147,25 +142,17 @@ class TumourVoxels:
 
 @frozen(eq=False)
 class LesionRuns:
-    """Runs of tumour voxels, lesion by lesion.
+    """Runs of tumour voxels, lesion by lesion."""
 
-    Parameters
-    ----------
-    starts, stops, run : array of int64, (n,)
-        ``run`` is the run of `TumourVoxels` that each is part of.
-    first_mm, low, high : array of float64, (n, 3)
-        Centre of the first voxel, lowest and highest coordinates of voxel centres.
-    edge : array of int64, (lesions + 1,)
-        Those of a lesion lie between two edges.
-    """
-
+    # starts, stops, run, (n,): ``run`` is the run of `TumourVoxels` that each is part of
     starts: Int64s
     stops: Int64s
     run: Int64s
+    # first_mm, low, high, (n, 3): centre of the first voxel, lowest and highest coordinates of voxel centres
     first_mm: Float64s
     low: Float64s
     high: Float64s
-    edge: Int64s
+    edge: Int64s  # (lesions + 1,): those of a lesion lie between two edges
 
 
 def _meet(low: Float64s, high: Float64s, box_low: Float64s, box_high: Float64s) -> Bools:

@@ -28,50 +28,34 @@ _REFERENCE_DEFAULTS: dict[str, tuple[float, float]] = {
 class AvidityRule:
     """One rule for what counts as FDG-avid.
 
-    Parameters
-    ----------
-    rule : {"mask", "fixed", "liver", "blood_pool", "background"}
-        ``mask``: a reader drew it. The others search a SUV image inside CT tumour grown by ``margin_mm``:
-        ``fixed`` takes voxels of at least ``suv_threshold``; the rest detect lesion by lesion, where
-        SUVpeak (1 cm3) is at least ``multiplier`` x mean + ``sd_count`` x SD of a reference region:
-        ``liver`` (PERCIST 1.0, Wahl 2009: 1.5 and 2; 3 cm sphere in the healthy right lobe),
-        ``blood_pool`` (PERCIST 1.0 where the liver is diseased: 2.0 and 2; descending aorta),
-        ``background`` (1.0 and 2; a shell round the lesion: volstrat's own figures for what a reader of
-        a NETPET score, Chan 2017, judges by eye as above background).
-    metric : {"SUVbw", "SUL"}
-        What SUV means here. Only ``fixed`` depends on it: the others compare a lesion with a region of
-        the same image.
-    suv_threshold : float or None
-        Only for ``fixed``, and required there.
-    delineation : {"detector", "percent_of_max"}
-        Which voxels of a detected lesion are avid: those that reach the detector's threshold, or
-        ``percent_of_max`` of the lesion's maximum (41 and 50 are usual; overestimates at low contrast).
-    percent_of_max : float or None
-        Only for that delineation, and required there.
-    margin_mm : float
-        How far round CT tumour a rule searches: room for breathing and for PET's blur.
-    multiplier, sd_count : float or None
-        None: the rule's own figures, as above.
-    shell_mm : float
-        Thickness of the ``background`` shell, which begins where the margin ends.
-    small_lesion_mm : float
-        A lesion of smaller equivalent diameter that is not detected may be too small for PET to show.
-
     Raises
     ------
     ProtocolError
         If a value is impossible, missing, or given for a rule that does not use it.
     """
 
+    # ``mask``: a reader drew it. The others search a SUV image inside CT tumour grown by ``margin_mm``:
+    # ``fixed`` takes voxels of at least ``suv_threshold``; the rest detect lesion by lesion, where SUVpeak (1
+    # cm3) is at least ``multiplier`` x mean + ``sd_count`` x SD of a reference region: ``liver`` (PERCIST
+    # 1.0, Wahl 2009: 1.5 and 2; 3 cm sphere in the healthy right lobe), ``blood_pool`` (PERCIST 1.0 where the
+    # liver is diseased: 2.0 and 2; descending aorta), ``background`` (1.0 and 2; a shell round the lesion:
+    # volstrat's own figures for what a reader of a NETPET score, Chan 2017, judges by eye as above
+    # background).
     rule: RuleName = "mask"
+    # what SUV means here. Only ``fixed`` depends on it: the others compare a lesion with a region of the same
+    # image.
     metric: Literal["SUVbw", "SUL"] = "SUVbw"
-    suv_threshold: float | None = None
+    suv_threshold: float | None = None  # only for ``fixed``, and required there
+    # which voxels of a detected lesion are avid: those that reach the detector's threshold, or
+    # ``percent_of_max`` of the lesion's maximum (41 and 50 are usual; overestimates at low contrast)
     delineation: Literal["detector", "percent_of_max"] = "detector"
-    percent_of_max: float | None = None
-    margin_mm: float = 5.0
+    percent_of_max: float | None = None  # only for that delineation, and required there
+    margin_mm: float = 5.0  # how far round CT tumour a rule searches: room for breathing and for PET's blur
+    # multiplier, sd_count: None stands for the rule's own figures, as above
     multiplier: float | None = None
     sd_count: float | None = None
-    shell_mm: float = 10.0
+    shell_mm: float = 10.0  # thickness of the ``background`` shell, which begins where the margin ends
+    # a lesion of smaller equivalent diameter that is not detected may be too small for PET to show
     small_lesion_mm: float = 10.0
 
     def __post_init__(self) -> None:
@@ -161,15 +145,9 @@ class AvidityRule:
 
 @frozen
 class Avidity(AvidityRule):
-    """The protocol's ``avidity`` table: the rule in force, and rules that are tried beside it.
+    """The protocol's ``avidity`` table: the rule in force, and rules that are tried beside it."""
 
-    Parameters
-    ----------
-    also_check : tuple of AvidityRule
-        Where one of these would give another stratum, a ``review`` finding says so.
-    look_again_suv : float
-        SUVmax from which a lesion that a reader calls not avid must be looked at again.
-    """
-
+    # where one of these would give another stratum, a ``review`` finding says so
     also_check: tuple[AvidityRule, ...] = ()
+    # SUVmax from which a lesion that a reader calls not avid must be looked at again
     look_again_suv: float = 5.0

@@ -41,45 +41,27 @@ SITES: tuple[Site, ...] = ("liver", "primary", "node", "bone", "lung", "peritone
 
 @frozen
 class LesionRow:
-    """One row of a lesion table.
+    """One row of a lesion table."""
 
-    Parameters
-    ----------
-    lesion_id : str
-        ``L1``, ``L2``, ... or a PET-only region ``P1``, ...
-    resectability : Marking or None
-        None where the cell is empty (the mask's marking stays) or says ``not_tumour``.
-    not_tumour : bool
-        The lesion leaves the total; its uptake becomes a PET-only region, unless it is ``not_avid``.
-    fdg_avidity : {"avid", "not_avid"} or None
-        None where the cell is empty: measured avidity stays.
-    volume_ml : float or None
-        As it was when the row was written; for the reader's eye alone.
-    point_mm : tuple of float or None
-        LPS mm, a voxel of the lesion or region: the row is about what lies there, whatever its id.
-    segment : str
-        Name of the segment, ROI or label that the lesion is; tells it where there is no point.
-    site : str
-        One of `SITES`; empty where the cell is.
-    belongs_to : str
-        Of a PET-only region: the lesion (its id in this table, or its segment) of which it is the uptake.
-    where : str
-        File and line, for messages.
-    """
-
-    lesion_id: str
+    lesion_id: str  # ``L1``, ``L2``, ... or a PET-only region ``P1``, ...
+    # None where the cell is empty (the mask's marking stays) or says ``not_tumour``
     resectability: Marking | None = None
+    # the lesion leaves the total; its uptake becomes a PET-only region, unless it is ``not_avid``
     not_tumour: bool = False
+    # None where the cell is empty: measured avidity stays
     fdg_avidity: Literal["avid", "not_avid"] | None = None
+    # name of the segment, ROI or label that the lesion is; tells it where there is no point
     segment: str = ""
-    site: str = ""
+    site: str = ""  # one of `SITES`; empty where the cell is
+    # of a PET-only region: the lesion (its id in this table, or its segment) of which it is the uptake
     belongs_to: str = ""
-    volume_ml: float | None = None
+    volume_ml: float | None = None  # as it was when the row was written; for the reader's eye alone
+    # LPS mm, a voxel of the lesion or region: the row is about what lies there, whatever its id
     point_mm: tuple[float, float, float] | None = None
     reader: str = ""
     reason: str = ""
     recorded_at: str = ""
-    where: str = ""
+    where: str = ""  # file and line, for messages
 
     @property
     def word(self) -> str:

@@ -137,30 +137,16 @@ below them (PS3.16 CID 7159; SNOMED CT, its SRT forms, NCI Thesaurus)."""
 
 @frozen
 class Said:
-    """What a name, or where it is silent its code, says.
+    """What a name, or where it is silent its code, says."""
 
-    Parameters
-    ----------
-    roles : tuple of str
-        Whose patterns fit and that are not denied, in the order of `NAMED_ROLES`; the first is `role`.
-    denied : frozenset of str
-        Roles that it denies.
-    other : bool
-        It names an organ or another structure, and no role.
-    tumour : bool
-        Name or code says tumour, whatever else the name says.
-    by_code : bool
-        The name says nothing; what is said, the code says.
-    doubted : frozenset of str
-        Roles that it leaves open ("borderline resectable", "FDG-avid?", "old metastasis"); of them it plays
-        tumour alone by itself.
-    """
-
+    # whose patterns fit and that are not denied, in the order of `NAMED_ROLES`; the first is `role`
     roles: tuple[str, ...] = ()
-    denied: frozenset[str] = frozenset()
-    other: bool = False
-    tumour: bool = False
-    by_code: bool = False
+    denied: frozenset[str] = frozenset()  # roles that it denies
+    other: bool = False  # it names an organ or another structure, and no role
+    tumour: bool = False  # name or code says tumour, whatever else the name says
+    by_code: bool = False  # the name says nothing; what is said, the code says
+    # roles that it leaves open ("borderline resectable", "FDG-avid?", "old metastasis"); of them it plays
+    # tumour alone by itself
     doubted: frozenset[str] = frozenset()
 
     @property
@@ -191,7 +177,6 @@ def said_by(name: str, codes: Sequence[Code], naming: Mapping[str, Sequence[str]
         May be empty.
     codes : sequence of (value, scheme, meaning)
         Segmented property category and type.
-    naming : mapping of role to globs
 
     Examples
     --------

@@ -11,42 +11,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """A lesion with a margin round it: a wedge that is cut out, or a zone that is ablated.
-
-    Parameters
-    ----------
-    lesion_id : str or None
-    point_mm : tuple of float or None
-        LPS mm; names the lesion whose voxel it lies in, where ``lesion_id`` is None.
-    margin_mm : float or None
-        None: the protocol's.
-    """
+    """A lesion with a margin round it: a wedge that is cut out, or a zone that is ablated."""
 
     lesion_id: str | None = None
+    # LPS mm; names the lesion whose voxel it lies in, where ``lesion_id`` is None
     point_mm: tuple[float, float, float] | None = None
-    margin_mm: float | None = None
+    margin_mm: float | None = None  # None: the protocol's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One plan.
-
-    Parameters
-    ----------
-    name : str
-    title, by : str
-        May be empty.
-    segments : tuple of str
-        Couinaud segments that are cut out whole, as in `volstrat.terms.couinaud.SEGMENTS`.
-    wedges, ablations : tuple of Zone
-    outside_liver : tuple of (lesion or region id, Marking)
-        What is done with what does not lie in the liver: a surgeon's word, never derived.
-    """
+    """One plan."""
 
     name: str
+    # title, by: may be empty
     title: str = ""
     by: str = ""
+    # Couinaud segments that are cut out whole, as in `volstrat.terms.couinaud.SEGMENTS`
     segments: tuple[str, ...] = ()
     wedges: tuple[Zone, ...] = ()
     ablations: tuple[Zone, ...] = ()
+    # what is done with what does not lie in the liver: a surgeon's word, never derived
     outside_liver: tuple[tuple[str, Marking], ...] = ()

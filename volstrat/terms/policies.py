@@ -34,24 +34,16 @@ class VolumeErrorPolicy:
     while the lesion shrinks; a 5 mm lesion then has 14.1 x 10 / 5 = 28.2 %. Above 100 mm the last
     class goes on.
 
-    Parameters
-    ----------
-    diameter_from_mm : tuple of float
-        Axial diameter at which each class begins, rising from 0; a class ends where the next begins.
-    wcv_percent : tuple of float
-        wCV of each class, above 1 and at most 60.
-    correlation : float
-        Correlation of the log errors of any two volumes of one subject, from 0 to 1.
-
     Raises
     ------
     ProtocolError
         If the classes do not rise from 0, or a number is outside its bounds.
     """
 
+    # axial diameter at which each class begins, rising from 0; a class ends where the next begins
     diameter_from_mm: tuple[float, ...] = (0.0, 10.0, 35.0, 50.0, 100.0)
-    wcv_percent: tuple[float, ...] = (28.2, 14.1, 10.3, 8.5, 8.5)
-    correlation: float = 0.0
+    wcv_percent: tuple[float, ...] = (28.2, 14.1, 10.3, 8.5, 8.5)  # wCV of each class, above 1 and at most 60
+    correlation: float = 0.0  # correlation of the log errors of any two volumes of one subject, from 0 to 1
 
     def __post_init__(self) -> None:
         edges = self.diameter_from_mm
@@ -81,13 +73,6 @@ class RemnantPolicy:
     26.6), more than three months of chemotherapy 30 % (Shindoh), fibrosis or cirrhosis 40 % (Kubota,
     Azoulay).
 
-    Parameters
-    ----------
-    body_surface : {"mosteller", "dubois"}
-    liver_volume : {"vauthey", "urata"}
-        Standard liver volume from body surface: Western (Vauthey 2002) or Japanese (Urata 1995) adults.
-    limit_normal_percent, limit_chemotherapy_percent, limit_fibrosis_percent, limit_cirrhosis_percent : float
-
     Raises
     ------
     ProtocolError
@@ -95,6 +80,7 @@ class RemnantPolicy:
     """
 
     body_surface: Literal["mosteller", "dubois"] = "mosteller"
+    # standard liver volume from body surface: Western (Vauthey 2002) or Japanese (Urata 1995) adults
     liver_volume: Literal["vauthey", "urata"] = "vauthey"
     limit_normal_percent: float = 25.0
     limit_chemotherapy_percent: float = 30.0
@@ -123,27 +109,14 @@ class RemnantPolicy:
 
 @frozen
 class ReportPolicy:
-    """What a report says; it decides nothing.
+    """What a report says; it decides nothing."""
 
-    Parameters
-    ----------
-    dates : bool
-        The days on which CT and PET were taken; else only how many days lie between them.
-    """
-
-    dates: bool = False
+    dates: bool = False  # the days on which CT and PET were taken; else only how many days lie between them
 
 
 @frozen
 class PlanPolicy:
     """Limits that a surgical plan is held to; passing one is a finding and changes no marking.
-
-    Parameters
-    ----------
-    ablation_largest_mm : float
-        Longest diameter of a lesion that thermal ablation was tried on: 3 cm in COLLISION (PMC6094448).
-    ablation_margin_mm, wedge_margin_mm : float
-        Least margin round a lesion; also the margin where a plan states none.
 
     Raises
     ------
@@ -151,7 +124,10 @@ class PlanPolicy:
         If a number is outside its bounds.
     """
 
+    # longest diameter of a lesion that thermal ablation was tried on: 3 cm in COLLISION (PMC6094448)
     ablation_largest_mm: float = 30.0
+    # ablation_margin_mm, wedge_margin_mm: least margin round a lesion; also the margin where a plan states
+    # None
     ablation_margin_mm: float = 5.0
     wedge_margin_mm: float = 0.0
 

@@ -26,27 +26,14 @@ RoleName = Literal[
 
 @frozen
 class Role:
-    """A part that a file plays.
-
-    Parameters
-    ----------
-    name : RoleName
-    kind : {"mask", "image", "table"}
-    stems : tuple of str
-        What a file is called that plays it without ``case.toml``, in lower case.
-    shares_tumour_grid : bool
-        Its masks must lie on the tumour's grid.
-    keys : tuple of str
-        Keys of an entry in ``case.toml``, beside ``path`` and those of every mask.
-    several : bool
-        Several files may play it: masks are united; of images the first counts, and all can be shown.
-    """
+    """A part that a file plays."""
 
     name: RoleName
     kind: Literal["mask", "image", "table"]
-    stems: tuple[str, ...]
-    shares_tumour_grid: bool = False
-    keys: tuple[str, ...] = ()
+    stems: tuple[str, ...]  # what a file is called that plays it without ``case.toml``, in lower case
+    shares_tumour_grid: bool = False  # its masks must lie on the tumour's grid
+    keys: tuple[str, ...] = ()  # keys of an entry in ``case.toml``, beside ``path`` and those of every mask
+    # several files may play it: masks are united; of images the first counts, and all can be shown
     several: bool = False
 
     def __post_init__(self) -> None:

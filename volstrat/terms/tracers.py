@@ -158,18 +158,10 @@ _EMPTY_WORDS: Final = r"""
 
 @frozen
 class Injection:
-    """What one header, or one item of its radiopharmaceutical sequence, says of what was injected.
+    """What one header, or one item of its radiopharmaceutical sequence, says of what was injected."""
 
-    Parameters
-    ----------
-    texts : tuple of str
-        Free text that names the agent.
-    agents, nuclides : tuple of (str, str)
-        Code value and meaning of the agent and of the radionuclide.
-    half_life_s : float or None
-    """
-
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()  # free text that names the agent
+    # agents, nuclides: code value and meaning of the agent and of the radionuclide
     agents: tuple[tuple[str, str], ...] = ()
     nuclides: tuple[tuple[str, str], ...] = ()
     half_life_s: float | None = None
@@ -177,23 +169,15 @@ class Injection:
 
 @frozen
 class TracerSaid:
-    """What the headers of a PET amount to.
-
-    Parameters
-    ----------
-    tracer : {"fdg", "other", "contradictory", "not_stated"}
-    names : tuple of str
-        What is said, in words of this module, never the header's: ``"Ga-68"``, ``"DOPA"``.
-    has_unknown_name : bool
-        A name or code stands there that is not known as FDG and not as another tracer.
-    described_as : str
-        Where the tracer is not stated: the tracer other than FDG that a description or file name says, in
-        words of this module.
-    """
+    """What the headers of a PET amount to."""
 
     tracer: Tracer
+    # what is said, in words of this module, never the header's: ``"Ga-68"``, ``"DOPA"``
     names: tuple[str, ...] = ()
+    # a name or code stands there that is not known as FDG and not as another tracer
     has_unknown_name: bool = False
+    # where the tracer is not stated: the tracer other than FDG that a description or file name says, in words
+    # of this module
     described_as: str = ""
 
 
