@@ -24,7 +24,7 @@ from volstrat.terms.findings import finding, sentence
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volstrat.geometry.arrays import Float64s
+    from volstrat.geometry.array_types import Float64s
     from volstrat.terms.findings import Finding
 
 _FEW_VOXELS = 3000

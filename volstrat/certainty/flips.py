@@ -27,7 +27,7 @@ from volstrat.terms.marks import Marking
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.geometry.arrays import Bools
+    from volstrat.geometry.array_types import Bools
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding

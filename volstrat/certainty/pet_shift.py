@@ -18,7 +18,7 @@ from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution, AvidRegions
     from volstrat.rule.markings import TumourPieces

@@ -36,7 +36,7 @@ from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Float64s, Int64s
+    from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding

@@ -13,7 +13,7 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from volstrat.geometry.arrays import Int64s
+    from volstrat.geometry.array_types import Int64s
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.plans.anatomy import Anatomy
     from volstrat.plans.plan_regions import PlanRegions

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.plans.anatomy import Anatomy
     from volstrat.plans.carry_out import PlanBook
     from volstrat.rule.stratify import Assessment

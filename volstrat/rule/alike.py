@@ -9,7 +9,7 @@ import numpy as np
 from volstrat.geometry.runs import ranked
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Int64s
+    from volstrat.geometry.array_types import Int64s
 
 
 def group_alike(item: Int64s, key: Int64s, count: int, *, start: Int64s | None = None) -> Int64s:

@@ -37,7 +37,7 @@ from volstrat.rule.spill import spill_rows
 from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.markings import TumourPieces

@@ -21,7 +21,7 @@ from volstrat.rule.tumour_voxels import NO_PIECE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from volstrat.geometry.arrays import Bools, Float64s, Int64s
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.projection import HeldStretches
     from volstrat.rule.tumour_voxels import TumourVoxels

@@ -14,7 +14,7 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volstrat.geometry.arrays import Int64s
+    from volstrat.geometry.array_types import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import Lesions, TumourEntry
     from volstrat.terms.findings import Finding

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from volstrat.geometry.runs import VoxelRuns, covered_twice
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Float64s
+    from volstrat.geometry.array_types import Float64s
     from volstrat.rule.measure import Measurements
 
 _DECIMALS = 3

@@ -11,7 +11,7 @@ from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.measure import Measurements
     from volstrat.terms.marks import Site

@@ -13,7 +13,7 @@ from volstrat.rule.resolving import avid_voxels_of_lesions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volstrat.geometry.arrays import Int64s
+    from volstrat.geometry.array_types import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.pet.uptake import LesionUptake

@@ -20,7 +20,7 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.geometry.arrays import Bools, Float64s, Int64s
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.mask import Mask
     from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol

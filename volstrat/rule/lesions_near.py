@@ -11,7 +11,7 @@ from volstrat.geometry.nearest import nearest_distances
 from volstrat.geometry.runs import expand
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Float64s, Int64s
+    from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.rule.tumour_voxels import TumourVoxels
 
     Near = tuple["Int64s", "Int64s", "Float64s"]

@@ -18,7 +18,7 @@ from volstrat.terms.marks import NOT_TUMOUR, PARTIAL, Marking
 from volstrat.terms.protocol import reaches_percent
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.rule.lesions import Lesions
     from volstrat.terms.marks import Resectability
     from volstrat.terms.protocol import Protocol

@@ -23,7 +23,7 @@ from volstrat.terms.wording import shown_ml, shown_names, shown_percent
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.geometry.mask import Mask

@@ -12,7 +12,7 @@ from volstrat.rule.lesions import falling_volume_rank, measure_runs
 from volstrat.rule.lesions_near import lesions_near
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import LesionMeasures
     from volstrat.rule.lesions_near import Near

@@ -12,7 +12,7 @@ from volstrat.rule.markings import NO_WORD
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.markings import MarkedLesions
 

@@ -23,7 +23,7 @@ from volstrat.terms.wording import shown_ml, shown_names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from volstrat.geometry.arrays import Int64s
+    from volstrat.geometry.array_types import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.lesions import Lesions

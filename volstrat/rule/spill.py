@@ -13,7 +13,7 @@ from volstrat.rule.lesions_near import box_distance_mm, lesions_near, meeting_bo
 from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Bools, Float64s, Int64s
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.rule.attribution_geometry import AvidVoxels, Rows
     from volstrat.rule.tumour_voxels import TumourVoxels
 

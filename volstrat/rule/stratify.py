@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.markings import MarkedLesions
     from volstrat.rule.measure import Measurements

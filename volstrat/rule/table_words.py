@@ -13,7 +13,7 @@ from volstrat.terms.marks import Marking
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from volstrat.geometry.arrays import Bools, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.rule.markings import MarkedLesions
     from volstrat.terms.marks import FdgAvidity, LesionRow
 

@@ -11,7 +11,7 @@ from volstrat.rule.markings import mark_pieces, pieces_without
 from volstrat.rule.table_words import NO_LESION
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Int64s
+    from volstrat.geometry.array_types import Int64s
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.measure import Measurements
 

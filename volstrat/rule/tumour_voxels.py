@@ -13,7 +13,7 @@ from volstrat.geometry.runs import VoxelRuns, cut_at, expand, sorted_unique, spl
 from volstrat.rule.markings import NO_WORD
 
 if TYPE_CHECKING:
-    from volstrat.geometry.arrays import Bools, Float64s, Int64s
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.markings import TumourPieces
 
