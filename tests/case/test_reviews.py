@@ -63,6 +63,29 @@ def test_a_row_that_closes_what_is_no_finding_says_so(case: Path) -> None:
     assert "there is no finding called pet_only_reigon of P1" in one["message"]
 
 
+@pytest.mark.parametrize(
+    ("at", "is_time"),
+    [
+        ("yesterday", False),
+        ("31/05/2030", False),
+        ("2030-05-32", False),
+        ("2030-05-31", True),
+        ("2030-05-31T09:30:00Z", True),
+        ("", True),
+    ],
+)
+def test_a_closing_is_dated_or_has_no_date(case: Path, at: str, is_time: bool) -> None:
+    """A word that is no date would stand in the record as when the review was closed."""
+    accept(case, "pet_only_region")
+    table = case / "reviews.csv"
+    header, row = table.read_text().splitlines()
+    table.write_text(f"{header}\n{row.rpartition(',')[0]},{at}\n")
+    record = judged(case)
+    assert record["status"] == ("assigned" if is_time else "failed")
+    if not is_time:
+        assert record["error"]["message"] == f"reviews.csv, line 2: recorded_at is {at!r}, no date."
+
+
 def test_a_closed_review_leaves_the_case_assigned_until_a_voxel_changes(case: Path) -> None:
     """From review to assigned; back by one voxel; assigned again when that voxel is what it was."""
     before = judged(case)

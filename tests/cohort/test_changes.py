@@ -125,6 +125,12 @@ def test_another_protocol_or_study_starts_over_only_when_asked(
     other.write_text(load_protocol().text.replace('version = "', 'version = "9.'))
     with pytest.raises(UsageError, match="holds results by protocol"):
         run(cohort, out, protocol=load_protocol(other))
+    (out / "run.json").write_text("{")
+    with pytest.raises(UsageError, match=r"run\.json cannot be read"):
+        run(cohort, out, protocol=load_protocol(other))
+    (out / "run.json").unlink()
+    with pytest.raises(UsageError, match=r"run\.json is missing"):
+        run(cohort, out, protocol=load_protocol(other))
     run(cohort, out, protocol=load_protocol(other), fresh=True)
     started = [json.loads(line) for line in (out / "audit.jsonl").read_text().splitlines()]
     assert [e["detail"]["fresh"] for e in started if e["event"] == "batch_started"] == [False, True]

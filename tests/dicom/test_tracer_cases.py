@@ -312,9 +312,36 @@ def test_a_description_of_another_tracer_is_looked_at(
 
 
 @pytest.mark.parametrize(
+    ("series", "study", "is_asked"),
+    [
+        pytest.param("PET DOTATOC", "PET FDG", True, id="the series is called DOTATOC"),
+        pytest.param("WB AC", "PET DOTATOC", True, id="the study is called DOTATOC"),
+        pytest.param("FDG WB", "PET DOTATOC", False, id="the series is called FDG"),
+        pytest.param("WB AC", "PET DOTATOC, FDG", False, id="the study had both"),
+    ],
+)
+def test_fdg_in_the_header_beside_another_description_is_looked_at(
+    case: Path, series: str, study: str, is_asked: bool
+) -> None:
+    """The header stands, but may be the scanner's default. What the series itself is called goes first."""
+
+    def change(dataset: Dataset) -> None:
+        tracer("FDG")(dataset)
+        dataset.SeriesDescription, dataset.StudyDescription = series, study
+
+    change_all(case / "series 2", change)
+    record = run_case(case, protocol())
+    assert pet_input(record)["tracer"] == "fdg"
+    assert record["status"] == ("review" if is_asked else "assigned")
+    found = of(record, "pet_tracer_described")
+    assert [severity for severity, _ in found] == (["review"] if is_asked else [])
+    assert all("header says FDG" in message for _, message in found)
+
+
+@pytest.mark.parametrize(
     ("change", "description"),
     [
-        pytest.param(tracer("FDG"), "PET DOTATOC protocol", id="the header says FDG"),
+        pytest.param(tracer("FDG"), "PET after Lu-177 (Lutathera)", id="a treatment, the header says FDG"),
         pytest.param(tracer(None), "FDG (DOTATOC on Monday)", id="the description says FDG"),
         pytest.param(tracer(None), "WB AC 3D TrueX", id="the description says nothing"),
         pytest.param(tracer(None), "PET 60 min, oral water", id="what the patient drank"),
@@ -336,11 +363,12 @@ def test_descriptions_raise_no_false_alarm(
     assert record["status"] == "assigned"
 
 
-def test_a_person_settles_what_a_description_leaves_open(case: Path) -> None:
+@pytest.mark.parametrize("stated", [None, "FDG"])
+def test_a_person_settles_what_a_description_leaves_open(case: Path, stated: str | None) -> None:
     """``tracer = "FDG"``: what the header does not deny, a person may say."""
 
     def change(dataset: Dataset) -> None:
-        tracer(None)(dataset)
+        tracer(stated)(dataset)
         dataset.SeriesDescription = "DOTATOC"
 
     change_all(case / "series 2", change)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from volstrat.cohort.run_file import record_event
-from volstrat.errors import InputFileError
+from volstrat.errors import InputFileError, UsageError
 from volstrat.store.audit import entry_sha256
 from volstrat.verify import check_output_trail, verify_output
 
@@ -197,7 +197,14 @@ def test_a_run_file_that_cannot_be_parsed_is_told(trail: Cohort) -> None:
     """As one that is not there, however deep it is nested."""
     (trail.out / "run.json").write_text("[" * 100_000)
     (fault,) = check_output_trail(trail.out).faults
-    assert "run.json is missing or unreadable" in fault
+    assert "run.json cannot be read" in fault
+
+
+def test_a_run_file_that_cannot_be_parsed_is_not_said_to_be_missing(trail: Cohort) -> None:
+    """Whoever looks for it finds it; where the cases lie must be told all the same."""
+    (trail.out / "run.json").write_text("{")
+    with pytest.raises(UsageError, match=r"run\.json cannot be read"):
+        verify_output(trail.out)
 
 
 def test_a_run_file_without_the_head_is_told(trail: Cohort) -> None:

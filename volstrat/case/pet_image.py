@@ -168,8 +168,8 @@ def _sul_factor(patient: Patient) -> float | None:
 
 
 def _tracer(header: TracerSaid, entry: RoleEntry) -> TracerSaid:
-    """Return what the header says; a person's word stands only where it says nothing."""
-    if entry.tracer == "FDG" and header.tracer == "not_stated":
+    """Return what the header says; a person's word stands only where it does not contradict that."""
+    if entry.tracer == "FDG" and header.tracer in ("fdg", "not_stated"):
         return TracerSaid(tracer="fdg", names=("FDG",))
     return header
 
@@ -213,7 +213,7 @@ def pet_findings(read: PetRead, *, required: bool) -> tuple[Finding, ...]:
 
 
 def tracer_findings(said: TracerSaid, *, name: str) -> list[Finding]:
-    """Return what a PET's tracer brings up; nothing where it is FDG.
+    """Return what a PET's tracer brings up; nothing where it is FDG, unless it is described as another.
 
     That it is another tracer is blocking here: `volstrat.certainty.verdict` takes it back where FDG does not
     decide.
@@ -223,9 +223,12 @@ def tracer_findings(said: TracerSaid, *, name: str) -> list[Finding]:
         return [finding("pet_not_fdg", "pet", where="pet", name=name, tracer=tracer)]
     if said.tracer == "contradictory":
         return [finding("pet_tracer_contradictory", where="pet", name=name, tracer=tracer)]
+    if said.described_as and not said.has_unknown_name:
+        other = said.described_as
+        if said.tracer == "fdg":
+            return [finding("pet_tracer_described", "stated", where="pet", name=name, tracer=other)]
+        return [finding("pet_tracer_described", "silent", where="pet", name=name, tracer=other)]
     if said.tracer == "not_stated":
-        if said.described_as and not said.has_unknown_name:
-            return [finding("pet_tracer_described", where="pet", name=name, tracer=said.described_as)]
         code = "pet_tracer_unknown" if said.has_unknown_name else "pet_tracer_not_stated"
         return [finding(code, where="pet", name=name)]
     return []

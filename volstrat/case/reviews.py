@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from volstrat.case.lesion_table import csv_bytes, read_bytes
@@ -29,7 +30,8 @@ def read_reviews(data: bytes, *, name: str) -> tuple[Closing, ...]:
     Raises
     ------
     ReviewTableError
-        For a missing or unknown column, or a row without code, evidence, reader or reason.
+        For a missing or unknown column, or a row without code, evidence, reader or reason, or with
+        a time that is none.
     """
     table = read_table(data, name=name, error=ReviewTableError)
     hint = f"volstrat accept writes it; the columns are {', '.join(COLUMNS)}."
@@ -43,8 +45,19 @@ def read_reviews(data: bytes, *, name: str) -> tuple[Closing, ...]:
         if empty:
             msg = f"{name}, line {line}: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
             raise ReviewTableError(msg, hint="Close the review with volstrat accept, or remove the row.")
+        _check_time(cells.get("recorded_at", ""), f"{name}, line {line}")
         closings.append(Closing(**{c: cells.get(c, "") for c in COLUMNS}, line=f"{name}, line {line}"))
     return tuple(closings)
+
+
+def _check_time(text: str, where: str) -> None:
+    """Refuse a time that nobody can place; an empty cell says that nobody wrote one down."""
+    try:
+        if text:
+            datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{where}: recorded_at is {text!r}, no date."
+        raise ReviewTableError(msg, hint="Write it like 2030-05-31 or 2030-05-31T09:30:00Z.") from error
 
 
 def reviews_path(sources: CaseSources) -> Path:

@@ -13,7 +13,7 @@ from volstrat.cohort.changes import changed_strata
 from volstrat.cohort.ledger import Ledger
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results
-from volstrat.cohort.run_file import TRAIL, RunFile, read_run_file, records_sha256
+from volstrat.cohort.run_file import RUN_FILE, TRAIL, RunFile, is_damaged, read_run_file, records_sha256
 from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.source import CaseStream, check_places, find_cases, root_files
 from volstrat.cohort.subject_folders import reserved_names
@@ -223,6 +223,10 @@ def refuse_other_kind(out: Path) -> None:
 def _check_same(out: Path, protocol: LoadedProtocol, study: str | None) -> None:
     """Refuse to write results of another protocol or study over those that are there."""
     before = read_run_file(out)
+    if before is None and ((out / RUN_FILE).exists() or (out / TRAIL).is_file()):
+        state = "cannot be read" if is_damaged(out) else "is missing"
+        msg = f"{out}: its run.json {state}, so by what protocol its results are is not known."
+        raise UsageError(msg, hint="Name another folder with -o, or start over in this one: --fresh.")
     if before is None:
         return
     old = before.get("protocol") or {}

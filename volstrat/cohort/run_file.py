@@ -49,6 +49,11 @@ def read_run_file(out: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("schema") == _SCHEMA else None
 
 
+def is_damaged(out: Path) -> bool:
+    """Tell whether a folder's ``run.json`` is there, and nobody can read what it says."""
+    return (out / RUN_FILE).exists() and read_run_file(out) is None
+
+
 def listed_subjects(out: Path) -> DiskMap[None] | None:
     """Return the subjects as ``cohort.csv`` writes them, in one line; None where there is no such table."""
     found: DiskMap[None] = DiskMap()

@@ -161,7 +161,7 @@ class _Sorter:
             role = "CT" if sop_class in CT_CLASSES else "PT" if sop_class in PT_CLASSES else modality
             key = (header.text(TAGS["SeriesInstanceUID"]), role)
             image = _image_file(path, header, sop_class, patient)  # before its series: it may be refused
-            if role == "PT" and described:
+            if role == "PT" and any(described):
                 image = replace(image, described_tracer=tracer_described(described))
             self._images.setdefault(key, []).append(image)
         else:
@@ -188,7 +188,7 @@ class _Sorter:
 
 def _taken_descriptions(header: Header) -> tuple[str, ...]:
     """Take the descriptions out of a header."""
-    texts = tuple(header.label(tag) for tag in _DESCRIPTIONS if tag in header.elements)
+    texts = tuple(header.label(tag) if tag in header.elements else "" for tag in _DESCRIPTIONS)
     for tag in _DESCRIPTIONS:
         header.elements.pop(tag, None)
     return texts

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from volstrat.dicom.folder import ImageFile, SeriesFiles
     from volstrat.dicom.header import Header
 
+_THERAPY_NUCLIDES: Final = frozenset({"I-131", "Lu-177", "Y-90"})
+"""A description of an FDG-PET that names one of them says how the patient was treated."""
 _SEQUENCE: Final = TAGS["RadiopharmaceuticalInformationSequence"]
 _SAYING: Final = tuple(
     TAGS[keyword]
@@ -36,12 +38,15 @@ def series_tracer(series: SeriesFiles) -> TracerSaid:
     """Tell what a PT series' headers say of its tracer: of every slice, at their top level and in each item.
 
     A damaged header says nothing here: reading the series refuses it. Descriptions never say FDG; where
-    nothing else is said, another tracer's name there is kept as ``described_as``.
+    nothing else is said, or FDG (the scanner's default may stand), another tracer's name there is kept as
+    ``described_as``.
     """
     said = _header_tracer(header for file in series.files for header in _headers(file))
-    if said.tracer != "not_stated":
+    if said.tracer not in ("fdg", "not_stated"):
         return said
     described = next((file.described_tracer for file in series.files if file.described_tracer), "")
+    if said.tracer == "fdg" and described in _THERAPY_NUCLIDES:
+        return said
     return replace(said, described_as=described)
 
 

@@ -27,25 +27,30 @@ NAMED_ROLES = ("fdg_avid", "resectable", "remnant", "reference", "liver", "tumou
 """Roles that names can say; a name that fits several plays the first."""
 
 _NOT = (
-    r"\b(?:no|non|not|nao|ingen|inget|inga|ej|icke|inte|without|utan|nicht|kein|keine|keinen|ohne|pas|sans|sin|"
-    r"senza|ikke|uden|uten|niet|geen|zonder|ei|ilman|never|hardly|unlikely|aldrig|knappast|nie|niemals|kaum|"
-    r"jamais)(?:[ :-]+(?:de |d')?)?"
+    r"\b(?:no|non|not|nao|ingen|inget|inga|ej|icke|inte|without|utan|nicht|kein|keine|keinen|ohne|pas|sans|"
+    r"sin|senza|ikke|uden|uten|niet|geen|zonder|ei|ilman|never|hardly|unlikely|aldrig|knappast|nie|niemals|"
+    r"kaum|jamais)(?:[ :-]+(?:de |d')?)?"
 )
-_NO = r"(?:no|nej|nein|non|nee|nei|ei|false|falsch|falskt)"
+_NO = r"(?:no|nej|nein|non|nee|nei|ei|none|nil|absent|aucun\w*|ingen|inget|inga|keine?r?|false|falsch|falskt)"
+_FALSE_POSITIVE = r"\b(?:false|falsk\w*|falsch\w*|faux|falso)[ -]?posi"
 _DENIALS = {
     "fdg_avid": (
         _NOT + r"(?:fdg|avid|pet\b|upptag|uptake|fixa|captant|hyperm)"
-        r"|\b(?:fdg|avid|pet)[ :=-]+(?:negativ|neg\b|" + _NO + r"$)"
-        r"|\bavid\w* ?[:=] ?(?:0$|" + _NO + r"$)|physiolog|fysiolog|fisiolog|\bcold\b"
+        r"|\b(?:fdg|avid\w*|pet|hypermetabol\w*)[ :=-]+(?:lesions? )?(?:negativ|neg\b|" + _NO + r"$)"
+        r"|\bavid\w* ?[:=] ?0$|\b(?:hypo|iso)metabol|"
+        + _FALSE_POSITIVE
+        + r"|physiolog|fysiolog|fisiolog|\bcold\b"
         r"|\b(?:fdg|avid|pet) ?(?:\(?-\)?$|\(neg|minus\b)"
         r"|\bfdg\b.*\b(?:background|bakgrund|hintergrund|referen[csz]\w*|blood ?pool|blodpool|blutpool)\b"
         r"|^fdg (?:brain|hjarna|gehirn|bladder|urinbl\w*|blase|heart|hjarta|herz|myocard\w*|kidneys?|njur\w*|"
         r"nieren?)$"
     ),
     "resectable": (
-        r"(?:\b(?:un|ir|o|on|non)[ -]?|" + _NOT + r")(?:re[sz]e[ckz]|opera|opere|debulk|remov)|\binop"
+        r"(?:\b(?:un|ir|o|on|non|anti)[ -]?|"
+        + _NOT
+        + r")(?:re[sz]{1,2}e[ckz]|opera|opere|debulk|remov)|\binop"
         r"|can ?not be |can['\u2019]?t be |(?:should|must|may) not be |kan (?:inte|ej) |kann nicht "
-        r"|kan (?:ikke|niet) |ne peut |n['\u2019]est pas |\binre[sz]e[ckz]"
+        r"|kan (?:ikke|niet) |ne peut |n['\u2019]est pas |\binre[sz]{1,2}e[ckz]"
         r"|re[sz]e[ckz]\w*[ :=(-]+" + _NO + r"\)?$|re[sz]e[ckz]\w* ?[:=] ?0$|[ :=(-](?:no|nej)\)?$"
         r"|\bnever$|\bimpossible\b|\bomojlig|\bunmoglich"
         r"|\bresidu|\bremaining|\bkvar|\bstays?\b|\bleft (?:behind|in place)|\bverbleib|\bbleibt\b|\bresttum"
@@ -56,39 +61,47 @@ _DENIALS = {
     "tumour": (
         _NOT + r"(?:tum|metas|lesion|lasion|gtv|neopl|cancer|malign)"
         r"|\b(?:tum\w*|metas\w*|lesion) ?[:=] ?(?:0$|" + _NO + r"$)|\btum\w*?[ -]?(?:neg|free|frei\b|fri\b)"
-        r"|\b(?:free of|free from|frei von|fri fran|absence (?:of|de)|avsaknad av) "
-        r"|\b(?:liver|lever|leber|foie|higado|figado|fegato|maksa) ?(?:[+&]|"
-        r"(?:and|with|plus|incl\w*|och|med|inkl\w*|und|mit|et|avec|y|con|e|com|og|en|ja)\b).*(?:tum|met|lesi|lasi)"
-        r"|peritum|\bbenign|\bgutartig|\bgodartad|tumou?r (?:bed|margin|ring|cavity)|\bhealthy\b|\bfrisk"
+        r"|\b(?:free of|free from|frei von|fri fran|absence (?:of|de)|avsaknad av) |\b(?:liver|lever|leber|"
+        r"foie|higado|figado|fegato|maksa) ?(?:[+&]|(?:and|with|plus|incl\w*|och|med|inkl\w*|und|mit|et|avec|"
+        r"y|con|e|com|og|en|ja)\b).*(?:tum|met|lesi|lasi)|peritum|\bbenign|\bgutartig|\bgodartad|"
+        r"tumou?r (?:bed|margin|ring|cavity)|\bhealthy\b|\bfrisk"
     ),
 }
 """Names that fit a role's patterns and deny that role: "FDG-avid, not resectable" does not deny "avid"."""
 
 _IN_DOUBT = (
-    r"\?|\b(?:possibl[ey]|potential(?:ly)?|probabl[ey]|perhaps|maybe|borderline|marginal(?:ly)?|questionabl[ey]|"
-    r"equivocal|uncertain|unclear|mojlig\w*|kanske|tveksam\w*|oklar\w*|eventuell\w*|moglich\w*|vielleicht|"
-    r"fraglich\w*|unklar\w*|grenzwertig\w*|unsicher\w*|peut[ -]etre|douteu\w*|limite|incertain\w*|"
-    r"misschien|mogelijk|mulig\w*|ehka|suspect\w*|suspicio\w*|misstankt\w*|verdacht\w*)\b"
-    r"|\b(?:old|previous(?:ly)?|prior|earlier|tidigare|gammal|fruher\w*|alte?r?|ancien\w*|deleted?|wrong|ignored?|"
-    r"excluded?|discard(?:ed)?|obsolete|do not use|draft|utkast|radera\w*|felaktig\w*)\b"
+    r"\?|\b(?:possibl[ey]|potential(?:ly)?|probabl[ey]|perhaps|maybe|borderline|marginal(?:ly)?|"
+    r"questionabl[ey]|equivocal|uncertain|unclear|mojlig\w*|kanske|tveksam\w*|oklar\w*|eventuell\w*|"
+    r"moglich\w*|vielleicht|fraglich\w*|unklar\w*|grenzwertig\w*|unsicher\w*|peut[ -]etre|douteu\w*|limite|"
+    r"incertain\w*|misschien|mogelijk|mulig\w*|ehka|suspect\w*|suspicio\w*|misstankt\w*|verdacht\w*)\b|"
+    r"\b(?:old|previous(?:ly)?|prior|earlier|tidigare|gammal|fruher\w*|alte?r?|ancien\w*|deleted?|wrong|"
+    r"ignored?|excluded?|discard(?:ed)?|obsolete|superseded|rejected|declined|refused|do not use|draft|"
+    r"template|utkast|radera\w*|felaktig\w*|complement|komplement|inver[st]\w*|bounding|bbox|(?:all|"
+    r"everything|allt?|alles|tout) (?:but|except|utom|ausser|sauf))\b"
 )
 """Names that leave open what a person must settle ("FDG-avid?"), or of what may be no more ("old")."""
 
 _IN_DOUBT_AS = {
     "fdg_avid": (
-        r"\b(?:bladder|blasa|urinbl\w*|harnblase|ureter\w*|urinledare|kidneys?|njur\w*|nieren?|brain|hjarna|heart|"
-        r"hjarta|myocard\w*|bowel\w*|gut|intestin\w*|tarm\w*|darm\w*|colon|kolon|stomach|magsack|brown fat|"
-        r"muscles?|inflamm\w*|infekt\w*|infect\w*|infiltrat\w*|injection|injektion\w*|benign\w*|reacti\w*|reaktiv\w*|"
-        r"artefa[ck]t\w*|artifact\w*|photopen\w*|low|faint|weak|mild|lag|svag\w*|schwach\w*|resolved|"
-        r"ref|deauville [123])\b"
+        r"\b(?:bladder|blasa|urinbl\w*|harnblase|ureter\w*|urinledare|kidneys?|njur\w*|nieren?|brain|hjarna|"
+        r"heart|hjarta|myocard\w*|bowel\w*|gut|intestin\w*|tarm\w*|darm\w*|colon|kolon|stomach|magsack|"
+        r"brown fat|muscles?|inflamm\w*|infekt\w*|infect\w*|infiltrat\w*|injection|injektion\w*|benign\w*|"
+        r"reacti\w*|reaktiv\w*|artefa[ck]t\w*|artifact\w*|photopen\w*|low|faint|weak|mild|lag|svag\w*|"
+        r"schwach\w*|resolved|ref|deauville [123]|spleen|mjalte\w*|milz|thyroid\w*|tonsil\w*|saliva\w*|vocal|"
+        r"larynx|marrow|benmarg|test[ie]s|uterus|urine|urin|scar|post[ -]?op\w*|post[ -]?surg\w*|"
+        r"non-?specific|unspecific|ospecifik\w*|unspezifisch\w*|below (?:the )?(?:liver|threshold|"
+        r"background)|field|fov|coverage|falt)\b|\b(?:fdg|avid) 0$"
     ),
     "resectable": (
-        r"\b(?:if|after|when|once|unless|provided|conditional\w*|om|efter|nar|wenn|falls|nach|apres|tras|dopo|"
-        r"downstag\w*|conver\w*|pve|later|future|was|were)\b|re[sz]e[ck]\w* 0$"
+        r"\b(?:if|after|when|once|unless|provided|conditional\w*|om|efter|nar|wenn|falls|nach|apres|tras|"
+        r"dopo|downstag\w*|conver\w*|pve|later|future|was|were|in part|part(?:ly|ially)|partiel\w*|delvis|"
+        r"teilweise|unlikely|contraindicat\w*|kontraindi\w*)\b|re[sz]e[ck]\w* 0$"
     ),
     "tumour": (
         r"\b(?:cysts?|cysta|zyste|fnh|h(?:a)?emangiom\w*|thromb\w*|[pt]vt|capsule|kapsel|scar|arr|narbe|"
-        r"treated|ablated|resected|opererad\w*|behandla\w*|ablation|margin\w*|expanded|[pci]tv\w*|pseudo\w*)\b"
+        r"treated|ablated|resected|opererad\w*|behandla\w*|ablation|margin\w*|expanded|dilated|hull|"
+        r"[pci]tv\w*|pseudo\w*|resolved|\w+e[ck]tom(?:y|ie?)|background|fp)\b|lesion[ -]?free|"
+        + _FALSE_POSITIVE
     ),
 }
 """What leaves one role open: normal uptake, a condition for what is resectable, what once was tumour."""

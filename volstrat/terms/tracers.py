@@ -129,7 +129,8 @@ _OTHER_WORDS: Final = {
 }
 """Words that name another tracer, whole words of a text as `_words` writes it."""
 
-_WATER: Final = re.compile(r"\bwater\b", re.IGNORECASE)
+_NOT_THE_TRACER: Final = re.compile(r"\b(water|lutathera)\b", re.IGNORECASE)
+"""What patients drink before the scan, and were treated with before it."""
 _FDG_WORDS: Final = r"""
     \w*fdg(?!al)\w* f_d_g \w*gl[uy][ck]+o+[sz](?!am)\w* \w*(deoxy|desoxy|deoksy|dezoxy)gl[uy]\w*
     \w*druvsocker gluscan flucis efdege steripet metatrace
@@ -176,8 +177,7 @@ class TracerSaid:
     names: tuple[str, ...] = ()
     # a name or code stands there that is not known as FDG and not as another tracer
     has_unknown_name: bool = False
-    # where the tracer is not stated: the tracer other than FDG that a description or file name says, in words
-    # of this module
+    # another tracer that a description or file name says, beside FDG or nothing; in words of this module
     described_as: str = ""
 
 
@@ -269,20 +269,15 @@ def _nuclide_patterns(strict: bool) -> tuple[tuple[_Nuclide, re.Pattern[str]], .
 
 
 def _nuclides_in(words: str, *, strict: bool = False) -> list[_Nuclide]:
-    """Return the radionuclides that words name: ``ga 68``, ``68 ga``, ``68 gallium``.
-
-    Strict: symbols of one letter are passed over ("N 13" is a lymph node).
-    """
+    """Return the radionuclides that words name ("ga 68"); strictly none of one letter ("N 13" is a node)."""
     return [one for one, pattern in _nuclide_patterns(strict) if pattern.search(words)]
 
 
 def _agents_in(words: str) -> list[str]:
     """Return the tracers other than FDG that words name."""
     found = [name for name, pattern in _other_words() if pattern.search(words)]
-    if not found:
-        known = _agents()[1].search(words)
-        found = [known[1]] if known else []
-    return found
+    known = None if found else _agents()[1].search(words)
+    return [known[1]] if known else found
 
 
 def other_tracer_in_name(name: str) -> str:
@@ -296,23 +291,29 @@ def other_tracer_in_name(name: str) -> str:
     words = _words(name)
     if _PLAIN_WORDS.issuperset(words.split()):
         return ""
-    nuclides = [one.name for one in _nuclides_in(words, strict=True) if one.name != "F-18"]
-    return next(iter([*_agents_in(words), *nuclides]), "")
+    nuclides = (one.name for one in _nuclides_in(words, strict=True) if one.name != "F-18")
+    return next(iter((*_agents_in(words), *nuclides)), "")
 
 
 @lru_cache(maxsize=1)
 def tracer_described(texts: tuple[str, ...]) -> str:
-    """Return what tracer other than FDG descriptions say; empty where they say none, or FDG too.
+    """Return what tracer other than FDG descriptions say; empty where they say none, or FDG.
+
+    The first is the series' own: the others are asked where it says no tracer.
 
     >>> tracer_described(("WB AC", "PET DOTATOC"))
     'a somatostatin receptor tracer'
-    >>> tracer_described(("PET FDG (DOTATOC on Monday)",))
+    >>> tracer_described(("PET FDG (DOTATOC on Monday)", "PET DOTATOC"))
     ''
     """
-    if any(map(_says_fdg, texts)):
-        return ""
-    without_water = (_WATER.sub(" ", text) for text in texts)  # which patients drink before the scan
-    return next(filter(None, map(other_tracer_in_name, without_water)), "")
+    for asked in (texts[:1], texts[1:]):
+        if any(map(_says_fdg, asked)):
+            return ""
+        injected = (_NOT_THE_TRACER.sub(" ", text) for text in asked)
+        described = next(filter(None, map(other_tracer_in_name, injected)), "")
+        if described:
+            return described
+    return ""
 
 
 def _says_fdg(text: str) -> bool:
@@ -353,17 +354,16 @@ def tracer_text(said: TracerSaid) -> str:
     >>> tracer_text(TracerSaid(tracer="other", names=("DOPA",)))
     'tracer DOPA, not FDG'
     """
+    described = f", described as {said.described_as}" if said.described_as else ""
     if said.tracer == "fdg":
-        return "tracer FDG"
+        return f"tracer FDG{described}"
     if said.tracer == "other":
         return f"tracer {' with '.join(said.names)}, not FDG"
     if said.tracer == "contradictory":
         return f"tracer contradictory: {' and '.join(said.names)}"
     if said.has_unknown_name:
         return "tracer of an unknown name"
-    return (
-        f"tracer not stated, described as {said.described_as}" if said.described_as else "tracer not stated"
-    )
+    return f"tracer not stated{described}"
 
 
 class _Said:

@@ -13,7 +13,7 @@ from volstrat.case.lesion_table import HISTORY, history_beside
 from volstrat.case.record import environment
 from volstrat.cohort import parse_shard, run_cohort
 from volstrat.cohort.changes import entries_of_changes
-from volstrat.cohort.run_file import read_run_file
+from volstrat.cohort.run_file import is_damaged, read_run_file
 from volstrat.cohort.source import find_cases
 from volstrat.cohort.subject_folders import BASIS, OWN_FILES
 from volstrat.comparison.final_cohort import build_final
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 _TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
 
 
-def _roots(run: Mapping[str, Any] | None, inputs: Path | None) -> list[tuple[Path, Mapping[str, Any]]]:
+def _roots(
+    out: Path, run: Mapping[str, Any] | None, inputs: Path | None
+) -> list[tuple[Path, Mapping[str, Any]]]:
     """Return where the cases lie, with what the run that read them said.
 
     Raises
@@ -58,7 +60,8 @@ def _roots(run: Mapping[str, Any] | None, inputs: Path | None) -> list[tuple[Pat
             raise UsageError(msg)
         return [(inputs, run or {})]
     if run is None:
-        msg = "Nothing says where the cases of these records lie: there is no run.json."
+        why = "run.json cannot be read" if is_damaged(out) else "there is no run.json"
+        msg = f"Nothing says where the cases of these records lie: {why}."
         raise UsageError(msg, hint="Name the folder of the cases with --inputs.")
     if run.get("merged"):
         parts = [(Path(part), read_run_file(Path(part))) for part in run["merged"]]
@@ -66,7 +69,7 @@ def _roots(run: Mapping[str, Any] | None, inputs: Path | None) -> list[tuple[Pat
         if lost:
             msg = f"The outputs that were merged are not there any more ({', '.join(lost)})."
             raise UsageError(msg, hint="Name the folder of all cases with --inputs.")
-        return [root for _, part_run in parts if part_run is not None for root in _roots(part_run, None)]
+        return [root for _, part_run in parts if part_run is not None for root in _roots(out, part_run, None)]
     root = Path(run.get("input_root") or "")
     if not run.get("input_root") or not root.exists():
         msg = f"The input folder of the run ({root.name or 'not named'}) is not there any more."
@@ -87,7 +90,7 @@ def by_rerun(
     """Run all cases into a folder that is thrown away, and compare record by record, then the tables."""
     if run is not None and run.get("event") == ADJUDICATION:
         return _final_rerun(out, run, records, protocol, workers=workers, on_progress=on_progress)
-    roots = _roots(run, inputs)
+    roots = _roots(out, run, inputs)
     made: list[Records] = []
     tables: list[FileFault] = []
     with tempfile.TemporaryDirectory(prefix="volstrat-verify-") as scratch:
@@ -289,7 +292,7 @@ def by_hashes(
             yield _not_again(str(error))
             return
     else:
-        cases = _Cases(_roots(run, inputs), out)
+        cases = _Cases(_roots(out, run, inputs), out)
 
     def inputs_sha256(subject: str) -> str | None:
         with suppress(VolstratError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from volstrat.cohort.run_file import RUN_FILE, TRAIL, read_run_file
+from volstrat.cohort.run_file import RUN_FILE, TRAIL, is_damaged, read_run_file
 from volstrat.errors import InputFileError
 from volstrat.store.audit import TrailHead, check_trail, read_trail
 from volstrat.store.output import STATE_FOLDER
@@ -59,9 +59,8 @@ def check_output_trail(out: Path) -> TrailState:
     head, faults = check_trail(out / TRAIL, expected=expected)
     sentences = list(faults)
     if run is None:
-        sentences.append(
-            f"{RUN_FILE} is missing or unreadable: whether the trail's end was cut cannot be known."
-        )
+        state = "cannot be read" if is_damaged(out) else "is missing"
+        sentences.append(f"{RUN_FILE} {state}: whether the trail's end was cut cannot be known.")
     elif expected is None:
         sentences.append(
             f"{RUN_FILE} does not keep the trail's length and last hash: its end may have been cut."

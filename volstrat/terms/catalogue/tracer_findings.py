@@ -23,10 +23,12 @@ pet_tracer_unknown (review, or info)
     means: the PET's header names a tracer that volstrat does not know
     do: Where it is FDG, write `tracer = "FDG"` in the entry of `pet`.
 pet_tracer_described (review, or info)
-    says: {name}: nothing in it states the tracer, and its description or file name says {tracer}. Check what
+    silent: {name}: nothing in it states the tracer, and its description or file name says {tracer}. Check what
         was injected: if it was FDG, write tracer = "FDG" in the entry of pet in case.toml; if not, give this
         PET as other_pet.
-    means: the PET states no tracer, and its description or file name says another one than FDG
+    stated: {name}: its header says FDG, and its description says {tracer}. Check what was injected: if it was
+        FDG, write tracer = "FDG" in the entry of pet in case.toml; if not, give this PET as other_pet.
+    means: a description or the file's name says another tracer than FDG; the header FDG, or none
     do: Where it is FDG, write `tracer = "FDG"` in the entry of `pet`; else give it as `other_pet`.
 pet_tracer_not_stated (info)
     says: {name} does not state its tracer; it is taken as FDG. To say so, write tracer = "FDG" in the entry
