@@ -23,8 +23,8 @@ pet_tracer_unknown (review, or info)
     means: the PET's header names a tracer that volstrat does not know
     do: Where it is FDG, write `tracer = "FDG"` in the entry of `pet`.
 pet_tracer_described (review, or info)
-    silent: {name}: nothing in it states the tracer, and its description or file name says {tracer}. Check what
-        was injected: if it was FDG, write tracer = "FDG" in the entry of pet in case.toml; if not, give this
+    silent: {name}: nothing in it states the tracer, and its description or file name says {tracer}. Check
+        what was injected: if it was FDG, write tracer = "FDG" in the entry of pet in case.toml; if not, give this
         PET as other_pet.
     stated: {name}: its header says FDG, and its description says {tracer}. Check what was injected: if it was
         FDG, write tracer = "FDG" in the entry of pet in case.toml; if not, give this PET as other_pet.
