@@ -24,8 +24,8 @@ pet_tracer_unknown (review, or info)
     do: Where it is FDG, write `tracer = "FDG"` in the entry of `pet`.
 pet_tracer_described (review, or info)
     silent: {name}: nothing in it states the tracer, and its description or file name says {tracer}. Check
-        what was injected: if it was FDG, write tracer = "FDG" in the entry of pet in case.toml; if not, give this
-        PET as other_pet.
+        what was injected: if it was FDG, write tracer = "FDG" in the entry of pet in case.toml; if not, give
+        this PET as other_pet.
     stated: {name}: its header says FDG, and its description says {tracer}. Check what was injected: if it was
         FDG, write tracer = "FDG" in the entry of pet in case.toml; if not, give this PET as other_pet.
     means: a description or the file's name says another tracer than FDG; the header FDG, or none
