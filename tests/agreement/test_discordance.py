@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.dense import label_runs, voxel_runs
-from volstrat.agreement.discordance import Reading, TwoReadings, _choice, voxels_not_alike
+from volstrat.agreement.discordance import Reading, TwoReadings, voxels_not_alike
+from volstrat.agreement.hybrid import Choice
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns
@@ -273,8 +274,8 @@ def test_a_partly_resectable_lesion_lends_its_marking_voxel_by_voxel() -> None:
     a = reading(filled(L1, L2), resectable=filled(part), avid=filled(L1, L2))
     b = reading(filled(larger, L2), resectable=filled(), avid=filled(L1, L2))
     pair = compared(a, b)
-    assert pair.outcome((0, 1, 0, 0, 0, 0)).counts[:3] == (490, 490, 1070)
-    assert pair.outcome((0, 1, 0, 1, 0, 0)).counts[:3] == (0, 0, 1070)
+    assert pair.outcome(Choice(0, 1, 0, 0, 0, 0)).counts[:3] == (490, 490, 1070)
+    assert pair.outcome(Choice(0, 1, 0, 1, 0, 0)).counts[:3] == (0, 0, 1070)
 
 
 def test_a_dismissed_pet_only_region_is_avidity_and_a_marked_one_is_marking() -> None:
@@ -401,8 +402,8 @@ def test_full_swaps_reproduce_the_other_reading_on_random_pairs() -> None:
             assert set(group) <= set(found.differing)
             level = found.level
             if level in {"stratum", "predicates"}:
-                there = _choice(group, base=0)
-                back = _choice(group, base=1)
+                there = Choice.of(0, but=group)
+                back = Choice.of(1, but=group)
                 assert pair.outcome(there).at(level) == found.b.at(level)
                 assert pair.outcome(back).at(level) == found.a.at(level)
 
@@ -412,9 +413,9 @@ def test_each_lesion_takes_the_marking_of_its_own_counterpart() -> None:
     a = reading(filled(L1, L2), resectable=filled(L1), avid=filled(L1))
     b = reading(filled(L1, L2), resectable=filled(L2), avid=filled(L1))
     pair = compared(a, b)
-    assert pair.outcome((0, 0, 0, 0, 0, 0)).counts == (700, 700, 1000, 700, 700, 700)
-    assert pair.outcome((0, 0, 0, 1, 0, 0)).counts == (300, 300, 1000, 0, 0, 700)
-    assert pair.outcome((1, 1, 0, 0, 1, 0)).counts == (700, 700, 1000, 700, 700, 700)
+    assert pair.outcome(Choice(0, 0, 0, 0, 0, 0)).counts == (700, 700, 1000, 700, 700, 700)
+    assert pair.outcome(Choice(0, 0, 0, 1, 0, 0)).counts == (300, 300, 1000, 0, 0, 700)
+    assert pair.outcome(Choice(1, 1, 0, 0, 1, 0)).counts == (700, 700, 1000, 700, 700, 700)
 
 
 def test_a_partly_resectable_lesion_decides_by_the_part_that_is_avid() -> None:
@@ -425,8 +426,8 @@ def test_a_partly_resectable_lesion_decides_by_the_part_that_is_avid() -> None:
     a = reading(filled(L1, L2), resectable=filled(low), avid=filled(spot))
     b = reading(filled(L1, L2), resectable=filled(high), avid=filled(spot))
     pair = compared(a, b)
-    assert pair.outcome((0, 0, 0, 0, 0, 0)).counts[3:] == (210, 210, 210)
-    assert pair.outcome((0, 0, 0, 1, 0, 0)).counts[3:] == (0, 0, 210)
+    assert pair.outcome(Choice(0, 0, 0, 0, 0, 0)).counts[3:] == (210, 210, 210)
+    assert pair.outcome(Choice(0, 0, 0, 1, 0, 0)).counts[3:] == (0, 0, 210)
 
 
 def test_a_lesion_is_avid_where_any_of_its_counterparts_is() -> None:
@@ -437,6 +438,6 @@ def test_a_lesion_is_avid_where_any_of_its_counterparts_is() -> None:
     # B by falling volume: high 350 is L1, L2 300 is L2, low 280 is L3.
     words = (row("L1", avidity="avid"), row("L2", avidity="not_avid"), row("L3", avidity="not_avid"))
     pair = compared(a, reading(filled(low, high, L2), rows=words))
-    assert pair.outcome((0, 0, 0, 0, 0, 0)).counts[3:] == (0, 0, 0)
-    assert pair.outcome((0, 0, 0, 0, 1, 0)).counts[3:] == (0, 700, 700)
-    assert pair.outcome((1, 1, 0, 0, 0, 0)).counts[3:] == (0, 0, 0)
+    assert pair.outcome(Choice(0, 0, 0, 0, 0, 0)).counts[3:] == (0, 0, 0)
+    assert pair.outcome(Choice(0, 0, 0, 0, 1, 0)).counts[3:] == (0, 700, 700)
+    assert pair.outcome(Choice(1, 1, 0, 0, 0, 0)).counts[3:] == (0, 0, 0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.agreement.estimate import UPPER_TAIL, Estimate
+from volstrat.agreement.estimate import ONE_READER, ONE_SUBJECT, Estimate, normal_quantile, t_quantile
 from volstrat.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,12 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
     Int64s = NDArray[np.int64]
 
 _ROUNDING = 1e-12
-_ONE_READER = "At least two readers are needed; there are {k}."
-_ONE_SUBJECT = "At least two subjects are needed; there are {n}."
 _NO_ERROR = "All subjects contribute alike: the standard error is zero and gives no interval."
 
 
@@ -105,7 +102,7 @@ def concordance(ratings: Sequence[Sequence[str | None]], categories: Sequence[st
     codes = _codes(ratings, categories)
     everyone = codes[(codes >= 0).all(axis=1)]
     if codes.shape[1] < 2:
-        agreement = Estimate.missing(_ONE_READER.format(k=codes.shape[1]))
+        agreement = Estimate.missing(ONE_READER.format(k=codes.shape[1]))
     else:
         agreement = wilson(int((everyone == everyone[:, :1]).all(axis=1).sum()), everyone.shape[0])
     return Concordance(
@@ -156,7 +153,7 @@ def wilson(hits: int, of: int) -> Estimate:
     """
     if of == 0:
         return Estimate.missing("There is no subject to count.")
-    z = _z()
+    z = normal_quantile()
     share = hits / of
     middle = share + z**2 / (2 * of)
     reach = z * math.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
@@ -164,12 +161,6 @@ def wilson(hits: int, of: int) -> Estimate:
     low = (middle - reach) / scale if hits else 0.0
     high = (middle + reach) / scale if hits < of else 1.0
     return Estimate(value=share, low=low, high=high)
-
-
-def _z() -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(UPPER_TAIL))
 
 
 def _pair(codes: Int64s, first: int, second: int, categories: int) -> PairConcordance:
@@ -190,7 +181,7 @@ def _pair(codes: Int64s, first: int, second: int, categories: int) -> PairConcor
 def _kappa(table: Int64s) -> Estimate:
     n = int(table.sum())
     if n < 2:
-        return Estimate.missing(_ONE_SUBJECT.format(n=n))
+        return Estimate.missing(ONE_SUBJECT.format(n=n))
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     if int(rows @ columns) == n * n:  # in integers: both readers used one category, the same
         return Estimate.missing("Both readers gave every subject one and the same category.")
@@ -203,14 +194,13 @@ def _kappa(table: Int64s) -> Estimate:
     off_diagonal = (1 - kappa) ** 2 * (off.sum() - np.trace(off))
     rest = (kappa - by_chance * (1 - kappa)) ** 2
     variance = float(diagonal + off_diagonal - rest) / (1 - by_chance) ** 2 / n
-    error = math.sqrt(variance) if variance > _ROUNDING**2 else 0.0
-    return _with_error(kappa, error, _z())
+    return _up_to_one(kappa, variance, normal_quantile())
 
 
 def _ac1(codes: Int64s, categories: int) -> Estimate:
     """Gwet's AC1; subjects with one rating still inform the chance agreement."""
     if codes.shape[1] < 2:
-        return Estimate.missing(_ONE_READER.format(k=codes.shape[1]))
+        return Estimate.missing(ONE_READER.format(k=codes.shape[1]))
     if categories < 2:
         return Estimate.missing("With fewer than two categories agreement is certain.")
     votes = np.stack([(codes == q).sum(axis=1) for q in range(categories)], axis=1)
@@ -218,7 +208,7 @@ def _ac1(codes: Int64s, categories: int) -> Estimate:
     raters = votes.sum(axis=1)
     n, rated_twice = raters.size, raters >= 2
     if rated_twice.sum() < 2:
-        return Estimate.missing(_ONE_SUBJECT.format(n=int(rated_twice.sum())))
+        return Estimate.missing(ONE_SUBJECT.format(n=int(rated_twice.sum())))
     pairs = raters * (raters - 1)
     agreeing = (votes * (votes - 1)).sum(axis=1) / np.maximum(pairs, 1)
     prevalence = (votes / raters[:, None]).mean(axis=0)
@@ -228,16 +218,10 @@ def _ac1(codes: Int64s, categories: int) -> Estimate:
     own_chance = (votes @ (1 - prevalence)) / raters / (categories - 1)
     linearised = own - 2 * (1 - ac1) * (own_chance - by_chance) / (1 - by_chance)
     variance = float(((linearised - ac1) ** 2).sum()) / (n * (n - 1))
-    error = math.sqrt(variance) if variance > _ROUNDING**2 else 0.0
-
-    from scipy.special import stdtrit
-
-    return _with_error(ac1, error, float(stdtrit(n - 1, UPPER_TAIL)))
+    return _up_to_one(ac1, variance, t_quantile(n - 1))
 
 
-def _with_error(value: float, error: float, quantile: float) -> Estimate:
+def _up_to_one(value: float, variance: float, quantile: float) -> Estimate:
     """Return an agreement with its interval, which ends at 1: none is better."""
-    if error == 0:
-        return Estimate(value=value, standard_error=0.0, reason=_NO_ERROR)
-    low, high = value - quantile * error, min(value + quantile * error, 1.0)
-    return Estimate(value=value, low=low, high=high, standard_error=error)
+    error = math.sqrt(variance) if variance > _ROUNDING**2 else 0.0
+    return Estimate.with_error(value, error, quantile, no_error=_NO_ERROR, most=1.0)

@@ -18,17 +18,18 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
 
-from volstrat.agreement.hybrid import HybridMaker, match_readings
+from volstrat.agreement.hybrid import Choice, HybridMaker, region_words_differ
+from volstrat.agreement.matching import match_readings
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.stratify import assess
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable
 
     from volstrat.agreement.matching import LesionMatching
     from volstrat.geometry.grid import VoxelGrid
@@ -38,23 +39,16 @@ if TYPE_CHECKING:
     from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 
+_OnGrid = TypeVar("_OnGrid", "Avid", "Image")
+
 Ingredient = Literal["detection", "contour", "row_moved", "marking", "plan", "avidity", "protocol"]
-INGREDIENTS: tuple[Ingredient, ...] = (
-    *("detection", "contour", "row_moved", "marking", "plan", "avidity", "protocol"),
-)
+INGREDIENTS: tuple[Ingredient, ...] = get_args(Ingredient)
 Level = Literal["stratum", "predicates", "counts"]
-LEVELS: tuple[Level, ...] = ("stratum", "predicates", "counts")
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 _OUTSIDE_PROTOCOL = {
-    "id",
-    "version",
-    "avidity",
-    "review",
-    "naming",
-    "volume_error",
-    "boundary_shift_mm",
-    "remnant",
-}
+    "id", "version", "avidity", "review", "naming", "volume_error", "boundary_shift_mm", "remnant",
+}  # fmt: skip
 """Fields that no stratum depends on, and the avidity rule, which is an ingredient of its own."""
 
 
@@ -161,10 +155,6 @@ class Discordance:
         return "+".join(i for i in INGREDIENTS if i in named) or None
 
 
-Choice = tuple[int, int, int, int, int, int]
-"""From which reading each ingredient comes, in the order of ``INGREDIENTS``; plan and marking are one."""
-
-
 class TwoReadings:
     """Two readings of one image, on one grid.
 
@@ -207,28 +197,23 @@ class TwoReadings:
 
     def outcome(self, choice: Choice) -> Outcome:
         """Return what the rule says with each ingredient from the reading that ``choice`` names."""
-        detection, contour, row_moved, marking, avidity, protocol = choice
         if self._one_protocol:
-            protocol = 0
-        key = (detection, contour, row_moved, marking, avidity, protocol)
-        if key not in self._outcomes:
-            hybrid = self._maker(protocol).make(
-                detection=detection, contour=contour, row_moved=row_moved, marking=marking, avidity=avidity
-            )
-            rule = (self._a, self._b)[protocol].protocol
-            self._outcomes[key] = Outcome.of(assess(hybrid, rule))
-        return self._outcomes[key]
+            choice = choice._replace(protocol=0)
+        if choice not in self._outcomes:
+            rule = (self._a, self._b)[choice.protocol].protocol
+            self._outcomes[choice] = Outcome.of(assess(self._maker(choice.protocol).make(choice), rule))
+        return self._outcomes[choice]
 
     def discordance(self) -> Discordance:
         """Say how the readings differ, and which ingredients carry it."""
-        a, b = self.outcome((0,) * 6), self.outcome((1,) * 6)
+        a, b = self.outcome(Choice.of(0)), self.outcome(Choice.of(1))
         level = next((level for level in LEVELS if a.at(level) != b.at(level)), None)
         differing = self.differing()
         swaps = tuple(
             Swap(
                 ingredient=ingredient,
-                a_with_that_of_b=self.outcome(_choice([ingredient], base=0)),
-                b_with_that_of_a=self.outcome(_choice([ingredient], base=1)),
+                a_with_that_of_b=self.outcome(Choice.of(0, but=[ingredient])),
+                b_with_that_of_a=self.outcome(Choice.of(1, but=[ingredient])),
             )
             for ingredient in differing
         )
@@ -249,8 +234,8 @@ class TwoReadings:
             found = tuple(
                 group
                 for group in combinations(differing, size)
-                if self.outcome(_choice(group, base=0)).at(level) == b.at(level)
-                and self.outcome(_choice(group, base=1)).at(level) == a.at(level)
+                if self.outcome(Choice.of(0, but=group)).at(level) == b.at(level)
+                and self.outcome(Choice.of(1, but=group)).at(level) == a.at(level)
             )
             if found:
                 return found
@@ -265,19 +250,15 @@ class TwoReadings:
             "contour": not all(c.same_contour for c in clusters),
             "row_moved": maker.moved_words_differ(),
             "marking": not self._plans_differ
-            and (not all(c.same_marking or c.row_moved for c in clusters) or self._regions_marked_apart()),
+            and (
+                not all(c.same_marking or c.row_moved for c in clusters)
+                or region_words_differ((self._a.measured, self._b.measured), "resectability")
+            ),
             "plan": self._plans_differ,
             "avidity": self._avidity_differs(maker),
             "protocol": not self._one_protocol,
         }
         return tuple(i for i in INGREDIENTS if differs[i])
-
-    def _regions_marked_apart(self) -> bool:
-        words = [
-            {i: row.resectability for i, row in r.measured.rows.items() if i.startswith("P")}
-            for r in (self._a, self._b)
-        ]
-        return words[0] != words[1]
 
     def _avidity_differs(self, maker: HybridMaker) -> bool:
         a, b = self._a, self._b
@@ -286,12 +267,14 @@ class TwoReadings:
         if maker.avidity_words_differ():
             return True
         one, other = a.measured.masks, b.measured.masks
-        if a.protocol.avidity.needs_suv and not _same_image(one.suv, other.suv):
-            return True
         return not (
-            _same_avid(one.avid, other.avid)
+            _alike(one.avid, other.avid, lambda x, y: x.voxels.same_as(y.voxels))
             and _same_field(one.pet_field, other.pet_field)
             and _same_field(one.avid_field, other.avid_field)
+            and (
+                not a.protocol.avidity.needs_suv
+                or _alike(one.suv, other.suv, lambda x, y: np.array_equal(x.values, y.values))
+            )
         )
 
 
@@ -301,41 +284,23 @@ def same_rule(a: Protocol, b: Protocol) -> bool:
     return all(getattr(a, name) == getattr(b, name) for name in names)
 
 
-def _choice(from_other: Iterable[Ingredient], *, base: int) -> Choice:
-    """Return the reading ``base`` with some ingredients of the other one."""
-    named = set(from_other)
-    slots = ({"detection"}, {"contour"}, {"row_moved"}, {"marking", "plan"}, {"avidity"}, {"protocol"})
-    detection, contour, moved, marking, avidity, protocol = (
-        1 - base if named & slot else base for slot in slots
-    )
-    return detection, contour, moved, marking, avidity, protocol
-
-
 def _same_grid(a: VoxelGrid, b: VoxelGrid) -> bool:
     return a.shape == b.shape and a.corner_displacement_mm(b) <= TIE_MM
 
 
 def _same_field(a: VoxelGrid | None, b: VoxelGrid | None) -> bool:
-    return (a is None and b is None) or (a is not None and b is not None and _same_grid(a, b))
+    return a is b if a is None or b is None else _same_grid(a, b)
 
 
-def _same_avid(a: Avid | None, b: Avid | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return _same_grid(a.grid, b.grid) and a.voxels.same_as(b.voxels)
-
-
-def _same_image(a: Image | None, b: Image | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return _same_grid(a.grid, b.grid) and np.array_equal(a.values, b.values)
+def _alike(a: _OnGrid | None, b: _OnGrid | None, same: Callable[[_OnGrid, _OnGrid], bool]) -> bool:
+    """Tell whether two things on grids are the same, or neither is there."""
+    return a is b if a is None or b is None else _same_grid(a.grid, b.grid) and same(a, b)
 
 
 def voxels_not_alike(a: Measurements, b: Measurements, *, protocols: tuple[Protocol, Protocol]) -> VoxelRuns:
     """Return the voxels that two readings do not count alike: what is at stake between them.
 
-    A voxel is counted alike where both call it resectable tumour, both call it other tumour, or both no
-    tumour.
+    A voxel is counted alike where both call it resectable tumour, other tumour, or no tumour.
     Overlapping lesions and unknown markings count as in the stratum 1 predicate.
     """
     sets = []

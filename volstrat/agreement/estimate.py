@@ -12,6 +12,9 @@ CONFIDENCE = 0.95
 
 UPPER_TAIL = 1 - (1 - CONFIDENCE) / 2
 
+ONE_SUBJECT = "At least two subjects are needed; there are {n}."
+ONE_READER = "At least two readers are needed; there are {k}."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -50,9 +53,33 @@ class Estimate:
         """Return a statistic that does not exist."""
         return cls(value=None, reason=reason)
 
+    @classmethod
+    def with_error(
+        cls, value: float, error: float, quantile: float, *, no_error: str, most: float = math.inf
+    ) -> Estimate:
+        """Return ``value +- quantile error``, at most ``most``; ``no_error``: why an error of 0 gives none."""
+        if error == 0:
+            return cls(value=value, standard_error=0.0, reason=no_error)
+        low, high = value - quantile * error, min(value + quantile * error, most)
+        return cls(value=value, low=low, high=high, standard_error=error)
+
     def scaled(self, factor: float) -> Estimate:
         """Return the statistic in another unit."""
         value, low, high, error = (
             None if x is None else factor * x for x in (self.value, self.low, self.high, self.standard_error)
         )
         return Estimate(value=value, low=low, high=high, standard_error=error, reason=self.reason)
+
+
+def normal_quantile() -> float:
+    """Return how many standard errors of a normal statistic reach to the ends of its interval."""
+    from scipy.special import ndtri
+
+    return float(ndtri(UPPER_TAIL))
+
+
+def t_quantile(freedom: int) -> float:
+    """Return the same for Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, UPPER_TAIL))

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 OverlapOutcome = Literal["compared", "both_empty", "only_a_empty", "only_b_empty"]
 
+_OUTCOMES: dict[tuple[bool, bool], OverlapOutcome] = {
+    (True, True): "compared",
+    (True, False): "only_b_empty",
+    (False, True): "only_a_empty",
+    (False, False): "both_empty",
+}
 _HD_PERCENT = 95.0
 
 
@@ -103,7 +109,7 @@ def compare_masks(a: VoxelRuns, b: VoxelRuns, grid: VoxelGrid, *, tolerance_mm: 
     in_a, in_b, in_both = a.count, b.count, a.intersection(b).count
     total = in_a + in_b
     voxel_ml = grid.voxel_ml
-    outcome = _outcome(in_a, in_b)
+    outcome = _OUTCOMES[bool(in_a), bool(in_b)]
     surfaces = _surface_values(a, b, grid, tolerance_mm) if outcome == "compared" else {}
     return MaskAgreement(
         outcome=outcome,
@@ -118,14 +124,6 @@ def compare_masks(a: VoxelRuns, b: VoxelRuns, grid: VoxelGrid, *, tolerance_mm: 
         tolerance_mm=float(tolerance_mm),
         **surfaces,
     )
-
-
-def _outcome(in_a: int, in_b: int) -> OverlapOutcome:
-    if in_a and in_b:
-        return "compared"
-    if in_a:
-        return "only_b_empty"
-    return "only_a_empty" if in_b else "both_empty"
 
 
 def _surface_values(a: VoxelRuns, b: VoxelRuns, grid: VoxelGrid, tolerance_mm: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from volstrat.agreement.estimate import UPPER_TAIL, Estimate
+from volstrat.agreement.estimate import ONE_READER, ONE_SUBJECT, UPPER_TAIL, Estimate, t_quantile
 from volstrat.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ REPEATABILITY_FACTOR = 2.77
 _ROUNDING = 1e-13
 """Sums of squares below this share (squared) of the data's size are rounding, so zero."""
 
-_ONE_SUBJECT = "At least two subjects are needed; there are {n}."
-_ONE_READER = "At least two readers are needed; there are {k}."
 _ONLY_A_CONSTANT = "The readers differ by no more than a constant: F does not exist, so neither do intervals."
 _SUBJECTS_ALIKE = "The subjects' means are equal: the variance between subjects is zero."
 _NO_SPREAD = "All subjects differ by the same amount: there is no spread to build an interval from."
@@ -159,21 +157,24 @@ def bland_altman(
         differences = values[:, 1] - values[:, 0]
         size = float(np.abs(values).max(initial=0.0))
     n = differences.size
-    if n == 0:
-        none = Estimate.missing(_ONE_SUBJECT.format(n=0))
-        sd, bias, lower, upper = None, none, none, none
-    elif n == 1:
-        reason = _ONE_SUBJECT.format(n=1)
-        bias = Estimate(value=float(differences[0]), reason=reason)
-        sd, lower, upper = None, Estimate.missing(reason), Estimate.missing(reason)
+    sd: float | None = None
+    if n < 2:
+        reason = ONE_SUBJECT.format(n=n)
+        lower = upper = Estimate.missing(reason)
+        bias = Estimate(value=float(differences[0]), reason=reason) if n else lower
     else:
         mean, sd = float(differences.mean()), float(differences.std(ddof=1))
         if sd <= _ROUNDING * size:
             sd = 0.0
-        bias = _t_estimate(mean, sd / math.sqrt(n), n)
         error = sd * math.sqrt(1 / n + LIMITS_Z**2 / (2 * (n - 1)))
-        lower = _t_estimate(mean - LIMITS_Z * sd, error, n)
-        upper = _t_estimate(mean + LIMITS_Z * sd, error, n)
+        bias, lower, upper = (
+            Estimate.with_error(value, standard_error, t_quantile(n - 1), no_error=_NO_SPREAD)
+            for value, standard_error in (
+                (mean, sd / math.sqrt(n)),
+                (mean - LIMITS_Z * sd, error),
+                (mean + LIMITS_Z * sd, error),
+            )
+        )
     return BlandAltman(
         scale=scale,
         subjects=n,
@@ -210,7 +211,7 @@ def intraclass_correlation(readings: Readings) -> IntraclassCorrelation:
 def _iccs(values: Floats) -> tuple[Estimate, Estimate]:
     n, k = values.shape
     if k < 2 or n < 2:
-        none = Estimate.missing(_ONE_READER.format(k=k) if k < 2 else _ONE_SUBJECT.format(n=n))
+        none = Estimate.missing(ONE_READER.format(k=k) if k < 2 else ONE_SUBJECT.format(n=n))
         return none, none
     msb, msc, mse = _mean_squares(values)
     between = msb + (k - 1) * mse
@@ -221,11 +222,8 @@ def _iccs(values: Floats) -> tuple[Estimate, Estimate]:
     total = between + k * (msc - mse) / n
     if mse == 0 or msb == 0:
         reason = _ONLY_A_CONSTANT if mse == 0 else _SUBJECTS_ALIKE
-        if total > 0:
-            return Estimate(value=(msb - mse) / total, reason=reason), Estimate(
-                value=consistency, reason=reason
-            )
-        return Estimate.missing(reason), Estimate(value=consistency, reason=reason)
+        agreement = (msb - mse) / total if total > 0 else None
+        return Estimate(value=agreement, reason=reason), Estimate(value=consistency, reason=reason)
     agreement = (msb - mse) / total
     low_2, high_2 = _agreement_interval(agreement, (msb, msc, mse), n, k)
     low_3, high_3 = _consistency_interval(msb / mse, n, k)
@@ -299,7 +297,7 @@ def within_subject_variation(readings: Readings) -> WithinSubjectVariation:
     n, k = values.shape
     means = values.mean(axis=1) if k else np.zeros(n)
     if k < 2:
-        wsd = wcv = Estimate.missing(_ONE_READER.format(k=k))
+        wsd = wcv = Estimate.missing(ONE_READER.format(k=k))
     else:
         variances = values.var(axis=1, ddof=1)
         variances[variances <= (_ROUNDING * np.abs(values).max(axis=1, initial=0)) ** 2] = 0.0
@@ -331,15 +329,6 @@ def _root_mean(squares: Floats, readers: int, if_none: str) -> Estimate:
     low = value * math.sqrt(freedom / float(chdtri(freedom, 1 - UPPER_TAIL)))
     high = value * math.sqrt(freedom / float(chdtri(freedom, UPPER_TAIL)))
     return Estimate(value=value, low=low, high=high)
-
-
-def _t_estimate(value: float, error: float, n: int) -> Estimate:
-    if error == 0:
-        return Estimate(value=value, standard_error=0.0, reason=_NO_SPREAD)
-    from scipy.special import stdtrit
-
-    reach = float(stdtrit(n - 1, UPPER_TAIL)) * error
-    return Estimate(value=value, low=value - reach, high=value + reach, standard_error=error)
 
 
 def _table(readings: Readings) -> Floats:

@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
-from volstrat.agreement.hybrid import match_readings
-from volstrat.agreement.moved_rows import moved_row_findings, moved_rows
+from volstrat.agreement.matching import match_readings, match_regions, moved_row_findings, moved_rows
 from volstrat.agreement.overlap import compare_masks
-from volstrat.agreement.region_matching import match_regions
 from volstrat.case.inputs import read_inputs
 from volstrat.case.json_types import taken
 from volstrat.case.record import finding_record
