@@ -57,7 +57,7 @@ class Estimate:
     def with_error(
         cls, value: float, error: float, quantile: float, *, no_error: str, most: float = math.inf
     ) -> Estimate:
-        """Return ``value +- quantile error``, at most ``most``; ``no_error``: why an error of 0 gives none."""
+        """Return ``value +- quantile error``, at most ``most``; ``no_error``: why 0 gives no interval."""
         if error == 0:
             return cls(value=value, standard_error=0.0, reason=no_error)
         low, high = value - quantile * error, min(value + quantile * error, most)

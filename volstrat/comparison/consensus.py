@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from volstrat.agreement.voting import FEWEST_READINGS, majority
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import is_case_folder
 from volstrat.case.lesion_table import COLUMNS, csv_bytes
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 Method = Literal["majority", "staple"]
+FEWEST_READINGS = 3
+"""Of two readings that differ neither is the majority."""
+
 _SUMMARY = "consensus.json"
 _FILES = ("tumour.nii.gz", "fdg_avid.nii.gz", "lesions.csv", _SUMMARY)
 _MARGIN_VOXELS = 5
@@ -208,6 +210,35 @@ def _voted(
         voxels, performance = staple(readings, grid)
         figures["performance"] = performance
     return voxels, {**figures, "consensus_voxels": voxels.count}
+
+
+def majority(readings: Sequence[VoxelRuns]) -> VoxelRuns:
+    """Return the voxels that more than half of the readings hold.
+
+    With an even number of readings a voxel that exactly half of them hold is left out.
+
+    Parameters
+    ----------
+    readings : sequence of VoxelRuns
+        All on one grid.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than three.
+    """
+    if len(readings) < FEWEST_READINGS:
+        msg = f"A consensus needs at least {FEWEST_READINGS} readings; there are {len(readings)}."
+        hint = "Where two readings differ neither outvotes the other: have an adjudicator decide."
+        raise UsageError(msg, hint=hint)
+    position = np.concatenate([end for runs in readings for end in (runs.starts, runs.stops)])
+    change = np.concatenate(
+        [np.full(runs.starts.size, sign, np.int64) for runs in readings for sign in (1, -1)]
+    )
+    order = np.argsort(position, kind="stable")
+    position, votes = position[order], np.cumsum(change[order])
+    held = np.flatnonzero(2 * votes > len(readings))  # the last stop leaves no votes, so `held + 1` exists
+    return VoxelRuns.from_intervals(position[held], position[held + 1])
 
 
 def staple(readings: Sequence[VoxelRuns], grid: VoxelGrid) -> tuple[VoxelRuns, list[dict[str, float]]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.dense import voxel_runs
-from volstrat.agreement.voting import majority
+from volstrat.comparison.consensus import majority
 from volstrat.errors import UsageError
 from volstrat.geometry.runs import VoxelRuns
 
