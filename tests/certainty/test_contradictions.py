@@ -97,6 +97,21 @@ def test_an_avid_lesion_that_is_cold_is_looked_at(suv: float, expected: list[tup
     assert found(judged(suv={L1: suv, L2: 1.0}), "avid_but_cold") == expected
 
 
+@pytest.mark.parametrize(
+    ("suv", "severity"),
+    [(24_000.0, "review"), (200.1, "review"), (200.0, None), (1.0, None), (0.08, "review")],
+)
+def test_values_that_cannot_be_suv_are_looked_at_where_a_limit_of_suv_decides(
+    suv: float, severity: str | None
+) -> None:
+    """Bq/ml called SUV makes every lesion avid, values scaled to 0..1 none: 0.08 is 1 scaled by 12.5."""
+    values = {L1: suv, L2: min(suv, 1.0)}
+    by_limit = judged(suv=values, avidity=Avidity(rule="fixed", suv_threshold=2.5))
+    assert found(by_limit, "suv_implausible") == ([] if severity is None else [("pet", severity)])
+    drawn = judged(suv=values)
+    assert found(drawn, "suv_implausible") == ([] if severity is None else [("pet", "warning")])
+
+
 def test_contradictions_are_beside_the_point_where_stratum_1_holds() -> None:
     """All resectable: FDG does not matter."""
     table = {"L1": ("resectable", None), "L2": ("resectable", None)}

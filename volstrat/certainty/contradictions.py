@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 _COLD_SUV: Final = 1.5  # about the blood pool: nothing below it is read as avid
+_SUV_OF_TUMOUR: Final = (0.3, 200.0)
+"""No patient's highest SUV in tumour lies outside: such values are Bq/ml, or were scaled."""
 _NAMED: Final = 8
 
 
@@ -34,7 +36,7 @@ def contradictions(
     *,
     severity: Severity,
 ) -> list[Finding]:
-    """Say where SUV speaks against what a reader called avid or not, and where a word overrules a drawing.
+    """Say where SUV speaks against a reader's word or cannot be SUV, and where a word overrules a drawing.
 
     Parameters
     ----------
@@ -53,6 +55,13 @@ def contradictions(
         finding("avid_but_cold", severity=severity, where=where, lesion=where, suv=suv, limit=_COLD_SUV)
         for where, suv in cold
     ]
+    highest = max(
+        (one.suv_max for one in uptake if one is not None and one.suv_max is not None), default=None
+    )
+    if highest is not None and not _SUV_OF_TUMOUR[0] <= highest <= _SUV_OF_TUMOUR[1]:
+        by_suv = protocol.avidity.rule == "fixed"  # other rules compare within one image
+        grave: Severity = severity if by_suv else "warning"
+        findings.append(finding("suv_implausible", severity=grave, where="pet", suv=highest))
     return findings + _overruled(measured, assessment, protocol, severity)
 
 

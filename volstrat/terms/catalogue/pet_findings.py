@@ -19,6 +19,11 @@ avid_but_cold (review, or info)
     says: {lesion} is marked FDG-avid, but its SUVmax is only {suv:.2f} (below {limit:g}).
     means: a lesion that a reader calls avid is cold on PET
     do: Check that mask, table and PET belong together and lie over one another.
+suv_implausible (warning, or info, review)
+    says: The highest SUV in tumour is {suv:.4g}, which no tumour has: the values of the PET are probably not
+        SUV (Bq/ml, or scaled).
+    means: the values given as SUV cannot be SUV; `review` where the rule is an SUV limit
+    do: Give the PET as DICOM with its header, or values that are SUVbw.
 avidity_overruled (review, or info)
     says: {lesions}: marked not FDG-avid, though uptake is drawn there. With what is drawn the patient would
         be {stratum}.
