@@ -128,6 +128,7 @@ def test_whole_number_stands_for_a_decimal() -> None:
         ("attribution_distance_mm = nan", "attribution_distance_mm"),
         ("attribution_distance_mm = inf", "attribution_distance_mm"),
         ("geometry_tolerance_mm = -0.1", "geometry_tolerance_mm"),
+        ("geometry_tolerance_mm = 10000", "geometry_tolerance_mm"),  # an error silenced, not a tolerance
         ("whole_lesion_percent = 50", "whole_lesion_percent"),  # two markings could both reach it
         ("whole_lesion_percent = 100.1", "whole_lesion_percent"),
         ("thresholds = 70", "thresholds"),

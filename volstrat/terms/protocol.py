@@ -152,7 +152,7 @@ class Protocol:
         object.__setattr__(self, "naming", FrozenDict(naming))
         _require_between("minimum_voxels", self.minimum_voxels, low=1)
         _require_between("attribution_distance_mm", self.attribution_distance_mm, low=0)
-        _require_between("geometry_tolerance_mm", self.geometry_tolerance_mm, low=0)
+        _require_between("geometry_tolerance_mm", self.geometry_tolerance_mm, low=0, high=1)
         for shift in self.boundary_shift_mm:
             if not math.isfinite(shift):
                 msg = f"boundary_shift_mm is {list(self.boundary_shift_mm)}; each must be a number of mm."
