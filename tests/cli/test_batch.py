@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,20 @@ def cohort(tmp_path: Path) -> Path:
     """Make a cohort of subjects that all have a stratum and nothing to review: numbers 1 to 3."""
     make_cohort(tmp_path / "in", 3)
     return tmp_path / "in"
+
+
+def test_a_copied_case_is_named(cohort: Path, tmp_path: Path) -> None:
+    """A patient who is there twice would be counted twice; it is no failure."""
+    shutil.copytree(cohort / "site0000" / "S00002", cohort / "site0000" / "S00002 - Copy")
+    for _ in range(2):  # what stands is looked at as well
+        done = volstrat("batch", cohort, "-o", tmp_path / "out", "--workers", "1")
+        assert (done.returncode, done.stderr.splitlines()) == (
+            0,
+            [
+                "'S00002' and 'S00002 - Copy' hold the same files, byte for byte: one patient, copied? Take "
+                "out what is there twice."
+            ],
+        )
 
 
 def test_exit_codes(cohort: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from volstrat.cli.options import (
     workers_option,
 )
 from volstrat.cli.say import say
-from volstrat.terms.wording import more_than
+from volstrat.terms.wording import more_than, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,6 +153,12 @@ def end(result: CohortResult, out: Path) -> None:
             say(f"  {text}")
         if len(result.changed) > _MOST_CHANGES:
             say(f"  ... {more_than(len(result.changed), _MOST_CHANGES)} (volstrat audit show {out})")
+    for names in result.alike:
+        say(
+            f"{shown_names([*map(repr, names)], last=' and ')} hold the same files, byte for byte: one "
+            "patient, copied? Take out what is there twice.",
+            err=True,
+        )
     for subject, message in result.failures:
         say(f"{subject!r} failed: {message}", err=True)
     more = result.counts["failed"] - len(result.failures)

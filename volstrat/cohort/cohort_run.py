@@ -65,6 +65,8 @@ class CohortResult:
         Lesion tables at the root of the cohort, which belong to no subject.
     changed : tuple of str
         Subjects whose stratum is another than at first, with what moved, one sentence each.
+    alike : tuple of tuple of str
+        Subjects whose files are the same, byte for byte: probably one patient, copied. The first groups.
     """
 
     counts: dict[str, int]
@@ -73,6 +75,7 @@ class CohortResult:
     failures: tuple[tuple[str, str], ...]
     passed_over: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    alike: tuple[tuple[str, ...], ...] = ()
 
     @property
     def subjects(self) -> int:
@@ -330,7 +333,7 @@ def finish(
     _put_in_place(out, ledger)
     ledger.commit()
     summary = write_results(out, ledger, turn=lambda: on_progress(progress))
-    counts, removed = ledger.counts(), ledger.removed()
+    counts, removed, alike = ledger.counts(), ledger.removed(), tuple(ledger.alike())
     run.finish(
         counts=counts,
         files=file_hashes(out),
@@ -340,7 +343,13 @@ def finish(
         removed=list(removed),
     )
     ledger.forget_removed()
-    return CohortResult(counts=counts, skipped=progress.skipped, removed=removed, failures=summary.failures)
+    return CohortResult(
+        counts=counts,
+        skipped=progress.skipped,
+        removed=removed,
+        failures=summary.failures,
+        alike=alike,
+    )
 
 
 def _fail_twice(out: Path, ledger: Ledger, protocol: LoadedProtocol) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from volstrat.cohort.tasks import Receipt
 
 _VERSION = 1
+_GROUPS = 10
+"""Of subjects that are alike: as many as a person reads."""
 _SCHEMA = """
 CREATE TABLE cohort_case (
     location      TEXT PRIMARY KEY,
@@ -259,6 +261,23 @@ class Ledger:
         )
         found: dict[str, int] = dict(rows)
         return {status: found.get(status, 0) for status in STATUSES}
+
+    def alike(self) -> Iterator[tuple[str, ...]]:
+        """Yield the first groups of subjects of this run whose inputs are the same, byte for byte."""
+        same = self._rows(
+            "SELECT inputs_sha256 FROM cohort_case WHERE run = ? AND inputs_sha256 IS NOT NULL"
+            " GROUP BY inputs_sha256 HAVING count(DISTINCT subject) > 1 ORDER BY min(subject) LIMIT ?",
+            self.run,
+            _GROUPS,
+        )
+        for (inputs,) in list(same):
+            names = self._rows(
+                "SELECT DISTINCT subject FROM cohort_case WHERE run = ? AND inputs_sha256 = ?"
+                " ORDER BY subject",
+                self.run,
+                inputs,
+            )
+            yield tuple(subject for (subject,) in names)
 
     def removed(self) -> tuple[str, ...]:
         """Return the subjects that earlier runs had met and that this one has not."""
