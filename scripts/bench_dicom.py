@@ -125,7 +125,7 @@ def _seg_simpleitk(path: Path) -> None:
 
 def _rtstruct_volstrat(folder: Path, *, series: bool) -> list[int]:
     """Read the ROIs on the CT's grid; with ``series``, the CT's headers are read for it too."""
-    from volstrat.dicom.rtstruct.structure_set import read_rtstruct
+    from volstrat.dicom.rtstruct.structure_set import StructureSet
     from volstrat.dicom.series import series_geometry
     from volstrat.geometry.grid import VoxelGrid
 
@@ -134,7 +134,7 @@ def _rtstruct_volstrat(folder: Path, *, series: bool) -> list[int]:
         grid = series_geometry(_series(folder / "ct")).grid
         _GRID[folder] = grid
     assert isinstance(grid, VoxelGrid)
-    runs = read_rtstruct(folder / "rtstruct.dcm", grid=grid)[0].runs
+    runs = StructureSet(folder / "rtstruct.dcm").mask(grid=grid)[0].runs
     return _counts(np.bincount(runs.labels, runs.stops - runs.starts, minlength=_ROIS + 1))
 
 

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from tests.dense import dense_of
 from tests.dicom.dicom_case import item_of
-from volstrat.dicom.rtstruct.structure_set import read_rtstruct
+from volstrat.dicom.rtstruct.structure_set import StructureSet
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask
 from volstrat.terms.findings import Finding
@@ -98,7 +98,7 @@ def saved(rt: Dataset, folder: Path) -> Path:
 
 def read(rois: dict[tuple[int, str], list[Dataset]], folder: Path) -> tuple[Mask, tuple[Finding, ...]]:
     """Read a structure set of these ROIs."""
-    return read_rtstruct(saved(structure_set(rois), folder), grid=image_grid())
+    return StructureSet(saved(structure_set(rois), folder)).mask(grid=image_grid())
 
 
 def voxels_by_slice(mask: Mask, label: int = 1) -> list[int]:

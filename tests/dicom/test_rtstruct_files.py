@@ -24,11 +24,8 @@ from tests.dicom.contour_cases import (
     saved,
     structure_set,
 )
-from volstrat.dicom.rtstruct.structure_set import (
-    list_rois,
-    read_rtstruct,
-    referenced_series_uids,
-)
+from volstrat.dicom.folder_scan import scan_files
+from volstrat.dicom.rtstruct.structure_set import StructureSet
 from volstrat.errors import (
     CorruptDataError,
     FormatError,
@@ -64,7 +61,7 @@ def test_encodings_give_the_same_voxels(tmp_path: Path, syntax: str, undefined: 
 
     rt.walk(mark)
     path = saved(rt, tmp_path)
-    mask, _ = read_rtstruct(path, grid=image_grid())
+    mask, _ = StructureSet(path).mask(grid=image_grid())
     i, j = np.mgrid[: SHAPE[0], : SHAPE[1]]
     inside = int(((i - 10) ** 2 + (j - 9) ** 2 < 36).sum())
     on_the_circle = 4  # (16, 9), (10, 15), ...: two of the four belong to it by the half-open rule at most
@@ -96,7 +93,7 @@ def test_coordinates_that_are_no_numbers_are_refused(tmp_path: Path, wrong: byte
     assert stored.count(old) == 2
     path.write_bytes(stored.replace(old, wrong.ljust(len(old)), 1))
     with pytest.raises(CorruptDataError, match=r"ContourData \(3006,0050\)"):
-        read_rtstruct(path, grid=image_grid())
+        StructureSet(path).mask(grid=image_grid())
 
 
 @pytest.mark.parametrize("part", [0.5, 0.98])
@@ -106,7 +103,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, part: float) -> None:
     stored = path.read_bytes()
     path.write_bytes(stored[: int(len(stored) * part)])
     with pytest.raises(CorruptDataError, match=r"rtss\.dcm.*truncated"):
-        read_rtstruct(path, grid=image_grid())
+        StructureSet(path).mask(grid=image_grid())
 
 
 def test_structure_sets_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
@@ -114,13 +111,13 @@ def test_structure_sets_that_contradict_themselves_are_refused(tmp_path: Path) -
     rt = structure_set({(1, "GTV"): [contour_of(SQUARE, 4)], (2, "Liver"): [contour_of(SQUARE, 5)]})
     rt.StructureSetROISequence[1].ROINumber = 1
     with pytest.raises(CorruptDataError, match="number 1 is given twice"):
-        read_rtstruct(saved(rt, tmp_path), grid=image_grid())
+        StructureSet(saved(rt, tmp_path)).mask(grid=image_grid())
     rt.StructureSetROISequence[1].ROINumber = 3
     with pytest.raises(CorruptDataError, match="contours for ROI number 2"):
-        read_rtstruct(saved(rt, tmp_path), grid=image_grid())
+        StructureSet(saved(rt, tmp_path)).mask(grid=image_grid())
     rt.StructureSetROISequence, rt.ROIContourSequence = [], []
     with pytest.raises(FormatError, match="lists no ROI"):
-        read_rtstruct(saved(rt, tmp_path), grid=image_grid())
+        StructureSet(saved(rt, tmp_path)).mask(grid=image_grid())
 
 
 def test_other_files_are_refused_by_name_and_without_identity(tmp_path: Path) -> None:
@@ -128,13 +125,13 @@ def test_other_files_are_refused_by_name_and_without_identity(tmp_path: Path) ->
     rt = structure_set({(1, "GTV"): []})
     rt.SOPClassUID = pydicom.uid.RTPlanStorage
     with pytest.raises(FormatError, match=r"rtss\.dcm.*not an RTSTRUCT") as caught:
-        read_rtstruct(saved(rt, tmp_path), grid=image_grid())
+        StructureSet(saved(rt, tmp_path)).mask(grid=image_grid())
     assert "Doe" not in str(caught.value)
     (tmp_path / "notes.txt").write_text("not DICOM")
     with pytest.raises(FormatError, match=r"notes\.txt"):
-        list_rois(tmp_path / "notes.txt")
+        StructureSet(tmp_path / "notes.txt")
     with pytest.raises(InputFileError, match=r"gone\.dcm"):
-        list_rois(tmp_path / "gone.dcm")
+        StructureSet(tmp_path / "gone.dcm")
 
 
 def _image_grid(folder: Path) -> VoxelGrid:
@@ -197,7 +194,7 @@ def test_third_party_masks_are_reproduced_voxel_for_voxel(
     import SimpleITK as sitk
 
     grid = _image_grid(DATA / images)
-    mask, _ = read_rtstruct(DATA / rtstruct, grid=grid)
+    mask, _ = StructureSet(DATA / rtstruct).mask(grid=grid)
     found = mask.runs.of(1)
     assert found.count == voxels
 
@@ -217,19 +214,20 @@ def test_third_party_masks_are_reproduced_voxel_for_voxel(
 def test_third_party_references_are_checked() -> None:
     """A series that is not named, and images and a frame of reference that are not the CT's."""
     folder = DATA / "rt-utils" / "tests" / "mock_data"
-    assert referenced_series_uids(folder / "non_existent_reference_rt.dcm") == ()
+    files = [folder / f"{name}_reference_rt.dcm" for name in ("non_existent", "invalid")]
+    none, wrong = (scan_files([path], root=folder).structure_sets[0] for path in files)
+    assert none.referenced_series_uids == ()
     ct = [pydicom.dcmread(path, stop_before_pixels=True) for path in sorted(folder.glob("ct_*.dcm"))]
-    assert ct[0].SeriesInstanceUID in referenced_series_uids(folder / "invalid_reference_rt.dcm")
+    assert ct[0].SeriesInstanceUID in wrong.referenced_series_uids
     affine = np.diag([0.488281, 0.488281, 5.0, 1.0])
     affine[:3, 3] = [-125, -125, 60]
     grid = VoxelGrid(shape=(512, 512, 2), affine=affine, frame_of_reference_uid=ct[0].FrameOfReferenceUID)
     with pytest.raises(GridMismatchError, match=r"invalid_reference_rt\.dcm: 1 of 3 contours .* name images"):
-        read_rtstruct(
-            folder / "invalid_reference_rt.dcm",
+        StructureSet(folder / "invalid_reference_rt.dcm").mask(
             grid=grid,
             image_instance_uids=[slice_.SOPInstanceUID for slice_ in ct],
         )
     with pytest.raises(
         GridMismatchError, match=r"rt\.dcm: ROI 1 'ROI-1' is drawn in another frame of reference"
     ):
-        read_rtstruct(folder / "rt.dcm", grid=grid)
+        StructureSet(folder / "rt.dcm").mask(grid=grid)

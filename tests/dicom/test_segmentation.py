@@ -20,7 +20,8 @@ from tests.dicom.seg_cases import (
     segmentation,
     set_frames,
 )
-from volstrat.dicom.seg.segmentation import read_seg, referenced_series_uids
+from volstrat.dicom.folder_scan import scan_files
+from volstrat.dicom.seg.segmentation import read_seg
 from volstrat.errors import (
     CorruptDataError,
     MaskValueError,
@@ -92,7 +93,7 @@ def test_an_empty_segment_stays_named(tmp_path: Path) -> None:
 def test_references_are_told(tmp_path: Path) -> None:
     """The series that the segmentation was drawn on, and its frame of reference."""
     path = saved(segmentation(blobs((8, 8, 3), 2)), tmp_path)
-    assert referenced_series_uids(path) == (SERIES,)
+    assert scan_files([path], root=tmp_path).segmentations[0].referenced_series_uids == (SERIES,)
     assert read_seg(path)[0].grid.frame_of_reference_uid == FRAME
 
 
@@ -103,7 +104,8 @@ def test_references_to_another_study_are_told_too(tmp_path: Path) -> None:
     series.SeriesInstanceUID = "9.9.9"
     study.StudyInstanceUID, study.ReferencedSeriesSequence = "9.9", [series]
     seg.StudiesContainingOtherReferencedInstancesSequence = [study]
-    assert referenced_series_uids(saved(seg, tmp_path)) == (SERIES, "9.9.9")
+    file = scan_files([saved(seg, tmp_path)], root=tmp_path).segmentations[0]
+    assert file.referenced_series_uids == (SERIES, "9.9.9")
 
 
 def test_a_missing_frame_of_reference_is_none(tmp_path: Path) -> None:

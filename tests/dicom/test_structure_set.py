@@ -26,12 +26,8 @@ from tests.dicom.contour_cases import (
     voxels_by_slice,
 )
 from tests.dicom.dicom_case import item_of
-from volstrat.dicom.rtstruct.structure_set import (
-    list_rois,
-    read_rtstruct,
-    referenced_image_uids,
-    referenced_series_uids,
-)
+from volstrat.dicom.folder_scan import scan_files
+from volstrat.dicom.rtstruct.structure_set import StructureSet
 from volstrat.errors import (
     GridMismatchError,
     SegmentNotFoundError,
@@ -77,11 +73,11 @@ def test_single_rois_are_read_on_request(tmp_path: Path) -> None:
     """Only the numbers asked for; one that is not there is refused with what is."""
     rois = {(1, "GTV"): [contour_of(SQUARE, 4)], (2, "Liver"): [contour_of(SQUARE, 5)]}
     path = saved(structure_set(rois), tmp_path)
-    mask, _ = read_rtstruct(path, grid=image_grid(), rois=[2])
+    mask, _ = StructureSet(path).mask(grid=image_grid(), rois=[2])
     assert dict(mask.names) == {2: "Liver"}
     assert mask.runs.values == (2,)
     with pytest.raises(SegmentNotFoundError, match=r"no ROI number 3; it has 1 'GTV', 2 'Liver'"):
-        read_rtstruct(path, grid=image_grid(), rois=[2, 3])
+        StructureSet(path).mask(grid=image_grid(), rois=[2, 3])
 
 
 def test_empty_rois_stay_named(tmp_path: Path) -> None:
@@ -91,7 +87,7 @@ def test_empty_rois_stay_named(tmp_path: Path) -> None:
     )
     del rt.ROIContourSequence[0]
     del rt.ROIContourSequence[0].ContourSequence
-    mask, findings = read_rtstruct(saved(rt, tmp_path), grid=image_grid())
+    mask, findings = StructureSet(saved(rt, tmp_path)).mask(grid=image_grid())
     assert dict(mask.names) == {1: "GTV", 2: "Bones", 3: "Lungs", 4: "Gut"}
     assert mask.runs.values == (1,)
     assert codes_of(findings) == [("rtstruct_roi_empty", "info")] * 3
@@ -104,15 +100,15 @@ def test_a_roi_number_below_one_takes_a_free_label(tmp_path: Path) -> None:
     assert dict(mask.names) == {6: "GTV", 5: "Liver"}
     assert mask.runs.of(6).count == SQUARE_VOXELS
     assert codes_of(findings) == [("rtstruct_roi_renumbered", "info")]
-    assert [roi.number for roi in list_rois(tmp_path / "rtss.dcm")] == [0, 5]
+    assert [roi.number for roi in StructureSet(tmp_path / "rtss.dcm").rois] == [0, 5]
 
 
 def test_another_frame_of_reference_is_refused(tmp_path: Path) -> None:
     """The structure set of another patient, or another session."""
     path = saved(structure_set({(1, "GTV"): [contour_of(SQUARE, 4)]}), tmp_path)
     with pytest.raises(GridMismatchError, match=r"ROI 1 'GTV' is drawn in another frame of reference"):
-        read_rtstruct(path, grid=image_grid("9.9.9"))
-    mask, _ = read_rtstruct(path, grid=image_grid(None))  # not known is not different
+        StructureSet(path).mask(grid=image_grid("9.9.9"))
+    mask, _ = StructureSet(path).mask(grid=image_grid(None))  # not known is not different
     assert mask.voxels().count == SQUARE_VOXELS
 
 
@@ -121,11 +117,11 @@ def test_rois_of_another_frame_of_reference_are_left_out_and_told(tmp_path: Path
     rt = structure_set({(1, "GTV"): [contour_of(SQUARE, 4)], (2, "GTV PET"): [contour_of(SQUARE, 5)]})
     rt.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "9.9.9"
     path = saved(rt, tmp_path)
-    mask, findings = read_rtstruct(path, grid=image_grid())
+    mask, findings = StructureSet(path).mask(grid=image_grid())
     assert mask.labels == (1,)
     assert codes_of(findings) == [("rtstruct_other_frame", "warning")]
     with pytest.raises(GridMismatchError, match="ROI 2 'GTV PET'"):
-        read_rtstruct(path, grid=image_grid(), rois=[2])
+        StructureSet(path).mask(grid=image_grid(), rois=[2])
 
 
 def test_a_roi_without_frame_of_reference_takes_the_files_only_one(tmp_path: Path) -> None:
@@ -133,19 +129,19 @@ def test_a_roi_without_frame_of_reference_takes_the_files_only_one(tmp_path: Pat
     rt = structure_set({(1, "GTV"): [contour_of(SQUARE, 4)]})
     del rt.StructureSetROISequence[0].ReferencedFrameOfReferenceUID
     path = saved(rt, tmp_path)
-    assert list_rois(path)[0].frame_of_reference_uid == FRAME
+    assert StructureSet(path).rois[0].frame_of_reference_uid == FRAME
     with pytest.raises(GridMismatchError):
-        read_rtstruct(path, grid=image_grid("9.9.9"))
+        StructureSet(path).mask(grid=image_grid("9.9.9"))
 
 
 def test_images_that_are_not_in_the_series_are_refused(tmp_path: Path) -> None:
     """A contour may name the image it lies on; if that is another one, the grid is wrong."""
     contours = [contour_of(SQUARE, 4, image=f"{SERIES}.4"), contour_of(SQUARE, 5, image="9.9.9")]
     path = saved(structure_set({(1, "GTV"): contours}), tmp_path)
-    assert referenced_image_uids(path) == {f"{SERIES}.4", "9.9.9"}
+    assert StructureSet(path).image_uids() == {f"{SERIES}.4", "9.9.9"}
     with pytest.raises(GridMismatchError, match="1 of 2 contours of ROI 1 'GTV' name images"):
-        read_rtstruct(path, grid=image_grid(), image_instance_uids=[f"{SERIES}.{k}" for k in range(12)])
-    mask, _ = read_rtstruct(path, grid=image_grid(), image_instance_uids=["9.9.9", f"{SERIES}.4"])
+        StructureSet(path).mask(grid=image_grid(), image_instance_uids=[f"{SERIES}.{k}" for k in range(12)])
+    mask, _ = StructureSet(path).mask(grid=image_grid(), image_instance_uids=["9.9.9", f"{SERIES}.4"])
     assert mask.voxels().count == 2 * SQUARE_VOXELS
 
 
@@ -158,6 +154,7 @@ def test_rois_are_listed_with_what_they_were_drawn_on(tmp_path: Path) -> None:
         item_of(SeriesInstanceUID="5.5.5", ContourImageSequence=[image_reference("5.5.5.1")])
     )
     path = saved(rt, tmp_path)
-    assert referenced_series_uids(path) == (SERIES, "5.5.5")
-    listed = [(r.number, r.name, r.referenced_series_uids) for r in list_rois(path)]
+    assert scan_files([path], root=tmp_path).structure_sets[0].referenced_series_uids == (SERIES, "5.5.5")
+    drawn = StructureSet(path)
+    listed = [(roi.number, roi.name, drawn.series_of(roi)) for roi in drawn.rois]
     assert listed == [(2, "Liver", (SERIES, "5.5.5")), (7, "GTV", (SERIES,))]

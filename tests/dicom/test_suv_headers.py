@@ -27,7 +27,7 @@ from volstrat.dicom.folder_scan import scan_dicom
 from volstrat.dicom.header import Header
 from volstrat.dicom.pixels import read_suv
 from volstrat.dicom.series import series_geometry
-from volstrat.dicom.suv.dose import dose_bq
+from volstrat.dicom.suv.body import dose_bq
 from volstrat.dicom.suv.suv_factors import suv_factors
 from volstrat.dicom.suv.suv_header import PetHeader
 from volstrat.errors import SuvError

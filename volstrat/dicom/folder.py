@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from volstrat.dicom.attributes import TAGS
 from volstrat.dicom.header import Header, PixelLayout
 from volstrat.dicom.identity import PatientMarks, short_uid
 from volstrat.errors import CorruptDataError
@@ -112,7 +111,7 @@ class SeriesFiles:
         if not self.files:
             return ""
         header = self.files[0].header
-        maker, model = (header.text(TAGS[word]) for word in ("Manufacturer", "ManufacturerModelName"))
+        maker, model = (header.text(word) for word in ("Manufacturer", "ManufacturerModelName"))
         return model if model.casefold().startswith(maker.casefold()) else f"{maker} {model}".strip()
 
     @property

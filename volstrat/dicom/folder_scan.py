@@ -7,13 +7,13 @@ sort them; of descriptions nothing stays but the tracer that those of a PET name
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from volstrat.dicom.attributes import PRIVATE, TAGS, private_tags
+from volstrat.dicom.derived import RTSTRUCT_CLASSES, SEG_CLASSES, unique
 from volstrat.dicom.folder import (
     OWN_MODEL,
     BrokenFile,
@@ -24,10 +24,10 @@ from volstrat.dicom.folder import (
     Structure,
     StructureFile,
 )
-from volstrat.dicom.header import PIXEL_DATA, Header, HeaderReader, NotDicomError
+from volstrat.dicom.header import Header, HeaderReader, NotDicomError
 from volstrat.dicom.identity import IDENTITY_TAGS, PatientMarks, taken_marks
 from volstrat.dicom.times import parse_date
-from volstrat.errors import CorruptDataError, InputFileError
+from volstrat.errors import CorruptDataError, FormatError, InputFileError
 from volstrat.formats.walk import files_below
 from volstrat.terms.tracers import tracer_described
 
@@ -35,18 +35,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
-CT_CLASSES: Final = frozenset(
-    {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
-)
-PT_CLASSES: Final = frozenset(
-    {"1.2.840.10008.5.1.4.1.1.128", "1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"}
-)
-ENHANCED_CLASSES: Final = (CT_CLASSES | PT_CLASSES) - {
-    "1.2.840.10008.5.1.4.1.1.2",
-    "1.2.840.10008.5.1.4.1.1.128",
+_CLASSIC_CLASSES: Final = {"1.2.840.10008.5.1.4.1.1.2": "CT", "1.2.840.10008.5.1.4.1.1.128": "PT"}
+_ENHANCED_CLASSES: Final = {
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.130": "PT",
+    "1.2.840.10008.5.1.4.1.1.128.1": "PT",
 }
-SEG_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
-RTSTRUCT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
+_IMAGE_CLASSES: Final = _CLASSIC_CLASSES | _ENHANCED_CLASSES
 _DIRECTORY_CLASS: Final = "1.2.840.10008.1.3.10"
 _PREAMBLE_BYTES: Final = 128
 
@@ -65,29 +61,24 @@ _WANTED: Final = frozenset(tag for keyword, tag in TAGS.items() if keyword not i
 def scan_dicom(folder: Path) -> DicomFolder:
     """Sort the DICOM files of a folder, nested folders included, from their headers.
 
-    Returns
-    -------
-    DicomFolder
-        The same whatever the files are called and in whatever order the folder lists them.
+    What comes back is the same whatever the files are called and in whatever order the folder lists them.
 
     Raises
     ------
     InputFileError
         If the folder is absent or not a folder.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         msg = f"{folder}: is not a folder."
         raise InputFileError(msg, hint="Name the folder that holds the DICOM files.")
-    paths = (f"{parent}{os.sep}{name}" for parent, names in files_below(folder) for name in names)
-    return scan_files(paths, root=folder)
+    return scan_files((parent / name for parent, names in files_below(folder) for name in names), root=folder)
 
 
-def scan_files(paths: Iterable[Path | str], *, root: Path) -> DicomFolder:
+def scan_files(paths: Iterable[Path], *, root: Path) -> DicomFolder:
     """Sort given DICOM files; see `scan_dicom`."""
     sorter = _Sorter(root)
     for path in paths:
-        sorter.take(str(path))
+        sorter.take(path)
     return sorter.result()
 
 
@@ -105,7 +96,7 @@ class _Sorter:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._reader = HeaderReader(_WANTED, stop_at=PIXEL_DATA)
+        self._reader = HeaderReader(_WANTED)
         self._images: dict[tuple[str, str], list[ImageFile]] = {}
         self._segmentations: list[StructureFile] = []
         self._structure_sets: list[StructureFile] = []
@@ -114,43 +105,41 @@ class _Sorter:
         self._own: list[Path] = []
         self._broken: list[BrokenFile] = []
 
-    def take(self, path: str) -> None:
-        name = path.rpartition(os.sep)[2]
-        if name.upper() == "DICOMDIR":
-            self._skipped.append(Path(path))
+    def take(self, path: Path) -> None:
+        if path.name.upper() == "DICOMDIR":
+            self._skipped.append(path)
             return
         try:
-            header = self._reader.read(path)
+            self._sort(path, self._reader.read(path))
         except NotDicomError:
-            if _is_cut_preamble(Path(path)):
-                reason = "ends before its header (empty or truncated)"
-                self._broken.append(BrokenFile(path=Path(path), reason=reason, series_instance_uid=None))
+            if _is_cut_preamble(path):
+                self._break(path, "ends before its header (empty or truncated)")
             else:
-                self._skipped.append(Path(path))
+                self._skipped.append(path)
         except CorruptDataError as error:
-            self._broken.append(_broken(path, error.message))
+            self._break(path, error.message.rstrip("."))
         except OSError as error:
-            self._broken.append(_broken(path, f"cannot be read ({error.strerror})"))
-        else:
-            try:
-                self._sort(Path(path), header)
-            except CorruptDataError as error:
-                uid = header.text(TAGS["SeriesInstanceUID"]) or None
-                reason = error.message.rstrip(".")
-                self._broken.append(BrokenFile(path=Path(path), reason=reason, series_instance_uid=uid))
+            self._break(path, f"cannot be read ({error.strerror})")
+
+    def _break(self, path: Path, reason: str) -> None:
+        """Note an unreadable file, with the series it belongs to as far as its header still says."""
+        tag = TAGS["SeriesInstanceUID"]
+        try:
+            uid = HeaderReader(frozenset({tag}), stop_at=tag + 1).read(path).text("SeriesInstanceUID") or None
+        except (CorruptDataError, FormatError, OSError):
+            uid = None
+        self._broken.append(BrokenFile(path=path, reason=reason, series_instance_uid=uid))
 
     def _sort(self, path: Path, header: Header) -> None:
         patient, described = taken_marks(header.elements), _taken_descriptions(header)
-        if header.text(TAGS["ManufacturerModelName"]) == OWN_MODEL:
+        if header.text("ManufacturerModelName") == OWN_MODEL:
             self._own.append(path)
             return
-        sop_class = header.text(TAGS["SOPClassUID"]) or header.media_class_uid
-        modality = header.text(TAGS["Modality"])
+        sop_class = header.text("SOPClassUID") or header.media_class_uid
+        modality = header.text("Modality")
         if sop_class in SEG_CLASSES:
-            _require(header, "SegmentSequence")
             self._segmentations.append(_segmentation(path, header, patient))
-        elif sop_class == RTSTRUCT_CLASS:
-            _require(header, "StructureSetROISequence")
+        elif sop_class in RTSTRUCT_CLASSES:
             self._structure_sets.append(_structure_set(path, header, patient))
         elif sop_class == _DIRECTORY_CLASS:
             self._skipped.append(path)
@@ -158,27 +147,27 @@ class _Sorter:
             msg = "names no SOP class"
             raise CorruptDataError(msg)
         elif _is_image(header, sop_class, modality):
-            role = "CT" if sop_class in CT_CLASSES else "PT" if sop_class in PT_CLASSES else modality
-            key = (header.text(TAGS["SeriesInstanceUID"]), role)
+            role = _IMAGE_CLASSES.get(sop_class, modality)
             image = _image_file(path, header, sop_class, patient)  # before its series: it may be refused
             if role == "PT" and any(described):
                 image = replace(image, described_tracer=tracer_described(described))
-            self._images.setdefault(key, []).append(image)
+            self._images.setdefault((header.text("SeriesInstanceUID"), role), []).append(image)
         else:
             self._other[modality or sop_class or "unknown"] += 1
 
     def result(self) -> DicomFolder:
         series = [_series(uid, modality, files) for (uid, modality), files in self._images.items()]
-        series.sort(key=lambda one: (one.series_date, one.series_instance_uid, one.modality))
 
-        def by_date(one: StructureFile) -> tuple[str, str, str]:
-            return (one.series_date, one.sop_instance_uid, one.path.as_posix())
+        def by_date(files: list[StructureFile]) -> tuple[StructureFile, ...]:
+            return tuple(
+                sorted(files, key=lambda one: (one.series_date, one.sop_instance_uid, one.path.as_posix()))
+            )
 
         return DicomFolder(
             root=self._root,
-            series=tuple(series),
-            segmentations=tuple(sorted(self._segmentations, key=by_date)),
-            structure_sets=tuple(sorted(self._structure_sets, key=by_date)),
+            series=tuple(sorted(series, key=lambda s: (s.series_date, s.series_instance_uid, s.modality))),
+            segmentations=by_date(self._segmentations),
+            structure_sets=by_date(self._structure_sets),
             other=tuple(sorted(self._other.items())),
             skipped=tuple(sorted(self._skipped)),
             own=tuple(sorted(self._own)),
@@ -188,53 +177,34 @@ class _Sorter:
 
 def _taken_descriptions(header: Header) -> tuple[str, ...]:
     """Take the descriptions out of a header."""
-    texts = tuple(header.label(tag) if tag in header.elements else "" for tag in _DESCRIPTIONS)
-    for tag in _DESCRIPTIONS:
-        header.elements.pop(tag, None)
-    return texts
-
-
-def _require(header: Header, keyword: str) -> None:
-    """Refuse a file without the sequence that makes it what it is: copies break off between attributes."""
-    if TAGS[keyword] not in header.elements:
-        msg = f"ends before its {keyword} (truncated)"
-        raise CorruptDataError(msg)
+    stored = [header.elements.pop(tag, b"") for tag in _DESCRIPTIONS]
+    return tuple(header.decoded(one) for one in stored)
 
 
 def _is_image(header: Header, sop_class: str, modality: str) -> bool:
     """Tell a CT or PT image from a screenshot or dose sheet filed under the same modality."""
-    if sop_class in CT_CLASSES or sop_class in PT_CLASSES:
-        if header.pixels is None and sop_class not in ENHANCED_CLASSES and not _reaches_image(header):
+    if sop_class in _IMAGE_CLASSES:
+        # A header without pixels is of use for geometry and SUV, one that was cut off early is not.
+        of_use = header.pixels is not None or "Rows" in header or "Units" in header
+        if sop_class in _CLASSIC_CLASSES and not of_use:
             msg = "ends before its pixel data (truncated)"
             raise CorruptDataError(msg)
         return True
-    has_plane = header.elements.get(TAGS["ImageOrientationPatient"]) and header.elements.get(
-        TAGS["ImagePositionPatient"]
-    )
+    has_plane = header.stored("ImageOrientationPatient") and header.stored("ImagePositionPatient")
     return modality in ("CT", "PT") and bool(has_plane)
 
 
-def _reaches_image(header: Header) -> bool:
-    """Tell a header without pixels, of use for geometry and SUV, from a file cut off early."""
-    return TAGS["Rows"] in header.elements or TAGS["Units"] in header.elements
-
-
 def _image_file(path: Path, header: Header, sop_class: str, patient: PatientMarks) -> ImageFile:
-    frames = header.number(TAGS["NumberOfFrames"])
-    if sop_class in ENHANCED_CLASSES:
-        plane = None
-    else:
-        plane = plane_of(header)
     return ImageFile(
         path=path,
-        sop_instance_uid=header.text(TAGS["SOPInstanceUID"]),
+        sop_instance_uid=header.text("SOPInstanceUID"),
         sop_class_uid=sop_class,
-        rows=header.unsigned(TAGS["Rows"]) or 0,
-        columns=header.unsigned(TAGS["Columns"]) or 0,
-        number_of_frames=int(frames) if frames else 1,
-        image_type=header.texts(TAGS["ImageType"]),
-        frame_of_reference_uid=header.text(TAGS["FrameOfReferenceUID"]) or None,
-        plane=plane,
+        rows=header.unsigned("Rows") or 0,
+        columns=header.unsigned("Columns") or 0,
+        number_of_frames=int(header.number("NumberOfFrames") or 1),
+        image_type=header.texts("ImageType"),
+        frame_of_reference_uid=header.text("FrameOfReferenceUID") or None,
+        plane=None if sop_class in _ENHANCED_CLASSES else plane_of(header),
         pixels=header.pixels,
         header=header,
         patient=patient,
@@ -244,13 +214,13 @@ def _image_file(path: Path, header: Header, sop_class: str, patient: PatientMark
 def plane_of(header: Header) -> Plane:
     """Return the plane that a classic header, or the flattened header of one frame, describes."""
     return Plane(
-        orientation=header.numbers(TAGS["ImageOrientationPatient"]) or None,
-        position_mm=header.numbers(TAGS["ImagePositionPatient"]) or None,
-        pixel_spacing_mm=header.numbers(TAGS["PixelSpacing"]) or None,
-        slope=header.number(TAGS["RescaleSlope"]),
-        intercept=header.number(TAGS["RescaleIntercept"]),
-        thickness_mm=header.number(TAGS["SliceThickness"]),
-        slice_gap_mm=header.number(TAGS["SpacingBetweenSlices"]),
+        orientation=header.numbers("ImageOrientationPatient") or None,
+        position_mm=header.numbers("ImagePositionPatient") or None,
+        pixel_spacing_mm=header.numbers("PixelSpacing") or None,
+        slope=header.number("RescaleSlope"),
+        intercept=header.number("RescaleIntercept"),
+        thickness_mm=header.number("SliceThickness"),
+        slice_gap_mm=header.number("SpacingBetweenSlices"),
     )
 
 
@@ -258,135 +228,98 @@ def _series(uid: str, modality: str, files: list[ImageFile]) -> SeriesFiles:
     files.sort(key=lambda file: (file.sop_instance_uid, file.path.as_posix()))
     first = files[0].header
     frames_of_reference = {file.frame_of_reference_uid for file in files}
-    corrected = first.texts(TAGS["CorrectedImage"]) if modality == "PT" else ()
-    flag = first.text(TAGS["AttenuationCorrected"]) if modality == "PT" else ""
+    number = first.text("SeriesNumber")
     attenuation = None
-    if corrected:
-        attenuation = "ATTN" in corrected
-    elif flag:
-        attenuation = flag == "YES"
+    if modality == "PT":
+        corrected, flag = first.texts("CorrectedImage"), first.text("AttenuationCorrected")
+        attenuation = "ATTN" in corrected if corrected else flag == "YES" if flag else None
     return SeriesFiles(
         series_instance_uid=uid,
-        study_instance_uid=first.text(TAGS["StudyInstanceUID"]),
+        study_instance_uid=first.text("StudyInstanceUID"),
         modality=modality,
-        number=_series_number(first),
+        number=int(number) if number.isdecimal() else None,
         series_date=_date(first),
         acquired_on=_acquired_on(first),
         frame_of_reference_uid=frames_of_reference.pop() if len(frames_of_reference) == 1 else None,
         files=tuple(files),
-        units=first.text(TAGS["Units"]) if modality == "PT" else "",
+        units=first.text("Units") if modality == "PT" else "",
         attenuation_corrected=attenuation,
     )
 
 
 def _date(header: Header) -> str:
-    return header.text(TAGS["SeriesDate"]) or header.text(TAGS["StudyDate"])
+    return header.text("SeriesDate") or header.text("StudyDate")
 
 
 def _acquired_on(header: Header) -> date | None:
     """Return the day of the acquisition, else of the series, else of the study."""
     stated = (
-        header.text(TAGS["AcquisitionDate"]),
-        header.text(TAGS["AcquisitionDateTime"])[:8],
-        header.text(TAGS["SeriesDate"]),
-        header.text(TAGS["StudyDate"]),
+        header.text("AcquisitionDate"),
+        header.text("AcquisitionDateTime")[:8],
+        header.text("SeriesDate"),
+        header.text("StudyDate"),
     )
     return next((day for day in map(parse_date, stated) if day is not None), None)
 
 
-def _series_number(header: Header) -> int | None:
-    text = header.text(TAGS["SeriesNumber"])
-    return int(text) if text.isdecimal() else None
-
-
 def _segmentation(path: Path, header: Header, patient: PatientMarks) -> StructureFile:
-    referenced = [
-        item.text(TAGS["SeriesInstanceUID"]) for item in header.items(TAGS["ReferencedSeriesSequence"])
-    ]
     structures = [
         Structure(
-            number=item.unsigned(TAGS["SegmentNumber"]) or 0,
-            name=_label(item, header, TAGS["SegmentLabel"]),
+            number=item.unsigned("SegmentNumber") or 0,
+            name=item.label("SegmentLabel"),
             codes=_codes(item),
-            algorithm=item.text(TAGS["SegmentAlgorithmType"]),
+            algorithm=item.text("SegmentAlgorithmType"),
         )
-        for item in header.items(TAGS["SegmentSequence"])
+        for item in _parts(header, "SegmentSequence")
     ]
-    return _structure_file(path, header, referenced, structures, patient, is_segmentation=True)
+    studies = [header, *header.items("StudiesContainingOtherReferencedInstancesSequence")]
+    series = [one for study in studies for one in study.items("ReferencedSeriesSequence")]
+    file = _structure_file(path, header, patient, series, structures)
+    return replace(file, is_segmentation=True)
 
 
 def _codes(segment: Header) -> tuple[tuple[str, str, str], ...]:
     """Return category and type of a segment: code value, scheme, meaning."""
     keywords = ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence")
-    items = [segment.items(TAGS[keyword])[:1] for keyword in keywords]
+    items = [item for keyword in keywords for item in segment.items(keyword)[:1]]
     return tuple(
-        (
-            item.text(TAGS["CodeValue"]),
-            item.text(TAGS["CodingSchemeDesignator"]),
-            item.label(TAGS["CodeMeaning"]),
-        )
-        for found in items
-        for item in found
+        (item.text("CodeValue"), item.text("CodingSchemeDesignator"), item.label("CodeMeaning"))
+        for item in items
     )
 
 
 def _structure_set(path: Path, header: Header, patient: PatientMarks) -> StructureFile:
-    referenced: list[str] = []
-    frames_of_reference: list[str] = []
-    for frame in header.items(TAGS["ReferencedFrameOfReferenceSequence"]):
-        frames_of_reference.append(frame.text(TAGS["FrameOfReferenceUID"]))
-        for study in frame.items(TAGS["RTReferencedStudySequence"]):
-            referenced += [
-                one.text(TAGS["SeriesInstanceUID"]) for one in study.items(TAGS["RTReferencedSeriesSequence"])
-            ]
-    structures = []
-    for item in header.items(TAGS["StructureSetROISequence"]):
-        number = item.number(TAGS["ROINumber"])
-        frames_of_reference.append(item.text(TAGS["ReferencedFrameOfReferenceUID"]))
-        name = _label(item, header, TAGS["ROIName"])
-        structures.append(Structure(number=int(number) if number is not None else 0, name=name))
-    known = list(dict.fromkeys(uid for uid in frames_of_reference if uid))
-    frame_uid = known[0] if len(known) == 1 else None
-    return _structure_file(path, header, referenced, structures, patient, frame_uid=frame_uid)
+    rois = _parts(header, "StructureSetROISequence")
+    structures = [
+        Structure(number=int(roi.number("ROINumber") or 0), name=roi.label("ROIName")) for roi in rois
+    ]
+    frames = header.items("ReferencedFrameOfReferenceSequence")
+    studies = [study for frame in frames for study in frame.items("RTReferencedStudySequence")]
+    series = [one for study in studies for one in study.items("RTReferencedSeriesSequence")]
+    file = _structure_file(path, header, patient, series, structures)
+    named = [frame.text("FrameOfReferenceUID") for frame in frames]
+    known = unique([*named, *(roi.text("ReferencedFrameOfReferenceUID") for roi in rois)])
+    return replace(file, frame_of_reference_uid=known[0]) if len(known) == 1 else file
+
+
+def _parts(header: Header, keyword: str) -> list[Header]:
+    """Return the items of the sequence that makes a file what it is: copies break off between attributes."""
+    if keyword not in header:
+        msg = f"ends before its {keyword} (truncated)"
+        raise CorruptDataError(msg)
+    return header.items(keyword)
 
 
 def _structure_file(
-    path: Path,
-    header: Header,
-    referenced: list[str],
-    structures: list[Structure],
-    patient: PatientMarks,
-    *,
-    frame_uid: str | None = None,
-    is_segmentation: bool = False,
+    path: Path, header: Header, patient: PatientMarks, series: list[Header], structures: list[Structure]
 ) -> StructureFile:
     return StructureFile(
         path=path,
-        sop_instance_uid=header.text(TAGS["SOPInstanceUID"]),
-        series_instance_uid=header.text(TAGS["SeriesInstanceUID"]),
+        sop_instance_uid=header.text("SOPInstanceUID"),
+        series_instance_uid=header.text("SeriesInstanceUID"),
         series_date=_date(header),
         patient=patient,
-        referenced_series_uids=tuple(dict.fromkeys(uid for uid in referenced if uid)),
-        frame_of_reference_uid=frame_uid or header.text(TAGS["FrameOfReferenceUID"]) or None,
+        referenced_series_uids=unique([one.text("SeriesInstanceUID") for one in series]),
+        frame_of_reference_uid=header.text("FrameOfReferenceUID") or None,
         structures=tuple(structures),
-        is_segmentation=is_segmentation,
     )
-
-
-def _label(item: Header, header: Header, tag: int) -> str:
-    """Return an item's text in the character set of the item, else of the file."""
-    charset = TAGS["SpecificCharacterSet"]
-    if charset not in item.elements and charset in header.elements:
-        item.elements[charset] = header.elements[charset]
-    return item.label(tag)
-
-
-def _broken(path: str, reason: str) -> BrokenFile:
-    """Find out which series an unreadable file belongs to, as far as its header still says."""
-    uid = None
-    tag = TAGS["SeriesInstanceUID"]
-    try:
-        uid = HeaderReader(frozenset({tag}), stop_at=tag + 1).read(path).text(tag) or None
-    except (CorruptDataError, OSError):
-        uid = None
-    return BrokenFile(path=Path(path), reason=reason, series_instance_uid=uid)

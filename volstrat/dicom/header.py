@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from volstrat.dicom.deflated import inflated
+from volstrat.dicom.attributes import TAGS, tag_text
 from volstrat.errors import CorruptDataError, FormatError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _FIRST_PIXEL_TAG: Final = 0x7FE00001  # offset tables and float pixel data also 
 _PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
 _MEDIA_CLASS: Final = 0x00020002
 _TRANSFER_SYNTAX: Final = 0x00020010
+_CHARACTER_SET: Final = TAGS["SpecificCharacterSet"]
 # Writers that leave the attribute out while using more than ASCII mostly mean UTF-8.
 _CHARACTER_SETS: Final = {"": "utf-8", "ISO_IR 100": "latin-1", "ISO_IR 192": "utf-8", "ISO_IR 6": "utf-8"}
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -77,84 +79,91 @@ class Header:
     pixels: PixelLayout | None = None
     size: int = 0  # bytes of the file
 
-    def text(self, tag: int) -> str:
-        """Return the value as text without padding; empty where absent."""
-        return self.elements.get(tag, b"").strip(b" \0").decode("latin-1")
+    def __contains__(self, keyword: str) -> bool:
+        return TAGS[keyword] in self.elements
 
-    def label(self, tag: int) -> str:
+    def stored(self, keyword: str) -> bytes:
+        """Return the value's bytes; empty where absent."""
+        return self.elements.get(TAGS[keyword], b"")
+
+    def text(self, keyword: str) -> str:
+        """Return the value as text without padding; empty where absent."""
+        return plain_text(self.elements.get(TAGS[keyword], b""))
+
+    def label(self, keyword: str) -> str:
         """Return free text (LO, SH, ST) in its character set; empty where absent."""
-        stored = self.elements.get(tag, b"").strip(b" \0")
+        return self.decoded(self.stored(keyword))
+
+    def decoded(self, stored: bytes) -> str:
+        """Return the bytes of a free text of this data set in its character set."""
+        stored = stored.strip(b" \0")
         if stored.isascii() and b"\x1b" not in stored:
             return stored.decode("ascii")
-        return _decoded(stored, self.text(0x00080005))
+        return _decoded(stored, self.text("SpecificCharacterSet"))
 
-    def texts(self, tag: int) -> tuple[str, ...]:
+    def texts(self, keyword: str) -> tuple[str, ...]:
         """Return the backslash-separated values; empty where absent."""
-        value = self.text(tag)
+        value = self.text(keyword)
         return tuple(part.strip(" \0") for part in value.split("\\")) if value else ()
 
-    def numbers(self, tag: int) -> tuple[float, ...]:
-        """Return the numbers of a DS or IS attribute; empty where absent.
-
-        Raises
-        ------
-        CorruptDataError
-            If a value is no number.
-        """
+    def numbers(self, keyword: str) -> tuple[float, ...]:
+        """Return the numbers of a DS or IS attribute, empty where absent; else CorruptDataError."""
         try:
-            return tuple([float(part.strip(b" \0")) for part in self.elements[tag].split(b"\\")])
+            return tuple([float(part.strip(b" \0")) for part in self.elements[TAGS[keyword]].split(b"\\")])
         except KeyError:
             return ()
         except ValueError as error:
-            value = self.text(tag)
+            value = self.text(keyword)
             if not value:
                 return ()
-            msg = f"Attribute ({tag >> 16:04X},{tag & 0xFFFF:04X}) holds {value!r}, which is no number."
+            msg = f"Attribute {tag_text(TAGS[keyword])} holds {value!r}, which is no number."
             raise CorruptDataError(msg) from error
 
-    def number(self, tag: int) -> float | None:
+    def number(self, keyword: str) -> float | None:
         """Return the only (or first) number of a DS or IS attribute."""
-        values = self.numbers(tag)
-        return values[0] if values else None
+        return next(iter(self.numbers(keyword)), None)
 
-    def unsigned(self, tag: int) -> int | None:
+    def unsigned(self, keyword: str) -> int | None:
         """Return a US or UL value."""
-        value = self.elements.get(tag, b"")
+        value = self.stored(keyword)
         if len(value) not in (2, 4):
             return None
         return int.from_bytes(value, "big" if self.is_big_endian else "little")
 
-    def doubles(self, tag: int) -> tuple[float, ...]:
+    def doubles(self, keyword: str) -> tuple[float, ...]:
         """Return the values of an FD attribute."""
-        value = self.elements.get(tag, b"")
+        value = self.stored(keyword)
         count = len(value) // 8
         return struct.unpack(f"{'>' if self.is_big_endian else '<'}{count}d", value[: 8 * count])
 
-    def items(self, tag: int) -> list[Header]:
-        """Return the items of a sequence, all their attributes kept.
+    def items(self, keyword: str) -> list[Header]:
+        """Return the items of a sequence, all their attributes kept; one that does not parse is corrupt.
 
-        Raises
-        ------
-        CorruptDataError
-            If the sequence does not parse.
+        An item that names no character set of its own has that of the data set it lies in (PS3.5 6.1.2.3).
         """
-        value = self.elements.get(tag)
+        value = self.stored(keyword)
         if not value:
             return []
         reader = _Reader(value, transfer_syntax=self.transfer_syntax)
+        inherited = {tag: self.elements[tag] for tag in (_CHARACTER_SET,) if tag in self.elements}
         try:
             return [
-                Header(transfer_syntax=self.transfer_syntax, elements=reader.item_elements(start, end))
-                for start, end in reader.items(0, len(value))
+                Header(transfer_syntax=self.transfer_syntax, elements=inherited | reader.item_elements(*ends))
+                for ends in reader.items(0, len(value))
             ]
         except (_BeyondBufferError, struct.error, RecursionError) as error:
-            msg = f"Sequence ({tag >> 16:04X},{tag & 0xFFFF:04X}) is damaged."
+            msg = f"Sequence {tag_text(TAGS[keyword])} is damaged."
             raise CorruptDataError(msg) from error
 
     @property
     def is_big_endian(self) -> bool:
         """True for the retired explicit VR big endian syntax."""
         return self.transfer_syntax == EXPLICIT_BIG_ENDIAN
+
+
+def plain_text(stored: bytes) -> str:
+    """Return a value's text without padding."""
+    return stored.strip(b" \0").decode("latin-1")
 
 
 def _decoded(stored: bytes, character_set: str) -> str:
@@ -223,7 +232,7 @@ class _Reader:
             if tag == _SEQUENCE_END:
                 return
             if tag != _ITEM:
-                msg = f"A sequence holds ({tag >> 16:04X},{tag & 0xFFFF:04X}) where an item should start."
+                msg = f"A sequence holds {tag_text(tag)} where an item should start."
                 raise CorruptDataError(msg)
             stop = start + length if length != UNDEFINED_LENGTH else self._end_of_item(start, 0)
             yield start, stop
@@ -259,7 +268,7 @@ class _Reader:
                 if tag == _SEQUENCE_END:
                     return item_start
                 if tag != _ITEM:
-                    msg = f"({tag >> 16:04X},{tag & 0xFFFF:04X}) stands where a sequence item should start."
+                    msg = f"{tag_text(tag)} stands where a sequence item should start."
                     raise CorruptDataError(msg)
                 if item_length == UNDEFINED_LENGTH:
                     at = self._end_of_item(item_start, depth) + 8
@@ -277,15 +286,7 @@ class _Reader:
 
 
 class HeaderReader:
-    """Reads the headers of many files of one kind.
-
-    Parameters
-    ----------
-    wanted : frozenset of int
-        Tags to keep; nothing else is decoded.
-    stop_at : int
-        Reading ends at the first tag at or beyond this one (pixel data at the latest).
-    """
+    """Reads the headers of many files of one kind: the tags that are wanted, up to ``stop_at``, no others."""
 
     def __init__(self, wanted: frozenset[int], *, stop_at: int = PIXEL_DATA) -> None:
         self._wanted = wanted
@@ -296,12 +297,8 @@ class HeaderReader:
     def read(self, path: Path | str) -> Header:
         """Read one file's header.
 
-        Raises
-        ------
-        NotDicomError
-            If the file does not start like DICOM.
-        CorruptDataError
-            If it ends within its header or its pixel data, or is malformed.
+        What does not start like DICOM is a NotDicomError; what is malformed, or ends within header or pixel
+        data, a CorruptDataError.
         """
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 -- called for thousands of files
             size = os.fstat(file.fileno()).st_size
@@ -322,7 +319,7 @@ class HeaderReader:
         if syntax == DEFLATED_LITTLE_ENDIAN:
             if len(buffer) < size:
                 raise _BeyondBufferError
-            buffer, at = inflated(buffer[at:]), 0
+            buffer, at = _inflated(buffer[at:]), 0
             size = len(buffer)
         reader = _Reader(buffer, transfer_syntax=syntax)
         elements: dict[int, bytes] = {}
@@ -350,7 +347,7 @@ class HeaderReader:
             if not tag:  # zero padding behind the data set
                 break
             if at > size:
-                msg = f"ends within attribute ({tag >> 16:04X},{tag & 0xFFFF:04X}) (truncated)"
+                msg = f"ends within attribute {tag_text(tag)} (truncated)"
                 raise CorruptDataError(msg)
             if tag in wanted:
                 if at > len(buffer):
@@ -375,11 +372,25 @@ def _pixel_layout(tag: int, start: int, length: int, size: int) -> PixelLayout:
     return PixelLayout(tag=tag, offset=start, length=length)
 
 
+def _inflated(deflated: bytes) -> bytes:
+    """Return the data set of a deflated file (PS3.5 A.5), which must be whole."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = stream.decompress(deflated)
+    except zlib.error as error:
+        msg = "holds a damaged deflated data set"
+        raise CorruptDataError(msg) from error
+    if not stream.eof:
+        msg = "ends within its deflated data set (truncated)"
+        raise CorruptDataError(msg)
+    return data
+
+
 def inflated_file(path: Path) -> bytes:
     """Return the inflated data set of a deflated file, as `PixelLayout.offset` counts it."""
     stored = path.read_bytes()
     _, _, at = _file_meta(stored)
-    return inflated(stored[at:])
+    return _inflated(stored[at:])
 
 
 def _file_meta(buffer: bytes) -> tuple[str, str, int]:
@@ -400,9 +411,9 @@ def _file_meta(buffer: bytes) -> tuple[str, str, int]:
         if at > len(buffer):
             raise _BeyondBufferError
         if tag == _TRANSFER_SYNTAX:
-            syntax = buffer[start:at].strip(b" \0").decode("latin-1")
+            syntax = plain_text(buffer[start:at])
         elif tag == _MEDIA_CLASS:
-            media_class_uid = buffer[start:at].strip(b" \0").decode("latin-1")
+            media_class_uid = plain_text(buffer[start:at])
     if syntax == DEFLATED_LITTLE_ENDIAN:
         return syntax, media_class_uid, at
     if len(buffer) < at + 8:

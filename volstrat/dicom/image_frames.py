@@ -15,8 +15,19 @@ if TYPE_CHECKING:
     from volstrat.dicom.folder import ImageFile
 
 _WANTED: Final = frozenset(TAGS.values())
-_SHARED: Final = TAGS["SharedFunctionalGroupsSequence"]
-_PER_FRAME: Final = TAGS["PerFrameFunctionalGroupsSequence"]
+# Groups that place, scale and time a frame; those that point to other images hold UIDs of theirs.
+_GROUPS: Final = (
+    "PixelMeasuresSequence",
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelValueTransformationSequence",
+    "RealWorldValueMappingSequence",
+    "FrameContentSequence",
+    "CTImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "UnassignedSharedConvertedAttributesSequence",
+    "UnassignedPerFrameConvertedAttributesSequence",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +79,8 @@ def frames_of(file: ImageFile) -> list[Frame]:
 def _enhanced_frames(file: ImageFile) -> list[Frame]:
     try:
         header = HeaderReader(_WANTED).read(file.path)
-        shared, per_frame = header.items(_SHARED), header.items(_PER_FRAME)
+        shared = header.items("SharedFunctionalGroupsSequence")
+        per_frame = header.items("PerFrameFunctionalGroupsSequence")
         if len(per_frame) != file.number_of_frames:
             msg = (
                 f"describes {len(per_frame)} frames in PerFrameFunctionalGroupsSequence, "
@@ -79,8 +91,7 @@ def _enhanced_frames(file: ImageFile) -> list[Frame]:
         for item in shared[:1]:
             common |= _flattened(item)
         return [
-            _enhanced_frame(file, header, index, common | _flattened(one))
-            for index, one in enumerate(per_frame)
+            _enhanced_frame(file, header, at, common | _flattened(one)) for at, one in enumerate(per_frame)
         ]
     except CorruptDataError as error:
         msg = f"{file.path.name}: {error.message.rstrip('.')}."
@@ -90,13 +101,13 @@ def _enhanced_frames(file: ImageFile) -> list[Frame]:
 def _enhanced_frame(file: ImageFile, header: Header, index: int, elements: dict[int, bytes]) -> Frame:
     flat = Header(transfer_syntax=header.transfer_syntax, elements=elements, size=header.size)
     plane = plane_of(flat)
-    if flat.text(TAGS["Modality"]) == "PT":
+    if flat.text("Modality") == "PT":
         plane = _with_real_world_values(plane, flat)
     return Frame(
         file=file,
         index=index,
         plane=plane,
-        image_type=file.image_type + flat.texts(TAGS["FrameType"]),
+        image_type=file.image_type + flat.texts("FrameType"),
         pixels=header.pixels,
         header=flat,
     )
@@ -109,35 +120,15 @@ def _flattened(item: Header) -> dict[int, bytes]:
     share an attribute.
     """
     elements: dict[int, bytes] = {}
-    for tag in item.elements:
-        if tag in _GROUPS:
-            for group in item.items(tag)[:1]:
-                elements |= {one: value for one, value in group.elements.items() if one in _WANTED}
+    for group in (group for keyword in _GROUPS for group in item.items(keyword)[:1]):
+        elements |= {tag: value for tag, value in group.elements.items() if tag in _WANTED}
     return elements
-
-
-# Groups that place, scale and time a frame; those that point to other images hold UIDs of theirs.
-_GROUPS: Final = frozenset(
-    TAGS[keyword]
-    for keyword in (
-        "PixelMeasuresSequence",
-        "PlanePositionSequence",
-        "PlaneOrientationSequence",
-        "PixelValueTransformationSequence",
-        "RealWorldValueMappingSequence",
-        "FrameContentSequence",
-        "CTImageFrameTypeSequence",
-        "PETFrameTypeSequence",
-        "UnassignedSharedConvertedAttributesSequence",
-        "UnassignedPerFrameConvertedAttributesSequence",
-    )
-)
 
 
 def _with_real_world_values(plane: Plane, header: Header) -> Plane:
     """Take an Enhanced PET frame's scale from the mapping that also states its unit."""
-    slope = header.doubles(TAGS["RealWorldValueSlope"])
-    intercept = header.doubles(TAGS["RealWorldValueIntercept"])
-    if not slope or not intercept or TAGS["Units"] in header.elements:
+    slope = header.doubles("RealWorldValueSlope")
+    intercept = header.doubles("RealWorldValueIntercept")
+    if not slope or not intercept or "Units" in header:
         return plane
     return replace(plane, slope=slope[0], intercept=intercept[0])

@@ -158,8 +158,8 @@ class DicomLibrary:
         """
         from volstrat.dicom.seg.segmentation import read_seg
 
-        referenced = _referenced_series(file, images)
-        drawn_on = referenced or self._same_frame(file, images)
+        referenced = _first_of(file.referenced_series_uids, images)
+        drawn_on = referenced or _only_in_frame(file, images)
         grid = None if drawn_on is None else self.geometry(drawn_on).grid
         mask, findings = read_seg(file.path, threshold=threshold, image_grid=grid)
         if images and referenced is None and file.referenced_series_uids:
@@ -203,44 +203,44 @@ class DicomLibrary:
         ------
         VolstratError
         """
-        from volstrat.dicom.rtstruct.structure_set import list_rois, read_rtstruct, referenced_image_uids
+        from volstrat.dicom.rtstruct.structure_set import StructureSet
 
-        name = file.path.name
-        named = referenced_image_uids(file.path)
-        drawn_on = set(file.referenced_series_uids)
-        if sum(s.series_instance_uid in drawn_on for s in images) > 1:  # each ROI is drawn on its own
-            wanted_rois = [roi for roi in list_rois(file.path) if rois is None or roi.number in rois]
-            drawn_on = {uid for roi in wanted_rois for uid in roi.referenced_series_uids}
-        series = _first_of(drawn_on, images) or _holding_any(named, images)
+        drawn = StructureSet(file.path)
+        named = drawn.image_uids()
+        uids = set(file.referenced_series_uids)
+        if sum(s.series_instance_uid in uids for s in images) > 1:  # each ROI is drawn on its own
+            wanted = [roi for roi in drawn.rois if rois is None or roi.number in rois]
+            uids = {uid for roi in wanted for uid in drawn.series_of(roi)}
+        series = _first_of(uids, images) or _holding_any(named, images)
         findings: tuple[Finding, ...] = ()
         if series is None:
             findings = (_reference_absent(file),)
-            series = self._same_frame(file, images)
+            series = _only_in_frame(file, images)
         grid = other_grid if series is None else self.geometry(series).grid
         if grid is None:
             named_none = "" if file.referenced_series_uids else " (it references none)"
-            msg = f"{name}: the image series it was drawn on is not there{named_none}."
+            msg = f"{file.path.name}: the image series it was drawn on is not there{named_none}."
             raise MissingRoleError(msg, hint="Give that series as ct (or pet).")
         instances = set() if series is None else {f.sop_instance_uid for f in series.files}
         # A rewritten image has new UIDs throughout; contours on some unknown images are on another one.
         known = instances if instances & named else None
         if named and known is None and not findings:
-            findings = (_images_renamed(file),)
-        mask, read = read_rtstruct(file.path, grid=grid, rois=rois, image_instance_uids=known)
+            findings = (finding("referenced_images_renamed", where=file.path.name, name=file.path.name),)
+        mask, said = drawn.mask(grid=grid, rois=rois, image_instance_uids=known)
         return MaskRead(
             mask=mask,
             format="dicom-rtstruct",
             sha256=sha256_of(file.path),
-            findings=(*findings, *read),
+            findings=(*findings, *said),
             drawn_on_tracer=_tracer_of(series),
         )
 
-    @staticmethod
-    def _same_frame(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
-        """Return the only series in the structure set's frame of reference, if there is just one."""
-        frame = file.frame_of_reference_uid
-        same = [s for s in images if frame is not None and s.frame_of_reference_uid == frame]
-        return same[0] if len(same) == 1 else None
+
+def _only_in_frame(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
+    """Return the only series in the frame of reference of a SEG or RTSTRUCT, if there is just one."""
+    frame = file.frame_of_reference_uid
+    same = [s for s in images if frame is not None and s.frame_of_reference_uid == frame]
+    return same[0] if len(same) == 1 else None
 
 
 def _tracer_of(series: SeriesFiles | None) -> TracerSaid | None:
@@ -259,25 +259,14 @@ def likeliest_fdg(series: Sequence[SeriesFiles]) -> list[SeriesFiles]:
     return [one for one, tracer in zip(series, said, strict=True) if tracer == best]
 
 
-def _referenced_series(file: StructureFile, images: Sequence[SeriesFiles]) -> SeriesFiles | None:
-    """Return the first series among ``images`` that a SEG or RTSTRUCT says it was drawn on."""
-    return _first_of(file.referenced_series_uids, images)
-
-
 def _first_of(uids: Collection[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
     return next((series for series in images if series.series_instance_uid in uids), None)
 
 
 def _holding_any(instances: frozenset[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
     """Return the series that holds any of these images, by SOP instance UID."""
-    for series in images:
-        if any(file.sop_instance_uid in instances for file in series.files):
-            return series
-    return None
-
-
-def _images_renamed(file: StructureFile) -> Finding:
-    return finding("referenced_images_renamed", where=file.path.name, name=file.path.name)
+    held = (s for s in images if any(file.sop_instance_uid in instances for file in s.files))
+    return next(held, None)
 
 
 def _reference_absent(file: StructureFile) -> Finding:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from volstrat.dicom.attributes import TAGS
 from volstrat.dicom.header import (
     DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_BIG_ENDIAN,
@@ -98,7 +97,7 @@ def read_series(series: SeriesFiles, geometry: SeriesGeometry) -> Image:
     slopes, intercepts = _rescale(series, frames)
     shape = geometry.grid.shape[::-1]
     whole = (slopes == 1).all() and (intercepts == intercepts[0]).all() and float(intercepts[0]).is_integer()
-    if whole and frames[0].header.unsigned(TAGS["BitsAllocated"]) in (8, 16):
+    if whole and frames[0].header.unsigned("BitsAllocated") in (8, 16):
         values = _whole_values(frames, shape, int(intercepts[0]))
         if values is not None:
             return Image(grid=geometry.grid, values=values.T)
@@ -253,14 +252,14 @@ def _stored_slices(frames: tuple[Frame, ...], shape: tuple[int, ...]) -> Iterato
 
 def _encoding(frame: Frame) -> _Encoding:
     header, name = frame.file.header, frame.file.path.name
-    allocated = header.unsigned(TAGS["BitsAllocated"]) or 0
-    samples = header.unsigned(TAGS["SamplesPerPixel"]) or 1
-    photometric = header.text(TAGS["PhotometricInterpretation"])
+    allocated = header.unsigned("BitsAllocated") or 0
+    samples = header.unsigned("SamplesPerPixel") or 1
+    photometric = header.text("PhotometricInterpretation")
     if samples != 1 or not photometric.startswith("MONOCHROME"):
         msg = f"{name}: holds {photometric or 'unknown'} pixels of {samples} samples, not grey values."
         raise FormatError(msg, hint="Remove secondary captures from the folder.")
-    stored = header.unsigned(TAGS["BitsStored"]) or allocated
-    high_bit = header.unsigned(TAGS["HighBit"])
+    stored = header.unsigned("BitsStored") or allocated
+    high_bit = header.unsigned("HighBit")
     if allocated not in (8, 16, 32) or not 1 <= stored <= allocated:
         msg = f"{name}: BitsAllocated is {allocated} and BitsStored {stored}; 8, 16 and 32 bits are read."
         raise FormatError(msg, hint="Export the series again with 16-bit pixels.")
@@ -274,7 +273,7 @@ def _encoding(frame: Frame) -> _Encoding:
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=high_bit,
-        is_signed=header.unsigned(TAGS["PixelRepresentation"]) == 1,
+        is_signed=header.unsigned("PixelRepresentation") == 1,
         is_big_endian=is_big_endian,
     )
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.dicom.attributes import TAGS
 from volstrat.dicom.image_frames import frames_of
 from volstrat.errors import CorruptDataError, GeometryError
 from volstrat.geometry.grid import TIE_MM, VoxelGrid
@@ -138,7 +137,7 @@ def _refuse_interleaved(frames: list[Frame], name: str) -> None:
     Their positions alone are those of one stack of half the spacing; their numbers give them away: along the
     stack every other slice counts on, and each set has numbers of its own, or both have the same.
     """
-    numbers = [frame.header.text(TAGS["InstanceNumber"]) for frame in frames]
+    numbers = [frame.header.text("InstanceNumber") for frame in frames]
     if len(frames) < _LEAST_INTERLEAVED or not all(number.isdecimal() for number in numbers):
         return
     along = np.array([int(number) for number in numbers])

@@ -6,31 +6,25 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from volstrat.dicom.attributes import TAGS
-from volstrat.dicom.derived import label_of
 from volstrat.dicom.image_frames import frames_of
 from volstrat.errors import CorruptDataError, FormatError
 from volstrat.terms.tracers import Injection, TracerSaid, tracer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from volstrat.dicom.folder import ImageFile, SeriesFiles
     from volstrat.dicom.header import Header
 
 _THERAPY_NUCLIDES: Final = frozenset({"I-131", "Lu-177", "Y-90"})
 """A description of an FDG-PET that names one of them says how the patient was treated."""
-_SEQUENCE: Final = TAGS["RadiopharmaceuticalInformationSequence"]
-_SAYING: Final = tuple(
-    TAGS[keyword]
-    for keyword in (
-        "SpecificCharacterSet",
-        "RadiopharmaceuticalInformationSequence",
-        "Radiopharmaceutical",
-        "RadiopharmaceuticalCodeSequence",
-        "RadionuclideCodeSequence",
-        "RadionuclideHalfLife",
-    )
+_SAYING: Final = (
+    "SpecificCharacterSet",
+    "RadiopharmaceuticalInformationSequence",
+    "Radiopharmaceutical",
+    "RadiopharmaceuticalCodeSequence",
+    "RadionuclideCodeSequence",
+    "RadionuclideHalfLife",
 )
 
 
@@ -41,21 +35,16 @@ def series_tracer(series: SeriesFiles) -> TracerSaid:
     nothing else is said, or FDG (the scanner's default may stand), another tracer's name there is kept as
     ``described_as``.
     """
-    said = _header_tracer(header for file in series.files for header in _headers(file))
+    seen: dict[tuple[bytes, ...], Header] = {}
+    for header in (header for file in series.files for header in _headers(file)):
+        seen.setdefault(tuple(map(header.stored, _SAYING)), header)  # slices mostly say it in the same bytes
+    said = tracer_of(said for header in seen.values() for said in _injections(header))
     if said.tracer not in ("fdg", "not_stated"):
         return said
     described = next((file.described_tracer for file in series.files if file.described_tracer), "")
     if said.tracer == "fdg" and described in _THERAPY_NUCLIDES:
         return said
     return replace(said, described_as=described)
-
-
-def _header_tracer(headers: Iterable[Header]) -> TracerSaid:
-    """Tell what headers say of the tracer."""
-    seen: dict[tuple[bytes | None, ...], Header] = {}
-    for header in headers:  # slices mostly say the same in the same bytes
-        seen.setdefault(tuple(header.elements.get(tag) for tag in _SAYING), header)
-    return tracer_of(said for header in seen.values() for said in _injections(header))
 
 
 def _headers(file: ImageFile) -> list[Header]:
@@ -69,38 +58,30 @@ def _headers(file: ImageFile) -> list[Header]:
 
 
 def _injections(header: Header) -> Iterator[Injection]:
-    yield _injection(header, header)
+    for item in (header, *_items(header, "RadiopharmaceuticalInformationSequence")):
+        text = item.label("Radiopharmaceutical")
+        yield Injection(
+            texts=(text,) if text else (),
+            agents=_codes(item, "RadiopharmaceuticalCodeSequence"),
+            nuclides=_codes(item, "RadionuclideCodeSequence"),
+            half_life_s=_half_life_s(item),
+        )
+
+
+def _items(header: Header, keyword: str) -> list[Header]:
     try:
-        items = header.items(_SEQUENCE)
+        return header.items(keyword)
     except CorruptDataError:
-        return
-    for item in items:
-        yield _injection(header, item)
+        return []
 
 
-def _injection(header: Header, item: Header) -> Injection:
-    text = label_of(header, item, TAGS["Radiopharmaceutical"])
-    return Injection(
-        texts=(text,) if text else (),
-        agents=_codes(header, item, "RadiopharmaceuticalCodeSequence"),
-        nuclides=_codes(header, item, "RadionuclideCodeSequence"),
-        half_life_s=_half_life_s(item),
-    )
-
-
-def _codes(header: Header, item: Header, keyword: str) -> tuple[tuple[str, str], ...]:
-    try:
-        codes = item.items(TAGS[keyword])
-    except CorruptDataError:
-        return ()
-    return tuple(
-        (code.text(TAGS["CodeValue"]), label_of(header, code, TAGS["CodeMeaning"])) for code in codes
-    )
+def _codes(item: Header, keyword: str) -> tuple[tuple[str, str], ...]:
+    return tuple((code.text("CodeValue"), code.label("CodeMeaning")) for code in _items(item, keyword))
 
 
 def _half_life_s(item: Header) -> float | None:
     try:
-        seconds = item.number(TAGS["RadionuclideHalfLife"])
+        seconds = item.number("RadionuclideHalfLife")
     except CorruptDataError:
         return None
     return seconds if seconds is not None and math.isfinite(seconds) else None

@@ -67,16 +67,8 @@ def frame_lattice(
 ) -> FrameLattice:
     """Put all frames onto one regular lattice.
 
-    Parameters
-    ----------
-    planes : FramePlanes
-    rows, columns : int
-    frame_of_reference_uid : str or None
-    image_grid : VoxelGrid or None
-        Grid of the segmented image, if known: its distance between slices is believed where the
-        segmentation states none that its frames agree with.
-    where : str
-        The file, for messages.
+    The distance between slices of ``image_grid``, the grid of the segmented image where that is known, is
+    believed where the segmentation states none that its frames agree with. ``where`` is the file.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Weight, height and sex, from the case or the header, and lean body mass.
+"""What SUV needs to know of the patient: injected dose, weight, height and sex, and lean body mass.
 
 Sources: Janmahasatian, Clin Pharmacokinet 2005; James, 1976.
 """
@@ -6,12 +6,18 @@ Sources: Janmahasatian, Clin Pharmacokinet 2005; James, 1976.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+from volstrat.dicom.attributes import element_name
 from volstrat.errors import SuvError
+from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from volstrat.dicom.suv.suv_header import PetHeader
+    from volstrat.terms.findings import Finding
+
+_LEAST_DOSE_BQ: Final = 1e6  # 1 MBq; the smallest clinical FDG doses are tens of MBq
+_LARGEST_DOSE_BQ: Final = 5e9  # 5 GBq, ten times the largest FDG doses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,23 +29,42 @@ class PatientFacts:
     sex: Literal["M", "F"] | None = None
 
 
-def weight_kg_of(header: PetHeader, patient: PatientFacts) -> float:
-    """Return the body weight in kg, from the case or the header.
+def dose_bq(header: PetHeader, findings: list[Finding]) -> float:
+    """Return the injected dose in Bq; a classic PET states it so (PS3.3 C.8.9.2), an Enhanced in MBq.
+
+    ``findings`` is extended where an Enhanced PET states its dose in Bq.
 
     Raises
     ------
     SuvError
-        If it is missing, or no person's.
+        If the dose is missing, or none in its unit.
     """
-    weight, name = patient.weight_kg, "case.toml patient.weight_kg"
-    if weight is not None:
-        header.note(name, "", weight)
-    else:
-        weight, name = header.number("PatientWeight"), "PatientWeight (0010,1030)"
-    if not weight:
-        msg = f"{name} is {'0' if weight == 0 else 'missing'}."
-        raise SuvError(msg, hint="State weight_kg under [patient] in case.toml.")
-    if not 2 <= weight <= 500:  # kg; a person
+    dose, name = header.injection_number("RadionuclideTotalDose"), element_name("RadionuclideTotalDose")
+    if dose is None:
+        msg = f"{name} is missing."
+        raise SuvError(msg, hint="SUV needs the injected dose in Bq.")
+    if dose <= 0:
+        msg = f"{name} is {dose:g}; the injected dose in Bq was expected."
+        raise SuvError(msg, hint="Correct the dose at the source.")
+    if header.is_enhanced():
+        if dose < _LEAST_DOSE_BQ:
+            dose *= 1e6
+        else:
+            findings.append(finding("pet_dose_in_bq", dose_bq=dose))
+    if dose < _LEAST_DOSE_BQ:
+        guess = "MBq or mCi" if dose < 1e4 else "kBq or uCi"
+        msg = f"{name} is {dose:g}, too little for Bq; it looks like {guess}."
+        raise SuvError(msg, hint="Correct the dose to Bq at the source.")
+    if dose > _LARGEST_DOSE_BQ:
+        msg = f"{name} is {dose:g} Bq, more than any FDG dose."
+        raise SuvError(msg, hint="Correct the dose to Bq at the source.")
+    return dose
+
+
+def weight_kg_of(header: PetHeader, patient: PatientFacts) -> float:
+    """Return the body weight in kg, from the case or the header; a SuvError where it is no person's."""
+    weight, name = _stated(header, "weight_kg", patient.weight_kg, "PatientWeight")
+    if not 2 <= weight <= 500:
         grams = " (it looks like grams)" if weight > 2000 else ""
         msg = f"{name} is {weight:g}, no body weight in kg{grams}."
         raise SuvError(msg, hint="State weight_kg under [patient] in case.toml.")
@@ -47,46 +72,38 @@ def weight_kg_of(header: PetHeader, patient: PatientFacts) -> float:
 
 
 def height_cm_of(header: PetHeader, patient: PatientFacts) -> float:
-    """Return the height in cm, from the case or the header.
-
-    Raises
-    ------
-    SuvError
-        If it is missing, or no person's.
-    """
-    if patient.height_cm is not None:
-        height, name = patient.height_cm, "case.toml patient.height_cm"
-        header.note(name, "", height)
-    else:
-        metres, name = header.number("PatientSize"), "PatientSize (0010,1020)"
-        if not metres:
-            msg = f"{name} is {'0' if metres == 0 else 'missing'}."
-            raise SuvError(msg, hint="State height_cm under [patient] in case.toml.")
-        height = 100.0 * metres
-    if not 40 <= height <= 260:  # cm; a person
+    """Return the height in cm, from the case or the header; a SuvError where it is no person's."""
+    height, name = _stated(header, "height_cm", patient.height_cm, "PatientSize")
+    if patient.height_cm is None:
+        height *= 100.0  # PatientSize is in m
+    if not 40 <= height <= 260:
         msg = f"{name} gives a height of {height:g} cm."
         raise SuvError(msg, hint="State height_cm under [patient] in case.toml.")
     return height
 
 
-def sex_of(header: PetHeader, patient: PatientFacts) -> str:
-    """Return "M" or "F", from the case or the header.
+def _stated(header: PetHeader, key: str, own: float | None, keyword: str) -> tuple[float, str]:
+    """Return a number above zero that the case states, else the header, and what it is called there."""
+    value, name = own, f"case.toml patient.{key}"
+    if value is None:
+        value, name = header.number(keyword), element_name(keyword)
+    else:
+        header.note(name, value)
+    if not value:
+        msg = f"{name} is {'0' if value == 0 else 'missing'}."
+        raise SuvError(msg, hint=f"State {key} under [patient] in case.toml.")
+    return value, name
 
-    Raises
-    ------
-    SuvError
-        If it is missing, or no person's.
-    """
+
+def sex_of(header: PetHeader, patient: PatientFacts) -> str:
+    """Return "M" or "F", from the case or the header; a SuvError where it is neither."""
     if patient.sex is not None:
-        header.note("case.toml patient.sex", "", patient.sex)
+        header.note("case.toml patient.sex", patient.sex)
         return patient.sex
     sex = header.text("PatientSex")
     if sex not in ("M", "F"):
-        msg = (
-            f"PatientSex (0010,0040) is {sex!r}; lean body mass is known for M and F."
-            if sex
-            else ("PatientSex (0010,0040) is missing.")
-        )
+        what = f"{sex!r}; lean body mass is known for M and F" if sex else "missing"
+        msg = f"{element_name('PatientSex')} is {what}."
         raise SuvError(msg, hint='State sex = "F" or "M" under [patient] in case.toml.')
     return sex
 
