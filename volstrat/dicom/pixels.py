@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from volstrat.dicom.series import SeriesGeometry
     from volstrat.dicom.suv.suv_factors import SuvFactors
     from volstrat.formats.stream import Digest
+    from volstrat.geometry.array_types import Float64s
 
 _RLE: Final = "1.2.840.10008.1.2.5"
 _COPY_AGAIN: Final = "Copy the file again from its source."
@@ -191,9 +192,7 @@ def _scale(stored: NDArray[np.integer], slope: float, intercept: float, out: NDA
     out[...] = scaled
 
 
-def _rescale(
-    series: SeriesFiles, frames: tuple[Frame, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _rescale(series: SeriesFiles, frames: tuple[Frame, ...]) -> tuple[Float64s, Float64s]:
     """Return slope and intercept of each slice."""
     slopes, intercepts = [], []
     for frame in frames:

@@ -18,13 +18,11 @@ from volstrat.geometry.grid import TIE_MM, VoxelGrid
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from volstrat.dicom.folder import Plane, SeriesFiles
     from volstrat.dicom.image_frames import Frame
+    from volstrat.geometry.array_types import Float64s
     from volstrat.terms.findings import Finding
 
-    Floats = NDArray[np.float64]
 
 MAX_OFF_LATTICE = 0.02
 """How far a slice may lie off the best regular lattice, as a share of the slice spacing."""
@@ -210,7 +208,7 @@ def _refuse_mixed(frames: list[Frame], name: str) -> None:
             raise GeometryError(msg, hint=hint)
 
 
-def _axes(frame: Frame) -> tuple[Floats, Floats]:
+def _axes(frame: Frame) -> tuple[Float64s, Float64s]:
     """Return unit vectors along a row and down a column."""
     cosines = np.array(frame.plane.orientation, dtype=np.float64)
     row, column = cosines[:3], cosines[3:]
@@ -223,7 +221,7 @@ def _axes(frame: Frame) -> tuple[Floats, Floats]:
     return row / lengths[0], column / lengths[1]
 
 
-def _single_step(frame: Frame, normal: Floats) -> tuple[Floats, list[Finding]]:
+def _single_step(frame: Frame, normal: Float64s) -> tuple[Float64s, list[Finding]]:
     plane: Plane = frame.plane
     for keyword, value in (
         ("SpacingBetweenSlices", plane.slice_gap_mm),
@@ -239,7 +237,7 @@ def _single_step(frame: Frame, normal: Floats) -> tuple[Floats, list[Finding]]:
     raise GeometryError(msg, hint="Name the whole series.")
 
 
-def _refuse_gaps(frames: list[Frame], along_mm: Floats, name: str) -> None:
+def _refuse_gaps(frames: list[Frame], along_mm: Float64s, name: str) -> None:
     """Refuse two frames at one position, and missing slices."""
     gaps = np.diff(along_mm)
     apart = gaps[gaps > _LEAST_TOLERANCE_MM]
@@ -280,8 +278,8 @@ def _place(frame: Frame) -> str:
 
 
 def _lattice(
-    frames: list[Frame], positions: Floats, normal: Floats, name: str
-) -> tuple[Floats, Floats, list[Finding]]:
+    frames: list[Frame], positions: Float64s, normal: Float64s, name: str
+) -> tuple[Float64s, Float64s, list[Finding]]:
     """Choose origin and step over all positions; refuse tilt, shifted and irregular slices."""
     origin, step = _best_lattice(positions, normal)
     spacing = float(step @ normal)
@@ -321,7 +319,7 @@ def _lattice(
     return origin, step, findings
 
 
-def _best_lattice(positions: Floats, normal: Floats) -> tuple[Floats, Floats]:
+def _best_lattice(positions: Float64s, normal: Float64s) -> tuple[Float64s, Float64s]:
     """Return origin and step through both end slices, or by least squares where that fits better.
 
     Through the ends the extent is exact, and the decimals are those of the header.
@@ -335,8 +333,8 @@ def _best_lattice(positions: Floats, normal: Floats) -> tuple[Floats, Floats]:
     return fitted if misfit[1] < misfit[0] - TIE_MM else ends
 
 
-def _off_lattice(positions: Floats, origin: Floats, step: Floats) -> Floats:
-    off: Floats = positions - (origin + np.arange(len(positions))[:, None] * step)
+def _off_lattice(positions: Float64s, origin: Float64s, step: Float64s) -> Float64s:
+    off: Float64s = positions - (origin + np.arange(len(positions))[:, None] * step)
     return off
 
 

@@ -16,9 +16,10 @@ from volstrat.geometry.grid import VoxelGrid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from volstrat.formats.stream import Decoder, Encoding, SourceFile
+    from volstrat.geometry.array_types import Float64s
     from volstrat.terms.findings import Finding
 
 MILLIMETRES_IN = {
@@ -122,7 +123,7 @@ def grid_of(
         raise GeometryError(msg, hint=error.hint) from error
 
 
-def plausible(name: str, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+def plausible(name: str, affine: Float64s) -> Float64s:
     """Return an affine in mm whose numbers can be a patient's.
 
     Raises

@@ -31,9 +31,8 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from volstrat.formats.stream import Decoder, Encoding, SourceFile
+    from volstrat.geometry.array_types import Float64s
     from volstrat.terms.findings import Finding
 
 _LARGEST_HEADER_BYTES = 1 << 20
@@ -112,7 +111,7 @@ class _Header:
             raise FormatError(msg)
         return int(text)
 
-    def numbers(self, key: str, count: int) -> NDArray[np.float64]:
+    def numbers(self, key: str, count: int) -> Float64s:
         text = self.required(key)
         try:
             values = np.array([float(word) for word in text.split()], dtype=np.float64)
@@ -226,7 +225,7 @@ def _refuse_unusual(header: _Header) -> None:
             raise FormatError(msg, hint="Save the image with its final values.")
 
 
-def _affine(header: _Header, dimensions: int) -> tuple[NDArray[np.float64], tuple[Finding, ...]]:
+def _affine(header: _Header, dimensions: int) -> tuple[Float64s, tuple[Finding, ...]]:
     """Return the map from indices to LPS mm, and a finding where the format's defaults stand in."""
     spacing_key = "ElementSpacing" if "elementspacing" in header.keys else "ElementSize"
     spacing = header.numbers(spacing_key, dimensions)[:3]

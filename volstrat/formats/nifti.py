@@ -33,13 +33,11 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from volstrat.formats.stream import Decoder, SourceFile
+    from volstrat.geometry.array_types import Float64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
 
-    Affine = NDArray[np.float64]
 
 _SIZE_1, _SIZE_2 = 348, 540
 _EXTENDER_BYTES = 4
@@ -292,7 +290,7 @@ def _millimetres(name: str, xyzt_units: int) -> tuple[float, tuple[Finding, ...]
     return _MILLIMETRES[code], (finding("units_converted", where=name, name=name, unit=_UNIT_NAMES[code]),)
 
 
-def _qform(name: str, fields: _Fields) -> Affine:
+def _qform(name: str, fields: _Fields) -> Float64s:
     """Return method 2 of the standard: a unit quaternion, voxel sizes and an offset."""
     b, c, d = (float(v) for v in fields.values["quatern"])
     rest = 1.0 - (b * b + c * c + d * d)
@@ -320,7 +318,7 @@ def _qform(name: str, fields: _Fields) -> Affine:
     return plausible(name, affine)
 
 
-def _refuse_disagreement(name: str, shape: tuple[int, ...], qform: Affine, sform: Affine) -> None:
+def _refuse_disagreement(name: str, shape: tuple[int, ...], qform: Float64s, sform: Float64s) -> None:
     ends = np.array(shape, dtype=np.float64) - 1
     corners = np.array([[*(ends * bits), 1.0] for bits in np.ndindex(2, 2, 2)])
     moved = (corners @ (qform - sform).T)[:, :3]
@@ -334,9 +332,7 @@ def _refuse_disagreement(name: str, shape: tuple[int, ...], qform: Affine, sform
         raise GeometryError(msg, hint="Find out which is right and write it to both.")
 
 
-def _pixdim_finding(
-    name: str, pixdim: NDArray[np.float64], scale: float, sform: Affine
-) -> tuple[Finding, ...]:
+def _pixdim_finding(name: str, pixdim: Float64s, scale: float, sform: Float64s) -> tuple[Finding, ...]:
     """Voxel sizes that contradict the sform: readers differ on which they take, so a person should know."""
     edges = np.sqrt((sform[:3, :3] ** 2).sum(axis=0))
     sizes = np.clip(pixdim, -1e9, 1e9) * scale  # the clip only keeps nonsense from overflowing
@@ -353,5 +349,5 @@ def _pixdim_finding(
     )
 
 
-def _millimetre_list(sizes: NDArray[np.float64]) -> str:
+def _millimetre_list(sizes: Float64s) -> str:
     return " x ".join(f"{size:.6g}" for size in sizes) + " mm"

@@ -33,9 +33,8 @@ from volstrat.formats.layout import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from volstrat.formats.stream import Decoder, Encoding, SourceFile
+    from volstrat.geometry.array_types import Float64s
     from volstrat.geometry.grid import VoxelGrid
 
 _LARGEST_HEADER_BYTES = 1 << 24
@@ -271,7 +270,7 @@ def _saved_again(header: _Header) -> str:
     return "Old 3D Slicer wrote it so: open it in a current 3D Slicer and save it again."
 
 
-def _affine(header: _Header, spatial: tuple[int, ...]) -> NDArray[np.float64]:
+def _affine(header: _Header, spatial: tuple[int, ...]) -> Float64s:
     """Return the map from indices to LPS mm."""
     space = header.fields.get("space", "").lower()
     if space not in _SIGNS_TO_LPS:
@@ -292,7 +291,7 @@ def _affine(header: _Header, spatial: tuple[int, ...]) -> NDArray[np.float64]:
     to_mm = _millimetres(header)
     signs = _SIGNS_TO_LPS[space]
     scale = np.diag([signs[0] * to_mm[0], signs[1] * to_mm[1], signs[2] * to_mm[2], 1.0])
-    scaled: NDArray[np.float64] = scale @ plausible(header.name, affine)
+    scaled: Float64s = scale @ plausible(header.name, affine)
     return scaled
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.grid import VoxelGrid
 
-    Int64s = NDArray[np.int64]
     Words = NDArray[np.uint64]
     Pair = tuple[int, int]
     Triple = tuple[int, int, int]

@@ -14,7 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Int64s = NDArray[np.int64]
+    from volstrat.geometry.array_types import Int64s
+
     Words = NDArray[np.uint64]
 
 _WORD_BYTES = 8

@@ -25,14 +25,11 @@ from volstrat.geometry.faces import surface_faces
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Float64s, Int32s, Int64s
     from volstrat.geometry.faces import Faces, SurfaceFaces
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import LabelRuns
 
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
 
 _DECIMALS = 6
 """Of a millilitre: far below what is meant, so that every platform gives the same bytes."""
@@ -137,7 +134,7 @@ class _Surface:
     another one.
     """
 
-    group: NDArray[np.int32]
+    group: Int32s
     area_mm2: Float64s
     out_mm: Float64s
     in_mm: Float64s
@@ -224,9 +221,7 @@ def _bends(grid: VoxelGrid, surface: SurfaceFaces) -> Float64s:
     return np.where(shared, _fitted_bends(grid, surface, area, shared), bend)
 
 
-def _fitted_bends(
-    grid: VoxelGrid, surface: SurfaceFaces, weight: Float64s, asked: NDArray[np.bool_]
-) -> Float64s:
+def _fitted_bends(grid: VoxelGrid, surface: SurfaceFaces, weight: Float64s, asked: Bools) -> Float64s:
     """Bend of the sphere that fits each of the groups asked for; ``weight`` is the group's area, mm2."""
     safe = np.where(weight > 0, weight, np.inf)
     means = np.zeros((2, 3, weight.size))
@@ -247,8 +242,8 @@ def _fitted_bends(
 
 
 def _weighted(
-    grid: VoxelGrid, surface: SurfaceFaces, asked: NDArray[np.bool_]
-) -> Iterator[tuple[NDArray[np.int32], Float64s, Float64s, Float64s]]:
+    grid: VoxelGrid, surface: SurfaceFaces, asked: Bools
+) -> Iterator[tuple[Int32s, Float64s, Float64s, Float64s]]:
     """Group, area, centre (3, n) in mm and normal (3, n) of some groups' faces, a stretch at a time."""
     spacing = np.array(grid.spacing_mm)[:, None]
     for faces in surface.across:

@@ -20,14 +20,10 @@ from volstrat.geometry.runs import divided, expand, order_by, ranked, sorted_uni
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Int32s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import LabelRuns
 
-    Int64s = NDArray[np.int64]
-    Int32s = NDArray[np.int32]
-    Bools = NDArray[np.bool_]
 
 _VOXELS_AT_ONCE = 60_000
 _LARGEST_BOX = 500_000

@@ -14,12 +14,9 @@ from volstrat.frozen import frozen
 from volstrat.geometry.runs import divided, expand, ranked, split_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
-
-    Int64s = NDArray[np.int64]
 
 
 @frozen(eq=False, kw_only=False)
@@ -79,7 +76,7 @@ def _meetings(
     row: Int64s,
     *,
     rows_back: int,
-    valid: NDArray[np.bool_],
+    valid: Bools,
     reach: int,
     row_length: int,
 ) -> tuple[Int64s, Int64s]:

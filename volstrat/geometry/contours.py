@@ -22,11 +22,8 @@ from volstrat.geometry.grid import TIE_MM, Placement, VoxelGrid, _points_upward
 from volstrat.geometry.runs import LabelRuns, _merged, expand
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
 
-    Int64s = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 # Widened a little, so that a vertex written exactly 1e-6 mm off is on it whatever the rounding.
 _ON_MM = 1e-6 * (1 + 1e-3)
@@ -39,12 +36,12 @@ class PlacedContours:
     offsets: Int64s  # (m + 1,): contour ``c`` has the points ``offsets[c]`` to ``offsets[c + 1]``
     # u, v: (n,): continuous in-plane indices of the points in a *canonical* order of the grid's axes: rising
     # with the patient axes, the one closest to patient x first.
-    u: Floats
-    v: Floats
-    boxes: Floats  # (m, 4): low and high ``u``, low and high ``v`` of each contour
+    u: Float64s
+    v: Float64s
+    boxes: Float64s  # (m, 4): low and high ``u``, low and high ``v`` of each contour
     slices: Int64s  # (m,): nearest slice of each contour, in the canonical direction; may lie beyond the grid
-    off_slice_mm: Floats  # (m,): distance of the contour (middle of its extent) from that slice's plane
-    tilt_mm: Floats  # (m,): extent of the contour along the slices' normal: zero for one that lies in a slice
+    off_slice_mm: Float64s  # (m,): distance of the contour (middle of its extent) from that slice's plane
+    tilt_mm: Float64s  # (m,): extent along the slices' normal: zero for a contour that lies in a slice
     canonical: VoxelGrid  # the grid with its axes in canonical order, slices last
     placement: Placement  # from canonical indices to the grid's own
 
@@ -81,7 +78,7 @@ class FilledContours:
     crossing_pairs: Int64s
 
 
-def place_contours(points_mm: Floats, offsets: Int64s, grid: VoxelGrid) -> PlacedContours:
+def place_contours(points_mm: Float64s, offsets: Int64s, grid: VoxelGrid) -> PlacedContours:
     """Express contours in the indices of a grid.
 
     Slices are the planes of the two grid axes in which the contours lie, whatever their order in
@@ -123,7 +120,7 @@ def place_contours(points_mm: Floats, offsets: Int64s, grid: VoxelGrid) -> Place
     )
 
 
-def _indices(points_mm: Floats, grid: VoxelGrid) -> Floats:
+def _indices(points_mm: Float64s, grid: VoxelGrid) -> Float64s:
     """Continuous indices as (3, n): like `VoxelGrid.to_index`, in the layout that is fast here."""
     relative = np.ascontiguousarray(points_mm.T) - grid.affine[:3, 3:]
     inverse = grid.inverse
@@ -132,7 +129,7 @@ def _indices(points_mm: Floats, grid: VoxelGrid) -> Floats:
     )
 
 
-def _on_centres(index: Floats, spacing_mm: float) -> Floats:
+def _on_centres(index: Float64s, spacing_mm: float) -> Float64s:
     """Put vertices on the line of centres that they lie on."""
     nearest = np.rint(index)
     return np.where(np.abs(index - nearest) <= _ON_MM / spacing_mm, nearest, index)
@@ -254,7 +251,7 @@ def _crossing_pairs(first: Int64s, last: Int64s, owner: Int64s) -> Int64s:
     return crossing
 
 
-def same_outline(one_mm: Floats, other_mm: Floats, *, tolerance_mm: float) -> bool:
+def same_outline(one_mm: Float64s, other_mm: Float64s, *, tolerance_mm: float) -> bool:
     """Tell whether two contours are the same polygon, whatever vertex each starts at and its sense.
 
     A vertex that repeats the one before it, or closes the contour, counts for nothing.
@@ -284,11 +281,11 @@ def same_outline(one_mm: Floats, other_mm: Floats, *, tolerance_mm: float) -> bo
     return False
 
 
-def _corners(points_mm: Floats, tolerance_mm: float) -> Floats:
+def _corners(points_mm: Float64s, tolerance_mm: float) -> Float64s:
     """Return the vertices that are not the one before again; one at least."""
     moved = np.abs(points_mm - np.roll(points_mm, 1, axis=0)).max(axis=1) > tolerance_mm
     moved[0] |= not moved.any()
-    corners: Floats = points_mm[moved]
+    corners: Float64s = points_mm[moved]
     return corners
 
 

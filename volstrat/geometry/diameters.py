@@ -16,13 +16,9 @@ import numpy as np
 from volstrat.geometry.runs import divided, expand, order_by
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Float64s, Int32s, Int64s
     from volstrat.geometry.grid import VoxelGrid
 
-    Int32s = NDArray[np.int32]
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
 
 _ROUNDS = 16
 _PAIRS_AT_ONCE = 1 << 16  # fits the cache, and is too small for a BLAS to start threads
@@ -151,7 +147,7 @@ def _longest_pairs(lesion: Int32s, index: Int32s, metric: Float64s, count: int) 
     return longest
 
 
-def _has_extent(index: Int32s, edge: Int64s) -> NDArray[np.bool_]:
+def _has_extent(index: Int32s, edge: Int64s) -> Bools:
     """Tell which lesions are more than one voxel."""
     filled = np.flatnonzero(np.diff(edge))
     wide = np.zeros(edge.size - 1, dtype=bool)
@@ -184,7 +180,7 @@ def _farthest(index: Int32s, metric: Float64s) -> float:
     return float(np.sqrt(apart @ metric @ apart))
 
 
-def _may_be_ends(points: Float64s, squared: Float64s) -> NDArray[np.bool_]:
+def _may_be_ends(points: Float64s, squared: Float64s) -> Bools:
     """Leave out points too near the middle to be an end of a longest pair; ``squared``: distances from there.
 
     The way across by the farthest point is a lower bound of it.
@@ -195,7 +191,7 @@ def _may_be_ends(points: Float64s, squared: Float64s) -> NDArray[np.bool_]:
     for _ in range(2):
         apart = np.sqrt(((points - farthest) ** 2).sum(axis=1))
         farthest = points[apart.argmax()]
-    kept: NDArray[np.bool_] = from_middle >= (apart.max() - across) * (1 - 1e-9)
+    kept: Bools = from_middle >= (apart.max() - across) * (1 - 1e-9)
     return kept
 
 

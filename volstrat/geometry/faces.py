@@ -19,15 +19,10 @@ from volstrat.geometry.smoothing import Smoother
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Float64s, Int32s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import LabelRuns
 
-    Int64s = NDArray[np.int64]
-    Int32s = NDArray[np.int32]
-    Float64s = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 _SMOOTHING = 0.9
 """Standard deviation of the Gaussian in units of the largest voxel edge (docs/method.md compares)."""

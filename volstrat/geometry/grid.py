@@ -19,7 +19,9 @@ from volstrat.frozen import frozen
 from volstrat.geometry.runs import divided
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
 
 TIE_MM = 0.001
 """Distances closer than this are equal (docs/rule.md, attribution): rounding never decides."""
@@ -77,10 +79,10 @@ class VoxelGrid:
     """
 
     shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
+    affine: Float64s
     frame_of_reference_uid: str | None = None
     is_window: bool = False
-    _inverse: NDArray[np.float64] = field(init=False, repr=False)
+    _inverse: Float64s = field(init=False, repr=False)
     _volume_mm3: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -121,7 +123,7 @@ class VoxelGrid:
         object.__setattr__(self, "_volume_mm3", float(f"{volume:.12g}"))
 
     @property
-    def inverse(self) -> NDArray[np.float64]:
+    def inverse(self) -> Float64s:
         """The map from LPS millimetres to (continuous) indices, (4, 4)."""
         return self._inverse
 
@@ -132,10 +134,10 @@ class VoxelGrid:
         return (float(lengths[0]), float(lengths[1]), float(lengths[2]))
 
     @property
-    def directions(self) -> NDArray[np.float64]:
+    def directions(self) -> Float64s:
         """Unit vectors of the axes in LPS, one a column, (3, 3)."""
         columns = self.affine[:3, :3]
-        unit: NDArray[np.float64] = columns / np.sqrt((columns**2).sum(axis=0))
+        unit: Float64s = columns / np.sqrt((columns**2).sum(axis=0))
         return unit
 
     @property
@@ -159,38 +161,38 @@ class VoxelGrid:
         """The axis (0, 1, 2) whose planes lie closest to the patient's axial planes."""
         return int(np.argmax(np.abs(self.directions[2]) + 1e-9 * np.arange(3)))
 
-    def unravel(self, linear: NDArray[np.int64]) -> NDArray[np.int64]:
+    def unravel(self, linear: Int64s) -> Int64s:
         """Voxel indices (n, 3) of linear indices (n,), ``i`` fastest."""
         ni, nj, _ = self.shape
         row, i = divided(linear, ni)
         k, j = divided(row, nj)
         return np.stack([i, j, k], axis=-1)
 
-    def ravel(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    def ravel(self, indices: Int64s) -> Int64s:
         """Linear indices (n,) of voxel indices (n, 3)."""
         ni, nj, _ = self.shape
-        linear: NDArray[np.int64] = indices[..., 0] + ni * (indices[..., 1] + nj * indices[..., 2])
+        linear: Int64s = indices[..., 0] + ni * (indices[..., 1] + nj * indices[..., 2])
         return linear
 
-    def to_mm(self, indices: ArrayLike) -> NDArray[np.float64]:
+    def to_mm(self, indices: ArrayLike) -> Float64s:
         """LPS millimetres (n, 3) of (continuous) voxel indices (n, 3)."""
         return _transformed(self.affine, np.asarray(indices, dtype=np.float64))
 
-    def to_index(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+    def to_index(self, points_mm: ArrayLike) -> Float64s:
         """Continuous voxel indices (n, 3) of LPS millimetres (n, 3)."""
         return _transformed(self._inverse, np.asarray(points_mm, dtype=np.float64))
 
-    def corners_mm(self) -> NDArray[np.float64]:
+    def corners_mm(self) -> Float64s:
         """Centres of the eight corner voxels, (8, 3) in LPS mm."""
         return self.to_mm(self._corner_indices())
 
-    def _corner_indices(self) -> NDArray[np.int64]:
+    def _corner_indices(self) -> Int64s:
         ends = np.array(self.shape) - 1
         bits = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
-        corners: NDArray[np.int64] = bits * ends
+        corners: Int64s = bits * ends
         return corners
 
-    def voxel_at(self, continuous: NDArray[np.float64]) -> NDArray[np.int64]:
+    def voxel_at(self, continuous: Float64s) -> Int64s:
         """Return the voxel that holds each continuous index; -1 three times where none does.
 
         A point within 0.001 mm of a face between two voxels belongs to the one on the higher side
@@ -213,7 +215,7 @@ class VoxelGrid:
         voxel[(voxel < 0).any(axis=-1)] = -1
         return voxel
 
-    def voxel_along(self, axis: int, continuous: NDArray[np.float64]) -> NDArray[np.int64]:
+    def voxel_along(self, axis: int, continuous: Float64s) -> Int64s:
         """Return one index of the voxel that holds each continuous index along an axis; -1 beyond the faces.
 
         As in `voxel_at`.
@@ -231,7 +233,7 @@ class VoxelGrid:
             inside = (continuous >= -0.5 - edge) & (continuous <= last + 0.5 + edge)
         np.clip(lower, 0, last, out=lower)
         lower[~inside] = -1
-        voxel: NDArray[np.int64] = lower.astype(np.int64)
+        voxel: Int64s = lower.astype(np.int64)
         return voxel
 
     def placement_on(self, other: VoxelGrid, *, tolerance_mm: float) -> Placement | None:
@@ -312,7 +314,7 @@ def refuse_implausible(grid: VoxelGrid, *, name: str) -> None:
     raise ImplausibleSizeError(msg, hint=hint)
 
 
-def _transformed(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _transformed(matrix: Float64s, points: Float64s) -> Float64s:
     """Apply an affine to points (..., 3).
 
     Written out instead of a matrix product: the same sum in the same order on every machine, where
@@ -326,12 +328,12 @@ def _transformed(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> ND
     return result
 
 
-def _points_upward(directions: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _points_upward(directions: Float64s) -> Bools:
     """Tell for each axis whether its index rises with the patient axis that it lies closest to.
 
     Of two equally close ones the first: at 45 degrees the last digits of a header must not decide.
     """
     size = np.abs(directions)
     leading = (size >= size.max(axis=0) - _SAME_COSINE).argmax(axis=0)
-    upward: NDArray[np.bool_] = directions[leading, range(3)] > 0
+    upward: Bools = directions[leading, range(3)] > 0
     return upward

@@ -12,11 +12,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
     from scipy.spatial import cKDTree
 
-    Int64s = NDArray[np.int64]
-    Float64s = NDArray[np.float64]
+    from volstrat.geometry.array_types import Float64s, Int64s
+
 
 _MOST_PAIRS = 1 << 21
 _PAIRS_AT_ONCE = 1 << 16

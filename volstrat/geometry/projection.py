@@ -14,8 +14,7 @@ from volstrat.frozen import frozen
 from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
 
 
@@ -28,10 +27,10 @@ class Projection:
     """Voxels of one grid and the voxels of another that hold their centres."""
 
     # (n,): linear indices in the grid they come from, run by run; a voxel of two labels comes twice.
-    voxels: NDArray[np.int64]
-    labels: NDArray[np.int64]  # (n,): the label of each; 1 where the runs had none
+    voxels: Int64s
+    labels: Int64s  # (n,): the label of each; 1 where the runs had none
     # (n,): linear index in the other grid of the voxel that holds the centre; -1 outside its field.
-    holders: NDArray[np.int64]
+    holders: Int64s
 
 
 def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: VoxelGrid) -> Projection:
@@ -60,17 +59,17 @@ class HeldStretches:
     """Stretches of runs of one grid whose voxel centres all lie in one voxel of another."""
 
     # (n,): the run that each stretch is part of; stretches of a run follow one another.
-    run: NDArray[np.int64]
+    run: Int64s
     # starts, stops: (n,): linear indices in the grid of the runs.
-    starts: NDArray[np.int64]
-    stops: NDArray[np.int64]
-    holder: NDArray[np.int64]  # (n,): which of the chosen voxels holds the centres, by position
+    starts: Int64s
+    stops: Int64s
+    holder: Int64s  # (n,): which of the chosen voxels holds the centres, by position
 
 
 def project_into(
-    chosen: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
+    chosen: Int64s,
+    starts: Int64s,
+    stops: Int64s,
     *,
     from_grid: VoxelGrid,
     to_grid: VoxelGrid,
@@ -121,8 +120,8 @@ def project_into(
 
 
 def holders_of_runs(
-    starts: NDArray[np.int64], stops: NDArray[np.int64], *, from_grid: VoxelGrid, to_grid: VoxelGrid
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    starts: Int64s, stops: Int64s, *, from_grid: VoxelGrid, to_grid: VoxelGrid
+) -> tuple[Int64s, Int64s, Bools]:
     """Return the voxels of another grid that hold the centres of runs, where they are a stretch of a row.
 
     Parameters
@@ -155,8 +154,8 @@ def holders_of_runs(
 
 
 def _begins(
-    starts: NDArray[np.int64], *, from_grid: VoxelGrid, to_grid: VoxelGrid
-) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    starts: Int64s, *, from_grid: VoxelGrid, to_grid: VoxelGrid
+) -> tuple[Float64s, tuple[float, ...]]:
     """Return the continuous index in ``to_grid`` of each run's first voxel, and its step along the run."""
     relative = to_grid.inverse @ from_grid.affine
     base = from_grid.unravel(starts) @ relative[:3, :3].T + relative[:3, 3]
@@ -164,15 +163,13 @@ def _begins(
     return base, tuple(steps.tolist())
 
 
-def _rows_at(grid: VoxelGrid, j: NDArray[np.float64], k: NDArray[np.float64]) -> NDArray[np.int64]:
+def _rows_at(grid: VoxelGrid, j: Float64s, k: Float64s) -> Int64s:
     """Return the row, ``j`` fastest, that holds continuous indices; -1 beyond the faces."""
     at_j, at_k = grid.voxel_along(1, j), grid.voxel_along(2, k)
     return np.where((at_j < 0) | (at_k < 0), -1, at_j + grid.shape[1] * at_k)
 
 
-def _continuous_indices(
-    runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: VoxelGrid
-) -> NDArray[np.float64]:
+def _continuous_indices(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: VoxelGrid) -> Float64s:
     """Continuous indices in ``to_grid``, (n, 3), of the voxel centres of ``runs``, run by run.
 
     Along a run the index advances by a constant step, so a run costs one matrix product and not

@@ -18,7 +18,8 @@ from volstrat.geometry.runs import LabelRuns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Int64s = NDArray[np.int64]
+    from volstrat.geometry.array_types import Int64s
+
     Segments = tuple[Int64s, Int64s, Int64s]
 
 _WORD = 8

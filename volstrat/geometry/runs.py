@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import Placement
-
-    Int64s = NDArray[np.int64]
-    Bools = NDArray[np.bool_]
 
 
 _FEW_VALUES = 1 << 16

@@ -16,10 +16,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from volstrat.geometry.array_types import Bools, Float64s
 
-    Float64s = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
     Kernel = tuple[Float64s, Float64s]
 
 _KERNEL_REACH = 3.0

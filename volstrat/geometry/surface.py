@@ -20,13 +20,10 @@ from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import expand, split_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
 
-    Int64s = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 _ALL_INSIDE = 255
 _Voxel = tuple[int, int, int]
@@ -43,7 +40,7 @@ class Surface:
     # (n,): linear indices of voxel corners, rising, on the corner lattice: one more than the grid has voxels
     # along each axis; corner ``c`` lies between voxels ``c - 1`` and ``c``.
     corners: Int64s
-    areas_mm2: Floats  # (n,)
+    areas_mm2: Float64s  # (n,)
     lattice: tuple[int, int, int]  # shape of the corner lattice
     spacing_mm: tuple[float, float, float]
 
@@ -106,7 +103,7 @@ def _corner_codes(runs: VoxelRuns, shape: tuple[int, int, int]) -> tuple[Int64s,
     return expand(begin, end), np.repeat(code[surface], end - begin)
 
 
-def surfel_areas_mm2(spacing_mm: tuple[float, float, float]) -> Floats:
+def surfel_areas_mm2(spacing_mm: tuple[float, float, float]) -> Float64s:
     """Area of the surface element for each of the 256 ways to fill eight voxels round a corner, (256,).
 
     The smaller of the two sets (inside or outside) is cut off, each of its face-connected pieces by
@@ -124,12 +121,12 @@ def surfel_areas_mm2(spacing_mm: tuple[float, float, float]) -> Floats:
     """
     s = np.array(spacing_mm)
     faces = np.prod(s) / s
-    areas: Floats = np.sqrt(((_facet_normals() * faces) ** 2).sum(axis=-1)).sum(axis=-1)
+    areas: Float64s = np.sqrt(((_facet_normals() * faces) ** 2).sum(axis=-1)).sum(axis=-1)
     return areas
 
 
 @cache
-def _facet_normals() -> Floats:
+def _facet_normals() -> Float64s:
     """Absolute facet normals for each code, zeros where it has fewer, (256, 4, 3)."""
     normals = np.zeros((256, 4, 3))
     for code in range(1, _ALL_INSIDE):
@@ -195,8 +192,8 @@ class DirectedDistances:
     """Distances from every element of one surface to the nearest element of another."""
 
     # distances_mm, areas_mm2: (n,): sorted by distance, then area.
-    distances_mm: Floats
-    areas_mm2: Floats
+    distances_mm: Float64s
+    areas_mm2: Float64s
 
     @property
     def area_mm2(self) -> float:

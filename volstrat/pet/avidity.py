@@ -30,8 +30,7 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.geometry.mask import Mask
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from volstrat.terms.avidity_rules import AvidityRule
     from volstrat.terms.findings import Finding
 
-    Int64s = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 _RELATIVE_SLACK = 1e-6
 _LEAST_SHELL_VOXELS = 5
@@ -153,7 +149,7 @@ def _evaluate(
 
 def _thresholds(
     rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, factor: float, drawn: Mask | None
-) -> tuple[Floats, ReferenceUptake | None, tuple[Finding, ...]] | str:
+) -> tuple[Float64s, ReferenceUptake | None, tuple[Finding, ...]] | str:
     """Find what each lesion must reach (NaN where that cannot be measured), or why nothing can be said."""
     if rule.suv_threshold is not None:
         return np.full(regions.labels.size, rule.suv_threshold), None, ()
@@ -197,7 +193,7 @@ def _reference_voxels(
 
 def _shell_thresholds(
     rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, factor: float
-) -> Floats:
+) -> Float64s:
     """Mean and SD of the shell round each lesion, all lesions' own regions left out."""
     wide = lesion_regions(
         inputs.tumour,
@@ -220,7 +216,7 @@ def _shell_thresholds(
 
 
 def _detect(
-    rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, threshold: Floats, factor: float
+    rule: AvidityRule, inputs: AvidityInputs, regions: LesionRegions, threshold: Float64s, factor: float
 ) -> tuple[LesionDetection, ...]:
     values = values_at(inputs.suv, regions.voxels) * factor
     peaks = peak_values(inputs.suv, regions.voxels) * factor if rule.suv_threshold is None else None
@@ -256,7 +252,7 @@ def _passes(rule: AvidityRule, value: float | None, limit: float | None) -> bool
     return value is not None and limit is not None and bool(_reaches(rule, np.array([value]), limit)[0])
 
 
-def _reaches(rule: AvidityRule, values: Floats, limit: float) -> Bools:
+def _reaches(rule: AvidityRule, values: Float64s, limit: float) -> Bools:
     if rule.rule == "background":  # level with the background is not above it
         return values > limit * (1 + _RELATIVE_SLACK)
     return values >= limit * (1 - _RELATIVE_SLACK)
@@ -268,7 +264,7 @@ def _delineation_level(rule: AvidityRule, limit: float | None, suv_max: float | 
     return suv_max * rule.percent_of_max / 100
 
 
-def _delineated(rule: AvidityRule, values: Floats, level: float | None) -> Bools:
+def _delineated(rule: AvidityRule, values: Float64s, level: float | None) -> Bools:
     if level is None:
         return np.zeros(values.size, dtype=bool)
     if rule.percent_of_max is not None:

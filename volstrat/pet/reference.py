@@ -16,13 +16,11 @@ from volstrat.pet.regions import voxels_in_mask
 from volstrat.pet.uptake import values_at
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.geometry.mask import Mask
 
-    Int64s = NDArray[np.int64]
 
 LIVER_SPHERE_RADIUS_MM = 15.0
 """PERCIST 1.0 (Wahl 2009): a sphere of 3 cm diameter in the right lobe."""

@@ -16,12 +16,10 @@ from volstrat.geometry.projection import project
 from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique, split_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import LabelRuns
 
-    Int64s = NDArray[np.int64]
 
 _CORE_MM = -1.0
 """Stands for the distance of a PET voxel that is itself tumour: nearer than any other."""
@@ -35,8 +33,8 @@ class LesionRegions:
     voxels: Int64s  # (n,): linear PET indices, lesion by lesion, rising within each
     bounds: Int64s  # (m + 1,): ``voxels[bounds[a]:bounds[a + 1]]`` belong to lesion ``a``
     # (n,): true where the PET voxel holds a tumour voxel's centre, or its centre lies in a tumour voxel.
-    is_core: NDArray[np.bool_]
-    covered: NDArray[np.bool_]  # (m,): true where every voxel centre of the lesion lies in the PET field
+    is_core: Bools
+    covered: Bools  # (m,): true where every voxel centre of the lesion lies in the PET field
     voxel_counts: Int64s  # (m,): how many CT voxels each lesion has
 
     @property
@@ -134,7 +132,7 @@ def _margin_keys(
     ct_grid: VoxelGrid,
     pet_grid: VoxelGrid,
     margin_mm: float,
-) -> tuple[Int64s, NDArray[np.float64]]:
+) -> tuple[Int64s, Float64s]:
     """Keys of PET voxels outside the lesion but within the margin, and how far away each is, in mm.
 
     The tumour voxel nearest to a point outside the lesion lies on the lesion's surface.
@@ -219,9 +217,7 @@ def _half_diagonal_mm(grid: VoxelGrid) -> float:
     return float(np.linalg.norm(grid.spacing_mm)) / 2
 
 
-def _nearest_only(
-    keys: Int64s, distance: NDArray[np.float64], size: int
-) -> tuple[Int64s, NDArray[np.float64]]:
+def _nearest_only(keys: Int64s, distance: Float64s, size: int) -> tuple[Int64s, Float64s]:
     """Keep, of the lesions that claim a PET voxel, the nearest and those within 0.001 mm of it."""
     if keys.size == 0:
         return keys, distance

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.geometry.image import Image
 
-    Int64s = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 PEAK_RADIUS_MM = (3000.0 / (4.0 * math.pi)) ** (1.0 / 3.0)
 """Radius of a sphere of 1 cm3, in mm."""
@@ -74,7 +73,7 @@ def suv_statistics(
     )
 
 
-def _summary(values: Floats, peaks: Floats, *, voxel_ml: float, factor: float) -> LesionUptake | None:
+def _summary(values: Float64s, peaks: Float64s, *, voxel_ml: float, factor: float) -> LesionUptake | None:
     finite = np.isfinite(values)
     count = int(finite.sum())
     if count == 0:
@@ -90,13 +89,13 @@ def _summary(values: Floats, peaks: Floats, *, voxel_ml: float, factor: float) -
     )
 
 
-def values_at(image: Image, voxels: Int64s) -> Floats:
+def values_at(image: Image, voxels: Int64s) -> Float64s:
     """Return the image's values at linear indices, as float64."""
-    found: Floats = image.values.reshape(-1, order="F")[voxels].astype(np.float64)
+    found: Float64s = image.values.reshape(-1, order="F")[voxels].astype(np.float64)
     return found
 
 
-def peak_values(image: Image, voxels: Int64s) -> Floats:
+def peak_values(image: Image, voxels: Int64s) -> Float64s:
     """Mean over the 1 cm3 sphere round each voxel; NaN where no voxel of it has a finite value.
 
     Parameters
@@ -125,11 +124,11 @@ def peak_values(image: Image, voxels: Int64s) -> Floats:
     total[inner] = inner_total / len(steps)
     careful = np.flatnonzero(~inner | ~np.isfinite(total))
     total[careful] = _careful_means(flat, indices[careful], steps, image)
-    peaks: Floats = total[np.searchsorted(centres, voxels)]
+    peaks: Float64s = total[np.searchsorted(centres, voxels)]
     return peaks
 
 
-def _careful_means(flat: NDArray[np.generic], indices: Int64s, steps: Int64s, image: Image) -> Floats:
+def _careful_means(flat: NDArray[np.generic], indices: Int64s, steps: Int64s, image: Image) -> Float64s:
     """Sphere means where the sphere meets the edge of the field or values that are not finite."""
     shape = np.array(image.grid.shape)
     total, count = np.zeros(len(indices)), np.zeros(len(indices), np.int64)

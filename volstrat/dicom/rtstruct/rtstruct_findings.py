@@ -12,12 +12,10 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.geometry.contours import FilledContours, PlacedContours
     from volstrat.terms.findings import Finding
 
-    Int64s = NDArray[np.int64]
 
 # Share of the slice spacing that a contour may lie off its slice: without a word (a slice itself may
 # lie 2 % off its lattice, and coordinates are rounded), and at all.
@@ -119,9 +117,7 @@ def overlap_findings(filled: FilledContours, of_roi: Int64s, roi: str, where: st
     return findings
 
 
-def _gap_finding(
-    slices: Int64s, boxes: NDArray[np.float64], spacing: float, roi: str, where: str
-) -> list[Finding]:
+def _gap_finding(slices: Int64s, boxes: Float64s, spacing: float, roi: str, where: str) -> list[Finding]:
     """Return a finding where a ROI leaves out slices between its first and last one."""
     occupied = np.unique(slices)
     steps = np.diff(occupied)
@@ -147,7 +143,7 @@ def _gap_finding(
     return [gap]
 
 
-def _any_overlap(one: NDArray[np.float64], two: NDArray[np.float64]) -> bool:
+def _any_overlap(one: Float64s, two: Float64s) -> bool:
     a, b = one[:, None, :], two[None, :, :]
     beside = (a[..., 1] < b[..., 0]) | (b[..., 1] < a[..., 0])
     above = (a[..., 3] < b[..., 2]) | (b[..., 3] < a[..., 2])

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from volstrat.dicom.header import Header
+    from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
 
@@ -253,16 +252,16 @@ class _Drawn:
     """Closed contours, in the order of their ROIs: the ROI and the vertices in mm of each."""
 
     owners: list[Roi]
-    offsets: NDArray[np.int64]
-    points_mm: NDArray[np.float64]
+    offsets: Int64s
+    points_mm: Float64s
 
-    def by_roi(self) -> Iterator[tuple[Roi, NDArray[np.int64]]]:
+    def by_roi(self) -> Iterator[tuple[Roi, Int64s]]:
         """Yield each ROI and the indices of its contours."""
         numbers = np.array([roi.number for roi in self.owners])
         for number, roi in {roi.number: roi for roi in self.owners}.items():
             yield roi, np.flatnonzero(numbers == number)
 
-    def vertices_mm(self, at: int) -> NDArray[np.float64]:
+    def vertices_mm(self, at: int) -> Float64s:
         """Return the vertices of one contour."""
         return self.points_mm[self.offsets[at] : self.offsets[at + 1]]
 
@@ -276,7 +275,7 @@ class _Drawn:
         )
 
 
-def _offsets(sizes: NDArray[np.int64] | list[int]) -> NDArray[np.int64]:
+def _offsets(sizes: Int64s | list[int]) -> Int64s:
     return np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
 
 
@@ -334,13 +333,13 @@ def _contour(contour: Header, roi: Roi, where: str) -> tuple[str, bytes, int]:
     return kind, data, points
 
 
-def _coordinates(stored: list[bytes], where: str) -> NDArray[np.float64]:
+def _coordinates(stored: list[bytes], where: str) -> Float64s:
     """Decimal strings to numbers, all contours in one go (correctly rounded)."""
     if not stored:
         return np.empty(0)
     text = b"\\".join(stored).decode("latin-1")
     try:
-        values: NDArray[np.float64] = np.loadtxt([text], delimiter="\\", comments=None, ndmin=1)
+        values: Float64s = np.loadtxt([text], delimiter="\\", comments=None, ndmin=1)
     except ValueError as error:
         msg = f"{where}: ContourData (3006,0050) holds something that is no number."
         raise CorruptDataError(msg) from error

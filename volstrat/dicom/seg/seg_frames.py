@@ -19,9 +19,8 @@ from volstrat.errors import CorruptDataError, GeometryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from volstrat.dicom.header import Header
+    from volstrat.geometry.array_types import Int64s
 
 T = TypeVar("T")
 
@@ -40,7 +39,7 @@ def seg_frames(
     only_segment: int | None,
     is_labelmap: bool,
     where: str,
-) -> tuple[FramePlanes, NDArray[np.int64]]:
+) -> tuple[FramePlanes, Int64s]:
     """Decode the functional groups of all frames, in stored order, to their planes and segment numbers (f,).
 
     ``frames`` and ``shared`` are the items of the PerFrame- and SharedFunctionalGroupsSequence. Frames that

@@ -17,12 +17,9 @@ from volstrat.geometry.grid import VoxelGrid
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.terms.findings import Finding
 
-    Int64s = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 # docs/record.md: a slice may lie 2 % of the spacing off the best regular lattice.
 _OFF_LATTICE_SHARE: Final = 0.02
@@ -39,9 +36,9 @@ _LARGEST_DIVISOR: Final = 4
 class FramePlanes:
     """The planes of the frames, one row each."""
 
-    positions_mm: Floats  # (f, 3): ImagePositionPatient
-    orientations: Floats  # (o, 6): every ImageOrientationPatient that occurs
-    pixel_spacings_mm: Floats  # (p, 2): every PixelSpacing that occurs: between rows, between columns
+    positions_mm: Float64s  # (f, 3): ImagePositionPatient
+    orientations: Float64s  # (o, 6): every ImageOrientationPatient that occurs
+    pixel_spacings_mm: Float64s  # (p, 2): every PixelSpacing that occurs: between rows, between columns
     # spacing_between_slices_mm, slice_thickness_mm: none where absent or not positive.
     spacing_between_slices_mm: float | None
     slice_thickness_mm: float | None
@@ -110,7 +107,7 @@ def frame_lattice(
     return FrameLattice(grid=grid, slices=slices, findings=tuple(findings))
 
 
-def _orientation(orientations: Floats, where: str) -> tuple[Floats, Floats]:
+def _orientation(orientations: Float64s, where: str) -> tuple[Float64s, Float64s]:
     if np.abs(orientations - orientations[0]).max() > _SAME_COSINE:
         msg = f"{where}: frames have {len(orientations)} different orientations; expected one."
         raise GeometryError(msg, hint="Export one segmentation per image series.")
@@ -122,20 +119,20 @@ def _orientation(orientations: Floats, where: str) -> tuple[Floats, Floats]:
     return along_row / lengths[0], down_column / lengths[1]
 
 
-def _pixel_spacing(spacings: Floats, where: str) -> tuple[float, float]:
+def _pixel_spacing(spacings: Float64s, where: str) -> tuple[float, float]:
     if (spacings <= 0).any() or np.abs(spacings / spacings[0] - 1).max() > _SAME_SPACING_SHARE:
         msg = f"{where}: expected one positive PixelSpacing for all frames; got {spacings.tolist()}."
         raise GeometryError(msg)
     return float(spacings[0, 0]), float(spacings[0, 1])
 
 
-def _spacing_along(grid: VoxelGrid, normal: Floats) -> float:
+def _spacing_along(grid: VoxelGrid, normal: Float64s) -> float:
     axis = int(np.abs(normal @ grid.directions).argmax())
     return grid.spacing_mm[axis]
 
 
 def _slices(
-    distance: Floats, planes: FramePlanes, known: float | None, where: str
+    distance: Float64s, planes: FramePlanes, known: float | None, where: str
 ) -> tuple[Int64s, float, list[Finding]]:
     """Slice number of each frame (the lowest is 0), their spacing, and what had to be inferred."""
     order = np.argsort(distance, kind="stable")
@@ -173,14 +170,14 @@ def _slices(
     raise GeometryError(msg, hint="Resample the segmentation onto a regular grid.")
 
 
-def _guesses(apart: Floats, thickness: float | None) -> list[float]:
+def _guesses(apart: Float64s, thickness: float | None) -> list[float]:
     """Spacings to try where none is stated: the smallest distance, then whole parts of it."""
     smallest = float(np.median(apart[apart <= apart.min() * (1 + _GAP_SHARE)]))
     parts = [smallest / n for n in range(1, _LARGEST_DIVISOR + 1)]
     return parts if thickness is None else [*parts, thickness]
 
 
-def _multiples(gaps: Floats, spacing: float) -> Int64s | None:
+def _multiples(gaps: Float64s, spacing: float) -> Int64s | None:
     """Each gap as a whole number of spacings, or None where one is not."""
     numbers = np.zeros(gaps.size, np.int64)
     # From small to large gaps, the spacing bettered on the way: a stated spacing is rounded.
@@ -222,7 +219,9 @@ def _inferred(spacing: float, numbers: Int64s, planes: FramePlanes, where: str) 
     return []
 
 
-def _fit(positions: Floats, slices: Int64s, along_normal: Floats, where: str) -> tuple[Floats, Floats]:
+def _fit(
+    positions: Float64s, slices: Int64s, along_normal: Float64s, where: str
+) -> tuple[Float64s, Float64s]:
     """Origin and step of the lattice that lies best; along the normal where that is near enough."""
     first = positions[slices.argmin()]
     if _length(positions - first - slices[:, None] * along_normal).max() <= _SAME_SLICE_MM:
@@ -241,6 +240,6 @@ def _fit(positions: Floats, slices: Int64s, along_normal: Floats, where: str) ->
     return centre - slices.mean() * step, step
 
 
-def _length(vectors: Floats) -> Floats:
-    length: Floats = np.sqrt((vectors**2).sum(axis=-1))
+def _length(vectors: Float64s) -> Float64s:
+    length: Float64s = np.sqrt((vectors**2).sum(axis=-1))
     return length

@@ -26,13 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from volstrat.dicom.header import Header
+    from volstrat.geometry.array_types import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
 
-    Int64s = NDArray[np.int64]
 
 _BITS: Final = {"BINARY": (1, 8), "FRACTIONAL": (8,), "LABELMAP": (8, 16)}
 _COPY_AGAIN: Final = "Copy the file again from its source."
