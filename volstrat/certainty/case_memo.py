@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from volstrat.certainty.drawing_doubts import lesions_at_edge
+from volstrat.certainty.contradictions import lesions_at_edge
 from volstrat.certainty.pet_shift import MovedUptake
 from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.rule.lesion_uptake import UptakeMemo, measure_uptake

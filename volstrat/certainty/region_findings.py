@@ -41,14 +41,7 @@ def region_findings(
             far_mm = 2 * protocol.attribution_distance_mm
             found = finding("avid_region_reaches_far", severity=severity, where=on, lesion=on, far_mm=far_mm)
         findings.append(found)
-    for rank in range(attribution.pet_only.count):
-        near = attribution.pet_only.nearest(rank)
-        if near is None:
-            findings.append(_alone(rank, measured, assessment))
-        else:
-            lesion_id, apart = measured.lesions.ids[near[0]], f"{near[1]:.1f}"
-            findings.append(_near(rank, lesion_id, apart, measured, assessment))
-    return findings
+    return findings + [_pet_only(n, measured, assessment) for n in range(attribution.pet_only.count)]
 
 
 def _marked_name(measured: Measurements, lesion: int) -> str:
@@ -57,92 +50,35 @@ def _marked_name(measured: Measurements, lesion: int) -> str:
     return f"{measured.lesions.ids[lesion]} ({'partly resectable' if word == PARTIAL else word})"
 
 
-def _alone(rank: int, measured: Measurements, assessment: Assessment) -> Finding:
-    """Say what a table made of a PET-only region that is near no lesion."""
-    name, volume, place, marking, owner = _state(rank, measured, assessment)
-    if rank in assessment.dismissed:
-        return finding("pet_only_region", "dismissed", where=name, place=place)
-    if marking is Marking.UNKNOWN and owner:
-        state = _open_state(rank, measured)
-        return finding(
-            "pet_only_region",
-            "given_open",
-            severity="review",
-            where=name,
-            place=place,
-            owner=owner,
-            state=state,
-        )
-    if marking is Marking.UNKNOWN:
-        return finding(
-            "pet_only_region", "unmarked", severity="review", where=name, region=name, volume=volume
-        )
-    if owner:
-        return finding("pet_only_region", "given", where=name, place=place, owner=owner, marking=marking.word)
-    return finding("pet_only_region", "marked", where=name, place=place, marking=marking.word)
-
-
-def _near(rank: int, near: str, apart: str, measured: Measurements, assessment: Assessment) -> Finding:
-    """Say what a table made of a PET-only region that is near a lesion."""
-    name, volume, place, marking, owner = _state(rank, measured, assessment)
-    if rank in assessment.dismissed:
-        return finding(
-            "avid_region_near", "dismissed", severity="info", where=name, place=place, near=near, apart=apart
-        )
-    if marking is Marking.UNKNOWN and owner:
-        return finding(
-            "avid_region_near",
-            "given_open",
-            where=name,
-            place=place,
-            near=near,
-            apart=apart,
-            owner=owner,
-            state=_open_state(rank, measured),
-        )
-    if marking is Marking.UNKNOWN:
-        return finding(
-            "avid_region_near", "unmarked", where=name, near=near, apart=apart, region=name, volume=volume
-        )
-    if owner:
-        return finding(
-            "avid_region_near",
-            "given",
-            severity="info",
-            where=name,
-            place=place,
-            near=near,
-            apart=apart,
-            owner=owner,
-            marking=marking.word,
-        )
-    return finding(
-        "avid_region_near",
-        "marked",
-        severity="info",
-        where=name,
-        place=place,
-        near=near,
-        apart=apart,
-        marking=marking.word,
-    )
-
-
-def _state(rank: int, measured: Measurements, assessment: Assessment) -> tuple[str, str, str, Marking, str]:
-    """Return a PET-only region's name, volume, place in words, marking, and the lesion it belongs to."""
+def _pet_only(rank: int, measured: Measurements, assessment: Assessment) -> Finding:
+    """Say what a table made of a PET-only region, and how near a lesion it lies."""
     assert measured.attribution is not None
-    name = f"P{rank + 1}"
-    volume = shown_ml(float(measured.attribution.pet_only.measures.volume_ml[rank]))
-    place = sentence("pet_only_region", "place", region=name, volume=volume)
-    owner = int(measured.region_words.belongs_to[rank])
-    lesion_id = "" if owner == NO_LESION else measured.lesions.ids[owner]
-    return name, volume, place, assessment.region_marking[rank], lesion_id
-
-
-def _open_state(rank: int, measured: Measurements) -> str:
-    """Say why the lesion that a region belongs to gives it no marking."""
-    not_tumour = measured.marked.not_tumour[measured.region_words.belongs_to[rank]]
-    return "marked as not tumour" if not_tumour else "not marked yet"
+    pet_only, ids = measured.attribution.pet_only, measured.lesions.ids
+    marking, owner = assessment.region_marking[rank], int(measured.region_words.belongs_to[rank])
+    is_open = marking is Marking.UNKNOWN and rank not in assessment.dismissed
+    if rank in assessment.dismissed:
+        form = "dismissed"
+    elif owner == NO_LESION:
+        form = "unmarked" if is_open else "marked"
+    else:
+        form = "given_open" if is_open else "given"
+    not_tumour = owner != NO_LESION and measured.marked.not_tumour[owner]
+    name, near = f"P{rank + 1}", pet_only.nearest(rank)
+    volume = shown_ml(float(pet_only.measures.volume_ml[rank]))
+    return finding(
+        "pet_only_region" if near is None else "avid_region_near",
+        form,
+        severity="review" if is_open else "info",
+        where=name,
+        region=name,
+        volume=volume,
+        place=sentence("pet_only_region", "place", region=name, volume=volume),
+        marking=marking.word,
+        owner="" if owner == NO_LESION else ids[owner],
+        state="marked as not tumour" if not_tumour else "not marked yet",
+        near="" if near is None else ids[near[0]],
+        apart="" if near is None else f"{near[1]:.1f}",
+    )
 
 
 def dismissed_findings(measured: Measurements) -> list[Finding]:

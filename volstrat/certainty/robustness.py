@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.counting_error import (
     counting_error_percent,
     counting_findings,
@@ -17,11 +18,10 @@ from volstrat.certainty.counting_error import (
     small_lesions,
 )
 from volstrat.certainty.flips import Flip, find_flips, open_choice_findings, stratum_without
-from volstrat.certainty.pet_shift import MovedUptake, PetShift, measure_pet_shift, pet_shift_findings
+from volstrat.certainty.pet_shift import PetShift, measure_pet_shift, pet_shift_findings
 from volstrat.certainty.shortest_way import shortest_way
 from volstrat.certainty.volume_error import FractionInterval, resectable_fraction_interval
 from volstrat.frozen import frozen
-from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.stratify import (
     Stratum1Tally,
@@ -30,13 +30,15 @@ from volstrat.rule.stratify import (
     possible_strata,
     stratum_1_predicate,
 )
+from volstrat.rule.table_words import NOT_AVID
 from volstrat.rule.tumour_only import tumour_only
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
-    from volstrat.geometry.array_types import Float64s, Int64s
+    from volstrat.geometry.array_types import Int64s
+    from volstrat.geometry.boundary_shift import ShiftedVolumes
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding
@@ -78,28 +80,26 @@ def measure_robustness(
     assessment: Assessment,
     protocol: Protocol,
     *,
-    shifted: ShiftedVolumes | None = None,
-    moved: MovedUptake | None = None,
+    memo: CaseMemo | None = None,
     with_flips: bool = True,
 ) -> tuple[Robustness, tuple[Finding, ...]]:
     """Measure how sure a verdict is, and say what a person should know of it.
 
     Parameters
     ----------
-    shifted : ShiftedVolumes or None
-        What moved boundaries gave of the same case under other markings, which is looked for there first.
-    moved : MovedUptake or None
-        The same of moved PET.
+    memo : CaseMemo or None
+        What was worked out of the same case under other marks.
     with_flips : bool
         False leaves them out: ``flips`` is empty then.
     """
+    memo = memo or CaseMemo()
     tumour = tumour_only(measured)
     parts, voxels = _parts(tumour)
     interval = _interval(voxels, tumour, assessment, protocol)
-    pet_shift = measure_pet_shift(measured, assessment, protocol, known=moved)
+    pet_shift = measure_pet_shift(measured, assessment, protocol, known=memo.moved)
     robustness = Robustness(
         interval=interval,
-        boundary_shift=_boundary_shift(parts, tumour, assessment, protocol, shifted or ShiftedVolumes()),
+        boundary_shift=_boundary_shift(parts, tumour, assessment, protocol, memo.shifted),
         pet_shift=pet_shift,
         flips=find_flips(measured, assessment, protocol) if with_flips else (),
         margin_ml=_margin_ml(assessment, protocol),
@@ -114,32 +114,20 @@ def measure_robustness(
     ]
     threshold = protocol.thresholds.stratum_1_percent
     if assessment.stratum is not None and interval is not None and interval.spans(threshold):
-        findings.append(
-            finding(
-                "borderline",
-                "volume_error" if interval.probability is not None else "open_markings",
-                where="tumour",
-                threshold_percent=threshold,
-                lower_percent=shown_percent(100 * interval.lo, threshold),
-                upper_percent=shown_percent(100 * interval.hi, threshold),
-            )
+        borderline = finding(
+            "borderline",
+            "volume_error" if interval.probability is not None else "open_markings",
+            where="tumour",
+            threshold_percent=threshold,
+            lower_percent=shown_percent(100 * interval.lo, threshold),
+            upper_percent=shown_percent(100 * interval.hi, threshold),
         )
+        findings.append(borderline)
     return robustness, tuple(findings)
 
 
-def _sure(protocol: Protocol) -> list[int]:
-    return [int(m) for m in protocol.counted]
-
-
-def _extra_regions(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[int]:
-    """Ranks of the PET-only regions that are part of the total."""
-    if not protocol.pet_only_in_total or measured.attribution is None:
-        return []
-    return [n for n in range(len(assessment.region_marking)) if n not in assessment.dismissed]
-
-
 def _parts(measured: Measurements) -> tuple[LabelRuns, Int64s]:
-    """Tumour cut into parts of one lesion and one marking, each voxel once.
+    """Cut tumour into parts of one lesion (the first that holds a voxel) and one marking, each voxel once.
 
     Returns
     -------
@@ -149,11 +137,7 @@ def _parts(measured: Measurements) -> tuple[LabelRuns, Int64s]:
     """
     marked = measured.marked
     pieces = marked.pieces
-    own = np.ones(pieces.starts.size, dtype=bool)
-    if pieces.overlapping:  # a voxel of several lesions goes to the first of them
-        first = np.full(pieces.voxels.size, measured.lesions.count)
-        np.minimum.at(first, pieces.pair_piece, pieces.pair_lesion)
-        own = pieces.lesion == first[pieces.piece]
+    own = pieces.lesion == pieces.first_lesion[pieces.piece]
     label = (4 * pieces.lesion + marked.worst)[own]
     starts, stops = pieces.starts[own], pieces.stops[own]
     voxels = np.bincount(label, stops - starts, minlength=4 * measured.lesions.count)
@@ -164,19 +148,19 @@ def _interval(
     voxels: Int64s, measured: Measurements, assessment: Assessment, protocol: Protocol
 ) -> FractionInterval | None:
     ml = measured.lesions.grid.voxel_ml
-    sure = voxels[:, _sure(protocol)].sum(axis=1)
+    sure = voxels[:, list(protocol.counted)].sum(axis=1)
     volume = (voxels.sum(axis=1) * ml).tolist()
     lower = (sure * ml).tolist()
     upper = ((sure + voxels[:, Marking.UNKNOWN]) * ml).tolist()
     diameter = measured.measures.max_axial_diameter_mm.tolist()
-    for n in _extra_regions(measured, assessment, protocol):
-        assert measured.attribution is not None
-        size = float(measured.attribution.pet_only.measures.volume_ml[n])
-        marking = assessment.region_marking[n]
-        volume.append(size)
-        lower.append(size if int(marking) in _sure(protocol) else 0.0)
-        upper.append(size if marking is Marking.UNKNOWN else lower[-1])
-        diameter.append(float(measured.attribution.pet_only.measures.max_axial_diameter_mm[n]))
+    if protocol.pet_only_in_total and measured.attribution is not None:
+        regions = measured.attribution.pet_only.measures
+        for n, marking in enumerate(assessment.region_marking):
+            if n not in assessment.dismissed:
+                volume.append(float(regions.volume_ml[n]))
+                lower.append(volume[-1] if marking in protocol.counted else 0.0)
+                upper.append(volume[-1] if marking is Marking.UNKNOWN else lower[-1])
+                diameter.append(float(regions.max_axial_diameter_mm[n]))
     return resectable_fraction_interval(
         volume,
         lower,
@@ -194,47 +178,31 @@ def _boundary_shift(
     protocol: Protocol,
     known: ShiftedVolumes,
 ) -> tuple[BoundaryShift, ...]:
-    if not measured.lesions.count:
-        return tuple(
-            BoundaryShift(shift_mm=s, resectable_fraction=None, stratum=None)
-            for s in protocol.boundary_shift_mm
-        )
+    """Judge the case with its boundaries moved; PET-only regions in the total, and stratum 2, stay."""
+    shifts, lesions, tally = protocol.boundary_shift_mm, measured.lesions, assessment.tally_1
+    if not lesions.count:
+        return tuple(BoundaryShift(shift_mm=s, resectable_fraction=None, stratum=None) for s in shifts)
     lesion, marking = np.divmod(np.array(parts.values) - 1, len(Marking))
-    are_pieces = all(measured.lesions.by_size) and protocol.connectivity == 26
-    volumes = known.of(
-        measured.lesions.grid,
-        parts,
-        protocol.boundary_shift_mm,
-        piece_of_part=lesion if are_pieces else None,
-    )
+    are_pieces = all(lesions.by_size) and protocol.connectivity == 26
+    volumes = known.of(lesions.grid, parts, shifts, piece_of_part=lesion if are_pieces else None)
+    size = exact_mm3(lesions.grid)
+    pet_only = [mm3 - n * size for mm3, n in zip(tally.volume_mm3, tally.voxels, strict=True)]
     shifted = []
-    for shift, row in zip(protocol.boundary_shift_mm, volumes, strict=True):
-        mm3 = [Fraction(sum(_nanolitres(row[marking == m])), 1000) for m in Marking]
-        for n in _extra_regions(measured, assessment, protocol):
-            assert measured.attribution is not None
-            size = int(measured.attribution.pet_only.sizes[n])
-            mm3[assessment.region_marking[n]] += size * exact_mm3(measured.attribution.grid)
-        shifted.append(_shifted(shift, mm3, assessment, protocol))
+    for shift, row in zip(shifts, volumes, strict=True):
+        # In nanolitres, which is how far they are rounded, volumes are whole: shares of sums are exact.
+        nanolitres = [
+            sum(round(volume) for volume in (row[marking == m] * 1_000_000).tolist()) for m in Marking
+        ]
+        a, b, c, d = (Fraction(n, 1000) + more for n, more in zip(nanolitres, pet_only, strict=True))
+        moved = Stratum1Tally(voxels=(1, 1, 1, 1), volume_mm3=(a, b, c, d), one_grid=False)
+        fraction = stratum = None
+        if sum(moved.volume_mm3):
+            fraction = moved.resectable_fraction(protocol)
+            first = stratum_1_predicate(moved, protocol)
+            strata = possible_strata(first, assessment.stratum_2, assessment.tally_2, protocol)
+            stratum = only_stratum(strata)
+        shifted.append(BoundaryShift(shift_mm=shift, resectable_fraction=fraction, stratum=stratum))
     return tuple(shifted)
-
-
-def _nanolitres(ml: Float64s) -> list[int]:
-    """Volumes as whole numbers, which is how far they are rounded: shares of sums are exact then."""
-    return [round(volume) for volume in (ml * 1_000_000).tolist()]
-
-
-def _shifted(shift: float, mm3: list[Fraction], assessment: Assessment, protocol: Protocol) -> BoundaryShift:
-    """Return fraction and stratum of shifted volumes; stratum 2 stays as it is.
-
-    The fraction is a lower bound, and None where nothing is marked, as everywhere.
-    """
-    if not sum(mm3):
-        return BoundaryShift(shift_mm=shift, resectable_fraction=None, stratum=None)
-    tally = Stratum1Tally(voxels=(1, 1, 1, 1), volume_mm3=(mm3[0], mm3[1], mm3[2], mm3[3]), one_grid=False)
-    first = stratum_1_predicate(tally, protocol)
-    strata = possible_strata(first, assessment.stratum_2, assessment.tally_2, protocol)
-    fraction = tally.resectable_fraction(protocol)
-    return BoundaryShift(shift_mm=shift, resectable_fraction=fraction, stratum=only_stratum(strata))
 
 
 def _margin_ml(assessment: Assessment, protocol: Protocol) -> float | None:
@@ -242,7 +210,7 @@ def _margin_ml(assessment: Assessment, protocol: Protocol) -> float | None:
     if not sum(mm3):
         return None
     needed = sum(mm3) * Fraction(protocol.thresholds.stratum_1_percent) / 100
-    return float((sum(mm3[m] for m in _sure(protocol)) - needed) / 1000)
+    return float((sum(mm3[m] for m in protocol.counted) - needed) / 1000)
 
 
 def _shortest_way(
@@ -257,8 +225,8 @@ def _shortest_way(
         size = exact_mm3(measured.lesions.grid)
         mm3 = assessment.tally_1.volume_mm3
         whole = -(-sum(mm3) // size)
-        part = int(sum(mm3[m] for m in _sure(protocol)) // size)
-    alone = (voxels.sum(axis=1) - voxels[:, _sure(protocol)].sum(axis=1)).tolist()
+        part = int(sum(mm3[m] for m in protocol.counted) // size)
+    alone = (voxels.sum(axis=1) - voxels[:, list(protocol.counted)].sum(axis=1)).tolist()
     shared: dict[tuple[int, ...], int] = {}
     if measured.lesions.overlapping:
         alone, shared = _remainders(measured, protocol)
@@ -275,7 +243,7 @@ def _shortest_way(
 def _remainders(measured: Measurements, protocol: Protocol) -> tuple[list[int], dict[tuple[int, ...], int]]:
     """Voxels that each lesion alone keeps from being resectable, and that several keep together."""
     marked, pieces = measured.marked, measured.marked.pieces
-    kept = ~np.isin(marked.pair_own, _sure(protocol))
+    kept = ~np.isin(marked.pair_own, protocol.counted)
     holders: dict[int, list[int]] = {}
     pairs = zip(pieces.pair_piece[kept].tolist(), pieces.pair_lesion[kept].tolist(), strict=True)
     for piece, lesion in pairs:
@@ -290,20 +258,13 @@ def _remainders(measured: Measurements, protocol: Protocol) -> tuple[list[int], 
 
 def _obstacles(measured: Measurements, assessment: Assessment, protocol: Protocol) -> tuple[str, ...]:
     marked = measured.marked
-    lesions = zip(
-        measured.lesions.ids, marked.marking, marked.not_tumour.tolist(), assessment.avidity, strict=True
+    resectable = np.isin(marked.codes, protocol.counted)
+    matters = ~marked.not_tumour & (assessment.avidity_codes != NOT_AVID) & ~resectable
+    regions = ~measured.region_words.dismissed & ~np.isin(assessment.region_codes, protocol.counted)
+    return (
+        *(measured.lesions.ids[n] for n in np.flatnonzero(matters).tolist()),
+        *(f"P{n + 1}" for n in np.flatnonzero(regions).tolist()),
     )
-    found = [
-        i
-        for i, marking, not_tumour, avidity in lesions
-        if not not_tumour
-        and avidity != "not_avid"
-        and (marking is None or int(marking) not in _sure(protocol))
-    ]
-    for n, marking in enumerate(assessment.region_marking):
-        if n not in assessment.dismissed and int(marking) not in _sure(protocol):
-            found.append(f"P{n + 1}")
-    return tuple(found)
 
 
 def _counting_errors(measured: Measurements) -> tuple[float, ...]:

@@ -9,8 +9,7 @@ import numpy as np
 
 from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.closing import closed_by, marks_of, with_evidence
-from volstrat.certainty.contradictions import contradictions
-from volstrat.certainty.drawing_doubts import drawing_doubts
+from volstrat.certainty.contradictions import contradictions, drawing_doubts
 from volstrat.certainty.region_findings import dismissed_findings, region_findings
 from volstrat.certainty.robustness import Robustness, measure_robustness
 from volstrat.frozen import frozen
@@ -41,11 +40,11 @@ class Volumes:
     resectable_tumour_ml: float | None
     residual_tumour_ml: float | None
     resectable_fraction: float | None
-    fdg_avid_ml: float | None
-    fdg_avid_resectable_ml: float | None
-    fdg_avid_resectable_fraction: float | None
-    fdg_avid_fraction: float | None
-    pet_only_ml: float | None
+    fdg_avid_ml: float | None = None
+    fdg_avid_resectable_ml: float | None = None
+    fdg_avid_resectable_fraction: float | None = None
+    fdg_avid_fraction: float | None = None
+    pet_only_ml: float | None = None
 
 
 @frozen(eq=False)
@@ -82,15 +81,12 @@ def reach_verdict(
     """
     assessment = assess(measured, protocol)
     findings = [_eased(one, assessment) for one in findings]
+    pet_doubts = _pet_findings(measured, assessment, protocol)
     if any(one.code == "pet_not_fdg" for one in findings):  # which says more than that there is no PET
-        pet_doubts = [f for f in _pet_findings(measured, assessment, protocol) if f.code != "pet_missing"]
-    else:
-        pet_doubts = _pet_findings(measured, assessment, protocol)
+        pet_doubts = [one for one in pet_doubts if one.code != "pet_missing"]
     memo = memo or CaseMemo()
     uptake = memo.uptake(measured, assessment)
-    robustness, doubts = measure_robustness(
-        measured, assessment, protocol, shifted=memo.shifted, moved=memo.moved, with_flips=with_flips
-    )
+    robustness, doubts = measure_robustness(measured, assessment, protocol, memo=memo, with_flips=with_flips)
     own = [
         *(_unsearched(one, assessment) for one in measured.lesion_findings),
         *measured.mark_findings,
@@ -173,47 +169,28 @@ def _volumes(measured: Measurements, assessment: Assessment, protocol: Protocol)
     total = float(sum(tally.volume_mm3)) / 1000
     part = tally.resectable_mm3(protocol)
     resectable = None if part is None else float(part) / 1000
-    avid = _AvidVolumes.of(measured, assessment, protocol)
-    return Volumes(
+    volumes = Volumes(
         total_tumour_ml=total,
         resectable_tumour_ml=resectable,
         residual_tumour_ml=None if resectable is None else total - resectable,
         resectable_fraction=tally.resectable_fraction(protocol),
-        fdg_avid_ml=avid.total_ml,
-        fdg_avid_resectable_ml=avid.resectable_ml,
-        fdg_avid_resectable_fraction=avid.resectable_fraction,
-        fdg_avid_fraction=avid.tumour_fraction,
-        pet_only_ml=avid.pet_only_ml,
     )
-
-
-@frozen
-class _AvidVolumes:
-    total_ml: float | None = None
-    resectable_ml: float | None = None
-    resectable_fraction: float | None = None
-    tumour_fraction: float | None = None
-    pet_only_ml: float | None = None
-
-    @classmethod
-    def of(cls, measured: Measurements, assessment: Assessment, protocol: Protocol) -> _AvidVolumes:
-        attribution, resolved = measured.attribution, assessment.resolved
-        if attribution is None or resolved is None:
-            return cls()
-        ml = attribution.grid.voxel_ml
-        whole = resolved.counts.whole
-        sure = resolved.counts.count(*protocol.counted)
-        marked = whole == 0 or resolved.counts.count(Marking.UNKNOWN) < whole
-        groups = attribution.groups
-        alone = (groups.rank >= 0) & (resolved.marking >= 0)
-        tumour = int(measured.marked.total_voxels.sum())
-        return cls(
-            total_ml=whole * ml,
-            resectable_ml=sure * ml if marked else None,
-            resectable_fraction=sure / whole if whole and marked else None,
-            tumour_fraction=avid_tumour_voxels(measured, assessment) / tumour if tumour else None,
-            pet_only_ml=int(groups.voxels[alone].sum()) * ml,
-        )
+    attribution, resolved = measured.attribution, assessment.resolved
+    if attribution is None or resolved is None:
+        return volumes
+    ml, groups = attribution.grid.voxel_ml, attribution.groups
+    whole, sure = resolved.counts.whole, resolved.counts.count(*protocol.counted)
+    marked = whole == 0 or resolved.counts.count(Marking.UNKNOWN) < whole
+    alone = (groups.rank >= 0) & (resolved.marking >= 0)
+    tumour = int(measured.marked.total_voxels.sum())
+    return replace(
+        volumes,
+        fdg_avid_ml=whole * ml,
+        fdg_avid_resectable_ml=sure * ml if marked else None,
+        fdg_avid_resectable_fraction=sure / whole if whole and marked else None,
+        fdg_avid_fraction=avid_tumour_voxels(measured, assessment) / tumour if tumour else None,
+        pet_only_ml=int(groups.voxels[alone].sum()) * ml,
+    )
 
 
 def avid_tumour_voxels(measured: Measurements, assessment: Assessment) -> int:
@@ -272,43 +249,30 @@ def _stratum_findings(measured: Measurements, assessment: Assessment, protocol: 
     findings = []
     first, second = assessment.stratum_1, assessment.stratum_2
     if measured.marked.not_tumour.all():  # also where there is no lesion
-        if measured.lesions.count:
-            findings.append(finding("tumour_empty", "all_dismissed", where="tumour"))
-        else:
-            findings.append(finding("tumour_empty", "no_voxel", where="tumour"))
+        findings.append(
+            finding("tumour_empty", "all_dismissed" if measured.lesions.count else "no_voxel", where="tumour")
+        )
     elif assessment.stratum is None:
         findings.extend(_unknown_markings(measured, assessment, protocol))
     if first.holds and second.holds:
         findings.append(finding("both_strata_hold", stratum=protocol.both_fit.replace("_", " ")))
-    ablatable = [
-        *(
-            i
-            for i, m in zip(measured.lesions.ids, measured.marked.marking, strict=True)
-            if m is Marking.ABLATABLE
-        ),
-        *(f"P{n + 1}" for n, m in enumerate(assessment.region_marking) if m is Marking.ABLATABLE),
-    ]
-    if ablatable:
-        lesions = shown_names(ablatable)
+    lesions, regions = _marked_as(Marking.ABLATABLE, measured, assessment)
+    if lesions or regions:
+        names = shown_names(lesions + regions)
         findings.append(
-            finding("ablation", "counts" if protocol.ablation_counts else "does_not_count", lesions=lesions)
+            finding("ablation", "counts" if protocol.ablation_counts else "does_not_count", lesions=names)
         )
     return findings
 
 
 def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: Protocol) -> list[Finding]:
     """Say which unmarked lesions stand between the case and a stratum."""
-    unmarked = [
-        i for i, m in zip(measured.lesions.ids, measured.marked.marking, strict=True) if m is Marking.UNKNOWN
-    ]
-    regions = [
-        f"P{n + 1}"
-        for n, m in enumerate(assessment.region_marking)
-        if m is Marking.UNKNOWN and n not in assessment.dismissed
-    ]
+    unmarked, regions = _marked_as(Marking.UNKNOWN, measured, assessment)
+    regions = [p for p in regions if int(p[1:]) - 1 not in assessment.dismissed]
     first, second = assessment.stratum_1, assessment.stratum_2
     if first.holds is None:
-        low, high = _bounds_percent(assessment, protocol)
+        assert first.percent_lower is not None  # there is tumour
+        assert first.percent_upper is not None
         open_ones = unmarked + (regions if protocol.pet_only_in_total else [])
         threshold = first.threshold_percent
         return [
@@ -317,8 +281,8 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
                 "stratum_1",
                 where="lesions",
                 lesions=shown_names(open_ones) or "part of the tumour",
-                lower_percent=shown_percent(low, threshold),
-                upper_percent=shown_percent(high, threshold),
+                lower_percent=shown_percent(first.percent_lower, threshold),
+                upper_percent=shown_percent(first.percent_upper, threshold),
                 threshold_percent=threshold,
                 they_are="they are" if len(open_ones) > 1 else "it is",
             )
@@ -332,8 +296,10 @@ def _unknown_markings(measured: Measurements, assessment: Assessment, protocol: 
     return []
 
 
-def _bounds_percent(assessment: Assessment, protocol: Protocol) -> tuple[float, float]:
-    mm3 = assessment.tally_1.volume_mm3
-    sure = sum(mm3[m] for m in protocol.counted)
-    whole = sum(mm3)
-    return float(100 * sure / whole), float(100 * (sure + mm3[Marking.UNKNOWN]) / whole)
+def _marked_as(
+    marking: Marking, measured: Measurements, assessment: Assessment
+) -> tuple[list[str], list[str]]:
+    """Return the lesions, and the PET-only regions, that have a marking."""
+    lesions = zip(measured.lesions.ids, measured.marked.marking, strict=True)
+    regions = enumerate(assessment.region_marking)
+    return [i for i, own in lesions if own is marking], [f"P{n + 1}" for n, own in regions if own is marking]

@@ -85,13 +85,11 @@ def voxels_by_site(measured: Measurements, sites: tuple[LesionSite, ...]) -> dic
     Lesions that are no tumour are left out; those of which nothing says the site come under ``not_stated``.
     """
     pieces, marked = measured.marked.pieces, measured.marked
-    first = np.full(pieces.voxels.size, measured.lesions.count)
-    np.minimum.at(first, pieces.pair_piece, pieces.pair_lesion)
     found: dict[str, tuple[int, Int64s]] = {}
     for word in sorted({site.word or "not_stated" for site in sites}):
         those = np.array([(s.word or "not_stated") == word for s in sites], dtype=bool) & ~marked.not_tumour
         if those.any():
-            own = np.append(those, False)[first]
+            own = np.append(those, False)[pieces.first_lesion]
             voxels = np.bincount(marked.piece_worst[own], pieces.voxels[own], minlength=4)
             found[word] = int(those.sum()), voxels.astype(np.int64)
     return found

@@ -54,6 +54,13 @@ class TumourPieces:
         """True where a voxel lies in several lesions."""
         return bool((self.pair_piece[1:] == self.pair_piece[:-1]).any())
 
+    @property
+    def first_lesion(self) -> Int64s:
+        """The first of the lesions that hold each piece; of one that none holds, one past the last lesion."""
+        first = np.full(self.voxels.size, self.drawn.size)
+        np.minimum.at(first, self.pair_piece, self.pair_lesion)
+        return first
+
 
 @frozen(eq=False)
 class MarkedLesions:
