@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.array_types import Bools
     from volstrat.rule.measure import Measurements
-    from volstrat.rule.stratify import Assessment
+    from volstrat.rule.stratify import Assessment, Predicate
     from volstrat.terms.findings import Finding
     from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
@@ -82,16 +82,15 @@ def each_flip(measured: Measurements, assessment: Assessment, protocol: Protocol
 
 @frozen
 class _Change:
-    """A single change."""
+    """A single change of a word."""
 
     lesion_id: str
+    kind: Literal["marking", "avidity", "region_marking", "dismissed"]  # what of a lesion or region changes
     place: int  # the lesion's position, or the region's rank
-    kind: Literal["lesion", "region"]
-    is_marking: bool  # else it is an avidity; of a region, that it is physiological
     to: str  # a marking or avidity word
     code: int  # the `Marking`, or the avidity's code
     alike: object  # changes with the same one come to the same counts
-    # any number of changes with the same one, made together, move each predicate the same way, the more the
+    # Any number of changes with the same one, made together, move each predicate the same way, the more the
     # further: where all of them change nothing, no one does. None: said of no other.
     family: object | None
     size: int  # in voxels; only orders the search
@@ -102,25 +101,23 @@ def _stays_between(before: Assessment, after: Assessment, protocol: Protocol) ->
 
     On the way each predicate moves to one side: of what it can be, each part changes once or not at all.
     """
-    one, other = before.stratum_1, after.stratum_1
-    firsts = [
-        replace(one, can_hold=can_hold, can_fail=can_fail)
-        for can_hold, can_fail in product({one.can_hold, other.can_hold}, {one.can_fail, other.can_fail})
-        if can_hold or can_fail
-    ]
-    one, other = before.stratum_2, after.stratum_2
-    holds = {one.holds, other.holds} if one.holds == other.holds else {one.holds, None, other.holds}
-    seconds = [
-        replace(one, holds=held, can_hold=can_hold, can_fail=can_fail)
-        for held, can_hold, can_fail in product(
-            holds, {one.can_hold, other.can_hold}, {one.can_fail, other.can_fail}
-        )
-        if can_hold or can_fail
-    ]
+    firsts = _between(before.stratum_1, after.stratum_1)
+    seconds = _between(before.stratum_2, after.stratum_2)
     return all(
         only_stratum(possible_strata(first, second, before.tally_2, protocol)) == before.stratum
         for first, second in product(firsts, seconds)
     )
+
+
+def _between(one: Predicate, other: Predicate) -> list[Predicate]:
+    """Return what a predicate can be on the way from one to another."""
+    holds = {one.holds} if one.holds == other.holds else {one.holds, None, other.holds}
+    can_hold, can_fail = {one.can_hold, other.can_hold}, {one.can_fail, other.can_fail}
+    return [
+        replace(one, holds=held, can_hold=hold, can_fail=fail)
+        for held, hold, fail in product(holds, can_hold, can_fail)
+        if hold or fail
+    ]
 
 
 def _families(changes: Sequence[_Change]) -> list[list[_Change]]:
@@ -142,27 +139,23 @@ def _families(changes: Sequence[_Change]) -> list[list[_Change]]:
 def _changed(measured: Measurements, changes: Sequence[_Change]) -> Measurements:
     """Return the case with changes made together."""
     words, regions = measured.words, measured.region_words
-    marking, avidity = words.marking.copy(), words.avidity.copy()
-    of_region, belongs_to, dismissed = (
-        regions.marking.copy(),
-        regions.belongs_to.copy(),
-        regions.dismissed.copy(),
-    )
+    marking, avidity, belongs_to = words.marking.copy(), words.avidity.copy(), regions.belongs_to.copy()
+    region_marking, dismissed = regions.marking.copy(), regions.dismissed.copy()
     for change in changes:
-        if change.kind == "region":
-            belongs_to[change.place] = NO_LESION
-            if change.is_marking:
-                of_region[change.place] = change.code
-            else:
-                dismissed[change.place] = True
-        elif change.is_marking:
+        if change.kind == "marking":
             marking[change.place] = change.code
-        else:
+        elif change.kind == "avidity":
             avidity[change.place] = change.code
+        else:
+            belongs_to[change.place] = NO_LESION
+            if change.kind == "dismissed":
+                dismissed[change.place] = True
+            else:
+                region_marking[change.place] = change.code
     return with_words(
         measured,
         replace(words, marking=marking, avidity=avidity),
-        replace(regions, marking=of_region, dismissed=dismissed, belongs_to=belongs_to),
+        replace(regions, marking=region_marking, dismissed=dismissed, belongs_to=belongs_to),
     )
 
 
@@ -178,13 +171,13 @@ def _changes(measured: Measurements, assessment: Assessment, protocol: Protocol)
     for n, current in enumerate(assessment.region_codes.tolist()):
         if measured.region_words.dismissed[n]:
             continue
-        one = partial(_Change, lesion_id=f"P{n + 1}", place=n, kind="region", size=voxels[n])
+        one = partial(_Change, lesion_id=f"P{n + 1}", place=n, size=voxels[n])
         like = ("region", voxels[n], current)
         for word, marking in _DECISIONS.items():
             if current != marking:
-                yield one(is_marking=True, to=word, code=marking, alike=(*like, word), family=ways[word])
-        alike = (*like, "not_avid")
-        yield one(is_marking=False, to="not_avid", code=NOT_AVID, alike=alike, family=None)
+                alike = (*like, word)
+                yield one(kind="region_marking", to=word, code=marking, alike=alike, family=ways[word])
+        yield one(kind="dismissed", to="not_avid", code=NOT_AVID, alike=(*like, "not_avid"), family=None)
 
 
 def _lesion_changes(
@@ -194,16 +187,15 @@ def _lesion_changes(
     words, codes = measured.words, measured.marked.codes.tolist()
     calls, sizes = assessment.avidity_codes.tolist(), measured.measures.voxels.tolist()
     avidity, covered = words.avidity.tolist(), measured.covered.tolist()
-    shared = _Shared.of(measured)
-    candidate, owner, cold = shared.candidate.tolist(), shared.owner.tolist(), shared.cold.tolist()
+    candidate, owner, cold = (flags.tolist() for flags in _shared(measured))
     for n, (lesion_id, like) in enumerate(zip(measured.lesions.ids, _likes(measured), strict=True)):
         if words.not_tumour[n]:
             continue
-        one = partial(_Change, lesion_id=lesion_id, place=n, kind="lesion", size=sizes[n])
+        one = partial(_Change, lesion_id=lesion_id, place=n, size=sizes[n])
         for word, marking in _DECISIONS.items():
             if codes[n] != marking:
                 way = None if candidate[n] else ways[word]
-                yield one(is_marking=True, to=word, code=marking, alike=(like, word), family=way)
+                yield one(kind="marking", to=word, code=marking, alike=(like, word), family=way)
         told = (codes[n], avidity[n], covered[n])
         for call in (AVID, NOT_AVID):
             if calls[n] != call:
@@ -213,32 +205,30 @@ def _lesion_changes(
                     alike = ("cold", *told, call)
                 elif owner[n] and codes[n] != NO_WORD:  # voxels of one marking come, or go
                     way = ("avidity", *told, call)
-                yield one(is_marking=False, to=AVIDITIES[call], code=call, alike=alike, family=way)
+                yield one(kind="avidity", to=AVIDITIES[call], code=call, alike=alike, family=way)
 
 
-@frozen(eq=False)
-class _Shared:
-    """What of avid disease lesions share, by lesion."""
+def _shared(measured: Measurements) -> tuple[Bools, Bools, Bools]:
+    """Return what of avid disease lesions share; without PET none is owner or cold.
 
-    # (lesions,): avid voxels beside it go to it or to another lesion, by their markings: a better one may
-    # bring worse
-    candidate: Bools
-    owner: Bools  # (lesions,): all avid voxels that may be its own are its own alone
-    cold: Bools  # (lesions,): no avid voxel may be its own
-
-    @classmethod
-    def of(cls, measured: Measurements) -> _Shared:
-        """Return what is shared in a case; without PET no lesion is owner or cold."""
-        none = np.zeros(measured.lesions.count, dtype=bool)
-        if measured.attribution is None:
-            return cls(candidate=none, owner=none, cold=none)
-        groups = measured.attribution.groups
-        several = np.bincount(groups.pair_group, minlength=groups.voxels.size)[groups.pair_group] > 1
-        candidate, other, held = none.copy(), none.copy(), none.copy()
-        candidate[groups.pair_lesion[several & ~groups.held[groups.pair_group]]] = True
-        other[groups.pair_lesion[several]] = True
-        held[groups.pair_lesion] = True
-        return cls(candidate=candidate, owner=held & ~other, cold=~held)
+    Returns
+    -------
+    candidate : array of bool, (lesions,)
+        Avid voxels beside it go to it or to another lesion, by their markings: a better one may bring worse.
+    owner : array of bool, (lesions,)
+        All avid voxels that may be its own are its own alone.
+    cold : array of bool, (lesions,)
+        No avid voxel may be its own.
+    """
+    candidate, other, held = np.zeros((3, measured.lesions.count), dtype=bool)
+    if measured.attribution is None:
+        return candidate, other, held
+    groups = measured.attribution.groups
+    several = np.bincount(groups.pair_group, minlength=groups.voxels.size)[groups.pair_group] > 1
+    candidate[groups.pair_lesion[several & ~groups.held[groups.pair_group]]] = True
+    other[groups.pair_lesion[several]] = True
+    held[groups.pair_lesion] = True
+    return candidate, held & ~other, ~held
 
 
 def _likes(measured: Measurements) -> list[int]:
@@ -282,56 +272,39 @@ def open_choice_findings(
     """
     if assessment.stratum is None:
         return ()
-    findings = []
-    for choice in protocol.review.open_choices:
-        for setting, stratum in _other_settings(choice, measured, protocol):
-            if stratum is not None and stratum != assessment.stratum:
-                findings.append(
-                    finding(
-                        "open_choice",
-                        "chosen",
-                        where=choice,
-                        setting=setting,
-                        other_stratum=_in_words(stratum),
-                    )
-                )
-    return tuple(findings)
+    return tuple(
+        finding("open_choice", "chosen", where=choice, setting=setting, other_stratum=_in_words(stratum))
+        for choice in protocol.review.open_choices
+        for setting, stratum in _other_settings(choice, measured, protocol)
+        if stratum is not None and stratum != assessment.stratum
+    )
 
 
 def _other_settings(
     choice: str, measured: Measurements, protocol: Protocol
 ) -> Iterator[tuple[str, Stratum | None]]:
     """Each other setting of an open choice in words, and the stratum it gives."""
+    other: object
     if choice == "avidity.also_check":
         for rule, attribution, covered in measured.alternatives:
-            other = with_attribution(measured, attribution, covered)
-            said = sentence("open_choice", "avidity_rule", rule=rule.title)
-            yield said, assess(other, protocol).stratum
+            by_rule = with_attribution(measured, attribution, covered)
+            yield sentence("open_choice", "avidity_rule", rule=rule.title), assess(by_rule, protocol).stratum
         return
     if choice == "pet_only_in_total":
-        changed = replace(protocol, pet_only_in_total=not protocol.pet_only_in_total)
-        said = (
-            sentence("open_choice", "pet_only_left_out")
-            if protocol.pet_only_in_total
-            else sentence("open_choice", "pet_only_in_total")
-        )
+        other = not protocol.pet_only_in_total
+        said = sentence("open_choice", "pet_only_in_total" if other else "pet_only_left_out")
     elif choice == "ablation_counts":
-        changed = replace(protocol, ablation_counts=not protocol.ablation_counts)
-        said = (
-            sentence("open_choice", "without_ablation")
-            if protocol.ablation_counts
-            else sentence("open_choice", "with_ablation")
-        )
+        other = not protocol.ablation_counts
+        said = sentence("open_choice", "with_ablation" if other else "without_ablation")
     elif choice == "both_fit":
-        changed = replace(protocol, both_fit="stratum_2" if protocol.both_fit == "stratum_1" else "stratum_1")
-        said = sentence("open_choice", "both_fit", other=changed.both_fit.replace("_", " "))
-    elif protocol.exclusion_b == "not_all_resectable":
-        changed = replace(protocol, exclusion_b="none_resectable")
-        said = sentence("open_choice", "any_avid")
+        other = "stratum_2" if protocol.both_fit == "stratum_1" else "stratum_1"
+        said = sentence("open_choice", "both_fit", other=other.replace("_", " "))
     else:
-        changed = replace(protocol, exclusion_b="not_all_resectable")
-        said = sentence("open_choice", "all_avid")
-    yield said, assess(measured, changed).stratum
+        any_avid = protocol.exclusion_b == "not_all_resectable"
+        other = "none_resectable" if any_avid else "not_all_resectable"
+        said = sentence("open_choice", "any_avid" if any_avid else "all_avid")
+    changed: dict[str, Any] = {choice: other}
+    yield said, assess(measured, replace(protocol, **changed)).stratum
 
 
 def _in_words(stratum: Stratum) -> str:
