@@ -6,12 +6,10 @@ the rule in force and the others that are tried beside it.
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-from volstrat.errors import ProtocolError
 from volstrat.frozen import frozen
-from volstrat.terms.policies import FRACTION_PERCENT
+from volstrat.terms.policies import FRACTION_PERCENT, require, require_number
 
 RuleName = Literal["mask", "fixed", "liver", "blood_pool", "background"]
 
@@ -21,6 +19,20 @@ _REFERENCE_DEFAULTS: dict[str, tuple[float, float]] = {
     "liver": (1.5, 2.0),
     "blood_pool": (2.0, 2.0),
     "background": (1.0, 2.0),
+}
+_WORDS = {
+    "rule": ("mask", *_REFERENCE_DEFAULTS, "fixed"),
+    "metric": ("SUVbw", "SUL"),
+    "delineation": ("detector", "percent_of_max"),
+}
+_BOUNDS: dict[str, dict[str, float]] = {
+    "suv_threshold": {"above": 0.0, "at_most": _MOST_SUV},
+    "percent_of_max": {"above": FRACTION_PERCENT, "at_most": 100.0},
+    "multiplier": {"above": 0.0},
+    "sd_count": {"at_least": 0.0},
+    "margin_mm": {"at_least": 0.0, "at_most": 100.0},
+    "shell_mm": {"above": 0.0, "at_most": 100.0},
+    "small_lesion_mm": {"at_least": 0.0},
 }
 
 
@@ -59,26 +71,26 @@ class AvidityRule:
     small_lesion_mm: float = 10.0
 
     def __post_init__(self) -> None:
-        self._check_word("rule", self.rule, ("mask", *_REFERENCE_DEFAULTS, "fixed"))
-        self._check_word("metric", self.metric, ("SUVbw", "SUL"))
-        self._check_word("delineation", self.delineation, ("detector", "percent_of_max"))
-        self._check_belongs("suv_threshold", to='rule = "fixed"', used=self.rule == "fixed", required=True)
-        by_percent = self.delineation == "percent_of_max"
-        belongs_to = 'delineation = "percent_of_max"'
-        self._check_belongs("percent_of_max", to=belongs_to, used=by_percent, required=True)
-        if by_percent and self.rule == "mask":
-            msg = 'delineation = "percent_of_max" only delineates; it needs a rule that detects, not "mask".'
-            raise ProtocolError(msg)
-        by_reference = self.rule in _REFERENCE_DEFAULTS
-        for name in ("multiplier", "sd_count"):
-            self._check_belongs(name, to="a rule with a reference region", used=by_reference, required=False)
-        self._check_number("suv_threshold", above=0.0, at_most=_MOST_SUV)
-        self._check_number("percent_of_max", above=FRACTION_PERCENT, at_most=100.0)
-        self._check_number("multiplier", above=0.0)
-        self._check_number("sd_count", at_least=0.0)
-        self._check_number("margin_mm", at_least=0.0, at_most=100.0)
-        self._check_number("shell_mm", above=0.0, at_most=100.0)
-        self._check_number("small_lesion_mm", at_least=0.0)
+        for name, known in _WORDS.items():
+            value = getattr(self, name)
+            require(value in known, f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+        by_percent, by_reference = self.delineation == "percent_of_max", self.rule in _REFERENCE_DEFAULTS
+        for name, of, used, required in (
+            ("suv_threshold", 'rule = "fixed"', self.rule == "fixed", True),
+            ("percent_of_max", 'delineation = "percent_of_max"', by_percent, True),
+            ("multiplier", "a rule with a reference region", by_reference, False),
+            ("sd_count", "a rule with a reference region", by_reference, False),
+        ):
+            given = getattr(self, name) is not None
+            require(used or not given, f"{name} is given but belongs to {of}.")
+            require(given or not (used and required), f"{name} is missing; {of} needs it.")
+        require(
+            not by_percent or self.rule != "mask",
+            'delineation = "percent_of_max" only delineates; it needs a rule that detects, not "mask".',
+        )
+        for name, bounds in _BOUNDS.items():
+            if getattr(self, name) is not None:
+                require_number(name, getattr(self, name), **bounds, what="a number {}")
 
     @property
     def needs_suv(self) -> bool:
@@ -94,9 +106,7 @@ class AvidityRule:
         ProtocolError
             If the rule has no reference region.
         """
-        if self.rule not in _REFERENCE_DEFAULTS:
-            msg = f'rule = "{self.rule}" has no reference region.'
-            raise ProtocolError(msg)
+        require(self.rule in _REFERENCE_DEFAULTS, f'rule = "{self.rule}" has no reference region.')
         multiplier, sd_count = _REFERENCE_DEFAULTS[self.rule]
         return (
             multiplier if self.multiplier is None else self.multiplier,
@@ -115,32 +125,6 @@ class AvidityRule:
             detects = f"{self.rule} {multiplier:g} x mean + {sd_count:g} SD"
         by_percent = self.delineation == "percent_of_max"
         return f"{detects}, {self.percent_of_max:g} % of max" if by_percent else detects
-
-    @staticmethod
-    def _check_word(name: str, value: str, known: tuple[str, ...]) -> None:
-        if value not in known:
-            msg = f"{name} is {value!r}; it must be one of {', '.join(known)}."
-            raise ProtocolError(msg)
-
-    def _check_belongs(self, name: str, *, to: str, used: bool, required: bool) -> None:
-        given = getattr(self, name) is not None
-        if given and not used:
-            msg = f"{name} is given but belongs to {to}."
-            raise ProtocolError(msg)
-        if used and required and not given:
-            msg = f"{name} is missing; {to} needs it."
-            raise ProtocolError(msg)
-
-    def _check_number(
-        self, name: str, *, above: float = -math.inf, at_least: float = -math.inf, at_most: float = math.inf
-    ) -> None:
-        value = getattr(self, name)
-        if value is None or (above < value and at_least <= value <= at_most and math.isfinite(value)):
-            return
-        low = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
-        high = f" and at most {at_most:g}" if at_most < math.inf else ""
-        msg = f"{name} is {value}; it must be a number {low}{high}."
-        raise ProtocolError(msg)
 
 
 @frozen

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from volstrat.errors import ProtocolError
 from volstrat.frozen import frozen
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 LiverState = Literal["normal", "chemotherapy", "fibrosis", "cirrhosis"]
 
@@ -22,6 +25,38 @@ LARGEST_MARGIN_MM = 50.0
 
 LARGEST_WCV_PERCENT = 60.0
 """Beyond this the closed form of `volume_error` is no longer within its stated error."""
+
+
+def require(is_right: bool, message: str) -> None:
+    """Refuse a value of a protocol.
+
+    Raises
+    ------
+    ProtocolError
+    """
+    if not is_right:
+        raise ProtocolError(message)
+
+
+def require_number(
+    name: str,
+    value: float | Decimal,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    what: str = "",
+) -> None:
+    """Refuse a number that is not finite, or out of bounds; ``what`` says what it must be.
+
+    Raises
+    ------
+    ProtocolError
+    """
+    low = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
+    high = f" and at most {at_most:g}" if at_most < math.inf else ""
+    fits = math.isfinite(value) and above < value and at_least <= value <= at_most
+    require(fits, f"{name} is {value}; it must be {what.format(low + high) if what else low + high}.")
 
 
 @frozen
@@ -48,21 +83,20 @@ class VolumeErrorPolicy:
     def __post_init__(self) -> None:
         edges = self.diameter_from_mm
         rising = all(a < b for a, b in pairwise(edges))
-        if not edges or edges[0] != 0 or not rising or len(edges) != len(self.wcv_percent):
-            msg = (
-                f"volume_error.diameter_from_mm is {list(edges)} with {len(self.wcv_percent)} values of "
-                "wcv_percent; it must rise from 0 and have one value for each class."
-            )
-            raise ProtocolError(msg)
-        if not all(FRACTION_PERCENT < wcv <= LARGEST_WCV_PERCENT for wcv in self.wcv_percent):
-            msg = (
-                f"volume_error.wcv_percent is {list(self.wcv_percent)}; each must be a percentage above "
-                f"{FRACTION_PERCENT} and at most {LARGEST_WCV_PERCENT:g}."
-            )
-            raise ProtocolError(msg)
-        if not 0 <= self.correlation <= 1:
-            msg = f"volume_error.correlation is {self.correlation}; it must lie between 0 and 1."
-            raise ProtocolError(msg)
+        require(
+            bool(edges) and edges[0] == 0 and rising and len(edges) == len(self.wcv_percent),
+            f"volume_error.diameter_from_mm is {list(edges)} with {len(self.wcv_percent)} values of "
+            "wcv_percent; it must rise from 0 and have one value for each class.",
+        )
+        require(
+            all(FRACTION_PERCENT < wcv <= LARGEST_WCV_PERCENT for wcv in self.wcv_percent),
+            f"volume_error.wcv_percent is {list(self.wcv_percent)}; each must be a percentage above "
+            f"{FRACTION_PERCENT} and at most {LARGEST_WCV_PERCENT:g}.",
+        )
+        require(
+            0 <= self.correlation <= 1,
+            f"volume_error.correlation is {self.correlation}; it must lie between 0 and 1.",
+        )
 
 
 @frozen
@@ -89,12 +123,11 @@ class RemnantPolicy:
 
     def __post_init__(self) -> None:
         for state, limit in self.limits_percent.items():
-            if not FRACTION_PERCENT < limit < 100:
-                msg = (
-                    f"remnant.limit_{state}_percent is {limit}; it must be a percentage above "
-                    f"{FRACTION_PERCENT} and below 100."
-                )
-                raise ProtocolError(msg)
+            require(
+                FRACTION_PERCENT < limit < 100,
+                f"remnant.limit_{state}_percent is {limit}; it must be a percentage above "
+                f"{FRACTION_PERCENT} and below 100.",
+            )
 
     @property
     def limits_percent(self) -> dict[LiverState, float]:
@@ -126,18 +159,16 @@ class PlanPolicy:
 
     # longest diameter of a lesion that thermal ablation was tried on: 3 cm in COLLISION (PMC6094448)
     ablation_largest_mm: float = 30.0
-    # ablation_margin_mm, wedge_margin_mm: least margin round a lesion; also the margin where a plan states
-    # None
+    # ablation_margin_mm, wedge_margin_mm: least margin round a lesion, and the one where a plan states none
     ablation_margin_mm: float = 5.0
     wedge_margin_mm: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.ablation_largest_mm < math.inf:
-            msg = f"plans.ablation_largest_mm is {self.ablation_largest_mm}; it must be above 0."
-            raise ProtocolError(msg)
+        largest = self.ablation_largest_mm
+        require(0 < largest < math.inf, f"plans.ablation_largest_mm is {largest}; it must be above 0.")
         for name in ("ablation_margin_mm", "wedge_margin_mm"):
-            if not 0 <= getattr(self, name) <= LARGEST_MARGIN_MM:
-                msg = (
-                    f"plans.{name} is {getattr(self, name)}; it must lie between 0 and {LARGEST_MARGIN_MM:g}."
-                )
-                raise ProtocolError(msg)
+            margin = getattr(self, name)
+            require(
+                0 <= margin <= LARGEST_MARGIN_MM,
+                f"plans.{name} is {margin}; it must lie between 0 and {LARGEST_MARGIN_MM:g}.",
+            )

@@ -24,6 +24,8 @@ from volstrat.terms.policies import (
     RemnantPolicy,
     ReportPolicy,
     VolumeErrorPolicy,
+    require,
+    require_number,
 )
 
 
@@ -39,9 +41,12 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         for name in ("stratum_1_percent", "stratum_2_percent"):
-            percent = getattr(self, name)
-            _require_between(
-                f"thresholds.{name}", percent, low=FRACTION_PERCENT, high=100, open_low=True, is_percent=True
+            require_number(
+                f"thresholds.{name}",
+                getattr(self, name),
+                above=FRACTION_PERCENT,
+                at_most=100,
+                what="a percentage {} (70, not 0.7)",
             )
 
 
@@ -54,61 +59,44 @@ class Review:
     pet_shift_mm: tuple[float, ...] = (-10.0, -5.0, 5.0, 10.0)
 
     def __post_init__(self) -> None:
-        for shift in self.pet_shift_mm:
-            if not math.isfinite(shift) or shift == 0:
-                msg = f"review.pet_shift_mm is {list(self.pet_shift_mm)}; each must be a number of mm, not 0."
-                raise ProtocolError(msg)
-        _require_between("review.max_days_between", self.max_days_between, low=0)
+        require(
+            all(math.isfinite(shift) and shift for shift in self.pet_shift_mm),
+            f"review.pet_shift_mm is {list(self.pet_shift_mm)}; each must be a number of mm, not 0.",
+        )
+        require_number("review.max_days_between", self.max_days_between, at_least=0)
         known = ("avidity.also_check", "pet_only_in_total", "both_fit", "ablation_counts", "exclusion_b")
         for choice in self.open_choices:
-            if choice not in known:
-                msg = (
-                    f"review.open_choices: {choice!r} is not a choice that can be tried ({', '.join(known)})."
-                )
-                raise ProtocolError(msg)
+            require(
+                choice in known,
+                f"review.open_choices: {choice!r} is not a choice that can be tried ({', '.join(known)}).",
+            )
 
 
+_NAMING = {
+    "fdg_avid": """
+        fdg*; *fdg avid*; *fdg-avid*; avid*; *pet avid*; *pet-avid*; *pet positi*; *fdg positi*;
+        *fdg-positi*; *fdg upptag*; *fdg-upptag*; *fdg uptake*; *hypermetabol*
+    """,
+    "resectable": """
+        resectable*; *resectab*; can be resected*; *debulk*; *resektabel*; *resekterbar*; *resezierbar*;
+        *resektabl*; *resecable*; *resecabil*; *ressecav*; *resekoita*; operable*; operabel*; opererbar*
+    """,
+    "remnant": "flr*; *remnant*; future liver*; *leverrest*; restleber*; restlever*",
+    "reference": "reference*; referen*; blood pool*; blodpool*; blutpool*; aorta*",
+    "liver": """
+        liver; lever; leber; foie; higado; figado; fegato; maksa; whole liver; hela levern; ganze leber;
+        liver parenchyma; leverparenkym; liver-gtv*; liver - gtv*; liver minus*; liver without*;
+        lever minus*; lever utan*; leber ohne*
+    """,
+    "tumour": """
+        *tumour*; *tumor*; *tumeur*; *metasta*; *lesion*; *läsion*; *laesi*; *leesio*; *gtv*; *primary*;
+        *primär*; *neoplas*; *cancer*; *carcinom*; *karzinom*; *karcinom*; *malign*; *svulst*; *kasvain*;
+        *etapesak*; *raumforderung*; *nodul*; mass; mass *; * mass; met; met *; mets*; met[0-9]*; * met;
+        * mets; * met [0-9]*; * met[0-9]*; liver met*; lever met*; levermet*; livermet*; hcc*; pnet*; nets
+    """,
+}
 NAMING: Mapping[str, tuple[str, ...]] = FrozenDict(
-    {
-        "fdg_avid": (
-            *("fdg*", "*fdg avid*", "*fdg-avid*", "avid*", "*pet avid*", "*pet-avid*", "*pet positi*"),
-            *(
-                "*fdg positi*",
-                "*fdg-positi*",
-                "*fdg upptag*",
-                "*fdg-upptag*",
-                "*fdg uptake*",
-                "*hypermetabol*",
-            ),
-        ),
-        "resectable": (
-            *("resectable*", "*resectab*", "can be resected*", "*debulk*", "*resektabel*", "*resekterbar*"),
-            *("*resezierbar*", "*resektabl*", "*resecable*", "*resecabil*", "*ressecav*", "*resekoita*"),
-            *("operable*", "operabel*", "opererbar*"),
-        ),
-        "remnant": ("flr*", "*remnant*", "future liver*", "*leverrest*", "restleber*", "restlever*"),
-        "reference": ("reference*", "referen*", "blood pool*", "blodpool*", "blutpool*", "aorta*"),
-        "liver": (
-            *("liver", "lever", "leber", "foie", "higado", "figado", "fegato", "maksa", "whole liver"),
-            *(
-                "hela levern",
-                "ganze leber",
-                "liver parenchyma",
-                "leverparenkym",
-                "liver-gtv*",
-                "liver - gtv*",
-            ),
-            *("liver minus*", "liver without*", "lever minus*", "lever utan*", "leber ohne*"),
-        ),
-        "tumour": (
-            *("*tumour*", "*tumor*", "*tumeur*", "*metasta*", "*lesion*", "*läsion*", "*laesi*", "*leesio*"),
-            *("*gtv*", "*primary*", "*primär*", "*neoplas*", "*cancer*", "*carcinom*", "*karzinom*"),
-            *("*karcinom*", "*malign*", "*svulst*", "*kasvain*", "*etapesak*", "*raumforderung*", "*nodul*"),
-            *("mass", "mass *", "* mass", "met", "met *", "mets*", "met[0-9]*", "* met", "* mets"),
-            *("* met [0-9]*", "* met[0-9]*", "liver met*", "lever met*", "levermet*", "livermet*"),
-            *("hcc*", "pnet*", "nets"),
-        ),
-    }
+    {role: tuple(" ".join(globs.split()).split("; ")) for role, globs in _NAMING.items()}
 )
 """Globs on names of segments, ROIs and labels, in several languages; a name plays the first role it fits."""
 
@@ -144,20 +132,18 @@ class Protocol:
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.naming) - set(NAMING))
-        if unknown:
-            msg = f"naming: unknown role {unknown[0]!r} ({', '.join(NAMING)})."
-            raise ProtocolError(msg)
+        require(not unknown, f"naming: unknown role {''.join(unknown[:1])!r} ({', '.join(NAMING)}).")
         # A role that is not named keeps its patterns and its place.
         naming = self.naming if set(NAMING) <= set(self.naming) else {**NAMING, **self.naming}
         object.__setattr__(self, "naming", FrozenDict(naming))
-        _require_between("minimum_voxels", self.minimum_voxels, low=1)
-        _require_between("attribution_distance_mm", self.attribution_distance_mm, low=0)
-        _require_between("geometry_tolerance_mm", self.geometry_tolerance_mm, low=0, high=1)
-        for shift in self.boundary_shift_mm:
-            if not math.isfinite(shift):
-                msg = f"boundary_shift_mm is {list(self.boundary_shift_mm)}; each must be a number of mm."
-                raise ProtocolError(msg)
-        _require_between("whole_lesion_percent", self.whole_lesion_percent, low=50, high=100, open_low=True)
+        require_number("minimum_voxels", self.minimum_voxels, at_least=1)
+        require_number("attribution_distance_mm", self.attribution_distance_mm, at_least=0)
+        require_number("geometry_tolerance_mm", self.geometry_tolerance_mm, at_least=0, at_most=1)
+        require(
+            all(math.isfinite(shift) for shift in self.boundary_shift_mm),
+            f"boundary_shift_mm is {list(self.boundary_shift_mm)}; each must be a number of mm.",
+        )
+        require_number("whole_lesion_percent", self.whole_lesion_percent, above=50, at_most=100)
 
     @property
     def counted(self) -> tuple[Marking, ...]:
@@ -173,26 +159,6 @@ def reaches_percent(part: int, whole: int, percent: Decimal) -> bool:
     """
     numerator, denominator = percent.as_integer_ratio()
     return part * 100 * denominator >= whole * numerator
-
-
-def _require_between(
-    name: str,
-    value: float | Decimal,
-    *,
-    low: float,
-    high: float | None = None,
-    open_low: bool = False,
-    is_percent: bool = False,
-) -> None:
-    finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
-    below = finite and (value <= low if open_low else value < low)
-    if not finite or below or (high is not None and value > high):
-        bounds = f"{'above' if open_low else 'at least'} {low}" + (
-            "" if high is None else f" and at most {high}"
-        )
-        bounds = f"a percentage {bounds} (70, not 0.7)" if is_percent else bounds
-        msg = f"{name} is {value}; it must be {bounds}."
-        raise ProtocolError(msg)
 
 
 def protocol_from_mapping(data: Mapping[str, object], *, where: str = "protocol") -> Protocol:

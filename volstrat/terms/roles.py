@@ -41,20 +41,8 @@ class Role:
 
 
 _ROLES = (
-    Role(
-        name="tumour",
-        kind="mask",
-        stems=("tumour", "tumor"),
-        shares_tumour_grid=True,
-        keys=("instances",),
-    ),
-    Role(
-        name="resectable",
-        kind="mask",
-        stems=("resectable",),
-        shares_tumour_grid=True,
-        keys=("resample",),
-    ),
+    Role(name="tumour", kind="mask", stems=("tumour", "tumor"), shares_tumour_grid=True, keys=("instances",)),
+    Role(name="resectable", kind="mask", stems=("resectable",), shares_tumour_grid=True, keys=("resample",)),
     Role(name="lesions", kind="table", stems=("lesions",)),
     Role(
         name="pet",
