@@ -135,18 +135,7 @@ _FDG_WORDS: Final = r"""
     \w*fdg(?!al)\w* f_d_g \w*gl[uy][ck]+o+[sz](?!am)\w* \w*(deoxy|desoxy|deoksy|dezoxy)gl[uy]\w*
     \w*druvsocker gluscan flucis efdege steripet metatrace
 """
-_FDG_FOREIGN: Final = (
-    "фдг",
-    "глюкоз",
-    "γλυκόζ",
-    "葡萄糖",
-    "グルコース",
-    "ブドウ糖",
-    "글루코",
-    "포도당",
-    "لوكوز",
-    "גלוקוז",
-)
+_FDG_FOREIGN: Final = "фдг глюкоз γλυκόζ 葡萄糖 グルコース ブドウ糖 글루코 포도당 لوكوز גלוקוז".split()
 
 # What may stand in a tracer's field and names none: the nuclide of FDG, forms, units, blanks.
 _EMPTY_WORDS: Final = r"""
@@ -200,9 +189,10 @@ _PLAIN_WORDS: Final = frozenset(
 """Words of names that say no tracer: most masks are called so, and need no pattern compiled."""
 
 
-def _any_of(words: str) -> str:
+@cache
+def _pattern(words: str) -> re.Pattern[str]:
     """Return a pattern of whole words; an underscore stands for a space."""
-    return rf"\b({'|'.join(words.split()).replace('_', ' ')})\b"
+    return re.compile(rf"\b({'|'.join(words.split()).replace('_', ' ')})\b")
 
 
 @cache
@@ -225,21 +215,6 @@ def _agents() -> tuple[dict[str, str], re.Pattern[str]]:
         codes |= dict.fromkeys((p for p, code in zip(parts, is_code, strict=True) if code), name)
     names = sorted({_words(name) for name in codes.values()}, key=len, reverse=True)
     return codes, re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
-
-
-@cache
-def _other_words() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((name, re.compile(_any_of(words))) for name, words in _OTHER_WORDS.items())
-
-
-@cache
-def _empty_words() -> re.Pattern[str]:
-    return re.compile(_any_of(_EMPTY_WORDS))
-
-
-@cache
-def _fdg_words() -> re.Pattern[str]:
-    return re.compile("|".join([_any_of(_FDG_WORDS), *map(_folded, _FDG_FOREIGN)]))
 
 
 def _folded(text: str) -> str:
@@ -275,7 +250,7 @@ def _nuclides_in(words: str, *, strict: bool = False) -> list[_Nuclide]:
 
 def _agents_in(words: str) -> list[str]:
     """Return the tracers other than FDG that words name."""
-    found = [name for name, pattern in _other_words() if pattern.search(words)]
+    found = [name for name, known in _OTHER_WORDS.items() if _pattern(known).search(words)]
     known = None if found else _agents()[1].search(words)
     return [known[1]] if known else found
 
@@ -317,7 +292,9 @@ def tracer_described(texts: tuple[str, ...]) -> str:
 
 
 def _says_fdg(text: str) -> bool:
-    return bool(_fdg_words().search(_folded(text)) or _fdg_words().search(_words(text)))
+    folded = _folded(text)
+    foreign = any(_folded(word) in folded for word in _FDG_FOREIGN)
+    return foreign or any(_pattern(_FDG_WORDS).search(said) for said in (folded, _words(text)))
 
 
 def tracer_of(injections: Iterable[Injection]) -> TracerSaid:
@@ -385,7 +362,7 @@ class _Said:
         self.agents |= dict.fromkeys(others)
         self._take(nuclides)
         self.is_fdg |= is_fdg
-        names_something = any(not _empty_words().fullmatch(word) for word in words.split())
+        names_something = any(not _pattern(_EMPTY_WORDS).fullmatch(word) for word in words.split())
         is_unknown = names_something or (bool(code) and not words)
         if is_unknown and not (is_fdg or others or {one.name for one in nuclides} - {"F-18"} or by_code):
             self.is_unknown = True
