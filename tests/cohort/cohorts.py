@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from make_cohort import subject_files
-from volstrat.cohort.subject_folders import OWN_FILES
+from volstrat.cohort.run_file import OWN_FILES
 from volstrat.cohort.tasks import assess
 from volstrat.cohort.worker import do_task
 

@@ -29,7 +29,7 @@ from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.stratify import assess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable
 
     from volstrat.agreement.matching import LesionMatching
     from volstrat.geometry.grid import VoxelGrid
@@ -151,8 +151,13 @@ class Discordance:
     @property
     def attributed_to(self) -> str | None:
         """The ingredients that carry the difference, joined by ``+``; None where there is no difference."""
-        named = {ingredient for group in self.carried_by for ingredient in group}
-        return "+".join(i for i in INGREDIENTS if i in named) or None
+        return joined(self.carried_by)
+
+
+def joined(groups: Iterable[Iterable[Ingredient]]) -> str | None:
+    """Return the ingredients of sets, each once, joined by ``+``; None without any."""
+    named = {ingredient for group in groups for ingredient in group}
+    return "+".join(i for i in INGREDIENTS if i in named) or None
 
 
 class TwoReadings:

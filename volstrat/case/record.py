@@ -116,7 +116,7 @@ def success_record(
         "adjudication": None,
         "findings": [finding_record(f) for f in verdict.findings],
         "error": None,
-        "protocol": _protocol(protocol),
+        "protocol": protocol_record(protocol),
         "inputs": list(inputs),
         "environment": environment(inputs),
     }
@@ -146,7 +146,7 @@ def failure_record(
         visit=visit,
         status="failed",
         error=said,
-        protocol=_protocol(protocol),
+        protocol=protocol_record(protocol),
         inputs=list(inputs),
         environment=environment(),
     )
@@ -218,7 +218,8 @@ def environment(
 _version = cache(installed_version)
 
 
-def _protocol(loaded: LoadedProtocol) -> ProtocolRecord:
+def protocol_record(loaded: LoadedProtocol) -> ProtocolRecord:
+    """Return which protocol it is, as records name it."""
     return {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}
 
 

@@ -86,7 +86,7 @@ def compare(
     3 strata agree, but a predicate or a call for review does not.
     """
     from volstrat.comparison import Settings, compare_readings
-    from volstrat.comparison.disputes import STAKES
+    from volstrat.comparison.subject import STAKES
 
     with errors_said():
         result = compare_readings(

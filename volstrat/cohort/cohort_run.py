@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from volstrat.case.place import CasePlace
 from volstrat.cohort.changes import changed_strata
-from volstrat.cohort.ledger import Ledger
+from volstrat.cohort.ledger import Ledger, reserved_names
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results
 from volstrat.cohort.run_file import RUN_FILE, TRAIL, RunFile, is_damaged, read_run_file, records_sha256
 from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.source import CaseStream, check_places, find_cases, root_files
-from volstrat.cohort.subject_folders import reserved_names
 from volstrat.cohort.tasks import Limits, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task
 from volstrat.errors import DuplicateSubjectError, OutputError, UsageError

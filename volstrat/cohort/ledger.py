@@ -3,16 +3,22 @@
 It says what this run has seen and done, and so which subjects are gone, which names come twice, and in which
 order the tables list them. What lets a subject be skipped lies beside its record (`volstrat.cohort.worker`),
 written by the process that wrote the record: losing the ledger, or the parent, loses no finished subject.
+
+It also settles which folder a subject's results go into, so that no two share one on any file system: its
+own (`folder_name`), or one with a mark that no plain name can hold where two names of a cohort differ only in
+letter case or in how an accent is written, or where a subject is called like one of the cohort's own files.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
+import unicodedata
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from volstrat.cohort.subject_folders import fold, marked_name
+from volstrat.cohort.run_file import BASIS, OWN_FILES
 from volstrat.cohort.tasks import STATUSES
 from volstrat.errors import OutputError
 from volstrat.store.output import STATE_FOLDER, folder_name
@@ -43,6 +49,39 @@ CREATE INDEX case_subject ON cohort_case (run, subject);
 CREATE INDEX case_folded ON cohort_case (folded);
 CREATE TABLE run (number INTEGER PRIMARY KEY) STRICT;
 """
+
+
+_RESERVED = frozenset({*OWN_FILES, *BASIS, "sha256sums"})
+
+
+def fold(name: str) -> str:
+    """Return what two names share where some file system takes them for one.
+
+    >>> fold("S1") == fold("s1")
+    True
+    """
+    folded = unicodedata.normalize("NFD", name).casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+def marked_name(subject: str) -> str:
+    """Return the folder of a subject whose plain folder is taken or reserved.
+
+    >>> marked_name("S1")
+    'S1%~3696ad59777e'
+    """
+    return f"{folder_name(subject)}%~{hashlib.sha256(subject.encode()).hexdigest()[:12]}"
+
+
+def reserved_names(out: Path, inputs: Path) -> frozenset[str]:
+    """Return the folded names that no subject's folder may have.
+
+    The cohort's own files; and, where the inputs lie inside the output folder, the way to them.
+    """
+    here, there = out.resolve(), inputs.resolve()
+    if not there.is_relative_to(here) or there == here:
+        return _RESERVED
+    return _RESERVED | {fold(there.relative_to(here).parts[0])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from volstrat.case.case_file import case_name
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.record import record_name
 from volstrat.cohort.cohort_run import CohortResult, finish, open_ledger, refuse_other_kind
+from volstrat.cohort.ledger import marked_name
 from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
 from volstrat.cohort.run_progress import Progress
-from volstrat.cohort.subject_folders import marked_name
 from volstrat.cohort.tasks import Receipt
 from volstrat.cohort.worker import RECORD, read_receipt
 from volstrat.errors import OutputError, UsageError

@@ -19,8 +19,7 @@ from volstrat.cohort.columns import (
     lesion_rows,
     table_columns,
 )
-from volstrat.cohort.run_file import TRAIL
-from volstrat.cohort.subject_folders import BASIS, OWN_FILES, TABLES
+from volstrat.cohort.run_file import BASIS, DERIVED_FILES, TABLES, TRAIL
 from volstrat.cohort.tasks import STATUSES
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError
@@ -133,12 +132,8 @@ def write_results(out: Path, ledger: Ledger, *, turn: Callable[[], None] = lambd
 
 def file_hashes(out: Path) -> dict[str, str]:
     """Return the sha256 of each of the cohort's own files that follows from the records alone."""
-    hashes = {}
-    for name in (*OWN_FILES, *BASIS):
-        path = out / name
-        if name not in {"run.json", "audit.jsonl"} and path.is_file():
-            hashes[name] = sha256_of(path)
-    return hashes
+    names = (name for name in (*DERIVED_FILES, *BASIS) if (out / name).is_file())
+    return {name: sha256_of(out / name) for name in names}
 
 
 def _json(value: object) -> bytes:

@@ -19,6 +19,7 @@ from volstrat.cohort.changes import EVENT, entries_of_changes
 from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
 from volstrat.store.audit import append_entry, read_trail
+from volstrat.store.column_names import COLUMNS_FILE
 from volstrat.store.disk_map import DiskMap
 from volstrat.store.output import write_atomically
 from volstrat.store.tables import TABLE_LIBRARIES, unguarded
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
     from volstrat.store.audit import TrailHead
 
 RUN_FILE, TRAIL = "run.json", "audit.jsonl"
+TABLES = ("cohort.csv", "cohort.parquet", "lesions.csv", "lesions.parquet")
+DERIVED_FILES = (*TABLES, COLUMNS_FILE, "summary.json", "index.html")
+"""What follows from a cohort's records alone."""
+OWN_FILES = (*DERIVED_FILES, RUN_FILE, TRAIL)
+"""What a cohort run writes beside the subjects' folders."""
+BASIS = ("agreement.json", "adjudication.csv", "adjudication.xlsx")
+"""What an adjudicated cohort rests on, kept in it."""
+COMPARISON, ADJUDICATION = "compare", "adjudicate"
+"""Events of the runs that compare readings and that build a final cohort, beside "batch" and "merge"."""
 _SCHEMA = "volstrat.run/1"
 
 

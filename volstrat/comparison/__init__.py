@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from volstrat.comparison.agreement_files import agreement_schema
+from volstrat.comparison.agreement_types import agreement_schema
 from volstrat.comparison.compare_run import ComparisonResult, compare_readings
 from volstrat.comparison.consensus import ConsensusResult, write_consensus
 from volstrat.comparison.final_cohort import adjudicate

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.columns import csv_cell, unit_of
 from volstrat.comparison.agreement_types import value_in
-from volstrat.comparison.disputes import questions
+from volstrat.comparison.subject import questions
 from volstrat.store.tables import TableColumn, TableWriter
 
 if TYPE_CHECKING:

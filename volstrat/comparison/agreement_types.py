@@ -41,15 +41,9 @@ PairOutcome = Literal[
 SubjectOutcome = Literal[PairOutcome, "partly_compared"]
 ReadingKind = Literal["case", "cases", "cohort_output", "records", "manifest", "study", "masks"]
 StakeKind = Literal[
-    "trial_entry",
-    "which_stratum",
-    "no_stratum_in_one",
-    "not_comparable",
-    "predicates",
-    "review",
-    "voxels",
+    "trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable", "predicates", "review", "voxels",
     "none",
-]
+]  # fmt: skip
 """What is at stake between readings, gravest first; `stake_of` says what each is."""
 
 
@@ -100,10 +94,7 @@ class LesionOfReading(JsonObject):
 class Lesion(JsonObject):
     """A lesion in both readings, or in one."""
 
-    kind: Annotated[
-        LesionKind,
-        "part: of a lesion that the other reading shows as one (part_of).",
-    ]
+    kind: Annotated[LesionKind, "part: of a lesion that the other reading shows as one (part_of)."]
     a: LesionOfReading | None
     b: LesionOfReading | None
     part_of: str | None
@@ -442,3 +433,14 @@ class Agreement(JsonObject):
 def value_in(part: Mapping[str, Any] | None, key: str) -> Any:  # noqa: ANN401 - a column's value
     """Return the value of a key of a part that may not be there; None without it."""
     return None if part is None else part.get(key)
+
+
+def agreement_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of ``agreement.json``."""
+    from volstrat.case.typed_json import schema_of
+
+    description = (
+        "Two or more readings of the same subjects. Numbers are unrounded; what does not exist is null, with "
+        "a reason. `definitions` says what each figure is."
+    )
+    return schema_of(Agreement, title="volstrat agreement of readings", description=description)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from volstrat.case.record_types import PredicateName
     from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
     from volstrat.comparison.agreement_types import LesionOfReading, Subject, SubjectReading
+    from volstrat.comparison.pair import Settings
     from volstrat.terms.policies import VolumeErrorPolicy
 
 STRATA = ("stratum_1", "stratum_2", "ineligible")
@@ -241,15 +242,15 @@ def _word(reading: SubjectReading, predicate: PredicateName) -> str | None:
     return "unknown" if holds is None else "holds" if holds else "fails"
 
 
-def definitions(*, surface_tolerance_mm: float, match_distance_mm: float) -> dict[str, str]:
+def definitions(settings: Settings) -> dict[str, str]:
     """Say in words what each figure is: files are read years later, by people without this program."""
     return {
         "confidence": f"All intervals are {CONFIDENCE:.0%}.",
         "dice": "2 |A and B| / (|A| + |B|) in voxels; null where both are empty, 0 where one is.",
         "volume_similarity": "1 - |A - B| / (A + B) in voxels.",
         "surface_dice": (
-            f"Share of both surfaces' area within {surface_tolerance_mm:g} mm of the other surface "
-            "(Nikolov et al., arXiv 1809.04430)."
+            f"Share of both surfaces' area within {settings.surface_tolerance_mm:g} mm of the other "
+            "surface (Nikolov et al., arXiv 1809.04430)."
         ),
         "hd95_mm": (
             "The larger of the two directed 95th percentiles of surface distance, weighted by surface area."
@@ -257,8 +258,8 @@ def definitions(*, surface_tolerance_mm: float, match_distance_mm: float) -> dic
         "mean_surface_distance_mm": "Area-weighted mean distance over both surfaces together.",
         "lesions": (
             "Matched one to one by falling Dice, then by centroids no farther apart than "
-            f"{match_distance_mm:g} mm. A lesion of which half lies in one that has its partner already is "
-            "a part of that one."
+            f"{settings.match_distance_mm:g} mm. A lesion of which half lies in one that has its partner "
+            "already is a part of that one."
         ),
         "not_alike_ml": (
             "Volume of the voxels that one reading calls resectable tumour, other tumour or no tumour, and "

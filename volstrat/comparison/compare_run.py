@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.discovery import is_case_folder
 from volstrat.case.protocol_files import load_protocol
-from volstrat.case.record import environment
-from volstrat.cohort.run_file import RunFile, records_sha256
-from volstrat.comparison.agreement_files import AgreementFile, check_place
+from volstrat.case.record import environment, protocol_record
+from volstrat.cohort.run_file import COMPARISON, RUN_FILE, RunFile, read_run_file, records_sha256
 from volstrat.comparison.agreement_page import AgreementPage
 from volstrat.comparison.agreement_tables import (
     TABLES,
@@ -21,14 +22,19 @@ from volstrat.comparison.agreement_tables import (
 )
 from volstrat.comparison.agreement_types import SCHEMA_ID
 from volstrat.comparison.cohort_agreement import CohortAgreement, definitions
-from volstrat.comparison.disputes import NEEDS_ADJUDICATION, adjudication_item, adjudication_order
 from volstrat.comparison.pair import Settings
-from volstrat.comparison.reading_types import COMPARISON
 from volstrat.comparison.readings import open_readings
-from volstrat.comparison.subject import compare_subject
+from volstrat.comparison.subject import (
+    NEEDS_ADJUDICATION,
+    adjudication_item,
+    adjudication_order,
+    compare_subject,
+)
+from volstrat.errors import UsageError
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.column_names import COLUMNS_FILE, columns_bytes
 from volstrat.store.locking import output_lock
+from volstrat.store.seal import refuse_sealed
 from volstrat.store.staged import StagedFiles
 from volstrat.terms.findings import finding
 from volstrat.terms.wording import shown_names
@@ -41,10 +47,8 @@ if TYPE_CHECKING:
     from volstrat.comparison.agreement_tables import Row
     from volstrat.comparison.agreement_types import AdjudicationItem, Subject
     from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
-    from volstrat.comparison.reading_types import ReadingSet
+    from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding
-
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +148,12 @@ class _Written:
     ) -> None:
         self._files, self._findings = files, findings
         self._readers = {reading.name: reading.reader for reading in readings}
+        self._definitions = definitions(settings)
         self._stream = files.open("agreement.json")
-        self._record = AgreementFile(self._stream, _head(readings, settings))
+        head = _json(_head(readings, settings) | {"definitions": self._definitions})
+        self._stream.write(head[: head.rindex("}")].rstrip().encode() + b',\n  "subjects": [')
         self._tables = {name: Table(files, name) for name in TABLES}
-        self._page = AgreementPage(readings, settings)
+        self._page = AgreementPage(readings, settings.surface_tolerance_mm)
         self._cohort = CohortAgreement([r.name for r in readings], readings[0].protocol.protocol.volume_error)
         self._hashes: dict[str, list[tuple[str, str]]] = {reading.name: [] for reading in readings}
         self._asked: list[tuple[AdjudicationItem, list[Row]]] = []
@@ -162,7 +168,9 @@ class _Written:
 
     def add(self, name: str, subject: Subject) -> None:
         """Write a subject."""
-        self._record.add(subject)
+        comma = "," if self.stakes else ""
+        lines = _json(subject).replace("\n", "\n    ")
+        self._stream.write(f"{comma}\n    {lines}".encode())
         for row in pair_rows(subject, self._readers):
             self._tables["agreement"].add(row)
         for row in lesion_rows(subject, self._readers):
@@ -188,7 +196,7 @@ class _Written:
         for n, (item, _) in enumerate(self._asked, start=1):
             item["order"] = n
         self.items = [item for item, _ in self._asked]
-        self._record.close(
+        rest = _json(
             {
                 "readings_sha256": self.readings_sha256(),
                 "cohort": self.cohort_json,
@@ -197,12 +205,10 @@ class _Written:
                 "environment": environment(),
             }
         )
+        self._stream.write(f"\n  ],\n{rest[2:]}\n".encode())
         self._stream.flush()
         self._stream.seek(0)
-        digest = hashlib.sha256()
-        for block in iter(lambda: self._stream.read(_BLOCK_BYTES), b""):
-            digest.update(block)
-        agreement_sha256 = digest.hexdigest()
+        agreement_sha256 = hashlib.file_digest(self._stream, "sha256").hexdigest()
         for item, (_, rows) in zip(self.items, self._asked, strict=True):
             for row in rows:
                 self._tables["adjudication"].add(
@@ -211,7 +217,7 @@ class _Written:
         for table in self._tables.values():
             table.close()
         self._files.open(COLUMNS_FILE).write(columns_bytes(TABLES))
-        page = self._page.render(self.cohort_json, self.items, self._findings)
+        page = self._page.render(self.cohort_json, self.items, self._findings, self._definitions)
         self._files.open("agreement.html").write(page)
 
 
@@ -236,20 +242,16 @@ def _head(readings: Sequence[ReadingSet], settings: Settings) -> dict[str, Any]:
                 "reader": r.reader,
                 "kind": r.kind,
                 "subjects": len(r.subjects),
-                "protocol": {
-                    "id": r.protocol.protocol.id,
-                    "version": r.protocol.protocol.version,
-                    "sha256": r.protocol.sha256,
-                },
+                "protocol": protocol_record(r.protocol),
             }
             for r in readings
         ],
         "settings": asdict(settings),
-        "definitions": definitions(
-            surface_tolerance_mm=settings.surface_tolerance_mm,
-            match_distance_mm=settings.match_distance_mm,
-        ),
     }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _findings(readings: Sequence[ReadingSet], subjects: Sequence[str]) -> list[Finding]:
@@ -271,3 +273,23 @@ def _findings(readings: Sequence[ReadingSet], subjects: Sequence[str]) -> list[F
     if len(subjects) == 1:
         found.append(finding("one_subject"))
     return found
+
+
+def check_place(out: Path, paths: Sequence[Path], *, of: str = COMPARISON) -> None:
+    """Refuse an output folder that holds what is read, or what nobody may change.
+
+    ``of`` is the event of the runs whose results may be written over.
+
+    Raises
+    ------
+    UsageError
+    """
+    refuse_sealed(out)
+    run = read_run_file(out)
+    of_another_kind = (out / RUN_FILE).exists() and (run is None or run.get("event") != of)
+    if out.resolve() in {path.resolve() for path in paths} or of_another_kind:
+        msg = f"{out}: holds a reading; what is made of readings needs a folder of its own."
+        raise UsageError(msg, hint="Name another folder with -o.")
+    if run is None and out.is_dir() and is_case_folder(out):
+        msg = f"{out}: is a case folder; as an output it would never be read as a case again."
+        raise UsageError(msg, hint="Name another folder with -o.")

@@ -13,7 +13,7 @@ import numpy as np
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import is_case_folder
 from volstrat.case.lesion_table import COLUMNS, csv_bytes
-from volstrat.comparison.agreement_files import check_place
+from volstrat.comparison.compare_run import check_place
 from volstrat.comparison.readings import open_readings
 from volstrat.errors import CaseError, OutputError, UsageError, VolstratError
 from volstrat.geometry.alignment import align_masks
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.comparison.reading_types import ReadingSet
+    from volstrat.comparison.readings import ReadingSet
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import Lesions
     from volstrat.terms.protocol import Protocol

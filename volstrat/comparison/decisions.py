@@ -1,28 +1,36 @@
-"""The adjudicator's table: what was decided on each subject in dispute, held against the agreement."""
+"""The adjudicator's table: what was decided on each subject in dispute, and which cases stand by it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.table_file import read_table
+from volstrat.cohort.run_file import read_run_file
+from volstrat.cohort.source import FoundCase, find_cases
 from volstrat.comparison.agreement_tables import ANSWERS
 from volstrat.errors import UsageError
+from volstrat.study.study_file import is_study_file, read_study
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+
+    from volstrat.case.place import CasePlace
+    from volstrat.case.record_types import AdjudicationRecord
+    from volstrat.comparison.readings import ReadingSet
 
 AGREEMENT = "agreement.json"
 TABLE = "table"
 """The answer that the adjudicator's own marks stand."""
 
+_CONCORDANT = "The readings are not in dispute; reading {letter} stands where they are not."
 _NEEDED = ("subject", "a", "b", "a.reader", "b.reader", *ANSWERS, "agreement_sha256")
 
 
@@ -213,3 +221,65 @@ def undisputed(agreement: HeldAgreement, decisions: Mapping[str, Decision], lett
     if absent:
         msg = f"The reading that is to stand does not have {shown_names(absent)}."
         raise UsageError(msg, hint="Let another reading stand, or add the subject and compare again.")
+
+
+def decided_cases(
+    held: HeldAgreement,
+    decisions: Mapping[str, Decision],
+    readings: Mapping[str, ReadingSet],
+    concordant: str,
+) -> Iterator[FoundCase]:
+    """Yield each subject as the reading that stands has it, with why it stands.
+
+    Raises
+    ------
+    UsageError
+        If the files of a reading, or the adjudicator's table, are not there.
+    """
+    for name, _ in held.subjects():
+        decision = decisions.get(name)
+        stands = concordant if decision is None else decision.stands
+        reading = next(iter(readings.values())) if stands == TABLE else readings[stands]
+        found = reading.subjects.get(name)
+        if found is None or found.case is None:
+            msg = f"{name}: the files behind reading {reading.name} ({reading.reader}) are not there."
+            raise UsageError(msg, hint="Put the input folder back, or let another reading stand.")
+        adjudication: AdjudicationRecord = {
+            "stands": stands,
+            "adjudicator": None if decision is None else decision.adjudicator,
+            "reason": _CONCORDANT.format(letter=concordant) if decision is None else decision.reason,
+            "decided_at": None if decision is None else decision.decided_at,
+            "agreement_sha256": held.sha256,
+        }
+        if decision is not None and stands == TABLE:
+            place = _with_own_table(found.case, name, reading, decision.adjudicator)
+        else:
+            place = _with_used_table(found.case, found.lesions)
+        yield FoundCase(location=name, case=replace(place, adjudication=adjudication))
+
+
+def _with_used_table(place: CasePlace, lesions: str | None) -> CasePlace:
+    """Return the case of a reading with the lesion table that the reading used."""
+    if lesions is None or place.sources is not None or place.names_table:
+        return place
+    return place.with_table(place.folder / (lesions if "." in lesions else f"lesions.{lesions}.csv"))
+
+
+def _with_own_table(place: CasePlace, name: str, reading: ReadingSet, adjudicator: str) -> CasePlace:
+    """Return the first reading's case with the adjudicator's marks.
+
+    They stand in ``lesions.<adjudicator>.csv`` of its folder; where that is not there and the adjudicator is
+    a reader of the study, where the study says.
+    """
+    folder = place.folder
+    if place.sources is not None and "tumour" in place.sources.entries:
+        folder = place.sources.entries["tumour"][0].path.parent
+    table = folder / f"lesions.{adjudicator}.csv"
+    source = Path((read_run_file(reading.path) or {}).get("input_root") or reading.path)
+    if not table.is_file() and is_study_file(source) and adjudicator in read_study(source).readers:
+        cases = find_cases(source, reading.path, shard=None, lesions=adjudicator)
+        return next(case.case for case in cases if case.subject == name)
+    if not table.is_file():
+        msg = f"{name}: stands is {TABLE!r}, but {table.name} is not in reading {reading.name}'s case folder."
+        raise UsageError(msg, hint=f"Mark the case with volstrat review CASE --reader {adjudicator}.")
+    return place.with_table(table)

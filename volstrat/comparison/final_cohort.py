@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.table_file import table_format
 from volstrat.cohort.cohort_run import CohortResult, open_ledger, run_cases
 from volstrat.cohort.pool import LocalRunner, default_workers
-from volstrat.cohort.run_file import TRAIL, RunFile, read_run_file
+from volstrat.cohort.run_file import ADJUDICATION, BASIS, COMPARISON, TRAIL, RunFile, read_run_file
 from volstrat.cohort.run_progress import Progress
-from volstrat.cohort.subject_folders import BASIS
 from volstrat.cohort.tasks import Limits, WorkerContext
-from volstrat.comparison.agreement_files import check_place
-from volstrat.comparison.decisions import AGREEMENT, read_decisions, read_held_agreement, undisputed
-from volstrat.comparison.reading_types import ADJUDICATION, COMPARISON
-from volstrat.comparison.readings import decided_cases, readings_of_run
+from volstrat.comparison.compare_run import check_place
+from volstrat.comparison.decisions import (
+    AGREEMENT,
+    decided_cases,
+    read_decisions,
+    read_held_agreement,
+    undisputed,
+)
+from volstrat.comparison.readings import readings_of_run
 from volstrat.errors import InputFileError, UsageError
 from volstrat.store.audit import TrailHead, check_trail, read_trail
 from volstrat.store.locking import output_lock
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.cohort.source import FoundCase
     from volstrat.comparison.decisions import HeldAgreement
-    from volstrat.comparison.reading_types import ReadingSet
+    from volstrat.comparison.readings import ReadingSet
 
 
 def adjudicate(

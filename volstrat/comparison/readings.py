@@ -2,50 +2,149 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import string
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import CaseSources, RoleEntry
-from volstrat.case.discovery import (
-    CASE_FILE,
-    holds_case,
-    iter_case_folders,
-    subject_of,
-)
+from volstrat.case.discovery import CASE_FILE, holds_case, iter_case_folders, subject_of
+from volstrat.case.fingerprint import take_fingerprint
+from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 from volstrat.case.record import parse_record, record_name
 from volstrat.case.toml_file import read_toml
-from volstrat.cohort.run_file import read_run_file, removed_subjects
-from volstrat.cohort.source import FoundCase, find_cases
-from volstrat.cohort.subject_folders import BASIS
-from volstrat.comparison.decisions import (
-    TABLE,
-    Decision,
-    HeldAgreement,
-    read_decisions,
-    read_held_agreement,
+from volstrat.cohort.run_file import (
+    ADJUDICATION,
+    BASIS,
+    COMPARISON,
+    read_run_file,
+    removed_subjects,
 )
-from volstrat.comparison.reading_types import ADJUDICATION, COMPARISON, ReadingSet, SubjectReading
+from volstrat.cohort.source import find_cases
+from volstrat.comparison.decisions import decided_cases, read_decisions, read_held_agreement
 from volstrat.dicom.grouping import is_one_subject
 from volstrat.errors import CaseError, ProtocolError, UsageError, VolstratError
-from volstrat.formats.volumes import volume_format
+from volstrat.formats.volumes import stem_of, volume_format
 from volstrat.formats.walk import relative_name
+from volstrat.frozen import FrozenDict
 from volstrat.store.output import STATE_FOLDER
 from volstrat.study.study_file import is_study_file, read_study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from volstrat.case.record_types import AdjudicationRecord
+    from volstrat.case.entries import EntryReader
+    from volstrat.case.record_types import CaseRecord
+    from volstrat.cohort.source import FoundCase
     from volstrat.comparison.agreement_types import ReadingKind
 
 FEWEST_READINGS = 2
 _RECORD = "case.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectReading:
+    """One subject as one reading has it.
+
+    Parameters
+    ----------
+    subject : str
+        And the visit, where a study has visits.
+    case : CasePlace or None
+        None where only a record is known.
+    lesions : str or None
+        Lesion table to use instead of the case's own.
+    record : dict or None
+        What a cohort output has on the subject.
+    problem : VolstratError or None
+        Why there is nothing to read.
+    called : str or None
+        What this reading calls the subject, where that is something else.
+    """
+
+    subject: str
+    case: CasePlace | None
+    lesions: str | None = None
+    record: CaseRecord | None = None
+    problem: VolstratError | None = None
+    called: str | None = None
+
+    @property
+    def names(self) -> tuple[str, str | None]:
+        """What the subject and its visit are called."""
+        if self.case is not None:
+            return self.case.subject, self.case.visit
+        return (self.subject, None) if self.record is None else (self.record["subject"], self.record["visit"])
+
+    def open(self, protocol: LoadedProtocol) -> EntryReader:
+        """Return a reader of the files that play its roles.
+
+        Raises
+        ------
+        VolstratError
+        """
+        if self.problem is not None:
+            raise self.problem
+        if self.case is None:
+            msg = f"{self.subject}: the files that its record was made from are not there."
+            raise UsageError(msg, hint="Compare the case folders instead, or put the input folder back.")
+        return self.case.open(lesions=self.lesions, naming=protocol.protocol.naming)
+
+    def sha256(self, protocol: LoadedProtocol, opened: EntryReader | None = None) -> str:
+        """Return the hash of all that the reading holds of the subject: its inputs, and its record.
+
+        Inputs that cannot be read count by what is wrong with them. ``opened`` is what `open` returned.
+        """
+        inputs: str | None = None
+        if self.case is not None or self.problem is not None:
+            try:
+                inputs = take_fingerprint((opened or self.open(protocol)).sources).sha256
+            except VolstratError as error:
+                inputs = error.code
+        record = None if self.record is None else hashlib.sha256(record_bytes(self.record)).hexdigest()
+        return hashlib.sha256(json.dumps([inputs, record]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingSet:
+    """One reading of any number of subjects.
+
+    Parameters
+    ----------
+    name : str
+        A, B, C, ...
+    label : str
+        The last part of its path.
+    reader : str
+        Whose reading it is: the lesion table that was named, else as much of its path as tells it apart.
+    kind : str
+    path : Path
+    lesions : str or None
+        The lesion table that was named for it.
+    protocol : LoadedProtocol
+    subjects : mapping of str to SubjectReading
+    protocol_known : bool
+        False where an output does not say by which protocol it was made, so that records alone are compared.
+    """
+
+    name: str
+    label: str
+    reader: str = ""
+    kind: ReadingKind
+    path: Path
+    lesions: str | None = None
+    protocol: LoadedProtocol
+    subjects: Mapping[str, SubjectReading]
+    protocol_known: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subjects", FrozenDict(self.subjects))
 
 
 def open_readings(
@@ -118,18 +217,13 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
             return _cohort_output(path, name, run, protocol)
         kind, subjects = _folder(path, lesions)
     elif path.suffix.lower() == ".csv":
-        kind, subjects = "manifest", _from_cases(path, lesions)
+        kind, subjects = "manifest", _from_cases(path, path / STATE_FOLDER, lesions)
     elif is_study_file(path):
         protocol = read_study(path).load_protocol(None) if read_study(path).protocol else protocol
-        kind, subjects = "study", _from_cases(path, lesions)
+        kind, subjects = "study", _from_cases(path, path / STATE_FOLDER, lesions)
     else:
         kind, subjects = "masks", [_bare_mask(path)]
-    by_subject: dict[str, SubjectReading] = {}
-    twice = set()
-    for reading in subjects:
-        if reading.subject in by_subject:
-            twice.add(reading.subject)
-        by_subject[reading.subject] = reading
+    by_subject, twice = _by_subject(subjects)
     if not by_subject:
         msg = f"{path}: there is nothing in it to compare."
         raise UsageError(msg, hint="Name a case, a folder of cases or masks, or an output of volstrat batch.")
@@ -147,55 +241,50 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
     )
 
 
+def _by_subject(readings: Iterable[SubjectReading]) -> tuple[dict[str, SubjectReading], set[str]]:
+    """Return readings by subject, and the subjects that come twice."""
+    found: dict[str, SubjectReading] = {}
+    twice = set()
+    for reading in readings:
+        if reading.subject in found:
+            twice.add(reading.subject)
+        found[reading.subject] = reading
+    return found, twice
+
+
 def _label(path: Path) -> str:
     return path.resolve().name or "reading"
 
 
 def _folder(path: Path, lesions: str | None) -> tuple[ReadingKind, list[SubjectReading]]:
-    if holds_case(path):
-        return "case", [_one_case(path, lesions)]
-    records = list(_records(path))
-    if records:
-        return "records", records
-    masks = [p for p in sorted(path.iterdir()) if p.is_file() and volume_format(p) is not None]
-    if masks:
-        return "masks", [_bare_mask(mask) for mask in masks]
-    if not _has_case_below(path) and is_one_subject(path):
-        return "case", [_one_case(path, lesions)]
-    return "cases", _from_cases(path, lesions)
+    is_case = holds_case(path)
+    if not is_case:
+        records = list(_records(path))
+        if records:
+            return "records", records
+        masks = [p for p in sorted(path.iterdir()) if p.is_file() and volume_format(p) is not None]
+        if masks:
+            return "masks", [_bare_mask(mask) for mask in masks]
+        # A folder of DICOM is one case unless a folder below is one by its file names.
+        is_case = not any(holds_case(one) for one in iter_case_folders(path)) and is_one_subject(path)
+    if is_case:
+        case = CasePlace(folder=path, subject=subject_of(path))
+        return "case", [SubjectReading(subject=case.name, case=case, lesions=lesions)]
+    return "cases", _from_cases(path, path / STATE_FOLDER, lesions)
 
 
-def _one_case(path: Path, lesions: str | None) -> SubjectReading:
-    case = CasePlace(folder=path, subject=subject_of(path))
-    return SubjectReading(subject=case.name, case=case, lesions=lesions)
-
-
-def _has_case_below(path: Path) -> bool:
-    """Tell whether a folder below is a case by its file names, or several folders below are cases."""
-    found = list(iter_case_folders(path))
-    return any(holds_case(folder) for folder in found)
-
-
-def _from_cases(source: Path, lesions: str | None) -> list[SubjectReading]:
+def _from_cases(source: Path, out: Path, lesions: str | None) -> list[SubjectReading]:
     return [
         SubjectReading(subject=found.subject, case=found.case, lesions=lesions)
-        for found in find_cases(source, source / STATE_FOLDER, shard=None, lesions=lesions)
+        for found in find_cases(source, out, shard=None, lesions=lesions)
     ]
 
 
 def _bare_mask(path: Path) -> SubjectReading:
     """Return a mask file as a case that has nothing but a tumour mask."""
-    subject = path.name
-    for ending in (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"):
-        if subject.lower().endswith(ending):
-            subject = subject[: -len(ending)]
-            break
-    sources = CaseSources(
-        folder=path.parent,
-        subject=subject,
-        entries={"tumour": (RoleEntry(path=path),)},
-        told_by="manifest",
-    )
+    entries = {"tumour": (RoleEntry(path=path),)}
+    subject = stem_of(path)
+    sources = CaseSources(folder=path.parent, subject=subject, entries=entries, told_by="manifest")
     case = CasePlace(folder=path.parent, subject=subject, sources=sources)
     return SubjectReading(subject=subject, case=case)
 
@@ -204,11 +293,12 @@ def _records(out: Path) -> Iterator[SubjectReading]:
     """Yield what the subjects' folders of an output hold: records without a way to their files."""
     paths = [out / _RECORD] if (out / _RECORD).is_file() else sorted(out.glob(f"*/{_RECORD}"))
     for path in paths:
+        name = f"{path.parent.name}/{path.name}"
         try:
-            record = parse_record(path.read_bytes(), name=f"{path.parent.name}/{path.name}")
+            record = parse_record(path.read_bytes(), name=name)
         except OSError as error:
-            msg = f"{path.parent.name}/{path.name}: cannot be read ({error.strerror})."
-            yield SubjectReading(subject=path.parent.name, case=None, problem=UsageError(msg))
+            problem = UsageError(f"{name}: cannot be read ({error.strerror}).")
+            yield SubjectReading(subject=path.parent.name, case=None, problem=problem)
         except UsageError as error:
             yield SubjectReading(subject=path.parent.name, case=None, problem=error)
         else:
@@ -240,12 +330,7 @@ def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]
 
 def cases_below(root: Path, out: Path, *, lesions: str | None) -> dict[str, SubjectReading]:
     """Return the cases of a folder or manifest by subject; a name that comes twice is left out."""
-    found: dict[str, SubjectReading] = {}
-    twice = set()
-    for one in find_cases(root, out, shard=None, lesions=lesions):
-        if one.subject in found:
-            twice.add(one.subject)
-        found[one.subject] = SubjectReading(subject=one.subject, case=one.case, lesions=lesions)
+    found, twice = _by_subject(_from_cases(root, out, lesions))
     return {subject: reading for subject, reading in found.items() if subject not in twice}
 
 
@@ -293,27 +378,21 @@ def protocol_of_run(run: Mapping[str, Any]) -> LoadedProtocol | None:
     return loaded if loaded.sha256 == in_run_file.get("sha256") else None
 
 
-def _of_one_subject(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
+def _of_one_subject(readings: Sequence[ReadingSet]) -> Sequence[ReadingSet]:
     """Give the readings one subject where each is a single case or mask."""
-    single = all(
-        len(r.subjects) == 1 and (r.kind == "case" or (r.kind == "masks" and len(r.subjects) == 1))
-        for r in readings
-    )
-    names = [next(iter(r.subjects)) for r in readings]
-    if not single or len(set(names)) == 1:
-        return list(readings)
-    stated = {_stated_subject(next(iter(r.subjects.values()))) for r in readings} - {None}
-    if len(stated) > 1:
-        return list(readings)
-    common = stated.pop() if stated else names[0]
-    assert common is not None
+    if any(len(r.subjects) > 1 or r.kind not in ("case", "masks") for r in readings):
+        return readings
+    only = [next(iter(r.subjects.values())) for r in readings]
+    stated = {_stated_subject(reading) for reading in only} - {None}
+    if len({reading.subject for reading in only}) == 1 or len(stated) > 1:
+        return readings
+    common = next((subject for subject in stated if subject is not None), only[0].subject)
     renamed = []
-    for r in readings:
-        (reading,) = r.subjects.values()
+    for r, reading in zip(readings, only, strict=True):
         called = None if reading.subject == common else reading.subject
         case = None if reading.case is None else replace(reading.case, subject=common)
-        reading = replace(reading, subject=common, case=case, called=called)
-        renamed.append(replace(r, subjects={common: reading}))
+        same = replace(reading, subject=common, case=case, called=called)
+        renamed.append(replace(r, subjects={common: same}))
     return renamed
 
 
@@ -357,82 +436,3 @@ def readings_of_run(run: Mapping[str, Any]) -> Sequence[ReadingSet]:
         protocol=protocol_of_run(run),
         lesions=[place["lesions"] for place in places],
     )
-
-
-def decided_cases(
-    held: HeldAgreement,
-    decisions: Mapping[str, Decision],
-    readings: Mapping[str, ReadingSet],
-    concordant: str,
-) -> Iterator[FoundCase]:
-    """Yield each subject as the reading that stands has it, with why it stands.
-
-    Raises
-    ------
-    UsageError
-        If the files of a reading, or the adjudicator's table, are not there.
-    """
-    for name, _ in held.subjects():
-        decision = decisions.get(name)
-        adjudication: AdjudicationRecord = {
-            "stands": concordant,
-            "adjudicator": None,
-            "reason": f"The readings are not in dispute; reading {concordant} stands where they are not.",
-            "decided_at": None,
-            "agreement_sha256": held.sha256,
-        }
-        if decision is not None:
-            adjudication = {
-                "stands": decision.stands,
-                "adjudicator": decision.adjudicator,
-                "reason": decision.reason,
-                "decided_at": decision.decided_at,
-                "agreement_sha256": held.sha256,
-            }
-        if decision is not None and decision.stands == TABLE:
-            place = _with_own_table(name, readings[next(iter(readings))], decision.adjudicator)
-        else:
-            reading = readings[adjudication["stands"]]
-            place = _place(name, reading)
-        yield FoundCase(location=name, case=replace(place, adjudication=adjudication))
-
-
-def _place(name: str, reading: ReadingSet) -> CasePlace:
-    """Return the case of a reading, with the lesion table that the reading used."""
-    found = _found(name, reading)
-    place = found.case
-    assert place is not None
-    lesions = found.lesions
-    if lesions is None or place.sources is not None or place.names_table:
-        return place
-    return place.with_table(place.folder / (lesions if "." in lesions else f"lesions.{lesions}.csv"))
-
-
-def _found(name: str, reading: ReadingSet) -> SubjectReading:
-    found = reading.subjects.get(name)
-    if found is None or found.case is None:
-        msg = f"{name}: the files behind reading {reading.name} ({reading.reader}) are not there."
-        raise UsageError(msg, hint="Put the input folder back, or let another reading stand.")
-    return found
-
-
-def _with_own_table(name: str, reading: ReadingSet, adjudicator: str) -> CasePlace:
-    """Return the first reading's case with the adjudicator's marks.
-
-    They stand in ``lesions.<adjudicator>.csv`` of its folder; where that is not there and the adjudicator is
-    a reader of the study, where the study says.
-    """
-    place = _found(name, reading).case
-    assert place is not None
-    folder = place.folder
-    if place.sources is not None and "tumour" in place.sources.entries:
-        folder = place.sources.entries["tumour"][0].path.parent
-    table = folder / f"lesions.{adjudicator}.csv"
-    source = Path((read_run_file(reading.path) or {}).get("input_root") or reading.path)
-    if not table.is_file() and is_study_file(source) and adjudicator in read_study(source).readers:
-        cases = find_cases(source, reading.path, shard=None, lesions=adjudicator)
-        return next(case.case for case in cases if case.subject == name)
-    if not table.is_file():
-        msg = f"{name}: stands is {TABLE!r}, but {table.name} is not in reading {reading.name}'s case folder."
-        raise UsageError(msg, hint=f"Mark the case with volstrat review CASE --reader {adjudicator}.")
-    return place.with_table(table)

@@ -1,32 +1,55 @@
-"""One subject in all readings: its record in each, every two compared, and what is at stake."""
+"""One subject in all readings: its records, every two compared, what is at stake, what is to be decided."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast
 
-from volstrat.agreement.discordance import INGREDIENTS, LEVELS
+from volstrat.agreement.discordance import LEVELS, joined
 from volstrat.case.assess import assess_case
 from volstrat.case.record import failure_record, finding_record
 from volstrat.case.record_types import given
-from volstrat.comparison.agreement_types import StakeKind
+from volstrat.comparison.agreement_types import value_in
 from volstrat.comparison.pair import ReadCase, compare_pair, not_compared
 from volstrat.errors import VolstratError
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from volstrat.case.record_types import CaseRecord
-    from volstrat.comparison.agreement_types import Pair, Stake, Subject, SubjectOutcome, SubjectReading
+    from volstrat.comparison.agreement_types import (
+        AdjudicationItem,
+        Lesion,
+        LesionOfReading,
+        Pair,
+        Stake,
+        StakeKind,
+        Subject,
+        SubjectOutcome,
+        SubjectReading,
+    )
     from volstrat.comparison.pair import Settings
-    from volstrat.comparison.reading_types import ReadingSet
+    from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding
 
-_Told = Literal["status", "stratum", "predicates", "volumes", "inputs"]
-_STAKES: tuple[StakeKind, ...] = get_args(StakeKind)
+    Asked = Literal["lesion", "pet_only_region", ""]
 
-RANK = {stake: rank for rank, stake in enumerate(_STAKES)}
+STAKES: Mapping[str, str] = {
+    "trial_entry": "One reading finds the subject ineligible, the other does not",
+    "which_stratum": "One reading gives stratum 1, the other stratum 2",
+    "no_stratum_in_one": "One reading gives no stratum",
+    "not_comparable": "The readings could not be compared",
+    "predicates": "Same stratum, but a predicate differs",
+    "review": "Same stratum, but one reading calls for a review",
+    "voxels": "Same verdict; some voxels are not counted alike",
+    "none": "No difference",
+}
+"""What is at stake between readings, gravest first, in words."""
+
+NEEDS_ADJUDICATION = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable", "predicates")
+"""What makes a subject one that is in dispute."""
 
 
 def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Settings) -> Subject:
@@ -39,19 +62,11 @@ def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Sett
     """
     names = [reading.subjects[subject].names for reading in readings if subject in reading.subjects]
     called, visit = next((found for found in names if found[1] is not None), names[0])
-    cases: dict[str, ReadCase] = {}
-    entries, findings = [], []
-    for reading in readings:
-        case, entry, found = _read(subject, reading)
-        entries.append(entry)
-        findings += found
-        if case is not None:
-            cases[reading.name] = case
-    by_name = {entry["reading"]: entry for entry in entries}
-    findings += _names(subject, readings)
+    read = [_read(subject, reading) for reading in readings]
+    entries = [entry for _, entry, _ in read]
+    findings = [one for _, _, found in read for one in found] + _names(subject, readings)
     pairs = [
-        _pair(by_name[a.name], by_name[b.name], cases, settings, subject)
-        for a, b in combinations(readings, 2)
+        _pair((a, b), (one, other), settings, subject) for (one, a, _), (other, b, _) in combinations(read, 2)
     ]
     return {
         "subject": called,
@@ -89,18 +104,16 @@ def _read(subject: str, reading: ReadingSet) -> tuple[ReadCase | None, SubjectRe
 
 def _changed(reading: ReadingSet, before: CaseRecord | None, now: CaseRecord) -> list[Finding]:
     """Say where an output's record is not what its files give now."""
-    keys: tuple[_Told, ...] = ("status", "stratum", "predicates", "volumes", "inputs")
+    keys: tuple[Literal["status", "stratum", "predicates", "volumes", "inputs"], ...]
+    keys = ("status", "stratum", "predicates", "volumes", "inputs")
     if before is None or all(before.get(key) == now[key] for key in keys):
         return []
     return [finding("record_outdated", where=reading.name, reading=reading.name)]
 
 
 def _names(subject: str, readings: Sequence[ReadingSet]) -> list[Finding]:
-    called = {
-        r.name: r.subjects[subject].called or subject
-        for r in readings
-        if subject in r.subjects and r.subjects[subject].called is not None
-    }
+    own = {r.name: r.subjects[subject].called for r in readings if subject in r.subjects}
+    called = {name: other for name, other in own.items() if other is not None}
     if not called:
         return []
     names = " and ".join(f"{name} calls it {other!r}" for name, other in called.items())
@@ -114,41 +127,39 @@ def _entry(
     sha256: str | None = None,
 ) -> SubjectReading:
     """Return what a reading's record says, as far as readings are compared by it."""
-    return {
+    keys = ("status", "stratum", "predicates", "volumes", "error", "protocol")
+    found = {
         "reading": reading.name,
         "source": source,
-        "status": None if record is None else record["status"],
-        "stratum": None if record is None else record["stratum"],
-        "predicates": None if record is None else record["predicates"],
-        "volumes": None if record is None else record["volumes"],
-        "error": None if record is None else record["error"],
-        "protocol": None if record is None else record["protocol"],
+        **{key: value_in(record, key) for key in keys},
         "lesions": None if record is None or record["error"] else len(record["lesions"]),
         "sha256": sha256,
     }
+    return cast("SubjectReading", found)
 
 
 def _pair(
-    a: SubjectReading, b: SubjectReading, cases: dict[str, ReadCase], settings: Settings, subject: str
+    entries: tuple[SubjectReading, SubjectReading],
+    cases: tuple[ReadCase | None, ReadCase | None],
+    settings: Settings,
+    subject: str,
 ) -> Pair:
-    names = (a["reading"], b["reading"])
-    absent = [entry["reading"] for entry in (a, b) if entry["source"] == "absent"]
+    a, b = (entry["reading"] for entry in entries)
+    absent = [entry["reading"] for entry in entries if entry["source"] == "absent"]
     if absent:
-        return not_compared(*names, "only_in_one", f"{subject!r} is not in reading {' and '.join(absent)}.")
-    for entry in (a, b):
+        return not_compared(a, b, "only_in_one", f"{subject!r} is not in reading {' and '.join(absent)}.")
+    for entry in entries:
         if entry["error"] is not None:
             reason = f"Reading {entry['reading']} failed: {entry['error']['message']}"
-            return not_compared(*names, "failed", reason)
-    for entry in (a, b):
-        if entry["source"] == "record":
-            reason = (
-                f"The files behind reading {entry['reading']} are not there; its record alone is compared."
-            )
-            return not_compared(*names, "records_only", reason)
+            return not_compared(a, b, "failed", reason)
+    if cases[0] is None or cases[1] is None:
+        name = next(entry["reading"] for entry in entries if entry["source"] == "record")
+        reason = f"The files behind reading {name} are not there; its record alone is compared."
+        return not_compared(a, b, "records_only", reason)
     try:
-        return compare_pair(cases[names[0]], cases[names[1]], settings)
+        return compare_pair(cases[0], cases[1], settings)
     except VolstratError as error:
-        return not_compared(*names, "failed", str(error))
+        return not_compared(a, b, "failed", str(error))
 
 
 def _outcome(pairs: Sequence[Pair]) -> SubjectOutcome:
@@ -161,39 +172,28 @@ def _outcome(pairs: Sequence[Pair]) -> SubjectOutcome:
 
 def _attributed_to(pairs: Sequence[Pair]) -> str | None:
     """Join the ingredients that carry the gravest level of difference between any two readings."""
-    for level in LEVELS:
-        found = [p["discordance"] for p in pairs if p["discordance"] and p["discordance"]["level"] == level]
-        named = {i for d in found for group in d["carried_by"] for i in group}
-        if named:
-            return "+".join(i for i in INGREDIENTS if i in named)
-    return None
+    known = [pair["discordance"] for pair in pairs if pair["discordance"] is not None]
+    carried = (joined(g for d in known if d["level"] == level for g in d["carried_by"]) for level in LEVELS)
+    return next((found for found in carried if found), None)
 
 
 def stake_of(readings: Sequence[SubjectReading], pairs: Sequence[Pair]) -> Stake:
     """Say what hangs on who is right.
 
-    In falling order: whether the subject enters the trial (a stratum or ineligible); which stratum; whether
-    there is a stratum at all; readings that could not be compared; the same stratum though a predicate
-    differs; the same stratum where one reading calls for a review and the other does not; the same in all of
-    this, but not every voxel counted alike; nothing. Within each, the more millilitres not counted alike
-    come first.
-
-    Returns
-    -------
-    Stake
-        ``kind``, ``rank`` (0 is gravest) and ``ml``, the largest volume that two readings do not count alike.
+    The gravest that holds of `STAKES`; ``rank`` 0 is gravest, ``ml`` the largest volume that two readings do
+    not count alike.
     """
     strata = {r["stratum"] for r in readings if r["source"] != "absent" and r["error"] is None}
-    given = strata - {None}
+    stated = strata - {None}
     ml = max((p["not_alike_ml"] for p in pairs if p["not_alike_ml"] is not None), default=None)
     predicates = {_holds(r) for r in readings if r["predicates"] is not None}
     statuses = {r["status"] for r in readings if r["status"] is not None}
     kind: StakeKind
-    if "ineligible" in given and len(given) > 1:
+    if "ineligible" in stated and len(stated) > 1:
         kind = "trial_entry"
-    elif len(given) > 1:
+    elif len(stated) > 1:
         kind = "which_stratum"
-    elif None in strata and given:
+    elif None in strata and stated:
         kind = "no_stratum_in_one"
     elif any(p["outcome"] not in {"compared", "records_only"} for p in pairs):
         kind = "not_comparable"
@@ -203,9 +203,126 @@ def stake_of(readings: Sequence[SubjectReading], pairs: Sequence[Pair]) -> Stake
         kind = "review"
     else:
         kind = "voxels" if ml else "none"
-    return {"kind": kind, "rank": RANK[kind], "ml": ml}
+    return {"kind": kind, "rank": list(STAKES).index(kind), "ml": ml}
 
 
 def _holds(reading: SubjectReading) -> tuple[bool | None, bool | None]:
     predicates = given(reading["predicates"])
     return predicates["stratum_1"]["holds"], predicates["stratum_2"]["holds"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What an adjudicator is asked of a subject: one lesion or region, or why nothing could be compared.
+
+    Parameters
+    ----------
+    a, b : str
+        The two readings.
+    kind : str
+        "lesion" or "pet_only_region"; "" where the readings could not be compared.
+    in_a, in_b : LesionOfReading or None
+        The lesion as each reading has it.
+    text : str
+        The question in words.
+    """
+
+    a: str
+    b: str
+    kind: Asked = ""
+    in_a: LesionOfReading | None = None
+    in_b: LesionOfReading | None = None
+    text: str
+
+    @property
+    def volume_ml(self) -> float:
+        """The larger of its volumes; infinite where nothing could be compared."""
+        volumes = [given(one["volume_ml"]) for one in (self.in_a, self.in_b) if one is not None]
+        return max(volumes, default=float("inf"))
+
+
+def adjudication_item(subject: Subject) -> AdjudicationItem:
+    """Return what an adjudicator needs to know of a subject."""
+    return {
+        "order": 1,  # until all are sorted
+        "subject": subject["subject"],
+        "visit": subject["visit"],
+        "stake": subject["stake"]["kind"],
+        "not_alike_ml": subject["stake"]["ml"],
+        "strata": {r["reading"]: r["stratum"] for r in subject["readings"] if r["source"] != "absent"},
+        "attributed_to": subject["attributed_to"],
+        "look_at": [question.text for question in questions(subject)],
+    }
+
+
+def adjudication_order(item: AdjudicationItem) -> tuple[int, float, str, str]:
+    """Sort by what is at stake, then by the volume not counted alike, then by name."""
+    return (
+        list(STAKES).index(item["stake"]),
+        -(item["not_alike_ml"] or 0.0),
+        item["subject"],
+        item["visit"] or "",
+    )
+
+
+def questions(subject: Subject) -> list[Question]:
+    """Name every lesion and region on which readings differ, the largest first.
+
+    A lesion that both mark alike is named where contours carry the difference and it is drawn apart.
+    """
+    found: list[Question] = []
+    for pair in subject["pairs"]:
+        a, b = pair["a"], pair["b"]
+        if pair["outcome"] != "compared":
+            found.append(Question(a=a, b=b, text=pair["reason"]))
+        contours = "contour" in (value_in(pair["discordance"], "attributed_to") or "")
+        of_kind: dict[Asked, list[Lesion]] = {
+            "lesion": pair["lesions"],
+            "pet_only_region": pair["pet_only_regions"],
+        }
+        for kind, rows in of_kind.items():
+            for row in rows:
+                text = _asked(row, a, b, contours=contours and kind == "lesion")
+                if text:
+                    found.append(Question(a=a, b=b, kind=kind, in_a=row["a"], in_b=row["b"], text=text))
+    return sorted(found, key=lambda question: (-question.volume_ml, question.text))
+
+
+def _asked(row: Lesion, a: str, b: str, *, contours: bool) -> str:
+    """Return on what two readings differ of a lesion; "" where that decides nothing."""
+    in_a, in_b = row["a"], row["b"]
+    if row["kind"] == "part":
+        return ""
+    if in_a is None or in_b is None:
+        one, name, other = (given(in_b), b, a) if in_a is None else (in_a, a, b)
+        what = f"{_ml(one)}, {_place(one)}, {one['resectability']}"
+        return f"{one['lesion_id']} in {name}, not in {other} ({what})"
+    name = in_a["lesion_id"] if in_a["lesion_id"] == in_b["lesion_id"] else (
+        f"{in_a['lesion_id']} in {a} = {in_b['lesion_id']} in {b}"
+    )  # fmt: skip
+    words = [(word(in_a), word(in_b)) for word in (_marking, _avidity)]
+    apart = [f"{one} in {a}, {other} in {b}" for one, other in words if one != other]
+    if apart:
+        return f"{name}: {'; '.join(apart)} ({_ml(in_a)}, {_place(in_a)})"
+    if contours and row["dice"] != 1:
+        return f"{name}: {_ml(in_a)} in {a}, {_ml(in_b)} in {b} ({_place(in_a)})"
+    return ""
+
+
+def _marking(lesion: LesionOfReading) -> str:
+    if lesion["resectability"] == "partial" and lesion["resectable_fraction"] is not None:
+        return f"{100 * lesion['resectable_fraction']:.0f} % resectable"
+    return lesion["resectability"].replace("_", " ")
+
+
+def _avidity(lesion: LesionOfReading) -> str:
+    return f"FDG {lesion['fdg_avidity'].replace('_', ' ')}"
+
+
+def _ml(lesion: LesionOfReading) -> str:
+    return f"{lesion['volume_ml']:.2f} ml"
+
+
+def _place(lesion: LesionOfReading) -> str:
+    x, y, z = lesion["centroid_mm"]
+    return f"at {round(x)}, {round(y)}, {round(z)} mm LPS"

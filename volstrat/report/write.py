@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
-    from volstrat.comparison.reading_types import SubjectReading
+    from volstrat.comparison.readings import SubjectReading
     from volstrat.terms.protocol import Protocol
 
 REPORT, REPORT_PDF = "report.html", "report.pdf"

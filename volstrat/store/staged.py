@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from volstrat.errors import OutputError
 
 if TYPE_CHECKING:
+    from io import BufferedRandom
     from pathlib import Path
     from types import TracebackType
-    from typing import BinaryIO, Self
+    from typing import Self
 
 
 class StagedFiles:
@@ -33,9 +34,9 @@ class StagedFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._mark = secrets.token_hex(4)
-        self._open: dict[str, BinaryIO] = {}
+        self._open: dict[str, BufferedRandom] = {}
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedRandom:
         """Return a stream for the file that will be called ``name``."""
         for left in self._folder.glob(f".{name}.*.part"):  # of a run that was killed
             left.unlink(missing_ok=True)

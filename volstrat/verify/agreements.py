@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.comparison.reading_types import ReadingSet
+    from volstrat.comparison.readings import ReadingSet
 
 AGREEMENT = "agreement.json"
 

@@ -13,11 +13,9 @@ from volstrat.case.lesion_table import HISTORY, history_beside
 from volstrat.case.record import environment
 from volstrat.cohort import parse_shard, run_cohort
 from volstrat.cohort.changes import entries_of_changes
-from volstrat.cohort.run_file import is_damaged, read_run_file
+from volstrat.cohort.run_file import ADJUDICATION, BASIS, DERIVED_FILES, is_damaged, read_run_file
 from volstrat.cohort.source import find_cases
-from volstrat.cohort.subject_folders import BASIS, OWN_FILES
 from volstrat.comparison.final_cohort import build_final
-from volstrat.comparison.reading_types import ADJUDICATION
 from volstrat.comparison.readings import final_again
 from volstrat.errors import UsageError, VolstratError
 from volstrat.formats.hashing import sha256_of
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.cohort import Progress
     from volstrat.cohort.source import FoundCase
-
-_TABLES = tuple(name for name in OWN_FILES if name not in {"run.json", "audit.jsonl"})
 
 
 def _roots(
@@ -149,7 +145,7 @@ def _not_again(problem: str) -> SubjectDifferences:
 def _compared_tables(out: Path, again: Path, run: Mapping[str, Any]) -> list[FileFault]:
     faults = []
     changed = any(entries_of_changes(out / "audit.jsonl"))
-    for name in _TABLES:
+    for name in DERIVED_FILES:
         if name == "index.html" and changed:  # it tells of changes that a rerun has not seen
             continue
         if name in (run.get("files") or {}) and (out / name).is_file() and (again / name).is_file():

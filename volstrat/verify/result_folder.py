@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from volstrat.case.record import record_name
 from volstrat.cohort.changes import entries_of_changes
+from volstrat.cohort.ledger import marked_name
 from volstrat.cohort.run_file import (
+    OWN_FILES,
     RUN_FILE,
     TRAIL,
     listed_subjects,
     records_sha256,
     removed_subjects,
 )
-from volstrat.cohort.subject_folders import OWN_FILES, marked_name
 from volstrat.cohort.tasks import one_line
 from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS, read_receipt
 from volstrat.formats.hashing import sha256_of

@@ -12,8 +12,7 @@ from volstrat import __version__
 from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol, parse_protocol
 from volstrat.case.record import environment
 from volstrat.cohort.changes import history_faults
-from volstrat.cohort.run_file import TRAIL, read_run_file, record_event
-from volstrat.comparison.reading_types import COMPARISON
+from volstrat.cohort.run_file import COMPARISON, TRAIL, read_run_file, record_event
 from volstrat.errors import OutputError, ProtocolError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import check_manifest, is_sealed
