@@ -176,6 +176,29 @@ def wait_for_workers(address: str, count: int) -> None:
         client.wait_for_workers(count, timeout=60)
 
 
+def test_a_scheduler_that_refuses_while_it_is_asked_is_gone(
+    tmp_path: Path, run_apart: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What dask raises then is a plain OSError, of which a refused connection is the cause."""
+
+    class Client:
+        status = "running"
+
+        def nthreads(self) -> dict[str, int]:
+            try:
+                raise ConnectionRefusedError
+            except ConnectionRefusedError as error:
+                msg = "Timed out trying to connect to tcp://127.0.0.1:8786 after 20 s"
+                raise OSError(msg) from error
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(cluster.ClusterRunner, "_connect", lambda _: Client())
+    make_cohort(tmp_path / "in", 1)
+    with pytest.raises(WorkerLostError, match="8786: the scheduler is gone"):
+        run_apart(tmp_path / "in", tmp_path / "out", scheduler="tcp://127.0.0.1:8786")
+
+
 def test_a_scheduler_that_is_killed_ends_the_run_with_a_sentence(
     tmp_path: Path, run: Run, run_apart: Run, workers: tuple[str, list[subprocess.Popen[bytes]]]
 ) -> None:

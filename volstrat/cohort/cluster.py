@@ -183,11 +183,11 @@ def _require_this_version(versions: Mapping[str, object]) -> None:
         raise UsageError(msg, hint="Install the same version everywhere.")
 
 
-def _is_of_dask(error: OSError) -> bool:
-    """Tell whether an error is of the connection to the scheduler."""
-    return type(error).__module__.startswith("distributed.") or isinstance(
-        error, ConnectionError | TimeoutError
-    )
+def _is_of_dask(error: BaseException) -> bool:
+    """Tell whether an error is of the connection to the scheduler; dask gives some a plain OSError's type."""
+    if type(error).__module__.startswith("distributed.") or isinstance(error, ConnectionError | TimeoutError):
+        return True
+    return error.__cause__ is not None and _is_of_dask(error.__cause__)
 
 
 def _knock(address: str) -> None:
