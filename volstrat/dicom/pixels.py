@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from volstrat.dicom.encapsulated import RLE, code_streams, pydicom_decoded
 from volstrat.dicom.header import (
     DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_BIG_ENDIAN,
@@ -28,14 +31,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.dicom.folder import SeriesFiles
+    from volstrat.dicom.folder import ImageFile, SeriesFiles
     from volstrat.dicom.image_frames import Frame
     from volstrat.dicom.series import SeriesGeometry
     from volstrat.dicom.suv.suv_factors import SuvFactors
     from volstrat.formats.stream import Digest
     from volstrat.geometry.array_types import Float64s
 
-_RLE: Final = "1.2.840.10008.1.2.5"
+_PIXEL_DATA_BEGINS: Final = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff"  # encapsulated (PS3.5 A.4)
+_SEQUENCE_ENDS: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _COPY_AGAIN: Final = "Copy the file again from its source."
 
 
@@ -96,16 +100,12 @@ def read_series(series: SeriesFiles, geometry: SeriesGeometry) -> Image:
     """
     frames = geometry.frames
     slopes, intercepts = _rescale(series, frames)
-    shape = geometry.grid.shape[::-1]
     whole = (slopes == 1).all() and (intercepts == intercepts[0]).all() and float(intercepts[0]).is_integer()
     if whole and frames[0].header.unsigned("BitsAllocated") in (8, 16):
-        values = _whole_values(frames, shape, int(intercepts[0]))
+        values = _whole_values(geometry, int(intercepts[0]))
         if values is not None:
             return Image(grid=geometry.grid, values=values.T)
-    scaled = np.empty(shape, dtype=np.float32)
-    for at, stored in enumerate(_stored_slices(frames, shape[1:])):
-        _scale(stored, slopes[at], intercepts[at], scaled[at])
-    return Image(grid=geometry.grid, values=scaled.T)
+    return _scaled(geometry, slopes, intercepts)
 
 
 def series_slices(series: SeriesFiles, geometry: SeriesGeometry) -> Iterator[NDArray[np.float32]]:
@@ -120,7 +120,7 @@ def series_slices(series: SeriesFiles, geometry: SeriesGeometry) -> Iterator[NDA
     """
     slopes, intercepts = _rescale(series, geometry.frames)
     scaled = np.empty(geometry.grid.shape[1::-1], dtype=np.float32)
-    for at, stored in enumerate(_stored_slices(geometry.frames, scaled.shape)):
+    for at, stored in enumerate(_stored_slices(geometry)):
         _scale(stored, slopes[at], intercepts[at], scaled)
         yield scaled
 
@@ -153,15 +153,9 @@ def read_suv(
         As `read_series`.
     """
     factor_of = factors.required()
-    frames = geometry.frames
-    slopes, intercepts = _rescale(series, frames)
-    values = np.empty(geometry.grid.shape[::-1], dtype=np.float32)
-    for at, stored in enumerate(_stored_slices(frames, values.shape[1:])):
-        if digest is not None:
-            digest.update(_little_endian(stored))
-        factor = factor_of(frames[at])
-        _scale(stored, slopes[at] * factor, intercepts[at] * factor, values[at])
-    return Image(grid=geometry.grid, values=values.T)
+    by_frame = np.array([factor_of(frame) for frame in geometry.frames])
+    slopes, intercepts = _rescale(series, geometry.frames)
+    return _scaled(geometry, slopes * by_frame, intercepts * by_frame, digest)
 
 
 def stored_sha256(geometry: SeriesGeometry) -> str:
@@ -176,13 +170,25 @@ def stored_sha256(geometry: SeriesGeometry) -> str:
         As `read_series`.
     """
     digest = hashlib.sha256()
-    for stored in _stored_slices(geometry.frames, geometry.grid.shape[1::-1]):
+    for stored in _stored_slices(geometry):
         digest.update(_little_endian(stored))
     return digest.hexdigest()
 
 
 def _little_endian(stored: NDArray[np.integer]) -> bytes:
     return stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _scaled(
+    geometry: SeriesGeometry, slopes: Float64s, intercepts: Float64s, digest: Digest | None = None
+) -> Image:
+    """Return float32 values, each slice by its own slope and intercept."""
+    values = np.empty(geometry.grid.shape[::-1], dtype=np.float32)
+    for at, stored in enumerate(_stored_slices(geometry)):
+        if digest is not None:
+            digest.update(_little_endian(stored))
+        _scale(stored, slopes[at], intercepts[at], values[at])
+    return Image(grid=geometry.grid, values=values.T)
 
 
 def _scale(stored: NDArray[np.integer], slope: float, intercept: float, out: NDArray[np.float32]) -> None:
@@ -194,34 +200,32 @@ def _scale(stored: NDArray[np.integer], slope: float, intercept: float, out: NDA
 
 def _rescale(series: SeriesFiles, frames: tuple[Frame, ...]) -> tuple[Float64s, Float64s]:
     """Return slope and intercept of each slice."""
+    is_pet = series.modality == "PT"
     slopes, intercepts = [], []
     for frame in frames:
-        slope = frame.plane.slope
-        if slope is None and series.modality == "PT":
-            msg = f"{frame.name}: has no RescaleSlope (0028,1053), which PET values need."
-            raise CorruptDataError(msg, hint="Export the series again from its source.")
-        if slope is not None and (slope == 0 or not np.isfinite(slope)):
-            msg = f"{frame.name}: RescaleSlope (0028,1053) is {slope:g}, so every value would be the same."
-            raise CorruptDataError(msg, hint="Export the series again from its source.")
-        if slope is not None and slope < 0 and series.modality == "PT":
-            msg = f"{frame.name}: RescaleSlope (0028,1053) is {slope:g}, so uptake would be negative."
-            raise CorruptDataError(msg, hint="Export the series again from its source.")
-        intercept = frame.plane.intercept or 0.0
-        if not np.isfinite(intercept):
-            msg = f"{frame.name}: RescaleIntercept (0028,1052) is {intercept:g}, which is no number."
+        slope, intercept = frame.plane.slope, frame.plane.intercept or 0.0
+        wrong = ""
+        if slope is None and is_pet:
+            wrong = "has no RescaleSlope (0028,1053), which PET values need"
+        elif slope is not None and (slope == 0 or not np.isfinite(slope)):
+            wrong = f"RescaleSlope (0028,1053) is {slope:g}, so every value would be the same"
+        elif slope is not None and slope < 0 and is_pet:
+            wrong = f"RescaleSlope (0028,1053) is {slope:g}, so uptake would be negative"
+        elif not np.isfinite(intercept):
+            wrong = f"RescaleIntercept (0028,1052) is {intercept:g}, which is no number"
+        if wrong:
+            msg = f"{frame.name}: {wrong}."
             raise CorruptDataError(msg, hint="Export the series again from its source.")
         slopes.append(1.0 if slope is None else slope)
         intercepts.append(intercept)
     return np.array(slopes), np.array(intercepts)
 
 
-def _whole_values(
-    frames: tuple[Frame, ...], shape: tuple[int, int, int], intercept: int
-) -> NDArray[np.int16] | None:
+def _whole_values(geometry: SeriesGeometry, intercept: int) -> NDArray[np.int16] | None:
     """Return int16 values, or None where one does not fit."""
-    values = np.empty(shape, dtype=np.int16)
+    values = np.empty(geometry.grid.shape[::-1], dtype=np.int16)
     limits = np.iinfo(np.int16)
-    for at, stored in enumerate(_stored_slices(frames, shape[1:])):
+    for at, stored in enumerate(_stored_slices(geometry)):
         low, high = int(stored.min()) + intercept, int(stored.max()) + intercept
         if low < limits.min or high > limits.max:
             return None
@@ -230,19 +234,24 @@ def _whole_values(
     return values
 
 
-def _stored_slices(frames: tuple[Frame, ...], shape: tuple[int, ...]) -> Iterator[NDArray[np.integer]]:
+def _stored_slices(geometry: SeriesGeometry) -> Iterator[NDArray[np.integer]]:
     """Yield the stored values of each slice, (rows, columns)."""
-    decoder = _Decoder()
+    shape = geometry.grid.shape[1::-1]
+    streams: tuple[ImageFile, list[bytes]] | None = None  # the code streams of the file that was last read
     encodings: dict[int, _Encoding] = {}
-    for frame in frames:
-        encoding = encodings.get(id(frame.file))
-        if encoding is None:
-            encoding = encodings[id(frame.file)] = _encoding(frame)
-        if frame.file.header.transfer_syntax in NATIVE_SYNTAXES:
+    for frame in geometry.frames:
+        file = frame.file
+        if id(file) not in encodings:
+            encodings[id(file)] = _encoding(frame)
+        encoding = encodings[id(file)]
+        if file.header.transfer_syntax in NATIVE_SYNTAXES:
             stored = np.frombuffer(_native_bytes(frame, encoding, shape), dtype=encoding.dtype)
-            stored = encoding.cleaned(stored)
         else:
-            stored = decoder.decode(frame, encoding)
+            if streams is None or streams[0] is not file:
+                streams = file, code_streams(file.path, frame.pixels, file.number_of_frames)
+            decode = _rle_decoded if file.header.transfer_syntax == RLE else _jpeg_decoded
+            stored = _as_encoded(decode(frame, encoding, streams[1][frame.index]), encoding)
+        stored = encoding.cleaned(stored)
         if stored.size != shape[0] * shape[1]:
             msg = f"{frame.name}: decodes to {stored.size} pixels, expected {shape[0]} x {shape[1]}."
             raise CorruptDataError(msg, hint=_COPY_AGAIN)
@@ -302,139 +311,59 @@ def _native_bytes(frame: Frame, encoding: _Encoding, shape: tuple[int, ...]) -> 
     return data
 
 
-class _Decoder:
-    """Decodes compressed frames one by one, as stored values: RLE with pydicom, JPEG with SimpleITK.
+def _jpeg_decoded(frame: Frame, encoding: _Encoding, stream: bytes) -> NDArray[np.integer]:
+    """Decode one frame with SimpleITK.
 
-    For SimpleITK each frame's code stream is put into a file of its own that holds nothing else, so that no
-    rescaling, no other frame and no patient data is involved.
+    Its code stream is put into a file of its own that holds nothing else, so that no rescaling, no other
+    frame and no patient data is involved.
     """
+    import SimpleITK as sitk
+    from pydicom.encaps import encapsulate
 
-    def __init__(self) -> None:
-        self._streams: dict[Path, list[bytes]] = {}
+    with tempfile.TemporaryDirectory(prefix="volstrat-") as folder:
+        path = Path(folder) / "frame.dcm"
+        syntax = frame.file.header.transfer_syntax
+        header = _single_frame_header(syntax, (frame.file.rows, frame.file.columns), encoding)
+        path.write_bytes(header + _PIXEL_DATA_BEGINS + encapsulate([stream], has_bot=False) + _SEQUENCE_ENDS)
+        try:
+            image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
+        except RuntimeError as error:
+            msg = f"{frame.name}: its pixels (transfer syntax {syntax}) do not decode."
+            raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
+    stored: NDArray[np.integer] = sitk.GetArrayFromImage(image)
+    return stored
 
-    def decode(self, frame: Frame, encoding: _Encoding) -> NDArray[np.integer]:
-        stream = self._stream(frame)
-        if frame.file.header.transfer_syntax == _RLE:
-            stored = _rle_decoded(frame, encoding, stream)
-        else:
-            stored = self._jpeg_decoded(frame, encoding, stream)
-        return encoding.cleaned(_as_encoded(stored, encoding))
 
-    def _jpeg_decoded(self, frame: Frame, encoding: _Encoding, stream: bytes) -> NDArray[np.integer]:
-        import SimpleITK as sitk
+@lru_cache(maxsize=1)
+def _single_frame_header(syntax: str, shape: tuple[int, int], encoding: _Encoding) -> bytes:
+    """Return a minimal DICOM file of one frame up to its pixel data (PS3.10)."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID, SecondaryCaptureImageStorage
 
-        with tempfile.TemporaryDirectory(prefix="volstrat-") as folder:
-            path = Path(folder) / "frame.dcm"
-            path.write_bytes(_single_frame(frame, encoding, stream))
-            try:
-                image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
-            except RuntimeError as error:
-                syntax = frame.file.header.transfer_syntax
-                msg = f"{frame.name}: its pixels (transfer syntax {syntax}) do not decode."
-                raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
-        stored: NDArray[np.integer] = sitk.GetArrayFromImage(image)
-        return stored
+    single = Dataset()
+    single.file_meta = FileMetaDataset()
+    single.file_meta.TransferSyntaxUID = UID(syntax)
+    single.SOPClassUID, single.SOPInstanceUID = SecondaryCaptureImageStorage, UID("2.25.1")
+    single.SamplesPerPixel, single.PhotometricInterpretation = 1, "MONOCHROME2"
+    single.Rows, single.Columns = shape
+    single.BitsAllocated, single.BitsStored = encoding.bits_allocated, encoding.bits_stored
+    single.HighBit, single.PixelRepresentation = encoding.high_bit, int(encoding.is_signed)
+    file = BytesIO()
+    single.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
-    def _stream(self, frame: Frame) -> bytes:
-        """Return the code stream of one frame."""
-        path = frame.file.path
-        if path not in self._streams:
-            self._streams = {path: _code_streams(frame)}
-        return self._streams[path][frame.index]
+
+def _rle_decoded(frame: Frame, encoding: _Encoding, stream: bytes) -> NDArray[np.integer]:
+    """Decode one frame with pydicom: GDCM refuses valid small RLE frames."""
+    shape, bits = (frame.file.rows, frame.file.columns), encoding.bits_allocated
+    try:
+        return pydicom_decoded(stream, RLE, shape, bits, encoding.bits_stored, is_signed=encoding.is_signed)
+    except (ValueError, RuntimeError, IndexError) as error:
+        msg = f"{frame.name}: its pixels (RLE) do not decode."
+        raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
 
 
 def _as_encoded(values: NDArray[np.integer], encoding: _Encoding) -> NDArray[np.integer]:
     """Undo a change of sign or width that the decoder made: the header says what values are."""
     kind = np.dtype(f"{'i' if encoding.is_signed else 'u'}{encoding.bits_allocated // 8}")
     return values.astype(kind, copy=False).reshape(-1)
-
-
-def _rle_decoded(frame: Frame, encoding: _Encoding, stream: bytes) -> NDArray[np.integer]:
-    """Decode one frame with pydicom: GDCM refuses valid small RLE frames."""
-    from pydicom.encaps import encapsulate
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import RLELossless
-
-    options: Any = {
-        "rows": frame.file.rows,
-        "columns": frame.file.columns,
-        "samples_per_pixel": 1,
-        "photometric_interpretation": "MONOCHROME2",
-        "number_of_frames": 1,
-        "bits_allocated": encoding.bits_allocated,
-        "bits_stored": encoding.bits_stored,
-        "pixel_representation": int(encoding.is_signed),
-        "pixel_keyword": "PixelData",
-    }
-    try:
-        stored, _ = get_decoder(RLELossless).as_array(encapsulate([stream]), raw=True, **options)
-    except (ValueError, RuntimeError, IndexError) as error:
-        msg = f"{frame.name}: its pixels (RLE) do not decode."
-        raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
-    return np.asarray(stored)
-
-
-def _code_streams(frame: Frame) -> list[bytes]:
-    from pydicom.encaps import generate_frames
-
-    file, pixels = frame.file, frame.pixels
-    if pixels is None or pixels.length is not None:
-        msg = f"{file.path.name}: holds no compressed pixel data, though its transfer syntax says so."
-        raise CorruptDataError(msg, hint=_COPY_AGAIN)
-    with file.path.open("rb") as stream:
-        stream.seek(pixels.offset)
-        try:
-            streams = list(generate_frames(stream.read(), number_of_frames=file.number_of_frames))
-        except (ValueError, EOFError, IndexError) as error:
-            msg = f"{file.path.name}: its compressed pixel data is damaged or cut off."
-            raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
-    if len(streams) != file.number_of_frames:
-        msg = f"{file.path.name}: holds {len(streams)} compressed frames, {file.number_of_frames} expected."
-        raise CorruptDataError(msg, hint=_COPY_AGAIN)
-    return streams
-
-
-def _single_frame(frame: Frame, encoding: _Encoding, stream: bytes) -> bytes:
-    """Return a minimal DICOM file with one compressed frame (PS3.10; PS3.5 A.4)."""
-    secondary_capture, uid = b"1.2.840.10008.5.1.4.1.1.7", b"2.25.1"
-    file = frame.file
-
-    def short(tag: int, vr: bytes, value: bytes, pad: bytes = b"\0") -> bytes:
-        value += pad * (len(value) % 2)
-        group, element = (tag >> 16).to_bytes(2, "little"), (tag & 0xFFFF).to_bytes(2, "little")
-        return group + element + vr + len(value).to_bytes(2, "little") + value
-
-    def us(tag: int, value: int) -> bytes:
-        return short(tag, b"US", value.to_bytes(2, "little"))
-
-    meta = (
-        b"\x02\0\x01\0OB\0\0\x02\0\0\0\0\x01"
-        + short(0x00020002, b"UI", secondary_capture)
-        + short(0x00020003, b"UI", uid)
-        + short(0x00020010, b"UI", file.header.transfer_syntax.encode())
-        + short(0x00020012, b"UI", uid)
-    )
-    item = b"\xfe\xff\x00\xe0"
-    padded = stream + b"\0" * (len(stream) % 2)
-    data = (
-        short(0x00080016, b"UI", secondary_capture)
-        + short(0x00080018, b"UI", uid)
-        + us(0x00280002, 1)
-        + short(0x00280004, b"CS", b"MONOCHROME2", b" ")
-        + us(0x00280010, file.rows)
-        + us(0x00280011, file.columns)
-        + us(0x00280100, encoding.bits_allocated)
-        + us(0x00280101, encoding.bits_stored)
-        + us(0x00280102, encoding.high_bit)
-        + us(0x00280103, int(encoding.is_signed))
-        + b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff"
-        + item
-        + bytes(4)
-        + item
-        + len(padded).to_bytes(4, "little")
-        + padded
-        + b"\xfe\xff\xdd\xe0"
-        + bytes(4)
-    )
-    length = b"\x02\0\0\0UL\x04\0" + len(meta).to_bytes(4, "little")
-    return bytes(128) + b"DICM" + length + meta + data

@@ -6,7 +6,6 @@ distance between them comes from the positions: SliceThickness is not spacing.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from volstrat.geometry.grid import TIE_MM, VoxelGrid
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from volstrat.dicom.folder import Plane, SeriesFiles
+    from volstrat.dicom.folder import SeriesFiles
     from volstrat.dicom.image_frames import Frame
     from volstrat.geometry.array_types import Float64s
     from volstrat.terms.findings import Finding
@@ -37,6 +36,7 @@ _MAX_IN_PLANE = 0.02  # of the pixel spacing
 _THICK_MM = 3.0
 _LEAST_INTERLEAVED = 6  # slices; fewer are too few to tell
 _LEAST_TOLERANCE_MM = 0.01  # positions are often written with two decimals
+_EXPORT_AGAIN = "Export the series again from its source."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,8 +102,7 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
         affine=affine,
         frame_of_reference_uid=first.frame_of_reference_uid,
     )
-    findings += repeated
-    findings += _rescale_findings(series, frames) + _thickness_findings(series, grid, name)
+    findings += repeated + _findings(series, frames, grid.spacing_mm[2])
     return SeriesGeometry(grid=grid, frames=tuple(frames), findings=tuple(findings))
 
 
@@ -155,56 +154,55 @@ def _refuse_interleaved(frames: list[Frame], name: str) -> None:
 
 def _refuse_scouts(frames: list[Frame], name: str) -> None:
     scouts = [frame for frame in frames if "LOCALIZER" in frame.image_type]
-    if not scouts:
-        return
     if len(scouts) == len(frames):
         msg = f"{name}: is a scout (ImageType LOCALIZER), not a stack of slices."
         raise GeometryError(msg, hint="Name the folder of the axial series.")
-    msg = f"{name}: {len(scouts)} of {len(frames)} images are scouts (LOCALIZER), e.g. {scouts[0].name}."
-    raise GeometryError(msg, hint="Move the scout out of the folder.")
+    if scouts:
+        msg = f"{name}: {len(scouts)} of {len(frames)} images are scouts (LOCALIZER), e.g. {scouts[0].name}."
+        raise GeometryError(msg, hint="Move the scout out of the folder.")
 
 
 def _refuse_incomplete(frames: list[Frame]) -> None:
     for frame in frames:
         plane = frame.plane
-        expected = (
-            ("ImagePositionPatient", plane.position_mm, 3),
-            ("ImageOrientationPatient", plane.orientation, 6),
-            ("PixelSpacing", plane.pixel_spacing_mm, 2),
-        )
-        for keyword, values, count in expected:
-            if values is None or len(values) != count or not np.isfinite(values).all():
-                msg = f"{frame.name}: has no usable {keyword} ({count} numbers expected)."
-                raise GeometryError(msg, hint="Export the series again from its source.")
+        stated = {
+            "ImagePositionPatient": (plane.position_mm, 3),
+            "ImageOrientationPatient": (plane.orientation, 6),
+            "PixelSpacing": (plane.pixel_spacing_mm, 2),
+        }
+        wrong = [
+            f"has no usable {keyword} ({count} numbers expected)"
+            for keyword, (values, count) in stated.items()
+            if values is None or len(values) != count or not np.isfinite(values).all()
+        ]
         if frame.file.rows < 1 or frame.file.columns < 1:
-            msg = f"{frame.name}: has no usable Rows and Columns."
-            raise GeometryError(msg, hint="Export the series again from its source.")
+            wrong.append("has no usable Rows and Columns")
         if min(plane.pixel_spacing_mm or (0,)) <= 0:
-            msg = f"{frame.name}: PixelSpacing is {plane.pixel_spacing_mm}; both must be above 0 mm."
-            raise GeometryError(msg, hint="Export the series again from its source.")
+            wrong.append(f"PixelSpacing is {plane.pixel_spacing_mm}; both must be above 0 mm")
+        if wrong:
+            msg = f"{frame.name}: {wrong[0]}."
+            raise GeometryError(msg, hint=_EXPORT_AGAIN)
 
 
 def _refuse_mixed(frames: list[Frame], name: str) -> None:
     """Refuse images that differ from the first in matrix, spacing, orientation or frame of reference."""
-    hint = "Keep one acquisition in the folder, or export the images as separate series."
-    first = frames[0]
-    spacing, orientation = np.array(first.plane.pixel_spacing_mm), np.array(first.plane.orientation)
-    for frame in frames[1:]:
-        if (frame.file.columns, frame.file.rows) != (first.file.columns, first.file.rows):
-            got = f"{frame.file.columns} x {frame.file.rows} ({frame.name})"
-            msg = (
-                f"{name}: mixes matrices: {first.file.columns} x {first.file.rows} ({first.name}) and {got}."
-            )
-            raise GeometryError(msg, hint=hint)
-        if (np.abs(np.array(frame.plane.pixel_spacing_mm) / spacing - 1) > _MAX_SPACING_DIFFERENCE).any():
-            got = f"{frame.plane.pixel_spacing_mm} ({frame.name})"
-            msg = f"{name}: mixes pixel spacings: {first.plane.pixel_spacing_mm} ({first.name}) and {got} mm."
-            raise GeometryError(msg, hint=hint)
-        if (np.abs(np.array(frame.plane.orientation) - orientation) > _MAX_COSINE_DIFFERENCE).any():
-            msg = f"{name}: mixes orientations: {first.name} and {frame.name} are not parallel."
-            raise GeometryError(msg, hint=hint)
-        if frame.file.frame_of_reference_uid != first.file.frame_of_reference_uid:
-            msg = f"{name}: mixes frames of reference: {first.name} and {frame.name} differ."
+    one = frames[0]
+    spacing, orientation = np.array(one.plane.pixel_spacing_mm), np.array(one.plane.orientation)
+    for other in frames[1:]:
+        mixed = ""
+        if (other.file.columns, other.file.rows) != (one.file.columns, one.file.rows):
+            sizes = [f"{frame.file.columns} x {frame.file.rows} ({frame.name})" for frame in (one, other)]
+            mixed = f"matrices: {' and '.join(sizes)}"
+        elif (np.abs(np.array(other.plane.pixel_spacing_mm) / spacing - 1) > _MAX_SPACING_DIFFERENCE).any():
+            spacings = [f"{frame.plane.pixel_spacing_mm} ({frame.name})" for frame in (one, other)]
+            mixed = f"pixel spacings: {' and '.join(spacings)} mm"
+        elif (np.abs(np.array(other.plane.orientation) - orientation) > _MAX_COSINE_DIFFERENCE).any():
+            mixed = f"orientations: {one.name} and {other.name} are not parallel"
+        elif other.file.frame_of_reference_uid != one.file.frame_of_reference_uid:
+            mixed = f"frames of reference: {one.name} and {other.name} differ"
+        if mixed:
+            msg = f"{name}: mixes {mixed}."
+            hint = "Keep one acquisition in the folder, or export the images as separate series."
             raise GeometryError(msg, hint=hint)
 
 
@@ -217,22 +215,20 @@ def _axes(frame: Frame) -> tuple[Float64s, Float64s]:
         msg = (
             f"{frame.name}: ImageOrientationPatient {cosines.tolist()} is not two perpendicular unit vectors."
         )
-        raise GeometryError(msg, hint="Export the series again from its source.")
+        raise GeometryError(msg, hint=_EXPORT_AGAIN)
     return row / lengths[0], column / lengths[1]
 
 
 def _single_step(frame: Frame, normal: Float64s) -> tuple[Float64s, list[Finding]]:
-    plane: Plane = frame.plane
-    for keyword, value in (
-        ("SpacingBetweenSlices", plane.slice_gap_mm),
-        ("SliceThickness", plane.thickness_mm),
-    ):
+    stated = {
+        "SpacingBetweenSlices": frame.plane.slice_gap_mm,
+        "SliceThickness": frame.plane.thickness_mm,
+    }
+    for keyword, value in stated.items():
         if value and abs(value) > 0:
-            name = frame.file.path.name
-            assumed = finding(
-                "single_slice", "series", where=name, attribute=keyword, thickness_mm=abs(value)
-            )
-            return normal * abs(value), [assumed]
+            name, size_mm = frame.file.path.name, abs(value)
+            assumed = finding("single_slice", "series", where=name, attribute=keyword, thickness_mm=size_mm)
+            return normal * size_mm, [assumed]
     msg = f"{frame.name}: is the only slice, and neither SpacingBetweenSlices nor SliceThickness is stated."
     raise GeometryError(msg, hint="Name the whole series.")
 
@@ -303,20 +299,18 @@ def _lattice(
     if sideways[moved] > max(_MAX_IN_PLANE * pixel_mm, _LEAST_TOLERANCE_MM):
         msg = f"{name}: {frames[moved].name} is shifted by {sideways[moved]:.2f} mm within its plane."
         raise GeometryError(msg, hint="Keep one reconstruction in the folder, or export the series again.")
-    findings = []
-    if along[worst] > max(_NOTED_OFF_LATTICE * spacing, _LEAST_TOLERANCE_MM / 2):
-        gaps = np.diff(positions @ normal)
-        findings.append(
-            finding(
-                "slices_irregular",
-                name=name,
-                least_mm=gaps.min(),
-                most_mm=gaps.max(),
-                spacing_mm=spacing,
-                off_mm=along[worst],
-            )
-        )
-    return origin, step, findings
+    if along[worst] <= max(_NOTED_OFF_LATTICE * spacing, _LEAST_TOLERANCE_MM / 2):
+        return origin, step, []
+    gaps = np.diff(positions @ normal)
+    irregular = finding(
+        "slices_irregular",
+        name=name,
+        least_mm=gaps.min(),
+        most_mm=gaps.max(),
+        spacing_mm=spacing,
+        off_mm=along[worst],
+    )
+    return origin, step, [irregular]
 
 
 def _best_lattice(positions: Float64s, normal: Float64s) -> tuple[Float64s, Float64s]:
@@ -338,18 +332,22 @@ def _off_lattice(positions: Float64s, origin: Float64s, step: Float64s) -> Float
     return off
 
 
-def _thickness_findings(series: SeriesFiles, grid: VoxelGrid, name: str) -> list[Finding]:
-    """Say when CT slices are too thick for small lesions (CCC 0.51 for 10-20 mm at 5 mm; Rao 2013)."""
-    spacing = grid.spacing_mm[2]
-    if series.modality != "CT" or spacing <= _THICK_MM + TIE_MM:
-        return []
-    return [
-        finding("thick_slices", "series", severity="info", name=name, spacing_mm=spacing, limit_mm=_THICK_MM)
-    ]
+def _findings(series: SeriesFiles, frames: list[Frame], spacing_mm: float) -> list[Finding]:
+    """Say where CT values are not rescaled, or slices too thick for small lesions.
 
-
-def _rescale_findings(series: SeriesFiles, frames: list[Frame]) -> list[Finding]:
-    if series.modality != "CT" or all(frame.plane.slope is not None for frame in frames):
+    The agreement of two readers is a CCC of 0.51 for lesions of 10 to 20 mm at 5 mm (Rao 2013).
+    """
+    if series.modality != "CT":
         return []
-    count = Counter(frame.plane.slope is None for frame in frames)[True]
-    return [finding("rescale_missing", name=series.name, count=count, slices=len(frames))]
+    found = []
+    unscaled = sum(frame.plane.slope is None for frame in frames)
+    if unscaled:
+        found.append(finding("rescale_missing", name=series.name, count=unscaled, slices=len(frames)))
+    if spacing_mm > _THICK_MM + TIE_MM:
+        name, limit = series.name, _THICK_MM
+        found.append(
+            finding(
+                "thick_slices", "series", severity="info", name=name, spacing_mm=spacing_mm, limit_mm=limit
+            )
+        )
+    return found

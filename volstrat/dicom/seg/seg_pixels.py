@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from volstrat.dicom.encapsulated import RLE, code_streams, pydicom_decoded
 from volstrat.dicom.header import (
     DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_BIG_ENDIAN,
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES: Final = 1 << 20
 _LONG_HEADER: Final = 8  # from VR to value: VR, two reserved bytes, four of length
-_RLE: Final = "1.2.840.10008.1.2.5"
 _DEFLATED_FRAMES: Final = "1.2.840.10008.1.2.8.1"
 # Without loss and with a decoder; a mask that was compressed with losses is none.
 _COMPRESSED: Final = {
     "1.2.840.10008.1.2.4.80": "JPEG-LS",
     "1.2.840.10008.1.2.4.90": "JPEG 2000",
-    _RLE: "RLE",
+    RLE: "RLE",
     _DEFLATED_FRAMES: "deflated frames",
 }
 _TO_LITTLE_ENDIAN: Final = "Convert it to Explicit VR Little Endian, e.g. with dcmtk: dcmconv +te IN OUT."
@@ -102,7 +102,7 @@ def _decompressed(
     if syntax not in _COMPRESSED:
         msg = f"{path.name}: its pixels have the transfer syntax {syntax}, which is not read for a SEG."
         raise FormatError(msg, hint="Export the segmentation without compression.")
-    streams = _code_streams(path, header, frames)
+    streams = code_streams(path, header.pixels, frames)
     decoded = (
         _frame(path, stream, number, syntax=syntax, shape=shape, bits=bits)
         for number, stream in enumerate(streams, start=1)
@@ -121,7 +121,7 @@ def _frame(
     try:
         if syntax == _DEFLATED_FRAMES:
             data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream)[:expected]
-        elif bits == 1 and syntax == _RLE:  # the bytes of packed pixels are what is run-length encoded
+        elif bits == 1 and syntax == RLE:  # the bytes of packed pixels are what is run-length encoded
             data = _decoded(stream, syntax, (1, expected), 8)
         elif bits == 1:
             pixels = np.frombuffer(_decoded(stream, syntax, shape, 1), np.uint8)
@@ -164,44 +164,6 @@ def _big_endian(path: Path, pixels: PixelLayout, expected: int) -> bytes:
     return data[:expected]
 
 
-def _code_streams(path: Path, header: Header, frames: int) -> list[bytes]:
-    from pydicom.encaps import generate_frames
-
-    if header.pixels is None or header.pixels.length is not None:
-        msg = f"{path.name}: holds no compressed pixel data, though its transfer syntax says so."
-        raise CorruptDataError(msg, hint=_COPY_AGAIN)
-    with path.open("rb") as file:
-        file.seek(header.pixels.offset)
-        encapsulated = file.read()
-    try:
-        streams = list(generate_frames(encapsulated, number_of_frames=frames))
-    except (ValueError, EOFError, IndexError) as error:
-        msg = f"{path.name}: its compressed pixel data is damaged or cut off."
-        raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
-    if len(streams) != frames:
-        msg = f"{path.name}: holds {len(streams)} compressed frames; expected {frames}."
-        raise CorruptDataError(msg, hint=_COPY_AGAIN)
-    return streams
-
-
 def _decoded(stream: bytes, syntax: str, shape: tuple[int, int], bits: int) -> bytes:
-    from pydicom.encaps import encapsulate
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    layout: dict[str, Any] = {
-        "rows": shape[0],
-        "columns": shape[1],
-        "number_of_frames": 1,
-        "samples_per_pixel": 1,
-        "bits_allocated": bits,
-        "bits_stored": bits,
-        "pixel_representation": 0,
-        "photometric_interpretation": "MONOCHROME2",
-        "pixel_keyword": "PixelData",
-    }
-    encapsulated = encapsulate([stream], has_bot=False)
-    # What pydicom would check and warn about is checked by the caller.
-    array, _ = get_decoder(UID(syntax)).as_array(encapsulated, validate=False, **layout)
-    stored: bytes = array.astype(f"<u{max(bits // 8, 1)}", copy=False).tobytes()
-    return stored
+    array = pydicom_decoded(stream, syntax, shape, bits, bits)
+    return array.astype(f"<u{max(bits // 8, 1)}", copy=False).tobytes()
