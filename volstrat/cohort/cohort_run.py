@@ -6,7 +6,8 @@ import multiprocessing
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
 
 from volstrat.case.place import CasePlace
 from volstrat.cohort.changes import changed_strata
@@ -14,9 +15,8 @@ from volstrat.cohort.ledger import Ledger, reserved_names
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results
 from volstrat.cohort.run_file import RUN_FILE, TRAIL, RunFile, is_damaged, read_run_file, records_sha256
-from volstrat.cohort.run_progress import Progress
 from volstrat.cohort.source import CaseStream, check_places, find_cases, root_files
-from volstrat.cohort.tasks import Limits, Task, WorkerContext, assess
+from volstrat.cohort.tasks import Limits, Progress, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task
 from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
 from volstrat.store.locking import output_lock
@@ -26,7 +26,7 @@ from volstrat.study.study_file import is_study_file, read_study
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
@@ -146,7 +146,12 @@ def run_cohort(
         described = read_study(source)
         described.check_version()
         study = described.study_id
-    _check_options(source, lesions, workers)
+    elif source.is_file() and lesions is not None:
+        msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
+        raise UsageError(msg, hint="Write the tables' paths in its column lesions.")
+    if workers is not None and workers < 1:
+        msg = f"{workers} workers can do nothing."
+        raise UsageError(msg, hint="Give --workers 1 or more.")
     context = WorkerContext(protocol=protocol, lesions=lesions, fresh=fresh, assess=assess)
     limits = limits or Limits()
     runner: Runner
@@ -170,14 +175,11 @@ def run_cohort(
     }
     with output_lock(out):
         refuse_other_kind(out)
-        _check_shard(out, shard)
-        if not fresh:
-            _check_same(out, protocol, study)
-        with open_ledger(out, source, fresh=fresh) as ledger:
-            run = RunFile(out, event="batch", detail=detail, protocol=protocol)
-            result = run_cases(
-                out, ledger, run, protocol, cases=cases, runner=runner, on_progress=on_progress
-            )
+        _refuse_other_results(out, protocol, study, shard, fresh=fresh)
+        with open_run(
+            out, source, protocol, event="batch", detail=detail, on_progress=on_progress, fresh=fresh
+        ) as run:
+            result = run.do(cases, runner)
     return replace(result, passed_over=passed_over, changed=tuple(changed_strata(out / TRAIL)))
 
 
@@ -191,186 +193,176 @@ def _some(cases: Iterator[FoundCase], source: Path, shard: Shard | None) -> Iter
         msg = f"{source}: there is no case in it."
         raise UsageError(msg, hint="A case is a folder with a tumour mask or a case.toml.")
 
-    def again() -> Iterator[FoundCase]:
-        if first is not None:
-            yield first
-            yield from cases
-
-    return again()
-
-
-def _check_shard(out: Path, shard: Shard | None) -> None:
-    """Refuse another part of the cohort in a folder that holds one already."""
-    before = read_run_file(out)
-    if shard is None or before is None or before.get("shard") == str(shard):
-        return
-    held = f"shard {before['shard']}" if before.get("shard") else "a whole cohort"
-    msg = f"{out}: holds {held}; shard {shard} would drop its subjects from the tables."
-    raise UsageError(msg, hint="Give each shard an output folder of its own, and merge them.")
+    return iter(()) if first is None else chain([first], cases)
 
 
 def refuse_other_kind(out: Path) -> None:
-    """Refuse to write a cohort over what readings were compared or adjudicated into.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse to write a cohort over what readings were compared or adjudicated into."""
     kind = _OF_READINGS.get(str((read_run_file(out) or {}).get("event")))
     if kind is not None:
         msg = f"{out}: holds {kind}; a cohort's results would be written over it."
         raise UsageError(msg, hint="Name another folder with -o.")
 
 
-def _check_same(out: Path, protocol: LoadedProtocol, study: str | None) -> None:
-    """Refuse to write results of another protocol or study over those that are there."""
+def _refuse_other_results(
+    out: Path, protocol: LoadedProtocol, study: str | None, shard: Shard | None, *, fresh: bool
+) -> None:
+    """Refuse to write over results of another part of the cohort, another protocol or another study."""
     before = read_run_file(out)
-    if before is None and ((out / RUN_FILE).exists() or (out / TRAIL).is_file()):
-        state = "cannot be read" if is_damaged(out) else "is missing"
-        msg = f"{out}: its run.json {state}, so by what protocol its results are is not known."
-        raise UsageError(msg, hint="Name another folder with -o, or start over in this one: --fresh.")
-    if before is None:
+    if shard is not None and before is not None and before.get("shard") != str(shard):
+        held = f"shard {before['shard']}" if before.get("shard") else "a whole cohort"
+        msg = f"{out}: holds {held}; shard {shard} would drop its subjects from the tables."
+        raise UsageError(msg, hint="Give each shard an output folder of its own, and merge them.")
+    if fresh:
         return
-    old = before.get("protocol") or {}
-    if old.get("sha256") not in (None, protocol.sha256):
-        now = f"{protocol.protocol.id} {protocol.protocol.version}"
-        then = f"{old.get('id')} {old.get('version')}"
+    msg = ""
+    if before is None:
+        if (out / RUN_FILE).exists() or (out / TRAIL).is_file():
+            state = "cannot be read" if is_damaged(out) else "is missing"
+            msg = f"{out}: its run.json {state}, so by what protocol its results are is not known."
+    elif (old := before.get("protocol") or {}).get("sha256") not in (None, protocol.sha256):
+        now, then = (
+            f"{protocol.protocol.id} {protocol.protocol.version}",
+            f"{old.get('id')} {old.get('version')}",
+        )
         msg = f"{out}: holds results by protocol {then}; this run's is {now}, another file."
-        raise UsageError(msg, hint="Name another folder with -o, or start over in this one: --fresh.")
-    if before.get("study") != study:
+    elif before.get("study") != study:
         studies = [f"study {name!r}" if name else "no study" for name in (before.get("study"), study)]
         msg = f"{out}: holds results of {studies[0]}; this run is of {studies[1]}."
+    if msg:
         raise UsageError(msg, hint="Name another folder with -o, or start over in this one: --fresh.")
 
 
 @contextmanager
-def open_ledger(out: Path, source: Path, *, fresh: bool = False) -> Iterator[Ledger]:
-    """Open the ledger of an output folder; what was noted is kept however the block ends."""
+def open_run(
+    out: Path,
+    source: Path,
+    protocol: LoadedProtocol,
+    *,
+    event: str,
+    detail: Mapping[str, Any],
+    on_progress: Callable[[Progress], None],
+    fresh: bool = False,
+) -> Iterator[CohortRun]:
+    """Begin a run in an output folder whose lock is held; what it notes is kept however the block ends.
+
+    ``event`` and ``detail`` are those of `RunFile`.
+    """
     ledger = Ledger(out, reserved=reserved_names(out, source), fresh=fresh)
     try:
-        yield ledger
+        file = RunFile(out, event=event, detail=detail, protocol=protocol)
+        yield CohortRun(out, ledger, file, protocol, on_progress)
     except BaseException:
         ledger.abandon()
         raise
     ledger.close()
 
 
-def _check_options(source: Path, lesions: str | None, workers: int | None) -> None:
-    if source.is_file() and not is_study_file(source) and lesions is not None:
-        msg = f"{source.name}: a manifest names each subject's lesion table itself; --lesions is for folders."
-        raise UsageError(msg, hint="Write the tables' paths in its column lesions.")
-    if workers is not None and workers < 1:
-        msg = f"{workers} workers can do nothing."
-        raise UsageError(msg, hint="Give --workers 1 or more.")
-
-
-def run_cases(
-    out: Path,
-    ledger: Ledger,
-    run: RunFile,
-    protocol: LoadedProtocol,
-    *,
-    cases: Iterator[FoundCase],
-    runner: Runner,
-    on_progress: Callable[[Progress], None],
-) -> CohortResult:
-    """Have every case done, note each in the ledger as it is, and end the run.
+class CohortRun:
+    """One run in an output folder: its ledger, ``run.json`` and trail, and how far it has come.
 
     Raises
     ------
     OutputError
+        By all methods: if the output cannot be written.
     """
-    progress = Progress()
-    stream = CaseStream(cases)
 
-    def take(wait_seconds: float) -> Task | None:
-        case = stream.take(wait_seconds)
-        while case is not None:
-            folder = ledger.offer(case.location, case.subject)
-            if folder is not None:
-                return Task(location=case.location, case=case.case, target=out / folder)
-            progress.done += 1  # another case of a subject that was met before
-            case = stream.take(0.0)
-        return None
+    def __init__(
+        self,
+        out: Path,
+        ledger: Ledger,
+        file: RunFile,
+        protocol: LoadedProtocol,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self.out, self.ledger = out, ledger
+        self._file, self._protocol, self._on_progress = file, protocol, on_progress
+        self.progress = Progress()
 
-    try:
-        for receipt in runner.receipts(take, lambda: stream.ended):
-            if receipt is not None:
-                if receipt.replaced is not None:
-                    run.replaced(receipt.replaced)
-                ledger.note(receipt)
-                progress.done += 1
-                progress.skipped += receipt.skipped
-                progress.counts[receipt.status] = progress.counts.get(receipt.status, 0) + 1
-            else:
-                progress.found, progress.all_found = stream.found, stream.all_found
-                on_progress(progress)
-            ledger.commit()
-    finally:
-        stream.stop()
-    return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
+    def show(self) -> None:
+        """Tell whoever watches how far the run has come."""
+        self._on_progress(self.progress)
 
+    def do(self, cases: Iterator[FoundCase], runner: Runner) -> CohortResult:
+        """Have every case done, note each in the ledger as it is, and end the run."""
+        stream, progress = CaseStream(cases), self.progress
 
-def finish(
-    out: Path,
-    ledger: Ledger,
-    run: RunFile,
-    protocol: LoadedProtocol,
-    *,
-    progress: Progress,
-    on_progress: Callable[[Progress], None],
-) -> CohortResult:
-    """Settle names, then write tables, summary and page, and tell the run's end.
+        def take(wait_seconds: float) -> Task | None:
+            case = stream.take(wait_seconds)
+            while case is not None:
+                folder = self.ledger.offer(case.location, case.subject)
+                if folder is not None:
+                    return Task(location=case.location, case=case.case, target=self.out / folder)
+                progress.done += 1  # another case of a subject that was met before
+                case = stream.take(0.0)
+            return None
 
-    Raises
-    ------
-    OutputError
-    """
-    progress.writing = True
-    on_progress(progress)
-    _fail_twice(out, ledger, protocol)
-    _put_in_place(out, ledger)
-    ledger.commit()
-    summary = write_results(out, ledger, turn=lambda: on_progress(progress))
-    counts, removed, alike = ledger.counts(), ledger.removed(), tuple(ledger.alike())
-    run.finish(
-        counts=counts,
-        files=file_hashes(out),
-        records_sha256=records_sha256((done.subject, done.record_sha256) for done in ledger.subjects()),
-        inputs_sha256=records_sha256((done.subject, done.inputs_sha256) for done in ledger.subjects()),
-        skipped=progress.skipped,
-        removed=list(removed),
-    )
-    ledger.forget_removed()
-    return CohortResult(
-        counts=counts,
-        skipped=progress.skipped,
-        removed=removed,
-        failures=summary.failures,
-        alike=alike,
-    )
-
-
-def _fail_twice(out: Path, ledger: Ledger, protocol: LoadedProtocol) -> None:
-    """Give each subject that several cases are called its one failed record."""
-    for subject, locations in list(ledger.twice()):
-        msg = f"{len(locations)} cases are called {subject!r}: {shown_names([*map(repr, locations)])}."
-        error = DuplicateSubjectError(msg, hint="Rename all but one, or set another subject in case.toml.")
-        folder = ledger.folder_of(subject)
-        task = Task(location=locations[0], case=CasePlace(folder=out, subject=subject), target=out / folder)
-        ledger.settle_twice(subject, folder, fail_task(task, error, protocol).record_sha256)
-
-
-def _put_in_place(out: Path, ledger: Ledger) -> None:
-    """Move results into the folders they should have, once it is known who shares a name with whom."""
-    for subject, there, wanted in ledger.misplaced():
-        source, target = out / there, out / wanted
         try:
-            if (target / RECORD).exists():  # of an earlier run, when the name was free or taken
-                shutil.rmtree(target)
-            source.rename(target)
-        except OSError as error:
-            msg = f"{source}: cannot be moved to {target.name} ({error.strerror})."
-            raise OutputError(msg, hint="Run the same command again.") from error
-        ledger.moved(subject, wanted)
+            for receipt in runner.receipts(take, lambda: stream.ended):
+                if receipt is not None:
+                    if receipt.replaced is not None:
+                        self._file.replaced(receipt.replaced)
+                    self.ledger.note(receipt)
+                    progress.done += 1
+                    progress.skipped += receipt.skipped
+                    progress.counts[receipt.status] = progress.counts.get(receipt.status, 0) + 1
+                else:
+                    progress.found, progress.all_found = stream.found, stream.all_found
+                    self.show()
+                self.ledger.commit()
+        finally:
+            stream.stop()
+        return self.finish()
+
+    def finish(self) -> CohortResult:
+        """Settle names, then write tables, summary and page, and tell the run's end."""
+        ledger, progress = self.ledger, self.progress
+        progress.writing = True
+        self.show()
+        self._fail_twice()
+        self._put_in_place()
         ledger.commit()
+        summary = write_results(self.out, ledger, turn=self.show)
+        counts, removed, alike = ledger.counts(), ledger.removed(), tuple(ledger.alike())
+        self._file.finish(
+            counts=counts,
+            files=file_hashes(self.out),
+            records_sha256=records_sha256((done.subject, done.record_sha256) for done in ledger.subjects()),
+            inputs_sha256=records_sha256((done.subject, done.inputs_sha256) for done in ledger.subjects()),
+            skipped=progress.skipped,
+            removed=list(removed),
+        )
+        ledger.forget_removed()
+        return CohortResult(
+            counts=counts,
+            skipped=progress.skipped,
+            removed=removed,
+            failures=summary.failures,
+            alike=alike,
+        )
+
+    def _fail_twice(self) -> None:
+        """Give each subject that several cases are called its one failed record."""
+        for subject, locations in list(self.ledger.twice()):
+            msg = f"{len(locations)} cases are called {subject!r}: {shown_names([*map(repr, locations)])}."
+            error = DuplicateSubjectError(
+                msg, hint="Rename all but one, or set another subject in case.toml."
+            )
+            folder = self.ledger.folder_of(subject)
+            case = CasePlace(folder=self.out, subject=subject)
+            task = Task(location=locations[0], case=case, target=self.out / folder)
+            self.ledger.settle_twice(subject, folder, fail_task(task, error, self._protocol).record_sha256)
+
+    def _put_in_place(self) -> None:
+        """Move results into the folders they should have, once it is known who shares a name with whom."""
+        for subject, there, wanted in self.ledger.misplaced():
+            source, target = self.out / there, self.out / wanted
+            try:
+                if (target / RECORD).exists():  # of an earlier run, when the name was free or taken
+                    shutil.rmtree(target)
+                source.rename(target)
+            except OSError as error:
+                msg = f"{source}: cannot be moved to {target.name} ({error.strerror})."
+                raise OutputError(msg, hint="Run the same command again.") from error
+            self.ledger.moved(subject, wanted)
+            self.ledger.commit()

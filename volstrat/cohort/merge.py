@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.case_file import case_name
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.record import record_name
-from volstrat.cohort.cohort_run import CohortResult, finish, open_ledger, refuse_other_kind
+from volstrat.cohort.cohort_run import CohortResult, open_run, refuse_other_kind
 from volstrat.cohort.ledger import marked_name
-from volstrat.cohort.run_file import RunFile, read_run_file, records_sha256
-from volstrat.cohort.run_progress import Progress
+from volstrat.cohort.run_file import read_run_file, records_sha256
 from volstrat.cohort.tasks import Receipt
 from volstrat.cohort.worker import RECORD, read_receipt
 from volstrat.errors import OutputError, UsageError
@@ -27,7 +26,8 @@ from volstrat.store.seal import refuse_sealed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from volstrat.cohort.ledger import Ledger
+    from volstrat.cohort.cohort_run import CohortRun
+    from volstrat.cohort.tasks import Progress
 
 _SUBJECTS_AT_ONCE = 5000
 _ALIKE = {"protocol": "protocol", "environment": "program or libraries", "lesions": "lesion table"}
@@ -78,19 +78,20 @@ def merge_cohorts(
         "lesions": tables.pop() if len(tables) == 1 else None,
         "shard": None,
     }
-    with output_lock(out), open_ledger(out, out) as ledger:
-        run = RunFile(out, event="merge", detail=detail, protocol=protocol)
-        progress = Progress()
+    with (
+        output_lock(out),
+        open_run(out, out, protocol, event="merge", detail=detail, on_progress=on_progress) as run,
+    ):
         for part, name in zip(parts, _names(parts), strict=True):
             taken: list[Receipt] = []
             for subject in _subjects(part.folder):
-                taken.append(_take_over(part, name, subject, ledger, out))
-                progress.done += 1
-                progress.found = progress.done
-                on_progress(progress)
+                taken.append(_take_over(part, name, subject, run))
+                run.progress.done += 1
+                run.progress.found = run.progress.done
+                run.show()
             _check_unaltered(part, taken)
-            ledger.commit()
-        return finish(out, ledger, run, protocol, progress=progress, on_progress=on_progress)
+            run.ledger.commit()
+        return run.finish()
 
 
 def _part(folder: Path, out: Path) -> _Part:
@@ -194,7 +195,7 @@ def _check_unaltered(part: _Part, taken: list[Receipt]) -> None:
             raise UsageError(msg, hint="volstrat verify names them; run its batch again, then merge.")
 
 
-def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) -> Receipt:
+def _take_over(part: _Part, name: str, subject: str, run: CohortRun) -> Receipt:
     """Copy a subject's folder, note what it holds, and return what it rests on and hashes to."""
     location = f"{name}: {subject}"
     source, data = _record_of(part, subject)
@@ -208,10 +209,10 @@ def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) 
         record_sha256=hashlib.sha256(data).hexdigest(),
         version=record["environment"]["volstrat"],
     )
-    folder = ledger.offer(location, subject)
+    folder = run.ledger.offer(location, subject)
     if folder is None:
         return receipt
-    target = out / folder
+    target = run.out / folder
     try:
         if (target / RECORD).exists():
             shutil.rmtree(target)
@@ -223,7 +224,7 @@ def _take_over(part: _Part, name: str, subject: str, ledger: Ledger, out: Path) 
             raise
         msg = f"{source}: cannot be copied to {target} ({error.strerror})."
         raise OutputError(msg, hint="Check the disk's space and the folders' permissions.") from error
-    ledger.note(receipt)
+    run.ledger.note(receipt)
     return receipt
 
 

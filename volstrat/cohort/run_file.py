@@ -10,18 +10,19 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
-from volstrat.case.record import environment
+from volstrat.case.record import environment, protocol_record
 from volstrat.cohort.changes import EVENT, entries_of_changes
 from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
 from volstrat.store.audit import append_entry, read_trail
 from volstrat.store.column_names import COLUMNS_FILE
 from volstrat.store.disk_map import DiskMap
-from volstrat.store.output import write_atomically
+from volstrat.store.output import read_object, write_atomically
 from volstrat.store.tables import TABLE_LIBRARIES, unguarded
 
 if TYPE_CHECKING:
@@ -52,11 +53,8 @@ def now() -> datetime:
 
 def read_run_file(out: Path) -> dict[str, Any] | None:
     """Return what the last run into a folder said of itself; None where there is nothing readable."""
-    try:
-        found = json.loads((out / RUN_FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) and found.get("schema") == _SCHEMA else None
+    found = read_object(out / RUN_FILE)
+    return found if found is not None and found.get("schema") == _SCHEMA else None
 
 
 def is_damaged(out: Path) -> bool:
@@ -105,10 +103,7 @@ def removed_subjects(out: Path, run: Mapping[str, Any] | None) -> set[str]:
 def records_sha256(records: Iterable[tuple[str, str]]) -> str:
     """Return one hash over all records, so that the trail vouches for each of them.
 
-    Parameters
-    ----------
-    records : iterable of (str, str)
-        Subjects with their records' hashes (or any other hash of each), in the order of their names.
+    ``records`` are subjects with their records' hashes (or any other hash of each), in the order of names.
     """
     digest = hashlib.sha256()
     for subject, sha256 in records:
@@ -123,20 +118,18 @@ class RunFile:
     ----------
     out : Path
     event : str
-        "batch" or "merge".
+        "batch", "merge", `COMPARISON` or `ADJUDICATION`.
     detail : Mapping
         What this kind of run says beside what all do.
-    protocol : LoadedProtocol or None
+    protocol : LoadedProtocol
 
     Raises
     ------
     OutputError
-        If they cannot be written.
+        By all methods: if they cannot be written.
     """
 
-    def __init__(
-        self, out: Path, *, event: str, detail: Mapping[str, Any], protocol: LoadedProtocol | None
-    ) -> None:
+    def __init__(self, out: Path, *, event: str, detail: Mapping[str, Any], protocol: LoadedProtocol) -> None:
         self._out, self._event = out, event
         self._started = now()
         self._entered: set[tuple[str, str]] | None = None
@@ -149,35 +142,26 @@ class RunFile:
             "process": os.getpid(),
             "started_at": _text(self._started),
             **detail,
-            "protocol": None if protocol is None else _protocol(protocol),
+            # With its whole text: a rerun years later needs it, and the trail guards it.
+            "protocol": {**protocol_record(protocol), "source": protocol.source, "text": protocol.text},
             "environment": environment(also=TABLE_LIBRARIES),
         }
-        head = self._append(f"{event}_started", self._values, self._started)
-        self._write(head, finished_at=None, duration_seconds=None, subjects=None, status=None, files=None)
+        end = dict.fromkeys(("finished_at", "duration_seconds", "subjects", "status", "files"))
+        self._enter(f"{event}_started", self._values, self._started, end)
 
     def replaced(self, one: Replaced) -> None:
-        """Enter that a record took another's place, unless that is entered already.
-
-        Raises
-        ------
-        OutputError
-        """
-        change = (one["old_sha256"], one["new_sha256"])
+        """Enter that a record took another's place, unless that is entered already."""
         if self._entered is None:
             known = entries_of_changes(self._out / TRAIL)
-            self._entered = {(known_one["old_sha256"], known_one["new_sha256"]) for known_one in known}
+            self._entered = {(entry["old_sha256"], entry["new_sha256"]) for entry in known}
+        change = (one["old_sha256"], one["new_sha256"])
         if change not in self._entered:
             self._entered.add(change)
             who = {key: self._values[key] for key in ("user", "host")}
-            self._append(EVENT, {**one, **who}, now())
+            append_entry(self._out / TRAIL, event=EVENT, detail={**one, **who}, recorded_at=now())
 
     def finish(self, *, counts: Mapping[str, int], files: Mapping[str, str], **detail: object) -> None:
-        """Tell the end of a run that came to its end.
-
-        Raises
-        ------
-        OutputError
-        """
+        """Tell the end of a run that came to its end."""
         ended = now()
         result = {
             "finished_at": _text(ended),
@@ -187,16 +171,13 @@ class RunFile:
             **detail,
             "files": dict(files),
         }
-        head = self._append(f"{self._event}_finished", result, ended)
-        self._write(head, **result)
+        self._enter(f"{self._event}_finished", result, ended, result)
 
-    def _append(self, event: str, detail: Mapping[str, Any], at: datetime) -> TrailHead:
-        return append_entry(self._out / TRAIL, event=event, detail=detail, recorded_at=at)
-
-    def _write(self, head: TrailHead, **result: object) -> None:
-        audit = {"length": head.length, "last_sha256": head.last_sha256}
-        text = json.dumps({**self._values, **result, "audit": audit}, indent=2)
-        write_atomically(self._out / RUN_FILE, (text + "\n").encode())
+    def _enter(
+        self, event: str, detail: Mapping[str, Any], at: datetime, result: Mapping[str, object]
+    ) -> None:
+        head = append_entry(self._out / TRAIL, event=event, detail=detail, recorded_at=at)
+        _write_run_file(self._out, {**self._values, **result, "audit": asdict(head)})
 
 
 def record_event(
@@ -223,11 +204,13 @@ def record_event(
     head = append_entry(out / TRAIL, event=event, detail={**circumstances, **detail}, recorded_at=now())
     run = read_run_file(out)
     if run is not None:
-        kept = {**run, "audit": {"length": head.length, "last_sha256": head.last_sha256}}
-        if locked is not None:
-            kept["locked"] = locked
-        write_atomically(out / RUN_FILE, (json.dumps(kept, indent=2) + "\n").encode())
+        state = {} if locked is None else {"locked": locked}
+        _write_run_file(out, {**run, "audit": asdict(head), **state})
     return head
+
+
+def _write_run_file(out: Path, values: Mapping[str, Any]) -> None:
+    write_atomically(out / RUN_FILE, (json.dumps(values, indent=2) + "\n").encode())
 
 
 def _text(time: datetime) -> str:
@@ -238,9 +221,3 @@ def _user() -> str | None:
     with suppress(ImportError, OSError, KeyError):
         return getpass.getuser()
     return None
-
-
-def _protocol(loaded: LoadedProtocol) -> dict[str, str]:
-    """Say which protocol, with its whole text: a rerun years later needs it, and the trail guards it."""
-    named = {"id": loaded.protocol.id, "version": loaded.protocol.version, "sha256": loaded.sha256}
-    return {**named, "source": loaded.source, "text": loaded.text}

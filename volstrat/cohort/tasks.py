@@ -1,4 +1,4 @@
-"""What goes to a worker and what comes back; which subjects belong to a shard."""
+"""What goes to a worker and what comes back, how far a run has come, which subjects belong to a shard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from volstrat.case.assess import assess_case
@@ -79,6 +79,34 @@ class Receipt:
     version: str
     skipped: bool = False
     replaced: Replaced | None = None
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts that a run keeps up to date; handed to the caller now and then.
+
+    Parameters
+    ----------
+    found : int
+        Cases met so far.
+    all_found : bool
+        Discovery is over, so that ``found`` is all there is.
+    done : int
+        Subjects done or skipped.
+    skipped : int
+        Of these, those whose record of an earlier run stands.
+    counts : dict
+        Subjects done, by status.
+    writing : bool
+        All subjects are done; the tables are being written.
+    """
+
+    found: int = 0
+    all_found: bool = False
+    done: int = 0
+    skipped: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    writing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,7 @@ from volstrat.case.record import environment, failure_record, record_name
 from volstrat.cohort.changes import keep_replaced
 from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
 from volstrat.errors import InputChangedError, OutputError, VolstratError, is_want_of_memory
-from volstrat.store.output import write_atomically
+from volstrat.store.output import read_object, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,104 +93,92 @@ def _fingerprint(sources: CaseSources) -> Fingerprint | None:
 
 
 def fail_task(task: Task, error: Exception, protocol: LoadedProtocol) -> Receipt:
-    """Write the record of a subject that failed.
-
-    Raises
-    ------
-    OutputError
-    """
+    """Write the record of a subject that failed."""
     record = failure_record(subject=task.case.subject, visit=task.case.visit, error=error, protocol=protocol)
     said = record["error"]
     assert said is not None  # a failure says why
     for folder in {task.case.folder.absolute(), task.case.folder.resolve()}:
-        said["message"] = said["message"].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
-        said["hint"] = said["hint"].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
+        for key in ("message", "hint"):
+            said[key] = said[key].replace(f"{folder}/", "").replace(str(folder), folder.name or ".")
     return _write_record(task, record, inputs_sha256="")
 
 
 def _write_record(task: Task, record: CaseRecord, *, inputs_sha256: str) -> Receipt:
-    """Write a subject's record, then the receipt that vouches for it.
-
-    Raises
-    ------
-    OutputError
-    """
+    """Write a subject's record, then the receipt that vouches for it."""
     record["adjudication"] = task.case.adjudication
     data = record_bytes(_without_surrogates(record))
-    _tidy(task.target, data)
-    try:
-        before = (task.target / RECORD).read_bytes()
-    except OSError:
-        before = data
-    replaced = keep_replaced(task.target.parent, before, data, task.subject) or _last_replaced(task, data)
-    receipt = Receipt(
+    before = _bytes_of(task.target / RECORD)
+    _tidy(task.target, reports_too=before != data)
+    replaced = keep_replaced(task.target.parent, before or data, data, task.subject)
+    receipt = _receipt(task, record, data, inputs_sha256=inputs_sha256, replaced=replaced)
+    # The hash in the receipt tells a file that a power cut left short: waiting for the disk gains nothing.
+    write_atomically(task.target / RECORD, data, at_once=False)
+    written = _vouched(receipt, record["protocol"]["sha256"]) | {"replaced": receipt.replaced}
+    write_atomically(task.target / RECEIPT, (json.dumps(written) + "\n").encode(), at_once=False)
+    return receipt
+
+
+def _receipt(
+    task: Task, record: CaseRecord, data: bytes, *, inputs_sha256: str, replaced: Replaced | None
+) -> Receipt:
+    """Return what the parent learns of a record; one that stays keeps what it had replaced."""
+    record_sha256 = hashlib.sha256(data).hexdigest()
+    if replaced is None:
+        known = (read_receipt(task.target) or {}).get("replaced")
+        if isinstance(known, dict) and known.get("new_sha256") == record_sha256:
+            replaced = cast("Replaced", known)
+    return Receipt(
         location=task.location,
         subject=record_name(record),
         status=record["status"],
         stratum=record["stratum"],
         inputs_sha256=inputs_sha256,
-        record_sha256=hashlib.sha256(data).hexdigest(),
+        record_sha256=record_sha256,
         version=record["environment"]["volstrat"],
         replaced=replaced,
     )
-    # The hash in the receipt tells a file that a power cut left short: waiting for the disk gains nothing.
-    write_atomically(task.target / RECORD, data, at_once=False)
-    written = {
+
+
+def _vouched(receipt: Receipt, protocol_sha256: str) -> dict[str, Any]:
+    """Return what a record rests on, what it says and what its bytes hash to, as it stands beside it."""
+    return {
         "schema": _SCHEMA,
         "subject": receipt.subject,
         "status": receipt.status,
         "stratum": receipt.stratum,
         "inputs_sha256": receipt.inputs_sha256,
-        "protocol_sha256": record["protocol"]["sha256"],
+        "protocol_sha256": protocol_sha256,
         "version_sha256": version_sha256(),
         "record_sha256": receipt.record_sha256,
-        "replaced": replaced,
     }
-    write_atomically(task.target / RECEIPT, (json.dumps(written) + "\n").encode(), at_once=False)
-    return receipt
 
 
 def read_receipt(folder: Path) -> dict[str, Any] | None:
     """Return what stands beside a subject's record; None where nothing readable does."""
-    try:
-        found = json.loads((folder / RECEIPT).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+    return read_object(folder / RECEIPT)
 
 
-def _last_replaced(task: Task, data: bytes) -> Replaced | None:
-    """Return what the record that stands there, and stays, had replaced, as its receipt says."""
+def _bytes_of(path: Path) -> bytes | None:
     try:
-        found = json.loads((task.target / RECEIPT).read_bytes())["replaced"]
-        return cast("Replaced", found) if found["new_sha256"] == hashlib.sha256(data).hexdigest() else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return path.read_bytes()
+    except OSError:
         return None
 
 
-def _tidy(target: Path, record: bytes) -> None:
+def _tidy(target: Path, *, reports_too: bool) -> None:
     """Remove what a killed worker left unfinished (nothing else ends so), and reports of another record.
 
-    Raises
-    ------
-    OutputError
-        If a report cannot be removed: it would show an old verdict beside the new one.
+    A report that cannot be removed would show an old verdict beside the new one: an `OutputError`.
     """
     with suppress(OSError):
-        for name in target.glob(".*.part"):
-            name.unlink(missing_ok=True)
-    reports = [target / name for name in REPORTS if (target / name).exists()]
-    try:
-        if reports and (target / RECORD).read_bytes() == record:
-            return
-    except OSError:
-        pass
-    try:
-        for path in reports:
-            path.unlink()
-    except OSError as error:
-        msg = f"{path}: shows another result and cannot be removed ({error.strerror})."
-        raise OutputError(msg, hint="Check the folder's permissions.") from error
+        for path in target.glob(".*.part"):
+            path.unlink(missing_ok=True)
+    for path in (target / name for name in REPORTS if reports_too):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            msg = f"{path}: shows another result and cannot be removed ({error.strerror})."
+            raise OutputError(msg, hint="Check the folder's permissions.") from error
 
 
 def _standing_receipt(task: Task, inputs: Fingerprint, protocol: LoadedProtocol) -> Receipt | None:
@@ -197,39 +186,17 @@ def _standing_receipt(task: Task, inputs: Fingerprint, protocol: LoadedProtocol)
 
     What the receipt says of the record itself is not believed: the record says it.
     """
+    found, data = read_receipt(task.target), _bytes_of(task.target / RECORD)
+    if found is None or data is None:
+        return None
     try:
-        found = json.loads((task.target / RECEIPT).read_bytes())
-        data = (task.target / RECORD).read_bytes()
-        record = json.loads(data)
-        status, stratum = record["status"], record["stratum"]
-    except (OSError, ValueError, KeyError, TypeError):
+        receipt = _receipt(task, json.loads(data), data, inputs_sha256=inputs.sha256, replaced=None)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    record_sha256 = hashlib.sha256(data).hexdigest()
-    wanted = {
-        "schema": _SCHEMA,
-        "subject": task.subject,
-        "status": status,
-        "stratum": stratum,
-        "inputs_sha256": inputs.sha256,
-        "protocol_sha256": protocol.sha256,
-        "version_sha256": version_sha256(),
-        "record_sha256": record_sha256,
-    }
-    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+    wanted = _vouched(receipt, protocol.sha256)
+    if receipt.subject != task.subject or any(found.get(key) != value for key, value in wanted.items()):
         return None
-    if status not in FINAL_STATUSES:
-        return None
-    return Receipt(
-        location=task.location,
-        subject=task.subject,
-        status=status,
-        stratum=stratum,
-        inputs_sha256=inputs.sha256,
-        record_sha256=record_sha256,
-        version=environment()["volstrat"],
-        skipped=True,
-        replaced=_last_replaced(task, data),
-    )
+    return replace(receipt, skipped=True) if receipt.status in FINAL_STATUSES else None
 
 
 def _without_surrogates(value: Any) -> Any:  # noqa: ANN401 - any JSON value

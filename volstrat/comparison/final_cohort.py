@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.table_file import table_format
-from volstrat.cohort.cohort_run import CohortResult, open_ledger, run_cases
+from volstrat.cohort.cohort_run import CohortResult, open_run
 from volstrat.cohort.pool import LocalRunner, default_workers
-from volstrat.cohort.run_file import ADJUDICATION, BASIS, COMPARISON, TRAIL, RunFile, read_run_file
-from volstrat.cohort.run_progress import Progress
-from volstrat.cohort.tasks import Limits, WorkerContext
+from volstrat.cohort.run_file import ADJUDICATION, BASIS, COMPARISON, TRAIL, read_run_file
+from volstrat.cohort.tasks import Limits, Progress, WorkerContext
 from volstrat.comparison.compare_run import check_place
 from volstrat.comparison.decisions import (
     AGREEMENT,
@@ -130,15 +129,15 @@ def build_final(
     # A decision is no input: what an earlier run left never stands for it.
     context = WorkerContext(protocol=protocol, fresh=True)
     runner = LocalRunner(context, workers=workers or default_workers(), limits=Limits())
-    with output_lock(out), open_ledger(out, out) as ledger:
-        run = RunFile(out, event=ADJUDICATION, detail=detail, protocol=protocol)
+    with (
+        output_lock(out),
+        open_run(out, out, protocol, event=ADJUDICATION, detail=detail, on_progress=on_progress) as run,
+    ):
         for name in BASIS:
             (out / name).unlink(missing_ok=True)
         for name, data in kept.items():
             write_atomically(out / name, data)
-        return run_cases(
-            out, ledger, run, protocol, cases=iter(cases), runner=runner, on_progress=on_progress
-        )
+        return run.do(iter(cases), runner)
 
 
 def _check_unchanged(held: HeldAgreement, readings: Mapping[str, ReadingSet]) -> None:

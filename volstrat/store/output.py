@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from volstrat.errors import OutputError
 
@@ -53,6 +54,15 @@ def write_atomically(path: Path, data: bytes, *, at_once: bool = True) -> None:
             temporary.unlink()
         msg = f"{path}: cannot be written ({error.strerror})."
         raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object that a file holds; None where nothing readable does."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def folder_name(subject: str) -> str:

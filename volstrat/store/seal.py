@@ -15,7 +15,7 @@ from volstrat.errors import CorruptDataError, InputFileError, UsageError
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.audit import read_trail
 from volstrat.store.disk_map import DiskMap
-from volstrat.store.output import STATE_FOLDER, write_atomically
+from volstrat.store.output import STATE_FOLDER, read_object, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +41,8 @@ def sealed_by(out: Path) -> tuple[str, ...]:
     says = (
         (out / MANIFEST).is_file(),
         _trail_says(out / _TRAIL),
-        bool(_json(out / _RUN).get("locked")),
-        bool(_json(out / STATE_FOLDER / STATE_FILE).get("locked")),
+        bool((read_object(out / _RUN) or {}).get("locked")),
+        bool((read_object(out / STATE_FOLDER / STATE_FILE) or {}).get("locked")),
     )
     return tuple(name for name, sealed in zip(SEALED_BY, says, strict=True) if sealed)
 
@@ -70,14 +70,6 @@ def _trail_says(path: Path) -> bool:
             if entry is not None and entry["event"] in (LOCKED, UNLOCKED):
                 locked = entry["event"] == LOCKED
     return locked
-
-
-def _json(path: Path) -> dict[str, object]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def refuse_sealed(out: Path) -> None:
