@@ -242,6 +242,23 @@ def test_a_label_round_another_may_be_an_organ(tmp_path: Path) -> None:
     assert "part_may_be_organ" in codes(run_case(tmp_path, PROTOCOL))
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({"background": 0, "liver": 2, "tumour": 1}, id="version 2"),
+        pytest.param({"0": "background", "2": "liver", "1": "tumour"}, id="version 1"),
+        pytest.param({"background": "0", "liver": "2", "tumour": "1"}, id="numbers as texts"),
+        pytest.param({"background": 0, "liver": [1, 2], "tumour": [1]}, id="regions"),
+        pytest.param({"background": 0, "liver": [2, 1], "tumour": 1}, id="a region and a label"),
+    ],
+)
+def test_a_data_set_names_its_labels_in_every_way_it_may(tmp_path: Path, labels: dict[str, object]) -> None:
+    """Liver, 410 voxels, is no tumour: 90 of them are, whose smallest region is called so."""
+    nifti(tmp_path / "tumour.nii.gz", LABELS)
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    assert run_case(tmp_path, PROTOCOL)["predicates"]["stratum_1"]["whole_voxels"] == 90
+
+
 def choice(
     role: str, *names: str, select: tuple[str | int, ...] = (), leave_out: tuple[str | int, ...] = ()
 ) -> list[str]:

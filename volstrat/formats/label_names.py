@@ -139,18 +139,28 @@ def _snap(text: str) -> Names:
 
 
 def _nnunet(text: str) -> Names:
-    """Return the labels of a ``dataset.json``: number by name (version 2), or name by number (version 1)."""
+    """Return the labels of a ``dataset.json``: number by name (version 2), or name by number (version 1).
+
+    A name may have several numbers, a region ("liver": [1, 2], "tumour": [2]): a label is called by all that
+    hold it, the smallest first.
+    """
     dataset = _json(text)
     labels = dataset.get("labels") if isinstance(dataset, dict) else None
     if not isinstance(labels, dict):
         return {}
-    found: Names = {}
-    for key, value in labels.items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            found[value] = key
-        elif isinstance(value, str) and key.isdecimal():
-            found[int(key)] = value
-    return _tidy(found)
+    found: dict[int, list[str]] = {}
+    for name, numbers in sorted(map(_region, labels, labels.values()), key=lambda region: len(region[1])):
+        for number in numbers:
+            found.setdefault(number, []).append(name)
+    return _tidy({number: ", ".join(names) for number, names in found.items()})
+
+
+def _region(key: str, value: Any) -> tuple[str, list[int]]:  # noqa: ANN401 - whatever the file holds
+    """Return a label's name and its numbers; none where they are not whole numbers."""
+    if isinstance(value, str) and key.isdecimal() and not value.isdecimal():
+        key, value = value, key
+    texts = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return key, [int(text) for text in texts if text.isdecimal()]
 
 
 def _bids(text: str) -> Names:
