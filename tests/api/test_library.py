@@ -184,8 +184,10 @@ def test_marks_give_what_the_same_table_gives(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("mark", ["Resectable", "gone", {"resectability": "gone"}, {"colour": "red"}])
-def test_a_word_that_is_none_is_refused(case: vs.Case, mark: str | dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "mark", ["Resectable", "gone", {"resectability": "gone"}, {"colour": "red"}, None, True, ["resectable"]]
+)
+def test_a_word_that_is_none_is_refused(case: vs.Case, mark: Any) -> None:  # noqa: ANN401 - what people give
     """As in a lesion table."""
     with pytest.raises(vs.VolstratError, match="marks"):
         case.with_marks({"L1": mark})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +21,7 @@ from volstrat.rule.inner_points import inner_points
 from volstrat.rule.row_placing import renamed_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
     from datetime import datetime
     from typing import Self
 
@@ -287,8 +288,11 @@ def _marked_row(
     cells = dict.fromkeys(COLUMNS, "") if row is None else table_cells(row)
     if isinstance(mark, str):
         given: Mapping[str, str] = {"fdg_avidity" if mark in _AVIDITY else "resectability": mark}
-    else:
+    elif isinstance(mark, Mapping):
         given = mark
+    else:
+        msg = f"marks: {lesion_id} has {mark!r}; a word of the lesion table is expected, or cells by column."
+        raise LesionTableError(msg, hint='To take a mark back, write {"resectability": ""}.')
     for column, text in given.items():
         if column not in COLUMNS or not isinstance(text, str):
             msg = f"marks: {lesion_id} has {column!r}: {text!r}; a text is expected, by column of the table."
