@@ -359,6 +359,9 @@ def test_a_code_speaks_where_the_name_is_silent(
         ("resectible.nii.gz", "resectable.nii.gz"),
         ("fdg-avid.nii.gz", "fdg_avid.nii.gz"),
         ("tumour.mgz", "tumour.nii.gz"),
+        ("unresectable.nii.gz", None),  # a rename would turn its meaning round
+        ("non_resectable.nii.gz", None),
+        ("nonavid.nii.gz", None),
         ("notes.txt", None),
         ("liver_vessels.nii.gz", None),
         ("report.pdf", None),

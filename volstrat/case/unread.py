@@ -44,7 +44,7 @@ _ALIKE = 0.85
 _LISTED = 12
 _SAYING = {
     "resectable": "what can (or cannot) be resected",
-    "fdg_avid": "FDG-avid disease",
+    "fdg_avid": "FDG-avid disease (or what is not avid)",
     "tumour": "tumour",
 }
 _STEMS = {stem: role for stem, role in ROLE_OF_STEM.items() if role in MASK_ROLES or role == "pet"}
@@ -208,8 +208,11 @@ def _near_stem(stem: str) -> str | None:
     from difflib import SequenceMatcher
 
     plain = re.sub(r"[ _.-]", "", stem)
-    for known in _STEMS:
+    denied = said_by(stem, (), NAMING).denied
+    for known, role in _STEMS.items():
         bare = known.replace("_", "")
+        if role in denied:  # "unresectable" is no slip of the pen
+            continue
         if len(bare) > 4 and SequenceMatcher(None, plain, bare).ratio() >= _ALIKE:
             return known
     return None
