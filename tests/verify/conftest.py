@@ -27,7 +27,7 @@ class Cohort:
     protocol: Path
     out: Path
 
-    def record(self, subject: str) -> dict[str, Any]:
+    def record(self, subject: str) -> Any:  # noqa: ANN401 - a record, to be changed
         """Return a subject's record."""
         found: dict[str, Any] = json.loads((self.out / subject / "case.json").read_bytes())
         return found

@@ -423,8 +423,8 @@ def final_again(out: Path, run: Mapping[str, Any]) -> list[FoundCase]:
     return list(decided_cases(held, decisions, readings, run["concordant"]))
 
 
-def readings_of_run(run: Mapping[str, Any]) -> Sequence[ReadingSet]:
-    """Open the readings again that a comparison, or what was adjudicated on it, names.
+def readings_of_run(run: Mapping[str, Any], protocol: LoadedProtocol | None = None) -> Sequence[ReadingSet]:
+    """Open the readings again that a comparison, or what was adjudicated on it, names; by its protocol.
 
     Raises
     ------
@@ -433,6 +433,6 @@ def readings_of_run(run: Mapping[str, Any]) -> Sequence[ReadingSet]:
     places = run["readings"]
     return open_readings(
         [Path(place["path"]) for place in places],
-        protocol=protocol_of_run(run),
+        protocol=protocol or protocol_of_run(run),
         lesions=[place["lesions"] for place in places],
     )

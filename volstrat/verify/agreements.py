@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
 from volstrat.comparison import Settings, compare_readings
-from volstrat.comparison.readings import open_readings
+from volstrat.comparison.readings import readings_of_run
 from volstrat.errors import VolstratError
 from volstrat.verify.steps import (
-    STEPS,
-    Difference,
-    SubjectDifferences,
+    changed,
     environment_differences,
+    in_order,
+    input_changed,
     value_differences,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.comparison.readings import ReadingSet
+    from volstrat.verify.steps import SubjectDifferences
 
 AGREEMENT = "agreement.json"
 
@@ -45,63 +45,32 @@ def changed_readings(
     A reading that is not there at all, or cannot be opened, stands for all its subjects.
     """
     places = run["readings"]
+    called = {place["reading"]: f"reading {place['reading']} ({place['reader']})" for place in places}
     gone = [place for place in places if not Path(place["path"]).exists()]
-    for place in gone:
-        yield _of_reading(place, "not there")
     if gone:
+        for place in gone:
+            yield input_changed("all", called[place["reading"]], place["path"], "not there")
         return
     try:
-        readings = _open_again(places, protocol)
+        readings = readings_of_run(run, protocol)
     except VolstratError as error:
-        yield SubjectDifferences(
-            subject="all",
-            differences=(Difference(step="input_bytes", what="readings", old="readable", new=str(error)),),
-        )
+        yield input_changed("all", "readings", "readable", str(error))
         return
     before = {
         case_name(subject["subject"], subject["visit"]): {
-            r["reading"]: r["sha256"] for r in subject["readings"]
+            one["reading"]: one["sha256"] for one in subject["readings"]
         }
         for subject in agreement["subjects"]
     }
-    names = {place["reading"]: place["reader"] for place in places}
     for subject in sorted({*before, *(name for reading in readings for name in reading.subjects)}):
-        now = {reading.name: _sha256(reading, subject) for reading in readings}
-        old = before.get(subject, {})
-        found = [
-            Difference(
-                step="input_bytes", what=f"reading {name} ({names[name]})", old=old.get(name), new=now[name]
-            )
-            for name in now
-            if old.get(name) != now[name]
-        ]
+        pairs = []
+        for reading in readings:
+            now = reading.subjects.get(subject)
+            old = before.get(subject, {}).get(reading.name)
+            pairs.append((called[reading.name], old, None if now is None else now.sha256(reading.protocol)))
+        found = list(changed("input_bytes", pairs))
         if found:
-            yield SubjectDifferences(subject=subject, differences=tuple(found))
-
-
-def _of_reading(place: Mapping[str, Any], now: str) -> SubjectDifferences:
-    what = f"reading {place['reading']} ({place['reader']})"
-    gone = Difference(step="input_bytes", what=what, old=place["path"], new=now)
-    return SubjectDifferences(subject="all", differences=(gone,))
-
-
-def _sha256(reading: ReadingSet, subject: str) -> str | None:
-    found = reading.subjects.get(subject)
-    return None if found is None else found.sha256(reading.protocol)
-
-
-def _open_again(places: Sequence[Mapping[str, Any]], protocol: LoadedProtocol) -> Sequence[ReadingSet]:
-    """Open the readings that a comparison named.
-
-    Raises
-    ------
-    VolstratError
-    """
-    return open_readings(
-        [Path(place["path"]) for place in places],
-        protocol=protocol,
-        lesions=[place["lesions"] for place in places],
-    )
+            yield in_order(subject, found)
 
 
 def compared_again(
@@ -123,5 +92,4 @@ def compared_again(
     for key in again:
         if key != "environment":
             found += value_differences(agreement.get(key), again[key], key)
-    found.sort(key=lambda difference: STEPS.index(difference.step))
-    yield SubjectDifferences(subject=AGREEMENT, differences=tuple(found))
+    yield in_order(AGREEMENT, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from volstrat.case.record import record_name
@@ -27,7 +27,7 @@ from volstrat.store.output import STATE_FOLDER, folder_name
 from volstrat.store.seal import MANIFEST, SIGNATURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from volstrat.case.record_types import CaseRecord
@@ -37,73 +37,56 @@ COMPANIONS = frozenset({RECORD, RECEIPT, *REPORTS})
 
 _KEEP_HISTORY = ("batch", "adjudicate")
 """Events of runs whose trail tells of every record that they replaced."""
+_OPEN_STATUSES = ("failed", "not_assessable", "review")
+"""Subjects of these are not settled."""
+_KINDS = {
+    "subject": str,
+    "error": dict | None,
+    "inputs": list,
+    "findings": list,
+    "protocol": dict,
+    "environment": dict,
+}
 _OWN = {*OWN_FILES, STATE_FOLDER, MANIFEST, SIGNATURE}
 _HASHED_OUTSIDE = {RUN_FILE, TRAIL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFault:
-    """A file of an output that is not as it should be.
+    """A file of an output that is not as it should be."""
 
-    Parameters
-    ----------
-    path : str
-        Relative to the output.
-    kind : {"missing", "extra", "altered"}
-    message : str
-    old, new : str or None
-        Hashes, where the file was altered.
-    """
-
-    path: str
+    path: str  # relative to the output
     kind: Literal["missing", "extra", "altered"]
     message: str
+    # old, new: hashes, where the file was altered.
     old: str | None = None
     new: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fault as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Records:
-    """The records of an output, which stay on disk: a cohort of any size costs little memory.
-
-    Parameters
-    ----------
-    out : Path
-    folders : DiskMap of str
-        Name of the folder of each subject that the output should hold.
-    unsettled : dict of status to list of str
-        The subjects that failed, have no stratum or are to be reviewed.
-    versions : frozenset of str
-        Of volstrat, that made them.
-    faults : tuple of FileFault
-    """
+    """The records of an output, which stay on disk: a cohort of any size costs little memory."""
 
     out: Path
-    folders: DiskMap[str]
-    unsettled: dict[str, list[str]]
-    versions: frozenset[str]
+    folders: DiskMap[str]  # name of the folder of each subject that the output should hold
+    left: frozenset[str]  # folders of subjects that had left the cohort: a run leaves them where they are
+    unsettled: dict[str, list[str]]  # the subjects that failed, have no stratum or are to be reviewed
+    versions: frozenset[str]  # of volstrat, that made them
     faults: tuple[FileFault, ...]
 
     def data(self, subject: str) -> bytes:
         """Return a record's bytes."""
         return (self.out / self.folders[subject] / RECORD).read_bytes()
 
-    def record(self, subject: str) -> dict[str, Any]:
+    def record(self, subject: str) -> CaseRecord:
         """Return a record."""
-        found: dict[str, Any] = json.loads(self.data(subject))
+        found: CaseRecord = json.loads(self.data(subject))
         return found
 
-    def receipt(self, subject: str) -> dict[str, Any]:
-        """Return what stands beside a record; empty where nothing does."""
-        return read_receipt(self.out / self.folders[subject]) or {}
-
-
-OPEN_STATUSES = ("failed", "not_assessable", "review")
-"""Subjects of these are not settled."""
+    def inputs_sha256(self, subject: str) -> str | None:
+        """Return the hash over a subject's inputs, as what stands beside the record says."""
+        found: str | None = (read_receipt(self.out / self.folders[subject]) or {}).get("inputs_sha256")
+        return found
 
 
 def _record_folders(out: Path) -> DiskMap[None]:
@@ -123,22 +106,22 @@ class _Reading:
         self._out, self._run = out, run
         self._listed = listed_subjects(out)
         self._gone = removed_subjects(out, run)
+        self._left: set[str] = set()
         self._hashes: DiskMap[tuple[str, str]] = DiskMap()
         self._versions: set[str] = set()
         self._unsettled: dict[str, list[str]] = {}
         self._folders: DiskMap[str] = DiskMap()
         self._faults: list[FileFault] = []
         self._changes: DiskMap[None] | None = None
-        if (run or {}).get("event") in _KEEP_HISTORY and (run or {}).get("finished_at"):
+        if run is not None and run.get("event") in _KEEP_HISTORY and run.get("finished_at"):
             self._changes = DiskMap()
             for one in entries_of_changes(out / TRAIL):
                 self._changes[f"{one.get('old_sha256')} {one.get('new_sha256')}"] = None
 
     def add(self, folder: str) -> None:
-        path = self._out / folder / RECORD
-        name = path.relative_to(self._out).as_posix()
+        name = f"{folder}/{RECORD}"
         try:
-            data = path.read_bytes()
+            data = (self._out / name).read_bytes()
             record = json.loads(data)
         except (OSError, ValueError, RecursionError):
             record = None
@@ -147,6 +130,7 @@ class _Reading:
             return
         subject = record_name(record)
         if subject in self._gone:
+            self._left.add(folder)
             return
         if subject in self._folders or (self._listed is not None and one_line(subject) not in self._listed):
             self._fault(name, "extra", f"{name} is of no subject of this run.")
@@ -155,28 +139,35 @@ class _Reading:
             self._fault(name, "extra", f"{name} is the record of {subject!r}, whose folder has another name.")
         self._folders[subject] = folder
         self._versions.add(record["environment"]["volstrat"])
-        if record.get("status") in OPEN_STATUSES:
+        if record.get("status") in _OPEN_STATUSES:
             self._unsettled.setdefault(record["status"], []).append(subject)
         sha256 = hashlib.sha256(data).hexdigest()
-        receipt = read_receipt(path.parent)
+        receipt = read_receipt(self._out / folder)
         self._hashes[subject] = sha256, str((receipt or {}).get("inputs_sha256") or "")
+        beside = f"{folder}/{RECEIPT}"
         if receipt is not None:
-            self._faults += _against_receipt(name, receipt, record, sha256)
-            self._against_trail(name, receipt)
+            self._against_receipt(name, beside, receipt, record, sha256)
         elif self._run is not None:
-            beside = path.with_name(RECEIPT).relative_to(self._out).as_posix()
             self._fault(beside, "missing", f"{beside} is missing.")
 
-    def _against_trail(self, name: str, receipt: Mapping[str, Any]) -> None:
-        """Miss the entry of a change that a receipt tells of."""
+    def _against_receipt(
+        self, name: str, beside: str, receipt: Mapping[str, Any], record: CaseRecord, sha256: str
+    ) -> None:
+        """Hold a record to its receipt, and the change that it tells of to the trail."""
+        said = {"status": record.get("status"), "stratum": record.get("stratum")}
+        contradicted = ", ".join(key for key, value in said.items() if receipt.get(key, value) != value)
+        if contradicted:
+            message = f"{beside} contradicts the record of {record_name(record)!r}: {contradicted}."
+            self._fault(beside, "altered", message)
+        if receipt.get("record_sha256") != sha256:
+            message = f"{name} is not the record that the run wrote."
+            self._fault(name, "altered", message, old=receipt.get("record_sha256"), new=sha256)
         replaced = receipt.get("replaced")
         if self._changes is None or not isinstance(replaced, dict):
             return
         if f"{replaced.get('old_sha256')} {replaced.get('new_sha256')}" not in self._changes:
-            message = (
-                f"{name} replaced another record, as its receipt says; no entry of the trail tells of it."
-            )
-            self._fault(name, "altered", message)
+            message = "replaced another record, as its receipt says; no entry of the trail tells of it."
+            self._fault(name, "altered", f"{name} {message}")
 
     def records(self) -> Records:
         """Return the records, once all have been met."""
@@ -190,25 +181,33 @@ class _Reading:
         return Records(
             out=self._out,
             folders=self._folders,
-            unsettled={s: sorted(self._unsettled[s]) for s in OPEN_STATUSES if s in self._unsettled},
+            left=frozenset(self._left),
+            unsettled={s: sorted(self._unsettled[s]) for s in _OPEN_STATUSES if s in self._unsettled},
             versions=frozenset(self._versions),
             faults=tuple(self._faults),
         )
 
     def _against_run(self) -> None:
         """Hold all records and receipts together against what the run hashed at its end."""
-        run = self._run or {}
-        message = "The records are not those that the run wrote, though their receipts fit them."
-        whole = records_sha256((subject, hashes[0]) for subject, hashes in self._hashes.items())
-        if not self._faults and run.get("records_sha256") not in (None, whole):
-            self._fault(f"*/{RECORD}", "altered", message)
-        message = "The receipts are not those that the run wrote: of some subject they say other inputs."
-        whole = records_sha256((subject, hashes[1]) for subject, hashes in self._hashes.items())
-        if not self._faults and run.get("inputs_sha256") not in (None, whole):
-            self._fault(f"*/{RECEIPT}", "altered", message)
+        records = "The records are not those that the run wrote, though their receipts fit them."
+        receipts = "The receipts are not those that the run wrote: of some subject they say other inputs."
+        for n, (file, key, message) in enumerate(
+            ((RECORD, "records_sha256", records), (RECEIPT, "inputs_sha256", receipts))
+        ):
+            whole = records_sha256((subject, hashes[n]) for subject, hashes in self._hashes.items())
+            if not self._faults and (self._run or {}).get(key) not in (None, whole):
+                self._fault(f"*/{file}", "altered", message)
 
-    def _fault(self, path: str, kind: Literal["missing", "extra", "altered"], message: str) -> None:
-        self._faults.append(FileFault(path=path, kind=kind, message=message))
+    def _fault(
+        self,
+        path: str,
+        kind: Literal["missing", "extra", "altered"],
+        message: str,
+        *,
+        old: str | None = None,
+        new: str | None = None,
+    ) -> None:
+        self._faults.append(FileFault(path=path, kind=kind, message=message, old=old, new=new))
 
 
 def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
@@ -221,85 +220,47 @@ def read_records(out: Path, run: Mapping[str, Any] | None) -> Records:
 
 def _is_record(value: object) -> bool:
     """Tell whether a JSON value has what is asked of a case record here."""
-    if not isinstance(value, dict) or not isinstance(value.get("subject"), str):
-        return False
-    kinds = {"inputs": list, "findings": list, "protocol": dict, "environment": dict}
     return (
-        all(isinstance(value.get(key), kind) for key, kind in kinds.items())
-        and isinstance(value.get("error", ""), dict | None)
+        isinstance(value, dict)
+        and all(key in value and isinstance(value[key], kind) for key, kind in _KINDS.items())
         and {"sha256"} <= value["protocol"].keys()
         and {"volstrat", "python", "platform", "libraries"} <= value["environment"].keys()
     )
 
 
-def _against_receipt(
-    name: str, receipt: Mapping[str, Any], record: CaseRecord, sha256: str
-) -> Iterator[FileFault]:
-    contradicted = [key for key in ("status", "stratum") if key in receipt and receipt[key] != record[key]]
-    if contradicted:
-        beside = name.replace(RECORD, RECEIPT)
-        message = f"{beside} contradicts the record of {record_name(record)!r}: {', '.join(contradicted)}."
-        yield FileFault(path=beside, kind="altered", message=message)
-    if receipt.get("record_sha256") != sha256:
-        yield FileFault(
-            path=name,
-            kind="altered",
-            message=f"{name} is not the record that the run wrote.",
-            old=receipt.get("record_sha256"),
-            new=sha256,
-        )
-
-
-def check_files(out: Path, run: Mapping[str, Any] | None, subjects: Records) -> list[FileFault]:
+def check_files(out: Path, run: Mapping[str, Any], records: Records) -> list[FileFault]:
     """Name the output's own files that are missing or altered, and whatever else lies in it."""
     faults: list[FileFault] = []
-    wanted: dict[str, str] = dict((run or {}).get("files") or {})
-    if run is not None:
-        for name in OWN_FILES:
-            if not (out / name).is_file() and (name in wanted or name in _HASHED_OUTSIDE):
-                faults.append(FileFault(path=name, kind="missing", message=f"{name} is missing."))
+    wanted: dict[str, str] = dict(run.get("files") or {})
+    for name in OWN_FILES:
+        if not (out / name).is_file() and (name in wanted or name in _HASHED_OUTSIDE):
+            faults.append(FileFault(path=name, kind="missing", message=f"{name} is missing."))
     for name, sha256 in wanted.items():
-        path = out / name
-        if path.is_file() and (now := sha256_of(path)) != sha256:
+        if (out / name).is_file() and (now := sha256_of(out / name)) != sha256:
             message = f"{name} is not what the run wrote."
             faults.append(FileFault(path=name, kind="altered", message=message, old=sha256, new=now))
     folders: DiskMap[None] = DiskMap()
-    for folder in subjects.folders.values():
+    for folder in records.folders.values():
         folders[folder] = None
-    known_extra = {fault.path.split("/", 1)[0] for fault in subjects.faults if fault.kind == "extra"}
-    gone = _gone(out, run)
+    known_extra = {fault.path.split("/", 1)[0] for fault in records.faults if fault.kind == "extra"}
+    known = {*_OWN, *wanted, *known_extra, *records.left}
     more: list[FileFault] = []
     with os.scandir(out) as there:
         for entry in there:
-            if entry.is_symlink():
-                message = f"{entry.name} is a link to another place; an output holds its files itself."
-                more.append(FileFault(path=entry.name, kind="altered", message=message))
-            elif entry.name in folders:
-                more += _extra_in(out / entry.name, out)
-            elif entry.name not in {*_OWN, *wanted, *known_extra, *gone}:
-                message = f"{entry.name} is nothing that a run writes."
-                more.append(FileFault(path=entry.name, kind="extra", message=message))
+            if entry.name in folders and not entry.is_symlink():
+                more += (
+                    _foreign(f"{entry.name}/{path.name}", is_link=path.is_symlink())
+                    for path in sorted((out / entry.name).iterdir())
+                    if path.is_symlink() or path.name not in COMPANIONS
+                )
+            elif entry.is_symlink() or entry.name not in known:
+                more.append(_foreign(entry.name, is_link=entry.is_symlink()))
     return faults + sorted(more, key=lambda fault: fault.path)
 
 
-def _gone(out: Path, run: Mapping[str, Any] | None) -> set[str]:
-    """Return the folders of subjects that had left the cohort: a run leaves them where they are."""
-    removed = removed_subjects(out, run)
-    found = set()
-    for path in out.glob(f"*/{RECORD}") if removed else ():
-        try:
-            if record_name(json.loads(path.read_bytes())) in removed:
-                found.add(path.parent.name)
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
-            continue
-    return found
-
-
-def _extra_in(folder: Path, out: Path) -> Iterator[FileFault]:
-    for path in sorted(folder.iterdir()):
-        name = path.relative_to(out).as_posix()
-        if path.is_symlink():
-            message = f"{name} is a link to another place; an output holds its files itself."
-            yield FileFault(path=name, kind="altered", message=message)
-        elif path.name not in COMPANIONS:
-            yield FileFault(path=name, kind="extra", message=f"{name} is nothing that a run writes.")
+def _foreign(name: str, *, is_link: bool) -> FileFault:
+    """Name what no run writes."""
+    if is_link:
+        message = f"{name} is a link to another place; an output holds its files itself."
+        return FileFault(path=name, kind="altered", message=message)
+    return FileFault(path=name, kind="extra", message=f"{name} is nothing that a run writes.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from volstrat.errors import UsageError
 from volstrat.store.seal import MANIFEST, SIGNATURE
@@ -20,25 +20,11 @@ _SECONDS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """What checking a signature gave.
+    """What checking a signature gave; its fields stand in the JSON of a verification."""
 
-    Parameters
-    ----------
-    sentence : str
-        For a person.
-    fits : bool or None
-        None where there is no signature, or nothing to check it with.
-    signer : str or None
-        As the file of signers calls whoever signed.
-    """
-
-    sentence: str
-    fits: bool | None = None
-    signer: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the check as JSON values."""
-        return {"fits": self.fits, "signer": self.signer, "sentence": self.sentence}
+    fits: bool | None = None  # None where there is no signature, or nothing to check it with
+    signer: str | None = None  # as the file of signers calls whoever signed
+    sentence: str  # for a person
 
 
 def check_signature(out: Path, *, signers: Path | None = None) -> Signature | None:

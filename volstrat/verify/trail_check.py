@@ -22,23 +22,12 @@ _CLOCK_SLACK = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrailState:
-    """What checking a trail gave.
-
-    Parameters
-    ----------
-    head : TrailHead
-    faults : tuple of str
-        One sentence each; empty where the trail is whole.
-    openings : tuple of str
-        Who opened the sealed output, when and why; said ever after, and no fault.
-    clock : tuple of str
-        Where an entry is dated before the one before it; no fault, for clocks are set.
-    """
+    """What checking a trail gave, a sentence for each thing."""
 
     head: TrailHead
-    faults: tuple[str, ...]
-    openings: tuple[str, ...] = ()
-    clock: tuple[str, ...] = ()
+    faults: tuple[str, ...]  # empty where the trail is whole
+    openings: tuple[str, ...] = ()  # who opened the sealed output, when and why; said ever after, no fault
+    clock: tuple[str, ...] = ()  # entries dated before the one before them; no fault, for clocks are set
 
 
 def check_output_trail(out: Path) -> TrailState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +22,11 @@ from volstrat.verify.changelog import changelog_text, changes_since
 from volstrat.verify.rerun import by_hashes, by_rerun
 from volstrat.verify.result_folder import FileFault, check_files, read_records
 from volstrat.verify.signature import Signature, check_signature
-from volstrat.verify.steps import (
-    Difference,
-    SubjectDifferences,
-    protocol_differences,
-)
+from volstrat.verify.steps import Difference, SubjectDifferences, changed, protocol_differences
 from volstrat.verify.trail_check import TrailState, check_output_trail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from volstrat.cohort import Progress
 
@@ -39,45 +35,20 @@ SCHEMA_ID = "volstrat.verification/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What verifying an output gave.
+    """What verifying an output gave."""
 
-    Parameters
-    ----------
-    only_hashes : bool
-        Nothing was measured again.
-    subjects : int
-        Subjects looked at.
-    trail : TrailState or None
-        None where the output never had one.
-    files : tuple of FileFault
-    protocol : tuple of Difference
-        Fields in which the protocol differs from the one recorded.
-    tables : tuple of Difference
-        Libraries that make the tables, where they are not what they were.
-    differing : tuple of SubjectDifferences
-    versions : tuple of str
-        Older versions that records were made by.
-    changes : tuple of str
-        What changed since the oldest of them that can alter a verdict.
-    sealed : bool
-    noted : bool
-        Whether the trail has an entry of this verification.
-    signature : Signature or None
-        None where the output is not sealed.
-    """
-
-    only_hashes: bool
-    subjects: int
-    trail: TrailState | None
+    only_hashes: bool  # nothing was measured again
+    subjects: int  # looked at
+    trail: TrailState | None  # None where the output never had one
     files: tuple[FileFault, ...]
-    protocol: tuple[Difference, ...]
-    tables: tuple[Difference, ...]
+    protocol: tuple[Difference, ...]  # fields in which the protocol differs from the one recorded
+    tables: tuple[Difference, ...]  # libraries that make the tables, where they are not what they were
     differing: tuple[SubjectDifferences, ...]
-    versions: tuple[str, ...]
-    changes: tuple[str, ...]
+    versions: tuple[str, ...]  # older ones that records were made by
+    changes: tuple[str, ...]  # what changed since the oldest of them that can alter a verdict
     sealed: bool
-    noted: bool = False
-    signature: Signature | None = None
+    noted: bool = False  # whether the trail has an entry of this verification
+    signature: Signature | None = None  # None where the output is not sealed
 
     @property
     def clean(self) -> bool:
@@ -88,31 +59,30 @@ class Verification:
 
     def as_json(self) -> dict[str, Any]:
         """Return the verification as JSON values."""
+        trail, signature = self.trail, self.signature
         return {
             "schema": SCHEMA_ID,
             "clean": self.clean,
             "only_hashes": self.only_hashes,
             "subjects": self.subjects,
-            "trail": None
-            if self.trail is None
-            else {"length": self.trail.head.length, "faults": list(self.trail.faults)},
-            "files": [fault.as_json() for fault in self.files],
-            "protocol": [difference.as_json() for difference in self.protocol],
-            "tables": [difference.as_json() for difference in self.tables],
+            "trail": None if trail is None else {"length": trail.head.length, "faults": list(trail.faults)},
+            "files": [asdict(fault) for fault in self.files],
+            "protocol": [asdict(difference) for difference in self.protocol],
+            "tables": [asdict(difference) for difference in self.tables],
             "differing": [
                 {
                     "subject": found.subject,
-                    "first": found.first.as_json(),
-                    "differences": [difference.as_json() for difference in found.differences],
+                    "first": asdict(found.first),
+                    "differences": [asdict(difference) for difference in found.differences],
                 }
                 for found in self.differing
             ],
             "older_versions": list(self.versions),
             "changes_that_can_alter_a_verdict": list(self.changes),
             "sealed": self.sealed,
-            "signature": None if self.signature is None else self.signature.as_json(),
-            "openings": [] if self.trail is None else list(self.trail.openings),
-            "clock": [] if self.trail is None else list(self.trail.clock),
+            "signature": None if signature is None else asdict(signature),
+            "openings": [] if trail is None else list(trail.openings),
+            "clock": [] if trail is None else list(trail.clock),
             "noted_in_trail": self.noted,
             "environment": environment(),
         }
@@ -157,11 +127,10 @@ def verify_output(
     if run is None and not records.folders:
         msg = f"{out}: holds no record of volstrat batch or case."
         raise UsageError(msg, hint="Name the output folder, not the folder of the cases.")
-    trail = None if run is None and not (out / "audit.jsonl").is_file() else check_output_trail(out)
+    trail = None if run is None and not (out / TRAIL).is_file() else check_output_trail(out)
     faults = [*records.faults, *(check_files(out, run, records) if run is not None else ())]
-    faults += _sealed_faults(out, faults)
-    faults += _history_faults(out)
-    now, changed = _protocol_now(run, protocol)
+    faults += [*_sealed_faults(out, {fault.path for fault in faults}), *_history_faults(out)]
+    now, otherwise = _protocol_now(run, protocol)
     subjects = len(records.folders)
     made_by = set(records.versions)
     if run is not None and run.get("event") == COMPARISON:
@@ -175,7 +144,7 @@ def verify_output(
         differing = list(by_hashes(out, run, records, inputs, now))
     else:
         differing, tables = by_rerun(out, run, records, inputs, now, workers=workers, on_progress=on_progress)
-        if not differing and not changed:
+        if not differing and not otherwise:
             faults += tables
     older = sorted(made_by - {__version__})
     result = Verification(
@@ -183,7 +152,7 @@ def verify_output(
         subjects=subjects,
         trail=trail,
         files=tuple(faults),
-        protocol=tuple(changed),
+        protocol=tuple(otherwise),
         tables=tuple(_table_libraries(run)),
         differing=tuple(differing),
         versions=tuple(older),
@@ -198,9 +167,7 @@ def _table_libraries(run: Mapping[str, Any] | None) -> Iterator[Difference]:
     """Yield the libraries that made the tables and are another version now; records do not name them."""
     before = ((run or {}).get("environment") or {}).get("libraries") or {}
     now = environment(also=TABLE_LIBRARIES)["libraries"]
-    for name in TABLE_LIBRARIES:
-        if name in before and before[name] != now.get(name):
-            yield Difference(step="library", what=name, old=before[name], new=now.get(name))
+    return changed("library", ((x, before[x], now.get(x)) for x in TABLE_LIBRARIES if x in before))
 
 
 def _noted(out: Path, result: Verification) -> Verification:
@@ -220,12 +187,9 @@ def _noted(out: Path, result: Verification) -> Verification:
     return result
 
 
-def _sealed_faults(out: Path, known: Sequence[FileFault]) -> Iterator[FileFault]:
-    if not is_sealed(out):
-        return
-    known_paths = {fault.path for fault in known}
-    for path, kind, old, new in check_manifest(out):
-        if path not in known_paths:
+def _sealed_faults(out: Path, known: set[str]) -> Iterator[FileFault]:
+    for path, kind, old, new in check_manifest(out) if is_sealed(out) else ():
+        if path not in known:
             message = f"{path} is not as it was sealed ({kind})."
             yield FileFault(path=path, kind=kind, message=message, old=old, new=new)  # type: ignore[arg-type]
 
@@ -252,14 +216,8 @@ def _protocol_now(
     if now.sha256 == in_run_file["sha256"]:
         return now, []
     found = [] if recorded is None else protocol_differences(recorded.protocol, now.protocol)
-    return now, found or [
-        Difference(
-            step="protocol",
-            what="sha256" if recorded is None else "sha256 (no field differs: comments or order)",
-            old=in_run_file["sha256"],
-            new=now.sha256,
-        )
-    ]
+    what = "sha256" if recorded is None else "sha256 (no field differs: comments or order)"
+    return now, found or list(changed("protocol", [(what, in_run_file["sha256"], now.sha256)]))
 
 
 def _recorded(in_run_file: Mapping[str, Any]) -> LoadedProtocol | None:
