@@ -147,8 +147,8 @@ def test_gzip_inside_compressed_data(tmp_path: Path) -> None:
         ),
         pytest.param({"ElementNumberOfChannels": "3"}, FormatError, "3 channels", id="channels"),
         pytest.param({"ElementType": "MET_STRING"}, FormatError, "MET_STRING", id="type"),
-        pytest.param({"ElementType": ""}, FormatError, "lacks 'ElementType'", id="no type"),
-        pytest.param({"ElementSpacing": ""}, FormatError, "lacks 'ElementSize'", id="no spacing"),
+        pytest.param({"ElementType": ""}, FormatError, "lacks the field 'ElementType'", id="no type"),
+        pytest.param({"ElementSpacing": ""}, FormatError, "lacks the field 'ElementSize'", id="no spacing"),
         pytest.param({"ElementSpacing": "1 2"}, FormatError, "3 numbers", id="2 spacings"),
         pytest.param(
             {"ElementSpacing": "1 2 0"}, GeometryError, "m.mha: the voxel spacing is 0 mm", id="spacing 0"

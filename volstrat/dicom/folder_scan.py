@@ -61,12 +61,8 @@ _WANTED: Final = frozenset(tag for keyword, tag in TAGS.items() if keyword not i
 def scan_dicom(folder: Path) -> DicomFolder:
     """Sort the DICOM files of a folder, nested folders included, from their headers.
 
-    What comes back is the same whatever the files are called and in whatever order the folder lists them.
-
-    Raises
-    ------
-    InputFileError
-        If the folder is absent or not a folder.
+    What comes back is the same whatever the files are called and in whatever order the folder lists them. An
+    absent folder, or none, is an InputFileError.
     """
     if not folder.is_dir():
         msg = f"{folder}: is not a folder."

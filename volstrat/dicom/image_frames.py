@@ -52,12 +52,9 @@ class Frame:
 def frames_of(file: ImageFile) -> list[Frame]:
     """Return the frames of one file, in stored order.
 
-    Raises
-    ------
-    FormatError
-        If a file of a classic SOP class holds several frames, which then have no positions.
-    CorruptDataError
-        If an Enhanced file's functional groups do not parse or do not fit its number of frames.
+    A file of a classic SOP class with several frames, which then have no positions, is a FormatError;
+    functional groups of an Enhanced one that do not parse or do not fit its number of frames are a
+    CorruptDataError.
     """
     if file.plane is None:
         return _enhanced_frames(file)

@@ -62,12 +62,8 @@ class DicomLibrary:
     def findings(self, *, known: Collection[Path], reported: Collection[str]) -> tuple[Finding, ...]:
         """Return what scanning folders passed over, and what the series' grids brought up.
 
-        Parameters
-        ----------
-        known : collection of Path
-            Files that the case uses though they are no DICOM; they are not counted as passed over.
-        reported : collection of str
-            Series Instance UIDs whose findings the caller has already.
+        ``known`` are files that the case uses though they are no DICOM, not counted as passed over;
+        ``reported`` the UIDs of series whose findings the caller has already.
         """
         found: list[Finding] = []
         folders = list(self._folders.values())
@@ -79,12 +75,7 @@ class DicomLibrary:
         return tuple(found)
 
     def geometry(self, series: SeriesFiles) -> SeriesGeometry:
-        """Return a series' grid; refuses a series with an unreadable file beside it.
-
-        Raises
-        ------
-        GeometryError, CorruptDataError
-        """
+        """Return a series' grid; an unreadable file beside it, or a grid that is none, is an error."""
         from volstrat.dicom.series import series_geometry
 
         key = (series.series_instance_uid, series.paths)
@@ -98,12 +89,8 @@ class DicomLibrary:
     def series(self, path: Path, *, role: str, uid: str | None) -> SeriesFiles:
         """Choose the series of a folder that plays the role ``ct``, ``pet`` or ``other_pet``.
 
-        Of several PETs that of FDG is taken, as their headers say.
-
-        Raises
-        ------
-        MissingRoleError, AmbiguousRoleError
-            Listing what is there and the line to write.
+        Of several PETs that of FDG is taken, as their headers say. None is a MissingRoleError and several an
+        AmbiguousRoleError, with what is there and the line to write.
         """
         folder = self.folder(path)
         wanted = _MODALITY_OF[role]
@@ -125,10 +112,7 @@ class DicomLibrary:
     def structure_file(self, path: Path) -> StructureFile:
         """Return what scanning a SEG or RTSTRUCT file found.
 
-        Raises
-        ------
-        CorruptDataError, FormatError
-            If it cannot be read, or is neither.
+        One that cannot be read is a CorruptDataError, one that is neither, or volstrat's own, a FormatError.
         """
         found = self.folder(path)
         if found.own:
@@ -146,15 +130,8 @@ class DicomLibrary:
     ) -> MaskRead:
         """Read a SEG file.
 
-        Parameters
-        ----------
-        images : sequence of SeriesFiles
-            Series on which it may be drawn; the one it references is used, else the only one in its frame of
-            reference.
-
-        Raises
-        ------
-        VolstratError
+        ``images`` are the series on which it may be drawn; the one it references is used, else the only one
+        in its frame of reference.
         """
         from volstrat.dicom.seg.segmentation import read_seg
 
@@ -188,20 +165,10 @@ class DicomLibrary:
         images: Sequence[SeriesFiles],
         other_grid: VoxelGrid | None,
     ) -> MaskRead:
-        """Read ROIs of an RTSTRUCT file.
+        """Read the ROIs of an RTSTRUCT file; of these numbers, or all in the image's frame of reference.
 
-        Parameters
-        ----------
-        rois : sequence of int or None
-            Numbers of the ROIs wanted; None: all in the image's frame of reference. Others are not looked at.
-        images : sequence of SeriesFiles
-            Series on which it may be drawn; the one it references is used.
-        other_grid : VoxelGrid or None
-            Where the referenced series is not there: the grid of the case's own image.
-
-        Raises
-        ------
-        VolstratError
+        ``images`` are the series on which it may be drawn; the one it references is used. Where that is not
+        there, ``other_grid`` stands in: the grid of the case's own image.
         """
         from volstrat.dicom.rtstruct.structure_set import StructureSet
 

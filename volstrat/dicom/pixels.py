@@ -77,18 +77,9 @@ class _Encoding:
 
 
 def read_series(series: SeriesFiles, geometry: SeriesGeometry) -> Image:
-    """Read a series' values: HU for CT, the unit of Units (0054,1001) for PT.
+    """Read a series' values on its grid: HU for CT, the unit of Units (0054,1001) for PT.
 
-    Parameters
-    ----------
-    series : SeriesFiles
-    geometry : SeriesGeometry
-        Of this series.
-
-    Returns
-    -------
-    Image
-        int16 where every rescaled value is a whole number that fits (most CT), else float32.
+    int16 where every rescaled value is a whole number that fits (most CT), else float32.
 
     Raises
     ------
@@ -112,11 +103,6 @@ def series_slices(series: SeriesFiles, geometry: SeriesGeometry) -> Iterator[NDA
     """Yield a series' values slice by slice, (rows, columns), from the grid's first on, as `read_series`.
 
     Each lies where the one before it lay.
-
-    Raises
-    ------
-    CorruptDataError, FormatError
-        As `read_series`.
     """
     slopes, intercepts = _rescale(series, geometry.frames)
     scaled = np.empty(geometry.grid.shape[1::-1], dtype=np.float32)
@@ -128,29 +114,10 @@ def series_slices(series: SeriesFiles, geometry: SeriesGeometry) -> Iterator[NDA
 def read_suv(
     series: SeriesFiles, geometry: SeriesGeometry, factors: SuvFactors, *, digest: Digest | None = None
 ) -> Image:
-    """Read a PT series as SUVbw.
+    """Read a PT series as SUVbw, float32 in g/ml, by the factors that `suv.suv_factors` found for it.
 
-    Parameters
-    ----------
-    series : SeriesFiles
-    geometry : SeriesGeometry
-        Of this series.
-    factors : SuvFactors
-        Of this series, from `suv.suv_factors`.
-    digest : Digest or None
-        Fed with the stored values on the way (see `stored_sha256`).
-
-    Returns
-    -------
-    Image
-        float32 SUVbw in g/ml.
-
-    Raises
-    ------
-    SuvError
-        If SUV cannot be known; names the attribute.
-    CorruptDataError, FormatError
-        As `read_series`.
+    ``digest`` is fed with the stored values on the way (see `stored_sha256`). Where SUV cannot be known the
+    SuvError names the attribute; other errors are those of `read_series`.
     """
     factor_of = factors.required()
     by_frame = np.array([factor_of(frame) for frame in geometry.frames])
@@ -162,12 +129,7 @@ def stored_sha256(geometry: SeriesGeometry) -> str:
     """Hash the stored values of a series: slices in the grid's order, row by row, little endian.
 
     It tells changed voxels from a changed header, whatever the transfer syntax, the files' names and what
-    else their headers say.
-
-    Raises
-    ------
-    CorruptDataError, FormatError
-        As `read_series`.
+    else their headers say. Errors are those of `read_series`.
     """
     digest = hashlib.sha256()
     for stored in _stored_slices(geometry):

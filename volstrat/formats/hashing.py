@@ -13,13 +13,7 @@ if TYPE_CHECKING:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file's bytes, in pieces.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read; of what is no regular file, an InputFileError.
-    """
+    """Hash a file's bytes, in pieces; what is no regular file is an InputFileError."""
     with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

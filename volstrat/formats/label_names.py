@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from volstrat.formats.regular_file import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LARGEST_BYTES = 1 << 22
@@ -62,9 +63,8 @@ def names_in_groups(text: str) -> list[Names]:
 
 def names_beside(path: Path) -> tuple[Path, Names] | None:
     """Return the file near a label map that names its labels, and the names; None where there is none."""
-    for candidate, kind in _candidates(path):
-        text = _text(candidate)
-        names = _mitk(text, path.name) if kind == "mitk" else _READERS[kind](text)
+    for candidate, names_in in _candidates(path):
+        names = _tidy(names_in(_text(candidate)))
         if names:
             return candidate, names
     return None
@@ -79,7 +79,8 @@ def is_of_dataset(path: Path, described_by: Path) -> bool:
     return any((path.parent / name).is_file() for name in _OF_PREDICTIONS)
 
 
-def _candidates(path: Path) -> Iterator[tuple[Path, str]]:
+def _candidates(path: Path) -> Iterator[tuple[Path, Callable[[str], Names]]]:
+    """Yield files that may name a label map's labels, each with what reads the names from its text."""
     stem = path.name.split(".")[0].lower()
     try:  # folders of thousands of masks: no Path for each of them
         names = sorted(n for n in os.listdir(path.parent) if n.lower().endswith(_DESCRIBING))  # noqa: PTH208
@@ -89,21 +90,15 @@ def _candidates(path: Path) -> Iterator[tuple[Path, str]]:
     described = [one for one in there if one.suffix.lower() in (".txt", ".label") and _is_snap(one)]
     own = [one for one in described if one.stem.lower() in (stem, f"{stem}_labels", f"{stem}_label")]
     if own or len(described) == 1:
-        yield (own or described)[0], "snap"
-    yield from ((one, "mitk") for one in there if one.name.lower().endswith(".mitklabel.json"))
+        yield (own or described)[0], _snap
+    stacks = [one for one in there if one.name.lower().endswith(".mitklabel.json")]
+    yield from ((one, partial(_mitk, name=path.name)) for one in stacks)
     if stem.endswith("dseg"):
         above = [path.parent, *path.parent.parents][:_HIGHEST_DERIVATIVE]
         tables = [path.with_name(f"{path.name.split('.')[0]}.tsv"), *(one / "dseg.tsv" for one in above)]
-        yield from ((one, "bids") for one in tables if one.is_file())
-    folder = path.parent
-    for _ in range(_HIGHEST_FOLDER):
-        dataset = folder / "dataset.json"
-        if dataset.is_file():
-            yield dataset, "nnunet"
-            return
-        if folder.parent == folder:
-            return
-        folder = folder.parent
+        yield from ((one, _bids) for one in tables if one.is_file())
+    datasets = [one / "dataset.json" for one in (path.parent, *path.parent.parents)[:_HIGHEST_FOLDER]]
+    yield from ((one, _nnunet) for one in [one for one in datasets if one.is_file()][:1])
 
 
 def _is_snap(path: Path) -> bool:
@@ -135,7 +130,7 @@ def _json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
 def _snap(text: str) -> Names:
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     matches = (_SNAP_LABEL.fullmatch(line) for line in lines)
-    return _tidy({int(match[1]): match[2] for match in matches if match})
+    return {int(match[1]): match[2] for match in matches if match}
 
 
 def _nnunet(text: str) -> Names:
@@ -152,7 +147,7 @@ def _nnunet(text: str) -> Names:
     for name, numbers in sorted(map(_region, labels, labels.values()), key=lambda region: len(region[1])):
         for number in numbers:
             found.setdefault(number, []).append(name)
-    return _tidy({number: ", ".join(names) for number, names in found.items()})
+    return {number: ", ".join(names) for number, names in found.items()}
 
 
 def _region(key: str, value: Any) -> tuple[str, list[int]]:  # noqa: ANN401 - whatever the file holds
@@ -169,16 +164,8 @@ def _bids(text: str) -> Names:
     if not rows or not {"index", "name"} <= set(rows[0]):
         return {}
     number, name = rows[0].index("index"), rows[0].index("name")
-    return _tidy(
-        {
-            int(row[number]): row[name]
-            for row in rows[1:]
-            if len(row) > max(number, name) and row[number].isdecimal()
-        }
-    )
-
-
-_READERS = {"snap": _snap, "nnunet": _nnunet, "bids": _bids}
+    whole = [row for row in rows[1:] if len(row) > max(number, name) and row[number].isdecimal()]
+    return {int(row[number]): row[name] for row in whole}
 
 
 def _mitk(text: str, name: str) -> Names:
@@ -195,7 +182,7 @@ def _mitk(text: str, name: str) -> Names:
         for label in _labels(group):
             if _is_file(label, name) and isinstance(own := label.get("_file_value", label["value"]), int):
                 found[own] = label["name"]
-    return _tidy(found)
+    return found
 
 
 def _is_file(entry: Any, name: str) -> bool:  # noqa: ANN401 - whatever the file holds

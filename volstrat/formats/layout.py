@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import field
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from volstrat.geometry.grid import VoxelGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import ArrayLike
 
@@ -39,7 +39,6 @@ MILLIMETRES_IN = {
 """Millimetres in one unit of length, by the names that headers use."""
 
 
-_MOST_FILES = 100_000
 _FARTHEST_MM = 1e7
 _SMALLEST_EDGE_MM = 1e-6
 
@@ -107,13 +106,7 @@ class VolumeHeader:
 def grid_of(
     name: str, shape: tuple[int, ...], affine_lps: ArrayLike, *, is_window: bool = False
 ) -> VoxelGrid:
-    """Return the grid, or say in which file it is unusable.
-
-    Raises
-    ------
-    GeometryError
-        If the affine is not finite, singular or sheared; the message begins with ``name``.
-    """
+    """Return the grid; where the affine is not finite, singular or sheared, say in which file it is."""
     ni, nj, nk = shape
     affine = plausible(name, np.asarray(affine_lps, dtype=np.float64))
     try:
@@ -126,10 +119,7 @@ def grid_of(
 def plausible(name: str, affine: Float64s) -> Float64s:
     """Return an affine in mm whose numbers can be a patient's.
 
-    Raises
-    ------
-    GeometryError
-        If it is not finite, reaches beyond 10 km, or has voxel edges below a nanometre.
+    Not finite, beyond 10 km, or with voxel edges below a nanometre it is a GeometryError.
     """
     if not (np.abs(affine) < _FARTHEST_MM).all():
         msg = (
@@ -146,10 +136,7 @@ def plausible(name: str, affine: Float64s) -> Float64s:
 def single_volume_shape(name: str, sizes: tuple[int, ...]) -> tuple[int, int, int]:
     """Return the three spatial sizes of a volume whose further axes, if any, have one entry.
 
-    Raises
-    ------
-    FormatError
-        If there are fewer than three axes, an empty one, or more than one volume.
+    Fewer than three axes, an empty one, or more than one volume are a FormatError.
     """
     if min(sizes, default=0) < 1:
         msg = f"{name}: has the shape {sizes}; every axis needs at least one voxel."
@@ -164,67 +151,12 @@ def single_volume_shape(name: str, sizes: tuple[int, ...]) -> tuple[int, int, in
     return sizes[0], sizes[1], sizes[2]
 
 
-def beside(header: Path, named: str) -> Path:
-    """Return the path of a data file that a header names, relative to the header's folder.
-
-    Raises
-    ------
-    FormatError
-        If the name leads out of that folder: what a case reads lies in the case.
-    """
-    relative = PurePosixPath(named)
-    depth = 0
-    for part in relative.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0 or relative.is_absolute():
-            msg = f"{header.name}: names the data file {named}, which is outside the header's folder."
-            raise FormatError(msg, hint="Put the data file beside its header and name it without a path.")
-    return header.parent / relative
-
-
-def numbered_names(header: str, pattern: str, first: int, last: int, step: int, *, most: int) -> list[str]:
-    """Return the names of a printf pattern such as ``slice%03d.raw`` from first to last.
-
-    Raises
-    ------
-    FormatError
-        If the pattern is not one with a single whole number, or gives none or more than ``most`` names.
-    """
-    count = (last - first) // step + 1 if step else 0
-    before, percent, after = pattern.partition("%")
-    width, d, rest = after.partition("d")
-    if not percent or not d or "%" in rest or (width and not width.isdecimal()):
-        msg = f"{header}: the data file pattern {pattern} is not of the form name%03d.raw."
-        raise FormatError(msg)
-    if not 1 <= count <= min(most, _MOST_FILES):
-        msg = f"{header}: its data file pattern gives {max(count, 0)} files; the volume has {most} slices."
-        raise FormatError(msg)
-    fill = "0" if width.startswith("0") else " "
-    columns = int(width or 0)
-    if columns > 20:
-        msg = f"{header}: the data file pattern {pattern} asks for {columns} digits."
-        raise FormatError(msg)
-    numbers = range(first, first + count * step, step)
-    return [f"{before}{str(n).rjust(columns, fill)}{rest}" for n in numbers]
-
-
 def start_of_voxels(source: SourceFile, header: VolumeHeader) -> Decoder:
     """Return a decoder that stands where the voxels of a header begin.
 
-    Parameters
-    ----------
-    source : SourceFile
-        Positioned after the header, or at the beginning of a detached data file.
-    header : VolumeHeader
-        Its ``line_skip`` counts lines of the file, its ``byte_skip`` decoded bytes after those;
-        a ``byte_skip`` of -1: the voxels are the file's last bytes.
-
-    Raises
-    ------
-    CorruptDataError
-        If the file ends before.
-    FormatError
-        If the voxels are counted from the end of compressed data.
+    ``source`` stands behind the header, or at the beginning of a detached data file. ``line_skip`` of the
+    header counts lines of the file, its ``byte_skip`` decoded bytes after those; a ``byte_skip`` of -1: the
+    voxels are the file's last bytes. A file that ends before is a CorruptDataError.
     """
     source.skip_lines(header.line_skip)
     skip = header.byte_skip

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.errors import FormatError, GeometryError
-from volstrat.formats.layout import (
-    VolumeHeader,
-    beside,
-    grid_of,
+from volstrat.formats.layout import VolumeHeader, grid_of, single_volume_shape, start_of_voxels
+from volstrat.formats.text_header import (
+    OTHER_FORMAT,
+    TextHeader,
+    files_beside,
     numbered_names,
-    single_volume_shape,
-    start_of_voxels,
+    pattern_numbers,
+    read_head,
 )
 from volstrat.terms.findings import finding
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
 
 _LARGEST_HEADER_BYTES = 1 << 20
-_BLOCK_BYTES = 1 << 14
 _TYPES = {
     "met_char": "i1",
     "met_uchar": "u1",
@@ -72,44 +72,29 @@ def _alike(one: str, other: str) -> bool:
         return False
 
 
-class _Header:
-    """The keys of a header, in lower case and by one name each."""
+class _Header(TextHeader):
+    """The keys of a header by one name each."""
 
     def __init__(self, name: str, lines: list[str]) -> None:
-        self.name = name
-        self.keys: dict[str, str] = {}
-        self.listed: list[str] = []
+        super().__init__(name)
         for at, line in enumerate(lines):
             key, equals, value = line.partition("=")
             if not equals:
                 if not line.strip():
                     continue
                 msg = f"{name}: line {at + 1} of its header is not of the form 'Key = Value'."
-                raise FormatError(msg, hint="Check that the file's name fits its format.")
+                raise FormatError(msg, hint=OTHER_FORMAT)
             written, key = key.strip(), key.strip().lower()
             meant, value = _SYNONYMS.get(key, key), value.strip()
-            if not _alike(self.keys.setdefault(meant, value), value):
-                before = self.keys[meant]
+            if not _alike(self.fields.setdefault(meant, value), value):
+                before = self.fields[meant]
                 msg = f"{name}: contradicts itself; {written} is '{value[:80]}', and was '{before[:80]}'."
                 raise FormatError(msg, hint="Find out which is right and write that one alone.")
             if key == "elementdatafile":
                 self.listed = [entry.strip() for entry in lines[at + 1 :] if entry.strip()]
                 return
         msg = f"{name}: is not MetaImage; its header has no ElementDataFile."
-        raise FormatError(msg, hint="Check that the file's name fits its format.")
-
-    def required(self, key: str) -> str:
-        if key.lower() not in self.keys:
-            msg = f"{self.name}: its header lacks '{key}'."
-            raise FormatError(msg)
-        return self.keys[key.lower()]
-
-    def whole(self, key: str, default: int | None = None) -> int:
-        text = self.required(key) if default is None else self.keys.get(key.lower(), str(default))
-        if not re.fullmatch(r"-?\d{1,18}", text):
-            msg = f"{self.name}: its {key} is {text!r}; a whole number was expected."
-            raise FormatError(msg)
-        return int(text)
+        raise FormatError(msg, hint=OTHER_FORMAT)
 
     def numbers(self, key: str, count: int) -> Float64s:
         text = self.required(key)
@@ -123,7 +108,7 @@ class _Header:
         return values
 
     def flag(self, key: str, *, default: bool) -> bool:
-        text = self.keys.get(key.lower(), str(default)).lower()
+        text = self.fields.get(key.lower(), str(default)).lower()
         if text not in {"true", "t", "1", "false", "f", "0"}:
             msg = f"{self.name}: its {key} is {text!r}; True or False was expected."
             raise FormatError(msg)
@@ -131,35 +116,13 @@ class _Header:
 
 
 def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder | None]:
-    """Read a MetaImage header.
-
-    Parameters
-    ----------
-    path : Path
-    source : SourceFile
-        That file, at its beginning.
-
-    Returns
-    -------
-    VolumeHeader
-        Its grid in LPS mm, which MetaImage uses itself.
-    Decoder or None
-        Stands where the voxels begin; None where they lie in other files.
-
-    Raises
-    ------
-    FormatError, CorruptDataError, GeometryError, InputFileError
-        If the file is no MetaImage, or one that volstrat refuses (see the module).
-    """
+    """Read a MetaImage header, whose grid is in LPS mm already; see `nifti.read_header`."""
     name = path.name
-    header = _Header(name, _header_lines(name, source))
+    head = read_head(source, _LOCAL_DATA, most_bytes=_LARGEST_HEADER_BYTES)
+    header = _Header(name, re.split(r"\r?\n", head.decode("latin-1")))
     _refuse_unusual(header)
     dimensions = header.whole("NDims")
-    words = header.required("DimSize").split()
-    if len(words) != dimensions or not all(re.fullmatch(r"\d{1,18}", word) for word in words):
-        msg = f"{name}: its DimSize is '{' '.join(words)[:80]}' for {dimensions} dimensions."
-        raise FormatError(msg)
-    sizes = tuple(int(word) for word in words)
+    sizes = header.sizes("DimSize", "NDims")
     shape = single_volume_shape(name, sizes)
     affine, findings = _affine(header, dimensions)
     data_files = _data_files(path, header, sizes)
@@ -180,31 +143,9 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
     return volume, None if data_files else start_of_voxels(source, volume)
 
 
-def _header_lines(name: str, source: SourceFile) -> list[str]:
-    """Return the header's lines; what follows ElementDataFile = LOCAL goes back to the source."""
-    head = bytearray()
-    local = None
-    while local is None:
-        block = source.read(_BLOCK_BYTES)
-        head += block
-        line = head.rfind(b"\n", 0, len(head) - len(block)) + 1  # the last one that may have been cut
-        local = _LOCAL_DATA.search(head, line)
-        if not block:
-            break
-        if len(head) > _LARGEST_HEADER_BYTES:
-            msg = (
-                f"{name}: is not MetaImage; its header does not end within {_LARGEST_HEADER_BYTES >> 20} MB."
-            )
-            raise FormatError(msg, hint="Check that the file's name fits its format.")
-    if local:
-        source.unread(bytes(head[local.end() :]))
-        del head[local.end() :]
-    return re.split(r"\r?\n", head.decode("latin-1"))
-
-
 def _refuse_unusual(header: _Header) -> None:
     """Refuse what other readers pass over and what would change values or volumes."""
-    kind = header.keys.get("objecttype", "Image")
+    kind = header.fields.get("objecttype", "Image")
     if kind.lower() != "image":
         msg = f"{header.name}: its ObjectType is {kind}; Image was expected."
         raise FormatError(msg)
@@ -212,7 +153,7 @@ def _refuse_unusual(header: _Header) -> None:
     if channels != 1:
         msg = f"{header.name}: has {channels} channels at each voxel; one was expected."
         raise FormatError(msg, hint="Export the one channel that is meant.")
-    units = header.keys.get("distanceunits", "mm")
+    units = header.fields.get("distanceunits", "mm")
     if units.lower() not in {"mm", "millimeter", "?", ""}:
         msg = f"{header.name}: its DistanceUnits are {units}; mm was expected."
         raise FormatError(msg)
@@ -220,18 +161,18 @@ def _refuse_unusual(header: _Header) -> None:
         ("ElementToIntensityFunctionSlope", 1.0),
         ("ElementToIntensityFunctionOffset", 0.0),
     ):
-        if key.lower() in header.keys and header.numbers(key, 1)[0] != identity:
+        if key.lower() in header.fields and header.numbers(key, 1)[0] != identity:
             msg = f"{header.name}: has an {key}, which readers do not agree to apply."
             raise FormatError(msg, hint="Save the image with its final values.")
 
 
 def _affine(header: _Header, dimensions: int) -> tuple[Float64s, tuple[Finding, ...]]:
     """Return the map from indices to LPS mm, and a finding where the format's defaults stand in."""
-    spacing_key = "ElementSpacing" if "elementspacing" in header.keys else "ElementSize"
+    spacing_key = "ElementSpacing" if "elementspacing" in header.fields else "ElementSize"
     spacing = header.numbers(spacing_key, dimensions)[:3]
     rows = np.eye(dimensions)
     offset = np.zeros(dimensions)
-    missing = [key for key in ("TransformMatrix", "Offset") if key.lower() not in header.keys]
+    missing = [key for key in ("TransformMatrix", "Offset") if key.lower() not in header.fields]
     if "TransformMatrix" not in missing:
         rows = header.numbers("TransformMatrix", dimensions**2).reshape(dimensions, dimensions)
     if "Offset" not in missing:
@@ -269,23 +210,15 @@ def _dtype(header: _Header) -> np.dtype[np.generic]:
 def _data_files(path: Path, header: _Header, sizes: tuple[int, ...]) -> tuple[Path, ...]:
     """Return the detached data files, in order; none where the data follow the header."""
     named = header.required("ElementDataFile")
-    words = named.split()
     if named.upper() == "LOCAL":
         return ()
-    if not words:
+    if not named:
         msg = f"{header.name}: its ElementDataFile is empty."
         raise FormatError(msg)
+    words, numbers = named.split(), pattern_numbers(named)
     if words[0].upper() == "LIST":
-        names = header.listed
-    elif (
-        "%" in words[0] and len(words) in {2, 3, 4} and all(re.fullmatch(r"-?\d{1,9}", w) for w in words[1:])
-    ):
-        numbers = [int(word) for word in words[1:]]
-        first, last, step = (numbers + [sizes[2] + numbers[0] - 1, 1][len(numbers) - 1 :])[:3]
-        names = numbered_names(header.name, words[0], first, last, step, most=sizes[2])
-    else:
-        names = [named]
-    if not names:
-        msg = f"{header.name}: announces a list of data files and names none."
-        raise FormatError(msg)
-    return tuple(beside(path, name) for name in names)
+        return files_beside(path, header.listed)
+    if not 1 <= len(numbers) <= 3:
+        return files_beside(path, [named])
+    first, last, step = (numbers + [sizes[2] + numbers[0] - 1, 1][len(numbers) - 1 :])[:3]
+    return files_beside(path, numbered_names(header.name, words[0], first, last, step, most=sizes[2]))

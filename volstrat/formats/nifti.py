@@ -118,23 +118,13 @@ class _Fields:
 def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder | None]:
     """Read a NIfTI header, whether the file is gzip or not and whatever its name says.
 
-    Parameters
-    ----------
-    path : Path
-    source : SourceFile
-        That file, at its beginning.
-
-    Returns
-    -------
-    VolumeHeader
-        Its grid in LPS mm, from RAS mm.
-    Decoder or None
-        Stands where the voxels begin; None where they lie in an `.img` file.
+    The source stands at the file's beginning. The header's grid is in LPS mm, from RAS mm; the decoder stands
+    where the voxels begin, and is None where they lie in other files.
 
     Raises
     ------
     FormatError, CorruptDataError, GeometryError, InputFileError
-        If the file is no NIfTI, or one that volstrat refuses (see the module).
+        If the file is of another format, or one that volstrat refuses (see the module).
     """
     name = path.name
     decoder = sniffed(source)

@@ -22,12 +22,18 @@ from volstrat.formats.layout import (
     MILLIMETRES_IN,
     Segment,
     VolumeHeader,
-    beside,
     grid_of,
-    numbered_names,
     plausible,
     single_volume_shape,
     start_of_voxels,
+)
+from volstrat.formats.text_header import (
+    OTHER_FORMAT,
+    TextHeader,
+    files_beside,
+    numbered_names,
+    pattern_numbers,
+    read_head,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
 
 _LARGEST_HEADER_BYTES = 1 << 24
-_BLOCK_BYTES = 1 << 14
+_HEADER_ENDS = re.compile(rb"\n\r?\n")
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
     "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
@@ -97,14 +103,12 @@ _SPATIAL_KINDS = {"domain", "space"}
 _UNKNOWN_KINDS = {"???", "none"}
 
 
-class _Header:
-    """The text of a header: fields (names in lower case) and key/value pairs."""
+class _Header(TextHeader):
+    """The fields of a header, and its key/value pairs."""
 
     def __init__(self, name: str, lines: list[str]) -> None:
-        self.name = name
-        self.fields: dict[str, str] = {}
+        super().__init__(name)
         self.keys: dict[str, str] = {}
-        self.listed: list[str] = []
         for at, line in enumerate(lines):
             if line.startswith("#") or not line.strip():
                 continue
@@ -121,44 +125,12 @@ class _Header:
                 self.listed = [entry.strip() for entry in lines[at + 1 :] if entry.strip()]
                 break
 
-    def required(self, field: str) -> str:
-        if field not in self.fields:
-            msg = f"{self.name}: its header lacks the field '{field}'."
-            raise FormatError(msg)
-        return self.fields[field]
-
-    def whole(self, field: str, default: int) -> int:
-        text = self.fields.get(field, str(default))
-        if not re.fullmatch(r"-?\d{1,18}", text):
-            msg = f"{self.name}: the field '{field}' is {text!r}; a whole number was expected."
-            raise FormatError(msg)
-        return int(text)
-
 
 def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder | None]:
-    """Read an NRRD header.
-
-    Parameters
-    ----------
-    path : Path
-    source : SourceFile
-        That file, at its beginning.
-
-    Returns
-    -------
-    VolumeHeader
-        Its grid in LPS mm, from the space that the file names.
-    Decoder or None
-        Stands where the voxels begin; None where they lie in other files.
-
-    Raises
-    ------
-    FormatError, CorruptDataError, GeometryError, InputFileError
-        If the file is no NRRD, or one that volstrat refuses (see the module).
-    """
+    """Read an NRRD header, the grid in LPS mm from the space that the file names; see `nifti.read_header`."""
     name = path.name
     header = _Header(name, _header_lines(name, source))
-    sizes = _sizes(header)
+    sizes = header.sizes("sizes", "dimension")
     spatial = _spatial_axes(header, len(sizes))
     segments = _segments(header)
     is_window = bool(segments) or name.lower().endswith((".seg.nrrd", ".seg.nhdr"))
@@ -191,22 +163,12 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
 
 def _header_lines(name: str, source: SourceFile) -> list[str]:
     """Return the lines after the magic up to the empty line; what follows goes back to the source."""
-    head = bytearray()
-    while True:
-        block = source.read(_BLOCK_BYTES)
-        head += block
-        if not head.startswith(b"NRRD000"[: len(head)]):
-            msg = f"{name}: is not NRRD; it begins with {bytes(head[:8])!r}."
-            raise FormatError(msg, hint="Check that the file's name fits its format.")
-        end = re.compile(rb"\n\r?\n").search(head, max(0, len(head) - len(block) - 3))
-        if end or not block:
-            break
-        if len(head) > _LARGEST_HEADER_BYTES:
-            msg = f"{name}: its header does not end within {_LARGEST_HEADER_BYTES >> 20} MB."
-            raise FormatError(msg)
-    if end:
-        source.unread(bytes(head[end.end() :]))
-        del head[end.start() :]
+    begin = source.read(8)
+    source.unread(begin)
+    if not begin.startswith(b"NRRD000"):
+        msg = f"{name}: is not NRRD; it begins with {begin!r}."
+        raise FormatError(msg, hint=OTHER_FORMAT)
+    head = read_head(source, _HEADER_ENDS, most_bytes=_LARGEST_HEADER_BYTES)
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError:
@@ -216,15 +178,6 @@ def _header_lines(name: str, source: SourceFile) -> list[str]:
         msg = f"{name}: is NRRD of an unknown version ({magic[:20]!r}); NRRD0001 to NRRD0005 were expected."
         raise FormatError(msg)
     return lines
-
-
-def _sizes(header: _Header) -> tuple[int, ...]:
-    words = header.required("sizes").split()
-    dimension = header.whole("dimension", len(words))
-    if not all(re.fullmatch(r"\d{1,18}", word) for word in words) or len(words) != dimension:
-        msg = f"{header.name}: its sizes are '{' '.join(words)[:80]}' for {dimension} dimensions."
-        raise FormatError(msg)
-    return tuple(int(word) for word in words)
 
 
 def _vectors(header: _Header, field: str) -> list[list[float] | None]:
@@ -350,22 +303,16 @@ def _layers(
 
 def _data_files(path: Path, header: _Header, sizes: tuple[int, ...]) -> tuple[Path, ...]:
     """Return the detached data files, in order; none where the data follow the header."""
-    words = header.fields.get("data file", "").split()
-    if not words:
+    named = header.fields.get("data file", "")
+    if not named:
         return ()
-    if header.listed:
-        names = header.listed
-    elif words[0] == "LIST":
-        names = []
-    elif "%" in words[0] and len(words) in {4, 5} and all(re.fullmatch(r"-?\d{1,9}", w) for w in words[1:]):
-        first, last, step = (int(word) for word in words[1:4])
-        names = numbered_names(header.name, words[0], first, last, step, most=sizes[-1])
-    else:
-        names = [header.fields["data file"]]
-    if not names:
-        msg = f"{header.name}: announces a list of data files and names none."
-        raise FormatError(msg)
-    return tuple(beside(path, name) for name in names)
+    words, numbers = named.split(), pattern_numbers(named)
+    if words[0] == "LIST":
+        return files_beside(path, header.listed)
+    if len(numbers) not in {3, 4}:
+        return files_beside(path, [named])
+    first, last, step = numbers[:3]
+    return files_beside(path, numbered_names(header.name, words[0], first, last, step, most=sizes[-1]))
 
 
 def _segments(header: _Header) -> tuple[Segment, ...]:

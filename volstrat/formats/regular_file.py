@@ -13,18 +13,9 @@ if TYPE_CHECKING:
 
 
 def open_regular(path: Path, named: str = "") -> io.FileIO:
-    """Open a regular file for reading bytes; a pipe or device is refused unopened.
+    """Open a regular file for reading bytes; ``named`` is what messages say behind its name.
 
-    Parameters
-    ----------
-    path : Path
-    named : str
-        What messages say behind its name.
-
-    Raises
-    ------
-    InputFileError
-        If it is absent, no regular file, or cannot be opened.
+    One that is absent, cannot be opened, or is a pipe, device or folder (unopened) is an InputFileError.
     """
     name = f"{path.name}{named}"
     try:

@@ -19,17 +19,11 @@ _MOST_DIGITS = 10  # of a label, segment or ROI number; Python refuses to conver
 
 
 def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: str) -> tuple[int, ...]:
-    """Return the numbers whose number or name fits a pattern.
+    """Return the numbers of the segments, ROIs or labels whose number or name fits a pattern.
 
-    Parameters
-    ----------
-    names : mapping of int to str
-        Every segment, ROI or label there is; the name is "" where the format has none.
-    patterns : sequence of str or int
-        A name (in any case of letters and any form of Unicode) goes first, then a number, then a glob on
-        names: "Met [1]" is that name where there is one, and else what the glob fits.
-    where : str
-        The file, for the message.
+    ``names`` are all there are, "" where the format has no name; ``where`` is the file, for the message. Of a
+    pattern a name (in any case of letters and any form of Unicode) goes first, then a number, then a glob on
+    names: "Met [1]" is that name where there is one, and else what the glob fits.
 
     Raises
     ------

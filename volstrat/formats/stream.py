@@ -47,18 +47,9 @@ class Digest(Protocol):
 class SourceFile:
     """A regular file, read once from front to back.
 
-    Parameters
-    ----------
-    path : Path
-    digest : Digest or None
-        Updated with every byte that is read from the file.
-    named_by : str
-        The header that names this file; shown where the file cannot be opened.
-
-    Raises
-    ------
-    InputFileError
-        If the file is missing, empty, a directory or other special file, or cannot be read.
+    ``digest`` is updated with every byte that is read; ``named_by`` is the header that names this file, shown
+    where it cannot be opened. A file that is missing, empty, no regular one, or cannot be read is an
+    InputFileError.
     """
 
     def __init__(self, path: Path, digest: Digest | None = None, *, named_by: str = "") -> None:
@@ -110,13 +101,7 @@ class SourceFile:
         return head == magic
 
     def skip_lines(self, lines: int) -> None:
-        """Pass over as many lines.
-
-        Raises
-        ------
-        CorruptDataError
-            If the file has fewer.
-        """
+        """Pass over as many lines; a file with fewer is corrupt."""
         left = lines
         while left:
             block = self.read(_BLOCK_BYTES)
@@ -135,13 +120,7 @@ class SourceFile:
 
 
 class Decoder:
-    """Voxel bytes of a source, as they are stored; subclasses decompress them.
-
-    Parameters
-    ----------
-    source : SourceFile
-        Positioned where the data begin.
-    """
+    """Voxel bytes of a source that stands where they begin, as stored; subclasses decompress them."""
 
     def __init__(self, source: SourceFile) -> None:
         self._source = source
@@ -171,13 +150,7 @@ class Decoder:
         return b"".join(parts)
 
     def skip(self, size: int) -> None:
-        """Pass over as many decoded bytes.
-
-        Raises
-        ------
-        CorruptDataError
-            If the data end before.
-        """
+        """Pass over as many decoded bytes; data that end before are corrupt."""
         while size > 0:
             part = self.read(min(size, PIECE_BYTES))
             if not part:
@@ -188,10 +161,7 @@ class Decoder:
     def pieces(self, size: int) -> Iterator[bytes]:
         """Yield exactly ``size`` bytes in pieces, and make sure that nothing follows them.
 
-        Raises
-        ------
-        CorruptDataError
-            If the data end before, go on after, or fail their checksum.
+        Data that end before, go on after, or fail their checksum are a CorruptDataError.
         """
         if not self.could_hold(size):
             msg = (
@@ -353,13 +323,7 @@ def sniffed(source: SourceFile) -> Decoder:
 
 
 def decoder_for(source: SourceFile, encoding: Encoding, dtype: np.dtype[np.generic]) -> Decoder:
-    """Return the decoder for an encoding that a header names.
-
-    Raises
-    ------
-    CorruptDataError
-        If gzip is promised and the data do not begin as gzip.
-    """
+    """Return the decoder for an encoding that a header names; gzip must begin as gzip."""
     if encoding == "raw":
         return Decoder(source)
     if encoding == "raw or gzip":

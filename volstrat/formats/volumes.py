@@ -179,18 +179,9 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
 
 
 def read_image(path: Path, *, hash_voxels: bool = False) -> ImageRead:
-    """Read an image as dense float32 values, slope and intercept applied.
+    """Read an image as dense float32 values, slope and intercept applied; errors as of `read_mask`.
 
-    Parameters
-    ----------
-    path : Path
-    hash_voxels : bool
-        Also hash the voxels apart from the header.
-
-    Raises
-    ------
-    InputFileError, FormatError, CorruptDataError, GeometryError
-        As `read_mask`.
+    ``hash_voxels``: also hash the voxels apart from the header.
     """
     digest = hashlib.sha256()
     with _opened(path, digest) as (header, attached):
@@ -214,16 +205,8 @@ def read_image(path: Path, *, hash_voxels: bool = False) -> ImageRead:
 def open_image(path: Path) -> Iterator[tuple[VoxelGrid, Iterator[NDArray[np.generic]]]]:
     """Open an image to be read bit by bit: its grid, and its values in the order of the file.
 
-    Yields
-    ------
-    grid : VoxelGrid
-    values : iterator of arrays
-        The first axis runs fastest; slope and intercept applied.
-
-    Raises
-    ------
-    InputFileError, FormatError, CorruptDataError, GeometryError
-        As `read_mask`; of damaged data while the values are read.
+    The first axis runs fastest; slope and intercept are applied. Errors are those of `read_mask`; of damaged
+    data while the values are read.
     """
     with _opened(path, None) as (header, attached):
         if header.layers != 1:
@@ -233,25 +216,13 @@ def open_image(path: Path) -> Iterator[tuple[VoxelGrid, Iterator[NDArray[np.gene
 
 
 def read_grid(path: Path) -> VoxelGrid:
-    """Read the header only and return its grid in LPS mm.
-
-    Raises
-    ------
-    InputFileError, FormatError, CorruptDataError, GeometryError
-        As `read_mask`, for what a header can show.
-    """
+    """Read the header only and return its grid in LPS mm; errors as of `read_mask`."""
     with _opened(path, None) as (header, _):
         return header.grid
 
 
 def data_files(path: Path) -> tuple[Path, ...]:
-    """Read the header only and return the files that hold its voxels; none where they follow it.
-
-    Raises
-    ------
-    InputFileError, FormatError, CorruptDataError, GeometryError
-        As `read_mask`, for what a header can show.
-    """
+    """Read the header only and return the files that hold its voxels; none where they follow it."""
     with _opened(path, None) as (header, _):
         return header.data_files
 
@@ -332,12 +303,7 @@ def _fractional(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tu
 
 
 def refuse_image(mask: Mask, name: str) -> None:
-    """Refuse what is an image: more values than any label map, or many, most side by side with another.
-
-    Raises
-    ------
-    MaskValueError
-    """
+    """Refuse what is an image: more values than any label map, or many, most side by side with another."""
     runs = mask.runs
     count = len(runs.values)
     if count > _MOST_LABELS:

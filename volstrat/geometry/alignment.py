@@ -24,17 +24,10 @@ def align_masks(
 ) -> tuple[VoxelGrid, dict[str, Mask]]:
     """Put masks onto one grid, that of ``base`` (wider where a sparse mask reaches beyond it).
 
-    Two grids are the same where they have the same shape, the same frame of reference if both know
-    one, and no corner voxel displaced by more than ``tolerance_mm``; the order in which axes are
-    stored does not matter. Sparse masks are windows of a lattice: the same lattice is enough. The
-    grid that comes back is a window where all masks are.
-
-    Parameters
-    ----------
-    masks : mapping of name to Mask
-        The name (a file's, usually) is used in messages.
-    base : str
-        Which of them gives the grid.
+    Two grids are the same where they have the same shape, the same frame of reference if both know one, and
+    no corner voxel displaced by more than ``tolerance_mm``; the order in which axes are stored does not
+    matter. Sparse masks are windows of a lattice: the same lattice is enough. The grid that comes back is a
+    window where all masks are. Masks are told apart in messages by their names (files', usually).
 
     Raises
     ------
@@ -75,12 +68,7 @@ def align_masks(
 
 
 def check_frame_of_reference(grid: VoxelGrid, own: VoxelGrid, *, name: str, other: str) -> None:
-    """Refuse two grids whose frames of reference are known and differ.
-
-    Raises
-    ------
-    GridMismatchError
-    """
+    """Refuse two grids whose frames of reference are known and differ (GridMismatchError)."""
     ours, theirs = grid.frame_of_reference_uid, own.frame_of_reference_uid
     if ours is not None and theirs is not None and ours != theirs:
         msg = f"{name}: its frame of reference is not that of {other}: two examinations."

@@ -115,14 +115,8 @@ class BitBox:
 def voxels_within(voxels: VoxelRuns, grid: VoxelGrid, distance_mm: float) -> VoxelRuns:
     """Return the grid's voxels whose centre lies within a distance of a voxel centre of the set.
 
-    Distances run between voxel centres; 0.001 mm more than the limit still counts.
-
-    Parameters
-    ----------
-    voxels : VoxelRuns
-    grid : VoxelGrid
-    distance_mm : float
-        At least 0; at 0 the set itself comes back.
+    Distances run between voxel centres; 0.001 mm more than the limit still counts. At 0 the set itself comes
+    back.
     """
     if not voxels:
         return voxels

@@ -48,28 +48,13 @@ def boundary_shift(
     *,
     piece_of_part: Int64s | None = None,
 ) -> Float64s:
-    """Volumes of all parts with every free boundary moved along its normal.
+    """Volumes of all parts with every free boundary moved along its normal, (n_shifts, n_parts) in ml.
 
-    Parameters
-    ----------
-    grid : VoxelGrid
-    parts : LabelRuns
-        One label for each part whose volume is asked: a lesion, or its resectable or other share.
-        Parts must not overlap. Where two parts touch, their common boundary stays.
-    shifts_mm : sequence of float
-        Outward where positive.
-    piece_of_part : array of int64, (n_parts,), or None
-        The 26-connected piece of all parts that each of ``parts.values`` lies in, where that is known.
-
-    Returns
-    -------
-    array of float64, (n_shifts, n_parts)
-        In ml, parts in the order of ``parts.values``; a part that shrinks away has 0.
-
-    Raises
-    ------
-    ValueError
-        If parts overlap.
+    ``parts`` have one label for each part whose volume is asked: a lesion, or its resectable or other share.
+    They must not overlap (ValueError); where two touch, their common boundary stays. ``shifts_mm`` go outward
+    where positive. ``piece_of_part`` is the 26-connected piece of all parts that each of ``parts.values``
+    lies in, where that is known. Volumes are in the order of ``parts.values``; a part that shrinks away has
+    0.
     """
     if parts.overlapping:
         msg = "Parts must not overlap: a voxel that belongs to two cannot be shared out."

@@ -109,14 +109,7 @@ class Boxes:
 
 
 def boxes_of(rows: PieceRows, reach: tuple[int, int, int]) -> Iterator[Boxes]:
-    """Cut all pieces into boxes.
-
-    Parameters
-    ----------
-    rows : PieceRows
-    reach : tuple of int
-        How many voxels smoothing looks ahead along i, j, k.
-    """
+    """Cut all pieces into boxes; smoothing looks ``reach`` voxels ahead along i, j, k."""
     low, high = rows.bounds()
     size = high - low + 3
     step = 2 ** np.maximum(np.ceil(np.log2(size)).astype(np.int64) - 4, 0)

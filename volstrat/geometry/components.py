@@ -34,20 +34,10 @@ class Components:
 
 
 def connected_components(runs: VoxelRuns, grid: VoxelGrid, *, connectivity: int = 26) -> Components:
-    """Find the connected components of a voxel set.
+    """Find the connected components of a voxel set; rows of the grid lie along ``i``.
 
-    Parameters
-    ----------
-    runs : VoxelRuns
-    grid : VoxelGrid
-        Gives the shape; rows lie along ``i``.
-    connectivity : {26, 18, 6}
-        Voxels are neighbours if they share a corner, an edge or a face.
-
-    Raises
-    ------
-    ValueError
-        If ``connectivity`` is another number.
+    By ``connectivity``, voxels are neighbours if they share a corner (26), an edge (18) or a face (6);
+    another number is a ValueError.
     """
     if connectivity not in (6, 18, 26):
         msg = f"connectivity must be 6, 18 or 26, not {connectivity}."

@@ -81,16 +81,9 @@ class FilledContours:
 def place_contours(points_mm: Float64s, offsets: Int64s, grid: VoxelGrid) -> PlacedContours:
     """Express contours in the indices of a grid.
 
-    Slices are the planes of the two grid axes in which the contours lie, whatever their order in
-    memory.
-
-    Parameters
-    ----------
-    points_mm : array, (n, 3)
-        Vertices in LPS mm, contour after contour; a contour closes by itself.
-    offsets : array of int64, (m + 1,)
-        Where each contour starts; at least one contour, none without points.
-    grid : VoxelGrid
+    ``points_mm`` (n, 3) are vertices in LPS mm, contour after contour, each of which closes by itself;
+    ``offsets`` (m + 1,) say where each starts: one contour at least, none without points. Slices are the
+    planes of the two grid axes in which the contours lie, whatever their order in memory.
     """
     index = _indices(points_mm, grid)
     low = np.minimum.reduceat(index, offsets[:-1], axis=1)
@@ -138,13 +131,8 @@ def _on_centres(index: Float64s, spacing_mm: float) -> Float64s:
 def fill_contours(placed: PlacedContours, labels: Int64s) -> FilledContours:
     """Return the voxels whose centres lie inside contours, even-odd per label and slice.
 
-    Contours beyond the grid's slices give no voxels; parts beyond its rows and columns neither.
-
-    Parameters
-    ----------
-    placed : PlacedContours
-    labels : array of int64, (m,)
-        Label of each contour, from 1.
+    ``labels`` (m,) are those of the contours, from 1. Contours beyond the grid's slices give no voxels; parts
+    beyond its rows and columns neither.
     """
     ni, nj, nk = placed.canonical.shape
     lines = _sorted_crossings(placed)
@@ -252,18 +240,11 @@ def _crossing_pairs(first: Int64s, last: Int64s, owner: Int64s) -> Int64s:
 
 
 def same_outline(one_mm: Float64s, other_mm: Float64s, *, tolerance_mm: float) -> bool:
-    """Tell whether two contours are the same polygon, whatever vertex each starts at and its sense.
+    """Tell whether two contours, (n, 3), are the same polygon, whatever vertex each starts at and its sense.
 
-    A vertex that repeats the one before it, or closes the contour, counts for nothing.
+    A vertex that repeats the one before it, or closes the contour, counts for nothing; two that stand for
+    each other may be ``tolerance_mm`` apart.
 
-    Parameters
-    ----------
-    one_mm, other_mm : array, (n, 3)
-    tolerance_mm : float
-        How far two vertices may be apart that stand for each other.
-
-    Examples
-    --------
     >>> square = np.array([[0.0, 0, 5], [1, 0, 5], [1, 1, 5], [0, 1, 5]])
     >>> closed_elsewhere = square[[2, 1, 0, 3, 2]]
     >>> same_outline(square, closed_elsewhere, tolerance_mm=0.01)

@@ -28,23 +28,12 @@ _DIRECTIONS = 8
 def longest_diameters_mm(
     grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s, count: int
 ) -> tuple[Float64s, Float64s]:
-    """Measure the longest 3D and the longest axial diameter of each lesion.
+    """Return the longest 3D and the longest axial diameter of each lesion, (count,) in mm.
 
-    Measured between voxel centres, which errs least of the simple choices (-0.1 to -0.4 mm for
-    spheres at 1.5 mm slices). Axial means within one plane of the lattice axis closest to the
+    Runs ``starts``, ``stops`` (n,) are cut at row ends; ``lesion`` (n,) is that of each, 0 to ``count - 1``.
+    Measured between voxel centres, which errs least of the simple choices (-0.1 to -0.4 mm for spheres at 1.5
+    mm slices; 0 for a single voxel). Axial means within one plane of the lattice axis closest to the
     patient's head-foot axis.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-    starts, stops, lesion : array of int64, (n,)
-        Runs cut at row ends and the lesion (0 to ``count - 1``) each belongs to.
-    count : int
-
-    Returns
-    -------
-    longest, longest_axial : array of float64, (count,)
-        In mm; 0 for a single voxel.
     """
     if not starts.size:
         return np.zeros(count), np.zeros(count)

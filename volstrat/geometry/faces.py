@@ -76,13 +76,7 @@ class SurfaceFaces:
 def surface_faces(grid: VoxelGrid, parts: LabelRuns, piece_of_part: Int64s | None = None) -> SurfaceFaces:
     """Find all faces between tumour of any part and background, with their normals.
 
-    Parameters
-    ----------
-    grid : VoxelGrid
-    parts : LabelRuns
-        Not overlapping and not empty.
-    piece_of_part : array of int64, (n_parts,), or None
-        The 26-connected piece that each of ``parts.values`` lies in, where that is known.
+    ``parts`` neither overlap nor are empty; ``piece_of_part`` is as in `boundary_shift`.
     """
     rows = PieceRows.of(grid, parts, piece_of_part)
     found = _found_faces(grid, rows)

@@ -193,21 +193,12 @@ class VoxelGrid:
         return corners
 
     def voxel_at(self, continuous: Float64s) -> Int64s:
-        """Return the voxel that holds each continuous index; -1 three times where none does.
+        """Return the voxel (n, 3) that holds each continuous index (n, 3); -1 three times where none does.
 
-        A point within 0.001 mm of a face between two voxels belongs to the one on the higher side
-        in patient axes, so that mirrored storage gives the same answer; the outer faces include
-        that slack. A window has no outer faces: beyond it the lattice goes on, so that how much
-        of the lattice a file stores gives the same answer too.
-
-        Parameters
-        ----------
-        continuous : array, (n, 3)
-            Continuous indices, as from `to_index`.
-
-        Returns
-        -------
-        array of int64, (n, 3)
+        A point within 0.001 mm of a face between two voxels belongs to the one on the higher side in patient
+        axes, so that mirrored storage gives the same answer; the outer faces include that slack. A window has
+        no outer faces: beyond it the lattice goes on, so that how much of the lattice a file stores gives the
+        same answer too.
         """
         voxel = np.empty(continuous.shape, dtype=np.int64, order="F")
         for axis in range(3):
@@ -293,12 +284,9 @@ class VoxelGrid:
 
 
 def refuse_implausible(grid: VoxelGrid, *, name: str) -> None:
-    """Refuse a grid that is of no patient's size.
+    """Refuse a grid that is of no patient's size, naming the file (ImplausibleSizeError).
 
-    Raises
-    ------
-    ImplausibleSizeError
-        If it is more than 3 m long, or a voxel's edge is over 20 mm or under 0.05 mm; names the file.
+    That is one more than 3 m long, or with a voxel's edge over 20 mm or under 0.05 mm.
     """
     edges = grid.spacing_mm
     extent = max(edge * n for edge, n in zip(edges, grid.shape, strict=True))

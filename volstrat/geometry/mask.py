@@ -49,10 +49,7 @@ class Mask:
     def on_grid(self, grid: VoxelGrid, *, tolerance_mm: float) -> Mask:
         """Return the mask on another grid of the same lattice; nothing is resampled.
 
-        Raises
-        ------
-        GridMismatchError
-            If the voxels do not fall on the other lattice within ``tolerance_mm``.
+        Voxels that do not fall on it within ``tolerance_mm`` are a GridMismatchError.
         """
         placement = self.grid.placement_on(grid, tolerance_mm=tolerance_mm)
         if placement is None:

@@ -24,18 +24,9 @@ _NEIGHBOURS = 8
 
 
 def nearest_distances(points: Float64s, queries: Float64s, *, reach: float = np.inf) -> Float64s:
-    """Return how far the nearest point is from each query, infinite where none is in reach.
+    """Return how far the nearest point (n, 3) is from each query (m, 3), infinite where none is in reach.
 
-    Parameters
-    ----------
-    points : array of float64, (n, 3)
-    queries : array of float64, (m, 3)
-    reach : float
-        Points no nearer than this are not found.
-
-    Returns
-    -------
-    array of float64, (m,)
+    Points no nearer than ``reach`` are not found.
     """
     if not len(points) or not len(queries):
         return np.full(len(queries), np.inf)
@@ -49,21 +40,10 @@ def nearest_distances(points: Float64s, queries: Float64s, *, reach: float = np.
 
 
 def nearest_points(points: Float64s, queries: Float64s, *, tie: float) -> tuple[Int64s, Int64s, float]:
-    """Return the nearest points of each query, ties included.
+    """Return the nearest points (n, 3) of each query (m, 3), ties included, as pairs of their numbers.
 
-    Parameters
-    ----------
-    points : array of float64, (n, 3)
-        At least one.
-    queries : array of float64, (m, 3)
-    tie : float
-        So much farther than the nearest point others may be.
-
-    Returns
-    -------
-    query, point : array of int64, (pairs,)
-    farthest : float
-        The largest of the queries' distances to their nearest point.
+    There is one point at least; others may be ``tie`` farther than the nearest. The third value is the
+    largest of the queries' distances to their nearest point.
     """
     pairs: list[tuple[Int64s, Int64s]] = []
     farthest = 0.0

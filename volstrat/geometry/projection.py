@@ -34,14 +34,9 @@ class Projection:
 
 
 def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: VoxelGrid) -> Projection:
-    """Find the voxel of ``to_grid`` that holds each voxel centre of ``runs``.
+    """Find the voxel of ``to_grid`` that holds each voxel centre of ``runs``, which are of ``from_grid``.
 
-    Parameters
-    ----------
-    runs : LabelRuns or VoxelRuns
-        Voxels of ``from_grid``.
-    from_grid, to_grid : VoxelGrid
-        Any two grids in one frame of reference; they need not be parallel.
+    The two grids are in one frame of reference; they need not be parallel.
     """
     run_labels = runs.labels if isinstance(runs, LabelRuns) else np.ones(runs.starts.size, np.int64)
     continuous = _continuous_indices(runs, from_grid=from_grid, to_grid=to_grid)
@@ -74,19 +69,10 @@ def project_into(
     from_grid: VoxelGrid,
     to_grid: VoxelGrid,
 ) -> HeldStretches:
-    """Find the stretches of runs that lie in chosen voxels of another grid.
+    """Find the stretches of runs of ``from_grid``, cut at row ends, that lie in chosen voxels of ``to_grid``.
 
-    As `project`, for these voxels alone: where rows of the two grids are parallel, a run lies in one row of
-    the other, and is passed over as a whole if no voxel of that row was chosen.
-
-    Parameters
-    ----------
-    chosen : array of int64, (m,)
-        Linear indices in ``to_grid``, rising.
-    starts, stops : array of int64, (n,)
-        Runs of ``from_grid``, cut at row ends.
-    from_grid, to_grid : VoxelGrid
-        Any two grids in one frame of reference.
+    As `project`, for these voxels alone (linear indices, rising): where rows of the two grids are parallel, a
+    run lies in one row of the other, and is passed over as a whole if no voxel of that row was chosen.
     """
     row_length, rows = to_grid.shape[0], to_grid.shape[1] * to_grid.shape[2]
     base, steps = _begins(starts, from_grid=from_grid, to_grid=to_grid)
@@ -124,21 +110,10 @@ def holders_of_runs(
 ) -> tuple[Int64s, Int64s, Bools]:
     """Return the voxels of another grid that hold the centres of runs, where they are a stretch of a row.
 
-    Parameters
-    ----------
-    starts, stops : array of int64, (n,)
-        Runs of ``from_grid``, cut at row ends.
-    from_grid, to_grid : VoxelGrid
-        Any two grids in one frame of reference.
-
-    Returns
-    -------
-    first, past : array of int64, (n,)
-        Linear indices in ``to_grid``: each voxel from ``first`` to before ``past`` holds a centre, and no
-        other does; equal where none does.
-    known : array of bool, (n,)
-        False where rows are not parallel, or ``to_grid`` is finer along them, or the run crosses its faces:
-        these are to be looked at voxel by voxel (`project_into`).
+    Runs (n,) of ``from_grid`` are cut at row ends. Each voxel of ``to_grid`` from the first value (n,) to
+    before the second holds a centre, and no other does; they are equal where none does. The third value (n,)
+    is False where rows are not parallel, or ``to_grid`` is finer along them, or the run crosses its faces:
+    these are to be looked at voxel by voxel (`project_into`).
     """
     base, steps = _begins(starts, from_grid=from_grid, to_grid=to_grid)
     none = np.zeros(starts.size, dtype=np.int64)

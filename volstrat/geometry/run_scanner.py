@@ -37,17 +37,10 @@ _WORDS_PER_KEPT = 8  # a piece is sparse where at most one word in so many holds
 class RunScanner:
     """Collects label runs from consecutive pieces of a mask's voxel bytes.
 
-    Parameters
-    ----------
-    dtype : dtype
-        Of the stored values, byte order included.
-    slope, intercept : float
-        Stored values are scaled by these before they are read as labels.
-    threshold : float or None
-        If given, voxels with a value >= threshold get label 1, all others none; within one part
-        in a million a value reaches it, so that the stored type does not decide.
-    where : str
-        Named in errors: the file.
+    Stored values, of ``dtype`` with its byte order, are scaled by ``slope`` and ``intercept`` before they are
+    read as labels. With a ``threshold``, voxels with a value >= it get label 1, all others none; within one
+    part in a million a value reaches it, so that the stored type does not decide. ``where`` is named in
+    errors: the file.
 
     Raises
     ------

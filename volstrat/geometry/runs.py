@@ -151,12 +151,7 @@ class VoxelRuns:
     ) -> VoxelRuns:
         """Return the set as indices of another grid of the same lattice; voxels beyond it are dropped.
 
-        Parameters
-        ----------
-        placement : Placement
-            From `VoxelGrid.placement_on`.
-        shape, onto : tuple of int
-            Shape of this set's grid and of the other.
+        ``placement`` is that of this set's grid, of ``shape``, on the other, of the shape ``onto``.
         """
         labels = LabelRuns(self.starts, self.stops, np.ones(self.starts.size, np.int64))
         return labels.reindexed(placement, shape=shape, onto=onto).union()
@@ -355,13 +350,7 @@ def split_rows(
 
 
 def cut_at(starts: Int64s, stops: Int64s, points: Int64s) -> tuple[Int64s, Int64s, Int64s]:
-    """Cut intervals at every given point inside them.
-
-    Returns
-    -------
-    starts, stops, origin : array of int64
-        The pieces, in order, and which interval each comes from.
-    """
+    """Cut intervals at every point inside them: starts and stops of the pieces, and which each comes from."""
     points = sorted_unique(points)
     first = np.searchsorted(points, starts, side="right")
     past = np.maximum(np.searchsorted(points, stops, side="left"), first)

@@ -38,17 +38,10 @@ def _gaussian_kernel(step_mm: float, sigma_mm: float) -> Kernel:
 
 
 class Smoother:
-    """Smooths the boxes of one grid.
+    """Smooths the boxes of one grid, with a Gaussian of ``sigma_mm``.
 
-    Keeps its matrices and its working memory from one lot of boxes to the next: getting new memory
-    from the system takes longer than the products.
-
-    Parameters
-    ----------
-    spacing_mm : tuple of float
-        Along i, j, k.
-    sigma_mm : float
-        Standard deviation of the Gaussian.
+    Keeps its matrices and its working memory from one lot of boxes to the next: getting new memory from the
+    system takes longer than the products.
     """
 
     def __init__(self, spacing_mm: tuple[float, float, float], sigma_mm: float) -> None:
@@ -64,18 +57,11 @@ class Smoother:
         return i, j, k
 
     def gradient(self, filled: Bools, halo: tuple[int, int, int]) -> Iterator[Float64s]:
-        """Gradient of smoothed boxes along i, then j, then k; what lies outside a box counts as zero.
+        """Yield the gradient of smoothed boxes (n, nk, nj, ni) along i, then j, then k.
 
-        Parameters
-        ----------
-        filled : array of bool, (n, nk, nj, ni)
-        halo : tuple of int
-            Along i, j, k: how many voxels at either end are there for their neighbours' sake only.
-
-        Yields
-        ------
-        array of float64
-            Of the boxes without their halo; it holds until the next one is asked for.
+        What lies outside a box counts as zero. ``halo``: how many voxels at either end, along i, j, k, are
+        there for their neighbours' sake only; what comes is without them, and holds until the next one is
+        asked for.
         """
         boxes = self._room("boxes", filled.shape)
         np.copyto(boxes, filled)

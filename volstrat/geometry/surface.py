@@ -57,16 +57,10 @@ class Surface:
 
 
 def surface_of(runs: VoxelRuns, grid: VoxelGrid) -> Surface:
-    """Return the surface elements of a voxel set.
+    """Return the surface elements of a voxel set on a grid.
 
-    Work is proportional to the surface. Outside the grid counts as outside the set, so a lesion
-    that meets the border of the image has a surface there.
-
-    Parameters
-    ----------
-    runs : VoxelRuns
-        On ``grid``.
-    grid : VoxelGrid
+    Work is proportional to the surface. Outside the grid counts as outside the set, so a lesion that meets
+    the border of the image has a surface there.
     """
     corners, codes = _corner_codes(runs, grid.shape)
     ni, nj, nk = grid.shape
@@ -217,13 +211,7 @@ class DirectedDistances:
 
 
 def distances_between(a: Surface, b: Surface) -> tuple[DirectedDistances, DirectedDistances]:
-    """Distances from ``a`` to ``b`` and from ``b`` to ``a``, between surface elements.
-
-    Parameters
-    ----------
-    a, b : Surface
-        On one grid; neither is empty.
-    """
+    """Distances from ``a`` to ``b`` and from ``b`` to ``a``, between elements; neither is empty."""
     return _directed(a, b), _directed(b, a)
 
 

@@ -90,26 +90,10 @@ class AvidityInputs:
 
 
 def evaluate_rules(rules: Sequence[AvidityRule], inputs: AvidityInputs) -> tuple[AvidityResult, ...]:
-    """Carry out several rules on one case; regions of equal margin are found once.
+    """Carry out several rules on one case, a result for each; regions of equal margin are found once.
 
-    A drawn reference region is liver or blood pool, not both: it serves the first of the rules that
-    needs one, and every other rule of that name.
-
-    Parameters
-    ----------
-    rules : sequence of AvidityRule
-        None of them ``mask``: such a rule has nothing to carry out.
-    inputs : AvidityInputs
-
-    Returns
-    -------
-    tuple of AvidityResult
-        One for each rule.
-
-    Raises
-    ------
-    ValueError
-        If one of the rules is ``mask``.
+    A drawn reference region is liver or blood pool, not both: it serves the first of the rules that needs
+    one, and every other rule of that name. A rule ``mask`` has nothing to carry out (ValueError).
     """
     if not all(rule.needs_suv for rule in rules):
         msg = 'rule = "mask" is drawn by a reader; it cannot be evaluated on a SUV image.'

@@ -41,15 +41,10 @@ class ReferenceUptake:
 
 
 def mask_reference(reference: Mask, *, pet_grid: VoxelGrid, tumour_voxels: Int64s) -> Int64s | str:
-    """PET voxels whose centres lie in a drawn reference region.
+    """PET voxels whose centres lie in a reference region that was drawn on any grid of the PET's frame.
 
-    Parameters
-    ----------
-    reference : Mask
-        On any grid in the PET's frame of reference.
-    pet_grid : VoxelGrid
-    tumour_voxels : array of int64
-        PET voxels that hold tumour, rising; the region must neither share one nor neighbour one.
+    The region must neither share nor neighbour one of ``tumour_voxels``, the PET voxels that hold tumour,
+    rising.
     """
     voxels = voxels_in_mask(reference.voxels(), mask_grid=reference.grid, pet_grid=pet_grid)
     if voxels.size == 0:
@@ -66,17 +61,10 @@ def mask_reference(reference: Mask, *, pet_grid: VoxelGrid, tumour_voxels: Int64
 def liver_sphere(liver: Mask, *, pet_grid: VoxelGrid, tumour_voxels: Int64s) -> Int64s | str:
     """PET voxels of a 3 cm sphere in the healthy right lobe.
 
-    Healthy liver is the PET voxels whose centres lie in the liver mask, less those that hold tumour
-    and their neighbours. The sphere goes where its centre is farthest from everything else, among voxels
-    to the patient's right of the liver's centroid; of centres within 0.001 mm of the best the one at the
-    lowest LPS x, then y, then z.
-
-    Parameters
-    ----------
-    liver : Mask
-    pet_grid : VoxelGrid
-    tumour_voxels : array of int64
-        PET voxels that hold tumour.
+    Healthy liver is the PET voxels whose centres lie in the liver mask, less ``tumour_voxels``, those that
+    hold tumour, and their neighbours. The sphere goes where its centre is farthest from everything else,
+    among voxels to the patient's right of the liver's centroid; of centres within 0.001 mm of the best the
+    one at the lowest LPS x, then y, then z.
     """
     from scipy.ndimage import distance_transform_edt
 

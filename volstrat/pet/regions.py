@@ -51,24 +51,15 @@ class LesionRegions:
 def lesion_regions(
     tumour: LabelRuns, *, ct_grid: VoxelGrid, pet_grid: VoxelGrid, margin_mm: float, exclusive: bool = True
 ) -> LesionRegions:
-    """Find the PET voxels of each lesion and those within a margin of it.
+    """Find the PET voxels of each lesion (``tumour``, on ``ct_grid``) and those within a margin of it.
 
-    A PET voxel is in a lesion's region if it holds the centre of one of its voxels, if its own centre
-    lies in one of them (where PET is the finer grid), or if its centre is within ``margin_mm`` of the
-    centre of one of them; 0.001 mm is allowed on every limit.
+    A PET voxel is in a lesion's region if it holds the centre of one of its voxels, if its own centre lies in
+    one of them (where PET is the finer grid), or if its centre is within ``margin_mm`` of the centre of one
+    of them (0: none is); 0.001 mm is allowed on every limit. The two grids are in one frame of reference.
 
-    Parameters
-    ----------
-    tumour : LabelRuns
-        Lesions on ``ct_grid``.
-    ct_grid, pet_grid : VoxelGrid
-        Any two grids in one frame of reference.
-    margin_mm : float
-        0 leaves only the voxels of the lesion itself.
-    exclusive : bool
-        Give a PET voxel that is within the margin of several lesions to those that it is part of, else
-        to the nearest (to all within 0.001 mm of it), so that a cold lesion is not called avid for its
-        neighbour's uptake.
+    ``exclusive``: a PET voxel that is within the margin of several lesions goes to those that it is part of,
+    else to the nearest (to all within 0.001 mm of it), so that a cold lesion is not called avid for its
+    neighbour's uptake.
     """
     labels = sorted_unique(tumour.labels)
     projected = project(tumour, from_grid=ct_grid, to_grid=pet_grid)

@@ -46,21 +46,11 @@ class LesionUptake:
 def suv_statistics(
     image: Image, voxels: Sequence[Int64s], *, factor: float = 1.0
 ) -> tuple[LesionUptake | None, ...]:
-    """Measure the uptake of each lesion over the PET voxels that belong to it.
+    """Measure the uptake of each lesion over the PET voxels that belong to it, in the order given.
 
-    Parameters
-    ----------
-    image : Image
-        SUV.
-    voxels : sequence of arrays of int64
-        Linear PET indices of each lesion, without repeats.
-    factor : float
-        Multiplies every value: SUL over SUVbw, where SUL is wanted.
-
-    Returns
-    -------
-    tuple of LesionUptake or None
-        In the order given; None for a lesion without a PET voxel that has a finite value.
+    ``voxels`` are the linear PET indices of each lesion, without repeats. Every value is multiplied by
+    ``factor``: SUL over SUVbw, where SUL is wanted. None: a lesion without a PET voxel that has a finite
+    value.
     """
     joined = np.concatenate([np.empty(0, np.int64), *voxels])
     bounds = np.concatenate(([0], np.cumsum([part.size for part in voxels], dtype=np.int64)))
@@ -96,18 +86,7 @@ def values_at(image: Image, voxels: Int64s) -> Float64s:
 
 
 def peak_values(image: Image, voxels: Int64s) -> Float64s:
-    """Mean over the 1 cm3 sphere round each voxel; NaN where no voxel of it has a finite value.
-
-    Parameters
-    ----------
-    image : Image
-    voxels : array of int64, (n,)
-        Linear indices of the sphere's centres.
-
-    Returns
-    -------
-    array of float64, (n,)
-    """
+    """Mean over the 1 cm3 sphere round each voxel (n,); NaN where no voxel of it has a finite value."""
     grid = image.grid
     flat = image.values.reshape(-1, order="F")
     steps = offsets_within(grid, PEAK_RADIUS_MM)

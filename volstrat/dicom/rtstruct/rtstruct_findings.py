@@ -53,10 +53,6 @@ def refuse_off_slice(placed: PlacedContours, of_roi: Int64s, roi: str) -> None:
     """Refuse contours between slices or in tilted planes, and a ROI wholly outside the image.
 
     ``of_roi`` are the indices of the ROI's contours, here and in the functions below.
-
-    Raises
-    ------
-    GridMismatchError
     """
     spacing, tilt, on_slices = placed.slice_spacing_mm, placed.tilt_mm[of_roi], placed.on_slices[of_roi]
     tilted = int((tilt > 2 * _LARGEST_SHARE * spacing).sum())

@@ -42,15 +42,8 @@ def pixel_pieces(
 ) -> Iterator[bytes | memoryview]:
     """Yield the pixel data of all frames, uncompressed, little-endian, in stored order.
 
-    Parameters
-    ----------
-    path : Path
-    header : Header
-    frames : int
-    shape : tuple of int
-        Rows and columns.
-    bits : int
-        Allocated per pixel. With 1, pixels are one line of bits without padding between frames.
+    ``shape`` are rows and columns, ``bits`` those allocated per pixel. With 1, pixels are one line of bits
+    without padding between frames.
 
     Raises
     ------

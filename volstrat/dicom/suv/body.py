@@ -32,12 +32,8 @@ class PatientFacts:
 def dose_bq(header: PetHeader, findings: list[Finding]) -> float:
     """Return the injected dose in Bq; a classic PET states it so (PS3.3 C.8.9.2), an Enhanced in MBq.
 
-    ``findings`` is extended where an Enhanced PET states its dose in Bq.
-
-    Raises
-    ------
-    SuvError
-        If the dose is missing, or none in its unit.
+    A dose that is missing, or none in its unit, is a SuvError. ``findings`` is extended where an Enhanced PET
+    states its dose in Bq.
     """
     dose, name = header.injection_number("RadionuclideTotalDose"), element_name("RadionuclideTotalDose")
     if dose is None:
@@ -122,10 +118,8 @@ def lean_mass_janmahasatian_kg(*, weight_kg: float, height_cm: float, sex: str) 
 def lean_mass_james_kg(*, weight_kg: float, height_cm: float, sex: str) -> float:
     """Return lean body mass in kg (James 1976, with 128 for men).
 
-    Raises
-    ------
-    SuvError
-        Beyond the weight where the formula turns over and lean mass would fall with weight.
+    Beyond the weight where the formula turns over, so that lean mass would fall with weight, it is a
+    SuvError.
     """
     linear, square = (1.10, 128.0) if sex == "M" else (1.07, 148.0)
     turning_kg = linear * height_cm**2 / (2 * square)

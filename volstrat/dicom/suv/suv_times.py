@@ -38,18 +38,9 @@ class Decay:
 
 
 def decay_of(header: PetHeader, findings: list[Finding]) -> Decay:
-    """Find the decay from injection to the reference time.
+    """Find the decay from injection to the reference time; ``findings`` is extended by contradictions.
 
-    Parameters
-    ----------
-    header : PetHeader
-    findings : list of Finding
-        Extended by what looks contradictory.
-
-    Raises
-    ------
-    SuvError
-        If a time, the half-life or the decay correction is missing or implausible.
+    A time, half-life or decay correction that is missing or implausible is a SuvError.
     """
     correction = header.text("DecayCorrection")
     if not correction:
@@ -285,10 +276,7 @@ def _injection_moment(header: PetHeader, findings: list[Finding]) -> tuple[Momen
 def _uptake_s(header: PetHeader, until: Moment, label: str, findings: list[Finding]) -> float:
     """Return the time from injection until a moment.
 
-    Raises
-    ------
-    SuvError
-        If there is no injection time, or it lies after the moment or more than 4 hours before it.
+    No injection time, one after the moment or more than 4 hours before it, is a SuvError.
     """
     injected = _injection_moment(header, findings)
     if injected is None:
