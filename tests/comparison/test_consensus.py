@@ -73,6 +73,7 @@ def test_without_a_majority_a_lesion_stays_unknown(tmp_path: Path) -> None:
     rows = table_of(tmp_path / "out")
     assert [row["resectability"] for row in rows] == ["unknown", "resectable"]
     assert rows[0]["reason"].startswith("no majority")
+    assert all(float(row["volume_ml"]) > 0 for row in rows)
     assert record_of(tmp_path / "out")["status"] == "not_assessable"  # 30 % to 100 %: stratum 2 or 1
 
 

@@ -337,6 +337,7 @@ def _rows(
                 "resectability": settled or Marking.UNKNOWN.word,
                 "fdg_avidity": avidity,
                 **{f"{axis}_mm": round(float(x), 4) for axis, x in zip("xyz", point, strict=True)},
+                "volume_ml": f"{voxels.count * grid.voxel_ml:.6g}",
                 "reader": f"consensus of {', '.join(readers)}",
                 "reason": f"{votes} of {len(readers)}: {votes_text}"
                 if settled
