@@ -45,9 +45,9 @@ other_pet_unreadable (warning)
     says: The other PET, which is only shown, cannot be used: {reason}
     means: `other_pet` cannot be read; nothing rests on it
 patients_differ (blocking, or warning)
-    refused: The DICOM files of this case name different patients: {keywords} differ between {files}. Take out
+    refused: The DICOM files of this case name different patients: {files} differ in {keywords}. Take out
         what is another patient's; if it is one patient, write assume_same_patient = true in case.toml.
-    assumed: The DICOM files of this case name different patients: {keywords} differ between {files}. They are
+    assumed: The DICOM files of this case name different patients: {files} differ in {keywords}. They are
         taken as one patient's, as case.toml says.
     means: PatientID, birth date or sex differ between the DICOM files of a case
     do: Take out the other patient's files, or write `assume_same_patient = true` in case.toml.
