@@ -11,42 +11,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.frozen import frozen
-from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand, split_rows
+from volstrat.geometry.runs import expand, split_rows
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.runs import LabelRuns, VoxelRuns
 
 
 _PARALLEL = 1e-12
 """Steps in the other grid, voxels a voxel, below which rows are parallel but for a header's last digits."""
 
 
-@frozen(eq=False)
-class Projection:
-    """Voxels of one grid and the voxels of another that hold their centres."""
+def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: VoxelGrid) -> Int64s:
+    """Return the voxel of ``to_grid`` that holds each voxel centre of runs of ``from_grid``, run by run.
 
-    # (n,): linear indices in the grid they come from, run by run; a voxel of two labels comes twice.
-    voxels: Int64s
-    labels: Int64s  # (n,): the label of each; 1 where the runs had none
-    # (n,): linear index in the other grid of the voxel that holds the centre; -1 outside its field.
-    holders: Int64s
-
-
-def project(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: VoxelGrid) -> Projection:
-    """Find the voxel of ``to_grid`` that holds each voxel centre of ``runs``, which are of ``from_grid``.
-
-    The two grids are in one frame of reference; they need not be parallel.
+    -1 outside its field. The two grids are in one frame of reference; they need not be parallel.
     """
-    run_labels = runs.labels if isinstance(runs, LabelRuns) else np.ones(runs.starts.size, np.int64)
-    continuous = _continuous_indices(runs, from_grid=from_grid, to_grid=to_grid)
-    at = to_grid.voxel_at(continuous)
-    holders = np.where(at[:, 0] < 0, -1, to_grid.ravel(at))
-    return Projection(
-        voxels=expand(runs.starts, runs.stops),
-        labels=np.repeat(run_labels, runs.stops - runs.starts),
-        holders=holders,
-    )
+    starts, stops, _ = split_rows(runs.starts, runs.stops, from_grid.shape[0])
+    base, steps = _begins(starts, from_grid=from_grid, to_grid=to_grid)
+    lengths = stops - starts
+    along = expand(np.zeros_like(lengths), lengths)
+    i, j, k = (np.repeat(base[:, axis], lengths) + along * step for axis, step in enumerate(steps))
+    return _held(to_grid, i, _rows_at(to_grid, j, k))
 
 
 @frozen(eq=False)
@@ -62,12 +49,7 @@ class HeldStretches:
 
 
 def project_into(
-    chosen: Int64s,
-    starts: Int64s,
-    stops: Int64s,
-    *,
-    from_grid: VoxelGrid,
-    to_grid: VoxelGrid,
+    chosen: Int64s, starts: Int64s, stops: Int64s, *, from_grid: VoxelGrid, to_grid: VoxelGrid
 ) -> HeldStretches:
     """Find the stretches of runs of ``from_grid``, cut at row ends, that lie in chosen voxels of ``to_grid``.
 
@@ -90,9 +72,7 @@ def project_into(
         np.repeat(base[run, axis], lengths) + along * step if not parallel or axis == 0 else base[:0, axis]
         for axis, step in enumerate(steps)
     )
-    within = to_grid.voxel_along(0, i)
-    row = np.repeat(row[run], lengths) if parallel else _rows_at(to_grid, j, k)
-    linear = np.where((within < 0) | (row < 0), -1, within + row_length * row)
+    linear = _held(to_grid, i, np.repeat(row[run], lengths) if parallel else _rows_at(to_grid, j, k))
     opens = np.ones(linear.size, dtype=bool)
     opens[1:] = linear[1:] != linear[:-1]
     opens[np.cumsum(lengths) - lengths] = True
@@ -131,7 +111,10 @@ def holders_of_runs(
 def _begins(
     starts: Int64s, *, from_grid: VoxelGrid, to_grid: VoxelGrid
 ) -> tuple[Float64s, tuple[float, ...]]:
-    """Return the continuous index in ``to_grid`` of each run's first voxel, and its step along the run."""
+    """Return the continuous index in ``to_grid`` of each run's first voxel, and its step along the run.
+
+    The step is constant, so that a run costs one matrix product and not one for each of its voxels.
+    """
     relative = to_grid.inverse @ from_grid.affine
     base = from_grid.unravel(starts) @ relative[:3, :3].T + relative[:3, 3]
     steps = np.where(np.abs(relative[:3, 0]) < _PARALLEL, 0.0, relative[:3, 0])
@@ -144,21 +127,7 @@ def _rows_at(grid: VoxelGrid, j: Float64s, k: Float64s) -> Int64s:
     return np.where((at_j < 0) | (at_k < 0), -1, at_j + grid.shape[1] * at_k)
 
 
-def _continuous_indices(runs: LabelRuns | VoxelRuns, *, from_grid: VoxelGrid, to_grid: VoxelGrid) -> Float64s:
-    """Continuous indices in ``to_grid``, (n, 3), of the voxel centres of ``runs``, run by run.
-
-    Along a run the index advances by a constant step, so a run costs one matrix product and not
-    one for each of its voxels.
-    """
-    relative = to_grid.inverse @ from_grid.affine
-    starts, stops, _ = split_rows(runs.starts, runs.stops, from_grid.shape[0])
-    lengths = stops - starts
-    first = from_grid.unravel(starts)
-    base = first @ relative[:3, :3].T + relative[:3, 3]
-    along = expand(np.zeros_like(lengths), lengths)
-    continuous = np.empty((along.size, 3), dtype=np.float64, order="F")
-    for axis, step in enumerate(relative[:3, 0].tolist()):
-        continuous[:, axis] = np.repeat(base[:, axis], lengths)
-        if step:
-            continuous[:, axis] += along * step
-    return continuous
+def _held(grid: VoxelGrid, i: Float64s, row: Int64s) -> Int64s:
+    """Return the voxel that holds a continuous index along a row, -1 where the row or the field does not."""
+    within = grid.voxel_along(0, i)
+    return np.where((within < 0) | (row < 0), -1, within + grid.shape[0] * row)

@@ -62,10 +62,10 @@ def lesion_regions(
     neighbour's uptake.
     """
     labels = sorted_unique(tumour.labels)
-    projected = project(tumour, from_grid=ct_grid, to_grid=pet_grid)
-    owner = np.searchsorted(labels, projected.labels)
-    outside = np.bincount(owner[projected.holders < 0], minlength=labels.size)
-    keys = _core_keys(tumour, labels, owner, projected.holders, ct_grid=ct_grid, pet_grid=pet_grid)
+    holders = project(tumour, from_grid=ct_grid, to_grid=pet_grid)
+    owner = np.repeat(np.searchsorted(labels, tumour.labels), tumour.stops - tumour.starts)
+    outside = np.bincount(owner[holders < 0], minlength=labels.size)
+    keys = _core_keys(tumour, labels, owner, holders, ct_grid=ct_grid, pet_grid=pet_grid)
     distance = np.full(keys.size, _CORE_MM)
     if margin_mm > 0 and labels.size:
         near, near_mm = _margin_keys(
