@@ -103,6 +103,18 @@ def test_components_takes_the_union_of_labels() -> None:
     assert "label_in_pieces" not in codes(record)
 
 
+@pytest.mark.parametrize(
+    ("second", "severity"), [((1, 20, 24), ["review"]), ((1, 5, 6), []), ((5, 20, 24), [])]
+)
+def test_a_number_that_two_files_have_may_be_two_lesions(
+    second: tuple[int, int, int], severity: list[str]
+) -> None:
+    """Both files number from 1: what lies apart and counts as one lesion is marked by one word."""
+    record = judged((row_labels((1, 0, 4), (2, 10, 12)), None), (row_labels(second), None))
+    found = [one["severity"] for one in record["findings"] if one["code"] == "label_in_pieces"]
+    assert found == severity
+
+
 def test_one_value_in_two_files_is_united() -> None:
     """A role may be a list of entries, united: pieces that touch across files are one lesion."""
     record = judged((row_labels((1, 0, 4)), None), (row_labels((1, 5, 6), (1, 20, 20)), None))

@@ -18,11 +18,11 @@ from volstrat.geometry.runs import VoxelRuns, covered_twice, order_by, split_row
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.mask import Mask
-    from volstrat.terms.findings import Finding
+    from volstrat.terms.findings import Finding, Severity
     from volstrat.terms.protocol import Protocol
 
 
@@ -151,10 +151,12 @@ def find_lesions(
     pooled = VoxelRuns.empty()
     names: dict[int, str] = {}
     piece_names, piece_labels = set(), set()
+    shared: set[int] = set()
     for entry in entries:
         if entry.instances == "labels" or (entry.instances is None and len(undecided) > 1):
             for label in entry.mask.labels:
                 voxels = entry.mask.runs.of(label)
+                shared |= {label} & set(labelled)
                 labelled[label] = labelled[label].union(voxels) if label in labelled else voxels
                 names[label] = names.get(label) or entry.mask.names.get(label) or ""
         else:
@@ -162,7 +164,7 @@ def find_lesions(
             piece_names |= {entry.mask.names.get(label) or "" for label in entry.mask.labels}
             piece_labels |= set(entry.mask.labels)
     findings: list[Finding] = []
-    numbers, parts = _labelled_parts(labelled, grid, findings)
+    numbers, parts = _labelled_parts(labelled, shared, grid, findings)
     after = max(numbers, default=0)
     components = connected_components(pooled, grid, connectivity=protocol.connectivity)
     rank = _component_rank(components, grid)
@@ -202,7 +204,7 @@ def refuse_specks(count: int, what: str, *, hint: str) -> None:
 
 
 def _labelled_parts(
-    labelled: Mapping[int, VoxelRuns], grid: VoxelGrid, findings: list[Finding]
+    labelled: Mapping[int, VoxelRuns], shared: Collection[int], grid: VoxelGrid, findings: list[Finding]
 ) -> tuple[list[int], list[tuple[Int64s, Int64s, Int64s]]]:
     numbers = sorted(number for number, voxels in labelled.items() if voxels)
     for number in sorted(set(labelled) - set(numbers)):
@@ -214,8 +216,13 @@ def _labelled_parts(
         parts.append((starts, stops, np.full(starts.size, position, dtype=np.int64)))
     for number, pieces in zip(numbers, _pieces_of(parts, grid), strict=True):
         if pieces > 1:
+            severity: Severity | None = "review" if number in shared else None  # two files, both from 1 on
             lesion_id = f"L{number}"
-            findings.append(finding("label_in_pieces", where=lesion_id, lesion=lesion_id, pieces=pieces))
+            findings.append(
+                finding(
+                    "label_in_pieces", severity=severity, where=lesion_id, lesion=lesion_id, pieces=pieces
+                )
+            )
     return numbers, parts
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from volstrat.terms.catalogue.entry import entries
 
 LESION_FINDINGS = entries("""
-label_in_pieces (warning)
+label_in_pieces (warning, or review)
     says: {lesion} is drawn in {pieces} pieces that do not touch; it counts as one lesion.
-    means: one label lies in pieces that do not touch
+    means: one label lies in pieces that do not touch; `review` where several files have such a label
     do: Check that it is one lesion; else write `instances = "components"` in its entry.
 marks_by_number (review)
     says: The lesion table marks {lesions} by number alone, and these numbers go by size: they change when the
