@@ -76,9 +76,9 @@ def _study(path: Path) -> None:
 
 
 def _manifest(path: Path) -> None:
-    from volstrat.cohort.manifest import Manifest
+    from volstrat.cohort.source import Manifest
 
-    list(Manifest(path).rows())
+    list(Manifest(path).cases())
 
 
 def _trail(path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.part_cases import PROTOCOL, TABLE
 from tests.phantom_case import CT_AFFINE, write_segmentation
 from tests.records import run_case
 from volstrat.case.assess import assess_case
-from volstrat.cohort.manifest import Manifest
+from volstrat.cohort.source import Manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def record_of(tmp_path: Path, kind: str, how: str) -> dict[str, Any]:
         manifest = tmp_path / "manifest.csv"
         row = f"S1,S1/a{ending},S1/b{ending},S1/ct"
         manifest.write_text(f"subject,tumour,resectable,ct\n{row}\n")
-        (found,) = Manifest(manifest).rows()
+        (found,) = Manifest(manifest).cases()
         assert found.sources is not None
         return dict(assess_case(found.sources, PROTOCOL).record)
     return run_case(case, PROTOCOL)

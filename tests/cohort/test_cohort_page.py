@@ -168,8 +168,7 @@ def test_it_can_be_used_by_keyboard(page: Page) -> None:
 
 def test_long_cohorts_come_in_pages(browser: Browser, tmp_path: Path) -> None:
     """A hundred rows at a time; sorting goes over all of them."""
-    from volstrat.cohort.cohort_page import IndexPage
-    from volstrat.cohort.results import Summary
+    from volstrat.cohort.results import IndexPage, Summary
 
     record: Any = {
         "status": "failed", "stratum": None, "predicates": None, "volumes": None, "robustness": None,

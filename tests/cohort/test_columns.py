@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cohort.cohorts import write_case
-from volstrat.cohort.columns import cohort_columns, cohort_row, csv_cell, lesion_columns, lesion_rows
+from volstrat.cohort.columns import cohort_columns, cohort_row, lesion_columns, lesion_rows
+from volstrat.store.tables import csv_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

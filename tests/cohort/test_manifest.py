@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cohort.cohorts import results, rows, statuses, write_case
-from volstrat.cohort.manifest import Manifest
+from volstrat.cohort.source import Manifest
 from volstrat.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def test_a_manifest_is_read_as_spreadsheets_save_it(tmp_path: Path, data: bytes)
     """What separates the cells says nothing of what they hold."""
     path = tmp_path / "m.csv"
     path.write_bytes(data)
-    (found,) = Manifest(path).rows()
+    (found,) = Manifest(path).cases()
     assert found.sources is not None
     assert (found.subject, found.sources.entries["tumour"][0].path) == ("S1", tmp_path / "a.nii")
 
@@ -128,7 +128,7 @@ def test_a_manifest_may_choose_segments(tmp_path: Path) -> None:
     """Names and numbers, separated by a bar; without a file they are nobody's."""
     header = ["subject", "tumour", "tumour.segments", "resectable", "resectable.segments"]
     path = write(tmp_path / "m.csv", header, ["A", "t.nii", "Met 1 | 3", "", ""], ["B", "t.nii", "", "", "x"])
-    first, second = Manifest(path).rows()
+    first, second = Manifest(path).cases()
     assert first.sources is not None
     assert first.sources.entries["tumour"][0].select == ("Met 1", 3)
     assert second.problem is not None
@@ -147,7 +147,7 @@ def test_a_byte_order_mark_and_blank_lines_are_no_matter(tmp_path: Path) -> None
     """Spreadsheet programs write the one, people the other."""
     path = tmp_path / "m.csv"
     path.write_bytes(b"\xef\xbb\xbfsubject , tumour\r\n\r\n S1 , a.nii \r\n,\r\n")
-    (found,) = Manifest(path).rows()
+    (found,) = Manifest(path).cases()
     assert found.subject == "S1"
     assert found.sources is not None
     assert found.sources.entries["tumour"][0].path == tmp_path / "a.nii"

@@ -18,8 +18,7 @@ from volstrat.cohort import run_cohort
 from volstrat.comparison.agreement_tables import TABLES
 from volstrat.errors import UsageError
 from volstrat.export.redcap import DICTIONARY_COLUMNS, export_redcap
-from volstrat.store.column_names import short_name
-from volstrat.store.tables import unguarded
+from volstrat.store.tables import short_name, unguarded
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")

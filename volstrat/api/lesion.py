@@ -160,12 +160,12 @@ class Lesions(Mapping[str, Lesion]):
 
     def to_arrow(self) -> pa.Table:
         """Return a table of one row a lesion, with the columns of a cohort's ``lesions.parquet``."""
-        from volstrat.cohort.columns import lesion_columns, lesion_rows, table_columns
+        from volstrat.cohort.columns import lesion_columns, lesion_rows
         from volstrat.store.tables import arrow_table
 
         record = {"lesions": [], "pet_only_regions": [], self._key: plain(self._record[self._key])}
         rows = lesion_rows({**self._record, **record})
-        return arrow_table(table_columns(lesion_columns()), rows)
+        return arrow_table(lesion_columns(), rows)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the same table as a DataFrame; needs the extra ``pandas``.

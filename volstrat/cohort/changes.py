@@ -47,14 +47,7 @@ class Replaced(TypedDict):
 def keep_replaced(out: Path, old: bytes, new: bytes, name: str) -> Replaced | None:
     """Keep the record that is about to be replaced; None where it is the same, or no record at all.
 
-    Parameters
-    ----------
-    out : Path
-        The output folder.
-    old, new : bytes
-        Records.
-    name : str
-        What the cohort calls the subject.
+    ``out`` is the output folder, ``name`` what the cohort calls the subject.
 
     Raises
     ------
@@ -64,65 +57,37 @@ def keep_replaced(out: Path, old: bytes, new: bytes, name: str) -> Replaced | No
         return None
     try:
         before, after = json.loads(old), json.loads(new)
-        outcomes = [(record["stratum"], record["status"]) for record in (before, after)]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        then, now = _rests_on(before), _rests_on(after)
+        (old_stratum, old_status), (new_stratum, new_status) = (
+            (record["stratum"], record["status"]) for record in (before, after)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     old_sha256 = hashlib.sha256(old).hexdigest()
     write_atomically(out / HISTORY / f"{old_sha256}.json", old, at_once=False)
     return Replaced(
         subject=name,
-        moved=_what_moved(before, after),
-        old_stratum=outcomes[0][0],
-        old_status=outcomes[0][1],
-        new_stratum=outcomes[1][0],
-        new_status=outcomes[1][1],
+        moved=[what for what in now if then[what] != now[what]],
+        old_stratum=old_stratum,
+        old_status=old_status,
+        new_stratum=new_stratum,
+        new_status=new_status,
         old_sha256=old_sha256,
         new_sha256=hashlib.sha256(new).hexdigest(),
     )
 
 
-def _what_moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Name what a record rests on that is not what it was.
-
-    Parameters
-    ----------
-    before, after : mapping
-        Records of one subject; keys that an older form has not count as empty.
-    """
-    moved = {
-        "inputs": _inputs(before) != _inputs(after),
-        "marks": _marks(before) != _marks(after),
-        "reviews": _of_role(before, "reviews") != _of_role(after, "reviews"),
-        "plan": (before.get("chosen_plan"), before.get("plans") or [])
-        != (after.get("chosen_plan"), after.get("plans") or []),
-        "protocol": _value(before, "protocol", "sha256") != _value(after, "protocol", "sha256"),
-        "version": _value(before, "environment", "volstrat") != _value(after, "environment", "volstrat"),
+def _rests_on(record: Mapping[str, Any]) -> dict[str, object]:
+    """Return what a record rests on; keys that an older form has not count as empty."""
+    inputs = [(one.get("role"), one.get("sha256")) for one in record.get("inputs") or ()]
+    return {
+        "inputs": [one for one in inputs if one[0] not in (*_MARK_ROLES, "reviews")],
+        "marks": [sha256 for wanted in _MARK_ROLES for role, sha256 in inputs if role == wanted],
+        "reviews": [sha256 for role, sha256 in inputs if role == "reviews"],
+        "plan": (record.get("chosen_plan"), record.get("plans") or []),
+        "protocol": (record.get("protocol") or {}).get("sha256"),
+        "version": (record.get("environment") or {}).get("volstrat"),
     }
-    return [name for name, has_moved in moved.items() if has_moved]
-
-
-def _value(record: Mapping[str, Any], *keys: str) -> object:
-    found: Any = record
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
-
-
-def _inputs(record: Mapping[str, Any]) -> list[tuple[object, object]]:
-    skipped = (*_MARK_ROLES, "reviews")
-    return [
-        (one.get("role"), one.get("sha256"))
-        for one in record.get("inputs") or ()
-        if one.get("role") not in skipped
-    ]
-
-
-def _of_role(record: Mapping[str, Any], role: str) -> list[object]:
-    return [one.get("sha256") for one in record.get("inputs") or () if one.get("role") == role]
-
-
-def _marks(record: Mapping[str, Any]) -> list[object]:
-    return [sha256 for role in _MARK_ROLES for sha256 in _of_role(record, role)]
 
 
 def entries_of_changes(trail: Path) -> Iterator[dict[str, Any]]:

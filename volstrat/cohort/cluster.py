@@ -3,26 +3,35 @@
 The cluster only carries chunks and receipts. What a task's future says of itself decides nothing: a chunk
 counts as done when its receipts are here, and the records they vouch for are read back for the tables.
 A chunk that was lost is sent again, in smaller pieces; a subject that is lost alone too has failed.
+
+The cluster's worker stays whole whatever the subjects do: for each chunk it starts a program (`main`), which
+does them with `LocalRunner`, in a process that it can lose, within the limits, and prints a receipt for each.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
+import platform
 import re
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
-from volstrat.cohort.chunk import Chunk, run_chunk
+from volstrat.cohort.pool import LocalRunner, die_with_parent
 from volstrat.cohort.tasks import Receipt
 from volstrat.cohort.worker import fail_task
 from volstrat.errors import OutputError, UsageError, VolstratError, WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import BinaryIO
 
     from volstrat.cohort.pool import TakeTask
     from volstrat.cohort.tasks import Limits, Task, WorkerContext
@@ -83,13 +92,16 @@ class ClusterRunner:
         again: list[tuple[tuple[Task, ...], int]] = []
         try:
             while sent or again or not ended():
-                self._check(client)
+                if client.status not in {"running", "connecting"}:
+                    raise self._gone()
                 room = max(1, _AHEAD * sum(client.nthreads().values()))
                 while len(sent) < room:
                     tasks, tries = again.pop() if again else (self._take(take, wait=not sent), 0)
                     if not tasks:
                         break
-                    sent.append(_Sent(tasks=tasks, tries=tries, future=self._send(client, tasks)))
+                    chunk = pickle.dumps((tasks, self._context, self._limits))
+                    future = client.submit(run_chunk, chunk, pure=False)
+                    sent.append(_Sent(tasks=tasks, tries=tries, future=future))
                 for one in [s for s in sent if s.future.done()]:
                     sent.remove(one)
                     yield from self._answered(one, again)
@@ -123,10 +135,6 @@ class ClusterRunner:
             raise
         return client
 
-    def _check(self, client: Any) -> None:  # noqa: ANN401
-        if client.status not in {"running", "connecting"}:
-            raise self._gone()
-
     def _gone(self) -> WorkerLostError:
         msg = f"{self._scheduler}: the scheduler is gone."
         return WorkerLostError(msg, hint="What is done is kept; run the same command again to go on.")
@@ -140,11 +148,6 @@ class ClusterRunner:
                 break
             tasks.append(task)
         return tuple(tasks)
-
-    def _send(self, client: Any, tasks: tuple[Task, ...]) -> Any:  # noqa: ANN401
-        out = tasks[0].target.parent
-        chunk = Chunk(tasks=tasks, context=self._context, limits=self._limits, out=out)
-        return client.submit(run_chunk, pickle.dumps(chunk), pure=False)
 
     def _answered(self, one: _Sent, again: list[tuple[tuple[Task, ...], int]]) -> Iterator[Receipt]:
         """Yield the receipts of a chunk that came back; send again what did not."""
@@ -169,12 +172,7 @@ class ClusterRunner:
 
 
 def _require_this_version(versions: Mapping[str, object]) -> None:
-    """Refuse workers of another version before they write anything; what a worker has is text, or an error.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse workers of another version before they write anything; what one has is text, or an error."""
     for worker, version in versions.items():
         if version == __version__:
             continue
@@ -205,3 +203,76 @@ def _knock(address: str) -> None:
 def _unanswered(address: str) -> UsageError:
     msg = f"{address}: no dask scheduler answers there."
     return UsageError(msg, hint="Start one with dask scheduler, and name it as it says.")
+
+
+def run_chunk(pickled: bytes) -> list[dict[str, Any]]:
+    """Do tasks by a context within limits, a chunk, and return their receipts as JSON values.
+
+    Called on a cluster's worker.
+
+    Raises
+    ------
+    OutputError
+        If the output cannot be written from there.
+    UsageError
+        If volstrat does not run there.
+    WorkerLostError
+        If the program is killed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "volstrat.cohort.cluster", str(os.getpid())],
+        input=pickled,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    try:
+        reply = json.loads(done.stdout)
+    except ValueError:
+        tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        if done.returncode > 0:  # no subject's doing: each has a process of its own
+            msg = f"The cluster's worker {platform.node()} cannot run volstrat: {' '.join(tail)}"
+            raise UsageError(msg, hint="Install the same packages everywhere.") from None
+        msg = f"The program for a chunk of subjects was ended by signal {-done.returncode}."
+        raise WorkerLostError(msg) from None
+    if "error" in reply:
+        kind = OutputError if reply["error"]["code"] == OutputError.code else WorkerLostError
+        raise kind(reply["error"]["message"], hint=reply["error"]["hint"])
+    receipts: list[dict[str, Any]] = reply["receipts"]
+    return receipts
+
+
+def _do(chunk: tuple[tuple[Task, ...], WorkerContext, Limits]) -> list[dict[str, Any]]:
+    tasks, context, limits = chunk
+    out = tasks[0].target.parent
+    if not out.is_dir():
+        msg = f"{out}: cannot be seen from the cluster's worker {platform.node()}."
+        raise OutputError(msg, hint="Put inputs and output where all workers see them under one path.")
+    left = list(reversed(tasks))
+    runner = LocalRunner(context, workers=1, limits=limits)
+    done = runner.receipts(lambda _: left.pop() if left else None, lambda: not left)
+    return [asdict(receipt) for receipt in done if receipt is not None]
+
+
+def main() -> None:
+    """Read a pickled chunk from standard input and print receipts, or what stopped it, as JSON."""
+    die_with_parent(int(sys.argv[1]))
+    answer = _private_stdout()
+    chunk = pickle.load(sys.stdin.buffer)
+    try:
+        reply: dict[str, Any] = {"receipts": _do(chunk)}
+    except VolstratError as error:
+        reply = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+    answer.write(json.dumps(reply).encode())
+    answer.flush()
+
+
+def _private_stdout() -> BinaryIO:
+    """Keep standard output for the answer alone: what a library prints goes to standard error."""
+    kept = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return kept
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,6 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import wait as wait_for
 from typing import TYPE_CHECKING, Any
@@ -188,13 +187,6 @@ class _Worker:
         self._signs = None
 
 
-@dataclass(slots=True)
-class _Vain:
-    """How often in a row a worker process ended before it could take a subject."""
-
-    losses: int = 0
-
-
 class LocalRunner:
     """Does tasks on this machine."""
 
@@ -202,6 +194,7 @@ class LocalRunner:
         self._context = context
         self._limits = limits
         self._workers = workers
+        self._vain = 0  # how often in a row a worker process ended before it could take a subject
         self._memory = limits.memory_bytes or int((memory_bytes() or _MEMORY_UNKNOWN) * _MEMORY_SHARE)
 
     def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
@@ -226,16 +219,12 @@ class LocalRunner:
                 suspects.append(done[0])
             else:
                 yield done[1]
-        again = iter(suspects)
-        left = len(suspects)
+        suspects.reverse()
 
-        def take_again(_: float) -> Task | None:
-            nonlocal left
-            left -= 1
-            return next(again, None)
+        def again(_: float) -> Task | None:
+            return suspects.pop() if suspects else None
 
-        alone = self._run(take_again, lambda: left <= 0, workers=1, memory_bytes=self._memory)
-        for done in alone:
+        for done in self._run(again, lambda: not suspects, workers=1, memory_bytes=self._memory):
             if done is None:
                 yield None
             elif isinstance(done[1], BaseException):
@@ -249,7 +238,7 @@ class LocalRunner:
         every = [_Worker(self._context, self._limits, memory_bytes) for _ in range(workers)]
         idle = [*every]
         busy: list[_Worker] = []
-        vain = _Vain()
+        self._vain = 0
         back: list[Task] = []  # of workers that never started: no subject's doing
         try:
             while busy or back or not ended():
@@ -267,7 +256,7 @@ class LocalRunner:
                     busy.remove(worker)
                     idle.append(worker)
                     task, end = worker.take()
-                    self._check(end, vain)
+                    self._check(end)
                     if isinstance(end, _NeverStartedError):
                         back.append(task)
                     else:
@@ -281,14 +270,14 @@ class LocalRunner:
             for worker in every:  # one that Ctrl-C met while it was given a subject is in neither list
                 worker.stop()
 
-    def _check(self, end: Receipt | BaseException, vain: _Vain) -> None:
+    def _check(self, end: Receipt | BaseException) -> None:
         """Let what no other subject could escape end the run."""
         if isinstance(end, OutputError):
             raise end
-        vain.losses = vain.losses + 1 if isinstance(end, _NeverStartedError) else 0
-        if vain.losses >= _MOST_STARTS_IN_VAIN:
+        self._vain = self._vain + 1 if isinstance(end, _NeverStartedError) else 0
+        if self._vain >= _MOST_STARTS_IN_VAIN:
             why = f"; the system says: {end}" if isinstance(end, _NoProcessError) else ""
-            msg = f"Worker processes end before they do anything ({vain.losses} in a row{why})."
+            msg = f"Worker processes end before they do anything ({self._vain} in a row{why})."
             hint = (
                 "Is there enough memory (ulimit -v)? May this user have more processes (ulimit -u) and open "
                 "files (ulimit -n)? Can /dev/shm be written to? "

@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.case_file import case_name
 from volstrat.case.record import environment, protocol_record
 from volstrat.cohort.changes import EVENT, entries_of_changes
-from volstrat.cohort.tasks import one_line
 from volstrat.errors import InputFileError
 from volstrat.store.audit import append_entry, read_trail
-from volstrat.store.column_names import COLUMNS_FILE
 from volstrat.store.disk_map import DiskMap
 from volstrat.store.output import read_object, write_atomically
-from volstrat.store.tables import TABLE_LIBRARIES, unguarded
+from volstrat.store.tables import COLUMNS_FILE, TABLE_LIBRARIES, one_line, unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

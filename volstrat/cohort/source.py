@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import pickle
 import tempfile
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from volstrat.case.case_file import CaseSources, RoleEntry, path_named
 from volstrat.case.discovery import (
     cases_below,
     holds_case_files,
@@ -21,22 +23,36 @@ from volstrat.case.discovery import (
     subjects_of,
 )
 from volstrat.case.place import CasePlace
-from volstrat.cohort.manifest import Manifest
+from volstrat.case.table_file import check_header, table_form, without_empty_end
 from volstrat.cohort.run_file import RUN_FILE
 from volstrat.cohort.tasks import location_of, plain_text
-from volstrat.errors import OutputError, UsageError, WorkerLostError
+from volstrat.errors import (
+    CaseError,
+    DuplicateSubjectError,
+    InputFileError,
+    MissingRoleError,
+    OutputError,
+    UsageError,
+    WorkerLostError,
+)
 from volstrat.store.output import STATE_FOLDER
 from volstrat.study.study_file import is_study_file, read_study
 from volstrat.study.subjects import find_study_cases
+from volstrat.terms.roles import MASK_ROLES, ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from volstrat.cohort.tasks import Shard
-    from volstrat.study.study_file import Study
 
 
 _IN_MEMORY_BYTES = 1 << 20
+
+SUBJECT = "subject"
+
+_SEGMENTS = ".segments"
+_SEGMENT_COLUMNS = tuple(f"{role}{_SEGMENTS}" for role in MASK_ROLES if role in ROLES)
+_HEAD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +73,7 @@ def find_cases(
 ) -> Iterator[FoundCase]:
     """Return the cases of a folder, manifest or study file, of one shard where one is asked for.
 
-    Parameters
-    ----------
-    source, out : Path
-    shard : Shard or None
-    lesions : str or None
-        The reader whose lesion tables a study names; of other sources the cases find it themselves.
+    ``lesions`` is the reader whose lesion tables a study names; of other sources the cases find it.
 
     Raises
     ------
@@ -71,10 +82,12 @@ def find_cases(
     """
     if not source.is_file():
         found = _walked(source, out)
-    elif is_study_file(source):
-        found = _studied(read_study(source), out, lesions)
     else:
-        found = _listed(Manifest(source))
+        if is_study_file(source):
+            named = find_study_cases(read_study(source), reader=lesions, skip=out)
+        else:
+            named = Manifest(source).cases()
+        found = (FoundCase(location=case.name, case=case) for case in named)
     return (case for case in found if shard is None or shard.holds(case.subject))
 
 
@@ -89,21 +102,6 @@ def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
         folder = Path(name)
         case = CasePlace(folder=folder, subject=plain_text(subject))
         yield FoundCase(location=location_of(folder, root), case=case)
-
-
-def _listed(manifest: Manifest) -> Iterator[FoundCase]:
-    for row in manifest.rows():
-        yield FoundCase(
-            location=row.subject,
-            case=CasePlace(
-                folder=manifest.path.parent, subject=row.subject, sources=row.sources, problem=row.problem
-            ),
-        )
-
-
-def _studied(study: Study, out: Path, reader: str | None) -> Iterator[FoundCase]:
-    for case in find_study_cases(study, reader=reader, skip=out):
-        yield FoundCase(location=case.name, case=case)
 
 
 def root_files(root: Path) -> list[str]:
@@ -154,6 +152,134 @@ def check_places(source: Path, out: Path) -> None:
     if holds_case_files(out) if inside else is_case_folder(out):
         msg = f"{out}: holds a case; an output is never walked, so what it holds would be passed over."
         raise UsageError(msg, hint="Name another folder with -o.")
+
+
+class Manifest:
+    """A manifest that was looked through once; its rows are read again as they are wanted.
+
+    Parameters
+    ----------
+    path : Path
+        CSV, as spreadsheets save it, with the column ``subject``, one column a role, and ``<role>.segments``
+        for the segments, ROIs or labels that are meant (separated by ``|``); paths relative to its folder.
+
+    Raises
+    ------
+    InputFileError, UsageError
+        If it cannot be read, lacks ``subject`` or ``tumour``, has a column that is no role, or a row
+        without a subject. What is wrong with one subject's row fails that subject only.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._twice: dict[str, list[int]] = {}
+        first: dict[str, int] = {}
+        self._header: list[str] = []
+        for line, cells in self._lines():
+            subject = self._subject(line, cells)
+            if subject in first:
+                self._twice.setdefault(subject, [first[subject]]).append(line)
+            first.setdefault(subject, line)
+        self.subjects = len(first)
+
+    def cases(self) -> Iterator[CasePlace]:
+        """Yield each subject's case once, in the order of the file; what is wrong with one is its problem.
+
+        Raises
+        ------
+        InputFileError, UsageError
+            If the file is no longer what it was.
+        """
+        reported: set[str] = set()
+        for line, cells in self._lines():
+            subject = self._subject(line, cells)
+            if subject in reported:
+                continue
+            sources: CaseSources | None = None
+            problem: CaseError | None = None
+            if subject in self._twice:
+                reported.add(subject)
+                problem = self._duplicate(subject)
+            else:
+                try:
+                    sources = self._sources(subject, line, cells)
+                except CaseError as error:
+                    problem = error
+            yield CasePlace(folder=self.path.parent, subject=subject, sources=sources, problem=problem)
+
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield line numbers and cells of the rows below the header that are not blank."""
+        try:
+            with self.path.open("rb") as head:
+                form = table_form(head.read(_HEAD_BYTES), name=self.path.name, error=UsageError)
+            with self.path.open(encoding=form.encoding, newline="") as stream:
+                for _ in range(form.skipped):
+                    stream.readline()
+                reader = csv.reader(stream, delimiter=form.separator, strict=True)
+                self._header = without_empty_end([cell.strip() for cell in next(reader, [])])
+                check_header(
+                    self._header,
+                    name=self.path.name,
+                    required=(SUBJECT, "tumour"),
+                    known=(SUBJECT, *ROLES, *_SEGMENT_COLUMNS),
+                    hint=f"Columns are {', '.join((SUBJECT, *ROLES, *_SEGMENT_COLUMNS))}."
+                    " Surgical plans stand in each subject's own case.toml.",
+                    error=UsageError,
+                )
+                for cells in reader:
+                    if any(cell.strip() for cell in cells):
+                        stripped = [cell.strip() for cell in cells]
+                        line = reader.line_num + form.skipped
+                        yield line, without_empty_end(stripped, at_least=len(self._header))
+        except UnicodeDecodeError as error:
+            msg = f"{self.path.name}: is not UTF-8 text."
+            raise UsageError(msg, hint="Save the manifest as CSV UTF-8.") from error
+        except csv.Error as error:
+            msg = f"{self.path.name}: is not a readable CSV ({error})."
+            raise UsageError(msg) from error
+        except OSError as error:
+            msg = f"{self.path.name}: cannot be read ({error.strerror})."
+            raise InputFileError(msg) from error
+
+    def _subject(self, line: int, cells: list[str]) -> str:
+        place = self._header.index(SUBJECT)
+        subject = plain_text(cells[place]) if place < len(cells) else ""
+        if not subject:
+            msg = f"{self.path.name}, line {line}: the subject is empty."
+            raise UsageError(msg, hint="Give every row a subject, or remove the row.")
+        return subject
+
+    def _duplicate(self, subject: str) -> DuplicateSubjectError:
+        lines = self._twice[subject]
+        lines_text = f"lines {', '.join(map(str, lines[:-1]))} and {lines[-1]}"
+        msg = f"{self.path.name}: {lines_text} are called {subject!r}; a subject has one row."
+        return DuplicateSubjectError(msg, hint="Rename one of them, or remove it.")
+
+    def _sources(self, subject: str, line: int, cells: list[str]) -> CaseSources:
+        if len(cells) != len(self._header):
+            msg = f"{self.path.name}, line {line}: has {len(cells)} cells, the header {len(self._header)}."
+            raise CaseError(msg, hint="Put cells that contain a comma in double quotes.")
+        row = dict(zip(self._header, cells, strict=True))
+        if not row["tumour"]:
+            msg = f"{self.path.name}, line {line}: names no tumour mask."
+            raise MissingRoleError(msg, hint="Write its path in the column tumour.")
+        entries = {role: (self._entry(role, row),) for role in ROLES if self._names(role, row, line)}
+        return CaseSources(folder=self.path.parent, subject=subject, entries=entries, told_by="manifest")
+
+    def _names(self, role: str, cells: dict[str, str], line: int) -> bool:
+        """Tell whether a row names a file for a role."""
+        if cells.get(role):
+            return True
+        if cells.get(f"{role}{_SEGMENTS}"):
+            msg = f"{self.path.name}, line {line}: names segments for {role}, but no file."
+            raise CaseError(msg, hint=f"Write its path in the column {role}.")
+        return False
+
+    def _entry(self, role: str, cells: dict[str, str]) -> RoleEntry:
+        """Return a role's entry; segments are separated by ``|``, whole numbers are numbers."""
+        names = [name.strip() for name in cells.get(f"{role}{_SEGMENTS}", "").split("|")]
+        select = tuple(int(name) if name.isdecimal() else name for name in names if name)
+        return RoleEntry(path=path_named(cells[role], self.path.parent), select=select)
 
 
 class CaseStream:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,10 +27,6 @@ FINAL_STATUSES = ("assigned", "review", "not_assessable")
 """A subject with one of these is not done again while its inputs, protocol and version stay the same."""
 
 STATUSES = (*FINAL_STATUSES, "failed")
-
-_ESCAPED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
-_ESCAPED_DIRECTIONS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-"""Marks that turn the order in which text is shown: behind one, another name is read than is written."""
 
 
 def assess(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
@@ -207,22 +202,6 @@ def plain_text(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def one_line(text: str) -> str:
-    r"""Return text for one table cell: line breaks, control characters and marks of direction become escapes.
-
-    >>> one_line("a\nb")
-    'a\\nb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        c.encode("unicode_escape").decode()
-        if unicodedata.category(c) in _ESCAPED_CATEGORIES or c in _ESCAPED_DIRECTIONS
-        else c
-        for c in text
-    )
 
 
 def location_of(folder: Path, root: Path) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volstrat.cohort.columns import csv_cell, unit_of
+from volstrat.cohort.columns import unit_of
 from volstrat.comparison.agreement_types import value_in
 from volstrat.comparison.subject import questions
-from volstrat.store.tables import TableColumn, TableWriter
+from volstrat.store.tables import TableColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from volstrat.comparison.agreement_types import AdjudicationItem, Subject
-    from volstrat.store.staged import StagedFiles
 
 Row = dict[str, Any]
 
@@ -149,31 +148,6 @@ TABLES: Mapping[str, tuple[TableColumn, ...]] = {
     "agreement_lesions": LESION_COLUMNS,
     "adjudication": ADJUDICATION_COLUMNS,
 }
-
-
-class Table:
-    """One of the tables, as CSV and Parquet, row by row.
-
-    Parameters
-    ----------
-    files : StagedFiles
-    name : str
-        A key of `TABLES`.
-    """
-
-    def __init__(self, files: StagedFiles, name: str) -> None:
-        self._names = [column.name for column in TABLES[name]]
-        self._writer = TableWriter(
-            files.open(f"{name}.csv"), files.open(f"{name}.parquet"), TABLES[name], cell=csv_cell
-        )
-
-    def close(self) -> None:
-        """Write what is left; the files stay open."""
-        self._writer.close()
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Write a row; columns it does not name stay empty."""
-        self._writer.write([row.get(name) for name in self._names])
 
 
 def pair_rows(subject: Subject, readers: Mapping[str, str]) -> Iterator[Row]:

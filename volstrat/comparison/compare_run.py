@@ -15,7 +15,6 @@ from volstrat.cohort.run_file import COMPARISON, RUN_FILE, RunFile, read_run_fil
 from volstrat.comparison.agreement_page import AgreementPage
 from volstrat.comparison.agreement_tables import (
     TABLES,
-    Table,
     adjudication_rows,
     lesion_rows,
     pair_rows,
@@ -32,10 +31,10 @@ from volstrat.comparison.subject import (
 )
 from volstrat.errors import UsageError
 from volstrat.formats.hashing import sha256_of
-from volstrat.store.column_names import COLUMNS_FILE, columns_bytes
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import refuse_sealed
 from volstrat.store.staged import StagedFiles
+from volstrat.store.tables import COLUMNS_FILE, TableWriter, columns_bytes
 from volstrat.terms.findings import finding
 from volstrat.terms.wording import shown_names
 
@@ -152,7 +151,7 @@ class _Written:
         self._stream = files.open("agreement.json")
         head = _json(_head(readings, settings) | {"definitions": self._definitions})
         self._stream.write(head[: head.rindex("}")].rstrip().encode() + b',\n  "subjects": [')
-        self._tables = {name: Table(files, name) for name in TABLES}
+        self._tables = {name: TableWriter(files, name, columns) for name, columns in TABLES.items()}
         self._page = AgreementPage(readings, settings.surface_tolerance_mm)
         self._cohort = CohortAgreement([r.name for r in readings], readings[0].protocol.protocol.volume_error)
         self._hashes: dict[str, list[tuple[str, str]]] = {reading.name: [] for reading in readings}
@@ -172,9 +171,9 @@ class _Written:
         lines = _json(subject).replace("\n", "\n    ")
         self._stream.write(f"{comma}\n    {lines}".encode())
         for row in pair_rows(subject, self._readers):
-            self._tables["agreement"].add(row)
+            self._tables["agreement"].write_named(row)
         for row in lesion_rows(subject, self._readers):
-            self._tables["agreement_lesions"].add(row)
+            self._tables["agreement_lesions"].write_named(row)
         self._cohort.add(subject)
         self._page.add(subject)
         self.stakes[subject["stake"]["kind"]] += 1
@@ -211,7 +210,7 @@ class _Written:
         agreement_sha256 = hashlib.file_digest(self._stream, "sha256").hexdigest()
         for item, (_, rows) in zip(self.items, self._asked, strict=True):
             for row in rows:
-                self._tables["adjudication"].add(
+                self._tables["adjudication"].write_named(
                     row | {"order": item["order"], "agreement_sha256": agreement_sha256}
                 )
         for table in self._tables.values():

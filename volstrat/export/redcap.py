@@ -6,23 +6,20 @@ data dictionary (18 columns, in their order) and on importing repeating instrume
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
-from volstrat.cohort.columns import cohort_columns, csv_cell, lesion_columns
+from volstrat.cohort.columns import cohort_columns, lesion_columns
 from volstrat.cohort.run_file import read_run_file
 from volstrat.errors import UsageError
 from volstrat.formats.hashing import sha256_of
-from volstrat.store.column_names import short_name
 from volstrat.store.output import write_atomically
 from volstrat.store.seal import refuse_sealed
-from volstrat.store.tables import guarded
+from volstrat.store.tables import csv_cell, csv_text, guarded, short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from volstrat.cohort.columns import Column
@@ -106,7 +103,7 @@ def export_redcap(out: Path, folder: Path) -> RedcapExport:
         (folder / IMPORT_FILES[LESIONS], lesions),
     )
     for path, rows in written:
-        write_atomically(path, _csv(rows))
+        write_atomically(path, csv_text(rows))
     return RedcapExport(
         records=len(cohort) - 1, lesions=len(lesions) - 1, files=tuple(path for path, _ in written)
     )
@@ -179,9 +176,3 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def _cell(value: str | bool | float | None) -> str:
     """Return a value as REDCap takes it: 1 and 0 for yes and no."""
     return csv_cell(int(value) if isinstance(value, bool) else value)
-
-
-def _csv(rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()

@@ -1,27 +1,49 @@
-"""A table as CSV and Parquet at once, row by row."""
+"""Tables as CSV and Parquet at once, row by row, and ``columns.csv``, which says what every column is.
+
+SAS takes names of at most 32 letters, digits and underscores that begin with a letter or underscore, whatever
+their case, and labels of at most 256 characters; REDCap takes the same in lower case, without a double
+underscore or one at the end.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
+import unicodedata
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from volstrat.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
-    from typing import BinaryIO, Self
+    from typing import Self
 
     import pyarrow as pa
+
+    from volstrat.store.staged import StagedFiles
 
 TABLE_LIBRARIES = ("pyarrow",)
 """What the bytes of a Parquet file depend on beside its rows."""
 
 _ROWS_AT_ONCE = 2000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS_FILE = "columns.csv"
+LONGEST_NAME, LONGEST_LABEL = 32, 256
+
+_HEADER = ("table", "column", "name", "label", "type", "unit")
+_SHORT = {
+    "predicates": "pred", "probability": "prob", "robustness": "rob", "resectable": "resec",
+    "threshold": "thresh", "boundary": "bound", "stratum": "strat", "disease": "dis", "fraction": "frac",
+    "adjudication": "adj",
+}  # fmt: skip
+"""What is shortened in a name that would be too long."""
+_ESCAPED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
+_ESCAPED_DIRECTIONS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""Marks that turn the order in which text is shown: behind one, another name is read than is written."""
 _PLAIN_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
@@ -46,6 +68,34 @@ def unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
+def one_line(text: str) -> str:
+    r"""Return text for one table cell: line breaks, control characters and marks of direction become escapes.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if unicodedata.category(c) in _ESCAPED_CATEGORIES or c in _ESCAPED_DIRECTIONS
+        else c
+        for c in text
+    )
+
+
+def csv_cell(value: str | bool | float | None) -> str:
+    """Return a cell as text: empty for null, true and false, floats so that they read back the same.
+
+    A text that a spreadsheet would take for a formula is guarded.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return guarded(one_line(value)) if isinstance(value, str) else repr(value)
+
+
 @frozen
 class TableColumn:
     """A column's name, Arrow type and metadata: its unit and what it says."""
@@ -54,6 +104,43 @@ class TableColumn:
     kind: str
     unit: str
     description: str
+
+
+def short_name(column: str) -> str:
+    """Return a name that SAS and REDCap take; it follows from the column's own name alone.
+
+    A name that stays too long is cut and ends in a hash of the whole.
+
+    >>> short_name("volumes.total_tumour_ml"), short_name("predicates.stratum_1.part_voxels_upper")
+    ('volumes_total_tumour_ml', 'pred_strat_1_part_voxels_upper')
+    """
+    words = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_").split("_")
+    if not words[0][:1].isalpha():
+        words.insert(0, "c")
+    name = "_".join(words)
+    if len(name) > LONGEST_NAME:
+        name = "_".join(_SHORT.get(word, word) for word in words)
+    if len(name) > LONGEST_NAME:
+        mark = hashlib.sha256(column.encode()).hexdigest()[:6]
+        name = f"{name[: LONGEST_NAME - 7].rstrip('_')}_{mark}"
+    return name
+
+
+def columns_bytes(tables: Mapping[str, Sequence[TableColumn]]) -> bytes:
+    """Return ``columns.csv`` of tables: a row a column."""
+    rows = (
+        (table, c.name, short_name(c.name), c.description[:LONGEST_LABEL], c.kind, c.unit)
+        for table, columns in tables.items()
+        for c in columns
+    )
+    return csv_text([_HEADER, *([guarded(cell) for cell in row] for row in rows)])
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> bytes:
+    """Return rows as CSV: UTF-8, comma, line feed."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def arrow_table(columns: Sequence[TableColumn], rows: Iterable[Sequence[Any]]) -> pa.Table:
@@ -65,18 +152,11 @@ def _schema(columns: Sequence[TableColumn]) -> pa.Schema:
     import pyarrow as pa
 
     types = {"text": pa.string(), "boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
+    said = [{"unit": column.unit, "description": column.description} for column in columns]
     return pa.schema(
         [
-            pa.field(
-                column.name,
-                types[column.kind],
-                metadata={
-                    key: text
-                    for key, text in (("unit", column.unit), ("description", column.description))
-                    if text
-                },
-            )
-            for column in columns
+            pa.field(c.name, types[c.kind], metadata={key: text for key, text in about.items() if text})
+            for c, about in zip(columns, said, strict=True)
         ]
     )
 
@@ -92,33 +172,26 @@ def _table(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.Table:
 class TableWriter:
     """Writes rows as CSV (UTF-8, comma, line feed) and Parquet; the same rows give the same bytes.
 
-    A context manager: the tables are whole when its block ends well.
+    A context manager: the tables are whole when its block ends well, or when they are closed.
 
     Parameters
     ----------
-    csv_stream, parquet_stream : BinaryIO
-        Opened by the caller, who also closes them.
+    files : StagedFiles
+        Which closes them.
+    name : str
+        Of the two files, without ending.
     columns : sequence of TableColumn
-    cell : callable
-        Turns a value into the text of a CSV cell.
     """
 
-    def __init__(
-        self,
-        csv_stream: BinaryIO,
-        parquet_stream: BinaryIO,
-        columns: Sequence[TableColumn],
-        *,
-        cell: Callable[[Any], str],
-    ) -> None:
+    def __init__(self, files: StagedFiles, name: str, columns: Sequence[TableColumn]) -> None:
         from pyarrow import parquet
 
-        self._cell = cell
-        self._csv_stream = csv_stream
+        self._csv_stream = files.open(f"{name}.csv")
         self._schema = _schema(columns)
-        self._parquet = parquet.ParquetWriter(parquet_stream, self._schema, compression="zstd")
+        stream = files.open(f"{name}.parquet")
+        self._parquet = parquet.ParquetWriter(stream, self._schema, compression="zstd")
         self._rows: list[Sequence[Any]] = []
-        self._write_csv([[column.name for column in columns]])
+        self._csv_stream.write(csv_text([self._schema.names]))
 
     def write(self, row: Sequence[Any]) -> None:
         """Add a row; values are of the columns' types or None."""
@@ -126,8 +199,12 @@ class TableWriter:
         if len(self._rows) == _ROWS_AT_ONCE:
             self._flush()
 
+    def write_named(self, row: Mapping[str, Any]) -> None:
+        """Add a row by the columns' names; those that it does not name stay empty."""
+        self.write([row.get(name) for name in self._schema.names])
+
     def close(self) -> None:
-        """Write what is left; the streams stay open."""
+        """Write what is left."""
         self._flush()
         self._parquet.close()
 
@@ -138,7 +215,7 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is left; the streams stay open."""
+        """Write what is left."""
         if error is None:
             self.close()
         else:
@@ -146,13 +223,7 @@ class TableWriter:
                 self._parquet.close()
 
     def _flush(self) -> None:
-        if not self._rows:
-            return
-        self._write_csv([[self._cell(value) for value in row] for row in self._rows])
-        self._parquet.write_table(_table(self._schema, self._rows))
-        self._rows = []
-
-    def _write_csv(self, rows: list[list[str]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._csv_stream.write(text.getvalue().encode())
+        if self._rows:
+            self._csv_stream.write(csv_text([[csv_cell(value) for value in row] for row in self._rows]))
+            self._parquet.write_table(_table(self._schema, self._rows))
+            self._rows = []

@@ -19,12 +19,12 @@ from volstrat.cohort.run_file import (
     records_sha256,
     removed_subjects,
 )
-from volstrat.cohort.tasks import one_line
 from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS, read_receipt
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.disk_map import DiskMap
 from volstrat.store.output import STATE_FOLDER, folder_name
 from volstrat.store.seal import MANIFEST, SIGNATURE
+from volstrat.store.tables import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
