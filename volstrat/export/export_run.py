@@ -14,8 +14,7 @@ from volstrat.case.assess import assess_case
 from volstrat.case.entries import EntryReader
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, UsageError
-from volstrat.export.content_uids import tracking_uids
-from volstrat.export.outgoing import Outgoing
+from volstrat.export.outgoing import Outgoing, tracking_uids
 from volstrat.export.source_images import find_region_images, find_source_images
 from volstrat.store.seal import refuse_sealed
 from volstrat.study.subjects import one_case
@@ -228,51 +227,35 @@ def _write(
     outgoing: Outgoing, protocol: LoadedProtocol, wanted: list[str], scratch: Path, *, slicer: bool
 ) -> list[str]:
     """Write what is wanted into a folder, read every file back, and return their names."""
-    from volstrat.export.read_back import check_bytes, check_report, check_segmentation
-    from volstrat.export.segmentation_out import segmentations
-    from volstrat.export.structured_report import structured_report
-    from volstrat.pictures.scene import planned_scene
+    from volstrat.export.segmentation_out import check_segmentation, segmentations, write_slicer_file
+    from volstrat.export.structured_report import check_report, structured_report
 
     files = segmentations(outgoing)
     names: list[str] = []
 
-    def save(dataset: Dataset, name: str, check: Callable[[Path], None]) -> None:
-        path = scratch / f"{name}.dcm"
+    def save(dataset: Dataset, name: str, check: Callable[..., None], *held: object) -> None:
+        path = scratch / f"{name}-{str(dataset.SOPInstanceUID)[-8:]}.dcm"  # other content, another name
         dataset.save_as(path, enforce_file_format=True)
-        check(path)
+        check(path, *held)
         names.append(path.name)
 
     if "seg" in wanted or "sr" in wanted:  # a report refers to its segments: it never goes out without them
         for n, file in enumerate(files, start=1):
-            name = f"seg-{'pet' if file.draws_regions else n}-{_tail(file.dataset)}"
-            save(file.dataset, name, lambda path, file=file: check_segmentation(path, file))  # type: ignore[misc]
+            save(file.dataset, f"seg-{'pet' if file.draws_regions else n}", check_segmentation, file)
     if "sr" in wanted:
-        report = structured_report(outgoing, files)
-        save(report, f"sr-{_tail(report)}", lambda path: check_report(path, files, outgoing))
-    if "pdf" in wanted:
-        from volstrat.export.encapsulated_pdf import encapsulated_pdf
+        save(structured_report(outgoing, files), "sr", check_report, files, outgoing)
+    if "pdf" in wanted or "sc" in wanted:
+        from volstrat.export.documents import check_bytes, encapsulated_pdf, secondary_captures
+        from volstrat.pictures.scene import planned_scene
         from volstrat.report.write import render_result
 
-        document = encapsulated_pdf(outgoing, render_result(outgoing.result, protocol.protocol))
-        data = document.EncapsulatedDocument
-        save(document, f"pdf-{_tail(document)}", lambda path: check_bytes(path, "EncapsulatedDocument", data))
-    if "sc" in wanted:
-        from volstrat.export.secondary_capture import secondary_captures
-
-        for n, picture in enumerate(secondary_captures(outgoing, planned_scene(outgoing.result)), start=1):
-            pixels = picture.PixelData
-            save(
-                picture,
-                f"sc-{n:03d}-{_tail(picture)}",
-                lambda path, pixels=pixels: check_bytes(path, "PixelData", pixels),  # type: ignore[misc]
-            )
+        if "pdf" in wanted:
+            document = encapsulated_pdf(outgoing, render_result(outgoing.result, protocol.protocol))
+            save(document, "pdf", check_bytes, "EncapsulatedDocument", document.EncapsulatedDocument)
+        if "sc" in wanted:
+            pictures = secondary_captures(outgoing, planned_scene(outgoing.result))
+            for n, picture in enumerate(pictures, start=1):
+                save(picture, f"sc-{n:03d}", check_bytes, "PixelData", picture.PixelData)
     if slicer:
-        from volstrat.export.slicer_file import write_slicer_file
-
         names.append(write_slicer_file(outgoing, scratch).name)
     return names
-
-
-def _tail(dataset: Dataset) -> str:
-    """Return the end of an object's UID, by which exports of other content get other names."""
-    return str(dataset.SOPInstanceUID)[-8:]

@@ -1,10 +1,11 @@
-"""Lesions and PET-only regions as DICOM SEG: BINARY, one segment each.
+"""Lesions and PET-only regions as DICOM SEG (BINARY, one segment each), lesions also as ``.seg.nrrd``.
 
-Lesions that overlap stand in files of their own; regions lie on the PET, in a file of theirs.
+Lesions that overlap stand in files (or layers) of their own; regions lie on the PET, in a file of theirs.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,12 +14,12 @@ import numpy as np
 from volstrat import __version__
 from volstrat.errors import ExportError
 from volstrat.export.coded import ABNORMAL_STRUCTURE, NEOPLASM, PET_ONLY_REGION, coded
-from volstrat.export.content_uids import content_uid
-from volstrat.export.outgoing import MAKER
+from volstrat.export.outgoing import MAKER, content_uid, not_read_back
 from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from highdicom.seg import SegmentDescription
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from volstrat.export.coded import Code
     from volstrat.export.outgoing import Outgoing
     from volstrat.export.source_images import SourceImages
-    from volstrat.geometry.grid import VoxelGrid
+    from volstrat.geometry.grid import Placement, VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.lesions import Lesions
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _SERIES_NUMBER: Final = 9701
 _REGION_SERIES_NUMBER: Final = 9705
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +99,7 @@ def segmentations(out: Outgoing) -> list[SegmentFile]:
     series_uid = content_uid("SEG series", *_content(out, out.source, drawn))
     found = [
         _segment_file(out, out.source, [drawn[n] for n in members], series_uid=series_uid, number=number)
-        for number, members in enumerate(disjoint_sets(lesions), start=1)
+        for number, members in enumerate(_disjoint_sets(lesions), start=1)
     ]
     regions = _regions(out)
     if regions and out.region_source is not None:
@@ -135,10 +137,7 @@ def _on_images(linear: Int64s, own: VoxelGrid, name: str, source: SourceImages) 
     images, placement = source.geometry.grid, source.placement
     if placement.is_identity and own.shape == images.shape:
         return linear
-    at = own.unravel(linear)
-    index = np.empty_like(at)
-    for axis, (to, sign) in enumerate(zip(placement.axes, placement.signs, strict=True)):
-        index[:, to] = sign * at[:, axis] + placement.offset[to]
+    index = _placed(own.unravel(linear), placement)
     beyond = int((~((index >= 0) & (index < np.array(images.shape))).all(axis=1)).sum())
     if beyond:
         msg = (
@@ -149,7 +148,15 @@ def _on_images(linear: Int64s, own: VoxelGrid, name: str, source: SourceImages) 
     return np.sort(images.ravel(index))
 
 
-def disjoint_sets(lesions: Lesions) -> list[list[int]]:
+def _placed(at: Int64s, placement: Placement) -> Int64s:
+    """Return indices of one grid, (n, 3), as those of the grid that it lies on."""
+    index = np.empty_like(at)
+    for axis, (to, sign) in enumerate(zip(placement.axes, placement.signs, strict=True)):
+        index[:, to] = sign * at[:, axis] + placement.offset[to]
+    return index
+
+
+def _disjoint_sets(lesions: Lesions) -> list[list[int]]:
     """Put lesions into as few files as a first fit finds, so that no two of a file share a voxel."""
     if not lesions.overlapping:
         return [list(range(lesions.count))]
@@ -236,3 +243,100 @@ def _name_dimensions(dataset: Dataset, uid: str) -> None:
     """Give the dimensions a UID that comes from content; highdicom draws one."""
     for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid
+
+
+def check_segmentation(path: Path, file: SegmentFile) -> None:
+    """Hold a written SEG to what it draws, voxel for voxel."""
+    from volstrat.dicom.seg.segmentation import read_seg
+
+    grid = file.source.geometry.grid
+    mask, _ = read_seg(path, threshold=None, image_grid=grid)
+    placement = mask.grid.placement_on(grid, tolerance_mm=0.1)
+    if placement is None:
+        raise not_read_back(path, "does not lie on its images")
+    for label, one in enumerate(file.segments, start=1):
+        index = _placed(mask.grid.unravel(mask.runs.of(label).indices()), placement)
+        if not np.array_equal(np.sort(grid.ravel(index)), one.voxels):
+            raise not_read_back(path, f"gives other voxels for {one.name}")
+
+
+def write_slicer_file(out: Outgoing, folder: Path) -> Path:
+    """Write ``SUBJECT.seg.nrrd`` on the tumour's own grid, a segment a lesion, and read it back.
+
+    Lesions that overlap lie in layers of their own, as Slicer stores them.
+
+    Raises
+    ------
+    ExportError
+        If it does not read back voxel for voxel.
+    """
+    from volstrat.formats.volumes import read_mask
+    from volstrat.store.output import folder_name
+
+    lesions = out.result.measured.lesions
+    voxels = [lesions.of(n).indices() for n in range(lesions.count)]
+    layers = _disjoint_sets(lesions)
+    dense = np.zeros((len(layers), lesions.grid.size), np.uint8 if lesions.count < 256 else np.uint16)
+    segments = []
+    for layer, members in enumerate(layers):
+        for n in members:
+            dense[layer, voxels[n]] = n + 1
+            segments.append((n, layer))
+    header = _slicer_header(out, lesions.grid, segments, layers=len(layers), dtype=dense.dtype)
+    path = folder / f"{folder_name(out.result.record['subject'])}.seg.nrrd"
+    # One value of every layer, then the next voxel: layers are NRRD's fastest axis.
+    packed = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+    data = packed.compress(np.ascontiguousarray(dense.T).tobytes()) + packed.flush()
+    path.write_bytes(header.encode() + data)
+    mask = read_mask(path).mask
+    by_name = {name: label for label, name in mask.names.items()}
+    for n, lesion_id in enumerate(lesions.ids):
+        label = by_name.get(lesion_id)
+        if label is None or not np.array_equal(mask.runs.of(label).indices(), voxels[n]):
+            raise not_read_back(path, f"gives other voxels for {lesion_id}")
+    return path
+
+
+def _slicer_header(
+    out: Outgoing,
+    grid: VoxelGrid,
+    segments: list[tuple[int, int]],
+    *,
+    layers: int,
+    dtype: np.dtype[np.unsignedinteger],
+) -> str:
+    ni, nj, nk = grid.shape
+    *vectors, origin = ("(" + ",".join(repr(float(x)) for x in grid.affine[:3, a]) + ")" for a in range(4))
+    layered = layers > 1
+    lines = [
+        "NRRD0005",
+        f"type: {'uint8' if dtype == np.uint8 else 'uint16'}",
+        f"dimension: {4 if layered else 3}",
+        "space: left-posterior-superior",
+        f"sizes: {f'{layers} ' if layered else ''}{ni} {nj} {nk}",
+        f"space directions: {'none ' if layered else ''}{' '.join(vectors)}",
+        f"kinds: {'list ' if layered else ''}domain domain domain",
+        "endian: little",
+        "encoding: gzip",
+        f"space origin: {origin}",
+    ]
+    for number, (n, layer) in enumerate(segments):
+        name = out.result.measured.lesions.ids[n]
+        colour = " ".join(f"{value / 255:.6g}" for value in STYLES[out.words[name]].colour)
+        lines += [
+            f"Segment{number}_ID:={name}",
+            f"Segment{number}_Name:={name}",
+            f"Segment{number}_NameAutoGenerated:=0",
+            f"Segment{number}_Color:={colour}",
+            f"Segment{number}_ColorAutoGenerated:=0",
+            f"Segment{number}_LabelValue:={n + 1}",
+            f"Segment{number}_Layer:={layer}",
+            f"Segment{number}_Extent:=0 {ni - 1} 0 {nj - 1} 0 {nk - 1}",
+            f"Segment{number}_Tags:=Segmentation.Status:{out.words[name]}|",
+        ]
+    lines += [
+        "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
+        "Segmentation_MasterRepresentation:=Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset:=0 0 0",
+    ]
+    return "\n".join(lines) + "\n\n"

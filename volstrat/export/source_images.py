@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from volstrat.errors import ExportError, VolstratError
-from volstrat.export.content_uids import content_uid
+from volstrat.export.outgoing import TYPE_2, content_uid
 from volstrat.geometry.grid import TIE_MM
 
 if TYPE_CHECKING:
@@ -23,27 +24,8 @@ if TYPE_CHECKING:
 _LATTICE_MM: Final = 100 * TIE_MM
 """How far a corner voxel of the mask may lie off the images' lattice; writers round positions."""
 
-KEPT: Final = (
-    "SpecificCharacterSet",
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyInstanceUID",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
-"""What new objects take from the images, so that an archive files them with the patient's study."""
 
-
-TYPE_2: Final = tuple(word for word in KEPT if word not in ("SpecificCharacterSet", "StudyInstanceUID"))
-"""Those that must be there and may be empty."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: a header is read once
 class SourceImages:
     """A series of the case, and how the tumour's voxels lie on it.
 
@@ -52,24 +34,47 @@ class SourceImages:
     series : SeriesFiles
     geometry : SeriesGeometry
     placement : Placement
-        Of the tumour's grid on the series'.
-    first : pydicom.Dataset
-        Header of the lowest slice, without pixels.
+        Of the mask's grid on the series'.
     """
 
     series: SeriesFiles
     geometry: SeriesGeometry
     placement: Placement
-    first: Dataset = field(repr=False)
 
     @property
     def space(self) -> str:
         """UID of the frame of reference, else of the study."""
         return self.series.frame_of_reference_uid or self.series.study_instance_uid
 
+    @property
+    def has_single_slices(self) -> bool:
+        """Whether each file holds one slice."""
+        return all(frame.file.number_of_frames == 1 for frame in self.geometry.frames)
+
+    @cached_property
+    def first(self) -> Dataset:
+        """Header of the lowest slice, without pixels."""
+        return self.header(0)
+
     def header(self, k: int) -> Dataset:
-        """Return the header of slice ``k``, without pixels, with what new objects need of it."""
-        return _header(self.geometry, k, space=self.space)
+        """Return the header of a slice; what every image must have and de-identifiers take away is filled in.
+
+        Empty where that is allowed; a frame of reference that comes from the study; the distance of slices.
+        """
+        from pydicom import dcmread
+
+        file = self.geometry.frames[k].file
+        dataset = dcmread(file.path, stop_before_pixels=True)
+        for keyword in TYPE_2:
+            if keyword not in dataset:
+                setattr(dataset, keyword, "")
+        if "SOPClassUID" not in dataset:
+            dataset.SOPClassUID = file.sop_class_uid
+        if "SliceThickness" not in dataset:
+            dataset.SliceThickness = f"{self.geometry.grid.spacing_mm[2]:.10g}"
+        if "FrameOfReferenceUID" not in dataset:
+            dataset.FrameOfReferenceUID = content_uid("frame of reference", self.space)
+        return dataset
 
 
 def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
@@ -80,26 +85,22 @@ def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
     ExportError
         If there is none, if it is not as single slices, or if it cannot be read again.
     """
-    grid = result.measured.lesions.grid
     seen: list[str] = []
     for series in _candidates(reader):
         try:
-            geometry = reader.library.geometry(series)
+            found = _on_series(result.measured.lesions.grid, series, reader)
         except VolstratError:
             continue
-        placement = _placed(grid, geometry.grid)
-        if placement is None:
+        if found is None:
             seen.append(series.name)
             continue
-        if any(frame.file.number_of_frames != 1 for frame in geometry.frames):
+        if not found.has_single_slices:
             msg = f"{series.name} is Enhanced (several frames in one file), which is not referred to yet."
             raise ExportError(msg, hint="Give the same images as single slices.")
         if not series.study_instance_uid:
             msg = f"{series.name} has no StudyInstanceUID: an archive could not file what refers to it."
             raise ExportError(msg, hint="Export the images again from the PACS.")
-        space = series.frame_of_reference_uid or series.study_instance_uid
-        first = _header(geometry, 0, space=space)
-        return SourceImages(series=series, geometry=geometry, placement=placement, first=first)
+        return found
     there = f"; there is {', '.join(seen)}" if seen else "; the case has no DICOM image"
     msg = f"{result.sources.subject}: no DICOM image lies on the voxels of the tumour mask{there}."
     hint = "Give the CT that the masks were drawn on as DICOM (ct): DICOM objects must refer to images."
@@ -119,36 +120,21 @@ def find_region_images(result: CaseResult, reader: EntryReader, study: str) -> S
         return None
     try:
         series = reader.library.series(entry.path, role="pet", uid=entry.series)
-        geometry = reader.library.geometry(series)
+        found = _on_series(attribution.grid, series, reader)
     except VolstratError:
         return None
-    placement = _placed(attribution.grid, geometry.grid)
-    single = all(frame.file.number_of_frames == 1 for frame in geometry.frames)
-    if placement is None or not single or series.study_instance_uid != study:
+    usable = found is not None and found.has_single_slices and series.study_instance_uid == study
+    return found if usable else None
+
+
+def _on_series(grid: VoxelGrid, series: SeriesFiles, reader: EntryReader) -> SourceImages | None:
+    """Return a series as images of a mask's grid; None where the mask lies on another lattice."""
+    geometry = reader.library.geometry(series)
+    uids = (grid.frame_of_reference_uid, geometry.grid.frame_of_reference_uid)
+    if None not in uids and uids[0] != uids[1]:
         return None
-    first = _header(geometry, 0, space=series.frame_of_reference_uid or series.study_instance_uid)
-    return SourceImages(series=series, geometry=geometry, placement=placement, first=first)
-
-
-def _header(geometry: SeriesGeometry, k: int, *, space: str) -> Dataset:
-    """Return the header of a slice; what every image must have and de-identifiers take away is filled in.
-
-    Empty where that is allowed; a frame of reference that comes from the study; the distance of slices.
-    """
-    from pydicom import dcmread
-
-    file = geometry.frames[k].file
-    dataset = dcmread(file.path, stop_before_pixels=True)
-    for keyword in TYPE_2:
-        if keyword not in dataset:
-            setattr(dataset, keyword, "")
-    if "SOPClassUID" not in dataset:
-        dataset.SOPClassUID = file.sop_class_uid
-    if "SliceThickness" not in dataset:
-        dataset.SliceThickness = f"{geometry.grid.spacing_mm[2]:.10g}"
-    if "FrameOfReferenceUID" not in dataset:
-        dataset.FrameOfReferenceUID = content_uid("frame of reference", space)
-    return dataset
+    placement = grid.placement_on(geometry.grid, tolerance_mm=_LATTICE_MM)
+    return None if placement is None else SourceImages(series=series, geometry=geometry, placement=placement)
 
 
 def _candidates(reader: EntryReader) -> Iterator[SeriesFiles]:
@@ -170,10 +156,3 @@ def _candidates(reader: EntryReader) -> Iterator[SeriesFiles]:
             if series.series_instance_uid not in seen and not series.is_localizer:
                 seen.add(series.series_instance_uid)
                 yield series
-
-
-def _placed(grid: VoxelGrid, images: VoxelGrid) -> Placement | None:
-    uids = (grid.frame_of_reference_uid, images.frame_of_reference_uid)
-    if None not in uids and uids[0] != uids[1]:
-        return None
-    return grid.placement_on(images, tolerance_mm=_LATTICE_MM)

@@ -6,14 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from volstrat import __version__
+from volstrat.case.record_types import given
 from volstrat.export import coded as c
 from volstrat.export.coded import coded
-from volstrat.export.content_uids import content_uid
-from volstrat.export.outgoing import MAKER
+from volstrat.export.outgoing import MAKER, content_uid, not_read_back
+from volstrat.export.report_reading import read_report
 from volstrat.export.segmentation_out import region_tracking_uid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from highdicom.sr import Measurement, QualitativeEvaluation
     from pydicom import Dataset
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from volstrat.export.source_images import SourceImages
 
 _SERIES_NUMBER: Final = 9702
+_RELATIVE = 1e-6  # of a decimal string of 16 characters
 CASE: Final = "case"
 """What the group of measurements of the whole case is tracked as."""
 
@@ -126,11 +129,7 @@ def _drawn_group(lesion: LesionRecord, one: Drawn, file: SegmentFile, label: int
         tracking_identifier=TrackingIdentifier(uid=one.tracking_uid, identifier=one.name),
         referenced_segment=segment,
         finding_type=coded(one.kind),
-        measurements=_measurements(lesion),
-        qualitative_evaluations=[
-            _evaluation(c.RESECTABILITY, c.RESECTABILITY_WORDS[lesion["resectability"]]),
-            _evaluation(c.FDG_AVIDITY, c.AVIDITY_WORDS[lesion["fdg_avidity"]]),
-        ],
+        **_said_of(lesion),
     )
 
 
@@ -140,15 +139,12 @@ def _region_group(region: LesionRecord, tracking_uid: str) -> Any:  # noqa: ANN4
 
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=tracking_uid, identifier=region["lesion_id"]),
-        measurements=_measurements(region),
-        qualitative_evaluations=[
-            _evaluation(c.RESECTABILITY, c.RESECTABILITY_WORDS[region["resectability"]]),
-            _evaluation(c.FDG_AVIDITY, c.AVIDITY_WORDS[region["fdg_avidity"]]),
-        ],
+        **_said_of(region),
     )
 
 
-def _measurements(lesion: LesionRecord) -> list[Measurement]:
+def _said_of(lesion: LesionRecord) -> dict[str, Any]:
+    """Return the measurements of a lesion or region, and how it is marked."""
     rows: list[tuple[c.Code, float | None, c.Code, c.Code | None]] = [
         (c.VOLUME, lesion["volume_ml"], c.MILLILITRE, None),
         (c.DIAMETER, lesion["max_diameter_mm"], c.MILLIMETRE, c.MAXIMUM),
@@ -158,7 +154,15 @@ def _measurements(lesion: LesionRecord) -> list[Measurement]:
         (c.SUV_BODY_WEIGHT, lesion["suv_peak"], c.SUV_UNIT, c.PEAK),
         (c.LESION_GLYCOLYSIS, lesion["tlg_g"], c.GRAM, None),
     ]
-    return [_measurement(name, value, unit, how) for name, value, unit, how in rows if value is not None]
+    return {
+        "measurements": [
+            _measurement(name, value, unit, how) for name, value, unit, how in rows if value is not None
+        ],
+        "qualitative_evaluations": [
+            _evaluation(c.RESECTABILITY, c.RESECTABILITY_WORDS[lesion["resectability"]]),
+            _evaluation(c.FDG_AVIDITY, c.AVIDITY_WORDS[lesion["fdg_avidity"]]),
+        ],
+    }
 
 
 def _measurement(name: c.Code, value: float, unit: c.Code, how: c.Code | None = None) -> Measurement:
@@ -183,9 +187,7 @@ def _case_group(record: CaseRecord, source: SourceImages) -> Any:  # noqa: ANN40
         TrackingIdentifier,
     )
 
-    volumes, first = record["volumes"], record["predicates"]
-    assert volumes is not None
-    assert first is not None
+    volumes = given(record["volumes"])
     share = volumes["resectable_fraction"]
     rows = [
         (c.TOTAL_TUMOUR, volumes["total_tumour_ml"], c.MILLILITRE),
@@ -209,3 +211,21 @@ def _case_group(record: CaseRecord, source: SourceImages) -> Any:  # noqa: ANN40
             _evaluation(c.CASE_STATUS, c.STATUS_WORDS[record["status"]]),
         ],
     )
+
+
+def check_report(path: Path, files: Sequence[SegmentFile], out: Outgoing) -> None:
+    """Hold a written SR to the record: each lesion's volume, marking and avidity, and the stratum."""
+    record, said, rows = out.result.record, read_report(path), out.rows
+    for one in (one for file in files for one in file.segments):
+        lesion = rows[one.name]
+        found = said.lesions.get(lesion["lesion_id"])
+        same = (
+            found is not None
+            and abs(found.volume_ml - lesion["volume_ml"]) <= _RELATIVE * lesion["volume_ml"]
+            and (found.resectability, found.fdg_avidity) == (lesion["resectability"], lesion["fdg_avidity"])
+            and found.tracking_uid == one.tracking_uid
+        )
+        if not same:
+            raise not_read_back(path, f"says something else of {lesion['lesion_id']}")
+    if said.stratum != (record["stratum"] or "not_assessable"):
+        raise not_read_back(path, "says another stratum")

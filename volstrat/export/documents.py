@@ -1,4 +1,7 @@
-"""Key images as Secondary Capture, a slice a lesion with its volume burned in: every PACS shows those."""
+"""The page that the meeting sees as Encapsulated PDF, and key images as Secondary Capture.
+
+A slice a lesion with its volume burned in: every PACS shows those.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from volstrat import __version__
-from volstrat.export.content_uids import content_uid
-from volstrat.export.plain_objects import plain_object
+from volstrat.case.record_types import given
+from volstrat.export.outgoing import content_uid, not_read_back
 from volstrat.pictures.annotations import caption_below
 from volstrat.pictures.key_slices import first_look, slice_pixels
+from volstrat.report.report_page import report_pdf
 from volstrat.show.words import AVIDITY, STRATA, ml_text
 from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from pydicom import FileDataset
 
@@ -24,14 +30,37 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-_SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.7"
-_SERIES_NUMBER: Final = 9704
+_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
+_PICTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
+_PDF_SERIES: Final = 9703
+_PICTURE_SERIES: Final = 9704
+
+
+def encapsulated_pdf(out: Outgoing, html: str) -> FileDataset:
+    """Return a report as an object of the DICOM Encapsulated PDF class (PS3.3 A.45.1).
+
+    Raises
+    ------
+    UsageError
+        If a PDF cannot be made here.
+    """
+    pdf = report_pdf(html)
+    uid = content_uid("PDF", __version__, out.time_text, pdf)
+    dataset = _plain_object(_PDF, modality="DOC", series_number=_PDF_SERIES)
+    dataset.SeriesDescription = dataset.DocumentTitle = "Tumour volume and strata (volstrat)"
+    dataset.ConversionType, dataset.BurnedInAnnotation = "WSD", "NO"
+    dataset.AcquisitionDateTime = ""
+    dataset.ConceptNameCodeSequence = []
+    dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    dataset.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
+    dataset.EncapsulatedDocumentLength = len(pdf)
+    out.finish(dataset, uid=uid, series_uid=content_uid("PDF series", uid))
+    return dataset
 
 
 def secondary_captures(out: Outgoing, scene: Scene) -> list[FileDataset]:
     """Return a picture of each lesion and PET-only region, with what was measured below it."""
-    record = out.result.record
-    rows = {row["lesion_id"]: row for row in (*record["lesions"], *record["pet_only_regions"])}
+    record, rows = out.result.record, out.rows
     pictures = [
         (name, caption_below(pixels, _lines(rows[name], record)))
         for name, pixels in slice_pixels(scene, first_look(scene, record))
@@ -56,9 +85,7 @@ def _lines(row: LesionRecord, record: CaseRecord) -> tuple[str, str]:
 
 def _of_case(record: CaseRecord) -> list[str]:
     stratum = STRATA[record["stratum"]] if record["stratum"] else "Not assessable"
-    volumes, predicates = record["volumes"], record["predicates"]
-    assert volumes is not None
-    assert predicates is not None
+    volumes, predicates = given(record["volumes"]), given(record["predicates"])
     total = f"tumour {ml_text(volumes['total_tumour_ml'])} ml"
     if volumes["resectable_fraction"] is None:
         return [stratum, total]
@@ -68,7 +95,7 @@ def _of_case(record: CaseRecord) -> list[str]:
 
 
 def _capture(out: Outgoing, name: str, pixels: Pixels, *, series_uid: str, number: int) -> FileDataset:
-    dataset = plain_object(_SOP_CLASS, modality="OT", series_number=_SERIES_NUMBER)
+    dataset = _plain_object(_PICTURE, modality="OT", series_number=_PICTURE_SERIES)
     dataset.SeriesDescription, dataset.ImageComments = "Key images (volstrat)", f"Slice through {name}"
     dataset.ImageType, dataset.ConversionType = ["DERIVED", "SECONDARY", "OTHER"], "WSD"
     dataset.Laterality, dataset.PatientOrientation = "", ""
@@ -82,3 +109,24 @@ def _capture(out: Outgoing, name: str, pixels: Pixels, *, series_uid: str, numbe
     uid = content_uid("SC", __version__, out.time_text, out.source.space, name, data)
     out.finish(dataset, uid=uid, series_uid=series_uid, number=number)
     return dataset
+
+
+def _plain_object(sop_class: str, *, modality: str, series_number: int) -> FileDataset:
+    """Return a data set with file meta information, class, modality and series number."""
+    from pydicom import FileDataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import UID, ExplicitVRLittleEndian
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = UID(sop_class), ExplicitVRLittleEndian
+    dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    dataset.SOPClassUID, dataset.Modality, dataset.SeriesNumber = UID(sop_class), modality, series_number
+    return dataset
+
+
+def check_bytes(path: Path, keyword: str, data: bytes) -> None:
+    """Hold a written document or picture to its bytes."""
+    from pydicom import dcmread
+
+    if dcmread(path)[keyword].value != data:
+        raise not_read_back(path, "holds other bytes than were written")
