@@ -231,12 +231,8 @@ class _Reader:
             tag, _, start, length = self.element(at)
             if tag == _SEQUENCE_END:
                 return
-            if tag != _ITEM:
-                msg = f"A sequence holds {tag_text(tag)} where an item should start."
-                raise CorruptDataError(msg)
-            stop = start + length if length != UNDEFINED_LENGTH else self._end_of_item(start, 0)
+            stop, at = self._end_of_item(tag, start, length, 0)
             yield start, stop
-            at = stop if length != UNDEFINED_LENGTH else stop + 8
 
     def item_elements(self, at: int, end: int) -> dict[int, bytes]:
         """Return all elements between two bytes."""
@@ -267,21 +263,21 @@ class _Reader:
                 tag, _, item_start, item_length = self.element(at)
                 if tag == _SEQUENCE_END:
                     return item_start
-                if tag != _ITEM:
-                    msg = f"{tag_text(tag)} stands where a sequence item should start."
-                    raise CorruptDataError(msg)
-                if item_length == UNDEFINED_LENGTH:
-                    at = self._end_of_item(item_start, depth) + 8
-                else:
-                    at = item_start + item_length
+                _, at = self._end_of_item(tag, item_start, item_length, depth)
         finally:
             self.explicit = was_explicit
 
-    def _end_of_item(self, at: int, depth: int) -> int:
+    def _end_of_item(self, tag: int, at: int, length: int, depth: int) -> tuple[int, int]:
+        """Return where an item's elements end, and the byte behind the item."""
+        if tag != _ITEM:
+            msg = f"A sequence holds {tag_text(tag)} where an item should start."
+            raise CorruptDataError(msg)
+        if length != UNDEFINED_LENGTH:
+            return at + length, at + length
         while True:
             tag, vr, start, length = self.element(at)
             if tag == _ITEM_END:
-                return at
+                return at, at + 8
             at = self.end_of_value(start, length, vr, depth + 1)
 
 

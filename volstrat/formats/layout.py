@@ -1,4 +1,4 @@
-"""What a volume file's header says, in one form for every format; and what the header readers share."""
+"""What a volume file's header says, in one form for every format, and the voxel bytes that it describes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.errors import FormatError, GeometryError
-from volstrat.formats.stream import RESAVE, decoder_for
+from volstrat.formats.stream import RESAVE, SourceFile, decoder_for
 from volstrat.frozen import frozen
 from volstrat.geometry.grid import VoxelGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import ArrayLike
 
-    from volstrat.formats.stream import Decoder, Encoding, SourceFile
+    from volstrat.formats.stream import Decoder, Digest, Encoding
     from volstrat.geometry.array_types import Float64s
+    from volstrat.geometry.run_scanner import RunScanner
     from volstrat.terms.findings import Finding
 
 MILLIMETRES_IN = {
@@ -168,3 +169,54 @@ def start_of_voxels(source: SourceFile, header: VolumeHeader) -> Decoder:
     decoder = decoder_for(source, header.encoding, header.dtype)
     decoder.skip(skip)
     return decoder
+
+
+def voxel_pieces(header: VolumeHeader, attached: Decoder | None, digest: Digest | None) -> Iterator[bytes]:
+    """Yield the voxel bytes in pieces, from behind the header or from the data files in order."""
+    if attached is not None:
+        yield from attached.pieces(header.voxel_bytes)
+        return
+    for path in header.data_files:
+        with SourceFile(path, digest, named_by=header.name) as source:
+            yield from start_of_voxels(source, header).pieces(header.voxel_bytes_per_file)
+
+
+def feed_layers(scanners: list[RunScanner], header: VolumeHeader, pieces: Iterable[bytes]) -> None:
+    """Give every layer's bytes to its own scanner."""
+    if header.layers == 1:
+        for piece in pieces:
+            scanners[0].feed(piece)
+    elif header.layers_fastest:
+        _feed_interleaved(scanners, header.dtype.itemsize, pieces)
+    else:
+        _feed_one_after_another(scanners, header.grid.size * header.dtype.itemsize, pieces)
+
+
+def _feed_interleaved(scanners: list[RunScanner], itemsize: int, pieces: Iterable[bytes]) -> None:
+    layers = len(scanners)
+    step = layers * itemsize
+    carry = b""
+    for piece in pieces:
+        data = carry + piece if carry else piece
+        points, rest = divmod(len(data), step)
+        carry = data[len(data) - rest :]
+        values = np.frombuffer(data, dtype=f"u{itemsize}", count=points * layers).reshape(points, layers)
+        if not values.any():
+            nothing = bytes(points * itemsize)
+            for scanner in scanners:
+                scanner.feed(nothing)
+            continue
+        for layer, scanner in enumerate(scanners):
+            scanner.feed(values[:, layer].tobytes())
+
+
+def _feed_one_after_another(scanners: list[RunScanner], layer_bytes: int, pieces: Iterable[bytes]) -> None:
+    done = 0
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            layer, within = divmod(done, layer_bytes)
+            part = view[: layer_bytes - within]
+            scanners[layer].feed(part)
+            done += len(part)
+            view = view[len(part) :]

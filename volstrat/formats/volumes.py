@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.errors import FormatError, MaskValueError
-from volstrat.formats.layers import feed_layers, voxel_pieces
-from volstrat.formats.layout import Segment
+from volstrat.formats.layout import Segment, feed_layers, voxel_pieces
 from volstrat.formats.stream import SourceFile
 from volstrat.frozen import frozen
 from volstrat.geometry.image import MOST_VOXELS, Image

@@ -42,6 +42,7 @@ class PlacedContours:
     slices: Int64s  # (m,): nearest slice of each contour, in the canonical direction; may lie beyond the grid
     off_slice_mm: Float64s  # (m,): distance of the contour (middle of its extent) from that slice's plane
     tilt_mm: Float64s  # (m,): extent along the slices' normal: zero for a contour that lies in a slice
+    shape: tuple[int, int, int]  # of the grid
     canonical: VoxelGrid  # the grid with its axes in canonical order, slices last
     placement: Placement  # from canonical indices to the grid's own
 
@@ -108,6 +109,7 @@ def place_contours(points_mm: Float64s, offsets: Int64s, grid: VoxelGrid) -> Pla
         slices=slices,
         off_slice_mm=np.abs(middle - slices) * spacing_mm[2],
         tilt_mm=(high[k] - low[k]) * spacing_mm[2],
+        shape=grid.shape,
         canonical=canonical,
         placement=placement,
     )
@@ -155,7 +157,7 @@ def fill_contours(placed: PlacedContours, labels: Int64s) -> FilledContours:
     begin = ((k * nj + row) * ni + column)[keep]
     runs = _merged(begin, begin + (last - first)[keep], label_of[group_of][keep])
     return FilledContours(
-        runs=runs.reindexed(placed.placement, shape=placed.canonical.shape, onto=_own_shape(placed)),
+        runs=runs.reindexed(placed.placement, shape=placed.canonical.shape, onto=placed.shape),
         self_overlap_voxels=_self_overlaps(lines, contour, placed.slices.size),
         crossing_pairs=crossing_pairs,
     )
@@ -293,10 +295,3 @@ def _canonical(grid: VoxelGrid, normal: int) -> tuple[VoxelGrid, Placement]:
         displacement_mm=0.0,
     )
     return canonical, placement
-
-
-def _own_shape(placed: PlacedContours) -> tuple[int, int, int]:
-    shape = [0, 0, 0]
-    for axis, size in zip(placed.placement.axes, placed.canonical.shape, strict=True):
-        shape[axis] = size
-    return (shape[0], shape[1], shape[2])

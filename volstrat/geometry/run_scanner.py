@@ -18,7 +18,7 @@ from volstrat.geometry.runs import LabelRuns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volstrat.geometry.array_types import Int64s
+    from volstrat.geometry.array_types import Float64s, Int64s
 
     Segments = tuple[Int64s, Int64s, Int64s]
 
@@ -63,7 +63,7 @@ class RunScanner:
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._unit = np.dtype(f"u{self._dtype.itemsize}")
-        self._slope, self._intercept, self._threshold = slope, intercept, threshold
+        self._slope, self._intercept = slope, intercept
         self._where = where
         self._lowest = None if threshold is None else threshold - abs(threshold) * _THRESHOLD_WITHIN
         # Writers that scale labels into a type round to its steps: half a step is the file's own rounding.
@@ -178,45 +178,42 @@ class RunScanner:
                 )
                 raise NoisyMaskError(msg, hint="Give a mask; a map of probabilities needs a threshold.")
 
-    @property
-    def _plain(self) -> bool:
-        return self._slope == 1 and self._intercept == 0 and self._threshold is None
-
     def _labels(self, stored: NDArray[np.generic]) -> Int64s:
-        if self._plain and self._dtype.kind in "ui":
-            self._refuse_negative(stored)
-            if stored.size and int(stored.max()) > _LARGEST_LABEL:
-                msg = f"{self._where}: holds the label {stored.max()}, beyond {_LARGEST_LABEL}."
-                raise MaskValueError(msg, hint="Renumber the labels.")
-            return stored.astype(np.int64)
+        if self._lowest is not None:
+            return (self._values(stored) >= self._lowest).astype(np.int64)
+        is_plain = self._slope == 1 and self._intercept == 0 and self._dtype.kind in "ui"
+        values = stored if is_plain else self._whole(stored)
+        if values.size and values.min() < 0:
+            msg = f"{self._where}: holds the value {values.min()}; a mask value is a label, 0 or above."
+            raise MaskValueError(msg, hint="Check that this file is a mask and not an image.")
+        if values.size and values.max() > _LARGEST_LABEL:
+            msg = f"{self._where}: holds the label {int(values.max())}, beyond {_LARGEST_LABEL}."
+            raise MaskValueError(msg, hint="Renumber the labels.")
+        return values.astype(np.int64)
+
+    def _values(self, stored: NDArray[np.generic]) -> Float64s:
+        """Return the values that stored ones stand for."""
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
-            values = stored.astype(np.float64)
+            values: Float64s = stored.astype(np.float64)
             if self._slope != 1 or self._intercept != 0:
                 values = values * self._slope + self._intercept
-        readable = (
-            np.isfinite(values) if self._lowest is None else ~np.isinf(values)
-        )  # NaN reaches no threshold
+        # NaN reaches no threshold.
+        readable = np.isfinite(values) if self._lowest is None else ~np.isinf(values)
         if not readable.all():
             msg = f"{self._where}: holds NaN or infinite values; a mask value is a label, 0 or above."
             raise MaskValueError(msg, hint="Write the mask with whole numbers.")
-        if self._lowest is not None:
-            return (values >= self._lowest).astype(np.int64)
+        return values
+
+    def _whole(self, stored: NDArray[np.generic]) -> Float64s:
+        """Return the whole numbers that stored values stand for."""
+        values = self._values(stored)
         rounded = np.rint(values)
         off = np.abs(values - rounded) > self._integral_within
         if off.any():
             msg = f"{self._where}: holds {values[off][0]:.10g}, which is no label (labels are whole numbers)."
             hint = "Say threshold = x in its case.toml entry to keep values >= x: all of them as one label."
             raise MaskValueError(msg, hint=hint)
-        self._refuse_negative(rounded)
-        if rounded.size and rounded.max() > _LARGEST_LABEL:
-            msg = f"{self._where}: holds the label {rounded.max():.0f}, beyond {_LARGEST_LABEL}."
-            raise MaskValueError(msg, hint="Renumber the labels.")
-        return rounded.astype(np.int64)
-
-    def _refuse_negative(self, values: NDArray[np.generic]) -> None:
-        if values.size and values.min() < 0:
-            msg = f"{self._where}: holds the value {values.min()}; a mask value is a label, 0 or above."
-            raise MaskValueError(msg, hint="Check that this file is a mask and not an image.")
+        return rounded
 
 
 def _joined(starts: Int64s, stops: Int64s, labels: Int64s) -> Segments:

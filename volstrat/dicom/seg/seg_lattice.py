@@ -39,18 +39,9 @@ class FramePlanes:
     positions_mm: Float64s  # (f, 3): ImagePositionPatient
     orientations: Float64s  # (o, 6): every ImageOrientationPatient that occurs
     pixel_spacings_mm: Float64s  # (p, 2): every PixelSpacing that occurs: between rows, between columns
-    # spacing_between_slices_mm, slice_thickness_mm: none where absent or not positive.
+    # spacing_between_slices_mm, slice_thickness_mm: None where absent or not positive.
     spacing_between_slices_mm: float | None
     slice_thickness_mm: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FrameLattice:
-    """The lattice of all frames, and the slice of each."""
-
-    grid: VoxelGrid  # the slab from the first to the last frame, ``is_window`` set
-    slices: Int64s  # (f,): slice (``k``) of each frame
-    findings: tuple[Finding, ...]
 
 
 def frame_lattice(
@@ -61,8 +52,8 @@ def frame_lattice(
     frame_of_reference_uid: str | None,
     image_grid: VoxelGrid | None,
     where: str,
-) -> FrameLattice:
-    """Put all frames onto one regular lattice.
+) -> tuple[VoxelGrid, Int64s, tuple[Finding, ...]]:
+    """Put all frames onto one regular lattice: the slab from first to last, the slice (k) of each, findings.
 
     The distance between slices of ``image_grid``, the grid of the segmented image where that is known, is
     believed where the segmentation states none that its frames agree with. ``where`` is the file.
@@ -104,7 +95,7 @@ def frame_lattice(
     except GeometryError as error:
         msg = f"{where}: {error.message}"
         raise GeometryError(msg, hint=error.hint) from error
-    return FrameLattice(grid=grid, slices=slices, findings=tuple(findings))
+    return grid, slices, tuple(findings)
 
 
 def _orientation(orientations: Float64s, where: str) -> tuple[Float64s, Float64s]:
@@ -199,22 +190,20 @@ def _multiples(gaps: Float64s, spacing: float) -> Int64s | None:
 def _inferred(spacing: float, numbers: Int64s, planes: FramePlanes, where: str) -> list[Finding]:
     """Return what to say where the spacing comes from the positions alone."""
     stated, thickness = planes.spacing_between_slices_mm, planes.slice_thickness_mm
-    every_slice_apart = int(numbers[numbers > 0].min()) > 1
     parts = 1.0 if thickness is None else spacing / thickness
     skips = round(parts) > 1 and abs(parts - round(parts)) < _OFF_LATTICE_SHARE * parts
     name, size = ("SliceThickness", thickness) if stated is None else ("SpacingBetweenSlices", stated)
     if stated is not None or skips:
-        return [
-            finding(
-                "seg_slice_spacing_inferred",
-                "stated",
-                where=where,
-                spacing_mm=spacing,
-                attribute=name,
-                stated_mm=size,
-            )
-        ]
-    if every_slice_apart:
+        inferred = finding(
+            "seg_slice_spacing_inferred",
+            "stated",
+            where=where,
+            spacing_mm=spacing,
+            attribute=name,
+            stated_mm=size,
+        )
+        return [inferred]
+    if int(numbers[numbers > 0].min()) > 1:  # every slice lies apart
         return [finding("seg_slice_spacing_inferred", "not_stated", where=where, spacing_mm=spacing)]
     return []
 

@@ -109,7 +109,7 @@ def read_seg(
     if threshold is not None and seg.is_labelmap:
         msg = f"{path.name}: is a LABELMAP, whose values are segments; a threshold has no meaning there."
         raise UsageError(msg, hint="Leave threshold out.")
-    lattice = frame_lattice(
+    grid, slices, findings = frame_lattice(
         seg.planes,
         rows=seg.rows,
         columns=seg.columns,
@@ -117,9 +117,8 @@ def read_seg(
         image_grid=image_grid,
         where=path.name,
     )
-    _refuse_doubled_frames(seg, lattice.slices)
-    runs = _runs(seg, lattice.slices, threshold)
-    return Mask(grid=lattice.grid, runs=runs, names=seg.names), lattice.findings
+    _refuse_doubled_frames(seg, slices)
+    return Mask(grid=grid, runs=_runs(seg, slices, threshold), names=seg.names), findings
 
 
 def _read_header(path: Path) -> _Seg:
