@@ -20,7 +20,9 @@ from tests.volume_files import nifti, oblique_lps
 from volstrat.case.installed import installed_version
 from volstrat.case.json_types import record_bytes
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
+from volstrat.case.record import failure_record
 from volstrat.case.record_schema import record_schema
+from volstrat.errors import FormatError, InputFileError, VolstratError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -400,3 +402,19 @@ def test_files_give_what_arrays_give_however_they_are_stored(tmp_path: Path) -> 
         # Random labels enclose each other and lie at the edge; arrays have no edge.
         found = {one for one in found if one[0] not in ("part_may_be_organ", "lesion_at_edge")}
         assert found == reviews
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (FormatError("x.nii: its voxels are RGB colours; whole or real numbers were expected."), "Export it"),
+        (InputFileError("x.nii: cannot be read (denied)."), "Check path and rights."),
+        (InputFileError("x.nii: no such file.", hint="Copy it."), "Copy it."),
+    ],
+)
+def test_every_failure_says_the_next_step(error: VolstratError, step: str) -> None:
+    """Where the place that raised it says none, the step that docs/findings.md gives for its code."""
+    said = failure_record(subject="S1", error=error, protocol=load_protocol())["error"]
+    assert said is not None
+    assert said["hint"].startswith(step)
+    assert "`" not in said["hint"]

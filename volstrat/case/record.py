@@ -137,8 +137,12 @@ def failure_record(
 ) -> CaseRecord:
     """Build the record of a case whose inputs could not be read or do not fit together."""
     from volstrat.case.typed_json import blank
+    from volstrat.terms.catalogue import ERRORS
 
     said = taken(ErrorRecord, as_volstrat_error(error, _described(error)))
+    if not said["hint"]:
+        steps = {entry.code: entry.do for entry in ERRORS}
+        said["hint"] = steps.get(said["code"], "").replace("`", "")
     return blank(
         CaseRecord,
         schema=SCHEMA_ID,
