@@ -80,6 +80,29 @@ def test_scaled_values_give_the_same_runs(
     assert_same(scanned(stored.tobytes(), dtype, sizes, slope=0.5, intercept=intercept), labels)
 
 
+@pytest.mark.parametrize(
+    ("highest", "threshold", "is_refused"),
+    [
+        (0.9, 50, True),
+        (1.0, 41, True),
+        (0.9, 1.5, True),
+        (1.0, 2, False),
+        (0.3, 0.5, False),
+        (0.0, 50, False),
+    ],
+)
+def test_a_percentage_as_threshold_of_shares_is_refused(
+    highest: float, threshold: float, is_refused: bool
+) -> None:
+    """It would read as nothing drawn. A map of 0 and 1 may lack label 2, a map of shares stay below 0.5."""
+    dense = np.array([0.0, highest, highest, 0.0], "<f4")
+    if is_refused:
+        with pytest.raises(MaskValueError, match="its highest value is"):
+            scanned(dense.tobytes(), "<f4", [16], threshold=threshold)
+    else:
+        assert scanned(dense.tobytes(), "<f4", [16], threshold=threshold).starts.size == 0
+
+
 @given(
     values=st.lists(st.integers(-9, 9), max_size=300),
     threshold=st.sampled_from([-3.0, 0.0, 0.5, 4.0]),

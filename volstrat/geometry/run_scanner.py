@@ -29,6 +29,7 @@ _MOST_ROUNDING = 0.05  # of a label: steps beyond a tenth are no label map's
 _THRESHOLD_WITHIN = 1e-6  # of the threshold: 0.7 stored in 32 bits reaches 0.7
 _LARGEST_LABEL = 2**31 - 1
 _ZEROS = bytes(1 << 18)
+_MOST_ASKED_LABEL = 10
 _MOST_RUNS = 10_000_000
 """Room for a map of every organ of a whole body, and yet memory stays below a gigabyte."""
 _WORDS_PER_KEPT = 8  # a piece is sparse where at most one word in so many holds anything
@@ -47,7 +48,7 @@ class RunScanner:
     MaskValueError
         From `feed` and `finish`: a value is NaN, infinite, negative, not integral (beyond 1e-6, or
         half a step of a scaled whole-number type) or no 31-bit label, and no threshold was given;
-        with a threshold: a value is infinite.
+        with a threshold: a value is infinite, or the threshold is a percentage and all values are shares.
     NoisyMaskError
         From `feed` and `finish`: there are more than ten million runs.
     """
@@ -66,6 +67,7 @@ class RunScanner:
         self._slope, self._intercept = slope, intercept
         self._where = where
         self._lowest = None if threshold is None else threshold - abs(threshold) * _THRESHOLD_WITHIN
+        self._threshold, self._highest, self._has_fractions = threshold, 0.0, False
         # Writers that scale labels into a type round to its steps: half a step is the file's own rounding.
         own = abs(slope) / 2 if self._dtype.kind in "iu" and (slope != 1 or intercept != 0) else 0.0
         self._integral_within = min(_INTEGRAL_WITHIN + own * (1 + _INTEGRAL_WITHIN), _MOST_ROUNDING)
@@ -104,10 +106,24 @@ class RunScanner:
             self._carry = b""
         self._flush()
         if not self._parts:
+            self._refuse_other_scale()
             return LabelRuns.empty()
         starts, stops, labels = (np.concatenate(column) for column in zip(*self._parts, strict=True))
         self._parts = []
         return LabelRuns(*_joined(starts, stops, labels))
+
+    def _refuse_other_scale(self) -> None:
+        """Refuse a percentage as threshold of a map of shares, which would read as nothing drawn.
+
+        A label map may lack the labels from 2 on; nobody has ten and asks for those alone.
+        """
+        most = 1 if self._has_fractions else _MOST_ASKED_LABEL
+        if self._threshold is not None and 0 < self._highest <= 1 and self._threshold > most:
+            msg = (
+                f"{self._where}: its highest value is {self._highest:.4g}, and threshold = "
+                f"{self._threshold:g} lies above all of them."
+            )
+            raise MaskValueError(msg, hint="Where it is a map of shares from 0 to 1, write threshold = 0.5.")
 
     def _take(self, view: memoryview) -> None:
         if self._zero_is_background and _ZEROS.startswith(view):
@@ -180,7 +196,10 @@ class RunScanner:
 
     def _labels(self, stored: NDArray[np.generic]) -> Int64s:
         if self._lowest is not None:
-            return (self._values(stored) >= self._lowest).astype(np.int64)
+            scaled = self._values(stored)
+            self._highest = float(np.fmax.reduce(scaled, initial=self._highest))
+            self._has_fractions = self._has_fractions or bool((scaled % 1 > 0).any())
+            return (scaled >= self._lowest).astype(np.int64)
         is_plain = self._slope == 1 and self._intercept == 0 and self._dtype.kind in "ui"
         values = stored if is_plain else self._whole(stored)
         if values.size and values.min() < 0:
