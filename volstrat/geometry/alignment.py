@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.errors import GridMismatchError
-from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.grid import VoxelGrid, triple
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, expand
 
@@ -59,8 +59,7 @@ def align_masks(
         low, high = np.minimum(low, first), np.maximum(high, past)
     grid = own if own.is_window == (dense is None) else replace(own, is_window=False)
     if (low < 0).any() or (high > own.shape).any():
-        shape = tuple(int(n) for n in high - low)
-        grid = grid.window(origin_index=(int(low[0]), int(low[1]), int(low[2])), shape=shape)  # type: ignore[arg-type]
+        grid = grid.window(origin_index=triple(low), shape=triple(high - low))
     for name, mask in masks.items():  # a misfit may only show over the union
         if mask.grid.placement_on(grid, tolerance_mm=tolerance_mm) is None:
             raise grid_mismatch(mask.grid, grid, name=name, base=base, tolerance_mm=tolerance_mm)
@@ -137,9 +136,7 @@ def _window_on(mask: Mask, grid: VoxelGrid) -> VoxelGrid:
     """Return the window of a grid's lattice that holds a mask's grid."""
     there = grid.to_index(mask.grid.corners_mm())
     low, high = np.floor(there.min(axis=0)).astype(int), np.ceil(there.max(axis=0)).astype(int) + 1
-    i, j, k = low.tolist()
-    ni, nj, nk = (high - low).tolist()
-    return grid.window(origin_index=(i, j, k), shape=(ni, nj, nk))
+    return grid.window(origin_index=triple(low), shape=triple(high - low))
 
 
 def _reach(mask: Mask, grid: VoxelGrid) -> tuple[list[int], list[int]]:

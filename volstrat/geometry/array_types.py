@@ -1,4 +1,4 @@
-"""Arrays by what they hold, for annotations."""
+"""Arrays by what they hold, and three whole numbers, for annotations."""
 
 from __future__ import annotations
 
@@ -9,3 +9,4 @@ Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Triple = tuple[int, int, int]

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.bits import BitScanner
-from volstrat.geometry.grid import TIE_MM
-from volstrat.geometry.runs import VoxelRuns, expand, split_rows
+from volstrat.geometry.grid import TIE_MM, triple
+from volstrat.geometry.runs import VoxelRuns, expand, split_index, split_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from volstrat.geometry.array_types import Triple
     from volstrat.geometry.grid import VoxelGrid
 
     Words = NDArray[np.uint64]
     Pair = tuple[int, int]
-    Triple = tuple[int, int, int]
 
 _WORD = 64
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -53,9 +53,8 @@ class BitBox:
             int(np.searchsorted(voxels.starts, last_row * grid.shape[0], side="left")),
         )
         starts, stops, _ = split_rows(voxels.starts[near], voxels.stops[near], grid.shape[0])
-        row, first = np.divmod(starts, grid.shape[0])
-        last = stops - row * grid.shape[0]
-        k, j = np.divmod(row, grid.shape[1])
+        first, j, k = split_index(starts, *grid.shape[:2])
+        last = first + stops - starts
         first, last = np.maximum(first, low[0]) - low[0], np.minimum(last, high[0]) - low[0]
         j, k = j - low[1], k - low[2]
         keep = (first < last) & (j >= 0) & (j < nj) & (k >= 0) & (k < nk)
@@ -81,8 +80,7 @@ class BitBox:
         scanner = BitScanner()
         scanner.feed(self.words.tobytes())
         starts, stops, _ = split_rows(*scanner.finish(), line * _WORD)
-        row, first = np.divmod(starts, line * _WORD)
-        k, j = np.divmod(row, nj)
+        first, j, k = split_index(starts, line * _WORD, nj)
         base = self.low[0] + self.grid.shape[0] * (j + self.low[1] + self.grid.shape[1] * (k + self.low[2]))
         return VoxelRuns.from_intervals(base + first, base + first + stops - starts)
 
@@ -129,10 +127,9 @@ def box_of(voxels: VoxelRuns, grid: VoxelGrid, *, margin_mm: float = 0.0) -> tup
     starts, stops, _ = split_rows(voxels.starts, voxels.stops, grid.shape[0])
     first, last = grid.unravel(starts), grid.unravel(stops - 1)
     reach = [(margin_mm + TIE_MM) * float(np.linalg.norm(row)) for row in grid.inverse[:3, :3]]
-    low = [max(int(n) - int(r), 0) for n, r in zip(first.min(axis=0), reach, strict=True)]
+    low = triple(max(int(n) - int(r), 0) for n, r in zip(first.min(axis=0), reach, strict=True))
     ends = zip(last.max(axis=0), reach, grid.shape, strict=True)
-    high = [min(int(n) + int(r) + 1, size) for n, r, size in ends]
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+    return low, triple(min(int(n) + int(r) + 1, size) for n, r, size in ends)
 
 
 def _offsets(grid: VoxelGrid, distance_mm: float) -> dict[Pair, list[Pair]]:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.geometry.grid import TIE_MM, Placement, VoxelGrid, _points_upward
-from volstrat.geometry.runs import LabelRuns, _merged, expand
+from volstrat.geometry.grid import TIE_MM, Placement, VoxelGrid, _points_upward, triple
+from volstrat.geometry.runs import LabelRuns, _merged, expand, split_index
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Float64s, Int64s
@@ -150,8 +150,7 @@ def fill_contours(placed: PlacedContours, labels: Int64s) -> FilledContours:
     again = np.sort(key[shared[contour]])
     first = np.concatenate((first[~with_others], again[0::2]))
     last = np.concatenate((last[~with_others], again[1::2]))
-    group_line, column = np.divmod(first, ni + 1)
-    group_of, row = np.divmod(group_line, nj)
+    column, row, group_of = split_index(first, ni + 1, nj)
     k = slice_of[group_of]
     keep = (first < last) & (k >= 0) & (k < nk)
     begin = ((k * nj + row) * ni + column)[keep]
@@ -284,14 +283,14 @@ def _canonical(grid: VoxelGrid, normal: int) -> tuple[VoxelGrid, Placement]:
     affine[:3, 3] = grid.to_mm(ends)
     affine[:3, :3] = (grid.affine[:3, :3] * signs)[:, axes]
     canonical = VoxelGrid(
-        shape=(grid.shape[axes[0]], grid.shape[axes[1]], grid.shape[axes[2]]),
+        shape=triple(grid.shape[axis] for axis in axes),
         affine=affine,
         frame_of_reference_uid=grid.frame_of_reference_uid,
     )
     placement = Placement(
         axes=axes,
-        signs=(int(signs[axes[0]]), int(signs[axes[1]]), int(signs[axes[2]])),
-        offset=(int(ends[0]), int(ends[1]), int(ends[2])),
+        signs=triple(signs[list(axes)]),
+        offset=triple(ends),
         displacement_mm=0.0,
     )
     return canonical, placement

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.geometry.runs import divided, expand, order_by
+from volstrat.geometry.runs import begins_of, expand, order_by, split_index
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Float64s, Int32s, Int64s
@@ -60,32 +60,25 @@ def _row_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s
     order = np.argsort(starts, kind="stable")
     order = order[order_by(lesion[order])]
     starts, stops, lesion = starts[order], stops[order], lesion[order]
-    row = starts // ni
-    opens = np.ones(starts.size, dtype=bool)
-    opens[1:] = (row[1:] != row[:-1]) | (lesion[1:] != lesion[:-1])
-    first = np.flatnonzero(opens)
+    first = np.flatnonzero(begins_of(starts // ni, lesion))
     last = np.concatenate((first[1:], [starts.size])) - 1
-    row, lesion = row[first], lesion[first]
-    low, high = starts[first] - row * ni, stops[last] - 1 - row * ni
-    k, j = divided(row, nj)
-    return _two_sided(lesion, np.stack([low, j, k]), np.stack([high, j, k]))
+    low, j, k = split_index(starts[first], ni, nj)
+    high = low + stops[last] - 1 - starts[first]
+    return _two_sided(lesion[first], np.stack([low, j, k]), np.stack([high, j, k]))
 
 
 def _column_extremes(grid: VoxelGrid, starts: Int64s, stops: Int64s, lesion: Int64s) -> Int32s:
     """First and last voxel along ``j`` for each lesion, i and k (for grids stored with i head-foot)."""
     ni, nj, nk = grid.shape
     owner = np.repeat(lesion, stops - starts)
-    row, i = divided(expand(starts, stops), ni)
-    k, j = divided(row, nj)
+    i, j, k = split_index(expand(starts, stops), ni, nj)
     column = (owner * nk + k) * ni + i
     order = np.lexsort((j, column))
     column, j = column[order], j[order]
-    first = np.flatnonzero(np.concatenate(([True], column[1:] != column[:-1])))
+    first = np.flatnonzero(begins_of(column))
     last = np.concatenate((first[1:], [column.size])) - 1
-    column, low, high = column[first], j[first], j[last]
-    rest, i = divided(column, ni)
-    owner, k = divided(rest, nk)
-    return _two_sided(owner, np.stack([i, low, k]), np.stack([i, high, k]))
+    i, k, owner = split_index(column[first], ni, nk)
+    return _two_sided(owner, np.stack([i, j[first], k]), np.stack([i, j[last], k]))
 
 
 def _two_sided(lesion: Int64s, low: Int64s, high: Int64s) -> Int32s:
@@ -108,10 +101,7 @@ def _thin(points: Int32s, *, group_axis: int, along_axis: int, height_axis: int 
     kept = np.lexsort((along, group, lesion, side))
     height = (points[:, 1 + height_axis] * side)[kept].astype(np.int64)
     along = along[kept].astype(np.int64)
-    opens = np.zeros(kept.size, dtype=bool)
-    for column in (side, lesion, group):
-        opens[1:] |= column[kept[1:]] != column[kept[:-1]]
-    outline = np.cumsum(opens, dtype=np.int32)
+    outline = np.cumsum(begins_of(side[kept], lesion[kept], group[kept]), dtype=np.int32)
     for _ in range(_ROUNDS):
         run = along[1:-1] - along[:-2]
         rise = (height[1:-1] - height[:-2]) * (along[2:] - along[:-2])
@@ -198,8 +188,7 @@ def _longest_in_planes(points: Int32s, axis: int, metric: Float64s, count: int) 
     flat = points[:, [1 + a for a in range(3) if a != axis]] @ np.linalg.cholesky(
         np.delete(np.delete(metric, axis, axis=0), axis, axis=1)
     )
-    opens = np.concatenate(([True], (plane[1:] != plane[:-1]) | (lesion[1:] != lesion[:-1])))
-    first = np.flatnonzero(opens)
+    first = np.flatnonzero(begins_of(plane, lesion))
     owner = lesion[first]
     size = np.diff(np.concatenate((first, [lesion.size])))
     angles = np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS

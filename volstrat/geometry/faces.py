@@ -13,7 +13,7 @@ import numpy as np
 
 from volstrat.frozen import frozen
 from volstrat.geometry.boxes import Boxes, PieceRows, boxes_of
-from volstrat.geometry.runs import divided
+from volstrat.geometry.runs import split_index
 from volstrat.geometry.smoothing import Smoother
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ class Faces:
     def centres(self) -> Float64s:
         """Voxel indices of the faces' centres, (3, n); the faces start with a low end."""
         index = np.empty((3, self.place.size))
-        rest, index[self.axis] = divided(self.place, self.shape[0])
-        _, second, third = _ORDERS[self.axis]
-        index[third], index[second] = divided(rest, self.shape[1])
+        for axis, along in zip(_ORDERS[self.axis], split_index(self.place, *self.shape[:2]), strict=True):
+            index[axis] = along
         index[self.axis, ::2] -= 0.5
         index[self.axis, 1::2] += 0.5
         return index
@@ -143,9 +142,7 @@ def _faces_in(boxes: Boxes, smoother: Smoother, shape: tuple[int, int, int]) -> 
         values = along.reshape(-1)
         np.add(values[place], values[beyond], out=slope[n])
     np.negative(slope, out=slope)
-    row, i = divided(place, ni)
-    layer, j = divided(row, nj)
-    box, k = divided(layer, nk)
+    i, j, k, box = split_index(place, ni, nj, nk)
     index = (i + boxes.low[0, box], j + boxes.low[1, box], k + boxes.low[2, box])
     past = 0
     for axis in range(3):

@@ -16,12 +16,14 @@ import numpy as np
 
 from volstrat.errors import GeometryError, ImplausibleSizeError
 from volstrat.frozen import frozen
-from volstrat.geometry.runs import divided
+from volstrat.geometry.runs import split_index
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike
 
-    from volstrat.geometry.array_types import Bools, Float64s, Int64s
+    from volstrat.geometry.array_types import Bools, Float64s, Int64s, Triple
 
 TIE_MM = 0.001
 """Distances closer than this are equal (docs/rule.md, attribution): rounding never decides."""
@@ -44,9 +46,9 @@ class Placement:
     off the other lattice.
     """
 
-    axes: tuple[int, int, int]
-    signs: tuple[int, int, int]
-    offset: tuple[int, int, int]
+    axes: Triple
+    signs: Triple
+    offset: Triple
     displacement_mm: float
 
     @property
@@ -78,7 +80,7 @@ class VoxelGrid:
         cannot be numbered in 64 bits.
     """
 
-    shape: tuple[int, int, int]
+    shape: Triple
     affine: Float64s
     frame_of_reference_uid: str | None = None
     is_window: bool = False
@@ -164,9 +166,7 @@ class VoxelGrid:
     def unravel(self, linear: Int64s) -> Int64s:
         """Voxel indices (n, 3) of linear indices (n,), ``i`` fastest."""
         ni, nj, _ = self.shape
-        row, i = divided(linear, ni)
-        k, j = divided(row, nj)
-        return np.stack([i, j, k], axis=-1)
+        return np.stack(split_index(linear, ni, nj), axis=-1)
 
     def ravel(self, indices: Int64s) -> Int64s:
         """Linear indices (n,) of voxel indices (n, 3)."""
@@ -249,10 +249,7 @@ class VoxelGrid:
         axes = np.abs(rounded).argmax(axis=0)
         signs = rounded[axes, range(3)]
         return Placement(
-            axes=(int(axes[0]), int(axes[1]), int(axes[2])),
-            signs=(int(signs[0]), int(signs[1]), int(signs[2])),
-            offset=(int(offset[0]), int(offset[1]), int(offset[2])),
-            displacement_mm=displacement,
+            axes=triple(axes), signs=triple(signs), offset=triple(offset), displacement_mm=displacement
         )
 
     def corner_displacement_mm(self, other: VoxelGrid) -> float:
@@ -271,7 +268,7 @@ class VoxelGrid:
                 best = min(best, float(np.sqrt(((corners - flipped) ** 2).sum(axis=-1)).max()))
         return best
 
-    def window(self, *, origin_index: tuple[int, int, int], shape: tuple[int, int, int]) -> VoxelGrid:
+    def window(self, *, origin_index: Triple, shape: Triple) -> VoxelGrid:
         """Return the part of the lattice that starts at ``origin_index`` (may be negative)."""
         affine = np.array(self.affine)
         affine[:3, 3] = self.to_mm(np.array(origin_index))
@@ -300,6 +297,12 @@ def refuse_implausible(grid: VoxelGrid, *, name: str) -> None:
     )
     hint = "Its unit of length is probably wrong (metres for millimetres): correct it and save again."
     raise ImplausibleSizeError(msg, hint=hint)
+
+
+def triple(numbers: Iterable[float]) -> Triple:
+    """Return three whole numbers as the tuple that shapes and indices are."""
+    i, j, k = (int(number) for number in numbers)
+    return i, j, k
 
 
 def _transformed(matrix: Float64s, points: Float64s) -> Float64s:

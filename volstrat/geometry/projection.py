@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.frozen import frozen
-from volstrat.geometry.runs import expand, split_rows
+from volstrat.geometry.runs import begins_of, expand, split_rows
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Float64s, Int64s
@@ -73,8 +73,7 @@ def project_into(
         for axis, step in enumerate(steps)
     )
     linear = _held(to_grid, i, np.repeat(row[run], lengths) if parallel else _rows_at(to_grid, j, k))
-    opens = np.ones(linear.size, dtype=bool)
-    opens[1:] = linear[1:] != linear[:-1]
+    opens = begins_of(linear)
     opens[np.cumsum(lengths) - lengths] = True
     first = np.flatnonzero(opens)
     size = np.diff(first, append=linear.size)

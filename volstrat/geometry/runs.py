@@ -229,8 +229,7 @@ class LabelRuns:
         """Voxels of every label, by rising label: as `of` for each, in one go."""
         order = np.argsort(self.labels, kind="stable")
         labels, starts, stops = self.labels[order], self.starts[order], self.stops[order]
-        opens = np.flatnonzero(np.concatenate(([True], labels[1:] != labels[:-1]))) if labels.size else order
-        edges = pairwise([*opens.tolist(), labels.size])
+        edges = pairwise([*np.flatnonzero(begins_of(labels)).tolist(), labels.size])
         return {int(labels[a]): VoxelRuns.from_intervals(starts[a:b], stops[a:b]) for a, b in edges}
 
     def reindexed(
@@ -240,20 +239,13 @@ class LabelRuns:
         if placement.is_identity and shape == onto:
             return self
         starts, stops, labels = split_rows(self.starts, self.stops, shape[0], self.labels)
-        row, first = divided(starts, shape[0])
-        k, j = divided(row, shape[1])
         if placement.axes[0] != 0:  # the fastest axis turns: every voxel is a run of its own
             labels = np.repeat(labels, stops - starts)
-            where = expand(starts, stops)
-            row, first = divided(where, shape[0])
-            k, j = divided(row, shape[1])
-            last = first + 1
-        else:
-            last = stops - row * shape[0]
-        low = [first, j, k]
-        high = [last - 1, j, k]
-        placed_low: list[Int64s] = [first, j, k]
-        placed_high: list[Int64s] = [first, j, k]
+            starts = expand(starts, stops)
+            stops = starts + 1
+        first, j, k = split_index(starts, shape[0], shape[1])
+        low, high = [first, j, k], [first + stops - starts - 1, j, k]
+        placed_low, placed_high = list(low), list(high)
         for axis, (to, sign) in enumerate(zip(placement.axes, placement.signs, strict=True)):
             near, far = (low[axis], high[axis]) if sign > 0 else (high[axis], low[axis])
             placed_low[to] = sign * near + placement.offset[to]
@@ -285,6 +277,24 @@ def divided(values: Int64s, by: int) -> tuple[Int64s, Int64s]:
     """Return quotient and rest, as `numpy.divmod` does, which takes several times as long for it."""
     quotient = values // by
     return quotient, values - quotient * by
+
+
+def split_index(linear: Int64s, *sizes: int) -> tuple[Int64s, ...]:
+    """Return linear indices along each of some axes, the fastest first, and behind these what lies above."""
+    found = []
+    for size in sizes:
+        linear, along = divided(linear, size)
+        found.append(along)
+    return (*found, linear)
+
+
+def begins_of(*columns: NDArray[np.signedinteger]) -> Bools:
+    """Tell where a stretch of equal values begins: where any column has not the value of the place before."""
+    begins = np.zeros(columns[0].size, dtype=bool)
+    begins[:1] = True
+    for column in columns:
+        begins[1:] |= column[1:] != column[:-1]
+    return begins
 
 
 def sorted_unique(values: Int64s) -> Int64s:
@@ -320,9 +330,7 @@ def order_by(values: NDArray[np.signedinteger]) -> Int64s:
 def first_of_each(values: Int64s) -> Int64s:
     """Return where each distinct value comes first, by rising value."""
     order = np.argsort(values, kind="stable").astype(np.int64, copy=False)
-    opens = np.ones(order.size, dtype=bool)
-    opens[1:] = values[order[1:]] != values[order[:-1]]
-    return order[opens]
+    return order[begins_of(values[order])]
 
 
 def expand(starts: Int64s, stops: Int64s) -> Int64s:

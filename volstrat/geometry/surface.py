@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
-from volstrat.geometry.runs import expand, split_rows
+from volstrat.geometry.runs import expand, split_index, split_rows
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Float64s, Int64s
@@ -51,9 +51,7 @@ class Surface:
 
     def indices(self) -> Int64s:
         """Corner indices (n, 3)."""
-        row, i = np.divmod(self.corners, self.lattice[0])
-        k, j = np.divmod(row, self.lattice[1])
-        return np.stack([i, j, k], axis=-1)
+        return np.stack(split_index(self.corners, *self.lattice[:2]), axis=-1)
 
 
 def surface_of(runs: VoxelRuns, grid: VoxelGrid) -> Surface:
@@ -79,9 +77,8 @@ def _corner_codes(runs: VoxelRuns, shape: tuple[int, int, int]) -> tuple[Int64s,
     on at one corner and off at another, so all codes come from one sweep over sorted switches.
     """
     starts, stops, _ = split_rows(runs.starts, runs.stops, shape[0])
-    row, first = np.divmod(starts, shape[0])
-    last = stops - row * shape[0]
-    k, j = np.divmod(row, shape[1])
+    first, j, k = split_index(starts, *shape[:2])
+    last = first + stops - starts
     switches = []
     for bit, (di, dj, dk) in enumerate(_CORNERS):
         base = (shape[0] + 1) * ((j + 1 - dj) + (shape[1] + 1) * (k + 1 - dk)) + 1 - di

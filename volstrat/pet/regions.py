@@ -13,7 +13,7 @@ from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.nearest import nearest_distances
 from volstrat.geometry.projection import project
-from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique, split_rows
+from volstrat.geometry.runs import VoxelRuns, begins_of, expand, sorted_unique, split_index, split_rows
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Float64s, Int64s
@@ -101,8 +101,7 @@ def _core_keys(
     key = owner[inside] * pet_grid.size + holders[inside]
     if key.size == 0:
         return key
-    changes = np.concatenate(([True], key[1:] != key[:-1]))
-    held = sorted_unique(key[changes])
+    held = sorted_unique(key[begins_of(key)])
     if _half_diagonal_mm(ct_grid) < min(pet_grid.spacing_mm) / 2 - TIE_MM:
         return held  # a PET centre in a tumour voxel has that voxel's centre in its own voxel
     lesion, voxel = np.divmod(held, pet_grid.size)
@@ -149,20 +148,22 @@ def _surface(tumour: LabelRuns, labels: Int64s, grid: VoxelGrid) -> tuple[Int64s
     """Voxels of each lesion with a face neighbour outside it: lesion (n,), rising, and indices (n, 3)."""
     ni, nj, nk = grid.shape
     starts, stops, label = split_rows(tumour.starts, tumour.stops, ni, tumour.labels)
-    row = starts // ni
-    k, j = np.divmod(row, nj)
+    _, j, k = split_index(starts, ni, nj)
     # One empty column, row and slice between neighbours in storage that are none in space.
     slice_size = (ni + 1) * (nj + 1)
-    lane = np.searchsorted(labels, label) * (slice_size * (nk + 1)) + k * slice_size + j * (ni + 1) - row * ni
+    lane = (
+        np.searchsorted(labels, label) * (slice_size * (nk + 1))
+        + k * slice_size
+        + j * (ni + 1)
+        - ni * (j + nj * k)
+    )
     whole = VoxelRuns.from_intervals(starts + lane, stops + lane)
     inner = VoxelRuns.from_intervals(whole.starts + 1, whole.stops - 1)
     for step in (ni + 1, slice_size):
         for shift in (step, -step):
             inner = inner.intersection(VoxelRuns(whole.starts + shift, whole.stops + shift))
-    place, i = np.divmod(whole.difference(inner).indices(), ni + 1)
-    place, j = np.divmod(place, nj + 1)
-    lesion, k = np.divmod(place, nk + 1)
-    return lesion, np.stack([i, j, k], axis=-1)
+    *index, lesion = split_index(whole.difference(inner).indices(), ni + 1, nj + 1, nk + 1)
+    return lesion, np.stack(index, axis=-1)
 
 
 def _dilated(lesion: Int64s, seeds: Int64s, grid: VoxelGrid, *, reach_mm: float) -> Int64s:
@@ -185,10 +186,8 @@ def _dilated(lesion: Int64s, seeds: Int64s, grid: VoxelGrid, *, reach_mm: float)
     shifts = padded[0] * (rows[:, 0] + padded[1] * rows[:, 1])
     starts = runs.starts + (shifts + low)[:, None]
     stops = runs.stops + (shifts + high + 1)[:, None]
-    place, i = np.divmod(VoxelRuns.from_intervals(starts, stops).indices(), padded[0])
-    place, j = np.divmod(place, padded[1])
-    owner, k = np.divmod(place, padded[2])
-    indices = np.stack([i, j, k], axis=-1) - 2 * pad
+    *index, owner = split_index(VoxelRuns.from_intervals(starts, stops).indices(), *padded.tolist())
+    indices = np.stack(index, axis=-1) - 2 * pad
     inside = ((indices >= 0) & (indices < shape)).all(axis=1)
     keys: Int64s = owner[inside] * grid.size + grid.ravel(indices[inside])
     return keys
@@ -214,7 +213,7 @@ def _nearest_only(keys: Int64s, distance: Float64s, size: int) -> tuple[Int64s, 
         return keys, distance
     voxel = keys % size
     order = np.argsort(voxel, kind="stable")
-    first = np.flatnonzero(np.concatenate(([True], np.diff(voxel[order]) > 0)))
+    first = np.flatnonzero(begins_of(voxel[order]))
     least = np.minimum.reduceat(distance[order], first)
     spread = np.repeat(least, np.diff(np.append(first, keys.size)))
     kept = order[distance[order] <= spread + TIE_MM]
