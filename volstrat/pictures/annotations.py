@@ -190,12 +190,7 @@ def draw_sign(picture: Image, at: tuple[float, float], radius: float, style: Sty
 
 
 def caption_below(pixels: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.uint8]:
-    """Return a picture with lines of text in a dark strip below it, in letters that fit its width.
-
-    Parameters
-    ----------
-    pixels : array of uint8, (height, width, 3)
-    """
+    """Return a picture with lines of text in a dark strip below it, in letters that fit its width."""
     from PIL import Image as Pil
     from PIL import ImageDraw
 

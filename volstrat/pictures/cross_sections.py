@@ -34,10 +34,6 @@ class Sections:
     """Cuts the shapes of a scene by planes.
 
     The voxels of each shape that was cut are kept as a block, of which the next slice is at hand.
-
-    Parameters
-    ----------
-    shapes : sequence of Shape
     """
 
     def __init__(self, shapes: Sequence[Shape]) -> None:

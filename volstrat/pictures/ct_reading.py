@@ -22,10 +22,6 @@ class CtReading:
 
     ``volume`` is there as soon as its grid is known (None where there is no CT, or it cannot be shown); its
     slices fill up in the order of the file.
-
-    Parameters
-    ----------
-    sources : CaseSources
     """
 
     def __init__(self, sources: CaseSources) -> None:

@@ -40,21 +40,11 @@ _LEAST_SUV_MAX, _MOST_SUV_MAX = 8.0, 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture of a report.
+    """A picture of a report."""
 
-    Parameters
-    ----------
-    name : str
-        Lesion or region; "" for projections.
-    alt : str
-        What it shows, for who cannot see it.
-    uri : str
-        PNG as a data URI.
-    """
-
-    name: str
-    alt: str
-    uri: str
+    name: str  # lesion or region; "" for projections
+    alt: str  # what it shows, for who cannot see it
+    uri: str  # PNG as a data URI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,6 @@ _STEPS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
 def outlines(inside: NDArray[np.bool_]) -> list[Float64s]:
     """Trace the borders of a mask.
 
-    Parameters
-    ----------
-    inside : array of bool, (rows, columns)
-
     Returns
     -------
     list of array, (n, 2)
@@ -53,19 +49,12 @@ def outlines_of(masks: Sequence[NDArray[np.bool_]]) -> list[list[Float64s]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Edges:
-    """Pixel edges between inside and outside, the inside on the right hand of each.
+    """Pixel edges between inside and outside, the inside on the right hand of each."""
 
-    Parameters
-    ----------
-    x, y : array of int64, (n,)
-        Where each begins.
-    heading : array of int64, (n,)
-        0 right, 1 down, 2 left, 3 up.
-    """
-
+    # x, y: where each begins
     x: Int64s
     y: Int64s
-    heading: Int64s
+    heading: Int64s  # 0 right, 1 down, 2 left, 3 up
 
     @classmethod
     def of(cls, padded: NDArray[np.int8]) -> _Edges:
@@ -127,7 +116,6 @@ def dashes(polygon: Float64s, pattern: Sequence[float]) -> list[Float64s]:
 
     Parameters
     ----------
-    polygon : array, (n, 2)
     pattern : sequence of float
         Lengths drawn, left out, drawn, ... in the polygon's unit.
     """

@@ -35,17 +35,10 @@ _SECOND_LETTER_COSINE = 0.2588  # 15 degrees off an axis, the second letter is s
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PatientView:
-    """A grid with its axes put in patient order: left, posterior, head.
+    """A grid with its axes put in patient order: left, posterior, head."""
 
-    Parameters
-    ----------
-    grid : VoxelGrid
-        The same voxels; axis 0 rises closest to left, 1 to posterior, 2 to the head.
-    axes, signs : tuple of int
-        Which stored axis each comes from, and -1 where it runs backwards.
-    """
-
-    grid: VoxelGrid
+    grid: VoxelGrid  # the same voxels; axis 0 rises closest to left, 1 to posterior, 2 to the head
+    # axes, signs: which stored axis each comes from, and -1 where it runs backwards
     axes: tuple[int, int, int]
     signs: tuple[int, int, int]
 
@@ -81,19 +74,11 @@ class Plane:
     """One slice position of a grid in patient order.
 
     Positions on it are ``(u, v)`` in mm, from the top left corner of the picture, to the right and down.
-
-    Parameters
-    ----------
-    name : {"axial", "coronal", "sagittal"}
-    grid : VoxelGrid
-        As from `PatientView`.
-    index : int
-        Slice number along the axis that looks out of the plane.
     """
 
     name: PlaneName
-    grid: VoxelGrid
-    index: int
+    grid: VoxelGrid  # as from `PatientView`
+    index: int  # slice number along the axis that looks out of the plane
 
     @property
     def columns(self) -> int:
@@ -184,19 +169,12 @@ class Plane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """The part of a plane that a picture shows.
+    """The part of a plane that a picture shows."""
 
-    Parameters
-    ----------
-    width, height : int
-        Pixels.
-    left_mm, top_mm : float
-        Position on the plane of the picture's top left corner.
-    mm_per_pixel : float
-    """
-
+    # width, height: pixels
     width: int
     height: int
+    # left_mm, top_mm: position on the plane of the picture's top left corner
     left_mm: float
     top_mm: float
     mm_per_pixel: float

@@ -20,7 +20,6 @@ def png_bytes(pixels: NDArray[np.uint8], *, fast: bool = False) -> bytes:
 
     Parameters
     ----------
-    pixels : array of uint8, (height, width, 3) or (height, width)
     fast : bool
         Stored as it is, for a viewer on this machine: what is saved in bytes would cost more in time.
     """

@@ -26,12 +26,7 @@ VIEWS = 24
 
 
 class RotatingProjection:
-    """Views of a PET round the patient's long axis: 0 from the front, 6 from the left, 12 from behind.
-
-    Parameters
-    ----------
-    pet : Volume
-    """
+    """Views of a PET round the patient's long axis: 0 from the front, 6 from the left, 12 from behind."""
 
     def __init__(self, pet: Volume) -> None:
         self.pet = pet

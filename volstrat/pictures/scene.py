@@ -47,27 +47,14 @@ def as_hu(values: NDArray[np.generic]) -> NDArray[np.int16]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Volume:
-    """An image in patient order, without NaN.
-
-    Parameters
-    ----------
-    kind : {"CT", "PET"}
-    unit : str
-        "HU", "SUV", or "" where PET values cannot be had as SUV.
-    view : PatientView
-    values : array of int16 or float32, shape ``view.grid.shape``
-    name : str
-        What it is called where several can be shown: a phase, a tracer.
-    counts : bool
-        False for a PET that is shown beside.
-    """
+    """An image in patient order, without NaN."""
 
     kind: Literal["CT", "PET"]
-    unit: str
+    unit: str  # "HU", "SUV", or "" where PET values cannot be had as SUV
     view: PatientView
     values: NDArray[np.generic]
-    name: str = ""
-    counts: bool = True
+    name: str = ""  # what it is called where several can be shown: a phase, a tracer
+    counts: bool = True  # False for a PET that is shown beside
 
     @classmethod
     def ct(cls, image: Image) -> Volume:
@@ -111,31 +98,18 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scene:
-    """A case to be drawn.
-
-    Parameters
-    ----------
-    ct, pet : Volume or None
-    shapes : tuple of Shape
-        Lesions in the record's order, then PET-only regions, then an ``AVID`` one for each avid region.
-    mask_grid : VoxelGrid
-        Of the tumour mask; planes follow it where there is no image.
-    notices : tuple of str
-        What a person should know about the pictures.
-    planned : tuple of Shape
-        What a surgical plan leaves, cuts and ablates (see `planned_shapes`).
-    sections, planned_sections : Sections
-        What planes show of the shapes, and of what is planned.
-    """
+    """A case to be drawn."""
 
     ct: Volume | None
     pet: Volume | None
+    # Lesions in the record's order, then PET-only regions, then an ``AVID`` one for each avid region.
     shapes: tuple[Shape, ...]
-    mask_grid: VoxelGrid
-    notices: tuple[str, ...] = ()
-    planned: tuple[Shape, ...] = ()
+    mask_grid: VoxelGrid  # of the tumour mask; planes follow it where there is no image
+    notices: tuple[str, ...] = ()  # what a person should know about the pictures
+    planned: tuple[Shape, ...] = ()  # what a surgical plan leaves, cuts and ablates (see `planned_shapes`)
     base: Volume | None = field(init=False)
     grid: VoxelGrid = field(init=False)
+    # sections, planned_sections: what planes show of the shapes, and of what is planned
     sections: Sections = field(init=False)
     planned_sections: Sections = field(init=False)
 

@@ -74,12 +74,7 @@ class ShownImages:
         return scene
 
     def rotation(self, pet: int) -> RotatingProjection:
-        """Return a shown PET seen from all round.
-
-        Raises
-        ------
-        VolstratError
-        """
+        """Return a shown PET seen from all round."""
         volume = self._volume("pet", pet)
         with self._lock:
             return self._turned.setdefault(pet, RotatingProjection(volume))

@@ -51,36 +51,18 @@ _UNTOUCHED = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How a picture is drawn.
+    """How a picture is drawn."""
 
-    Parameters
-    ----------
-    window : tuple of float
-        Centre and width of the CT window, HU.
-    suv_max : float
-        Top of the PET scale.
-    pet_opacity : float
-        0 hides the PET on the CT, 1 shows the hottest voxels alone.
-    markings : mapping of str to str
-        A word of `STYLES` for each shape.
-    selected : str
-        The shape to stress; "" for none.
-    layer : {"fused", "ct", "pet"}
-        Which images are drawn: the PET over the CT, the CT alone, or the PET alone, black on white.
-    show_lesions, show_avid : bool
-    annotated : bool
-        Side letters, scale bar, window, position and names.
-    """
-
-    window: tuple[float, float] = WINDOWS["abdomen"]
-    suv_max: float = 10.0
-    pet_opacity: float = 0.6
-    markings: Mapping[str, str] = field(default_factory=dict)
-    selected: str = ""
+    window: tuple[float, float] = WINDOWS["abdomen"]  # centre and width of the CT window, HU
+    suv_max: float = 10.0  # top of the PET scale
+    pet_opacity: float = 0.6  # 0 hides the PET on the CT, 1 shows the hottest voxels alone
+    markings: Mapping[str, str] = field(default_factory=dict)  # a word of `STYLES` for each shape
+    selected: str = ""  # the shape to stress; "" for none
+    # Which images are drawn: the PET over the CT, the CT alone, or the PET alone, black on white.
     layer: Layer = "fused"
     show_lesions: bool = True
     show_avid: bool = True
-    annotated: bool = True
+    annotated: bool = True  # side letters, scale bar, window, position and names
 
 
 def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:

@@ -32,43 +32,22 @@ _LONGEST_HEAD = 90
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenImage:
-    """What is told of an image beside the record.
-
-    Parameters
-    ----------
-    role : {"ct", "pet", "other_pet"}
-    path : str
-        As in the record.
-    name : str
-        As the page calls it.
-    scanner : str
-        Manufacturer and model; "" where no header says.
-    taken : str
-        The day in words; "" where it is not told.
-    file : tuple of str or None
-        Path, format, grid and hash of an image that the record does not list: a CT.
-    """
+    """What is told of an image beside the record."""
 
     role: str
-    path: str
-    name: str
-    scanner: str = ""
-    taken: str = ""
+    path: str  # as in the record
+    name: str  # as the page calls it
+    scanner: str = ""  # manufacturer and model; "" where no header says
+    taken: str = ""  # the day in words; "" where it is not told
+    # Path, format, grid and hash of an image that the record does not list: a CT.
     file: tuple[str, str, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """What a report takes from beside the record.
+    """What a report takes from beside the record."""
 
-    Parameters
-    ----------
-    events : tuple of Event
-        What was done to the reading as a whole.
-    images : tuple of SeenImage
-    """
-
-    events: tuple[Event, ...] = ()
+    events: tuple[Event, ...] = ()  # what was done to the reading as a whole
     images: tuple[SeenImage, ...] = ()
 
     @property

@@ -49,7 +49,6 @@ def predicate_bar(record: CaseRecord, key: PredicateName, *, width: float = _BAR
 
     Parameters
     ----------
-    key : {"stratum_1", "stratum_2"}
     width : float
         Of the bar; letters keep their size.
     """

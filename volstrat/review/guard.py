@@ -36,8 +36,6 @@ class Guard:
 
     Parameters
     ----------
-    app : ASGIApp
-    port : int
     say : callable
         Called with a new link when one that was used already is opened again.
     """

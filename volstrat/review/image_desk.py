@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 
 class ImageDesk:
-    """What the page asks about images that can be shown in place of the case's own.
-
-    Parameters
-    ----------
-    session : ReviewSession
-    """
+    """What the page asks about images that can be shown in place of the case's own."""
 
     def __init__(self, session: ReviewSession) -> None:
         self._session = session

@@ -22,32 +22,21 @@ _AVIDITY: dict[str, FdgWord] = {"avid": "avid", "not_avid": "not_avid"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A mark as the page sends it.
-
-    Parameters
-    ----------
-    reading : int
-        `ReviewSession.reading` that the page showed: another one may have other lesions by the same names.
-    resectability, fdg_avidity : str
-        Words of a lesion table; both and ``reason`` empty: the row is removed.
-    site, belongs_to : str or None
-        As the table's columns; None keeps what the row says.
-    seen : str
-        `token_of` the row that the page showed.
-    force : bool
-        Replace a row that the page had not shown.
-    """
+    """A mark as the page sends it."""
 
     lesion_id: str
+    # `ReviewSession.reading` that the page showed: another one may have other lesions by the same names.
     reading: int
+    # resectability, fdg_avidity: words of a lesion table; both and ``reason`` empty: the row is removed
     resectability: str = ""
     fdg_avidity: str = ""
     reason: str = ""
     reader: str = ""
+    # site, belongs_to: as the table's columns; None keeps what the row says
     site: str | None = None
     belongs_to: str | None = None
-    seen: str = ""
-    force: bool = False
+    seen: str = ""  # `token_of` the row that the page showed
+    force: bool = False  # replace a row that the page had not shown
 
 
 def row_of(

@@ -38,17 +38,10 @@ _LONGEST_NAME, _LONGEST_REASON = 64, 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableState:
-    """A lesion table as read.
-
-    Parameters
-    ----------
-    rows : mapping of lesion id to LesionRow
-    sha256 : str
-        Of the file; "" where there is none.
-    """
+    """A lesion table as read."""
 
     rows: Mapping[str, LesionRow]
-    sha256: str
+    sha256: str  # of the file; "" where there is none
 
 
 def token_of(row: LesionRow | None) -> str:
@@ -59,12 +52,7 @@ def token_of(row: LesionRow | None) -> str:
 
 
 def check_reader(name: str) -> str:
-    """Return a reader's name that can be part of a file's name.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Return a reader's name that can be part of a file's name."""
     plain = all(c.isalnum() or c in "._-" for c in name)
     if not name or not plain or name[0] == "." or len(name) > _LONGEST_NAME or name.lower() == "history":
         msg = f"The reader {name!r} cannot be part of a file name."
@@ -73,12 +61,7 @@ def check_reader(name: str) -> str:
 
 
 def clean_text(text: str, *, what: str) -> str:
-    """Return a text that a table's cell can hold: one line, no control characters, not too long.
-
-    Raises
-    ------
-    LesionTableError
-    """
+    """Return a text that a table's cell can hold: one line, no control characters, not too long."""
     cleaned = " ".join(text.split())
     if len(cleaned) > _LONGEST_REASON or not all(c.isprintable() for c in cleaned):
         msg = f"The {what} is longer than {_LONGEST_REASON} characters, or holds some that cannot be printed."
@@ -88,20 +71,12 @@ def clean_text(text: str, *, what: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowChange:
-    """A row to replace, add or (``new`` None) remove.
-
-    Parameters
-    ----------
-    seen : str
-        `token_of` the row that the reader saw.
-    force : bool
-        Replace even a row that the reader had not seen.
-    """
+    """A row to replace, add or (``new`` None) remove."""
 
     lesion_id: str
     new: LesionRow | None
-    seen: str
-    force: bool = False
+    seen: str  # `token_of` the row that the reader saw
+    force: bool = False  # replace even a row that the reader had not seen
 
 
 class MarkTable:
@@ -145,7 +120,6 @@ class MarkTable:
 
         Parameters
         ----------
-        changes : sequence of RowChange
         by, at : str
             Who does it and when (UTC), for the history.
         place : callable
@@ -179,12 +153,7 @@ class MarkTable:
             return state
 
     def note(self, event: Event) -> None:
-        """Append what happened to the reading as a whole to the history.
-
-        Raises
-        ------
-        OutputError
-        """
+        """Append what happened to the reading as a whole to the history."""
         cells = dict.fromkeys(_HISTORY_COLUMNS, "")
         cells |= {
             "resectability": event.kind,

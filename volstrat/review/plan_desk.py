@@ -34,12 +34,7 @@ _TRIED = "tried"
 
 
 class PlanDesk:
-    """What the page asks about plans; trying one changes nothing until it is saved.
-
-    Parameters
-    ----------
-    session : ReviewSession
-    """
+    """What the page asks about plans; trying one changes nothing until it is saved."""
 
     def __init__(self, session: ReviewSession) -> None:
         self._session = session
@@ -92,12 +87,7 @@ class PlanDesk:
         self._shown = name
 
     def try_segments(self, segments: Sequence[str], like: str) -> None:
-        """Carry out segments switched on, with what else a plan does; without any, stop trying.
-
-        Raises
-        ------
-        PlanError
-        """
+        """Carry out segments switched on, with what else a plan does; without any, stop trying."""
         reviewed = self._reviewed()
         result = reviewed.result or reviewed.bare
         if not segments:

@@ -21,20 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewOptions:
-    """How a case is reviewed.
+    """How a case is reviewed."""
 
-    Parameters
-    ----------
-    reader : str
-        Whose table is marked (``lesions.READER.csv``); "" for the case's own.
-    read_only : bool
-    blind : bool
-        Other readers' marks are neither read nor shown.
-    """
-
-    reader: str = ""
+    reader: str = ""  # whose table is marked (``lesions.READER.csv``); "" for the case's own
     read_only: bool = False
-    blind: bool = False
+    blind: bool = False  # other readers' marks are neither read nor shown
 
     def __post_init__(self) -> None:
         if self.reader:
@@ -46,37 +37,18 @@ class ReviewOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reviewed:
-    """One state of a review; a new one is made on each mark, so that pictures and table fit together.
+    """One state of a review; a new one is made on each mark, so that pictures and table fit together."""
 
-    Parameters
-    ----------
-    version : int
-        Rises with every change.
-    bare : CaseResult
-        The case without any lesion table.
-    result : CaseResult or None
-        With the reader's rows; None where the table does not fit the case.
-    table : TableState
-    problem : str
-        Why the table does not fit, or cannot be read.
-    misfits : mapping of lesion id to str
-        Rows that do not fit the case, with the reason.
-    others : mapping of lesion id to tuple of (reader, word)
-        Other readers' marks.
-    flips : list or None
-        Single changes that give another stratum, as the record lists them; None while they are looked for.
-    rows : mapping of id to LesionRow
-        The table's, by the id that lesion or region has now; as they stand where they do not fit.
-    """
-
-    version: int
-    bare: CaseResult
-    result: CaseResult | None
+    version: int  # rises with every change
+    bare: CaseResult  # the case without any lesion table
+    result: CaseResult | None  # with the reader's rows; None where the table does not fit the case
     table: TableState
-    problem: str = ""
-    misfits: Mapping[str, str] = field(default_factory=dict)
-    others: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    problem: str = ""  # why the table does not fit, or cannot be read
+    misfits: Mapping[str, str] = field(default_factory=dict)  # rows that do not fit the case, with the reason
+    others: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)  # other readers' marks
+    # Single changes that give another stratum, as the record lists them; None while they are looked for.
     flips: Sequence[FlipRecord] | None = None
+    # The table's, by the id that lesion or region has now; as they stand where they do not fit.
     rows: Mapping[str, LesionRow] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from volstrat.errors import MarkConflictError, UsageError, VolstratError
 from volstrat.review.guard import HOST, Guard
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
     from starlette.types import ASGIApp
 
     from volstrat.review.session import ReviewSession
@@ -34,7 +35,7 @@ _SWITCH_S = 0.001
 """An answer waits no longer for what is worked out beside it."""
 _LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
 _MARK_TYPES = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(Mark).items()}
-_PLAN_ACTIONS = ("show", "try", "save", "choose")
+Read = TypeVar("Read")
 _NOTES = ("complete", "reopened", "note", "key_image")
 
 
@@ -114,12 +115,11 @@ def _listen(port: int) -> socket.socket:
 
 def _app(session: ReviewSession) -> Starlette:
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
     from starlette.responses import Response
     from starlette.routing import Route
 
     static = {item.name: item for item in files("volstrat.review").joinpath("static").iterdir()}
-    states = States(session)
+    states, desk = States(session), PlanDesk(session)
 
     def asset(request: Request) -> Response:
         name = request.url.path.removeprefix("/") or _PAGE
@@ -132,35 +132,12 @@ def _app(session: ReviewSession) -> Starlette:
             return Response(status_code=204)
         return json_answer(states.since(known))
 
-    desk = PlanDesk(session)
+    def told(known: str) -> dict[str, Any]:
+        return {"state": states.since(known)}
 
-    def plans(_: Request) -> Response:
-        return json_answer(desk.as_json())
-
-    async def plan(request: Request) -> Response:
-        body = await _body(request)
-        if body is None or body.get("action") not in _PLAN_ACTIONS:
-            return json_answer({"error": "The plan cannot be read."}, status=400)
-        return await run_in_threadpool(_plan, desk, body)
-
-    async def note(request: Request) -> Response:
-        words = _texts(await _body(request))
-        if words.get("kind") not in _NOTES:
-            return json_answer({"error": "The note cannot be read."}, status=400)
-        return await run_in_threadpool(_note, session, states, words)
-
-    async def accept(request: Request) -> Response:
-        words = _texts(await _body(request))
-        if not words.get("code"):
-            return json_answer({"error": "The finding cannot be read."}, status=400)
-        return await run_in_threadpool(_accept, session, states, words)
-
-    async def mark(request: Request) -> Response:
-        body = await _body(request)
-        marks = None if body is None else _marks(body)
-        if not marks:
-            return json_answer({"error": "The mark cannot be read."}, status=400)
-        return await run_in_threadpool(_mark, session, states, marks, request.query_params.get("known", ""))
+    def conflict(marks: Sequence[Mark]) -> dict[str, Any]:
+        now = session.refresh()
+        return {"token": token_of(None if now is None else now.rows.get(marks[0].lesion_id))}
 
     def reload(_: Request) -> Response:
         threading.Thread(target=session.load, daemon=True).start()
@@ -172,15 +149,49 @@ def _app(session: ReviewSession) -> Starlette:
             *(Route(f"/{name}", asset) for name in static if name != _PAGE),
             Route("/favicon.ico", lambda _: Response(status_code=204)),
             Route("/state", state),
+            Route("/plans", lambda _: json_answer(desk.as_json())),
             *(Route(path, answer) for path, answer in picture_answers(session, desk).items()),
-            Route("/mark", mark, methods=["POST"]),
-            Route("/note", note, methods=["POST"]),
-            Route("/accept", accept, methods=["POST"]),
-            Route("/plans", plans),
-            Route("/plan", plan, methods=["POST"]),
+            _post("/mark", "mark", _marks, lambda marks: session.mark(*marks), told, conflict=conflict),
+            _post("/note", "note", _note, lambda words: session.note(**words), told),
+            _post("/accept", "finding", _finding, lambda words: session.accept(**words), told),
+            _post("/plan", "plan", _plan, lambda do: do(desk), lambda _: desk.as_json()),
             Route("/reload", reload, methods=["POST"]),
         ]
     )
+
+
+def _post(
+    path: str,
+    what: str,
+    read: Callable[[Mapping[str, Any]], Read | None],
+    act: Callable[[Read], object],
+    told: Callable[[str], Mapping[str, Any]],
+    *,
+    conflict: Callable[[Read], Mapping[str, Any]] = lambda _: {},
+) -> Route:
+    """Return what answers a POST: it is read and done, and answered with how all is then (``told``)."""
+    from starlette.concurrency import run_in_threadpool
+    from starlette.routing import Route
+
+    def done(asked: Read, known: str) -> Response:
+        answer, status = dict[str, Any](), 200
+        try:
+            act(asked)
+        except MarkConflictError as error:
+            answer, status = {"error": str(error), "conflict": conflict(asked)}, 409
+        except VolstratError as error:
+            answer, status = {"error": str(error)}, 422
+        return json_answer({**answer, **told(known)}, status=status)
+
+    async def answer(request: Request) -> Response:
+        body = await _body(request) or {}
+        asked = read(body)
+        if not asked:
+            return json_answer({"error": f"The {what} cannot be read."}, status=400)
+        known = body.get("known") or request.query_params.get("known", "")
+        return await run_in_threadpool(done, asked, str(known))
+
+    return Route(path, answer, methods=["POST"])
 
 
 async def _body(request: Request) -> Mapping[str, Any] | None:
@@ -210,60 +221,28 @@ def _marks(body: Mapping[str, Any]) -> list[Mark] | None:
     return found
 
 
-def _mark(session: ReviewSession, states: States, marks: Sequence[Mark], known: str) -> Response:
-    """Save marks; what stands in the way is told with the state as it is."""
-    try:
-        session.mark(*marks)
-    except MarkConflictError as error:
-        now = session.refresh()
-        theirs = None if now is None else now.rows.get(marks[0].lesion_id)
-        answer = {
-            "error": str(error),
-            "conflict": {"token": token_of(theirs)},
-            "state": states.since(known),
-        }
-        return json_answer(answer, status=409)
-    except VolstratError as error:
-        return json_answer({"error": str(error), "state": states.since(known)}, status=422)
-    return json_answer({"state": states.since(known)})
+def _words(body: Mapping[str, Any], *names: str) -> dict[str, str]:
+    """Return texts of a body by name; "" for what is absent or none."""
+    return {name: body[name] if isinstance(body.get(name), str) else "" for name in names}
 
 
-def _note(session: ReviewSession, states: States, words: Mapping[str, str]) -> Response:
-    try:
-        session.note(words["kind"], words.get("text", ""), words.get("by", ""))
-    except VolstratError as error:
-        return json_answer({"error": str(error)}, status=422)
-    return json_answer({"state": states.since(words.get("known", ""))})
+def _note(body: Mapping[str, Any]) -> dict[str, str] | None:
+    return _words(body, "kind", "text", "by") if body.get("kind") in _NOTES else None
 
 
-def _texts(body: Mapping[str, Any] | None) -> dict[str, str]:
-    return {} if body is None else {k: v for k, v in body.items() if isinstance(v, str)}
+def _finding(body: Mapping[str, Any]) -> dict[str, str] | None:
+    words = _words(body, "code", "where", "by", "reason")
+    return words if words["code"] else None
 
 
-def _accept(session: ReviewSession, states: States, words: Mapping[str, str]) -> Response:
-    """Close an open review finding, by whom and why."""
-    try:
-        session.accept(
-            words["code"], words.get("where", ""), by=words.get("by", ""), reason=words.get("reason", "")
-        )
-    except VolstratError as error:
-        return json_answer({"error": str(error)}, status=422)
-    return json_answer({"state": states.since(words.get("known", ""))})
-
-
-def _plan(desk: PlanDesk, body: Mapping[str, Any]) -> Response:
-    """Show, try, save or choose a plan, and answer with the comparison as it is then."""
-    words = {key: value for key, value in body.items() if isinstance(value, str)}
+def _plan(body: Mapping[str, Any]) -> Callable[[PlanDesk], None] | None:
+    """Read what is to be done with a plan; None where it is nothing that can be."""
+    words = _words(body, "action", "plan", "like", "title", "by", "reason")
     segments = [s for s in body.get("segments") or [] if isinstance(s, str)]
-    try:
-        if body["action"] == "show":
-            desk.show(words.get("plan", ""))
-        elif body["action"] == "try":
-            desk.try_segments(segments, words.get("like", ""))
-        elif body["action"] == "save":
-            desk.save(words.get("plan", ""), words.get("title", ""), words.get("by", ""))
-        else:
-            desk.choose(words.get("plan", ""), words.get("by", ""), words.get("reason", ""))
-    except VolstratError as error:
-        return json_answer({"error": str(error), **desk.as_json()}, status=422)
-    return json_answer(desk.as_json())
+    does: dict[str, Callable[[PlanDesk], None]] = {
+        "show": lambda desk: desk.show(words["plan"]),
+        "try": lambda desk: desk.try_segments(segments, words["like"]),
+        "save": lambda desk: desk.save(words["plan"], words["title"], words["by"]),
+        "choose": lambda desk: desk.choose(words["plan"], words["by"], words["reason"]),
+    }
+    return does.get(words["action"])

@@ -52,12 +52,6 @@ READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
 class ReviewSession:
     """Loads a case, keeps it, and applies marks to it.
 
-    Parameters
-    ----------
-    place : CasePlace
-    protocol : LoadedProtocol
-    options : ReviewOptions
-
     Notes
     -----
     `load` takes seconds and is meant for a thread of its own; until it is done, `reviewed` is None.
@@ -313,12 +307,7 @@ class ReviewSession:
         return changes
 
     def check_may_plan(self) -> None:
-        """Refuse to write plans where nothing may be written, or the case is no longer as it was read.
-
-        Raises
-        ------
-        VolstratError
-        """
+        """Refuse to write plans where nothing may be written, or the case is no longer as it was read."""
         self._check_may_write()
         reviewed = self.reviewed
         if reviewed is None or reviewed.bare.sources.told_by != "case.toml":

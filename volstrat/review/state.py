@@ -63,12 +63,7 @@ def mark_of(session: ReviewSession) -> str:
 
 
 class States:
-    """Tells the page its state, and of what it has already only the rest.
-
-    Parameters
-    ----------
-    session : ReviewSession
-    """
+    """Tells the page its state, and of what it has already only the rest."""
 
     def __init__(self, session: ReviewSession) -> None:
         self._session = session

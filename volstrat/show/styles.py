@@ -15,27 +15,13 @@ Sign = Literal["disc", "diamond", "cross", "question", "half", "ring"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How a marking is drawn.
+    """How a marking is drawn."""
 
-    Parameters
-    ----------
-    colour : tuple of int
-        RGB, on dark ground (pictures).
-    ink : str
-        The same hue as CSS, dark enough for white ground (4.5 to 1).
-    dash : tuple of float
-        Drawn, left out, ... in pixels; empty for an unbroken line.
-    double : bool
-        A double line.
-    sign : str
-        The sign beside the lesion's name.
-    """
-
-    colour: Colour
-    ink: str
-    dash: tuple[float, ...] = ()
-    double: bool = False
-    sign: Sign
+    colour: Colour  # RGB, on dark ground (pictures)
+    ink: str  # the same hue as CSS, dark enough for white ground (4.5 to 1)
+    dash: tuple[float, ...] = ()  # drawn, left out, ... in pixels; empty for an unbroken line.
+    double: bool = False  # a double line
+    sign: Sign  # the sign beside the lesion's name
 
 
 STYLES: dict[str, Style] = {

@@ -90,12 +90,7 @@ def share_text(predicate: PredicateRecord) -> str:
 
 
 def criterion_text(record: CaseRecord, key: PredicateName) -> str:
-    """Say what a criterion rests on, in ml.
-
-    Parameters
-    ----------
-    key : {"stratum_1", "stratum_2"}
-    """
+    """Say what a criterion rests on, in ml."""
     predicates, volumes = given(record["predicates"]), given(record["volumes"])
     p, avid_disease = predicates[key], predicates["stratum_2"]["avid_disease"]
     if key == "stratum_2" and avid_disease != "observed":

@@ -47,12 +47,7 @@ _NOT_NAMED = "a file that the record does not name (case.toml, an image, a file 
 def _roots(
     out: Path, run: Mapping[str, Any] | None, inputs: Path | None
 ) -> list[tuple[Path, dict[str, Any]]]:
-    """Return where the cases lie, each with the shard and lesion tables that the run took.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Return where the cases lie, each with the shard and lesion tables that the run took."""
     if inputs is None and run is None:
         why = "run.json cannot be read" if is_damaged(out) else "there is no run.json"
         msg = f"Nothing says where the cases of these records lie: {why}."
@@ -155,12 +150,7 @@ class _Cases:
         return there
 
     def open(self, subject: str, protocol: LoadedProtocol) -> EntryReader:
-        """Return a reader of the files that play a subject's roles.
-
-        Raises
-        ------
-        VolstratError
-        """
+        """Return a reader of the files that play a subject's roles."""
         case, lesions = self.all[subject]
         return case.case.open(lesions=lesions, naming=protocol.protocol.naming)
 

@@ -33,7 +33,6 @@ def lock_output(out: Path, *, with_open: bool = False) -> int:
 
     Parameters
     ----------
-    out : Path
     with_open : bool
         Seal subjects in that failed, have no stratum or are to be reviewed.
 

@@ -32,7 +32,6 @@ def check_signature(out: Path, *, signers: Path | None = None) -> Signature | No
 
     Parameters
     ----------
-    out : Path
     signers : Path or None
         A file of allowed signers (ssh-keygen(1), ALLOWED SIGNERS); without it only that the signature is one
         of this manifest is checked, not whose it is.
