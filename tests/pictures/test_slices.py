@@ -18,8 +18,9 @@ from volstrat.pictures.captions import hot_colours
 from volstrat.pictures.key_slices import key_plane
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.sampling import sample
-from volstrat.pictures.scene import Scene, Shape, Volume
+from volstrat.pictures.scene import Scene, Shape
 from volstrat.pictures.slices import Look, render_slice
+from volstrat.pictures.volumes import Volume
 from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def test_nan_and_infinite_values_are_drawn(recwarn: pytest.WarningsRecorder) -> 
     values: NDArray[np.float32] = np.full((4, 4, 4), np.nan, dtype=np.float32, order="F")
     values[0, 0, 0], values[1, 1, 1] = np.inf, -np.inf
     grid = VoxelGrid(shape=(4, 4, 4), affine=np.eye(4))
-    ct = Volume.ct(Image(grid=grid, values=values))
+    ct = Volume.ct(grid, values)
     assert (int(ct.values[2, 2, 2]), int(ct.values[0, 0, 0]), int(ct.values[1, 1, 1])) == (
         -32768,
         32767,

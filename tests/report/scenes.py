@@ -14,14 +14,15 @@ import numpy as np
 from tests.dense import voxel_runs
 from tests.lattices import stored
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.geometry.image import Image
 from volstrat.pictures.planes import Plane
-from volstrat.pictures.scene import Scene, Shape, Volume
+from volstrat.pictures.scene import Scene, Shape
+from volstrat.pictures.volumes import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tests.lattices import Order
+    from volstrat.geometry.image import Image
     from volstrat.pictures.planes import PlaneName
 
     Affine = NDArray[np.float64]
@@ -64,7 +65,7 @@ def phantom(order: Order = PLAIN, *, with_ct: bool = True, pet: Image | None = N
     mask, _ = stored(dense, affine(), order)
     grid = grid_of(values, matrix)
     return Scene(
-        ct=Volume.ct(Image(grid=grid, values=np.asfortranarray(values))) if with_ct else None,
+        ct=Volume.ct(grid, values) if with_ct else None,
         pet=None if pet is None else Volume.pet(pet, unit="SUV"),
         shapes=(Shape.of("L1", grid, voxel_runs(np.asfortranarray(mask))),),
         mask_grid=grid,

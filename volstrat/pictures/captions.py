@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.pictures.planes import Plane
-    from volstrat.pictures.scene import Volume
+    from volstrat.pictures.volumes import Volume
 
 
 def position_caption(plane: Plane) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.pictures.planes import Frame
-    from volstrat.pictures.scene import Volume
     from volstrat.pictures.slices import Look
+    from volstrat.pictures.volumes import Volume
 
     Float64s = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.pictures.planes import Frame, Plane
-    from volstrat.pictures.scene import Volume
+    from volstrat.pictures.volumes import Volume
 
     Float32s = NDArray[np.float32]
     Float64s = NDArray[np.float64]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from volstrat.geometry.alignment import check_frame_of_reference
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.pictures.cross_sections import Sections
 from volstrat.pictures.planes import PatientView
+from volstrat.pictures.volumes import CtReading, Volume, boxes_meet
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
@@ -23,54 +24,13 @@ if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.case_file import CaseSources
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.geometry.image import Image
     from volstrat.plans.carry_out import PlanOutcome
     from volstrat.rule.measure import Measurements
 
 AVID = "avid"
 """Name of the shapes that FDG-avid voxels make, whatever they belong to."""
 
-_LOWEST, _HIGHEST = -32768, 32767
 _CORNERS = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
-
-
-def as_hu(values: NDArray[np.generic]) -> NDArray[np.int16]:
-    """Return values as whole HU: half the memory, and more than a window shows."""
-    if values.dtype == np.int16:
-        return values.astype(np.int16, copy=False)
-    near = np.rint(values.astype(np.float32))
-    np.clip(near, _LOWEST, _HIGHEST, out=near)
-    if np.isnan(near.min(initial=0)):
-        near = np.nan_to_num(near, nan=_LOWEST)
-    return near.astype(np.int16)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Volume:
-    """An image in patient order, without NaN."""
-
-    kind: Literal["CT", "PET"]
-    unit: str  # "HU", "SUV", or "" where PET values cannot be had as SUV
-    view: PatientView
-    values: NDArray[np.generic]
-    name: str = ""  # what it is called where several can be shown: a phase, a tracer
-    counts: bool = True  # False for a PET that is shown beside
-
-    @classmethod
-    def ct(cls, image: Image) -> Volume:
-        """Return a CT in whole HU: half the memory, and more than a window shows."""
-        whole = np.empty(image.grid.shape, dtype=np.int16, order="F")
-        for k in range(image.grid.shape[2]):  # a slice stays in the processor's cache
-            whole[..., k] = as_hu(image.values[..., k])
-        view = PatientView.of(image.grid)
-        return cls(kind="CT", unit="HU", view=view, values=view.turn(whole))
-
-    @classmethod
-    def pet(cls, image: Image, *, unit: str) -> Volume:
-        """Return a PET image."""
-        view = PatientView.of(image.grid)
-        values = np.nan_to_num(image.values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        return cls(kind="PET", unit=unit, view=view, values=view.turn(np.asfortranarray(values)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -152,49 +112,22 @@ def planned_shapes(outcome: PlanOutcome) -> tuple[Shape, ...]:
     return tuple(Shape.of(name, grid, voxels) for name, voxels in sets.items() if voxels)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CtRead:
-    """A CT as read for the pictures, or why it cannot be shown; both None and "" where there is none."""
+def build_scene(result: CaseResult, ct_reading: CtReading | None = None) -> Scene:
+    """Put what can be drawn of a case together, with what there is so far of a CT that is being read.
 
-    volume: Volume | None
-    problem: str = ""
-
-
-def read_ct(sources: CaseSources) -> CtRead:
-    """Read the CT of a case, if it has one; may run beside the reading of its masks."""
-    entry = sources.only("ct")
-    if entry is None:
-        return CtRead(volume=None)
-    try:
-        image = EntryReader(sources).image("ct", entry)
-        return CtRead(volume=replace(Volume.ct(image), name=entry.name or ""))
-    except (VolstratError, MemoryError) as error:
-        return CtRead(
-            volume=None, problem=f"The CT cannot be shown: {error or 'it does not fit into memory.'}"
-        )
-
-
-def build_scene(result: CaseResult, ct_read: CtRead | None = None) -> Scene:
-    """Put what can be drawn of a case together.
-
-    An image that cannot be read is no failure: it is a notice, and the rest is drawn.
-
-    Parameters
-    ----------
-    ct_read : CtRead or None
-        None: the CT is read now.
+    Without one the CT is read now. An image that cannot be read is no failure: it is a notice, and the rest
+    is drawn.
     """
-    masks = result.inputs.masks
-    found = read_ct(result.sources) if ct_read is None else ct_read
-    notices = [found.problem] if found.problem else []
-    ct = found.volume
+    masks, sources = result.inputs.masks, result.sources
+    read = CtReading(sources).ended() if ct_reading is None else ct_reading
+    ct, pet = read.volume, None
+    notices = [read.problem] if read.problem else []
     if ct is not None:
-        notices += _frame_notices(ct, result.sources, masks.grid)
-    pet = None
+        notices += _frame_notices(ct, sources, masks.grid)
     if masks.suv is not None:
         pet = Volume.pet(masks.suv, unit="SUV")
-    elif result.sources.only("pet") is not None:
-        pet = _read_unscaled_pet(result.sources, notices)
+    elif sources.only("pet") is not None:
+        pet = _read_unscaled_pet(sources, notices)
         if any(one["role"] == "pet" and one.get("tracer") == "other" for one in result.inputs.inputs):
             notices.append("The PET is of another tracer than FDG: it is shown, and nothing of it counts.")
     shapes = shapes_of(result.measured)
@@ -234,27 +167,12 @@ def _read_unscaled_pet(sources: CaseSources, notices: list[str]) -> Volume | Non
 def _misfits(ct: Volume | None, pet: Volume | None, shapes: Sequence[Shape]) -> list[str]:
     """Say where pictures and contours do not lie in one place."""
     notices = []
-    if ct is not None and pet is not None and not fields_meet(ct, pet):
+    if ct is not None and pet is not None and not boxes_meet(ct.box_mm(), pet.box_mm()):
         notices.append("CT and PET do not overlap: the PET is not shown on the CT, only in its projection.")
     for volume in (ct, pet):
         if volume is not None:
-            own = field_box(volume)
-            outside = [s.name for s in shapes if s.name != AVID and not _meet(own, s.box_mm)]
+            own = volume.box_mm()
+            outside = [s.name for s in shapes if s.name != AVID and not boxes_meet(own, s.box_mm)]
             if outside:
                 notices.append(f"Outside the field of the {volume.kind}: {shown_names(outside)}.")
     return notices
-
-
-def fields_meet(one: Volume, other: Volume) -> bool:
-    """Tell whether the boxes round two images overlap."""
-    return _meet(field_box(one), field_box(other))
-
-
-def field_box(volume: Volume) -> NDArray[np.float64]:
-    """Return the box (LPS mm) round an image, (2, 3)."""
-    corners = volume.view.grid.corners_mm()
-    return np.stack((corners.min(axis=0), corners.max(axis=0)))
-
-
-def _meet(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    return bool((one[0] <= other[1]).all() and (other[0] <= one[1]).all())

@@ -13,7 +13,7 @@ from volstrat.errors import GridMismatchError, InputFileError
 from volstrat.formats.volumes import stem_of
 from volstrat.geometry.alignment import check_frame_of_reference
 from volstrat.pictures.rotation import RotatingProjection
-from volstrat.pictures.scene import Volume, fields_meet
+from volstrat.pictures.volumes import Volume, boxes_meet, growing_ct
 
 if TYPE_CHECKING:
     from volstrat.case.case_file import RoleEntry
@@ -90,7 +90,7 @@ class ShownImages:
         if not number:
             return []
         volume = self._volume(kind, number)
-        if scene.base is not None and not fields_meet(volume, scene.base):
+        if scene.base is not None and not boxes_meet(volume.box_mm(), scene.base.box_mm()):
             return [f"{volume.name} does not lie where the case's images do: nothing of it is seen."]
         try:
             check_frame_of_reference(
@@ -113,7 +113,8 @@ class ShownImages:
             raise InputFileError(msg)
         entry, name = self._entries[kind][number - 1], names[number]
         if kind == "ct":
-            return replace(Volume.ct(self.reader.image("ct", entry)), name=name)
+            *_, (volume, _) = growing_ct(self.reader, entry)
+            return replace(volume, name=name)
         read = self.reader.pet(entry, role="other_pet")
         unit = "" if read.suv is None else "SUV"
         image = self.reader.image("other_pet", entry) if read.suv is None else read.suv

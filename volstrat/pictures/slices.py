@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.pictures.scene import Scene, Shape, Volume
+    from volstrat.pictures.scene import Scene, Shape
+    from volstrat.pictures.volumes import Volume
 
     Pixels = NDArray[np.uint8]
     Float64s = NDArray[np.float64]

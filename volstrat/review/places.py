@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.pictures.planes import PlaneName
-    from volstrat.pictures.scene import Scene, Shape, Volume
+    from volstrat.pictures.scene import Scene, Shape
+    from volstrat.pictures.volumes import Volume
     from volstrat.rule.lesions import Lesions
 
     Point = tuple[float, float, float]

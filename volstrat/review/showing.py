@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from volstrat.pictures.ct_reading import CtReading
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.rotation import RotatingProjection
-from volstrat.pictures.scene import CtRead, Scene, build_scene
+from volstrat.pictures.scene import Scene, build_scene
+from volstrat.pictures.volumes import CtReading
 
 if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
@@ -57,12 +57,12 @@ class Showing:
         problems: tuple[str, ...] = ()
         try:
             if ct.begun() is not None:  # contours over the slices that are there
-                scene = build_scene(bare, CtRead(volume=ct.volume))
+                scene = build_scene(bare, ct)
                 projections = Projections(scene)
                 self._show(scene, projections, reading)
-            read = ct.ended()
-            if scene is None or read.volume is not scene.ct:  # none, or it broke off
-                scene = build_scene(bare, read)
+            ct.ended()
+            if scene is None or ct.volume is not scene.ct:  # none, or it broke off
+                scene = build_scene(bare, ct)
                 projections = Projections(scene)
             rotation = None if scene.pet is None else RotatingProjection(scene.pet)
         except Exception as error:

@@ -9,10 +9,10 @@ import pytest
 
 from tests.dicom.image_files import write_stack
 from tests.volume_files import nifti
+from volstrat.case.entries import EntryReader
 from volstrat.case.place import CasePlace
-from volstrat.pictures.ct_reading import CtReading
 from volstrat.pictures.planes import Plane
-from volstrat.pictures.scene import read_ct
+from volstrat.pictures.volumes import CtReading, Volume
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,15 +34,15 @@ def test_what_is_read_piece_by_piece_is_what_is_read_whole(tmp_path: Path, kind:
         nifti(folder / "ct.nii.gz", hu, AFFINE)
     sources = CasePlace(folder=folder, subject="S1").open().sources
     reading = CtReading(sources)
-    begun, whole = reading.begun(), read_ct(sources).volume
+    begun, whole = reading.begun(), EntryReader(sources).image("ct", sources.entries["ct"][0])
     assert begun is not None
-    assert whole is not None
+    read_whole = Volume.ct(whole.grid, whole.values)
     plane = Plane(name="axial", grid=begun.view.grid, index=2)
     reading.wait_for(plane)
-    assert np.array_equal(plane.cut(begun.values), plane.cut(whole.values))
+    assert np.array_equal(plane.cut(begun.values), plane.cut(read_whole.values))
     read = reading.ended()
     assert read.problem == ""
     assert read.volume is begun
-    assert np.array_equal(begun.values, whole.values)
-    assert np.array_equal(begun.view.grid.affine, whole.view.grid.affine)
-    assert np.unique(whole.values).size > 5
+    assert np.array_equal(begun.values, read_whole.values)
+    assert np.array_equal(begun.view.grid.affine, read_whole.view.grid.affine)
+    assert np.unique(read_whole.values).size > 5
