@@ -14,7 +14,7 @@ from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputFileError
-from volstrat.pictures.captions import window_captions
+from volstrat.pictures.annotations import window_captions
 from volstrat.pictures.planes import Frame
 from volstrat.pictures.scene import build_scene
 from volstrat.pictures.shown_images import ShownImages

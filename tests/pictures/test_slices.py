@@ -13,8 +13,7 @@ from tests.lattices import ORDERS, oblique, stored
 from tests.report.scenes import BRIGHT_HU, TISSUE_HU, affine, coloured, grid_of, phantom, plane_through
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.image import Image
-from volstrat.pictures.annotations import bar_length_mm
-from volstrat.pictures.captions import hot_colours
+from volstrat.pictures.annotations import bar_length_mm, hot_colours
 from volstrat.pictures.key_slices import key_plane
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.sampling import sample

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from PIL import ImageFont
     from PIL.Image import Image
 
+    from volstrat.pictures.planes import Plane
+    from volstrat.pictures.volumes import Volume
     from volstrat.show.styles import Colour, Style
 
 _WHITE: Colour = (255, 255, 255)
@@ -51,22 +53,18 @@ def annotate(
         True where the ground is white: black letters, else white ones.
     """
     inks = (_BLACK, _WHITE) if light else (_WHITE, _BLACK)
+    write = partial(_write, picture, fill=inks[0], rim=inks[1])
     width, height = picture.size
     text = max(_SMALLEST_TEXT, min(width, height) // 27)
     letter = max(_SMALLEST_LETTER, min(width, height) // 17)
-    left, right, top, bottom = letters
     margin = text // 2
-    for word, at, anchor in (
-        (left, (margin, height / 2), "lm"),
-        (right, (width - margin, height / 2), "rm"),
-        (top, (width / 2, margin), "mt"),
-        (bottom, (width / 2, height - margin), "mb"),
-    ):
-        _write(picture, at, word, letter, anchor=anchor, fill=inks[0], rim=inks[1])
+    write((margin, height / 2), letters[0], letter, anchor="lm")
+    write((width - margin, height / 2), letters[1], letter, anchor="rm")
+    write((width / 2, margin), letters[2], letter, anchor="mt")
+    write((width / 2, height - margin), letters[3], letter, anchor="mb")
     for line, caption in enumerate(captions[:-1]):
-        at = (margin, margin + line * text * 1.3)
-        _write(picture, at, caption, text, anchor="lt", fill=inks[0], rim=inks[1])
-    _write(picture, (margin, height - margin), captions[-1], text, anchor="lb", fill=inks[0], rim=inks[1])
+        write((margin, margin + line * text * 1.3), caption, text, anchor="lt")
+    write((margin, height - margin), captions[-1], text, anchor="lb")
     _draw_scale_bar(picture, mm_per_pixel, text, inks)
     if scale is not None:
         _draw_colour_scale(picture, scale, text, inks)
@@ -206,3 +204,38 @@ def caption_below(pixels: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np
         drawing.text((size // 2, height + size // 4 + n * step), line, fill=_WHITE, font=_font(size))
     drawn: NDArray[np.uint8] = np.asarray(picture)
     return drawn
+
+
+def position_caption(plane: Plane) -> tuple[str, ...]:
+    """Say where a slice lies (mm), and its number of how many."""
+    along = plane.grid.to_mm(np.eye(3)[plane.normal] * plane.index)
+    lps = int(np.abs(plane.grid.directions[:, plane.normal]).argmax())
+    axis = "xyz"[lps]
+    return (f"{plane.name}  {axis} = {float(along[lps]):.1f} mm", f"{plane.index + 1} / {plane.count}")
+
+
+def window_captions(
+    ct: Volume | None, pet: Volume | None, *, window: tuple[float, float], suv_max: float
+) -> tuple[str, ...]:
+    """Name the images that are drawn, with their windows, the ground's last; None is not drawn."""
+    lines = []
+    if pet is not None and not pet.counts:
+        lines.append(f"{pet.name}: does not count")
+    if ct is not None:
+        return (*lines, f"{ct.name or 'CT'}  W {window[1]:g}  L {window[0]:g} HU")
+    if pet is not None:
+        return (*lines, f"{pet.name or 'PET'} {pet.unit or '(no SUV)'} 0 to {suv_max:g}")
+    return ("masks alone, no image",)
+
+
+def pet_scale(unit: str, top: float, *, hot: bool) -> tuple[NDArray[np.uint8], str, float]:
+    """Return the PET's colours from low to high, its unit and its top: hot on a CT, else white to black."""
+    grey = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 3, axis=1)
+    return hot_colours() if hot else grey, unit or "PET", top
+
+
+def hot_colours() -> NDArray[np.uint8]:
+    """Return the PET colour scale, (256, 3): black, red, yellow, white."""
+    level = np.linspace(0, 3, 256)
+    channels = [np.clip(level - start, 0, 1) for start in (0, 1, 2)]
+    return np.rint(255 * np.stack(channels, axis=1)).astype(np.uint8)

@@ -15,14 +15,11 @@ from volstrat.pictures.sampling import in_voxels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from volstrat.geometry.array_types import Bools, Float64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.pictures.planes import Plane
     from volstrat.pictures.scene import Shape
 
-    Float64s = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
     Section = tuple[tuple[float, float], tuple[float, float], Bools]
 
 _PARALLEL_COSINE = 1 - 1e-6

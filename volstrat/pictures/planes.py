@@ -7,7 +7,7 @@ the front: the patient's right is on the left of the picture. Sagittal ones are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +18,8 @@ from volstrat.geometry.grid import VoxelGrid
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    Float64s = NDArray[np.float64]
+    from volstrat.geometry.array_types import Float64s
+
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
 PLANES: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
@@ -79,31 +80,18 @@ class Plane:
     name: PlaneName
     grid: VoxelGrid  # as from `PatientView`
     index: int  # slice number along the axis that looks out of the plane
+    # The grid axes along the picture's rows of pixels, down the picture, and out of it.
+    columns: int = field(init=False)
+    rows: int = field(init=False)
+    normal: int = field(init=False)
+    count: int = field(init=False)  # how many slices there are
+    downward: bool = field(init=False)  # whether the row axis rises down the picture; the head is on top
 
-    @property
-    def columns(self) -> int:
-        """The grid axis along the picture's rows of pixels."""
-        return _AXES[self.name][0]
-
-    @property
-    def rows(self) -> int:
-        """The grid axis down the picture."""
-        return _AXES[self.name][1]
-
-    @property
-    def normal(self) -> int:
-        """The grid axis that looks out of the plane."""
-        return _AXES[self.name][2]
-
-    @property
-    def count(self) -> int:
-        """How many slices there are."""
-        return self.grid.shape[self.normal]
-
-    @property
-    def downward(self) -> bool:
-        """True where the row axis rises down the picture; the head is always on top."""
-        return self.name == "axial"
+    def __post_init__(self) -> None:
+        columns, rows, normal = _AXES[self.name]
+        found = {"columns": columns, "rows": rows, "normal": normal, "count": self.grid.shape[normal]}
+        for name, value in {**found, "downward": self.name == "axial"}.items():
+            object.__setattr__(self, name, value)
 
     @property
     def size_mm(self) -> tuple[float, float]:

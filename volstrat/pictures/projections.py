@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from volstrat.pictures.annotations import annotate
-from volstrat.pictures.captions import pet_scale
+from volstrat.pictures.annotations import annotate, pet_scale
 from volstrat.pictures.cross_sections import box_corners, lattice
-from volstrat.pictures.outline_drawing import draw_outline
-from volstrat.pictures.outlines import outlines
+from volstrat.pictures.outlines import draw_outline, outlines
 from volstrat.pictures.planes import Frame, Plane
 from volstrat.pictures.scene import AVID
-from volstrat.pictures.slices import (
-    draw_names,
-    in_order,
-    into_frame,
-    windowed,
-)
+from volstrat.pictures.slices import draw_names, in_order, into_frame
 from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:
@@ -27,12 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as PilImage
 
+    from volstrat.geometry.array_types import Float64s
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.scene import Scene, Shape
     from volstrat.pictures.slices import Look
 
     Pixels = NDArray[np.uint8]
-    Float64s = NDArray[np.float64]
 
 Projected = Literal["pet", "lesions"]
 
@@ -113,9 +106,9 @@ class Projections:
             return np.full((frame.height, frame.width), 255, dtype=np.uint8)
         flat = plane.flatten(self._flattened(name))
         if self._volume.kind == "PET":
-            inked = into_frame(windowed(flat, 0.0, look.suv_max), plane, frame, outside=0)
+            inked = into_frame(flat, plane, frame, 0.0, look.suv_max, outside=0)
             return (255 - inked * (1.0 if of == "pet" else _FAINT)).astype(np.uint8)
-        inked = into_frame(windowed(flat, *_BONES_HU), plane, frame, outside=0)
+        inked = into_frame(flat, plane, frame, *_BONES_HU, outside=0)
         return (255 - inked * _FAINT).astype(np.uint8)
 
     def _flattened(self, name: PlaneName) -> NDArray[np.generic]:

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.pictures.annotations import annotate
-from volstrat.pictures.captions import pet_scale, window_captions
+from volstrat.pictures.annotations import annotate, pet_scale, window_captions
 from volstrat.pictures.planes import side_letters
 from volstrat.pictures.slices import windowed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from volstrat.geometry.array_types import Float64s
     from volstrat.pictures.planes import Frame
     from volstrat.pictures.slices import Look
     from volstrat.pictures.volumes import Volume
 
-    Float64s = NDArray[np.float64]
 
 VIEWS = 24
 

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from volstrat.geometry.array_types import Float64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.pictures.planes import Frame, Plane
     from volstrat.pictures.volumes import Volume
 
     Float32s = NDArray[np.float32]
-    Float64s = NDArray[np.float64]
 
 _POINTS_A_VOXEL = 1.5
 _ALIGNED = 1e-6

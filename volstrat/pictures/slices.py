@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from volstrat.pictures.annotations import annotate, draw_label
-from volstrat.pictures.captions import hot_colours, pet_scale, position_caption, window_captions
-from volstrat.pictures.outline_drawing import draw_lines, draw_outline, draw_planned
+from volstrat.pictures.annotations import (
+    annotate,
+    draw_label,
+    hot_colours,
+    pet_scale,
+    position_caption,
+    window_captions,
+)
+from volstrat.pictures.outlines import draw_lines, draw_outline, draw_planned
 from volstrat.pictures.planes import Frame, Plane
 from volstrat.pictures.sampling import sample
 from volstrat.pictures.scene import AVID
@@ -27,12 +33,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as PilImage
 
+    from volstrat.geometry.array_types import Float64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.pictures.scene import Scene, Shape
     from volstrat.pictures.volumes import Volume
 
     Pixels = NDArray[np.uint8]
-    Float64s = NDArray[np.float64]
 
 Layer = Literal["fused", "ct", "pet"]
 
@@ -113,7 +119,8 @@ def _ground(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
 def _shaded(volume: Volume, plane: Plane, frame: Frame, black: float, white: float) -> Pixels:
     """Return an image on a plane between black and white, whatever its own grid."""
     if _lies_on(volume.view.grid, plane.grid):
-        return _grey(volume, plane, frame, black, white)
+        outside = _BACKGROUND if white > black else 255
+        return into_frame(plane.cut(volume.values), plane, frame, black, white, outside=outside)
     return windowed(sample(volume, plane, frame, outside=min(black, white)), black, white)
 
 
@@ -152,16 +159,19 @@ def _visible(plane: Plane, frame: Frame) -> tuple[slice, slice, tuple[float, flo
     return slice(first[0], last[0]), slice(first[1], last[1]), (box[0], box[1], box[2], box[3])
 
 
-def _grey(volume: Volume, plane: Plane, frame: Frame, black: float, white: float) -> Pixels:
-    outside = _BACKGROUND if white > black else 255
+def into_frame(
+    flat: NDArray[np.generic], plane: Plane, frame: Frame, black: float, white: float, *, outside: int
+) -> Pixels:
+    """Lay a slice (a value a voxel) into the frame at its scale, as 8 bits between black and white."""
+    from PIL import Image as Pil
+
     columns, rows, box = _visible(plane, frame)
     out = np.full((frame.height, frame.width), outside, dtype=np.uint8)
     size = (columns.stop - columns.start, rows.stop - rows.start)
     if min(size) > 0 and box[0] < box[2] and box[1] < box[3]:
-        flat = plane.cut(volume.values)
         part, within = _in_sight(flat.shape, box, size)  # what is not seen is not scaled either
-        shown = windowed(flat[part], black, white)
-        out[rows, columns] = _resized(shown, size, within)
+        seen = Pil.fromarray(np.ascontiguousarray(windowed(flat[part], black, white)))
+        out[rows, columns] = np.asarray(seen.resize(size, Pil.Resampling.BILINEAR, box=within))
     return out
 
 
@@ -180,29 +190,12 @@ def _in_sight(
     return (parts[0], parts[1]), (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
 
 
-def _resized(pixels: Pixels, size: tuple[int, int], box: tuple[float, float, float, float]) -> Pixels:
-    from PIL import Image as Pil
-
-    picture = Pil.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(picture.resize(size, Pil.Resampling.BILINEAR, box=box))
-
-
 def windowed(values: NDArray[np.generic], black: float, white: float) -> Pixels:
     """Scale values to 8 bits between those that are drawn black and white."""
     scaled = (values.astype(np.float32) - np.float32(black)) * np.float32(255 / (white - black))
     np.clip(scaled, 0, 255, out=scaled)
     pixels: Pixels = np.rint(scaled).astype(np.uint8)
     return pixels
-
-
-def into_frame(flat: Pixels, plane: Plane, frame: Frame, *, outside: int) -> Pixels:
-    """Lay a slice (a pixel a voxel) into the frame at its scale."""
-    columns, rows, box = _visible(plane, frame)
-    out = np.full((frame.height, frame.width), outside, dtype=np.uint8)
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    if min(size) > 0 and box[0] < box[2] and box[1] < box[3]:
-        out[rows, columns] = _resized(flat, size, box)
-    return out
 
 
 def _blend(grey: Pixels, suv: NDArray[np.float32], look: Look) -> PilImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,13 +32,12 @@ from volstrat.show.words import AVIDITY, MET, SEVERITIES
 
 if TYPE_CHECKING:
     from volstrat.case.record_types import CaseRecord, LesionRecord
+    from volstrat.geometry.array_types import Float64s
     from volstrat.pictures.planes import PlaneName
-    from volstrat.pictures.projections import Projections
     from volstrat.pictures.rotation import RotatingProjection
     from volstrat.pictures.scene import Scene
     from volstrat.review.reviewed import Reviewed
     from volstrat.review.session import ReviewSession
-    from volstrat.show.styles import Style
     from volstrat.terms.marks import LesionRow
 
 _KEPT = 16
@@ -80,9 +80,8 @@ class States:
             told then, and images only where they did.
         """
         session = self._session
-        mark = mark_of(session)
+        mark, signed, scene = mark_of(session), session.signed, session.showing.scene
         reading, reviewed, error = session.reading, session.reviewed, session.error
-        scene = session.showing.scene
         state: dict[str, Any] = {
             "mark": mark,
             "stage": session.stage,
@@ -102,20 +101,17 @@ class States:
             "reading": reading,
             "notices": list(session.notices),
             "warnings": [*session.showing.problems, *(() if scene is None else scene.notices)],
-            "signed": _signed(session),
+            "signed": None if signed is None else {"by": signed.by, "at": signed.at, "hash": signed.text},
             "note": next((e.text for e in reversed(session.events) if e.kind == "note"), ""),
             "key_images": sum(e.kind == "key_image" for e in session.events),
         }
         if known.split("|")[:1] != [str(reading)]:
             state["signs"] = {word: sign(word) for word in STYLES}
-            state["styles"] = {word: _style(style) for word, style in STYLES.items()}
-            state["plan_styles"] = {
-                name: {"colour": list(colour), "dash": list(dash)}
-                for name, (colour, dash) in PLAN_STYLES.items()
-            }
-            state["avid_colour"] = list(AVID_COLOUR)
+            state["styles"] = {word: asdict(style) for word, style in STYLES.items()}
+            state["plan_styles"] = {x: {"colour": c, "dash": dash} for x, (c, dash) in PLAN_STYLES.items()}
+            state["avid_colour"] = AVID_COLOUR
         if known.split("|")[2:4] != mark.split("|")[2:4]:
-            state["images"] = None if scene is None else self._images(scene)
+            state["images"] = None if scene is None else _images(scene, session)
         rows: list[dict[str, Any]] = []
         if reviewed is not None:
             rows = self._rows_of(reviewed)
@@ -148,43 +144,23 @@ class States:
             rows.append(known[1])
         return rows
 
-    def _images(self, scene: Scene) -> dict[str, Any]:
-        projections, rotation = self._session.showing.projections, self._session.showing.rotation
-        reviewed = self._session.reviewed
-        return _images(scene, projections, rotation, None if reviewed is None else reviewed.bare.record)
-
-
-def _signed(session: ReviewSession) -> dict[str, str] | None:
-    event = session.signed
-    return None if event is None else {"by": event.by, "at": event.at, "hash": event.text}
-
-
-def _style(style: Style) -> dict[str, Any]:
-    return {
-        "colour": list(style.colour),
-        "dash": list(style.dash),
-        "double": style.double,
-        "sign": style.sign,
-    }
-
 
 def _case(reviewed: Reviewed, known: set[str]) -> dict[str, Any]:
-    strangers = [
-        {"id": i, "message": message, "token": token_of(reviewed.table.rows.get(i))}
-        for i, message in reviewed.misfits.items()
-        if i not in known
-    ]
-    case_json: dict[str, Any] = {
+    """Return what is told of a case that has been read; ``known``: the ids of its rows."""
+    told: dict[str, Any] = {
         "version": reviewed.version,
         "problem": reviewed.problem,
-        "strangers": strangers,
+        "strangers": [
+            {"id": i, "message": message, "token": token_of(reviewed.table.rows.get(i))}
+            for i, message in reviewed.misfits.items()
+            if i not in known
+        ],
         "masked": reviewed.bare.inputs.masks.resectable is not None,
         "planned": bool(reviewed.bare.sources.plans or reviewed.bare.inputs.plans.segments),
     }
     if reviewed.result is not None:
-        case_json["verdict"] = _verdict(reviewed.record)
-        case_json["verdict"]["following"] = reviewed.flips is None
-    return case_json
+        told["verdict"] = {**_verdict(reviewed.record), "following": reviewed.flips is None}
+    return told
 
 
 def _verdict(record: CaseRecord) -> dict[str, Any]:
@@ -209,18 +185,7 @@ def _verdict(record: CaseRecord) -> dict[str, Any]:
         "remnant": remnant_text(record["remnant"]),
         "changes": change_texts(record),
         "to_mark": still_to_mark(record),
-        "findings": [
-            {
-                "severity": f["severity"],
-                "word": SEVERITIES[f["severity"]],
-                "message": f["message"],
-                "code": f["code"],
-                "where": f["where"],
-                "evidence": f["evidence"],
-                "closed": f["closed"],
-            }
-            for f in record["findings"]
-        ],
+        "findings": [{**f, "word": SEVERITIES[f["severity"]]} for f in record["findings"]],
     }
 
 
@@ -228,7 +193,11 @@ def _row(
     lesion: LesionRecord, word: str, row: LesionRow | None, session: ReviewSession, reviewed: Reviewed
 ) -> dict[str, Any]:
     name = lesion["lesion_id"]
-    in_table = row is not None and bool(row.word)
+    source = "mask" if word not in ("unknown", "dismissed") else ""
+    if reviewed.record["chosen_plan"] is not None and lesion["site"] == "liver":
+        source = "plan"  # in the liver a chosen plan stands over all else
+    elif row is not None and row.word:
+        source = "table"
     return {
         "id": name,
         "site": session.sites.get(name, ""),
@@ -251,7 +220,7 @@ def _row(
         "reason": "" if row is None else row.reason,
         "by": "" if row is None else row.reader,
         "at": "" if row is None else row.recorded_at,
-        "source": _source(lesion, word, reviewed, in_table=in_table),
+        "source": source,
         "token": token_of(row),
         "misfit": reviewed.misfits.get(name, ""),
         "others": [{"reader": who, "word": word} for who, word in reviewed.others.get(name, ())],
@@ -260,24 +229,10 @@ def _row(
     }
 
 
-def _source(lesion: LesionRecord, word: str, reviewed: Reviewed, *, in_table: bool) -> str:
-    """Say where a lesion's marking comes from; in the liver a chosen plan stands over all else."""
-    if reviewed.record["chosen_plan"] is not None and lesion["site"] == "liver":
-        return "plan"
-    if in_table:
-        return "table"
-    return "mask" if word not in ("unknown", "dismissed") else ""
-
-
-def _images(
-    scene: Scene,
-    projections: Projections | None,
-    rotation: RotatingProjection | None,
-    record: CaseRecord | None,
-) -> dict[str, Any]:
+def _images(scene: Scene, session: ReviewSession) -> dict[str, Any]:
     """Say where the planes lie in the patient, so that the page can follow a point from one to another."""
-    base = scene.base
-    suv_max = 10.0 if record is None else first_look(scene, record).suv_max
+    base, projections, rotation = scene.base, session.showing.projections, session.showing.rotation
+    reviewed = session.reviewed
     middle = scene.grid.to_mm((np.array(scene.grid.shape) - 1) / 2)
     return {
         "base": "masks" if base is None else base.kind,
@@ -285,42 +240,33 @@ def _images(
         "pet": scene.pet is not None,
         "ct": scene.ct is not None,
         "avid": any(s.name == AVID for s in scene.shapes),
-        "windows": {name: list(window) for name, window in WINDOWS.items()},
-        "suv_max": suv_max,
+        "windows": WINDOWS,
+        "suv_max": 10.0 if reviewed is None else first_look(scene, reviewed.bare.record).suv_max,
         "middle_mm": middle.tolist(),
         "body_mm": None if scene.ct is None else body_box(scene.ct),
         "planes": {name: _plane(Plane(name=name, grid=scene.grid, index=0)) for name in PLANES},
         "projections": {}
         if projections is None
-        else {
-            name: {**_plane(projections.plane(name)), "box": list(projections.box(name))}
-            for name in _PROJECTED
-        },
+        else {name: {**_plane(projections.plane(name)), "box": projections.box(name)} for name in _PROJECTED},
         "views": [] if rotation is None else [view_geometry(rotation, n) for n in range(VIEWS)],
     }
 
 
+def _axes(corner: Float64s, right: Float64s, down: Float64s, through: Float64s) -> dict[str, Any]:
+    told = {"corner_mm": corner, "right": right, "down": down, "through": through}
+    return {name: value.tolist() for name, value in told.items()}
+
+
 def _plane(plane: Plane) -> dict[str, Any]:
-    axis = plane.grid.directions[:, plane.normal]
     return {
         "count": plane.count,
-        "size_mm": list(plane.size_mm),
-        "corner_mm": plane.corner_mm.tolist(),
-        "right": plane.right.tolist(),
-        "down": plane.down.tolist(),
-        "through": axis.tolist(),
+        "size_mm": plane.size_mm,
         "step_mm": plane.grid.spacing_mm[plane.normal],
+        **_axes(plane.corner_mm, plane.right, plane.down, plane.grid.directions[:, plane.normal]),
     }
 
 
 def view_geometry(rotation: RotatingProjection, view: int) -> dict[str, Any]:
     """Say where a view from round the patient lies."""
-    right, down, into = rotation.axes(view)
-    width, height = rotation.size_mm
-    return {
-        "corner_mm": rotation.corner_mm(view).tolist(),
-        "right": right.tolist(),
-        "down": down.tolist(),
-        "through": into.tolist(),
-        "box": [0.0, 0.0, width, height],
-    }
+    axes = _axes(rotation.corner_mm(view), *rotation.axes(view))
+    return {**axes, "box": [0.0, 0.0, *rotation.size_mm]}
