@@ -14,12 +14,12 @@ from tests.report.scenes import BRIGHT_HU, TISSUE_HU, affine, coloured, grid_of,
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.image import Image
 from volstrat.pictures.annotations import bar_length_mm, hot_colours
+from volstrat.pictures.drawn_volumes import Volume
 from volstrat.pictures.key_slices import key_plane
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.sampling import sample
 from volstrat.pictures.scene import Scene, Shape
 from volstrat.pictures.slices import Look, render_slice
-from volstrat.pictures.volumes import Volume
 from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import numpy as np
 from tests.dense import voxel_runs
 from tests.lattices import stored
 from volstrat.geometry.grid import VoxelGrid
+from volstrat.pictures.drawn_volumes import Volume
 from volstrat.pictures.planes import Plane
 from volstrat.pictures.scene import Scene, Shape
-from volstrat.pictures.volumes import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -98,14 +98,15 @@ def _files(sources: CaseSources) -> Iterator[Path]:
         yield from _below(sources.folder)
     for entries in sources.entries.values():
         for entry in entries:
-            yield from _files_of(entry)
+            yield from files_of(entry)
     for table in sources.entries.get("lesions", ()):
         history = history_beside(table.path)
         if history is not None:
             yield history
 
 
-def _files_of(entry: RoleEntry) -> Iterator[Path]:
+def files_of(entry: RoleEntry) -> Iterator[Path]:
+    """Yield the files that an entry is read from, and what names or holds its values beside them."""
     if entry.path.is_dir():
         yield from _below(entry.path)
         return

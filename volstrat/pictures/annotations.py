@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from PIL import ImageFont
     from PIL.Image import Image
 
+    from volstrat.pictures.drawn_volumes import Volume
     from volstrat.pictures.planes import Plane
-    from volstrat.pictures.volumes import Volume
     from volstrat.show.styles import Colour, Style
 
 _WHITE: Colour = (255, 255, 255)

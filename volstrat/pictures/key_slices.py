@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.case.record_types import CaseRecord
+    from volstrat.pictures.drawn_volumes import Volume
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.projections import Projected
     from volstrat.pictures.scene import Scene, Shape
     from volstrat.pictures.shown_images import Kind, ShownImages
     from volstrat.pictures.slices import Layer
-    from volstrat.pictures.volumes import Volume
 
 _LEAST_FIELD_MM = 160.0
 _LARGE, _SMALL = 420, 300

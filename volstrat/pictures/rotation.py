@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volstrat.geometry.array_types import Float64s
+    from volstrat.pictures.drawn_volumes import Volume
     from volstrat.pictures.planes import Frame
     from volstrat.pictures.slices import Look
-    from volstrat.pictures.volumes import Volume
 
 
 VIEWS = 24

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.array_types import Float64s
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.pictures.drawn_volumes import Volume
     from volstrat.pictures.planes import Frame, Plane
-    from volstrat.pictures.volumes import Volume
 
     Float32s = NDArray[np.float32]
 

@@ -12,8 +12,8 @@ from volstrat.errors import GridMismatchError, VolstratError
 from volstrat.geometry.alignment import check_frame_of_reference
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.pictures.cross_sections import Sections
+from volstrat.pictures.drawn_volumes import CtReading, Volume, boxes_meet
 from volstrat.pictures.planes import PatientView
-from volstrat.pictures.volumes import CtReading, Volume, boxes_meet
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.array_types import Float64s
     from volstrat.geometry.grid import VoxelGrid
+    from volstrat.pictures.drawn_volumes import Volume
     from volstrat.pictures.scene import Scene, Shape
-    from volstrat.pictures.volumes import Volume
 
     Pixels = NDArray[np.uint8]
 

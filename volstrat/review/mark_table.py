@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from volstrat.case.discovery import CASE_FILE
 from volstrat.case.lesion_table import (
     COLUMNS,
     HISTORY,
@@ -22,7 +23,7 @@ from volstrat.case.lesion_table import (
     table_cells,
 )
 from volstrat.case.reading_events import Event, read_events
-from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
+from volstrat.errors import CaseError, LesionTableError, MarkConflictError, OutputError, UsageError
 from volstrat.store.locking import locked_folder
 from volstrat.store.output import write_atomically
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from volstrat.case.case_file import CaseSources
+    from volstrat.case.place import CasePlace
+    from volstrat.review.reviewed import ReviewOptions
     from volstrat.terms.marks import LesionRow
 
 _HISTORY_COLUMNS = (*COLUMNS, "table", "replaced_at", "replaced_by")
@@ -42,6 +46,46 @@ class TableState:
 
     rows: Mapping[str, LesionRow]
     sha256: str  # of the file; "" where there is none
+
+
+def table_path(sources: CaseSources, place: CasePlace, options: ReviewOptions) -> Path:
+    """Return the table that is marked in.
+
+    Raises
+    ------
+    CaseError
+        If none is named where one must be, or it is a workbook.
+    """
+    own = sources.only("lesions")
+    if place.names_table and own is not None:
+        return _writable(own.path, options)
+    if sources.told_by in ("study", "manifest"):
+        msg = f"{sources.subject}: no lesion table is named in which to mark."
+        hint = 'Write lesions = "reads/{subject}.csv" below [layout.inputs], or name a reader of the study.'
+        raise CaseError(msg, hint=hint)
+    if options.reader:
+        return sources.folder / f"lesions.{options.reader}.csv"
+    return sources.folder / "lesions.csv" if own is None else _writable(own.path, options)
+
+
+def _writable(table: Path, options: ReviewOptions) -> Path:
+    """Refuse a workbook: marks are appended to text, and a workbook may hold what is not to be lost."""
+    if table.suffix.lower() != ".csv" and not options.read_only:
+        msg = f"{table.name}: is an Excel workbook; marks are not written into it."
+        raise CaseError(msg, hint="Save it as lesions.csv and take the workbook away, or mark with --reader.")
+    return table
+
+
+def table_notice(sources: CaseSources, place: CasePlace, options: ReviewOptions, name: str) -> str:
+    """Say what other commands must be told to find the marks; "" where they find them."""
+    if options.reader and not place.names_table:
+        return f"Marks go to {name}; volstrat case and batch read them with --lesions {options.reader}."
+    if not place.names_table and sources.only("lesions") is None and sources.told_by == "case.toml":
+        return (
+            f"{CASE_FILE} names no lesion table: volstrat case reads these marks with --lesions {name}, "
+            f'or once {CASE_FILE} says lesions = "{name}".'
+        )
+    return ""
 
 
 def token_of(row: LesionRow | None) -> str:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from volstrat.geometry.runs import VoxelRuns
+    from volstrat.pictures.drawn_volumes import Volume
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.scene import Scene, Shape
-    from volstrat.pictures.volumes import Volume
     from volstrat.rule.lesions import Lesions
 
     Point = tuple[float, float, float]

@@ -1,10 +1,13 @@
-"""One state of a review, and what of the folder's tables stands in it."""
+"""One state of a review, and what of the case's folder stands in it, or has changed since."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from volstrat.case.discovery import CASE_FILE
+from volstrat.case.fingerprint import files_of
 from volstrat.errors import LesionTableError, UsageError, VolstratError
 from volstrat.review.mark_table import MarkTable, TableState, check_reader, other_tables
 from volstrat.rule.measure import remark_case
@@ -15,8 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.assess import CaseResult
+    from volstrat.case.case_file import CaseSources
     from volstrat.case.record_types import CaseRecord, FlipRecord
     from volstrat.terms.marks import LesionRow
+
+
+_MARKED_IN = ("lesions", "reviews")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,3 +110,32 @@ def placing(reviewed: Reviewed) -> Callable[[Mapping[str, LesionRow]], Mapping[s
             return rows
 
     return placed
+
+
+class InputWatch:
+    """Remembers a case's input files as the file system sees them, but for tables that are marked in."""
+
+    def __init__(self, sources: CaseSources) -> None:
+        self._sources = sources
+        self._before = self._seen()
+
+    def changed(self) -> str:
+        """Return the name of a file that was changed, added or removed; "" where there is none."""
+        before, now = self._before, self._seen()
+        others = (path.name for path in sorted({*before, *now}) if before.get(path) != now.get(path))
+        return next(others, "")
+
+    def _seen(self) -> dict[Path, tuple[int, int, int]]:
+        """Return size, time of change and inode of each file."""
+        inputs = [
+            one for role, some in self._sources.entries.items() if role not in _MARKED_IN for one in some
+        ]
+        paths = [path for entry in inputs for path in files_of(entry)]
+        if self._sources.told_by == "case.toml":
+            paths.append(self._sources.folder / CASE_FILE)
+        found = {}
+        for path in paths:
+            with suppress(OSError):
+                seen = path.stat()
+                found[path] = (seen.st_size, seen.st_mtime_ns, seen.st_ino)
+        return found

@@ -19,17 +19,24 @@ from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.flips import each_flip
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError, as_volstrat_error
 from volstrat.review.mark import row_of
-from volstrat.review.mark_place import table_notices, table_path
 from volstrat.review.mark_table import (
     MarkTable,
     RowChange,
     TableState,
     clean_text,
+    table_notice,
+    table_path,
 )
 from volstrat.review.places import segments_of
-from volstrat.review.reviewed import Reviewed, ReviewOptions, marks_of_others, misfits, placing
+from volstrat.review.reviewed import (
+    InputWatch,
+    Reviewed,
+    ReviewOptions,
+    marks_of_others,
+    misfits,
+    placing,
+)
 from volstrat.review.showing import Showing
-from volstrat.review.watch import InputWatch
 from volstrat.rule.inner_points import inner_points
 from volstrat.rule.measure import remark_case
 from volstrat.show.verdict_words import still_to_mark
@@ -67,7 +74,7 @@ class ReviewSession:
         self.sites: Mapping[str, str] = {}
         self.segments: Mapping[str, str] = {}
         self.points: Mapping[str, tuple[float, float, float]] = {}
-        self.notices: tuple[str, ...] = ()
+        self.notice = ""
         self.stage = READING_MASKS
         # Rises over restarts too: a tab of an earlier run must not take its lesions for this run's.
         self.reading = time.time_ns() // 1_000_000
@@ -109,8 +116,12 @@ class ReviewSession:
             else:
                 with self._lock:
                     if self.reviewed is reviewed:
-                        self._version += 1
-                        self.reviewed = replace(reviewed, flips=found, version=self._version)
+                        self.reviewed = replace(reviewed, flips=found, version=self._next())
+
+    def _next(self) -> int:
+        """Return the number of the state that is being made."""
+        self._version += 1
+        return self._version
 
     @property
     def table_name(self) -> str:
@@ -154,29 +165,23 @@ class ReviewSession:
         findings = [f for f in bare.inputs.findings if (f.code, f.where) != ("files_unread", self.table_name)]
         bare = replace(bare, inputs=replace(bare.inputs, findings=tuple(findings)))
         self.points = inner_points(bare.measured)
-        self.notices = tuple(table_notices(sources, self.place, self.options, self.table_name))
-        self._version += 1
+        self.notice = table_notice(sources, self.place, self.options, self.table_name)
         self._stamp = self._table.stamp()
         self.events = self._table.events()
         self._changed_input = ""
-        self.reviewed = self._reviewed(bare, version=self._version)
+        self.reviewed = self._reviewed(bare)
         return bare
 
-    def _reviewed(self, bare: CaseResult, *, version: int) -> Reviewed:
+    def _reviewed(self, bare: CaseResult) -> Reviewed:
         """Read the table and apply it."""
         assert self._table is not None
         try:
             table = self._table.read()
             self._check_blind(table)
         except VolstratError as error:
-            return Reviewed(
-                version=version,
-                bare=bare,
-                result=None,
-                table=TableState(rows={}, sha256="?"),
-                problem=str(error),
-            )
-        return self._with_table(bare, table, version=version)
+            unread = TableState(rows={}, sha256="?")
+            return Reviewed(version=self._next(), bare=bare, result=None, table=unread, problem=str(error))
+        return self._with_table(bare, table)
 
     def _check_blind(self, table: TableState) -> None:
         others = sorted({r.reader for r in table.rows.values()} - {"", self.options.reader})
@@ -190,7 +195,6 @@ class ReviewSession:
         bare: CaseResult,
         table: TableState,
         *,
-        version: int,
         others: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
         marked: Measurements | None = None,
     ) -> Reviewed:
@@ -205,7 +209,7 @@ class ReviewSession:
         if result is not None and result.as_read.words.not_tumour.any():  # its uptake has a region now
             self.points = {**self.points, **inner_points(result.as_read)}
         return Reviewed(
-            version=version,
+            version=self._next(),
             bare=bare,
             result=result,
             table=table,
@@ -241,8 +245,7 @@ class ReviewSession:
             return self.reviewed
 
     def _again(self, reviewed: Reviewed) -> None:
-        self._version += 1
-        self.reviewed = self._reviewed(reviewed.bare, version=self._version)
+        self.reviewed = self._reviewed(reviewed.bare)
         self._wake.set()
 
     def changed_input(self) -> str:
@@ -277,17 +280,11 @@ class ReviewSession:
             # A row that the case refuses is never written.
             marked = remark_case(reviewed.bare.as_read, whole)
             table = self._table.replace(changes, by=reader, at=now, place=placing(reviewed))
-            self._version += 1
             if self.options.blind:  # somebody else's row may have come into it
-                self.reviewed = self._reviewed(reviewed.bare, version=self._version)
+                self.reviewed = self._reviewed(reviewed.bare)
             else:
-                self.reviewed = self._with_table(
-                    reviewed.bare,
-                    table,
-                    version=self._version,
-                    others=reviewed.others,
-                    marked=marked if table.rows == whole else None,
-                )
+                known = marked if table.rows == whole else None
+                self.reviewed = self._with_table(reviewed.bare, table, others=reviewed.others, marked=known)
             self._stamp = self._table.stamp()
             self._wake.set()
             return self.reviewed
@@ -313,14 +310,7 @@ class ReviewSession:
         if reviewed is None or reviewed.bare.sources.told_by != "case.toml":
             msg = "Plans are stated in case.toml, which this case does not have."
             raise UsageError(msg, hint="Write a case.toml that names its files.")
-        if self.signed is not None:
-            msg = f"The reading was signed by {self.signed.by} at {self.signed.at}."
-            raise UsageError(msg, hint="Open it again, and say why.")
-        self._look_again = 0.0
-        changed = self.changed_input()
-        if changed:
-            msg = f"{changed}: changed on disk since it was read."
-            raise InputChangedError(msg, hint="Read the case again first.")
+        self._check_stands(".", hint="Read the case again first.")
 
     def take_plans(self, plans: tuple[StatedPlan, ...], choice: PlanChoice | None) -> None:
         """Take over plans that were written into ``case.toml``, and carry them out."""
@@ -332,8 +322,7 @@ class ReviewSession:
             self._changed_input = ""
             bare = replace(reviewed.bare, sources=sources)
             bare = reassess_case(bare, bare.as_read.rows, self.protocol, memo=self._memo, with_flips=False)
-            self._version += 1
-            self.reviewed = self._reviewed(bare, version=self._version)
+            self.reviewed = self._reviewed(bare)
             self._wake.set()
 
     def accept(self, code: str, where: str, *, by: str, reason: str) -> Reviewed:
@@ -356,10 +345,7 @@ class ReviewSession:
             close_reviews(path, reviews, by=by, reason=clean_cell(reason, what="reason"), recorded_at=_now())
             closings = read_reviews(read_bytes(path), name=path.name)
             bare = replace(reviewed.bare, inputs=replace(reviewed.bare.inputs, closings=closings))
-            self._version += 1
-            self.reviewed = self._with_table(
-                bare, reviewed.table, version=self._version, others=reviewed.others
-            )
+            self.reviewed = self._with_table(bare, reviewed.table, others=reviewed.others)
             self._wake.set()
             return self.reviewed
 
@@ -388,8 +374,7 @@ class ReviewSession:
                 raise UsageError(msg)
             self._table.note(Event(kind=kind, text=clean_text(text, what=kind), by=reader, at=_now()))
             self.events = self._table.events()
-            self._version += 1
-            self.reviewed = replace(self.reviewed, version=self._version)
+            self.reviewed = replace(self.reviewed, version=self._next())
 
     def _reader(self, named: str) -> str:
         return self.options.reader or clean_text(named, what="reader's name")
@@ -399,16 +384,21 @@ class ReviewSession:
             msg = "This review is read only."
             raise UsageError(msg, hint="Start volstrat review without --read-only to mark.")
 
-    def _check_may_mark(self, marks: Sequence[Mark]) -> None:
-        self._check_may_write()
+    def _check_stands(self, so: str, *, hint: str) -> None:
+        """Refuse what rests on files that changed meanwhile, or on a reading that was signed."""
         self._look_again = 0.0  # look now
         changed = self.changed_input()
         if changed:
-            msg = f"{changed}: changed on disk since it was read, so lesions may no longer be the same."
-            raise InputChangedError(msg, hint="Read the case again, then mark.")
+            msg = f"{changed}: changed on disk since it was read{so}"
+            raise InputChangedError(msg, hint=hint)
         if self.signed is not None:
             msg = f"The reading was signed by {self.signed.by} at {self.signed.at}."
             raise UsageError(msg, hint="Open it again, and say why.")
+
+    def _check_may_mark(self, marks: Sequence[Mark]) -> None:
+        self._check_may_write()
+        so = ", so lesions may no longer be the same."
+        self._check_stands(so, hint="Read the case again, then mark.")
         for mark in marks:
             if mark.reading != self.reading:
                 msg = f"The case was read again since {mark.lesion_id} was marked: it may be another lesion."

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from volstrat.pictures.drawn_volumes import CtReading
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.rotation import RotatingProjection
 from volstrat.pictures.scene import Scene, build_scene
-from volstrat.pictures.volumes import CtReading
 
 if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult

@@ -99,7 +99,7 @@ class States:
             "planned": False,
             "verdict": None,
             "reading": reading,
-            "notices": list(session.notices),
+            "notices": [session.notice] if session.notice else [],
             "warnings": [*session.showing.problems, *(() if scene is None else scene.notices)],
             "signed": None if signed is None else {"by": signed.by, "at": signed.at, "hash": signed.text},
             "note": next((e.text for e in reversed(session.events) if e.kind == "note"), ""),

@@ -11,8 +11,8 @@ from tests.dicom.image_files import write_stack
 from tests.volume_files import nifti
 from volstrat.case.entries import EntryReader
 from volstrat.case.place import CasePlace
+from volstrat.pictures.drawn_volumes import CtReading, Volume
 from volstrat.pictures.planes import Plane
-from volstrat.pictures.volumes import CtReading, Volume
 
 if TYPE_CHECKING:
     from pathlib import Path
