@@ -86,8 +86,8 @@ def export_case(
     UsageError
         If the extra ``dicom`` is not installed, or a PDF cannot be made.
     ExportError
-        If no DICOM image lies on the masks' lattice, a lesion reaches beyond it, the folder holds other
-        files, or what was written does not read back.
+        If no DICOM image lies on the masks' lattice, a lesion reaches beyond it, the case's files name
+        different patients, the folder holds other files, or what was written does not read back.
     VolstratError
         If the case cannot be measured.
     """
@@ -122,6 +122,7 @@ def export_result(
         As `export_case`.
     """
     _require_highdicom()
+    _refuse_two_patients(result)
     reader = case or EntryReader(result.sources)
     source = find_source_images(result, reader)
     outgoing = Outgoing(
@@ -162,6 +163,13 @@ def export_result(
     )
 
 
+def _refuse_two_patients(result: CaseResult) -> None:
+    """Refuse a case whose files name different patients: in the archive it would be one of them's."""
+    for one in result.verdict.findings:
+        if one.code == "patients_differ" and one.severity == "blocking":
+            raise ExportError(one.message, hint="Nothing is written into a patient's study until then.")
+
+
 def _notes(outgoing: Outgoing) -> tuple[str, ...]:
     """Say which errors of the images the new objects inherit, and that a case without stratum is open."""
     notes = []
@@ -174,7 +182,7 @@ def _notes(outgoing: Outgoing) -> tuple[str, ...]:
     regions = [region["lesion_id"] for region in outgoing.result.record["pet_only_regions"]]
     if regions and outgoing.region_source is None:
         notes.append(
-            f"{shown_names(regions)}, seen on PET alone, go out in the report and the pictures, not as a "
+            f"{shown_names(regions)}, seen on PET alone, can be found in the report and the pictures, not as a "
             "segmentation: no PET of this study lies on their lattice as single slices."
         )
     if outgoing.result.record["stratum"] is None:
