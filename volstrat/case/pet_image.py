@@ -74,10 +74,10 @@ def read_dicom_pet(
     VolstratError
         If the image cannot be read; that it cannot become SUV is ``problem``, no error.
     """
-    from volstrat.dicom.library import series_sha256
     from volstrat.dicom.pixels import read_suv
     from volstrat.dicom.suv.body import PatientFacts
     from volstrat.dicom.suv.suv_factors import suv_factors
+    from volstrat.formats.hashing import joint_sha256
 
     facts = PatientFacts(weight_kg=patient.weight_kg, height_cm=patient.height_cm, sex=patient.sex)
     factors = suv_factors(series, patient=facts)
@@ -95,7 +95,7 @@ def read_dicom_pet(
         body_size=_body_size({s.attribute: s.value for s in factors.sources}),
         tracer=_tracer(factors.tracer, entry),
         format=f"dicom-{series.modality.lower()}",
-        sha256=series_sha256(series),
+        sha256=joint_sha256(series.paths),
         voxels_sha256=_stored_sha256(geometry) if suv is None else digest.hexdigest(),
         findings=(*geometry.findings, *factors.findings),
     )

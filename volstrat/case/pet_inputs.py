@@ -201,11 +201,11 @@ def read_other_pet(reader: EntryReader, entry: RoleEntry) -> tuple[OtherPet | No
     try:
         image_format, grid = reader.grid("other_pet", entry)
         if reader.reads_from_dicom(entry):
-            from volstrat.dicom.library import series_sha256
             from volstrat.dicom.tracer import series_tracer
+            from volstrat.formats.hashing import joint_sha256
 
             series = reader.library.series(entry.path, role="other_pet", uid=entry.series)
-            sha256, tracer = series_sha256(series), series_tracer(series)
+            sha256, tracer = joint_sha256(series.paths), series_tracer(series)
         else:
             sha256, tracer = file_sha256(entry.path), TracerSaid(tracer="not_stated")
     except VolstratError as error:

@@ -200,23 +200,19 @@ class DicomFolder:
     def below(self, path: Path) -> DicomFolder:
         """Return what of it lies below a folder, as the scan met it; a series may be there in part."""
 
-        def inside(file: ImageFile | StructureFile | BrokenFile) -> bool:
-            return file.path.is_relative_to(path)
+        def inside(one: Path | ImageFile | StructureFile | BrokenFile) -> bool:
+            return (one if isinstance(one, Path) else one.path).is_relative_to(path)
 
-        parts = [(series, tuple(file for file in series.files if inside(file))) for series in self.series]
+        parts = [(series, tuple(filter(inside, series.files))) for series in self.series]
         return replace(
             self,
             root=path,
-            series=tuple(
-                series if len(files) == len(series.files) else replace(series, files=files)
-                for series, files in parts
-                if files
-            ),
-            segmentations=tuple(file for file in self.segmentations if inside(file)),
-            structure_sets=tuple(file for file in self.structure_sets if inside(file)),
-            skipped=tuple(one for one in self.skipped if one.is_relative_to(path)),
-            own=tuple(one for one in self.own if one.is_relative_to(path)),
-            broken=tuple(file for file in self.broken if inside(file)),
+            series=tuple(replace(series, files=files) for series, files in parts if files),
+            segmentations=tuple(filter(inside, self.segmentations)),
+            structure_sets=tuple(filter(inside, self.structure_sets)),
+            skipped=tuple(filter(inside, self.skipped)),
+            own=tuple(filter(inside, self.own)),
+            broken=tuple(filter(inside, self.broken)),
         )
 
     def findings(self) -> tuple[Finding, ...]:
@@ -225,19 +221,12 @@ class DicomFolder:
         if self.skipped:
             count = len(self.skipped)
             found.append(finding("files_skipped", "one" if count == 1 else "several", count=count))
-        found += [
-            finding("own_object_ignored", where=_relative(path, self.root), name=path.name)
-            for path in self.own
-        ]
+        for path in self.own:
+            found.append(finding("own_object_ignored", where=self._below_root(path), name=path.name))
         for broken in self.broken:
-            where = _relative(broken.path, self.root)
-            name = broken.path.name
+            where, name = self._below_root(broken.path), broken.path.name
             found.append(finding("dicom_file_unreadable", where=where, name=name, reason=broken.reason))
         return tuple(found)
 
-
-def _relative(path: Path, root: Path) -> str:
-    try:
-        return path.relative_to(root).as_posix()
-    except ValueError:
-        return path.name
+    def _below_root(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name

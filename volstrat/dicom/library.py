@@ -15,7 +15,7 @@ from volstrat.errors import (
     GridMismatchError,
     MissingRoleError,
 )
-from volstrat.formats.hashing import joint_sha256, sha256_of
+from volstrat.formats.hashing import sha256_of
 from volstrat.formats.volumes import MaskRead
 from volstrat.terms.findings import finding
 from volstrat.terms.tracers import TracerSaid, tracer_text
@@ -263,8 +263,3 @@ def listed(series: Iterable[SeriesFiles]) -> str:
         parts.append(f"series {s.short_uid}")
         shown.append(", ".join(parts))
     return "; ".join(shown)
-
-
-def series_sha256(series: SeriesFiles) -> str:
-    """Hash a series: the sorted hashes of its files, so that names and order do not matter."""
-    return joint_sha256(series.paths)

@@ -183,6 +183,11 @@ class Decoder:
             raise CorruptDataError(msg, hint="Check its dimensions and type; it may hold a second volume.")
 
 
+def _broken_off(name: str) -> CorruptDataError:
+    msg = f"{name}: the compressed data break off before their end (truncated file)."
+    return CorruptDataError(msg, hint=RESAVE)
+
+
 class _InflateDecoder(Decoder):
     """gzip (any number of members, zero padding or white space after them) or zlib."""
 
@@ -215,26 +220,21 @@ class _InflateDecoder(Decoder):
                     msg = f"{self.name}: goes on after its compressed data, which are whole."
                     raise CorruptDataError(msg, hint="Cut off what follows them, or export the file again.")
                 self._engine, self._between_members = zlib_ng.decompressobj(wbits=self._wbits), False
-            piece = self._inflate(block, limit)
+            try:
+                piece: bytes = self._engine.decompress(block, limit)
+            except zlib_ng.error as error:  # type: ignore[misc]  # its stub declares an instance
+                reason = str(error).rpartition(": ")[2]
+                msg = f"{self.name}: the compressed data are damaged ({reason})."
+                raise CorruptDataError(msg, hint=RESAVE) from error
             if self._engine.eof:
                 self._pending, self._between_members = self._engine.unused_data, True
             else:
                 self._pending = self._engine.unconsumed_tail
                 if not block and not piece:
-                    msg = f"{self.name}: the compressed data break off before their end (truncated file)."
-                    raise CorruptDataError(msg, hint=RESAVE)
+                    raise _broken_off(self.name)
             if piece:
                 return piece
         return b""
-
-    def _inflate(self, block: bytes, limit: int) -> bytes:
-        try:
-            piece: bytes = self._engine.decompress(block, limit)
-        except zlib_ng.error as error:  # type: ignore[misc]  # its stub declares an instance
-            reason = str(error).rpartition(": ")[2]
-            msg = f"{self.name}: the compressed data are damaged ({reason})."
-            raise CorruptDataError(msg, hint=RESAVE) from error
-        return piece
 
 
 class _Bzip2Decoder(Decoder):
@@ -261,8 +261,7 @@ class _Bzip2Decoder(Decoder):
             elif self._engine.needs_input:
                 block = self._source.read(_BLOCK_BYTES)
                 if not block:
-                    msg = f"{self.name}: the compressed data break off before their end (truncated file)."
-                    raise CorruptDataError(msg, hint=RESAVE)
+                    raise _broken_off(self.name)
             try:
                 piece = self._engine.decompress(block, limit)
             except (OSError, ValueError) as error:
@@ -303,18 +302,15 @@ class _TextDecoder(Decoder):
     def _encoded(self, words: list[bytes]) -> bytes:
         try:
             values = np.array(words, dtype="S").astype(np.float64)
-            if self._dtype.kind == "f":
-                return values.astype(self._dtype).tobytes()
+        except ValueError as error:
+            msg = f"{self.name}: holds text where a number was expected."
+            raise CorruptDataError(msg, hint=RESAVE) from error
+        if self._dtype.kind != "f":
             limits = np.iinfo(self._dtype)  # type: ignore[type-var]
             if not ((values >= limits.min) & (values <= limits.max) & (values == np.rint(values))).all():
                 msg = f"{self.name}: holds a number that is no {self._dtype.name}."
                 raise CorruptDataError(msg, hint=RESAVE)
-            return values.astype(self._dtype).tobytes()
-        except ValueError as error:
-            if isinstance(error, CorruptDataError):
-                raise
-            msg = f"{self.name}: holds text where a number was expected."
-            raise CorruptDataError(msg, hint=RESAVE) from error
+        return values.astype(self._dtype).tobytes()
 
 
 def sniffed(source: SourceFile) -> Decoder:

@@ -93,16 +93,18 @@ class ImageRead:
     findings: tuple[Finding, ...] = ()
 
 
+def _ending(path: Path, *more: str) -> str:
+    """Return the longest ending of a volume, or one of some more, that a file's name has; "" for none."""
+    name = path.name.lower()
+    return max((one for one in (*_FORMATS, *more) if name.endswith(one) and name != one), key=len, default="")
+
+
 def volume_format(path: Path) -> str | None:
     """Return the format that a file's name says, in any case, or None for other names.
 
     Data files of detached headers (.img, .raw, .zraw) are no volumes of their own: None.
     """
-    name = path.name.lower()
-    for ending in sorted(_FORMATS, key=len, reverse=True):
-        if name.endswith(ending) and name != ending:
-            return _FORMATS[ending]
-    return None
+    return _FORMATS.get(_ending(path))
 
 
 def stem_of(path: Path) -> str:
@@ -111,11 +113,7 @@ def stem_of(path: Path) -> str:
     >>> stem_of(Path("case/Liver_segment_5.NII.GZ"))
     'Liver_segment_5'
     """
-    lower = path.name.lower()
-    for ending in sorted((*_FORMATS, ".dcm", ".ima"), key=len, reverse=True):
-        if lower.endswith(ending) and lower != ending:
-            return path.name[: -len(ending)]
-    return path.name
+    return path.name[: len(path.name) - len(_ending(path, ".dcm", ".ima"))]
 
 
 def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
@@ -151,14 +149,9 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
         if header.is_segmentation and threshold is not None:
             msg = f"{path.name}: holds named segments, to which a threshold does not apply."
             raise FormatError(msg, hint="Leave out threshold; choose with segments = [...].")
+        scale = {"slope": header.slope, "intercept": header.intercept}
         scanners = [
-            RunScanner(
-                header.dtype,
-                slope=header.slope,
-                intercept=header.intercept,
-                threshold=threshold,
-                where=path.name,
-            )
+            RunScanner(header.dtype, **scale, threshold=threshold, where=path.name)
             for _ in range(header.layers)
         ]
         feed_layers(scanners, header, voxel_pieces(header, attached, digest))
@@ -187,9 +180,8 @@ def read_image(path: Path, *, hash_voxels: bool = False) -> ImageRead:
         if header.layers != 1:
             msg = f"{path.name}: holds {header.layers} values at each voxel; an image has one."
             raise FormatError(msg)
-        pieces = voxel_pieces(header, attached, digest)
         voxels = hashlib.sha256() if hash_voxels else None
-        values = _filled(header, pieces if voxels is None else _hashed(pieces, voxels))
+        values = _filled(header, voxel_pieces(header, attached, digest), voxels)
     return ImageRead(
         image=Image(grid=header.grid, values=values.reshape(header.grid.shape, order="F")),
         format=_format_of(path, header),
@@ -252,13 +244,6 @@ def _read_header(named: str, path: Path, source: SourceFile) -> tuple[VolumeHead
     else:
         from volstrat.formats.nrrd import read_header
     return read_header(path, source)
-
-
-def _hashed(pieces: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
-    """Hand pieces on, each hashed."""
-    for piece in pieces:
-        digest.update(piece)
-        yield piece
 
 
 def _mask(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tuple[Finding, ...]]:
@@ -333,8 +318,8 @@ def _numbered(header: VolumeHeader) -> tuple[dict[tuple[int, int], int], dict[in
     return numbers, names
 
 
-def _filled(header: VolumeHeader, pieces: Iterator[bytes]) -> NDArray[np.float32]:
-    """Return all values, (n,), decoded piece by piece."""
+def _filled(header: VolumeHeader, pieces: Iterator[bytes], digest: Digest | None) -> NDArray[np.float32]:
+    """Return all values, (n,), decoded piece by piece; the digest takes their bytes as stored."""
     first = next(pieces)  # fails before anything is allocated where the file is too short
     if header.grid.size > MOST_VOXELS:
         msg = f"{header.name}: has {header.grid.size:,} voxels; an image has at most {MOST_VOXELS:,}."
@@ -345,7 +330,7 @@ def _filled(header: VolumeHeader, pieces: Iterator[bytes]) -> NDArray[np.float32
         msg = f"{header.name}: an image of shape {header.grid.shape} does not fit in memory."
         raise FormatError(msg) from error
     done = 0
-    for some in _values(header, chain((first,), pieces)):
+    for some in _values(header, chain((first,), pieces), digest):
         if some.any():
             with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite: so it reads
                 values[done : done + some.size] = some
@@ -353,11 +338,15 @@ def _filled(header: VolumeHeader, pieces: Iterator[bytes]) -> NDArray[np.float32
     return values
 
 
-def _values(header: VolumeHeader, pieces: Iterable[bytes]) -> Iterator[NDArray[np.generic]]:
+def _values(
+    header: VolumeHeader, pieces: Iterable[bytes], digest: Digest | None = None
+) -> Iterator[NDArray[np.generic]]:
     """Yield the values that pieces of bytes hold, as they come."""
     carry = b""
     scaled = header.slope != 1 or header.intercept != 0
     for piece in pieces:
+        if digest is not None:
+            digest.update(piece)
         data = carry + piece if carry else piece
         count = len(data) // header.dtype.itemsize
         carry = data[count * header.dtype.itemsize :]

@@ -91,9 +91,9 @@ def _seen(reader: EntryReader, role: str, entry: RoleEntry, *, dates: bool, hash
         scanner = series.scanner
         taken = f"taken on {series.acquired_on}" if dates and series.acquired_on is not None else ""
         if hashed:
-            from volstrat.dicom.library import series_sha256
+            from volstrat.formats.hashing import joint_sha256
 
-            sha256 = series_sha256(series)
+            sha256 = joint_sha256(series.paths)
     elif hashed:
         sha256 = sha256_of(entry.path)
     file = None
