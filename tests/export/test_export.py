@@ -351,18 +351,6 @@ def test_masks_without_a_dicom_image_on_their_lattice_are_refused(tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_case_of_two_patients_goes_into_nobody_s_study(tmp_path: Path) -> None:
-    """The PET is another patient's: its uptake would be filed under the patient of the CT."""
-    case = shutil.copytree(CASE, tmp_path / "case")
-    for path in (case / "DICOM" / "SE0002").iterdir():
-        dataset = pydicom.dcmread(path)
-        dataset.PatientID = "OTHER"
-        dataset.save_as(path, enforce_file_format=True)
-    with pytest.raises(ExportError, match="different patients"):
-        export_case(case, tmp_path / "out", load_protocol(), at=AT)
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_nifti_mask_on_the_lattice_of_a_dicom_ct_goes_out(tmp_path: Path) -> None:
     """Voxel for voxel, though it is stored along other axes."""
     folder = tmp_path / "S1"

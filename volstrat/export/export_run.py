@@ -182,8 +182,8 @@ def _notes(outgoing: Outgoing) -> tuple[str, ...]:
     regions = [region["lesion_id"] for region in outgoing.result.record["pet_only_regions"]]
     if regions and outgoing.region_source is None:
         notes.append(
-            f"{shown_names(regions)}, seen on PET alone, can be found in the report and the pictures, not as a "
-            "segmentation: no PET of this study lies on their lattice as single slices."
+            f"{shown_names(regions)}, seen on PET alone, can be found in the report and the pictures, not as "
+            "a segmentation: no PET of this study lies on their lattice as single slices."
         )
     if outgoing.result.record["stratum"] is None:
         notes.append('The case has no stratum: the report says "not assessable".')
