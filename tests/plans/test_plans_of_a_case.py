@@ -267,6 +267,8 @@ def test_the_command_compares_and_searches(tmp_path: Path) -> None:
     ] == ["A", "B"]
     bare = write_case(tmp_path / "S2", "")
     assert CliRunner().invoke(cli, ["plan", str(bare)]).exit_code == 2
+    done = CliRunner().invoke(cli, ["plan", str(bare), "--search", "--json", "--flr", "0.4"])
+    assert (done.exit_code, "is a percentage (30, not 0.3)" in done.output) == (2, True)
     done = CliRunner().invoke(cli, ["plan", str(bare), "--search", "--json", "--flr", "40"])
     found = json.loads(done.stdout)["search"]
     assert {tuple(u["segments"]): u["resectable_fraction"] for u in found} == {(4, 5): 24 / 30}

@@ -67,6 +67,9 @@ def plan(
         if not search and (ablations is not None or flr_percent is not None):
             msg = "--ablations and --flr belong to --search."
             raise UsageError(msg, hint="Add --search.")
+        if flr_percent is not None and 0 < flr_percent <= 1:
+            msg = f"--flr is {flr_percent:g}; it is a percentage (30, not 0.3)."
+            raise UsageError(msg, hint="Write --flr 30.")
         protocol = load_protocol(protocol_file)
         if search:
             from volstrat.case.assess import search_case
