@@ -1,4 +1,4 @@
-"""Figures as inline SVG: the predicates against their thresholds, and lesion volumes by marking.
+"""Figures as inline SVG: predicates against their thresholds, lesion volumes by marking, a plan's remnant.
 
 Drawn from numbers alone, so that the same record gives the same bytes; colours come from the page's
 style sheet, so that they follow light, dark and print.
@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from volstrat.case.record_types import given
+from volstrat.show.plan_words import remnant_of
 from volstrat.show.styles import STYLES
 from volstrat.show.verdict_words import bounds_percent, share_text
 from volstrat.show.words import MET, ml_text
@@ -18,8 +19,7 @@ from volstrat.show.words import MET, ml_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volstrat.case.record_types import CaseRecord, LesionRecord, PredicateName
-
+    from volstrat.case.record_types import CaseRecord, LesionRecord, PlanRecord, PredicateName
 
 _BAR_WIDTH, _BAR_TOP, _BAR_HEIGHT = 640.0, 30.0, 34.0
 _LEFT = 12.0
@@ -72,17 +72,18 @@ def predicate_bar(record: CaseRecord, key: PredicateName, *, width: float = _BAR
     x = _at(threshold, width)
     parts.append(
         f'<path class="threshold" d="M{x:.2f} {_BAR_TOP - 7:.2f}V{_BAR_TOP + _BAR_HEIGHT + 7:.2f}"/>'
-        f'<text class="needs" x="{x:.2f}" y="{_BAR_TOP - 12:.2f}" text-anchor="{_anchor(threshold)}">'
-        f"needs {threshold:g} %</text>"
     )
+    parts.append(_text("needs", x, _BAR_TOP - 12, _anchor(threshold), f"needs {threshold:g} %"))
     for tick in (0, 50, 100):
-        parts.append(
-            f'<text class="tick" x="{_at(tick, width):.2f}" y="{_BAR_TOP + _BAR_HEIGHT + 20:.2f}" '
-            f'text-anchor="{_anchor(tick)}">{tick} %</text>'
-        )
+        below = _BAR_TOP + _BAR_HEIGHT + 20
+        parts.append(_text("tick", _at(tick, width), below, _anchor(tick), f"{tick} %"))
     name = "Resectable share of the tumour" if key == "stratum_1" else "Resectable share of avid disease"
     label = f"{name}: {share_text(p)}; stratum {key[-1]} {MET[p['holds']]}"
     return _svg(width + 2 * _LEFT, _BAR_TOP + _BAR_HEIGHT + 26, label, parts)
+
+
+def _text(kind: str, x: float, y: float, anchor: str, words: str) -> str:
+    return f'<text class="{kind}" x="{x:.2f}" y="{y:.2f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def _at(percent: float, width: float) -> float:
@@ -138,16 +139,11 @@ def waterfall(lesions: Sequence[LesionRecord]) -> str:
         )
         parts.append(sign_path(word, x, base + 9, min(4.5, step * 0.35)))
         if names:
-            parts.append(
-                f'<text class="tick" x="{x:.2f}" y="{base + 28:.2f}" text-anchor="middle">'
-                f"{escape(lesion['lesion_id'])}</text>"
-            )
+            parts.append(_text("tick", x, base + 28, "middle", lesion["lesion_id"]))
     rest = ranked[_MOST_BARS:]
     if rest:
         rest_text = f"and {len(rest)} smaller ones, together {ml_text(sum(x['volume_ml'] for x in rest))}"
-        parts.append(
-            f'<text class="tick" x="{width - 6:.2f}" y="{top + 14:.2f}" text-anchor="end">{rest_text}</text>'
-        )
+        parts.append(_text("tick", width - 6, top + 14, "end", rest_text))
     return _svg(width, height, "Lesion volumes in ml, largest first, by marking", parts)
 
 
@@ -167,20 +163,21 @@ def _round_up(value: float) -> float:
 
 def sign_path(word: str, x: float, y: float, r: float) -> str:
     """Draw the sign of a marking as SVG."""
-    if word == "dismissed":
-        return f'<circle class="{word} ring" cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}"/>'
-    if word == "resectable":
-        return f'<circle class="{word}" cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}"/>'
-    if word == "ablatable":
-        d = f"M{x:.2f} {y - r:.2f}l{r:.2f} {r:.2f}l{-r:.2f} {r:.2f}l{-r:.2f} {-r:.2f}z"
-        return f'<path class="{word}" d="{d}"/>'
-    if word == "unresectable":
-        d = f"M{x - r:.2f} {y - r:.2f}l{2 * r:.2f} {2 * r:.2f}m0 {-2 * r:.2f}l{-2 * r:.2f} {2 * r:.2f}"
-        return f'<path class="{word} stroke" d="{d}"/>'
-    if word == "partial":
-        d = f"M{x:.2f} {y - r:.2f}a{r:.2f} {r:.2f} 0 0 0 0 {2 * r:.2f}z"
-        ring = f'<circle class="{word} ring" cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}"/>'
-        return f'{ring}<path class="{word}" d="{d}"/>'
+    place = f'cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}"'
+    match word:
+        case "dismissed":
+            return f'<circle class="{word} ring" {place}/>'
+        case "resectable":
+            return f'<circle class="{word}" {place}/>'
+        case "ablatable":
+            d = f"M{x:.2f} {y - r:.2f}l{r:.2f} {r:.2f}l{-r:.2f} {r:.2f}l{-r:.2f} {-r:.2f}z"
+            return f'<path class="{word}" d="{d}"/>'
+        case "unresectable":
+            d = f"M{x - r:.2f} {y - r:.2f}l{2 * r:.2f} {2 * r:.2f}m0 {-2 * r:.2f}l{-2 * r:.2f} {2 * r:.2f}"
+            return f'<path class="{word} stroke" d="{d}"/>'
+        case "partial":
+            d = f"M{x:.2f} {y - r:.2f}a{r:.2f} {r:.2f} 0 0 0 0 {2 * r:.2f}z"
+            return f'<circle class="{word} ring" {place}/><path class="{word}" d="{d}"/>'
     return (
         f'<text class="{word}" x="{x:.2f}" y="{y + r:.2f}" text-anchor="middle" '
         f'font-size="{3 * r:.2f}" font-weight="700">?</text>'
@@ -204,3 +201,30 @@ def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
 def _painted(drawn: str) -> str:
     """Give every element the paint of its class."""
     return re.sub(r'class="([a-z_ ]+)"', lambda found: f"{found[0]} {_PAINT[found[1]]}", drawn)
+
+
+def remnant_bar(plan: PlanRecord) -> str:
+    """Draw a plan's remnant from 0 to 100 % of the liver; "" where it has no share."""
+    share, limit = plan["remnant"]["flr_percent"], plan["remnant"]["limit_percent"]
+    if share is None:
+        return ""
+    shown = [shift["flr_percent"] for shift in plan["map_shift"] if shift["flr_percent"] is not None]
+    parts = [
+        f'<rect class="track" x="0" y="4" width="150" height="10" fill="none" stroke="{_LINE}"/>',
+        f'<rect class="certain" x="0" y="4" width="{_of_remnant(share):.2f}" height="10" fill="{_SOFT}"/>',
+    ]
+    if shown:
+        low, high = _of_remnant(min(shown)), _of_remnant(max(shown))
+        path = f"M{low:.2f} 5v8M{low:.2f} 9H{high:.2f}M{high:.2f} 5v8"
+        parts.append(f'<path class="interval" d="{path}" fill="none" stroke="{_INK}" stroke-width="1.5"/>')
+    if limit is not None:
+        path = f"M{_of_remnant(limit):.2f} 0v18"
+        parts.append(f'<path class="threshold" d="{path}" stroke="{_INK}" stroke-width="2.5"/>')
+    return (
+        f'<svg {_XMLNS} class="remnant" width="150" height="18" viewBox="0 0 150 18" role="img" '
+        f'aria-label="{remnant_of(plan)}">{"".join(parts)}</svg>'
+    )
+
+
+def _of_remnant(percent: float) -> float:
+    return 150 * min(max(percent, 0), 100) / 100

@@ -10,9 +10,8 @@ from volstrat.case.record_types import PREDICATES, given
 from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name
 from volstrat.report.report_details import Beside, details, grid_text, page_heads
-from volstrat.report.report_figures import predicate_bar, sign, waterfall
+from volstrat.report.report_figures import predicate_bar, remnant_bar, sign, waterfall
 from volstrat.show.pages import markup, render, styled
-from volstrat.show.plan_bar import remnant_bar
 from volstrat.show.plan_words import ARITHMETIC, plan_rows
 from volstrat.show.verdict_words import (
     change_texts,

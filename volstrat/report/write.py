@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
 from volstrat.case.entries import EntryReader
 from volstrat.case.json_types import record_bytes
 from volstrat.case.record import failure_record, parse_record, record_name
-from volstrat.cohort.run_file import removed_subjects
+from volstrat.cohort.run_file import read_run_file, removed_subjects
 from volstrat.comparison.readings import cases_below, cohort_cases, protocol_of_run
 from volstrat.errors import UsageError, VolstratError
 from volstrat.pictures.key_slices import draw_pictures
@@ -166,7 +165,7 @@ def report_cohort(
         If there is no record.
     """
     refuse_sealed(target)
-    run = _run_file(out)
+    run = read_run_file(out) or {}
     gone = removed_subjects(out, run)
     table = lesions if lesions is not None else run.get("lesions")
     cases = (
@@ -212,14 +211,6 @@ def _read_bytes(path: Path) -> bytes:
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})."
         raise UsageError(msg) from error
-
-
-def _run_file(out: Path) -> dict[str, Any]:
-    try:
-        run = json.loads((out / _RUN).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return run if isinstance(run, dict) else {}
 
 
 def _from_record(

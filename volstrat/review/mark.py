@@ -58,15 +58,14 @@ def row_of(
     LesionTableError
         If it says what a table cannot hold.
     """
-    if mark.resectability and mark.resectability not in _WORDS:
-        msg = f"{mark.resectability!r} is no marking."
-        raise LesionTableError(msg)
-    if mark.fdg_avidity and mark.fdg_avidity not in _AVIDITY:
-        msg = f"{mark.fdg_avidity!r} is no avidity."
-        raise LesionTableError(msg)
-    if mark.site and mark.site not in SITES:
-        msg = f"{mark.site!r} is no site."
-        raise LesionTableError(msg)
+    for word, known_words, what in (
+        (mark.resectability, _WORDS, "marking"),
+        (mark.fdg_avidity, _AVIDITY, "avidity"),
+        (mark.site, SITES, "site"),
+    ):
+        if word and word not in known_words:
+            msg = f"{word!r} is no {what}."
+            raise LesionTableError(msg)
     reason = clean_text(mark.reason, what="reason")
     known = listed.get(mark.lesion_id)
     site = (known.site if known else "") if mark.site is None else mark.site

@@ -14,14 +14,14 @@ from volstrat.case.plan_tables import PlanChoice, StatedPlan, with_choice, with_
 from volstrat.errors import PlanError, UsageError
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import planned_shapes
+from volstrat.report.report_figures import remnant_bar
 from volstrat.review.mark_table import clean_text
-from volstrat.show.plan_bar import remnant_bar
 from volstrat.show.plan_words import ARITHMETIC, plan_brief, plan_rows
 from volstrat.store.output import write_atomically
 from volstrat.terms.plans import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from volstrat.case.record_types import CaseRecord
     from volstrat.pictures.planes import Plane, PlaneName
@@ -45,14 +45,11 @@ class PlanDesk:
     def as_json(self) -> dict[str, Any]:
         """Return the comparison as the page shows it; without columns where there is nothing to compare."""
         reviewed = self._session.reviewed
-        if reviewed is None or (reviewed.result is None and reviewed.bare is None):
+        if reviewed is None:
             return {"columns": [], "segments": []}
         result = reviewed.result or reviewed.bare
-        record: CaseRecord = {**result.record}
-        plans = [*record["plans"]]
-        if self._tried is not None:
-            plans.append(plan_record(self._tried))
-        record["plans"] = plans
+        plans = [*result.record["plans"], *([plan_record(self._tried)] if self._tried is not None else [])]
+        record: CaseRecord = {**result.record, "plans": plans}
         choice = result.sources.choice
         rows = plan_rows(record) if plans else ()
         return {
@@ -119,7 +116,7 @@ class PlanDesk:
             title=clean_text(title, what="plan's title"),
             by=clean_text(by, what="reader's name"),
         )
-        sources = self._result_sources()
+        sources = self._reviewed().bare.sources
         self._write(lambda text: with_plan(text, plan))
         self._session.take_plans((*sources.plans, StatedPlan(plan=plan)), sources.choice)
         self._tried, self._shown = None, plan.name
@@ -135,7 +132,7 @@ class PlanDesk:
         if not by.strip() or not reason.strip():
             msg = "A plan is chosen with a name and a reason."
             raise PlanError(msg)
-        sources = self._result_sources()
+        sources = self._reviewed().bare.sources
         if name not in [stated.plan.name for stated in sources.plans]:
             msg = f"There is no plan called {name!r}."
             raise PlanError(msg, hint="Save it as a plan first.")
@@ -186,12 +183,8 @@ class PlanDesk:
             raise UsageError(msg)
         return reviewed
 
-    def _result_sources(self) -> Any:  # noqa: ANN401 - CaseSources
-        return self._reviewed().bare.sources
-
-    def _write(self, change: Any) -> None:  # noqa: ANN401 - text to text
+    def _write(self, change: Callable[[str], str]) -> None:
         """Change ``case.toml``, which must be as it was read."""
         self._session.check_may_plan()
-        path = self._result_sources().folder / CASE_FILE
-        text = read_bytes(path).decode("utf-8")
-        write_atomically(path, change(text).encode("utf-8"))
+        path = self._reviewed().bare.sources.folder / CASE_FILE
+        write_atomically(path, change(read_bytes(path).decode("utf-8")).encode("utf-8"))

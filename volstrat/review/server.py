@@ -98,19 +98,13 @@ def serve(
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
-        listener.listen(128)
+        return socket.create_server((HOST, port), backlog=128)
     except OSError as error:
-        listener.close()
+        msg = f"Port {port} cannot be used ({error.strerror})."
         if error.errno == errno.EADDRINUSE:
             msg = f"Port {port} is taken by another program."
-            raise UsageError(msg, hint="Name another with --port, or leave it out.") from error
-        msg = f"Port {port} cannot be used ({error.strerror})."
         raise UsageError(msg, hint="Name another with --port, or leave it out.") from error
-    return listener
 
 
 def _app(session: ReviewSession) -> Starlette:
