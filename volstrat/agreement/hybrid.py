@@ -197,8 +197,6 @@ class HybridMaker:
         placed = PlacedRows(
             lesions=self._lesion_rows(picks, lesions.ids, choice),
             regions=self._region_rows(attribution, choice),
-            owners={},
-            findings=(),
         )
         masks = self.readings[choice.avidity].masks
         return assemble(masks, lesions, measures, pieces, base=attribution, covered=covered, placed=placed)

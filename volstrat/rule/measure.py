@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.geometry.mask import Mask
-    from volstrat.rule.attribution import Attribution
+    from volstrat.rule.attribution import Attribution, AvidRegions
     from volstrat.rule.lesions import LesionMeasures, Lesions, TumourEntry
     from volstrat.rule.markings import DrawnRuns, MarkedLesions, TumourPieces
     from volstrat.rule.table_words import LesionWords, RegionWords
@@ -108,18 +108,9 @@ def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
     rules = _avid_by_rule(masks, lesions, protocol)
     pieces = cut_pieces(lesions, draw_markings(lesions, masks.resectable), protocol)
     found = [attribute_avid(lesions, pieces, rule.avid, protocol) for rule in rules]
-    nothing = PlacedRows(lesions={}, regions={}, owners={}, findings=())
-    bare = assemble(
-        masks,
-        lesions,
-        measure_lesions(lesions),
-        pieces,
-        base=found[0],
-        covered=rules[0].covered,
-        placed=nothing,
-    )
+    measures, base, covered = measure_lesions(lesions), found[0], rules[0].covered
     bare = replace(
-        bare,
+        assemble(masks, lesions, measures, pieces, base=base, covered=covered, placed=PlacedRows()),
         alternatives=tuple(
             (rule.rule, attribution, rule.covered)
             for rule, attribution in zip(rules[1:], found[1:], strict=True)
@@ -148,7 +139,6 @@ def assemble(
     """Put together what was measured, marked by rows that have their place: what the rule is applied to."""
     words = lesion_words(placed.lesions, lesions.count)
     attribution = _of_tumour(lesions, pieces, base, words)
-    regions = 0 if attribution is None else attribution.pet_only.count
     return Measurements(
         masks=masks,
         lesions=lesions,
@@ -161,7 +151,7 @@ def assemble(
         alternatives=(),
         rows=placed.by_id(lesions),
         words=words,
-        region_words=region_words(placed.regions, placed.owners, regions),
+        region_words=region_words(placed.regions, placed.owners, _regions_of(attribution)),
         lesion_findings=(),
         mark_findings=(),
     )
@@ -189,22 +179,23 @@ def _marked(measured: Measurements, table: Sequence[LesionRow]) -> Measurements:
     words = lesion_words(placed.lesions, measured.lesions.count)
     attribution = _of_tumour(measured.lesions, measured.pieces, measured.base, words)
     placed = place_region_rows(table, measured.lesions, placed, attribution)
-    again = assemble(
-        measured.masks,
-        measured.lesions,
-        measured.measures,
-        measured.pieces,
-        base=measured.base,
-        covered=measured.covered,
-        placed=placed,
-    )
-    marks = _mark_findings(measured.masks, measured.lesions, again.marked, again.rows)
+    marked = mark_pieces(measured.pieces, words.marking, words.not_tumour)
+    rows = placed.by_id(measured.lesions)
+    marks = _mark_findings(measured.masks, measured.lesions, marked, rows)
     return replace(
-        again,
-        alternatives=measured.alternatives,
-        lesion_findings=measured.lesion_findings,
+        measured,
+        marked=marked,
+        attribution=attribution,
+        rows=rows,
+        words=words,
+        region_words=region_words(placed.regions, placed.owners, _regions_of(attribution)),
         mark_findings=(*placed.findings, *marks),
     )
+
+
+def _regions_of(attribution: Attribution | None) -> int:
+    """Count the PET-only regions."""
+    return 0 if attribution is None else attribution.pet_only.count
 
 
 def redraw_case(
@@ -225,10 +216,7 @@ def redraw_case(
     def again(attribution: Attribution) -> Attribution:
         if attribution.stands_for(pieces):
             return attribution
-        avid = Avid(voxels=attribution.avid, grid=attribution.grid)
-        attributed = attribute_avid(lesions, pieces, avid, protocol)
-        assert attributed is not None
-        return attributed
+        return _attributed(lesions, pieces, attribution.regions, attribution.grid, protocol)
 
     redrawn = replace(
         measured,
@@ -267,8 +255,8 @@ def with_attribution(
         rows = measured.rows.values()
         places = {i: n for n, i in enumerate(measured.lesions.ids)}
         lesions = {places[i]: row for i, row in measured.rows.items() if i in places}
-        placed = PlacedRows(lesions=lesions, regions={}, owners={}, findings=())
-        placed = place_region_rows(rows, measured.lesions, placed, attribution, strict=False)
+        of_lesions = PlacedRows(lesions=lesions)
+        placed = place_region_rows(rows, measured.lesions, of_lesions, attribution, strict=False)
         regions = region_words(placed.regions, placed.owners, attribution.pet_only.count)
     return replace(measured, base=base, attribution=attribution, covered=covered, region_words=regions)
 
@@ -279,9 +267,14 @@ def attribute_avid(
     """Attribute avid voxels to lesions; None where there are none to attribute."""
     if avid is None:
         return None
-    regions = find_regions(avid.voxels, avid.grid)
+    return _attributed(lesions, pieces, find_regions(avid.voxels, avid.grid), avid.grid, protocol)
+
+
+def _attributed(
+    lesions: Lesions, pieces: TumourPieces, regions: AvidRegions, grid: VoxelGrid, protocol: Protocol
+) -> Attribution:
     tumour = TumourVoxels(lesions.grid, pieces)
-    return attribute(tumour, regions, avid.grid, distance_mm=protocol.attribution_distance_mm)
+    return attribute(tumour, regions, grid, distance_mm=protocol.attribution_distance_mm)
 
 
 def _of_tumour(

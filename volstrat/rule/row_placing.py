@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import replace
+from dataclasses import field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
@@ -48,10 +48,10 @@ _SAME_VOLUME_BY_NUMBER = 1.1
 class PlacedRows:
     """Rows by what they are about."""
 
-    lesions: dict[int, LesionRow]  # by the lesion's position
-    regions: dict[int, LesionRow]  # by the PET-only region's rank
-    owners: dict[int, int]  # the lesion that a region belongs to, by its rank
-    findings: tuple[Finding, ...]
+    lesions: dict[int, LesionRow] = field(default_factory=dict)  # by the lesion's position
+    regions: dict[int, LesionRow] = field(default_factory=dict)  # by the PET-only region's rank
+    owners: dict[int, int] = field(default_factory=dict)  # the lesion that a region belongs to, by its rank
+    findings: tuple[Finding, ...] = ()
 
     def by_id(self, lesions: Lesions) -> dict[str, LesionRow]:
         """Return the rows by the id that lesion or region has now."""
@@ -111,7 +111,7 @@ def place_lesion_rows(rows: Iterable[LesionRow], lesions: Lesions) -> PlacedRows
         _add(placed, n, row, now, findings)
     findings += _number_findings(lesions, by_number)
     findings += _volume_findings(lesions, placed, frozenset(by_number))
-    return PlacedRows(lesions=placed, regions={}, owners={}, findings=tuple(findings))
+    return PlacedRows(lesions=placed, findings=tuple(findings))
 
 
 def place_region_rows(
