@@ -15,7 +15,7 @@ from tests.rule_random import marked_case
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.plans.anatomy import Anatomy
 from volstrat.plans.carry_out import PatientFacts, PlanBook, PlanOutcome
-from volstrat.rule.lesion_sites import in_liver
+from volstrat.rule.lesion_places import in_liver
 from volstrat.rule.measure import measure_case
 from volstrat.terms.marks import Marking
 from volstrat.terms.plans import Plan, Zone

@@ -25,7 +25,7 @@ from volstrat.review.places import lesion_at, nearest_other, values_at
 from volstrat.review.reviewed import InputWatch, ReviewOptions
 from volstrat.review.session import ReviewSession
 from volstrat.review.state import States
-from volstrat.rule.inner_points import inner_points
+from volstrat.rule.lesion_places import inner_points
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import COLUMNS, row_of_cells, table_cells
 from volstrat.case.record import record_name
 from volstrat.errors import LesionTableError, VolstratError, as_volstrat_error
-from volstrat.rule.inner_points import inner_points
+from volstrat.rule.lesion_places import inner_points
 from volstrat.rule.row_placing import renamed_rows
 
 if TYPE_CHECKING:

@@ -287,7 +287,7 @@ def plan_book(
     from volstrat.plans.anatomy import Anatomy  # most cases have no plans
     from volstrat.plans.carry_out import PatientFacts, PlanBook
     from volstrat.plans.decision import contradictions
-    from volstrat.rule.lesion_sites import lesion_sites
+    from volstrat.rule.lesion_places import lesion_sites
 
     if inputs.liver is None:
         msg = "There is no liver mask, so that no plan can be measured."

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from volstrat.errors import LesionTableError
-from volstrat.rule.inner_points import inner_points
+from volstrat.rule.lesion_places import inner_points
 from volstrat.rule.measure import remark_case
 from volstrat.rule.row_placing import renamed_rows
 from volstrat.terms.marks import LesionRow

@@ -36,7 +36,7 @@ from volstrat.case.record_types import (
 from volstrat.certainty.counting_error import counting_error_percent, equivalent_diameter_mm
 from volstrat.errors import UsageError, as_volstrat_error
 from volstrat.frozen import FrozenDict
-from volstrat.rule.lesion_sites import lesion_sites, voxels_by_site
+from volstrat.rule.lesion_places import lesion_sites, voxels_by_site
 from volstrat.rule.table_words import NO_LESION
 from volstrat.terms.marks import Marking
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from volstrat.certainty.verdict import Verdict
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.pet.uptake import LesionUptake
-    from volstrat.rule.lesion_sites import LesionSite
+    from volstrat.rule.lesion_places import LesionSite
     from volstrat.rule.lesions import LesionMeasures
     from volstrat.rule.measure import Measurements
     from volstrat.rule.remnant import LiverBurden, LiverRemnant

@@ -301,7 +301,7 @@ def _avid(
     known = [case.measured.attribution for case in cases]
     if any(a is None for a in known):
         return None
-    masks = {name: (a.grid, a.avid) for name, a in zip(names, known, strict=True) if a is not None}
+    masks = {name: (a.grid, a.regions.avid) for name, a in zip(names, known, strict=True) if a is not None}
     grid, moved = _aligned(masks, protocol)
     voxels, figures = _voted(moved, grid, method)
     return voxels, grid, figures

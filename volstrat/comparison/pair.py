@@ -192,7 +192,9 @@ def _avid_agreement(grids: OnOneGrid, settings: Settings) -> MaskAgreement | Not
         return {"outcome": "not_compared", "reason": _NO_PET, "dice": None}
     if one.grid.shape != other.grid.shape or one.grid.corner_displacement_mm(other.grid) > 1e-3:
         return {"outcome": "not_compared", "reason": _PET_GRIDS, "dice": None}
-    found = compare_masks(one.avid, other.avid, one.grid, tolerance_mm=settings.surface_tolerance_mm)
+    found = compare_masks(
+        one.regions.avid, other.regions.avid, one.grid, tolerance_mm=settings.surface_tolerance_mm
+    )
     return taken(MaskAgreement, found)
 
 

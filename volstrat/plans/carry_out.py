@@ -10,7 +10,7 @@ import numpy as np
 from volstrat.certainty.verdict import Verdict, reach_verdict
 from volstrat.geometry.runs import cut_at
 from volstrat.plans.anatomy import Anatomy, Zones, no_such_lesion
-from volstrat.plans.plan_checks import plan_findings, voxels_of_lesions
+from volstrat.plans.plan_checks import plan_findings
 from volstrat.plans.plan_regions import PlanRegions, moved_borders, plan_regions
 from volstrat.rule.markings import draw_markings
 from volstrat.rule.measure import Measurements, redraw_case
@@ -276,8 +276,8 @@ class PlanBook:
 
 def cuts_through(lesions: Lesions, cut: VoxelRuns) -> tuple[str, ...]:
     """Return the lesions of which some and not all voxels are cut."""
-    taken, whole = (voxels_of_lesions(lesions, v) for v in (cut, lesions.voxels()))
-    return tuple(lesions.ids[n] for n in np.flatnonzero((taken > 0) & (taken < whole)).tolist())
+    taken = lesions.count_in(cut)
+    return tuple(lesions.ids[n] for n in np.flatnonzero((taken > 0) & (taken < lesions.sizes)).tolist())
 
 
 def _left(measured: Measurements, verdict: Verdict, protocol: Protocol) -> tuple[Left, ...]:

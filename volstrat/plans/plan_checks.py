@@ -13,11 +13,10 @@ from volstrat.terms.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from volstrat.geometry.array_types import Int64s
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.plans.anatomy import Anatomy
     from volstrat.plans.plan_regions import PlanRegions
-    from volstrat.rule.lesions import LesionMeasures, Lesions
+    from volstrat.rule.lesions import LesionMeasures
     from volstrat.terms.findings import Finding
     from volstrat.terms.plans import Plan
     from volstrat.terms.policies import PlanPolicy
@@ -63,7 +62,7 @@ def plan_findings(
         regions=regions,
         anatomy=anatomy,
         sizes=measures.voxels.tolist(),
-        cut=voxels_of_lesions(anatomy.lesions, regions.cut).tolist(),
+        cut=anatomy.lesions.count_in(regions.cut).tolist(),
     )
     return (
         *_cuts(taken),
@@ -73,12 +72,6 @@ def plan_findings(
         *_numbers(taken),
         *_map(taken, remaining),
     )
-
-
-def voxels_of_lesions(lesions: Lesions, voxels: VoxelRuns) -> Int64s:
-    """Count each lesion's voxels that lie in a set, (lesions,)."""
-    inside = voxels.counts_in(lesions.starts, lesions.stops)
-    return np.bincount(lesions.lesion, inside, minlength=lesions.count).astype(np.int64)
 
 
 def _cuts(taken: _Taken) -> Iterator[Finding]:
@@ -100,12 +93,12 @@ def _out_of_reach(taken: _Taken) -> Iterator[Finding]:
     outside = anatomy.lesions.voxels().difference(anatomy.liver.union(regions.cut).union(regions.ablated))
     if not outside:
         return
-    meant = voxels_of_lesions(anatomy.lesions, united(anatomy.segments[s] for s in regions.segments)) > 0
+    meant = anatomy.lesions.count_in(united(anatomy.segments[s] for s in regions.segments)) > 0
     meant[[w.lesion for w in regions.wedges]] = True
     if regions.segments:  # a lesion that the map leaves out too: no plan by segments can mean it
         unmapped = outside.difference(united(anatomy.segments.values()))
-        meant |= 2 * voxels_of_lesions(anatomy.lesions, unmapped) > np.array(taken.sizes)
-    beyond = voxels_of_lesions(anatomy.lesions, outside).tolist()
+        meant |= 2 * anatomy.lesions.count_in(unmapped) > np.array(taken.sizes)
+    beyond = anatomy.lesions.count_in(outside).tolist()
     for n, lesion in enumerate(taken.ids):
         if anatomy.in_liver[n] and beyond[n] and meant[n]:
             volume_ml = beyond[n] * taken.ml

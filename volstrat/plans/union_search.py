@@ -16,7 +16,6 @@ import numpy as np
 from volstrat.geometry.bit_box import BitBox, box_of
 from volstrat.geometry.runs import VoxelRuns, cut_at
 from volstrat.plans.anatomy import united
-from volstrat.plans.plan_checks import voxels_of_lesions
 from volstrat.rule.measure import Measurements, redraw_case, with_words
 from volstrat.rule.stratify import assess
 from volstrat.terms.marks import LesionRow, Marking
@@ -127,7 +126,7 @@ class _Judge:
         """Tell whether an ablation zone reaches another lesion that remains in the liver."""
         if lesion not in self._reached:
             zone = self._book.zones.of(lesion, self._margin_mm)
-            self._reached[lesion] = voxels_of_lesions(self._anatomy.lesions, zone)
+            self._reached[lesion] = self._anatomy.lesions.count_in(zone)
         others = ~taken & np.array(self._anatomy.in_liver, dtype=bool)
         others[list(ablated)] = False
         return bool((self._reached[lesion][others] > 0).any())
@@ -182,7 +181,7 @@ class _TumourCells:
         pairs = np.unique(np.stack((lesions.lesion[origin], held), axis=1), axis=0)
         self._lesion, self._held = pairs.T
         self._cells = np.bincount(self._lesion, minlength=lesions.count)
-        size = np.bincount(lesions.lesion, lesions.stops - lesions.starts, minlength=lesions.count)
+        size = lesions.sizes.tolist()
         self._by_size = sorted(
             (n for n in range(lesions.count) if anatomy.in_liver[n]), key=lambda n: (-size[n], n)
         )

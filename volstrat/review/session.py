@@ -37,7 +37,7 @@ from volstrat.review.reviewed import (
     placing,
 )
 from volstrat.review.showing import Showing
-from volstrat.rule.inner_points import inner_points
+from volstrat.rule.lesion_places import inner_points
 from volstrat.rule.measure import remark_case
 from volstrat.show.verdict_words import still_to_mark
 

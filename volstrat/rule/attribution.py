@@ -21,7 +21,6 @@ import numpy as np
 from volstrat.frozen import frozen
 from volstrat.geometry.components import connected_components
 from volstrat.geometry.runs import expand, first_of_each, ranked, sorted_unique
-from volstrat.rule.alike import group_alike
 from volstrat.rule.attribution_geometry import (
     AvidVoxels,
     distinct_pairs,
@@ -31,7 +30,7 @@ from volstrat.rule.attribution_geometry import (
 )
 from volstrat.rule.lesions import refuse_specks
 from volstrat.rule.lesions_near import lesions_near
-from volstrat.rule.markings import NO_WORD
+from volstrat.rule.markings import NO_WORD, group_alike
 from volstrat.rule.pet_only import PetOnly, rank_regions
 from volstrat.rule.spill import spill_rows
 from volstrat.rule.tumour_voxels import NO_PIECE
@@ -157,11 +156,6 @@ class Attribution:
     pet_only: PetOnly
     seen: Seen
     distance_mm: float  # the attribution distance
-
-    @property
-    def avid(self) -> VoxelRuns:
-        """The avid voxels as given."""
-        return self.regions.avid
 
     @property
     def voxels(self) -> Int64s:

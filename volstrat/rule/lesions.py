@@ -89,6 +89,16 @@ class Lesions:
         """True where a voxel lies in several lesions."""
         return bool((self.starts[1:] < np.maximum.accumulate(self.stops)[:-1]).any())
 
+    @property
+    def sizes(self) -> Int64s:
+        """How many voxels each lesion has."""
+        return np.bincount(self.lesion, self.stops - self.starts, minlength=self.count).astype(np.int64)
+
+    def count_in(self, voxels: VoxelRuns) -> Int64s:
+        """Count each lesion's voxels that lie in a set."""
+        inside = voxels.counts_in(self.starts, self.stops)
+        return np.bincount(self.lesion, inside, minlength=self.count).astype(np.int64)
+
     def voxels(self) -> VoxelRuns:
         """Return the voxels of all lesions, each once."""
         return VoxelRuns.from_intervals(self.starts, self.stops)

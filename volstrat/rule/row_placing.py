@@ -389,7 +389,7 @@ def _volume_findings(
     told = {n: row.volume_ml for n, row in sorted(placed.items()) if row.says_something and row.volume_ml}
     if not told:
         return []
-    voxels = np.bincount(lesions.lesion, weights=lesions.stops - lesions.starts, minlength=len(lesions.ids))
+    voxels = lesions.sizes
     off = []
     for n, ml in told.items():
         now = float(voxels[n]) * lesions.grid.voxel_ml
