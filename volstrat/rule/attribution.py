@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _NO_LESION, _SEVERAL = -1, -2
 """In place of the one lesion that a region belongs to: it belongs to none, or voxel by voxel."""
-_NO_ROWS = (np.empty(0, np.int64),) * 3
+_NO_ROWS = (np.empty(0, np.int64),) * 2
 
 
 @frozen(eq=False)
@@ -285,7 +285,7 @@ def _sole_lesions(tumour: TumourVoxels, pet: AvidVoxels, touching: Bools) -> Int
     """Lesion that all voxels of a region belong to since it holds no other; `_SEVERAL`, or `_NO_LESION`."""
     region, lesion = distinct_pairs(pet.region[pet.held[:, 0]], pet.held[:, 1]).T
     sole = np.full(pet.regions, _SEVERAL, dtype=np.int64)
-    sole[region] = np.where(tumour.partial[lesion], _SEVERAL, lesion)
+    sole[region] = np.where(tumour.pieces.drawn[lesion] == NO_WORD, _SEVERAL, lesion)
     sole[np.bincount(region, minlength=pet.regions) > 1] = _SEVERAL
     sole[~touching] = _NO_LESION
     return sole
@@ -365,15 +365,14 @@ def _grouped(
     of_voxel = (np.cumsum(there) - 1)[code]
     owned = np.flatnonzero(sole[plain // 2] >= 0)
     chosen = sole == _SEVERAL
-    rows = [*held_rows(tumour, pet, chosen), *spill_rows(tumour, pet, chosen, touched)] if apart.size else []
-    voxel, lesion, piece = (np.concatenate(column) for column in zip(_NO_ROWS, *rows, strict=True))
-    key = lesion * tumour.piece_span + piece - NO_PIECE
-    alike = group_alike(np.searchsorted(apart, voxel), key, apart.size, start=code[apart])
+    rows = [held_rows(tumour, pet, chosen), *spill_rows(tumour, pet, chosen, touched)] if apart.size else []
+    voxel, part = (np.concatenate(column) for column in zip(_NO_ROWS, *rows, strict=True))
+    alike = group_alike(np.searchsorted(apart, voxel), part, apart.size, start=code[apart])
     of_voxel[apart] = plain.size + alike
     first = apart[first_of_each(alike)]
     shown = first[of_voxel[voxel] - plain.size] == voxel  # one voxel stands for its group
-    pairs = distinct_pairs(of_voxel[voxel[shown]], key[shown])
-    group, (lesion, piece) = pairs[:, 0], np.divmod(pairs[:, 1], tumour.piece_span)
+    group, part = distinct_pairs(of_voxel[voxel[shown]], part[shown]).T
+    lesion, piece = tumour.part_lesion[part], tumour.part_piece[part]
     opens = np.ones(group.size, dtype=bool)
     opens[1:] = (group[1:] != group[:-1]) | (lesion[1:] != lesion[:-1])
     region = np.append(plain // 2, pet.region[first])
@@ -386,5 +385,5 @@ def _grouped(
         pair_group=np.append(owned, group[opens]),
         pair_lesion=np.append(sole[plain[owned] // 2], lesion[opens]),
         row_pair=np.append(np.arange(owned.size), owned.size + np.cumsum(opens) - 1),
-        row_piece=np.append(np.full(owned.size, NO_PIECE), piece + NO_PIECE),
+        row_piece=np.append(np.full(owned.size, NO_PIECE), piece),
     )

@@ -15,8 +15,8 @@ from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.nearest import nearest_distances, nearest_points
 from volstrat.geometry.projection import holders_of_runs, project_into
-from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique
-from volstrat.rule.tumour_voxels import NO_PIECE
+from volstrat.geometry.runs import VoxelRuns, sorted_unique
+from volstrat.rule.lesions_near import box_distance_mm, parts_near
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +27,8 @@ if TYPE_CHECKING:
     from volstrat.rule.tumour_voxels import TumourVoxels
 
 
-Rows = tuple["Int64s", "Int64s", "Int64s"]
-"""Candidates: avid voxel (position), lesion, and a piece of the lesion's nearest voxels, or `NO_PIECE` where
-the lesion has one marking and its nearest voxel does not matter."""
-
-_QUERIES_AT_ONCE = 100_000
-_INSIDE = 0.49
-"""Share of the smallest spacing that surely lies within a voxel: axes may meet at a cosine of 1e-3."""
+Rows = tuple["Int64s", "Int64s"]
+"""Candidates: avid voxel (position), and the part of tumour that its nearest voxels are of."""
 
 
 @frozen(eq=False)
@@ -114,13 +109,18 @@ def touch_mm(tumour_grid: VoxelGrid, avid_grid: VoxelGrid) -> float:
     return float(np.linalg.norm(tumour_grid.spacing_mm) + np.linalg.norm(avid_grid.spacing_mm)) / 2
 
 
+def half_diagonal_mm(grid: VoxelGrid) -> float:
+    """Return how far a point in a voxel is from its centre at most; axes may meet at a cosine of 1e-3."""
+    return float(np.linalg.norm(grid.spacing_mm)) / 2 * 1.001
+
+
 def far_voxels(tumour: TumourVoxels, pet: AvidVoxels, touching: Bools, distance_mm: float) -> Bools:
     """Flag the avid voxels of touching regions whose nearest tumour voxel is beyond twice a distance.
 
     A voxel that holds tumour is nearer than half its diagonal; one in reach of such a voxel is bounded by it.
     Only what these bounds leave open is measured.
     """
-    half_diagonal = float(np.linalg.norm(pet.grid.spacing_mm)) / 2 * 1.001
+    half_diagonal = half_diagonal_mm(pet.grid)
     limit = 2 * distance_mm
     holds, region_holds = pet.holds, pet.region_holds
     bound = np.where(holds, half_diagonal, np.inf)
@@ -147,78 +147,59 @@ def distinct_pairs(first: Int64s, second: Int64s) -> Int64s:
     return np.stack(np.divmod(sorted_unique(first * span + second), span), axis=-1)
 
 
-def held_rows(tumour: TumourVoxels, pet: AvidVoxels, chosen: Bools) -> list[Rows]:
-    """Rows of avid voxels that hold tumour; on partly marked lesions with the nearest voxel's piece.
+def held_rows(tumour: TumourVoxels, pet: AvidVoxels, chosen: Bools) -> Rows:
+    """Rows of avid voxels that hold tumour.
 
-    ``chosen`` flags the regions that are asked for.
+    The nearest voxel of a lesion is no farther than half the diagonal of the lesion's voxel that the centre
+    lies in, where it lies in one, else of the avid voxel. ``chosen`` flags the regions that are asked for.
     """
-    mine = chosen[pet.region[pet.held[:, 0]]]
-    voxel, lesion = pet.held[mine].T
-    whole = ~tumour.partial[lesion]
-    rows: list[Rows] = [(voxel[whole], lesion[whole], np.full(int(whole.sum()), NO_PIECE))]
-    if whole.all():
-        return rows
-    pair, piece, sure = _nearest_held(tumour, pet)
-    kept = mine[pair] & sure[pair]
-    rows.append((pet.held[pair[kept], 0], pet.held[pair[kept], 1], piece[kept]))
-    left = mine & tumour.partial[pet.held[:, 1]] & ~sure
-    for part in sorted_unique(pet.held[left, 1]).tolist():
-        voxel = pet.held[left & (pet.held[:, 1] == part), 0]
-        rows.append(nearest_rows(tumour, pet, voxel, np.array([part]), reach=None))
-    return rows
+    voxel, lesion = pet.held[chosen[pet.region[pet.held[:, 0]]]].T
+    points = pet.centres[voxel]
+    inside = tumour.lesion_at(points) == lesion
+    reach = np.where(inside, half_diagonal_mm(tumour.grid), half_diagonal_mm(pet.grid))
+    which, part = nearest_of(tumour, points, *tumour.parts_of(lesion), reach)
+    return voxel[which], part
 
 
-def _nearest_held(tumour: TumourVoxels, pet: AvidVoxels) -> tuple[Int64s, Int64s, Bools]:
-    """Pieces of the nearest tumour voxels that are held, of partly marked lesions.
+def nearest_of(
+    tumour: TumourVoxels, points: Float64s, which: Int64s, part: Int64s, reach: Float64s
+) -> tuple[Int64s, Int64s]:
+    """Of pairs of a point and a part of tumour keep those with the point's nearest part, ties included.
 
-    What lies outside an avid voxel is at least half its smallest spacing from its centre: a held tumour
-    voxel closer than that is the lesion's nearest.
-
-    Returns
-    -------
-    pair, piece : array of int64, (n,)
-        Position in ``pet.held``, and the piece.
-    sure : array of bool, (pairs,)
-        Of which pairs the nearest voxel is known so.
+    ``reach`` is how far (mm) the nearest part of each point is at most.
     """
-    held = pet.stretches(tumour, np.flatnonzero(tumour.partial[tumour.lesion]))
-    lengths = held.stops - held.starts
-    holder, run = np.repeat(held.holder, lengths), np.repeat(held.run, lengths)
-    voxel = expand(held.starts, held.stops)
-    span = int(tumour.lesion.max()) + 1
-    pair = np.searchsorted(pet.held[:, 0] * span + pet.held[:, 1], holder * span + tumour.lesion[run])
-    apart = np.empty(holder.size)
-    for part in (slice(n, n + _QUERIES_AT_ONCE) for n in range(0, holder.size, _QUERIES_AT_ONCE)):
-        at = tumour.grid.to_mm(tumour.grid.unravel(voxel[part]))
-        apart[part] = np.linalg.norm(at - pet.centres[holder[part]], axis=1)
-    closest = np.full(len(pet.held), np.inf)
-    np.minimum.at(closest, pair, apart)
-    tie = apart <= closest[pair] + TIE_MM
-    sure = closest + 2 * TIE_MM < _INSIDE * min(pet.grid.spacing_mm)
-    rows = distinct_pairs(pair[tie], tumour.piece[run[tie]])
-    return rows[:, 0], rows[:, 1], sure
+    low, high = tumour.part_boxes
+    close = box_distance_mm(points[which], low[part], high[part]) <= reach[which] + 2 * TIE_MM
+    which, part = which[close], part[close]
+    several = np.bincount(which, minlength=len(points))[which] > 1
+    asked = sorted_unique(which[several])
+    owner, near, mm = parts_near(
+        tumour,
+        points[asked],
+        np.arange(asked.size),
+        distance_mm=reach[asked] + TIE_MM,
+        among=(np.searchsorted(asked, which[several]), part[several]),
+    )
+    least = np.full(asked.size, np.inf)
+    np.minimum.at(least, owner, mm)
+    tie = mm <= least[owner] + TIE_MM
+    return np.append(which[~several], asked[owner[tie]]), np.append(part[~several], near[tie])
 
 
 def nearest_rows(
-    tumour: TumourVoxels, pet: AvidVoxels, voxel: Int64s, lesions: Int64s | None, *, reach: float | None
+    tumour: TumourVoxels, pet: AvidVoxels, voxel: Int64s, parts: Int64s | None, *, reach: float
 ) -> Rows:
-    """Rows of the lesions nearest to each avid voxel, ties included.
+    """Rows of the parts nearest to each avid voxel by a tree of tumour voxels, ties included.
 
     ``reach`` is how far the nearest voxels are thought to be; it only saves work.
     """
-    if not voxel.size:
-        none = np.empty(0, np.int64)
-        return none, none, none
     queries = pet.centres[voxel]
-    for margin in (np.inf if reach is None else reach + 2 * TIE_MM, np.inf):
-        points, owner, piece = tumour.near(queries, margin, lesions)
+    for margin in (reach + 2 * TIE_MM, np.inf):
+        points, part = tumour.near(queries, margin, parts)
         if not points.size:
             continue
         query, found, farthest = nearest_points(points, queries, tie=TIE_MM)
         if farthest + TIE_MM <= margin:  # nothing outside the box is nearer
             break
-    lesion_count, piece_count = int(owner.max()) + 1, int(piece.max()) + 2
-    key = sorted_unique((query * lesion_count + owner[found]) * piece_count + piece[found] - NO_PIECE)
-    key, piece_key = np.divmod(key, piece_count)
-    position, lesion = np.divmod(key, lesion_count)
-    return voxel[position], lesion, piece_key + NO_PIECE
+    position, part = distinct_pairs(query, part[found]).T
+    return voxel[position], part

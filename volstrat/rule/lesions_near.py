@@ -1,4 +1,4 @@
-"""Which lesions come near to sets of points, and how near: many sets at once, run by run of tumour."""
+"""Which tumour comes near to sets of points, and how near: many sets at once, run by run of tumour."""
 
 from __future__ import annotations
 
@@ -8,22 +8,37 @@ import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.nearest import nearest_distances
-from volstrat.geometry.runs import expand
+from volstrat.geometry.runs import expand, ranked
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.rule.tumour_voxels import TumourVoxels
 
-    Near = tuple["Int64s", "Int64s", "Float64s"]
+    Near = tuple[Int64s, Int64s, Float64s]
 
 _AT_ONCE = 300_000
 """Pairs of a point and a tumour run."""
 _MOST_PAIRS = 2_000_000
-"""Of one set and one lesion; beyond, a tree is quicker."""
+"""Of one set and one part; beyond, a tree is quicker."""
 _ROUNDING_MM = 1e-6
+_BEYOND_MM = 1e5
+"""Farther than any two points of a patient."""
 
 
-def lesions_near(
+def lesions_near(tumour: TumourVoxels, points_mm: Float64s, owner: Int64s, *, distance_mm: float) -> Near:
+    """Find the lesions within a distance of each set of points, and how near they come.
+
+    Parameters and result are those of `parts_near`, with lesions in place of parts.
+    """
+    owner, part, mm = parts_near(tumour, points_mm, owner, distance_mm=distance_mm)
+    pairs, pair = ranked(owner * tumour.lesions + tumour.part_lesion[part])
+    least = np.full(pairs.size, np.inf)
+    np.minimum.at(least, pair, mm)
+    owner, lesion = np.divmod(pairs, max(tumour.lesions, 1))
+    return owner, lesion, least
+
+
+def parts_near(
     tumour: TumourVoxels,
     points_mm: Float64s,
     owner: Int64s,
@@ -31,7 +46,7 @@ def lesions_near(
     distance_mm: float | Float64s,
     among: tuple[Int64s, Int64s] | None = None,
 ) -> Near:
-    """Find the lesions within a distance of each set of points, and how near they come.
+    """Find the parts of tumour within a distance of each set of points, and how near they come.
 
     Parameters
     ----------
@@ -42,38 +57,38 @@ def lesions_near(
     distance_mm : float or array of float64
         For all sets, or by rising set; 0.001 mm is allowed on it.
     among : tuple of array of int64, optional
-        Sets and lesions to look at, in place of all that come near.
+        Sets and parts to look at, in place of all that come near.
 
     Returns
     -------
-    owner, lesion : array of int64, (pairs,)
+    owner, part : array of int64, (pairs,)
         By rising owner.
     apart_mm : array of float64, (pairs,)
         The smallest distance of a point and a tumour voxel centre.
     """
     order = np.flatnonzero(owner >= 0)
     order = order[np.argsort(owner[order], kind="stable")]
-    none = np.empty(0, np.int64)
     if not order.size or not tumour.starts.size:
-        return none, none, np.empty(0)
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
     points, owners = points_mm[order], owner[order]
     first = np.flatnonzero(np.diff(owners, prepend=-1))
     edge = np.append(first, owners.size)
-    reach = np.broadcast_to(distance_mm, first.shape) + TIE_MM
+    reach = np.minimum(np.broadcast_to(distance_mm, first.shape), _BEYOND_MM) + TIE_MM
     low, high = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
-    low, high = low - reach[:, None], high + reach[:, None]
     if among is None:
-        which, lesion = meeting_boxes(low, high, *tumour.lesion_boxes)
+        which, part = meeting_boxes(low - reach[:, None], high + reach[:, None], *tumour.part_boxes)
     else:
-        which, lesion = np.searchsorted(owners[first], among[0]), among[1]
+        which, part = np.searchsorted(owners[first], among[0]), among[1]
     mm = np.full(which.size, np.inf)
-    size = np.cumsum(np.diff(tumour.by_lesion.edge)[lesion]) // _AT_ONCE
+    half = ((high - low) / 2 + reach[:, None]) @ np.abs(tumour.grid.inverse[:3, :3]).T
+    rows = (2 * half[:, 1:] + 2).prod(axis=1)  # of the grid that meet a set's box
+    size = np.cumsum(np.minimum(np.diff(tumour.by_part.edge)[part], rows[which])) // _AT_ONCE
     for n in range(int(size.max(initial=-1)) + 1):
         here = slice(*np.searchsorted(size, (n, n + 1)).tolist())
         span = edge[which[here]], edge[which[here] + 1]
-        mm[here] = _apart(tumour, points, span, lesion[here], reach[which[here]])
+        mm[here] = _apart(tumour, points, span, part[here], reach[which[here]])
     near = mm <= reach[which]
-    return owners[first][which[near]], lesion[near], mm[near]
+    return owners[first][which[near]], part[near], mm[near]
 
 
 def meeting_boxes(
@@ -100,19 +115,19 @@ def box_distance_mm(points: Float64s, low: Float64s, high: Float64s) -> Float64s
 
 
 def _apart(
-    tumour: TumourVoxels, points: Float64s, span: tuple[Int64s, Int64s], lesion: Int64s, reach: Float64s
+    tumour: TumourVoxels, points: Float64s, span: tuple[Int64s, Int64s], part: Int64s, reach: Float64s
 ) -> Float64s:
-    """Smallest distance (mm) between points ``span[0][n]`` to ``span[1][n]`` and ``lesion[n]``.
+    """Smallest distance (mm) between points ``span[0][n]`` to ``span[1][n]`` and ``part[n]``.
 
     Infinite, or too large, beyond reach.
     """
-    least = np.full(lesion.size, np.inf)
-    pair, point = _close_points(tumour, points, span, lesion, reach)
-    run, run_edge = _close_runs(tumour, points[point], pair, lesion, reach)
+    least = np.full(part.size, np.inf)
+    pair, point = _close_points(tumour, points, span, part, reach)
+    run, run_edge = _close_runs(tumour, points[point], pair, part, reach)
     each = np.diff(run_edge)
-    large = each * np.bincount(pair, minlength=lesion.size) > _MOST_PAIRS
+    large = each * np.bincount(pair, minlength=part.size) > _MOST_PAIRS
     for n in np.flatnonzero(large).tolist():
-        least[n] = _by_tree(tumour, points[point[pair == n]], int(lesion[n]), float(reach[n]))
+        least[n] = _by_tree(tumour, points[point[pair == n]], int(part[n]), float(reach[n]))
     kept = ~large[pair] & (each[pair] > 0)
     pair, point = pair[kept], point[kept]
     chunk = np.cumsum(each[pair]) // _AT_ONCE
@@ -122,48 +137,61 @@ def _apart(
         many = each[pair[here]]
         of_pair, of_point = np.repeat(pair[here], many), np.repeat(point[here], many)
         rough, along = _to_runs(tumour, points[of_point], runs)
-        best = np.full(lesion.size, np.inf)
+        best = np.full(part.size, np.inf)
         np.minimum.at(best, of_pair, rough)
         last = np.flatnonzero(rough <= best[of_pair] + _ROUNDING_MM)
-        voxel = tumour.by_lesion.starts[runs[last]] + along[last]
+        voxel = tumour.by_part.starts[runs[last]] + along[last]
         to = tumour.grid.to_mm(tumour.grid.unravel(voxel)) - points[of_point[last]]
         np.minimum.at(least, of_pair[last], np.sqrt((to**2).sum(axis=1)))
     return least
 
 
 def _close_points(
-    tumour: TumourVoxels, points: Float64s, span: tuple[Int64s, Int64s], lesion: Int64s, reach: Float64s
+    tumour: TumourVoxels, points: Float64s, span: tuple[Int64s, Int64s], part: Int64s, reach: Float64s
 ) -> tuple[Int64s, Int64s]:
-    """Pairs of set and lesion, by number, with the points of the set in reach of the lesion's box."""
-    low, high = tumour.lesion_boxes
-    pair, point = np.repeat(np.arange(lesion.size), span[1] - span[0]), expand(*span)
+    """Pairs of set and part, by number, with the points of the set in reach of the part's box."""
+    low, high = tumour.part_boxes
+    pair, point = np.repeat(np.arange(part.size), span[1] - span[0]), expand(*span)
     for axis in (2, 1, 0):
-        at, of = points[point, axis], lesion[pair]
+        at, of = points[point, axis], part[pair]
         kept = (at >= low[of, axis] - reach[pair]) & (at <= high[of, axis] + reach[pair])
         pair, point = pair[kept], point[kept]
     return pair, point
 
 
 def _close_runs(
-    tumour: TumourVoxels, points: Float64s, pair: Int64s, lesion: Int64s, reach: Float64s
+    tumour: TumourVoxels, points: Float64s, pair: Int64s, part: Int64s, reach: Float64s
 ) -> tuple[Int64s, Int64s]:
-    """Find the runs of each pair's lesion in reach of the box round its points; returns edges too."""
-    runs = tumour.by_lesion
-    own = np.repeat(np.arange(lesion.size), runs.edge[lesion + 1] - runs.edge[lesion])
-    run = expand(runs.edge[lesion], runs.edge[lesion + 1])
-    for axis in (2, 1, 0):
-        low, high = np.full(lesion.size, np.inf), np.full(lesion.size, -np.inf)
-        np.minimum.at(low, pair, points[:, axis])
-        np.maximum.at(high, pair, points[:, axis])
-        low, high = low - reach, high + reach
-        kept = (runs.low[run, axis] <= high[own]) & (runs.high[run, axis] >= low[own])
-        own, run = own[kept], run[kept]
-    return run, np.searchsorted(own, np.arange(lesion.size + 1))
+    """Find the runs of each pair's part in reach of the box round its points; returns edges too.
+
+    They are looked up by their rows, slice by slice: a large part has many, and a point is near to few.
+    """
+    low, high = np.full((part.size, 3), np.inf), np.full((part.size, 3), -np.inf)
+    np.minimum.at(low, pair, points)
+    np.maximum.at(high, pair, points)
+    asked = np.flatnonzero(low[:, 0] <= high[:, 0])
+    low, high = low[asked], high[asked]
+    middle = tumour.grid.to_index((low + high) / 2)
+    half = ((high - low) / 2 + reach[asked, None]) @ np.abs(tumour.grid.inverse[:3, :3]).T
+    last = np.array(tumour.grid.shape) - 1
+    first = np.clip(np.ceil(middle - half - _ROUNDING_MM), 0, last + 1).astype(np.int64)
+    past = np.clip(np.floor(middle + half + _ROUNDING_MM), -1, last).astype(np.int64) + 1
+    _, nj, nk = tumour.grid.shape
+    row_of_run, edge = tumour.by_part.row, tumour.by_part.edge
+    begins, ends = row_of_run[edge[part[asked]]], row_of_run[edge[part[asked] + 1] - 1]
+    k = np.maximum(first[:, 2], begins // nj % nk)
+    slices = np.maximum(np.minimum(past[:, 2], ends // nj % nk + 1) - k, 0)
+    own, k = np.repeat(np.arange(asked.size), slices), expand(k, k + slices)
+    rows = (part[asked[own]] * nk + k) * nj
+    low_run = np.searchsorted(row_of_run, rows + first[own, 1])
+    past_run = np.maximum(np.searchsorted(row_of_run, rows + past[own, 1]), low_run)
+    own, run = np.repeat(asked[own], past_run - low_run), expand(low_run, past_run)
+    return run, np.searchsorted(own, np.arange(part.size + 1))
 
 
 def _to_runs(tumour: TumourVoxels, points: Float64s, runs: Int64s) -> tuple[Float64s, Int64s]:
     """Distance (mm) of points to runs, and how many voxels along the run its nearest voxel lies."""
-    those, step = tumour.by_lesion, tumour.grid.affine[:3, 0]
+    those, step = tumour.by_part, tumour.grid.affine[:3, 0]
     away = points - those.first_mm[runs]
     along = np.rint(away @ (step / float(step @ step)))
     along = np.clip(along, 0, (those.stops - those.starts)[runs] - 1)
@@ -173,8 +201,8 @@ def _to_runs(tumour: TumourVoxels, points: Float64s, runs: Int64s) -> tuple[Floa
     return np.sqrt(total), along.astype(np.int64)
 
 
-def _by_tree(tumour: TumourVoxels, points: Float64s, lesion: int, reach: float) -> float:
-    voxels = tumour.near(points, reach, np.array([lesion]))[0]
+def _by_tree(tumour: TumourVoxels, points: Float64s, part: int, reach: float) -> float:
+    voxels = tumour.near(points, reach, np.array([part]))[0]
     if not voxels.size:
         return np.inf
     return float(nearest_distances(points, voxels, reach=2 * reach + 1).min())
