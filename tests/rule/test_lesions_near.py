@@ -11,8 +11,8 @@ from tests.rule_cases import masks_of, protocol_of
 from tests.rule_random import marked_case
 from volstrat.certainty.pet_shift import measure_pet_shift
 from volstrat.geometry.grid import VoxelGrid
+from volstrat.rule import attribution_geometry as geometry_module
 from volstrat.rule import lesions_near as near_module
-from volstrat.rule import spill as spill_module
 from volstrat.rule.lesions import covered_by, find_lesions
 from volstrat.rule.lesions_near import lesions_near, meeting_boxes
 from volstrat.rule.markings import cut_pieces, draw_markings
@@ -106,7 +106,7 @@ def test_spill_goes_where_a_tree_of_all_tumour_voxels_says(monkeypatch: pytest.M
         pieces = cut_pieces(lesions, draw_markings(lesions, masks.resectable), protocol)
         seen = []
         for most in (2_000_000, -1):
-            monkeypatch.setattr(spill_module, "_MOST_PAIRS", most)
+            monkeypatch.setattr(geometry_module, "_MOST_PAIRS", most)
             attribution = attribute_avid(lesions, pieces, masks.avid, protocol)
             seen.append(None if attribution is None else facts(attribution))
         assert seen[0] == seen[1]

@@ -20,19 +20,20 @@ import numpy as np
 
 from volstrat.frozen import frozen
 from volstrat.geometry.components import connected_components
+from volstrat.geometry.projection import project_into
 from volstrat.geometry.runs import expand, first_of_each, ranked, sorted_unique
 from volstrat.rule.attribution_geometry import (
     AvidVoxels,
     distinct_pairs,
     far_voxels,
     held_rows,
+    spill_rows,
     touch_mm,
 )
 from volstrat.rule.lesions import refuse_specks
 from volstrat.rule.lesions_near import lesions_near
 from volstrat.rule.markings import NO_WORD, group_alike
 from volstrat.rule.pet_only import PetOnly, rank_regions
-from volstrat.rule.spill import spill_rows
 from volstrat.rule.tumour_voxels import NO_PIECE
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class Seen:
     def held(self) -> HeldTumour:
         """Count the tumour voxels in each group of avid voxels; one of several lesions once."""
         tumour, pieces = self.tumour, self.tumour.pieces
-        held = self._pet.stretches(tumour, np.arange(tumour.starts.size))
+        pet = self._pet
+        held = project_into(pet.voxels, tumour.starts, tumour.stops, from_grid=tumour.grid, to_grid=pet.grid)
         first = first_of_each(pieces.pair_piece)
         counted = np.full(pieces.voxels.size, _NO_LESION, dtype=np.int64)
         counted[pieces.pair_piece[first]] = pieces.pair_lesion[first]  # a voxel comes once for each lesion
