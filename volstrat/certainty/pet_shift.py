@@ -85,11 +85,7 @@ class MovedUptake:
 
 
 def measure_pet_shift(
-    measured: Measurements,
-    assessment: Assessment,
-    protocol: Protocol,
-    *,
-    known: MovedUptake | None = None,
+    measured: Measurements, assessment: Assessment, protocol: Protocol, *, known: MovedUptake | None = None
 ) -> tuple[PetShift, ...]:
     """Judge the case anew with PET moved by each of the protocol's ``review.pet_shift_mm``.
 
@@ -132,11 +128,7 @@ def pet_shift_findings(shifts: tuple[PetShift, ...], assessment: Assessment) -> 
 
 
 def _stratum_at(
-    mm: float,
-    measured: Measurements,
-    protocol: Protocol,
-    *,
-    known: MovedUptake,
+    mm: float, measured: Measurements, protocol: Protocol, *, known: MovedUptake
 ) -> Stratum | None:
     avid, covered = known.avid(mm, measured, protocol)
     if avid is None:

@@ -141,9 +141,7 @@ class Seen:
         other.far = self.far
         kept = number[self.held.pair_lesion] >= 0
         other.held = replace(
-            self.held,
-            pair_part=self.held.pair_part[kept],
-            pair_lesion=number[self.held.pair_lesion[kept]],
+            self.held, pair_part=self.held.pair_part[kept], pair_lesion=number[self.held.pair_lesion[kept]]
         )
         return other
 
@@ -347,11 +345,7 @@ def without_lesions(
 
 
 def _grouped(
-    tumour: TumourVoxels,
-    pet: AvidVoxels,
-    touching: Bools,
-    touched: tuple[Int64s, Int64s],
-    rank: Int64s,
+    tumour: TumourVoxels, pet: AvidVoxels, touching: Bools, touched: tuple[Int64s, Int64s], rank: Int64s
 ) -> AvidGroups:
     """Group avid voxels of one region that hold alike, and have the same candidates.
 

@@ -38,10 +38,7 @@ def tumour_only(measured: Measurements) -> Measurements:
         drawn=pieces.drawn[kept],
     )
     words = replace(
-        words,
-        marking=words.marking[kept],
-        avidity=words.avidity[kept],
-        not_tumour=words.not_tumour[kept],
+        words, marking=words.marking[kept], avidity=words.avidity[kept], not_tumour=words.not_tumour[kept]
     )
     regions = measured.region_words
     owned = regions.belongs_to != NO_LESION

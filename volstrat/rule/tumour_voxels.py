@@ -70,10 +70,7 @@ class TumourVoxels:
         runs = self.by_part
         if not runs.starts.size:
             return np.empty((0, 3)), np.empty((0, 3))
-        return (
-            np.minimum.reduceat(runs.low, runs.edge[:-1]),
-            np.maximum.reduceat(runs.high, runs.edge[:-1]),
-        )
+        return (np.minimum.reduceat(runs.low, runs.edge[:-1]), np.maximum.reduceat(runs.high, runs.edge[:-1]))
 
     def near(
         self, points_mm: Float64s, reach_mm: float, parts: Int64s | None = None
