@@ -53,8 +53,8 @@ def boundary(folder: Path) -> None:
     from volstrat.geometry.runs import LabelRuns
 
     measured, _, protocol = ready(folder)
-    marked = measured.marked
-    parts = LabelRuns(marked.starts, marked.stops, 4 * marked.lesion + marked.worst + 1)
+    pieces, worst = measured.marked.pieces, measured.marked.worst
+    parts = LabelRuns(pieces.starts, pieces.stops, 4 * pieces.lesion + worst + 1)
     lesion = (np.array(parts.values) - 1) // 4  # each is one piece
     boundary_shift(measured.lesions.grid, parts, protocol.boundary_shift_mm, piece_of_part=lesion)
 

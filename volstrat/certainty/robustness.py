@@ -243,7 +243,7 @@ def _shortest_way(
 def _remainders(measured: Measurements, protocol: Protocol) -> tuple[list[int], dict[tuple[int, ...], int]]:
     """Voxels that each lesion alone keeps from being resectable, and that several keep together."""
     marked, pieces = measured.marked, measured.marked.pieces
-    kept = ~np.isin(marked.pair_own, protocol.counted)
+    kept = ~np.isin(pieces.pair_own(marked.table), protocol.counted)
     holders: dict[int, list[int]] = {}
     pairs = zip(pieces.pair_piece[kept].tolist(), pieces.pair_lesion[kept].tolist(), strict=True)
     for piece, lesion in pairs:

@@ -60,6 +60,11 @@ class TumourPieces:
         np.minimum.at(first, self.pair_piece, self.pair_lesion)
         return first
 
+    def pair_own(self, table: Int64s) -> Int64s:
+        """Return the `Marking` of each pair: the table's for the whole lesion, else the one drawn."""
+        word = table[self.pair_lesion]
+        return np.where(word == NO_WORD, self.pair_drawn, word)
+
 
 @frozen(eq=False)
 class MarkedLesions:
@@ -78,21 +83,6 @@ class MarkedLesions:
     total_voxels: Int64s  # (4,): tumour voxels by worst marking, each voxel once
 
     @property
-    def starts(self) -> Int64s:
-        """First voxel of each run."""
-        return self.pieces.starts
-
-    @property
-    def stops(self) -> Int64s:
-        """Voxel past the last one of each run."""
-        return self.pieces.stops
-
-    @property
-    def lesion(self) -> Int64s:
-        """Lesion (position) that each run belongs to."""
-        return self.pieces.lesion
-
-    @property
     def worst(self) -> Int64s:
         """`Marking` of each run's voxels, the worst of all lesions that hold them."""
         worst: Int64s = self.piece_worst[self.pieces.piece]
@@ -103,30 +93,14 @@ class MarkedLesions:
         """Of each lesion: the `Marking` on nearly all its voxels, or None (partial, or no tumour)."""
         return tuple(None if m == NO_WORD else Marking(m) for m in self.codes.tolist())
 
-    @property
-    def partial(self) -> Bools:
-        """Lesions that are tumour and have no one marking."""
-        partial: Bools = (self.codes == NO_WORD) & ~self.not_tumour
-        return partial
-
-    def worst_of(self, lesion: int) -> int:
-        """Return the marking of a lesion, of one without one marking the worst of its voxels."""
-        code = int(self.codes[lesion])
-        return code if code != NO_WORD else int(np.argmax(self.worst_voxels[lesion] > 0))
-
-    @property
-    def pair_own(self) -> Int64s:
-        """`Marking` of each pair in ``pieces``: the table's for the whole lesion, else the one drawn."""
-        return _own_of_pairs(self.pieces, self.table)
-
     def voxels(self) -> VoxelRuns:
         """Return the voxels of all lesions that are tumour, each once."""
-        return VoxelRuns.from_intervals(self.starts, self.stops)
+        return VoxelRuns.from_intervals(self.pieces.starts, self.pieces.stops)
 
     def voxels_marked(self, *markings: Marking) -> VoxelRuns:
         """Return the voxels of which the worst marking is one of these."""
         marked = np.isin(self.worst, markings)
-        return VoxelRuns.from_intervals(self.starts[marked], self.stops[marked])
+        return VoxelRuns.from_intervals(self.pieces.starts[marked], self.pieces.stops[marked])
 
     def word(self, lesion: int) -> Resectability:
         """Return the marking's word, "partial" or "not_tumour"."""
@@ -212,7 +186,7 @@ def mark_pieces(pieces: TumourPieces, table: Int64s, not_tumour: Bools) -> Marke
     own_voxels = pieces.drawn_voxels.copy()
     own_voxels[by_table] = 0
     own_voxels[by_table, table[by_table]] = pieces.drawn_voxels[by_table].sum(axis=1)
-    own = _own_of_pairs(pieces, table)
+    own = pieces.pair_own(table)
     if pieces.overlapping or pieces.pair_piece.size < pieces.voxels.size:  # several lesions, or none left
         worst = np.full(pieces.voxels.size, len(Marking), dtype=np.int64)
         np.minimum.at(worst, pieces.pair_piece, own)
@@ -252,12 +226,6 @@ def pieces_without(pieces: TumourPieces, left_out: Bools) -> TumourPieces:
         pair_drawn=pieces.pair_drawn[pairs],
         drawn_voxels=np.where(left_out[:, None], 0, pieces.drawn_voxels),
     )
-
-
-def _own_of_pairs(pieces: TumourPieces, table: Int64s) -> Int64s:
-    word = table[pieces.pair_lesion]
-    own: Int64s = np.where(word == NO_WORD, pieces.pair_drawn, word)
-    return own
 
 
 def _marking_of(voxels: list[int], protocol: Protocol) -> int:

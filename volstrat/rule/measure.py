@@ -12,7 +12,7 @@ from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute, find_regions, without_lesions
 from volstrat.rule.drawing import drawing_findings
 from volstrat.rule.lesions import covered_by, find_lesions, measure_lesions
-from volstrat.rule.markings import cut_pieces, draw_markings, mark_pieces, pieces_without
+from volstrat.rule.markings import NO_WORD, cut_pieces, draw_markings, mark_pieces, pieces_without
 from volstrat.rule.row_placing import PlacedRows, place_lesion_rows, place_region_rows
 from volstrat.rule.table_words import NOT_AVID, lesion_words, region_words
 from volstrat.rule.tumour_voxels import TumourVoxels
@@ -379,7 +379,7 @@ def _mark_findings(
         marked_by_table = [i for i in lesions.ids if i in rows and rows[i].resectability is not None]
         if marked_by_table:
             findings.append(finding("table_over_mask", where="lesions", lesions=shown_names(marked_by_table)))
-    for n in np.flatnonzero(marked.partial).tolist():
+    for n in np.flatnonzero((marked.codes == NO_WORD) & ~marked.not_tumour).tolist():
         findings.append(_in_parts(lesions.ids[n], marked.own_voxels[n]))
     return findings
 

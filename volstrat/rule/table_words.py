@@ -79,8 +79,7 @@ def marked_regions(words: RegionWords, marked: MarkedLesions) -> Int64s:
 
     Of a lesion without one marking it is the worst of its voxels, of one that is no tumour it is unknown.
     """
-    codes = words.marking.copy()
-    for rank in np.flatnonzero(words.belongs_to != NO_LESION).tolist():
-        lesion = int(words.belongs_to[rank])
-        codes[rank] = Marking.UNKNOWN if marked.not_tumour[lesion] else marked.worst_of(lesion)
-    return codes
+    worst = np.where(marked.codes == NO_WORD, np.argmax(marked.worst_voxels > 0, axis=1), marked.codes)
+    of_lesion = np.where(marked.not_tumour, Marking.UNKNOWN, worst)
+    given = np.append(of_lesion, Marking.UNKNOWN)[words.belongs_to]  # of none: the last
+    return np.where(words.belongs_to == NO_LESION, words.marking, given)
