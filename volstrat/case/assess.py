@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import FindingRecord, PlanRecord, SearchRecord
     from volstrat.certainty.case_memo import CaseMemo
-    from volstrat.plans.carry_out import PlanBook
-    from volstrat.plans.decision import Decision
+    from volstrat.plans.carry_out import Decision, PlanBook
     from volstrat.rule.remnant import LiverBurden, LiverRemnant
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
@@ -285,8 +284,7 @@ def plan_book(
         If there is no liver mask.
     """
     from volstrat.plans.anatomy import Anatomy  # most cases have no plans
-    from volstrat.plans.carry_out import PatientFacts, PlanBook
-    from volstrat.plans.decision import contradictions
+    from volstrat.plans.carry_out import PatientFacts, PlanBook, contradictions
     from volstrat.rule.lesion_places import lesion_sites
 
     if inputs.liver is None:
@@ -371,7 +369,7 @@ def _decision(
     with_flips: bool,
 ) -> Decision:
     """Carry out the plans."""
-    from volstrat.plans.decision import decide
+    from volstrat.plans.carry_out import decide
 
     return decide(
         plan_book(sources, inputs, as_read, protocol, memo=memo),

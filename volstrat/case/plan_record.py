@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from volstrat.case.record_types import SearchRecord
+    from volstrat.plans.anatomy import PlannedZone
     from volstrat.plans.carry_out import PlanBook, PlanOutcome
-    from volstrat.plans.plan_regions import PlannedZone
     from volstrat.plans.union_search import Candidate
 
 

@@ -259,7 +259,7 @@ def _lesions(
         marked = int(voxels.sum()) > int(voxels[Marking.UNKNOWN])
         avid_ml = None
         if attribution is not None and resolved is not None:
-            avid_ml = int(resolved.counts.lesion_voxels[n]) * attribution.grid.voxel_volume_mm3 / 1000
+            avid_ml = int(resolved.lesion_voxels[n]) * attribution.grid.voxel_volume_mm3 / 1000
         records.append(
             _lesion(
                 lesion_id,

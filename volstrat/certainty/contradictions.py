@@ -81,7 +81,7 @@ def _overruled(
     drawn = assess(with_words(measured, kept, counted), protocol)
     if drawn.stratum in (None, assessment.stratum) or drawn.resolved is None:
         return []
-    has_voxels = drawn.resolved.counts.lesion_voxels > 0
+    has_voxels = drawn.resolved.lesion_voxels > 0
     names = [measured.lesions.ids[n] for n in np.flatnonzero(not_avid & has_voxels).tolist()]
     names += [f"P{n + 1}" for n in np.flatnonzero(regions.dismissed).tolist()]
     if not names:

@@ -179,8 +179,8 @@ def _volumes(measured: Measurements, assessment: Assessment, protocol: Protocol)
     if attribution is None or resolved is None:
         return volumes
     ml, groups = attribution.grid.voxel_ml, attribution.groups
-    whole, sure = resolved.counts.whole, resolved.counts.count(*protocol.counted)
-    marked = whole == 0 or resolved.counts.count(Marking.UNKNOWN) < whole
+    whole, sure = resolved.count(*Marking), resolved.count(*protocol.counted)
+    marked = whole == 0 or resolved.count(Marking.UNKNOWN) < whole
     alone = (groups.rank >= 0) & (resolved.marking >= 0)
     tumour = int(measured.marked.total_voxels.sum())
     return replace(

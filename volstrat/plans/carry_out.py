@@ -1,4 +1,4 @@
-"""What a plan comes to: the rule with its markings, what it leaves, and what a person should know."""
+"""What a plan comes to, and a case with plans: its verdict is that of the plan a person chose."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.certainty.verdict import Verdict, reach_verdict
+from volstrat.certainty.verdict import Verdict, reach_verdict, sorted_findings
+from volstrat.errors import PlanError
 from volstrat.geometry.runs import cut_at
-from volstrat.plans.anatomy import Anatomy, Zones, no_such_lesion
+from volstrat.plans.anatomy import Anatomy, PlanRegions, Zones, moved_borders, no_such_lesion, plan_regions
 from volstrat.plans.plan_checks import plan_findings
-from volstrat.plans.plan_regions import PlanRegions, moved_borders, plan_regions
 from volstrat.rule.markings import draw_markings
 from volstrat.rule.measure import Measurements, redraw_case
 from volstrat.rule.remnant import measure_remnant
 from volstrat.rule.stratify import assess
 from volstrat.terms.couinaud import notation
+from volstrat.terms.findings import finding
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
@@ -290,3 +291,76 @@ def _left(measured: Measurements, verdict: Verdict, protocol: Protocol) -> tuple
         for i, n, a in zip(measured.lesions.ids, staying.tolist(), avidity, strict=True)
         if n
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decision:
+    """All plans of a case, and the verdict of the chosen one."""
+
+    outcomes: tuple[PlanOutcome, ...]  # in the order stated; each one's status counts the case's own findings
+    chosen: PlanOutcome | None
+    measured: Measurements  # marked by the chosen plan; without one nothing in the liver is marked
+    verdict: Verdict  # without a chosen plan there is no stratum
+
+
+def decide(
+    book: PlanBook,
+    plans: Sequence[Plan],
+    *,
+    chosen: str | None,
+    cut_masks: Mapping[str, VoxelRuns],
+    with_flips: bool = True,
+) -> Decision:
+    """Carry out every plan and take the chosen one's verdict.
+
+    ``chosen`` is the name of one of them, or None. The book's findings are what reading the case brought up,
+    with `contradictions`.
+
+    Raises
+    ------
+    PlanError
+        If a plan names what is not there, or the chosen one is none of them.
+    """
+    names = [plan.name for plan in plans]
+    if chosen is not None and chosen not in names:
+        msg = f"case.toml: chosen is {chosen!r}; the plans are {', '.join(map(repr, names)) or 'none'}."
+        raise PlanError(msg, hint="Choose one of them, or leave chosen out.")
+    outcomes = tuple(
+        book.carry_out(plan, cut_mask=cut_masks.get(plan.name), with_flips=with_flips and plan.name == chosen)
+        for plan in plans
+    )
+    of_chosen = next((outcome for outcome in outcomes if outcome.plan.name == chosen), None)
+    if of_chosen is not None:
+        measured, verdict = of_chosen.measured, of_chosen.verdict
+    else:
+        measured = book.unplanned()
+        verdict = _undecided(book, measured, outcomes)
+    return Decision(outcomes=outcomes, chosen=of_chosen, measured=measured, verdict=verdict)
+
+
+def _undecided(book: PlanBook, measured: Measurements, outcomes: Sequence[PlanOutcome]) -> Verdict:
+    """Return the verdict while no plan is chosen: no stratum, and every plan's listed."""
+    verdict = reach_verdict(measured, book.protocol, findings=book.reading, with_flips=False)
+    words = ((o.verdict.stratum or "not assessable").replace("_", " ") for o in outcomes)
+    strata = "; ".join(f"{o.plan.name}: {word}" for o, word in zip(outcomes, words, strict=True))
+    choose = finding("plan_not_chosen", where="plans", count=len(outcomes), strata=strata)
+    kept = [f for f in verdict.findings if f.code != "unknown_marking"]  # the plan marks, not a person
+    return replace(verdict, stratum=None, status="not_assessable", findings=sorted_findings((*kept, choose)))
+
+
+def contradictions(measured: Measurements, anatomy: Anatomy, *, remnant_drawn: bool) -> list[Finding]:
+    """Say where plans stand beside a resectable mask, markings in the table, or a drawn remnant.
+
+    ``measured`` is the case as read.
+    """
+    found = []
+    if measured.masks.resectable is not None:
+        found.append(finding("plan_over_marking", "mask", where="resectable"))
+    rows = measured.rows
+    inside = zip(anatomy.lesions.ids, anatomy.in_liver, strict=True)
+    marked = [i for i, within in inside if within and i in rows and rows[i].resectability is not None]
+    if marked:
+        found.append(finding("plan_over_marking", "table", where="lesions", lesions=", ".join(marked)))
+    if remnant_drawn:
+        found.append(finding("remnant_mask_not_used", where="remnant"))
+    return found

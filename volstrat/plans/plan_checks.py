@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from volstrat.geometry.runs import VoxelRuns
-    from volstrat.plans.anatomy import Anatomy
-    from volstrat.plans.plan_regions import PlanRegions
+    from volstrat.plans.anatomy import Anatomy, PlanRegions
     from volstrat.rule.lesions import LesionMeasures
     from volstrat.terms.findings import Finding
     from volstrat.terms.plans import Plan

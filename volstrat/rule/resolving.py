@@ -18,24 +18,6 @@ if TYPE_CHECKING:
 
 
 @frozen(eq=False)
-class AvidCounts:
-    """What the rule counts of avid voxels."""
-
-    by_marking: Int64s  # (4,): avid voxels by `Marking`, those that were removed left out
-    # (lesions,): avid voxels that belong to each lesion; one that holds two counts for both
-    lesion_voxels: Int64s
-
-    def count(self, *markings: Marking) -> int:
-        """Count the avid voxels that carry one of these markings."""
-        return int(self.by_marking[list(markings)].sum())
-
-    @property
-    def whole(self) -> int:
-        """Avid voxels that were not removed."""
-        return int(self.by_marking.sum())
-
-
-@frozen(eq=False)
 class Resolved:
     """What the avid voxels of each group are marked, given markings and avidity words."""
 
@@ -43,7 +25,13 @@ class Resolved:
     marking: Int64s
     belongs: Bools  # (pairs,): which pairs of group and lesion stand
     pair_marking: Int64s  # (pairs,): the marking that the group takes from the lesion
-    counts: AvidCounts
+    by_marking: Int64s  # (4,): avid voxels by `Marking`, those that were removed left out
+    # (lesions,): avid voxels that belong to each lesion; one that holds two counts for both
+    lesion_voxels: Int64s
+
+    def count(self, *markings: Marking) -> int:
+        """Count the avid voxels that carry one of these markings."""
+        return int(self.by_marking[list(markings)].sum())
 
 
 def resolve(
@@ -90,8 +78,13 @@ def resolve(
     of_lesion = np.bincount(
         groups.pair_lesion[belongs], groups.voxels[groups.pair_group[belongs]], minlength=not_avid.size
     )
-    counts = AvidCounts(by_marking=by_marking.astype(np.int64), lesion_voxels=of_lesion.astype(np.int64))
-    return Resolved(marking=marking, belongs=belongs, pair_marking=mark, counts=counts)
+    return Resolved(
+        marking=marking,
+        belongs=belongs,
+        pair_marking=mark,
+        by_marking=by_marking.astype(np.int64),
+        lesion_voxels=of_lesion.astype(np.int64),
+    )
 
 
 def avid_voxels_of_lesions(attribution: Attribution, resolved: Resolved, count: int) -> list[Int64s]:

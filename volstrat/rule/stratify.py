@@ -15,7 +15,7 @@ import numpy as np
 
 from volstrat.frozen import frozen
 from volstrat.rule.markings import NO_WORD
-from volstrat.rule.resolving import AvidCounts, Resolved, resolve
+from volstrat.rule.resolving import Resolved, resolve
 from volstrat.rule.table_words import AVID, AVIDITIES, NOT_ASSESSED, NOT_AVID, marked_regions
 from volstrat.terms.marks import Marking
 from volstrat.terms.protocol import reaches_percent
@@ -143,12 +143,12 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
             dismissed=dismissed,
         )
         by_field = np.where(measured.covered, NOT_AVID, NOT_ASSESSED)
-        seen = np.where(resolved.counts.lesion_voxels > 0, AVID, by_field)
+        seen = np.where(resolved.lesion_voxels > 0, AVID, by_field)
         moved = measured.attribution.pet_only.uptake_of
         seen[moved[moved >= 0]] = AVID  # said of lesions that are no tumour; nothing depends on it
         avidity = np.where(words.avidity == NO_WORD, seen, words.avidity)
     tally_1 = _tally_stratum_1(measured, regions, protocol)
-    tally_2 = _tally_stratum_2(measured, avidity, None if resolved is None else resolved.counts)
+    tally_2 = _tally_stratum_2(measured, avidity, resolved)
     first = stratum_1_predicate(tally_1, protocol)
     second = stratum_2_predicate(tally_2, protocol)
     strata = possible_strata(first, second, tally_2, protocol)
@@ -196,21 +196,21 @@ def _tally_stratum_1(measured: Measurements, regions: Int64s, protocol: Protocol
     )
 
 
-def _tally_stratum_2(measured: Measurements, avidity: Int64s, counts: AvidCounts | None) -> Stratum2Tally:
+def _tally_stratum_2(measured: Measurements, avidity: Int64s, resolved: Resolved | None) -> Stratum2Tally:
     codes, tumour = measured.marked.codes, ~measured.marked.not_tumour
     without: tuple[Marking | None, ...] = ()
-    if counts is None:
+    if resolved is None:
         voxels = _avid_tumour_voxels(measured.marked, avidity == AVID).tolist()
     else:
-        voxels = counts.by_marking.tolist()
-        without = _markings_of(codes[tumour & (avidity == AVID) & (counts.lesion_voxels == 0)])
+        voxels = resolved.by_marking.tolist()
+        without = _markings_of(codes[tumour & (avidity == AVID) & (resolved.lesion_voxels == 0)])
     return Stratum2Tally(
-        unit="tumour" if counts is None else "pet",
+        unit="tumour" if resolved is None else "pet",
         voxels=(voxels[0], voxels[1], voxels[2], voxels[3]),
         avid_without_voxels=without,
         unassessed=_markings_of(codes[tumour & (avidity == NOT_ASSESSED)]),
         empty_tumour=not tumour.any(),
-        pet_read=counts is not None,
+        pet_read=resolved is not None,
     )
 
 
