@@ -19,9 +19,8 @@ from volstrat.case.lesion_table import history_beside
 from volstrat.case.unread import unread_files
 from volstrat.errors import InputFileError, VolstratError
 from volstrat.formats.label_names import names_beside
-from volstrat.formats.regular_file import open_regular
 from volstrat.formats.volumes import data_files, volume_format
-from volstrat.formats.walk import relative_name, walk
+from volstrat.formats.walk import open_regular, relative_name, walk
 from volstrat.store.output import STATE_FOLDER
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from volstrat.dicom.grouping import looks_like_dicom
 from volstrat.errors import FormatError, InputFileError, VolstratError
-from volstrat.formats.regular_file import open_regular
 from volstrat.formats.volumes import data_files, volume_format
+from volstrat.formats.walk import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from volstrat.formats.regular_file import open_regular
+from volstrat.formats.walk import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

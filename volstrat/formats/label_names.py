@@ -15,7 +15,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from volstrat.formats.regular_file import open_regular
+from volstrat.formats.walk import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from volstrat.errors import CorruptDataError, InputFileError
-from volstrat.formats.regular_file import open_regular
+from volstrat.formats.walk import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

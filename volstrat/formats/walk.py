@@ -1,11 +1,18 @@
-"""Walk a folder: links are followed, no folder is entered twice, what systems leave behind is passed over."""
+"""Walk a folder and open its files.
+
+Links are followed, no folder is entered twice, what systems leave behind is passed over. A pipe would be
+waited for, and a device never ends: neither is opened.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from volstrat.errors import InputFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,3 +98,29 @@ def _is_special(path: str) -> bool:
     except OSError:
         return False  # a link to nothing, say: opening it gives the error
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def open_regular(path: Path, named: str = "") -> io.FileIO:
+    """Open a regular file for reading bytes; ``named`` is what messages say behind its name.
+
+    One that is absent, cannot be opened, or is a pipe, device or folder (unopened) is an InputFileError.
+    """
+    name = f"{path.name}{named}"
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            msg = f"{name}: is a directory; a file was expected."
+            raise InputFileError(msg)
+        if not stat.S_ISREG(mode):
+            msg = f"{name}: is not a regular file."
+            raise InputFileError(msg)
+        return io.FileIO(path)
+    except FileNotFoundError as error:
+        msg = f"{name}: there is no such file."
+        raise InputFileError(msg, hint="Check the name, and the letters' case.") from error
+    except InputFileError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        reason = getattr(error, "strerror", None) or str(error)
+        msg = f"{name}: cannot be opened ({reason})."
+        raise InputFileError(msg) from error

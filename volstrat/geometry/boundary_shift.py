@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.frozen import frozen
 from volstrat.geometry.faces import surface_faces
 
 if TYPE_CHECKING:
@@ -103,38 +102,24 @@ def _gains_mm3(grid: VoxelGrid, surface: SurfaceFaces, shifts_mm: Sequence[float
     width = int(surface.part.max()) + 1
     gained = np.zeros((len(shifts_mm), width))
     for faces in surface.across:
-        for piece in _pieces_of_surface(grid, faces):
-            part, bent = surface.part[piece.group], bend[piece.group]
+        for group, area_mm2, out_mm, in_mm in _pieces_of_surface(grid, faces):
+            part, bent = surface.part[group], bend[group]
             for number, shift in enumerate(shifts_mm):
-                gained[number] += np.bincount(part, piece.swept_mm3(shift, bent), minlength=width)
+                # Until the piece meets another one; Steiner's formula has the shift's sign.
+                t = np.minimum(shift, out_mm) if shift >= 0 else np.maximum(shift, -in_mm)
+                swept_mm3 = area_mm2 * t * (1 + bent * t * (1 + bent * t / 3))
+                gained[number] += np.bincount(part, swept_mm3, minlength=width)
     return gained
 
 
-@frozen(eq=False, kw_only=False)
-class _Surface:
-    """Some of the pieces of surface that the faces stand for.
+def _pieces_of_surface(
+    grid: VoxelGrid, faces: Faces
+) -> Iterator[tuple[Int32s, Float64s, Float64s, Float64s]]:
+    """Yield pieces of surface across one axis, a stretch of lines at a time.
 
-    ``area_mm2`` (n,): negative on the far side of roughness that the smoothed surface passes over, so
-    that pits and bumps cancel. ``out_mm``, ``in_mm`` (n,): how far the piece moves until it meets
-    another one.
+    Group, area in mm2, and how far out and in each moves until it meets another one. The area is negative on
+    the far side of roughness that the smoothed surface passes over, so that pits and bumps cancel.
     """
-
-    group: Int32s
-    area_mm2: Float64s
-    out_mm: Float64s
-    in_mm: Float64s
-
-    def swept_mm3(self, shift: float, bend: Float64s) -> Float64s:
-        """Volume that each piece gains (or, moving in, loses: below 0); ``bend`` is its 1 / R."""
-        if shift >= 0:
-            t = np.minimum(shift, self.out_mm)
-            return self.area_mm2 * t * (1 + bend * t * (1 + bend * t / 3))
-        t = np.minimum(-shift, self.in_mm)
-        return -self.area_mm2 * t * (1 - bend * t * (1 - bend * t / 3))
-
-
-def _pieces_of_surface(grid: VoxelGrid, faces: Faces) -> Iterator[_Surface]:
-    """Pieces of surface across one axis, a stretch of lines at a time."""
     total = faces.place.size
     for first in range(0, total, _FACES_AT_ONCE):
         past = min(first + _FACES_AT_ONCE, total)
@@ -143,7 +128,7 @@ def _pieces_of_surface(grid: VoxelGrid, faces: Faces) -> Iterator[_Surface]:
         out_mm, in_mm = _meetings(wider, grid.spacing_mm[faces.axis])
         ours = slice(min(first, 2), min(first, 2) + past - first)
         piece = faces.stretch(first, past)
-        yield _Surface(piece.group, _areas(grid, piece), out_mm[ours], in_mm[ours])
+        yield piece.group, _areas(grid, piece), out_mm[ours], in_mm[ours]
 
 
 def _areas(grid: VoxelGrid, faces: Faces) -> Float64s:

@@ -11,6 +11,7 @@ Limits include equality, within one part in a million, so that 4.1 stored in 32 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -209,31 +210,29 @@ def _detect(
     lesions = []
     for a, label in enumerate(regions.labels.tolist()):
         of_lesion = slice(int(regions.bounds[a]), int(regions.bounds[a + 1]))
-        value, finite = values[of_lesion], np.isfinite(values[of_lesion])
-        limit = None if np.isnan(threshold[a]) else float(threshold[a])
-        suv_max = float(value[finite].max()) if finite.any() else None
-        suv_peak = float(peaks[of_lesion][finite].max()) if peaks is not None and finite.any() else None
-        detected = _passes(rule, suv_max, limit) and (peaks is None or _passes(rule, suv_peak, limit))
-        level = _delineation_level(rule, limit, suv_max) if detected else None
-        chosen = finite & _delineated(rule, value, level)
-        known = limit is not None and bool(regions.covered[a]) and bool(finite.all())
+        value, finite, limit = values[of_lesion], np.isfinite(values[of_lesion]), float(threshold[a])
+        suv_max = _highest(value[finite])
+        suv_peak = suv_max if peaks is None else _highest(peaks[of_lesion][finite])
+        # What is not known is NaN here, and reaches nothing.
+        detected = bool(_reaches(rule, np.array([suv_max, suv_peak]), limit).all())
+        if rule.percent_of_max is None:
+            reached = _reaches(rule, value, limit)
+        else:
+            reached = value >= suv_max * rule.percent_of_max / 100 * (1 - _RELATIVE_SLACK)
+        known = not np.isnan(limit) and bool(regions.covered[a]) and bool(finite.all())
         lesions.append(
             LesionDetection(
                 lesion_id=inputs.lesion_ids[label],
                 label=label,
                 detected=True if detected else (False if known else None),
-                threshold=limit,
-                suv_max=suv_max,
-                suv_peak=suv_peak,
-                avid_voxels=VoxelRuns.from_indices(regions.voxels[of_lesion][chosen]),
+                threshold=_known(limit),
+                suv_max=_known(suv_max),
+                suv_peak=None if peaks is None else _known(suv_peak),
+                avid_voxels=VoxelRuns.from_indices(regions.voxels[of_lesion][finite & reached & detected]),
                 below_resolution=not detected and bool(small[a]),
             )
         )
     return tuple(lesions)
-
-
-def _passes(rule: AvidityRule, value: float | None, limit: float | None) -> bool:
-    return value is not None and limit is not None and bool(_reaches(rule, np.array([value]), limit)[0])
 
 
 def _reaches(rule: AvidityRule, values: Float64s, limit: float) -> Bools:
@@ -242,18 +241,12 @@ def _reaches(rule: AvidityRule, values: Float64s, limit: float) -> Bools:
     return values >= limit * (1 - _RELATIVE_SLACK)
 
 
-def _delineation_level(rule: AvidityRule, limit: float | None, suv_max: float | None) -> float | None:
-    if rule.percent_of_max is None or suv_max is None:
-        return limit
-    return suv_max * rule.percent_of_max / 100
+def _highest(values: Float64s) -> float:
+    return float(values.max()) if values.size else math.nan
 
 
-def _delineated(rule: AvidityRule, values: Float64s, level: float | None) -> Bools:
-    if level is None:
-        return np.zeros(values.size, dtype=bool)
-    if rule.percent_of_max is not None:
-        return values >= level * (1 - _RELATIVE_SLACK)
-    return _reaches(rule, values, level)
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def not_evaluated(rule: AvidityRule, why: str) -> AvidityResult:
@@ -265,9 +258,7 @@ def not_evaluated(rule: AvidityRule, why: str) -> AvidityResult:
 def _findings(
     rule: AvidityRule, lesions: tuple[LesionDetection, ...], non_finite: int
 ) -> tuple[Finding, ...]:
-    found = [
-        finding("pet_only_not_searched", where="pet", margin_mm=rule.margin_mm),
-    ]
+    found = [finding("pet_only_not_searched", where="pet", margin_mm=rule.margin_mm)]
     small = [x.lesion_id for x in lesions if x.below_resolution]
     if small:
         found.append(

@@ -6,7 +6,6 @@ slices rise along the normal (row direction x column direction). No dense volume
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from volstrat.dicom.derived import SEG_CLASSES, items_of, read_derived
 from volstrat.dicom.seg.seg_frames import seg_frames
-from volstrat.dicom.seg.seg_lattice import FramePlanes, frame_lattice
+from volstrat.dicom.seg.seg_lattice import frame_lattice
 from volstrat.dicom.seg.seg_pixels import pixel_pieces
 from volstrat.errors import CorruptDataError, FormatError, MaskValueError, UsageError
 from volstrat.geometry.bits import BitScanner
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from volstrat.dicom.header import Header
     from volstrat.geometry.array_types import Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
@@ -37,36 +35,72 @@ _COPY_AGAIN: Final = "Copy the file again from its source."
 _EXPORT_AGAIN: Final = "Export the segmentation again."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Seg:
     """What the header of a SEG says, checked."""
 
-    path: Path
-    kind: str
-    rows: int
-    columns: int
-    bits_allocated: int
-    padding: int | None
-    names: dict[int, str]
-    planes: FramePlanes
-    segments: Int64s  # (f,): of each frame
-    header: Header = field(repr=False)
+    def __init__(self, path: Path) -> None:
+        self.path, self.where = path, path.name
+        self.header = header = read_derived(path, classes=SEG_CLASSES, kind="a DICOM SEG")
+        self.kind = header.text("SegmentationType").upper()
+        self.is_labelmap = self.kind == "LABELMAP"
+        self.rows, self.columns = header.unsigned("Rows") or 0, header.unsigned("Columns") or 0
+        self.bits = header.unsigned("BitsAllocated") or 0
+        self.padding = header.unsigned("PixelPaddingValue")
+        if self.kind not in _BITS:
+            msg = (
+                f"{self.where}: SegmentationType is {self.kind!r}; BINARY, FRACTIONAL and LABELMAP are read."
+            )
+            raise FormatError(msg)
+        if self.bits not in _BITS[self.kind] or header.unsigned("SamplesPerPixel") not in (1, None):
+            msg = f"{self.where}: a {self.kind} SEG with {self.bits} bits allocated is not in the standard."
+            raise FormatError(msg)
+        if not self.rows or not self.columns:
+            msg = f"{self.where}: Rows and Columns are {self.rows} and {self.columns}."
+            raise CorruptDataError(msg, hint=_COPY_AGAIN)
+        self.names = names = self._segment_names()
+        self.planes, self.segments = seg_frames(
+            items_of(header, "PerFrameFunctionalGroupsSequence", self.where),
+            items_of(header, "SharedFunctionalGroupsSequence", self.where),
+            only_segment=next(iter(names)) if len(names) == 1 else None,
+            is_labelmap=self.is_labelmap,
+            where=self.where,
+        )
+        frames, stated = int(self.segments.size), header.number("NumberOfFrames")
+        if stated is not None and stated != frames:
+            msg = f"{self.where}: NumberOfFrames is {stated:g} but {frames} frames are described."
+            raise CorruptDataError(msg, hint=_COPY_AGAIN)
+        unknown = sorted(set(self.segments.tolist()) - set(names))
+        if unknown and not self.is_labelmap:
+            what = f"a frame belongs to segment {unknown[0]}, which SegmentSequence does not describe"
+            msg = f"{self.where}: {what}."
+            raise CorruptDataError(msg, hint=_EXPORT_AGAIN)
+        self.pixels = frames * self.rows * self.columns
 
-    @property
-    def is_labelmap(self) -> bool:
-        return self.kind == "LABELMAP"
-
-    @property
-    def pixels(self) -> int:
-        """How many pixels all frames have."""
-        return int(self.segments.size) * self.rows * self.columns
+    def _segment_names(self) -> dict[int, str]:
+        """Return names by rising number, without the background and padding entries of a LABELMAP."""
+        names: dict[int, str] = {}
+        for item in items_of(self.header, "SegmentSequence", self.where):
+            number = item.unsigned("SegmentNumber")
+            if number is None or number in names:
+                said = "without a number" if number is None else f"number {number} twice"
+                msg = f"{self.where}: SegmentSequence describes a segment {said}."
+                raise CorruptDataError(msg, hint=_EXPORT_AGAIN)
+            names[number] = item.label("SegmentLabel")
+        if self.is_labelmap:
+            zero = names.get(0, "background")
+            if self.padding not in (0, None) and "background" not in zero.lower():
+                msg = f"{self.where}: uses segment number 0 for {zero!r}, which cannot be a label (from 1)."
+                raise FormatError(msg, hint="Renumber the segments from 1.")
+            names = {number: name for number, name in names.items() if number not in (0, self.padding)}
+        if not names or min(names) < 1:
+            msg = f"{self.where}: describes no segment with a number from 1; has {sorted(names) or 'none'}."
+            raise FormatError(msg)
+        return dict(sorted(names.items()))
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         """Yield the pixel data of all frames."""
-        shape = (self.rows, self.columns)
-        return pixel_pieces(
-            self.path, self.header, frames=int(self.segments.size), shape=shape, bits=self.bits_allocated
-        )
+        shape, frames = (self.rows, self.columns), int(self.segments.size)
+        return pixel_pieces(self.path, self.header, frames=frames, shape=shape, bits=self.bits)
 
 
 def read_seg(
@@ -105,7 +139,7 @@ def read_seg(
     if threshold is not None and not 0 < threshold <= 1:
         msg = f"{path.name}: the threshold is a share above 0 and up to 1; got {threshold:g}."
         raise UsageError(msg)
-    seg = _read_header(path)
+    seg = _Seg(path)
     if threshold is not None and seg.is_labelmap:
         msg = f"{path.name}: is a LABELMAP, whose values are segments; a threshold has no meaning there."
         raise UsageError(msg, hint="Leave threshold out.")
@@ -121,86 +155,19 @@ def read_seg(
     return Mask(grid=grid, runs=_runs(seg, slices, threshold), names=seg.names), findings
 
 
-def _read_header(path: Path) -> _Seg:
-    where = path.name
-    header = read_derived(path, classes=SEG_CLASSES, kind="a DICOM SEG")
-    kind = header.text("SegmentationType").upper()
-    rows, columns = header.unsigned("Rows") or 0, header.unsigned("Columns") or 0
-    bits = header.unsigned("BitsAllocated") or 0
-    if kind not in _BITS:
-        msg = f"{where}: SegmentationType is {kind!r}; BINARY, FRACTIONAL and LABELMAP are read."
-        raise FormatError(msg)
-    if bits not in _BITS[kind] or header.unsigned("SamplesPerPixel") not in (1, None):
-        msg = f"{where}: a {kind} SEG with {bits} bits allocated is not in the standard."
-        raise FormatError(msg)
-    if not rows or not columns:
-        msg = f"{where}: Rows and Columns are {rows} and {columns}."
-        raise CorruptDataError(msg, hint=_COPY_AGAIN)
-    names = _segment_names(header, is_labelmap=kind == "LABELMAP", where=where)
-    planes, segments = seg_frames(
-        items_of(header, "PerFrameFunctionalGroupsSequence", where),
-        items_of(header, "SharedFunctionalGroupsSequence", where),
-        only_segment=next(iter(names)) if len(names) == 1 else None,
-        is_labelmap=kind == "LABELMAP",
-        where=where,
-    )
-    stated = header.number("NumberOfFrames")
-    if stated is not None and stated != segments.size:
-        msg = f"{where}: NumberOfFrames is {stated:g} but {segments.size} frames are described."
-        raise CorruptDataError(msg, hint=_COPY_AGAIN)
-    unknown = sorted(set(segments.tolist()) - set(names))
-    if unknown and kind != "LABELMAP":
-        msg = f"{where}: a frame belongs to segment {unknown[0]}, which SegmentSequence does not describe."
-        raise CorruptDataError(msg, hint=_EXPORT_AGAIN)
-    return _Seg(
-        path=path,
-        kind=kind,
-        rows=rows,
-        columns=columns,
-        bits_allocated=bits,
-        padding=header.unsigned("PixelPaddingValue"),
-        names=names,
-        planes=planes,
-        segments=segments,
-        header=header,
-    )
-
-
-def _segment_names(header: Header, *, is_labelmap: bool, where: str) -> dict[int, str]:
-    """Return names by rising number, without the background and padding entries of a LABELMAP."""
-    names: dict[int, str] = {}
-    for item in items_of(header, "SegmentSequence", where):
-        number = item.unsigned("SegmentNumber")
-        if number is None or number in names:
-            said = "without a number" if number is None else f"number {number} twice"
-            msg = f"{where}: SegmentSequence describes a segment {said}."
-            raise CorruptDataError(msg, hint=_EXPORT_AGAIN)
-        names[number] = item.label("SegmentLabel")
-    if is_labelmap:
-        padding = header.unsigned("PixelPaddingValue")
-        if 0 in names and padding not in (0, None) and "background" not in names[0].lower():
-            msg = f"{where}: uses segment number 0 for {names[0]!r}, which cannot be a label (from 1)."
-            raise FormatError(msg, hint="Renumber the segments from 1.")
-        names = {number: name for number, name in names.items() if number not in (0, padding)}
-    if not names or min(names) < 1:
-        msg = f"{where}: describes no segment with a number from 1; has {sorted(names) or 'none'}."
-        raise FormatError(msg)
-    return dict(sorted(names.items()))
-
-
 def _refuse_doubled_frames(seg: _Seg, slices: Int64s) -> None:
     pairs = np.stack([slices, seg.segments], axis=-1)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
     if (counts > 1).any():
         at, number = found[counts > 1][0]
         of = "" if seg.is_labelmap else f" of segment {number} {seg.names[int(number)]!r}"
-        msg = f"{seg.path.name}: has {counts.max()} frames{of} at one position (slice {at} of the slab)."
+        msg = f"{seg.where}: has {counts.max()} frames{of} at one position (slice {at} of the slab)."
         raise CorruptDataError(msg, hint=_EXPORT_AGAIN)
 
 
 def _runs(seg: _Seg, slices: Int64s, threshold: float | None) -> LabelRuns:
     """Return the runs of all segments on the slab's grid."""
-    starts, stops, values = _binary_runs(seg) if seg.bits_allocated == 1 else _value_runs(seg, threshold)
+    starts, stops, values = _binary_runs(seg) if seg.bits == 1 else _value_runs(seg, threshold)
     pixels = seg.rows * seg.columns
     starts, stops, values = split_rows(starts, stops, pixels, values)
     frame = starts // pixels
@@ -221,7 +188,7 @@ def _binary_runs(seg: _Seg) -> tuple[Int64s, Int64s, Int64s]:
 
 def _value_runs(seg: _Seg, threshold: float | None) -> tuple[Int64s, Int64s, Int64s]:
     """Return runs of the values that stand for a segment, over the line of pixels of all frames."""
-    scanner = RunScanner(np.dtype(f"<u{seg.bits_allocated // 8}"), where=seg.path.name)
+    scanner = RunScanner(np.dtype(f"<u{seg.bits // 8}"), where=seg.where)
     for piece in seg.pieces():
         scanner.feed(piece)
     found = scanner.finish()
@@ -231,7 +198,7 @@ def _value_runs(seg: _Seg, threshold: float | None) -> tuple[Int64s, Int64s, Int
 
 def _kept_values(values: tuple[int, ...], seg: _Seg, threshold: float | None) -> list[int]:
     """Which of the stored values stand for a segment."""
-    where, maximum = seg.path.name, seg.header.unsigned("MaximumFractionalValue") or 255
+    where, maximum = seg.where, seg.header.unsigned("MaximumFractionalValue") or 255
     if seg.is_labelmap:
         unknown = [v for v in values if v not in seg.names and v != seg.padding]
         if unknown:
