@@ -31,21 +31,11 @@ _NO_ERROR = "All subjects contribute alike: the standard error is zero and gives
 class PairConcordance:
     """Two readers' categories side by side.
 
-    Parameters
-    ----------
-    first, second : int
-        Which readers, by column.
-    subjects : int
-        Subjects that both assigned a category.
-    table : tuple of tuple of int
-        ``table[r][c]``: subjects in category r for the first reader and c for the second.
-    agreement : Estimate
-        Share of subjects with one category, with Wilson's score interval (Wilson 1927).
-    kappa : Estimate
-        Cohen's kappa, ``(po - pe) / (1 - pe)``, with the asymptotic standard error of Fleiss, Cohen and
-        Everitt (1969) and ``+- 1.96`` of it, cut off at 1.
-    ac1 : Estimate
-        Gwet's AC1 of the two, over the subjects that both assigned a category.
+    ``first`` and ``second`` are the readers' columns, ``subjects`` those that both gave a category, and
+    ``table[r][c]`` counts those in category r for the first and c for the second. ``agreement`` has Wilson's
+    score interval (Wilson 1927). ``kappa`` is Cohen's, ``(po - pe) / (1 - pe)``, with the asymptotic standard
+    error of Fleiss, Cohen and Everitt (1969) and ``+- 1.96`` of it, cut off at 1; ``ac1`` is Gwet's of the
+    two.
     """
 
     first: int
@@ -59,22 +49,12 @@ class PairConcordance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concordance:
-    """Agreement of two or more readers on a category.
+    """Agreement of two or more readers on a category; ``categories`` are in the order of the tables.
 
-    Parameters
-    ----------
-    categories : tuple of str
-        In the order of the tables.
-    subjects : int
-        Subjects to which at least one reader gave a category.
-    agreement : Estimate
-        Share of subjects to which every reader gave the same category, of those read by every reader,
-        with Wilson's score interval.
-    ac1 : Estimate
-        Gwet's AC1 over all readers (Gwet 2008; missing ratings as in Gwet 2014), with its linearised
-        standard error and ``+- t(n - 1)`` of it, cut off at 1.
-    pairs : tuple of PairConcordance
-        Every two readers.
+    ``subjects`` are those to which at least one reader gave a category. ``agreement`` is the share of them to
+    which every reader gave the same one, of those read by every reader, with Wilson's score interval. ``ac1``
+    is Gwet's AC1 over all readers (Gwet 2008; missing ratings as in Gwet 2014), with its linearised standard
+    error and ``+- t(n - 1)`` of it, cut off at 1. ``pairs`` has every two readers.
     """
 
     categories: tuple[str, ...]
@@ -137,17 +117,10 @@ def _codes(ratings: Sequence[Sequence[str | None]], categories: Sequence[str]) -
 
 
 def wilson(hits: int, of: int) -> Estimate:
-    """Return a proportion with Wilson's score interval.
+    """Return a proportion of ``of`` subjects with Wilson's score interval.
 
     ``(p + z^2/2n +- z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)`` (Wilson 1927).
 
-    Parameters
-    ----------
-    hits, of : int
-        Subjects with the property, and all subjects.
-
-    Examples
-    --------
     >>> round(wilson(9, 10).low, 4)
     0.5958
     """

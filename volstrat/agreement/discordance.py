@@ -54,16 +54,10 @@ _OUTSIDE_PROTOCOL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reading:
-    """One reading of an image.
+    """One reading of an image, measured under its protocol.
 
-    Parameters
-    ----------
-    protocol : Protocol
-    measured : Measurements
-        Under ``protocol``.
-    under_other : Measurements
-        Under the other reading's protocol, but with the avidity rule of this one; ``measured`` where
-        nothing else differs.
+    ``under_other`` is measured under the other reading's protocol, but with the avidity rule of this one;
+    ``measured`` itself where nothing else differs.
     """
 
     protocol: Protocol
@@ -127,18 +121,10 @@ class Swap:
 class Discordance:
     """How two readings differ, and what carries it.
 
-    Parameters
-    ----------
-    a, b : Outcome
-    level : {"stratum", "predicates", "counts"} or None
-        The gravest level at which they differ; None where they do not.
-    differing : tuple of str
-        Ingredients that are not the same in both readings, whether it matters or not.
-    carried_by : tuple of tuple of str
-        The smallest sets of ingredients that carry the difference both ways; usually one. At the level of
-        counts, where no single ingredient does: all that change a count.
-    swaps : tuple of Swap
-        Of each differing ingredient.
+    ``level`` is the gravest at which they differ, ``differing`` what is not the same in both, whether it
+    matters or not, ``swaps`` the outcomes with each of these. ``carried_by`` are the smallest sets of
+    ingredients that carry the difference both ways; usually one. At the level of counts, where no single
+    ingredient does: all that change a count.
     """
 
     a: Outcome
@@ -163,13 +149,8 @@ def joined(groups: Iterable[Iterable[Ingredient]]) -> str | None:
 class TwoReadings:
     """Two readings of one image, on one grid.
 
-    Parameters
-    ----------
-    a, b : Reading
-    distance_mm : float
-        Lesions without overlap match where their centroids are no farther apart.
-    plans_differ : bool
-        They rest on different surgical plans, or one on none.
+    Lesions without overlap match where their centroids lie within ``distance_mm``. ``plans_differ``: they
+    rest on different surgical plans, or one on none.
     """
 
     def __init__(self, a: Reading, b: Reading, *, distance_mm: float, plans_differ: bool = False) -> None:

@@ -70,18 +70,10 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Lesions of two readings that show the same disease, by position in each reading.
+    """Lesions of two readings that show the same disease, ``members`` by position in each reading.
 
-    Parameters
-    ----------
-    members : tuple of two tuples of int
-        Of the first reading and of the second.
-    same_contour : bool
-        Both hold the same voxels.
-    same_marking : bool
-        Nothing but contour can make their markings differ.
-    row_moved : bool
-        A row lies on them that lies on another lesion in the other reading.
+    ``same_marking``: nothing but contour can make their markings differ. ``row_moved``: a row lies on them
+    that lies on another lesion in the other reading.
     """
 
     members: Members
@@ -108,19 +100,11 @@ class _Pick:
 
 
 class HybridMaker:
-    """Makes hybrids of two readings under one protocol.
+    """Makes hybrids of two readings on one grid under one protocol.
 
-    Parameters
-    ----------
-    readings : tuple of two Measurements
-        On one grid, both measured under ``protocol`` but for the avidity rule.
-    protocols : tuple of two Protocol
-        Whose avidity rules are in force with each reading's PET.
-    distance_mm : float
-        Lesions, and PET-only regions on different grids, match within this distance of their centroids.
-    plans_differ : bool
-        The readings rest on different surgical plans, which mark the lesions; then no row is looked for that
-        moved.
+    Both were measured under ``protocol`` but for the avidity rule: ``protocols`` give each reading's.
+    Lesions, and PET-only regions on different grids, match within ``distance_mm`` of their centroids. Where
+    the readings rest on different surgical plans, which mark the lesions, no row is looked for that moved.
     """
 
     def __init__(

@@ -44,17 +44,7 @@ _HALF = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionPair:
-    """One lesion, as reading A and reading B show it.
-
-    Parameters
-    ----------
-    a, b : int
-        Labels of the lesion in A and in B.
-    matched_by : {"overlap", "distance"}
-    dice : float
-        0 where the two are matched by distance.
-    centroid_distance_mm : float
-    """
+    """One lesion, as A and B show it, by its labels; ``dice`` is 0 where the two are matched by distance."""
 
     a: int
     b: int
@@ -67,14 +57,8 @@ class LesionPair:
 class LesionGroup:
     """One lesion in one reading that the other reading shows as several.
 
-    Parameters
-    ----------
-    kind : {"split", "merged"}
-        ``split``: one lesion in A, several in B. ``merged``: several in A, one in B.
-    whole : int
-        Label of the one lesion: in A if split, in B if merged.
-    parts : tuple of int
-        Labels of the several, rising: in B if split, in A if merged. The partner of ``whole`` is one of them.
+    ``split``: one lesion in A (``whole``, its label), several in B (``parts``, rising). ``merged``: several
+    in A, one in B. The partner of ``whole`` is one of the parts.
     """
 
     kind: Literal["split", "merged"]
@@ -84,18 +68,10 @@ class LesionGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionMatching:
-    """How the lesions of two readings correspond.
+    """How the lesions of two readings correspond, by label.
 
-    Each lesion is in a pair, or is a part in a group without a pair of its own, or was seen once.
-
-    Parameters
-    ----------
-    pairs : tuple of LesionPair
-        By label in A.
-    groups : tuple of LesionGroup
-        Split lesions, then merged ones, by label.
-    only_in_a, only_in_b : tuple of int
-        Lesions that the other reading does not have, rising.
+    Each lesion is in a pair, or is a part in a group (split ones first) without a pair of its own, or was
+    seen once: the other reading does not have it.
     """
 
     pairs: tuple[LesionPair, ...]
@@ -316,16 +292,9 @@ def _region_pairs(a: Attribution, b: Attribution, distance_mm: float) -> list[Le
 class MovedRow:
     """A row of both tables, alike in number and words, on lesions that do not match.
 
-    Parameters
-    ----------
-    number : str
-        The id that both tables give it.
-    row : LesionRow
-        As reading A has it.
-    in_a, in_b : int
-        Position of the lesion that it lies on.
-    matched : tuple of int
-        The lesions of B that match the one in A; none where B does not have it.
+    ``number`` is the id that both tables give it, ``row`` what A says, ``in_a`` and ``in_b`` the positions of
+    the lesions that it lies on, ``matched`` those of B that match the one in A: none where B does not have
+    it.
     """
 
     number: str

@@ -28,38 +28,20 @@ _HD_PERCENT = 95.0
 class MaskAgreement:
     """Agreement of two masks, A and B, on one grid.
 
-    All but the signed difference and the directed distances are the same with A and B swapped. What
-    its formula leaves undefined is None, and ``outcome`` says why; no value is ever NaN.
+    All but the signed difference and the directed distances are the same with A and B swapped. What its
+    formula leaves undefined is None, and ``outcome`` says why (with one empty mask Dice and volume similarity
+    are 0 and the surface values None; with both empty only volumes and their difference remain); no value is
+    ever NaN.
 
-    Parameters
-    ----------
-    outcome : {"compared", "both_empty", "only_a_empty", "only_b_empty"}
-        With one empty mask Dice and volume similarity are 0 and the surface values None; with both
-        empty only the volumes and their difference remain.
-    a_voxels, b_voxels, both_voxels : int
-        Voxels of A, of B and of both.
-    a_volume_ml, b_volume_ml : float
-        Voxel count times voxel volume.
-    volume_difference_ml : float
-        B minus A.
-    volume_similarity : float or None
-        ``1 - |A - B| / (A + B)`` in voxels (Taha and Hanbury 2015).
-    dice : float or None
-        ``2 |A and B| / (A + B)`` in voxels (Dice 1945).
-    tolerance_mm : float
-        For ``surface_dice``.
-    surface_dice : float or None
-        Share of both surfaces' area that lies within the tolerance of the other surface (normalised
-        surface Dice; Nikolov et al., arXiv 1809.04430). Distances up to 0.001 mm above the tolerance count.
-    hd95_mm : float or None
-        The larger of the two directed 95th percentiles of distance, each weighted by surface area: the
-        smallest distance within which 95 % of a surface lies from the other one.
-    mean_surface_distance_mm : float or None
-        Area-weighted mean distance over both surfaces together.
-    mean_distance_a_to_b_mm, mean_distance_b_to_a_mm : float or None
-        The same from one surface to the other.
-    a_surface_mm2, b_surface_mm2 : float or None
-        Surface areas (`volstrat.geometry.surface.surfel_areas_mm2`).
+    - Volumes are voxel counts times voxel volume; the difference is B minus A.
+    - ``volume_similarity``: ``1 - |A - B| / (A + B)`` in voxels (Taha and Hanbury 2015).
+    - ``dice``: ``2 |A and B| / (A + B)`` in voxels (Dice 1945).
+    - ``surface_dice``: share of both surfaces' area within the tolerance of the other surface (normalised
+      surface Dice; Nikolov et al., arXiv 1809.04430). Distances up to 0.001 mm above the tolerance count.
+    - ``hd95_mm``: the larger of the two directed 95th percentiles of distance, each weighted by surface area:
+      the smallest distance within which 95 % of a surface lies from the other one.
+    - ``mean_surface_distance_mm``: area-weighted mean distance over both surfaces; directed ones beside it.
+    - Surface areas as in `volstrat.geometry.surface.surfel_areas_mm2`.
     """
 
     outcome: OverlapOutcome

@@ -42,21 +42,11 @@ _NO_SPREAD = "All subjects differ by the same amount: there is no spread to buil
 class BlandAltman:
     """Agreement of two readers on one quantity (Bland and Altman 1986, 1999).
 
-    Parameters
-    ----------
-    scale : {"difference", "log_ratio"}
-        ``difference``: B - A in the quantity's unit. ``log_ratio``: natural logarithm of B / A.
-    subjects : int
-        Subjects that entered.
-    excluded : int
-        Subjects left out: a reading is missing or, for ``log_ratio``, not above zero.
-    sd : float or None
-        Standard deviation of the differences, ``n - 1`` in the denominator.
-    bias : Estimate
-        Their mean, with ``mean +- t(n - 1) sd / sqrt(n)``.
-    lower_limit, upper_limit : Estimate
-        ``mean +- 1.96 sd``, each with ``+- t(n - 1) sd sqrt(1/n + 1.96^2 / (2 (n - 1)))``
-        (Bland and Altman 1999, section 2.1).
+    The scale is ``difference``, B - A in the quantity's unit, or ``log_ratio``, the natural logarithm of B /
+    A. ``excluded`` subjects miss a reading or, for ``log_ratio``, have one not above zero. ``sd`` is the
+    standard deviation of the differences (``n - 1``), ``bias`` their mean, with ``mean +- t(n - 1) sd /
+    sqrt(n)``. The limits are ``mean +- 1.96 sd``, each with ``+- t(n - 1) sd sqrt(1/n + 1.96^2 / (2 (n -
+    1)))`` (1999, section 2.1).
     """
 
     scale: Literal["difference", "log_ratio"]
@@ -72,16 +62,10 @@ class BlandAltman:
 class IntraclassCorrelation:
     """Two-way intraclass correlations of single readings (Shrout and Fleiss 1979; McGraw and Wong 1996).
 
-    Parameters
-    ----------
-    subjects, readers, excluded : int
-        ``excluded``: subjects with a missing reading.
-    icc_2_1 : Estimate
-        Absolute agreement, readers random, ICC(A,1):
-        ``(MSB - MSE) / (MSB + (k - 1) MSE + k (MSC - MSE) / n)``.
-    icc_3_1 : Estimate
-        Consistency, readers fixed, ICC(C,1): ``(MSB - MSE) / (MSB + (k - 1) MSE)``.
-        Both with F-based intervals (McGraw and Wong 1996, table 7), not cut off at -1 or 1.
+    ``icc_2_1`` is absolute agreement, readers random, ICC(A,1): ``(MSB - MSE) / (MSB + (k - 1) MSE + k (MSC -
+    MSE) / n)``; ``icc_3_1`` is consistency, readers fixed, ICC(C,1): ``(MSB - MSE) / (MSB + (k - 1) MSE)``.
+    Both have F-based intervals (McGraw and Wong 1996, table 7), not cut off at -1 or 1. ``excluded`` subjects
+    have a missing reading.
     """
 
     subjects: int
@@ -96,24 +80,11 @@ class WithinSubjectVariation:
     """How far readings of one subject scatter (QIBA; Raunig et al. 2015; Obuchowski and Bullen 2018).
 
     Readers are the repeats, so their systematic differences are part of it: between readers this is
-    reproducibility rather than repeatability.
-
-    Parameters
-    ----------
-    subjects, readers, excluded : int
-        ``excluded``: subjects with a missing reading.
-    subjects_with_cv : int
-        Subjects whose mean is above zero; only they enter ``wcv`` and ``rc_percent``.
-    wsd : Estimate
-        ``sqrt(mean(s^2))``, in the quantity's unit, s^2 the variance of one subject's readings.
-    wcv : Estimate
-        ``sqrt(mean(s^2 / m^2))``, a fraction, m the mean of one subject's readings.
-    rc : Estimate
-        ``2.77 wSD``, in the quantity's unit.
-    rc_percent : Estimate
-        ``100 x 2.77 wCV``.
-        All with ``sqrt(v / chi2(v))`` intervals, ``v = n (k - 1)``; exact for wSD of normal errors,
-        close for wCV where it is small.
+    reproducibility rather than repeatability. ``wsd`` is ``sqrt(mean(s^2))`` in the quantity's unit, s^2 the
+    variance of one subject's readings; ``wcv`` is ``sqrt(mean(s^2 / m^2))``, a fraction, m their mean; ``rc``
+    is ``2.77 wSD``, ``rc_percent`` ``100 x 2.77 wCV``. All have ``sqrt(v / chi2(v))`` intervals, ``v = n (k -
+    1)``: exact for wSD of normal errors, close for wCV where it is small. Only subjects whose mean is above
+    zero (``subjects_with_cv``) enter the relative ones; ``excluded`` subjects have a missing reading.
     """
 
     subjects: int
@@ -192,12 +163,8 @@ def intraclass_correlation(readings: Readings) -> IntraclassCorrelation:
     Parameters
     ----------
     readings : array of float, (n, k)
-        A row a subject, a column a reader; None or NaN where a reading is missing.
-
-    Raises
-    ------
-    UsageError
-        If the readings are no table or hold an infinite value.
+        A row a subject, a column a reader; None or NaN where a reading is missing. An infinite one, or
+        what is no table, is a `UsageError`.
     """
     given = _table(readings)
     values = _complete(given)
@@ -280,18 +247,7 @@ def _agreement_interval(
 
 
 def within_subject_variation(readings: Readings) -> WithinSubjectVariation:
-    """WSD, wCV and RC of two or more readings of each subject.
-
-    Parameters
-    ----------
-    readings : array of float, (n, k)
-        A row a subject, a column a reader; None or NaN where a reading is missing.
-
-    Raises
-    ------
-    UsageError
-        If the readings are no table or hold an infinite value.
-    """
+    """WSD, wCV and RC of two or more readings of each subject, given as for `intraclass_correlation`."""
     given = _table(readings)
     values = _complete(given)
     n, k = values.shape

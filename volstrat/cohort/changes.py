@@ -48,10 +48,6 @@ def keep_replaced(out: Path, old: bytes, new: bytes, name: str) -> Replaced | No
     """Keep the record that is about to be replaced; None where it is the same, or no record at all.
 
     ``out`` is the output folder, ``name`` what the cohort calls the subject.
-
-    Raises
-    ------
-    OutputError
     """
     if old == new:
         return None

@@ -59,14 +59,7 @@ class _Sent:
 class ClusterRunner:
     """Does tasks on the workers of a dask scheduler; see `LocalRunner`, which each chunk is done by.
 
-    Parameters
-    ----------
-    context : WorkerContext
-    scheduler : str
-        Address, e.g. ``tcp://host:8786``.
-    limits : Limits
-    chunk : int
-        Subjects in one task.
+    ``scheduler`` is its address, e.g. ``tcp://host:8786``; ``chunk`` the number of subjects in one task.
     """
 
     def __init__(self, context: WorkerContext, *, scheduler: str, limits: Limits, chunk: int = CHUNK) -> None:

@@ -48,24 +48,13 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CohortResult:
-    """How a run ended.
+    """How a run ended: subjects by status, and what a person should know.
 
-    Parameters
-    ----------
-    counts : dict
-        Subjects by status.
-    skipped : int
-        Subjects whose record of an earlier run stands.
-    removed : tuple of str
-        Subjects of earlier runs that are gone: no longer in the tables, their folders untouched.
-    failures : tuple of (str, str)
-        The first subjects that failed, with the reason.
-    passed_over : tuple of str
-        Lesion tables at the root of the cohort, which belong to no subject.
-    changed : tuple of str
-        Subjects whose stratum is another than at first, with what moved, one sentence each.
-    alike : tuple of tuple of str
-        Subjects whose files are the same, byte for byte: probably one patient, copied. The first groups.
+    ``skipped`` are those whose record of an earlier run stands; ``removed`` those of earlier runs that are
+    gone: no longer in the tables, their folders untouched; ``failures`` the first that failed, with the
+    reason; ``passed_over`` lesion tables at the root of the cohort, which belong to no subject; ``changed``
+    subjects whose stratum is another than at first, with what moved, one sentence each; ``alike`` the first
+    groups of subjects whose files are the same, byte for byte: probably one patient, copied.
     """
 
     counts: dict[str, int]

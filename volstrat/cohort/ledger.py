@@ -97,13 +97,8 @@ class Done:
 class Ledger:
     """The ledger of one output folder, open for one run; the folder's lock is held meanwhile.
 
-    Parameters
-    ----------
-    out : Path
-    reserved : frozenset of str
-        Folded names that no subject's folder may have.
-    fresh : bool
-        Begin with a new one, which knows of the old one only who was in it.
+    ``reserved`` are folded names that no subject's folder may have. A ``fresh`` one knows of the old one only
+    who was in it.
     """
 
     def __init__(self, out: Path, *, reserved: frozenset[str], fresh: bool = False) -> None:
@@ -182,10 +177,7 @@ class Ledger:
     def offer(self, location: str, subject: str) -> str | None:
         """Note that this run has met a case, and return the name of its folder in the output.
 
-        Returns
-        -------
-        str or None
-            None where this run has met another case of the subject: there will be no result for it.
+        None where this run has met another case of the subject: there will be no result for it.
         """
         plain = folder_name(subject)
         folded = fold(plain)

@@ -44,18 +44,9 @@ class _Part:
 def merge_cohorts(
     shards: Sequence[Path], out: Path, *, on_progress: Callable[[Progress], None] = lambda _: None
 ) -> CohortResult:
-    """Merge the outputs of shards, or of whole cohorts, into one.
+    """Merge the finished outputs of all shards of one run, or of whole cohorts, into another folder.
 
     A subject of two outputs gets one failed row that names both, never a result.
-
-    Parameters
-    ----------
-    shards : sequence of Path
-        Finished outputs: all shards of one run, or whole cohorts.
-    out : Path
-        Another folder.
-    on_progress : callable
-        Called now and then.
 
     Raises
     ------

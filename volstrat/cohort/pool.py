@@ -51,10 +51,7 @@ def default_workers() -> int:
 def die_with_parent(parent: int) -> None:
     """Have this process end when its parent ends, however that happens.
 
-    Parameters
-    ----------
-    parent : int
-        Process id of the parent, as it knows itself: it may have ended already.
+    ``parent`` is the parent's id, as it knows itself: it may have ended already.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)

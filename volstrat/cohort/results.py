@@ -103,17 +103,8 @@ class Summary:
 def write_results(out: Path, ledger: Ledger, *, turn: Callable[[], None] = lambda: None) -> Summary:
     """Write tables, summary and page; they get their names together once all are written.
 
-    Parameters
-    ----------
-    out : Path
-    ledger : Ledger
-    turn : callable
-        Called after each subject.
-
-    Raises
-    ------
-    OutputError
-        If something cannot be written, or a record is no longer what its worker wrote.
+    ``turn`` is called after each subject. An `OutputError` says that something cannot be written, or that a
+    record is no longer what its worker wrote.
     """
     sync_disks()  # the records, before anything is built on them
     summary = Summary()
@@ -160,13 +151,7 @@ def _records(out: Path, subjects: Iterator[Done]) -> Iterator[tuple[Done, CaseRe
 
 
 class IndexPage:
-    """Writes the page of a cohort.
-
-    Parameters
-    ----------
-    stream : BinaryIO
-        Stays open.
-    """
+    """Writes the page of a cohort to a stream, which stays open."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

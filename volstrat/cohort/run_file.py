@@ -112,19 +112,8 @@ def records_sha256(records: Iterable[tuple[str, str]]) -> str:
 class RunFile:
     """Tells the start and the end of one run, in ``run.json`` and as entries of the trail.
 
-    Parameters
-    ----------
-    out : Path
-    event : str
-        "batch", "merge", `COMPARISON` or `ADJUDICATION`.
-    detail : Mapping
-        What this kind of run says beside what all do.
-    protocol : LoadedProtocol
-
-    Raises
-    ------
-    OutputError
-        By all methods: if they cannot be written.
+    ``event`` is "batch", "merge", `COMPARISON` or `ADJUDICATION`; ``detail`` what this kind of run says
+    beside what all do. All methods raise an `OutputError` where nothing can be written.
     """
 
     def __init__(self, out: Path, *, event: str, detail: Mapping[str, Any], protocol: LoadedProtocol) -> None:

@@ -126,12 +126,7 @@ def root_files(root: Path) -> list[str]:
 
 
 def check_places(source: Path, out: Path) -> None:
-    """Refuse an output that is the input or a file, or that holds cases of the input.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse an output that is the input or a file, or that holds cases of the input."""
     if not source.exists():
         msg = f"{source}: there is no such folder, manifest or study file."
         raise UsageError(msg)
@@ -337,10 +332,7 @@ class CaseStream:
     def take(self, wait_seconds: float = 0.0) -> FoundCase | None:
         """Return the next case; None where none is there yet, or ever (then `ended` is true).
 
-        Raises
-        ------
-        Exception
-            What discovery itself ran into.
+        What discovery itself ran into is raised here.
         """
         with self._turn:
             if self._taken == self.found and not self.all_found and wait_seconds:

@@ -36,15 +36,9 @@ def assess(case: EntryReader, protocol: LoadedProtocol) -> CaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One subject to do.
+    """One subject to do: its case, and its folder in the output.
 
-    Parameters
-    ----------
-    location : str
-        Where the case lies below the root, or what the manifest calls it: its key in the ledger.
-    case : CasePlace
-    target : Path
-        The subject's folder in the output.
+    ``location`` is where the case lies below the root, or what the manifest calls it: its key in the ledger.
     """
 
     location: str
@@ -80,20 +74,9 @@ class Receipt:
 class Progress:
     """Counts that a run keeps up to date; handed to the caller now and then.
 
-    Parameters
-    ----------
-    found : int
-        Cases met so far.
-    all_found : bool
-        Discovery is over, so that ``found`` is all there is.
-    done : int
-        Subjects done or skipped.
-    skipped : int
-        Of these, those whose record of an earlier run stands.
-    counts : dict
-        Subjects done, by status.
-    writing : bool
-        All subjects are done; the tables are being written.
+    ``found`` cases were met so far, all there are once ``all_found``; ``done`` were done or skipped,
+    ``skipped`` of these because the record of an earlier run stands; ``counts`` is by status. While
+    ``writing``, all are done and the tables are being written.
     """
 
     found: int = 0
@@ -108,15 +91,8 @@ class Progress:
 class WorkerContext:
     """What is the same for every subject of a run.
 
-    Parameters
-    ----------
-    protocol : LoadedProtocol
-    lesions : str or None
-        Lesion table to use instead of the cases' own.
-    fresh : bool
-        Do every subject, whatever an earlier run left.
-    assess : callable
-        From sources and protocol to a record.
+    ``lesions`` is a lesion table to use instead of the cases' own; ``fresh``: do every subject, whatever an
+    earlier run left; ``assess`` makes a record of sources and protocol.
     """
 
     protocol: LoadedProtocol
@@ -129,11 +105,7 @@ class WorkerContext:
 class Limits:
     """What one subject may take.
 
-    Parameters
-    ----------
-    seconds : float
-    memory_bytes : int or None
-        Of data (heap and private mappings); None: the machine's memory, shared among the workers.
+    The memory is that of data (heap and private mappings); None: the machine's, shared among the workers.
     """
 
     seconds: float = 1800.0
@@ -177,12 +149,6 @@ class Shard:
 def parse_shard(text: str) -> Shard:
     """Parse ``k/n``.
 
-    Raises
-    ------
-    UsageError
-
-    Examples
-    --------
     >>> parse_shard("2/8")
     Shard(number=2, of=8)
     """

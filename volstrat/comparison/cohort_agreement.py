@@ -58,12 +58,7 @@ _APART = {"different_images"}
 class CohortAgreement:
     """Takes subjects one by one and keeps what the statistics need of each.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of the readings.
-    volume_error : VolumeErrorPolicy
-        Of the protocol: its classes of diameter.
+    ``names`` are the readings', ``volume_error`` gives the protocol's classes of diameter.
     """
 
     def __init__(self, names: Sequence[str], volume_error: VolumeErrorPolicy) -> None:

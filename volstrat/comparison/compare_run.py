@@ -54,16 +54,8 @@ if TYPE_CHECKING:
 class ComparisonResult:
     """How a comparison ended.
 
-    Parameters
-    ----------
-    subjects : int
-    stakes : dict of str to int
-        Subjects by what is at stake.
-    cohort : dict
-        The statistics over all subjects, as in ``agreement.json``.
-    adjudication : tuple of dict
-        Who must decide on what, gravest first.
-    findings : tuple of Finding
+    ``stakes`` counts subjects by what is at stake; ``cohort`` are the statistics over all, as in
+    ``agreement.json``; ``adjudication`` says who must decide on what, gravest first.
     """
 
     subjects: int
@@ -82,19 +74,10 @@ def compare_readings(
     settings: Settings | None = None,
     each: Callable[[str, str], None] = lambda subject, stake: None,
 ) -> ComparisonResult:
-    """Compare readings subject by subject and over all, and write what that gives.
+    """Compare readings subject by subject and over all, and write what that gives into a folder.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        At least two; see `volstrat.comparison.readings.open_readings`.
-    out : Path
-        Folder for ``agreement.json``, tables and page; made where it is not there.
-    protocol, lesions
-        See `open_readings`.
-    settings : Settings or None
-    each : callable
-        Called with each subject and what is at stake on it.
+    ``paths`` (at least two), ``protocol`` and ``lesions`` are those of `open_readings`; ``each`` is called
+    with each subject and what is at stake on it.
 
     Raises
     ------
@@ -278,10 +261,6 @@ def check_place(out: Path, paths: Sequence[Path], *, of: str = COMPARISON) -> No
     """Refuse an output folder that holds what is read, or what nobody may change.
 
     ``of`` is the event of the runs whose results may be written over.
-
-    Raises
-    ------
-    UsageError
     """
     refuse_sealed(out)
     run = read_run_file(out)

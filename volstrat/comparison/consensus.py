@@ -49,15 +49,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsensusResult:
-    """How a consensus ended.
-
-    Parameters
-    ----------
-    written : tuple of str
-        Subjects that have a consensus.
-    failed : tuple of (str, str)
-        Subjects that have none, with the reason.
-    """
+    """How a consensus ended: subjects that have one, and those that have none, with the reason."""
 
     written: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
@@ -186,12 +178,7 @@ def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) 
 def _aligned(
     masks: dict[str, tuple[VoxelGrid, VoxelRuns]], protocol: Protocol
 ) -> tuple[VoxelGrid, list[VoxelRuns]]:
-    """Put voxel sets onto one grid.
-
-    Raises
-    ------
-    GridMismatchError
-    """
+    """Put voxel sets onto one grid."""
     given = {
         name: Mask(grid=grid, runs=LabelRuns.from_sets([(1, voxels)]))
         for name, (grid, voxels) in masks.items()
@@ -213,19 +200,10 @@ def _voted(
 
 
 def majority(readings: Sequence[VoxelRuns]) -> VoxelRuns:
-    """Return the voxels that more than half of the readings hold.
+    """Return the voxels that more than half of three or more readings on one grid hold.
 
-    With an even number of readings a voxel that exactly half of them hold is left out.
-
-    Parameters
-    ----------
-    readings : sequence of VoxelRuns
-        All on one grid.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than three.
+    With an even number of readings a voxel that exactly half of them hold is left out. Fewer readings are a
+    `UsageError`.
     """
     if len(readings) < FEWEST_READINGS:
         msg = f"A consensus needs at least {FEWEST_READINGS} readings; there are {len(readings)}."
@@ -244,25 +222,9 @@ def majority(readings: Sequence[VoxelRuns]) -> VoxelRuns:
 def staple(readings: Sequence[VoxelRuns], grid: VoxelGrid) -> tuple[VoxelRuns, list[dict[str, float]]]:
     """Return the voxels that STAPLE holds for more likely tumour than not (Warfield et al. 2004).
 
-    Specificity, and with it the result, depends on how much background is looked at: here the box round
-    what any reading holds, five voxels wider.
-
-    Parameters
-    ----------
-    readings : sequence of VoxelRuns
-        All on ``grid``.
-    grid : VoxelGrid
-
-    Returns
-    -------
-    VoxelRuns
-    list of dict
-        Sensitivity and specificity of each reading.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than three readings.
+    Specificity, and with it the result, depends on how much background is looked at: here the box round what
+    any reading holds, five voxels wider. With them comes each reading's sensitivity and specificity. Fewer
+    than three readings are a `UsageError`.
     """
     if len(readings) < FEWEST_READINGS:
         majority(readings)

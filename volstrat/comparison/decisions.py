@@ -46,15 +46,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldAgreement:
-    """An agreement that somebody decides on.
-
-    Parameters
-    ----------
-    content : dict
-        Its ``agreement.json``.
-    data : bytes
-        The same, byte for byte.
-    """
+    """An agreement that somebody decides on: its ``agreement.json``, and the same byte for byte."""
 
     content: dict[str, Any]
     data: bytes
@@ -82,13 +74,7 @@ class HeldAgreement:
 
 
 def read_held_agreement(folder: Path) -> HeldAgreement:
-    """Read the ``agreement.json`` of a folder.
-
-    Raises
-    ------
-    UsageError
-        If it is not there or cannot be read.
-    """
+    """Read the ``agreement.json`` of a folder; a `UsageError` where that cannot be."""
     try:
         data = (folder / AGREEMENT).read_bytes()
         content = json.loads(data)
@@ -203,12 +189,7 @@ def _plain(name: str) -> bool:
 
 
 def undisputed(agreement: HeldAgreement, decisions: Mapping[str, Decision], letter: str) -> None:
-    """Refuse a reading for the subjects not in dispute that is none, or that does not have them all.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse a reading for the subjects not in dispute that is none, or that does not have them all."""
     if letter not in agreement.readers:
         msg = f"--concordant {letter}: the agreement's readings are {', '.join(agreement.readers)}."
         raise UsageError(msg, hint="Name the reading that stands where nothing is in dispute.")

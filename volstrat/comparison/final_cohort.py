@@ -45,20 +45,9 @@ def adjudicate(
 ) -> CohortResult:
     """Build the final cohort of an agreement: an output like that of ``volstrat batch``.
 
-    Parameters
-    ----------
-    agreement : Path
-        Output folder of ``volstrat compare``.
-    table : Path
-        Its ``adjudication.csv``, filled in.
-    out : Path
-        Folder for the final cohort.
-    concordant : str
-        The reading that stands for subjects that are not in dispute.
-    workers : int or None
-        As `run_cohort`.
-    on_progress : callable
-        As `run_cohort`.
+    ``agreement`` is the output of ``volstrat compare``, ``table`` its ``adjudication.csv``, filled in, and
+    ``concordant`` the reading that stands for subjects that are not in dispute; the rest is as for
+    `run_cohort`.
 
     Raises
     ------
@@ -120,12 +109,7 @@ def build_final(
     workers: int | None,
     on_progress: Callable[[Progress], None],
 ) -> CohortResult:
-    """Measure the cases that stand and write them as a cohort's output, with what they rest on.
-
-    Raises
-    ------
-    OutputError
-    """
+    """Measure the cases that stand and write them as a cohort's output, with what they rest on."""
     # A decision is no input: what an earlier run left never stands for it.
     context = WorkerContext(protocol=protocol, fresh=True)
     runner = LocalRunner(context, workers=workers or default_workers(), limits=Limits())
@@ -141,12 +125,7 @@ def build_final(
 
 
 def _check_unchanged(held: HeldAgreement, readings: Mapping[str, ReadingSet]) -> None:
-    """Refuse readings that are not, subject by subject, what was compared.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse readings that are not, subject by subject, what was compared."""
     changed: dict[str, list[str]] = {}
     known = dict(held.subjects())
     for name in sorted({*known, *(one for reading in readings.values() for one in reading.subjects)}):

@@ -35,15 +35,9 @@ _IMAGES = ("ct", "pet")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OnOneGrid:
-    """Two measured readings on one grid.
+    """Two measured readings on one grid; ``moves`` bring any masks of each onto it.
 
-    Parameters
-    ----------
-    a, b : Measurements
-    moves : tuple of two callables
-        Bring any masks of that reading onto the common grid.
-    findings : tuple of Finding
-        What had to be done.
+    ``findings`` say what had to be done.
     """
 
     a: Measurements

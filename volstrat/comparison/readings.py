@@ -50,22 +50,11 @@ _RECORD = "case.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectReading:
-    """One subject as one reading has it.
+    """One subject (and visit) as one reading has it.
 
-    Parameters
-    ----------
-    subject : str
-        And the visit, where a study has visits.
-    case : CasePlace or None
-        None where only a record is known.
-    lesions : str or None
-        Lesion table to use instead of the case's own.
-    record : dict or None
-        What a cohort output has on the subject.
-    problem : VolstratError or None
-        Why there is nothing to read.
-    called : str or None
-        What this reading calls the subject, where that is something else.
+    ``case`` is None where only a record is known; ``lesions`` is a lesion table to use instead of the case's
+    own, ``record`` what a cohort output has on the subject, ``problem`` why there is nothing to read, and
+    ``called`` what this reading calls the subject where that is something else.
     """
 
     subject: str
@@ -83,12 +72,7 @@ class SubjectReading:
         return (self.subject, None) if self.record is None else (self.record["subject"], self.record["visit"])
 
     def open(self, protocol: LoadedProtocol) -> EntryReader:
-        """Return a reader of the files that play its roles.
-
-        Raises
-        ------
-        VolstratError
-        """
+        """Return a reader of the files that play its roles."""
         if self.problem is not None:
             raise self.problem
         if self.case is None:
@@ -113,24 +97,11 @@ class SubjectReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingSet:
-    """One reading of any number of subjects.
+    """One reading, A, B, C, ..., of any number of subjects.
 
-    Parameters
-    ----------
-    name : str
-        A, B, C, ...
-    label : str
-        The last part of its path.
-    reader : str
-        Whose reading it is: the lesion table that was named, else as much of its path as tells it apart.
-    kind : str
-    path : Path
-    lesions : str or None
-        The lesion table that was named for it.
-    protocol : LoadedProtocol
-    subjects : mapping of str to SubjectReading
-    protocol_known : bool
-        False where an output does not say by which protocol it was made, so that records alone are compared.
+    ``label`` is the last part of its path; ``reader`` whose reading it is: the lesion table that was named
+    (``lesions``), else as much of its path as tells it apart. Where an output does not say by which protocol
+    it was made, ``protocol_known`` is false and records alone are compared.
     """
 
     name: str
@@ -424,12 +395,7 @@ def final_again(out: Path, run: Mapping[str, Any]) -> list[FoundCase]:
 
 
 def readings_of_run(run: Mapping[str, Any], protocol: LoadedProtocol | None = None) -> Sequence[ReadingSet]:
-    """Open the readings again that a comparison, or what was adjudicated on it, names; by its protocol.
-
-    Raises
-    ------
-    VolstratError
-    """
+    """Open the readings again that a comparison, or what was adjudicated on it, names."""
     places = run["readings"]
     return open_readings(
         [Path(place["path"]) for place in places],

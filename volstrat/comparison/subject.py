@@ -213,18 +213,9 @@ def _holds(reading: SubjectReading) -> tuple[bool | None, bool | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What an adjudicator is asked of a subject: one lesion or region, or why nothing could be compared.
+    """What an adjudicator is asked of a subject, in words: one lesion or region, as each reading has it.
 
-    Parameters
-    ----------
-    a, b : str
-        The two readings.
-    kind : str
-        "lesion" or "pet_only_region"; "" where the readings could not be compared.
-    in_a, in_b : LesionOfReading or None
-        The lesion as each reading has it.
-    text : str
-        The question in words.
+    ``kind`` is "" where the two readings could not be compared; then the text says why.
     """
 
     a: str

@@ -37,16 +37,7 @@ KINDS: Final = ("seg", "sr", "pdf", "sc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """An export that was written.
-
-    Parameters
-    ----------
-    subject, status : str
-        As the record has them.
-    files : tuple of Path
-    notes : tuple of str
-        What a person should know of them.
-    """
+    """An export that was written; ``notes`` are what a person should know of its files."""
 
     subject: str
     status: str
@@ -110,16 +101,7 @@ def export_result(
 ) -> Exported:
     """Write a measured case as DICOM objects of its patient's study; as `export_case`.
 
-    Parameters
-    ----------
-    result : CaseResult
-    case : EntryReader or None
-        What the case was read with, which keeps what it scanned.
-
-    Raises
-    ------
-    VolstratError
-        As `export_case`.
+    ``case`` is what it was read with, which keeps what it scanned.
     """
     _require_highdicom()
     _refuse_two_patients(result)
@@ -199,12 +181,7 @@ def _require_highdicom() -> None:
 
 
 def _refuse_other_objects(out: Path, outgoing: Outgoing) -> None:
-    """Refuse a folder with anything but earlier exports of the same study.
-
-    Raises
-    ------
-    ExportError, OutputError
-    """
+    """Refuse a folder with anything but earlier exports of the same study."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 

@@ -61,16 +61,9 @@ _STUDY_KEYWORDS: Final = frozenset(
 class Outgoing:
     """A case on its way out.
 
-    Parameters
-    ----------
-    result : CaseResult
-    source : SourceImages
-    tracking : tuple of str
-        Tracking UID of each lesion.
-    region_source : SourceImages or None
-        The PET that the PET-only regions are drawn on, where it can be referred to.
-    at : datetime
-        When the content was made, local time: a part of the content.
+    ``tracking`` are the tracking UIDs of its lesions; ``at`` is when the content was made, local time, a part
+    of the content; ``region_source`` the PET that the PET-only regions are drawn on, where it can be referred
+    to.
     """
 
     result: CaseResult
@@ -143,11 +136,7 @@ def content_uid(*parts: bytes | str) -> str:
 def tracking_uids(measured: Measurements, space: str) -> list[str]:
     """Return the tracking UID of each lesion.
 
-    Parameters
-    ----------
-    measured : Measurements
-    space : str
-        UID of the frame of reference, else of the study: a lesion is one there.
+    ``space`` is the UID of the frame of reference, else of the study: a lesion is one there.
     """
     named = _names_of_labels(measured)
     identities: list[str] = []

@@ -44,15 +44,7 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 class Drawn:
     """A lesion or a PET-only region as a segment draws it.
 
-    Parameters
-    ----------
-    name : str
-        Its id.
-    tracking_uid : str
-    kind : Code
-        What it is.
-    voxels : array of int64, (n,)
-        Linear indices on the grid of the images, rising.
+    ``kind`` is what it is; ``voxels``, (n,), are linear indices on the grid of the images, rising.
     """
 
     name: str

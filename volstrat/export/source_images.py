@@ -27,15 +27,7 @@ _LATTICE_MM: Final = 100 * TIE_MM
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # no slots: a header is read once
 class SourceImages:
-    """A series of the case, and how the tumour's voxels lie on it.
-
-    Parameters
-    ----------
-    series : SeriesFiles
-    geometry : SeriesGeometry
-    placement : Placement
-        Of the mask's grid on the series'.
-    """
+    """A series of the case, and how a mask's grid lies on it."""
 
     series: SeriesFiles
     geometry: SeriesGeometry

@@ -34,11 +34,7 @@ CASE: Final = "case"
 def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
     """Return the measurements of every lesion, its resectability and avidity, and the case's stratum.
 
-    Parameters
-    ----------
-    out : Outgoing
-    files : sequence of SegmentFile
-        The segmentations that it refers to.
+    ``files`` are the segmentations that it refers to.
     """
     from highdicom.sr import (
         CodedConcept,

@@ -53,12 +53,7 @@ def is_sealed(out: Path) -> bool:
 
 
 def note_state(out: Path, *, locked: bool) -> None:
-    """Keep in the state folder whether an output is sealed.
-
-    Raises
-    ------
-    OutputError
-    """
+    """Keep in the state folder whether an output is sealed."""
     write_atomically(out / STATE_FOLDER / STATE_FILE, (json.dumps({"locked": locked}) + "\n").encode())
 
 
@@ -97,12 +92,7 @@ def refuse_sealed(out: Path) -> None:
 
 
 def refuse_run(out: Path) -> None:
-    """Refuse to write a single record into the output of a run, or into one that is sealed.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse to write a single record into the output of a run, or into one that is sealed."""
     refuse_sealed(out)
     if (out / _RUN).exists():
         msg = f"{out}: holds the results of a run, whose trail would know nothing of another record."
@@ -124,17 +114,9 @@ def _sealed_by_links(out: Path) -> Iterator[Path]:
 
 
 def write_manifest(out: Path) -> int:
-    """Write the manifest of everything in an output but the manifest, its signature and the state folder.
+    """Write the manifest of everything in an output but itself, its signature and the state folder.
 
-    Returns
-    -------
-    int
-        How many files it names.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
+    Returns how many files it names; an `OutputError` says that it cannot be written.
     """
     lines = [_line(sha256_of(out / name), name) for name in sorted(_names(out))]
     write_atomically(out / MANIFEST, "".join(lines).encode("utf-8", "surrogateescape"))
