@@ -61,13 +61,9 @@ def _misplaced(resectable: VoxelRuns | None, lesions: Lesions) -> list[Finding]:
     for axes, turned in _TURNED.items():
         share = _mirrored(resectable, lesions.grid, axes).intersection(tumour).count / resectable.count
         if share >= _FITS:
+            of, now, then = "resectable", 100 * inside, 100 * share
             found = finding(
-                "resectable_misplaced",
-                "turned",
-                where="resectable",
-                percent=100 * inside,
-                turned=turned,
-                turned_percent=100 * share,
+                "resectable_misplaced", "turned", where=of, percent=now, turned=turned, turned_percent=then
             )
             return [found]
     return [] if inside else [finding("resectable_misplaced", "off", where="resectable")]
@@ -77,11 +73,8 @@ def _mirrored(voxels: VoxelRuns, grid: VoxelGrid, axes: tuple[int, ...]) -> Voxe
     """Return voxels with the grid's axes turned round."""
     starts, stops, _ = split_rows(voxels.starts, voxels.stops, grid.shape[0])
     low, high = grid.unravel(starts), grid.unravel(stops - 1)
-    for axis in axes:
-        low[:, axis], high[:, axis] = (
-            grid.shape[axis] - 1 - high[:, axis],
-            grid.shape[axis] - 1 - low[:, axis],
-        )
+    last, is_turned = np.array(grid.shape) - 1, np.isin(np.arange(3), axes)
+    low, high = np.where(is_turned, last - high, low), np.where(is_turned, last - low, high)
     return VoxelRuns.from_intervals(grid.ravel(low), grid.ravel(high) + 1)
 
 
@@ -103,9 +96,7 @@ def _drawn_twice(entries: Sequence[TumourEntry], lesions: Lesions) -> list[Findi
         both = one.intersection(other)
         dice = 2 * both.count / (one.count + other.count)
         if dice > _SAME_DICE:
-            ids = [
-                name for n, name in enumerate(lesions.ids) if lesions.of(n).contains(both.starts[:1]).any()
-            ]
+            ids = [lesions.ids[n] for n in lesions.holders(int(both.starts[0]))]
             names = " and ".join(ids)
             findings.append(finding("lesions_drawn_twice", where=ids[0], lesions=names, dice=dice))
     return findings
@@ -137,15 +128,8 @@ def _skipped_slices(lesions: Lesions) -> list[Finding]:
         findings.append(finding("lesion_skips_slices", "within", where=where, lesion=where, count=count))
     for low, high in slices.stacked():
         if slices.faces(low, high):
-            one, other = sorted((int(slices.lesion[low]), int(slices.lesion[high])))
-            found = finding(
-                "lesion_skips_slices",
-                "stacked",
-                where=lesions.ids[one],
-                lesion=lesions.ids[one],
-                other=lesions.ids[other],
-            )
-            findings.append(found)
+            one, other = (lesions.ids[n] for n in sorted(slices.lesion[[low, high]].tolist()))
+            findings.append(finding("lesion_skips_slices", "stacked", where=one, lesion=one, other=other))
     return findings
 
 

@@ -108,6 +108,10 @@ class Lesions:
         of_lesion = self.lesion == lesion
         return VoxelRuns.from_intervals(self.starts[of_lesion], self.stops[of_lesion])
 
+    def holders(self, voxel: int) -> list[int]:
+        """Return the lesions that hold a voxel (linear index), rising."""
+        return sorted(set(self.lesion[(self.starts <= voxel) & (voxel < self.stops)].tolist()))
+
     def each(self) -> Iterator[VoxelRuns]:
         """Yield the voxels of all lesions in turn: `of` each, sorted once."""
         order = np.argsort(self.lesion, kind="stable")
@@ -182,16 +186,10 @@ def find_lesions(
     piece_name = piece_names.pop() if len(piece_names) == 1 else ""
     named = [names[number] for number in numbers] + [piece_name] * components.count
     numbers.extend(range(after + 1, after + 1 + components.count))
-    lesions = _assemble(grid, numbers, parts, protocol, findings)
-    labels = len(named) - components.count
-    places = {number: n for n, number in enumerate(numbers)}
-    kept = [places[int(lesion_id[1:])] for lesion_id in lesions.ids]
-    lesions = replace(
-        lesions,
-        names=tuple(named[n] for n in kept),
-        by_size=tuple(n >= labels for n in kept),
-        numbers_are_loose=sum(n >= labels for n in kept) > 1 or not piece_labels <= _PLAIN_LABELS,
-    )
+    by_size = [False] * (len(named) - components.count) + [True] * components.count
+    lesions = _assemble(grid, list(zip(numbers, named, by_size, strict=True)), parts, protocol, findings)
+    loose = sum(lesions.by_size) > 1 or not piece_labels <= _PLAIN_LABELS
+    lesions = replace(lesions, numbers_are_loose=loose)
     hint = "Clean the mask, or leave specks out with minimum_voxels in the protocol."
     refuse_specks(lesions.count, "tumour", hint=hint)
     twice = covered_twice(lesions.starts, lesions.stops).count
@@ -227,12 +225,9 @@ def _labelled_parts(
     for number, pieces in zip(numbers, _pieces_of(parts, grid), strict=True):
         if pieces > 1:
             severity: Severity | None = "review" if number in shared else None  # two files, both from 1 on
-            lesion_id = f"L{number}"
-            findings.append(
-                finding(
-                    "label_in_pieces", severity=severity, where=lesion_id, lesion=lesion_id, pieces=pieces
-                )
-            )
+            on = f"L{number}"
+            found = finding("label_in_pieces", severity=severity, where=on, lesion=on, pieces=pieces)
+            findings.append(found)
     return numbers, parts
 
 
@@ -270,36 +265,38 @@ def falling_volume_rank(voxels: Int64s, centroid_mm: Float64s) -> Int64s:
 
 def _assemble(
     grid: VoxelGrid,
-    numbers: Sequence[int],
+    called: Sequence[tuple[int, str, bool]],
     parts: Sequence[tuple[Int64s, Int64s, Int64s]],
     protocol: Protocol,
     findings: list[Finding],
 ) -> Lesions:
-    """Join the parts into one sorted table, leaving out lesions below the protocol's minimum."""
+    """Join the parts into one sorted table, leaving out lesions below the protocol's minimum.
+
+    ``called`` is the number and name of each lesion, and whether the number goes by size.
+    """
     starts, stops, lesion = (np.concatenate(column) for column in zip(*parts, strict=True))
-    voxels = np.bincount(lesion, weights=stops - starts, minlength=len(numbers)).astype(np.int64)
-    kept = voxels >= protocol.minimum_voxels
+    voxels = np.bincount(lesion, weights=stops - starts, minlength=len(called)).astype(np.int64)
+    least = protocol.minimum_voxels
+    kept = voxels >= least
     if not kept.all():
-        lost = int(voxels[~kept].sum())
-        findings.append(
-            finding(
-                "lesions_below_minimum",
-                where="tumour",
-                count=int((~kept).sum()),
-                minimum_voxels=protocol.minimum_voxels,
-                volume_ml=lost * grid.voxel_ml,
-            )
+        count, ml = int((~kept).sum()), int(voxels[~kept].sum()) * grid.voxel_ml
+        found = finding(
+            "lesions_below_minimum", where="tumour", count=count, minimum_voxels=least, volume_ml=ml
         )
+        findings.append(found)
     position = np.cumsum(kept) - 1
     stay = kept[lesion]
     starts, stops, lesion = starts[stay], stops[stay], position[lesion[stay]]
     order = np.lexsort((lesion, starts))
+    staying = [one for one, k in zip(called, kept.tolist(), strict=True) if k]
     return Lesions(
         grid=grid,
-        ids=tuple(f"L{n}" for n, k in zip(numbers, kept, strict=True) if k),
+        ids=tuple(f"L{number}" for number, _, _ in staying),
         starts=starts[order],
         stops=stops[order],
         lesion=lesion[order],
+        names=tuple(name for _, name, _ in staying),
+        by_size=tuple(by_size for _, _, by_size in staying),
     )
 
 

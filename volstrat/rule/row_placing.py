@@ -17,6 +17,7 @@ import numpy as np
 from volstrat.errors import LesionTableError
 from volstrat.frozen import frozen
 from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.runs import covered_twice
 from volstrat.terms.findings import finding
 from volstrat.terms.wording import shown_ml, shown_names
 
@@ -96,16 +97,13 @@ def place_lesion_rows(rows: Iterable[LesionRow], lesions: Lesions) -> PlacedRows
             raise LesionTableError(msg, hint="Clear its belongs_to.")
         n, how = placer.place(row)
         now = lesions.ids[n]
-        if now != row.lesion_id:
-            findings.append(_renumbered(row, now))
         named = placer.named(row.segment)
         if how == "point" and len(named) == 1 and named[0] != n:
-            other = lesions.ids[named[0]]
-            findings.append(
-                finding(
-                    "row_contradicts", where=now, row=row.where, lesion=now, segment=row.segment, other=other
-                )
+            at, other = row.where, lesions.ids[named[0]]
+            found = finding(
+                "row_contradicts", where=now, row=at, lesion=now, segment=row.segment, other=other
             )
+            findings.append(found)
         if how == "number" and row.says_something:
             by_number.append(n)
         _add(placed, n, row, now, findings)
@@ -153,8 +151,6 @@ def place_region_rows(
                 raise
             continue
         now = f"P{rank + 1}"
-        if now != row.lesion_id:
-            findings.append(_renumbered(row, now))
         if row.belongs_to:
             owners[rank], is_by_number = _owner_of(row, lesions, placed)
             if is_by_number and lesions.by_size[owners[rank]]:
@@ -164,28 +160,24 @@ def place_region_rows(
         _add(regions, rank, row, now, findings)
     findings += _number_findings(lesions, by_number)
     if regions_by_number and attribution is not None and attribution.pet_only.count > 1:
-        shown = ", ".join(_shown_ids(regions_by_number))
+        shown = _shown_ids(regions_by_number)
         findings.append(finding("marks_by_number", where="pet_only_regions", lesions=shown))
     return PlacedRows(lesions=placed.lesions, regions=regions, owners=owners, findings=tuple(findings))
 
 
 def _add(placed: dict[int, LesionRow], n: int, row: LesionRow, now: str, findings: list[Finding]) -> None:
     """Add a row; a second one of the same lesion must say the same."""
+    if now != row.lesion_id:
+        found = finding("row_renumbered", where=now, row=row.where, named=row.lesion_id, lesion=now)
+        findings.append(found)
     other = placed.setdefault(n, row)
     if other is row:
         return
-    if _said(other) != _said(row):
+    said = [(one.word, one.fdg_avidity, one.site, one.belongs_to) for one in (row, other)]
+    if said[0] != said[1]:
         msg = f"{row.where}: says something else of {now} than {other.where}; both lie in it."
         raise LesionTableError(msg, hint="Keep one row a lesion.")
     findings.append(finding("rows_alike", where=now, row=row.where, other=other.where, lesion=now))
-
-
-def _renumbered(row: LesionRow, now: str) -> Finding:
-    return finding("row_renumbered", where=now, row=row.where, named=row.lesion_id, lesion=now)
-
-
-def _said(row: LesionRow) -> tuple[object, ...]:
-    return row.word, row.fdg_avidity, row.site, row.belongs_to
 
 
 class _LesionPlacer:
@@ -208,7 +200,7 @@ class _LesionPlacer:
         if len(same) == 1:
             return same[0], "segment"
         if len(same) > 1 and not all(self._lesions.by_size[n] for n in same):
-            shown = " and ".join(_shown_ids([self._lesions.ids[n] for n in same]))
+            shown = _shown_ids([self._lesions.ids[n] for n in same], last=" and ")
             msg = f"{row.where}: the segment {row.segment!r} is the name of {shown}."
             raise LesionTableError(
                 msg, hint="Give a point in the one that is meant (volstrat lesions writes them)."
@@ -217,7 +209,7 @@ class _LesionPlacer:
         if n is None:
             raise _no_such_id(row, self._lesions, None)
         if row.segment and not same:
-            shown = ", ".join(_shown_ids(sorted({name for name in self._lesions.names if name}))) or "none"
+            shown = _shown_ids(sorted({name for name in self._lesions.names if name})) or "none"
             msg = f"{row.where}: there is no segment {row.segment!r}; there are {shown}."
             raise LesionTableError(msg, hint="Correct the segment, or give a point in the lesion.")
         return n, "number"
@@ -237,9 +229,7 @@ class _LesionPlacer:
         if not holders:
             msg = f"{row.where}: its point {_point(row)} lies in no lesion; the row names {row.lesion_id}."
             raise LesionTableError(msg, hint=self._turned(row) or _AGAIN)
-        named = [
-            n for n in holders if row.segment and _folded(self._lesions.names[n]) == _folded(row.segment)
-        ]
+        named = [n for n in holders if n in self.named(row.segment)]
         if len(named) == 1:
             return named[0]
         n = self._places.get(row.lesion_id)
@@ -261,10 +251,8 @@ class _LesionPlacer:
 
     def _alone_anywhere(self, n: int) -> bool:
         """Tell whether a lesion has a voxel that no other holds; without one, no point can name it alone."""
-        lesions = self._lesions
-        own, others = lesions.of(n), lesions.lesion != n
-        rest = type(own).from_intervals(lesions.starts[others], lesions.stops[others])
-        return bool(own.difference(rest))
+        shared = covered_twice(self._lesions.starts, self._lesions.stops)
+        return bool(self._lesions.of(n).difference(shared))
 
 
 def _clearly_at(lesions: Lesions, points_mm: set[Point]) -> dict[Point, int]:
@@ -295,7 +283,7 @@ def lesions_at(lesions: Lesions, point_mm: Sequence[float]) -> list[int]:
     """
     voxels = _voxels_at(lesions.grid, point_mm)
     for those in (voxels[:1], voxels[1:]):
-        found = {int(n) for v in those for n in lesions.lesion[(lesions.starts <= v) & (v < lesions.stops)]}
+        found = {n for voxel in those for n in lesions.holders(voxel)}
         if found:
             return sorted(found)
     return []
@@ -356,14 +344,14 @@ def _owner_of(row: LesionRow, lesions: Lesions, placed: PlacedRows) -> tuple[int
         return (rows[0] if len(rows) == 1 else named[0]), False
     if owner in lesions.ids:
         return lesions.ids.index(owner), True
-    shown = ", ".join(_shown_ids(lesions.ids)) or "none"
+    shown = _shown_ids(lesions.ids) or "none"
     msg = f"{row.where}: {row.lesion_id} belongs to {owner!r}, which is not in this case; there are {shown}."
     raise LesionTableError(msg, hint="Correct belongs_to, or mark the region.")
 
 
 def _no_such_id(row: LesionRow, lesions: Lesions, attribution: Attribution | None) -> LesionTableError:
     regions = [] if attribution is None else [f"P{n + 1}" for n in range(attribution.pet_only.count)]
-    known = ", ".join([*_shown_ids(lesions.ids), *_shown_ids(regions)]) or "none"
+    known = ", ".join(filter(None, (_shown_ids(lesions.ids), _shown_ids(regions)))) or "none"
     msg = f"{row.where}: {row.lesion_id!r} does not exist in this case; there are {known}."
     return LesionTableError(msg, hint="Correct the id, or remove the row.")
 
@@ -374,11 +362,9 @@ def _number_findings(lesions: Lesions, by_number: Sequence[int]) -> list[Finding
     named = [lesions.ids[n] for n in by_number if not lesions.by_size[n] and lesions.names[n]]
     findings = []
     if sized:
-        findings.append(finding("marks_by_number", where="lesions", lesions=", ".join(_shown_ids(sized))))
+        findings.append(finding("marks_by_number", where="lesions", lesions=_shown_ids(sized)))
     if named:
-        findings.append(
-            finding("named_lesion_by_number", where="lesions", lesions=", ".join(_shown_ids(named)))
-        )
+        findings.append(finding("named_lesion_by_number", where="lesions", lesions=_shown_ids(named)))
     return findings
 
 
@@ -409,6 +395,6 @@ def _point(row: LesionRow) -> str:
     return f"({x:g}, {y:g}, {z:g}) mm"
 
 
-def _shown_ids(ids: Sequence[str]) -> list[str]:
-    """Return ids for a sentence, the middle left out where there are many."""
-    return list(ids) if len(ids) <= _MOST_SHOWN else [*ids[:3], "...", ids[-1]]
+def _shown_ids(ids: Sequence[str], *, last: str = ", ") -> str:
+    """List ids for a sentence, the middle left out where there are many."""
+    return last.join(ids if len(ids) <= _MOST_SHOWN else [*ids[:3], "...", ids[-1]])
