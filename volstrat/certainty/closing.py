@@ -25,10 +25,7 @@ _EVIDENCE_DIGITS = 12
 def with_evidence(findings: Iterable[Finding], rests_on: str) -> list[Finding]:
     """Give findings the short hash of what they say and rest on.
 
-    Parameters
-    ----------
-    rests_on : str
-        What may change without a word of the finding changing: voxels, and marks where these count.
+    ``rests_on`` is what may change without a word of the finding changing: voxels, and marks that count.
     """
     return [replace(one, evidence=_evidence(one, rests_on)) for one in findings]
 

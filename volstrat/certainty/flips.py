@@ -209,16 +209,10 @@ def _lesion_changes(
 
 
 def _shared(measured: Measurements) -> tuple[Bools, Bools, Bools]:
-    """Return what of avid disease lesions share; without PET none is owner or cold.
+    """Return what of avid disease lesions share: candidates, owners and cold ones; without PET none is any.
 
-    Returns
-    -------
-    candidate : array of bool, (lesions,)
-        Avid voxels beside it go to it or to another lesion, by their markings: a better one may bring worse.
-    owner : array of bool, (lesions,)
-        All avid voxels that may be its own are its own alone.
-    cold : array of bool, (lesions,)
-        No avid voxel may be its own.
+    Avid voxels beside a candidate go to it or to another lesion, by their markings: a better one may bring
+    worse. All avid voxels that may be an owner's are its own alone; none may be a cold one's.
     """
     candidate, other, held = np.zeros((3, measured.lesions.count), dtype=bool)
     if measured.attribution is None:

@@ -92,15 +92,7 @@ def measure_pet_shift(
     Mask, image and field move together. A PET-only region that the table speaks of stays one wherever it
     comes to lie: somebody has said what it is.
 
-    Parameters
-    ----------
-    known : MovedUptake or None
-        What was worked out of the same case under other marks.
-
-    Returns
-    -------
-    tuple of PetShift
-        Empty without PET, without tumour, and where FDG does not decide.
+    Empty without PET, without tumour, and where FDG does not decide. ``known`` is of the same case.
     """
     shifts = protocol.review.pet_shift_mm
     if not shifts or measured.base is None or not _fdg_decides(assessment, protocol):

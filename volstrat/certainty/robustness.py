@@ -129,11 +129,7 @@ def measure_robustness(
 def _parts(measured: Measurements) -> tuple[LabelRuns, Int64s]:
     """Cut tumour into parts of one lesion (the first that holds a voxel) and one marking, each voxel once.
 
-    Returns
-    -------
-    runs : LabelRuns
-        Label: 4 x lesion + marking + 1.
-    voxels : array of int64, (lesions, 4)
+    The runs' label is 4 x lesion + marking + 1; their voxels are counted, (lesions, 4).
     """
     marked = measured.marked
     pieces = marked.pieces

@@ -141,10 +141,7 @@ def _unsearched(one: Finding, assessment: Assessment) -> Finding:
 def settle_reviews(verdict: Verdict, *, rests_on: str, closings: Sequence[Closing]) -> Verdict:
     """Return a verdict with the reviews closed that somebody closed.
 
-    Parameters
-    ----------
-    rests_on : str
-        Hash of the voxels that all findings rest on.
+    ``rests_on`` is the hash of the voxels that all findings rest on.
     """
     findings = closed_by(with_evidence(verdict.findings, rests_on), closings)
     return replace(verdict, findings=sorted_findings(findings), status=status_of(verdict.stratum, findings))

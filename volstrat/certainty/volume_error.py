@@ -164,14 +164,8 @@ def _logit_moments(
     logit lies around ``ln(R/U) + (s_R^2 - s_U^2) / 2`` with variance ``s_R^2 + s_U^2 - 2 c``, where
     ``s_R^2 = ln(1 + Var R / R^2)``, ``s_U^2`` likewise, and ``c = ln(1 + Cov(R, U) / (R U))``.
 
-    Parameters
-    ----------
-    part, rest : sequence of float, (n,)
-        Resectable and other volume of each lesion, in one unit; both sums above 0.
-    sigmas : sequence of float, (n,)
-        Standard deviation of each lesion's log error.
-    correlation : float
-        Of the log errors of any two volumes.
+    ``part`` and ``rest`` are the resectable and other volume of each lesion, in one unit, both sums above 0;
+    ``sigmas`` the standard deviation of each lesion's log error.
     """
     resectable, unresectable = math.fsum(part), math.fsum(rest)
     var_r = math.log1p(_covariance(part, part, sigmas, correlation) / resectable**2)

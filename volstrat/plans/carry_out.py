@@ -133,12 +133,7 @@ class PlanBook:
     ) -> PlanOutcome:
         """Say what a plan comes to.
 
-        Parameters
-        ----------
-        cut_mask : VoxelRuns or None
-            What it cuts out as drawn.
-        with_flips : bool
-            As `reach_verdict`.
+        ``cut_mask`` is what it cuts out as drawn.
 
         Raises
         ------

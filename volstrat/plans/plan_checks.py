@@ -51,10 +51,7 @@ def plan_findings(
 ) -> tuple[Finding, ...]:
     """Say what a person should know about a plan; nothing here changes a marking.
 
-    Parameters
-    ----------
-    remaining : VoxelRuns
-        Liver that is neither cut out nor ablated.
+    ``remaining`` is the liver that is neither cut out nor ablated.
     """
     taken = _Taken(
         plan=plan,

@@ -26,6 +26,7 @@ from volstrat.rule.attribution_geometry import (
     AvidVoxels,
     distinct_pairs,
     far_voxels,
+    held_pairs,
     held_rows,
     spill_rows,
     touch_mm,
@@ -169,12 +170,9 @@ class Attribution:
         return rank
 
     def each_alone(self, values: Int64s | None = None) -> list[Int64s]:
-        """Return the voxels (linear indices, rising) of each PET-only region, by rank, or values of them.
+        """Return the voxels (linear indices, rising) of each PET-only region, by rank.
 
-        Parameters
-        ----------
-        values : array of int64, (n,), optional
-            Of each avid voxel.
+        Or ``values`` of them, which has one for each avid voxel.
         """
         return self._split(self.rank, self.pet_only.count, self.voxels if values is None else values)
 
@@ -211,13 +209,7 @@ class AvidRegions:
 
 
 def find_regions(avid: VoxelRuns, grid: VoxelGrid) -> AvidRegions:
-    """Tell the avid regions apart.
-
-    Raises
-    ------
-    NoisyMaskError
-        If there are more than 10,000.
-    """
+    """Tell the avid regions apart; NoisyMaskError if there are more than 10,000."""
     found = connected_components(avid, grid, connectivity=26)
     hint = "Clean the avid mask, or raise the threshold of the avidity rule."
     refuse_specks(found.count, "FDG-avid disease", hint=hint)
@@ -251,13 +243,18 @@ def attribute(
     apart : array of int64, optional
         Regions that are PET-only wherever they lie: those that a person spoke for.
     """
-    pet = AvidVoxels.among(tumour, regions.voxels, regions.region, regions.count, grid)
-    touching = pet.region_holds
+    pet = AvidVoxels(
+        grid=grid,
+        voxels=regions.voxels,
+        centres=grid.to_mm(grid.unravel(regions.voxels)),
+        region=regions.region,
+        regions=regions.count,
+        held=held_pairs(tumour, regions.voxels, grid),
+    )
+    spoken_for = np.zeros(regions.count, dtype=bool)
     if apart is not None:
-        touching[apart] = False
-    lost = ~pet.region_holds
-    if apart is not None:
-        lost[apart] = False
+        spoken_for[apart] = True
+    touching, lost = pet.region_holds & ~spoken_for, ~(pet.region_holds | spoken_for)
     reach = touch_mm(tumour.grid, grid)
     owner = np.where(lost[pet.region], pet.region, -1)
     touched = lesions_near(tumour, pet.centres, owner, distance_mm=reach)[:2]
@@ -299,13 +296,7 @@ def without_lesions(
     Avid voxels that belonged to such lesions alone become a PET-only region for each of them, after the
     others; of a lesion that is not avid they are removed.
 
-    Parameters
-    ----------
-    attribution : Attribution
-        To all lesions.
-    tumour : TumourVoxels
-        Without those lesions.
-    not_tumour, not_avid : array of bool, (lesions,)
+    ``attribution`` is to all lesions, ``tumour`` without those that are none.
     """
     if not not_tumour.any():
         return attribution

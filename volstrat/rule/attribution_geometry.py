@@ -18,8 +18,6 @@ from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique
 from volstrat.rule.lesions_near import box_distance_mm, meeting_boxes, parts_near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.tumour_voxels import TumourVoxels
@@ -44,20 +42,6 @@ class AvidVoxels:
     regions: int
     held: Int64s  # (pairs, 2): avid voxel (position) and lesion, of those that hold tumour; sorted
 
-    @classmethod
-    def among(
-        cls, tumour: TumourVoxels, voxels: Int64s, region: Int64s, regions: int, grid: VoxelGrid
-    ) -> AvidVoxels:
-        """Return avid voxels with the tumour whose voxel centres lie in them."""
-        return cls(
-            grid=grid,
-            voxels=voxels,
-            centres=grid.to_mm(grid.unravel(voxels)),
-            region=region,
-            regions=regions,
-            held=_held(tumour, voxels, grid),
-        )
-
     @property
     def holds(self) -> Bools:
         """Flag the voxels that hold tumour."""
@@ -72,17 +56,15 @@ class AvidVoxels:
         flags[self.region[self.held[:, 0]]] = True
         return flags
 
-    def groups(self, chosen: Bools) -> Iterator[tuple[int, Int64s]]:
-        """Yield each region of the chosen voxels with their positions."""
+    def by_region(self, chosen: Bools) -> list[Int64s]:
+        """Return the positions of the chosen voxels, region by region."""
         where = np.flatnonzero(chosen)
         order = where[np.argsort(self.region[where], kind="stable")]
         cuts = np.flatnonzero(np.diff(self.region[order])) + 1
-        for group in np.split(order, cuts):
-            if group.size:
-                yield int(self.region[group[0]]), group
+        return [group for group in np.split(order, cuts) if group.size]
 
 
-def _held(tumour: TumourVoxels, voxels: Int64s, grid: VoxelGrid) -> Int64s:
+def held_pairs(tumour: TumourVoxels, voxels: Int64s, grid: VoxelGrid) -> Int64s:
     """Pairs of avid voxel (position) and lesion whose voxel centres lie in it, sorted."""
     first, past, known = holders_of_runs(tumour.starts, tumour.stops, from_grid=tumour.grid, to_grid=grid)
     first, past = np.searchsorted(voxels, first), np.searchsorted(voxels, past)
@@ -128,7 +110,7 @@ def far_voxels(tumour: TumourVoxels, pet: AvidVoxels, touching: Bools, distance_
     spill = spill[bound[spill] > limit]
     if spill.size:
         bound[spill] = nearest_distances(pet.centres[holds], pet.centres[spill]) + half_diagonal
-    for _, group in pet.groups((bound > limit) & touching[pet.region]):
+    for group in pet.by_region((bound > limit) & touching[pet.region]):
         reach = limit + 2 * TIE_MM
         points = tumour.near(pet.centres[group], reach)[0]
         bound[group] = nearest_distances(points, pet.centres[group], reach=reach)
@@ -223,7 +205,7 @@ def spill_rows(
     _mark_hard(hard, tumour, region[which], part)
     rows = [
         _by_tree(tumour, pet, group, float(reach[np.searchsorted(voxel, group)].max()))
-        for _, group in pet.groups(hard[pet.region] & chosen[pet.region] & ~pet.holds)
+        for group in pet.by_region(hard[pet.region] & chosen[pet.region] & ~pet.holds)
     ]
     easy = ~hard[region[which]]
     which, part = nearest_of(tumour, points, which[easy], part[easy], reach)

@@ -42,10 +42,7 @@ def drawing_findings(
 ) -> tuple[Finding, ...]:
     """Say which lesions look drawn twice, which skip slices, and whether ``resectable`` lies elsewhere.
 
-    Parameters
-    ----------
-    entries : sequence of TumourEntry
-        On the lesions' grid.
+    All lie on the lesions' grid.
     """
     return (*_drawn_twice(entries, lesions), *_skipped_slices(lesions), *_misplaced(resectable, lesions))
 

@@ -59,13 +59,7 @@ class LesionSite:
 
 
 def lesion_sites(measured: Measurements, liver: VoxelRuns | None) -> tuple[LesionSite, ...]:
-    """Return the site of each lesion.
-
-    Parameters
-    ----------
-    liver : VoxelRuns or None
-        On the lesions' grid.
-    """
+    """Return the site of each lesion; the liver mask lies on the lesions' grid."""
     inside = None if liver is None else in_liver(measured.lesions, liver)
     sites = []
     for n, lesion_id in enumerate(measured.lesions.ids):

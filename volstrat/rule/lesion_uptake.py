@@ -56,15 +56,8 @@ def measure_uptake(
     image's lattice, whatever part of it a file holds; else the PET voxels whose centres lie in the
     lesion; else, for a lesion smaller than a PET voxel, those that hold it.
 
-    Parameters
-    ----------
-    known : UptakeMemo or None
-        Of the same case under other marks.
-
-    Returns
-    -------
-    lesions, regions : tuple of LesionUptake or None
-        None without a SUV image, or where the lesion lies outside the PET field.
+    Of lesions, then of regions: None without a SUV image, or where the lesion lies outside the PET field.
+    ``known`` is of the same case under other marks.
     """
     attribution, resolved = measured.attribution, assessment.resolved
     regions = 0 if attribution is None else attribution.pet_only.count

@@ -200,12 +200,7 @@ def find_lesions(
 
 
 def refuse_specks(count: int, what: str, *, hint: str) -> None:
-    """Refuse a mask that falls into more pieces than lesions or PET regions there can be.
-
-    Raises
-    ------
-    NoisyMaskError
-    """
+    """Refuse (NoisyMaskError) a mask that falls into more pieces than lesions or PET regions there can be."""
     if count > _MOST_LESIONS:
         msg = f"The {what} falls into {count:,} pieces, more than {_MOST_LESIONS:,}; it looks like noise."
         raise NoisyMaskError(msg, hint=hint)

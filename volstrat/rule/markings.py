@@ -113,10 +113,7 @@ class MarkedLesions:
 def draw_markings(lesions: Lesions, resectable: VoxelRuns | None) -> DrawnRuns:
     """Cut the lesions' runs so that each has one marking, without regard to any table.
 
-    Parameters
-    ----------
-    resectable : VoxelRuns or None
-        On the lesions' grid. Inside it a voxel is resectable, outside unresectable; without it unknown.
+    Inside ``resectable`` (on the lesions' grid) a voxel is resectable, outside unresectable; else unknown.
     """
     starts, stops, lesion = lesions.starts, lesions.stops, lesions.lesion
     if resectable is None:
@@ -130,12 +127,8 @@ def draw_markings(lesions: Lesions, resectable: VoxelRuns | None) -> DrawnRuns:
 def cut_pieces(lesions: Lesions, drawn: DrawnRuns, protocol: Protocol) -> TumourPieces:
     """Cut tumour into pieces.
 
-    Parameters
-    ----------
-    drawn : tuple of arrays
-        All runs of all lesions, each with one marking.
-    protocol : Protocol
-        Whose ``whole_lesion_percent`` says when a lesion has one marking.
+    ``drawn`` is all runs of all lesions; the protocol's ``whole_lesion_percent`` says when a lesion has one
+    marking.
     """
     starts, stops, lesion, marking = drawn
     key = 4 * lesion + marking
@@ -171,14 +164,8 @@ def cut_pieces(lesions: Lesions, drawn: DrawnRuns, protocol: Protocol) -> Tumour
 def mark_pieces(pieces: TumourPieces, table: Int64s, not_tumour: Bools) -> MarkedLesions:
     """Mark lesions: the table's word stands for the whole lesion, else what is drawn.
 
-    Parameters
-    ----------
-    pieces : TumourPieces
-        Of all lesions.
-    table : array of int64, (lesions,)
-        `Marking`, or `NO_WORD` where the table says nothing.
-    not_tumour : array of bool, (lesions,)
-        Lesions that leave the total: of them nothing is counted.
+    ``pieces`` are of all lesions; ``table``, (lesions,), is a `Marking`, or `NO_WORD` where it says nothing.
+    Of lesions that are no tumour nothing is counted.
     """
     if not_tumour.any():
         pieces = pieces_without(pieces, not_tumour)

@@ -160,10 +160,7 @@ def assemble(
 def remark_case(measured: Measurements, rows: Mapping[str, LesionRow]) -> Measurements:
     """Return the case with another lesion table; what was measured on images is kept.
 
-    Parameters
-    ----------
-    rows : mapping of id to LesionRow
-        The whole table; what a row is about, its point, segment and id say, not its key.
+    ``rows`` is the whole table; what a row is about, its point, segment and id say, not its key.
 
     Raises
     ------
@@ -203,12 +200,7 @@ def redraw_case(
 ) -> Measurements:
     """Return the case with other markings drawn, and another table; what was measured on images is kept.
 
-    Parameters
-    ----------
-    drawn : tuple of arrays
-        All runs of all lesions, each with one marking.
-    rows : mapping of lesion or region id to LesionRow
-        The whole table; it stands over what is drawn.
+    ``drawn`` is all runs of all lesions; ``rows`` is the whole table, which stands over what is drawn.
     """
     lesions = measured.lesions
     pieces = cut_pieces(lesions, drawn, protocol)
@@ -241,13 +233,7 @@ def with_attribution(
 ) -> Measurements:
     """Return the case with other avid disease; rows of PET-only regions count where they fit one.
 
-    Parameters
-    ----------
-    base : Attribution
-        To all lesions.
-    covered : array of bool, (lesions,)
-    regions : RegionWords, optional
-        In place of what the rows say.
+    ``base`` is to all lesions; ``regions`` stands in place of what the rows say.
     """
     attribution = _of_tumour(measured.lesions, measured.pieces, base, measured.words)
     assert attribution is not None
@@ -290,19 +276,8 @@ def _of_tumour(
 def avid_disease(masks: CaseMasks, lesions: Lesions, protocol: Protocol) -> tuple[Avid | None, Bools]:
     """Return what is FDG-avid, by the drawn mask or the protocol's rule, and which lesions PET covers.
 
-    Parameters
-    ----------
-    masks : CaseMasks
-        Whose PET, avid mask and reference region count.
-    lesions : Lesions
-        On the grid of ``masks``; not necessarily of its own tumour masks.
-
-    Returns
-    -------
-    Avid or None
-        None where there is no mask, or the rule could not be carried out.
-    array of bool, (lesions,)
-        As `Measurements.covered`.
+    ``lesions`` lie on the grid of ``masks``, and need not be of its own tumour. Nothing is avid (None) where
+    there is no mask, or the rule could not be carried out; what is covered is as in `Measurements`.
     """
     alone = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
     in_force = _avid_by_rule(masks, lesions, alone)[0]
