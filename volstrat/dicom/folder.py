@@ -12,6 +12,7 @@ from volstrat.errors import CorruptDataError
 from volstrat.terms.findings import Finding, finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import date
 
 OWN_MODEL: Final = "volstrat export"
@@ -26,10 +27,10 @@ class Plane:
     orientation: tuple[float, ...] | None
     position_mm: tuple[float, ...] | None  # ImagePositionPatient: centre of the first pixel (LPS)
     pixel_spacing_mm: tuple[float, ...] | None  # PixelSpacing: between rows, then between columns
-    # slope, intercept: rescaleSlope and RescaleIntercept; None where absent.
+    # slope, intercept: RescaleSlope and RescaleIntercept; None where absent.
     slope: float | None
     intercept: float | None
-    # thickness_mm, slice_gap_mm: sliceThickness and SpacingBetweenSlices.
+    # thickness_mm, slice_gap_mm: SliceThickness and SpacingBetweenSlices.
     thickness_mm: float | None
     slice_gap_mm: float | None
 
@@ -215,18 +216,16 @@ class DicomFolder:
             broken=tuple(filter(inside, self.broken)),
         )
 
-    def findings(self) -> tuple[Finding, ...]:
-        """Return what was passed over, in one sentence each."""
-        found = []
+    def findings(self) -> Iterator[Finding]:
+        """Yield what was passed over, in one sentence each."""
         if self.skipped:
             count = len(self.skipped)
-            found.append(finding("files_skipped", "one" if count == 1 else "several", count=count))
+            yield finding("files_skipped", "one" if count == 1 else "several", count=count)
         for path in self.own:
-            found.append(finding("own_object_ignored", where=self._below_root(path), name=path.name))
+            yield finding("own_object_ignored", where=self._below_root(path), name=path.name)
         for broken in self.broken:
             where, name = self._below_root(broken.path), broken.path.name
-            found.append(finding("dicom_file_unreadable", where=where, name=name, reason=broken.reason))
-        return tuple(found)
+            yield finding("dicom_file_unreadable", where=where, name=name, reason=broken.reason)
 
     def _below_root(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 from volstrat.dicom.folder import DicomFolder, SeriesFiles, StructureFile
 from volstrat.dicom.folder_scan import scan_dicom, scan_files
 from volstrat.dicom.tracer import series_tracer
-from volstrat.errors import (
-    AmbiguousRoleError,
-    FormatError,
-    GridMismatchError,
-    MissingRoleError,
-)
+from volstrat.errors import AmbiguousRoleError, FormatError, GridMismatchError, MissingRoleError
 from volstrat.formats.hashing import sha256_of
 from volstrat.formats.volumes import MaskRead
 from volstrat.terms.findings import finding

@@ -7,6 +7,7 @@ distance between them comes from the positions: SliceThickness is not spacing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from volstrat.geometry.grid import TIE_MM, VoxelGrid
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from volstrat.dicom.folder import SeriesFiles
     from volstrat.dicom.image_frames import Frame
     from volstrat.geometry.array_types import Float64s
@@ -102,7 +105,7 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
         affine=affine,
         frame_of_reference_uid=first.frame_of_reference_uid,
     )
-    findings += repeated + _findings(series, frames, grid.spacing_mm[2])
+    findings += [*repeated, *_findings(series, frames, grid.spacing_mm[2])]
     return SeriesGeometry(grid=grid, frames=tuple(frames), findings=tuple(findings))
 
 
@@ -112,20 +115,17 @@ def _refuse_duplicates(series: SeriesFiles) -> list[Finding]:
     Some writers give all slices one SOP instance UID: different places tell slices apart all the same.
     """
     repeated = 0
-    for one, other in zip(series.files, series.files[1:], strict=False):  # sorted by UID
-        if one.sop_instance_uid and one.sop_instance_uid == other.sop_instance_uid:
-            places = [None if file.plane is None else file.plane.position_mm for file in (one, other)]
-            if None not in places and len(set(places)) > 1:
-                repeated += 1
-                continue
-            names = sorted("/".join(file.path.parts[-2:]) for file in (one, other))
-            if one.path.parent == other.path.parent:
-                names = sorted(file.path.name for file in (one, other))
+    for one, other in pairwise(series.files):  # sorted by UID
+        if not one.sop_instance_uid or one.sop_instance_uid != other.sop_instance_uid:
+            continue
+        places = {None if file.plane is None else file.plane.position_mm for file in (one, other)}
+        if None in places or len(places) == 1:
+            parts = -1 if one.path.parent == other.path.parent else -2
+            names = sorted("/".join(file.path.parts[parts:]) for file in (one, other))
             msg = f"{names[0]} and {names[1]} are the same DICOM instance (equal SOPInstanceUID)."
             raise CorruptDataError(msg, hint="Keep one of the two files.")
-    if not repeated:
-        return []
-    return [finding("sop_instance_uid_repeated", name=series.name, count=repeated + 1)]
+        repeated += 1
+    return [finding("sop_instance_uid_repeated", name=series.name, count=repeated + 1)] if repeated else []
 
 
 def _refuse_interleaved(frames: list[Frame], name: str) -> None:
@@ -220,10 +220,7 @@ def _axes(frame: Frame) -> tuple[Float64s, Float64s]:
 
 
 def _single_step(frame: Frame, normal: Float64s) -> tuple[Float64s, list[Finding]]:
-    stated = {
-        "SpacingBetweenSlices": frame.plane.slice_gap_mm,
-        "SliceThickness": frame.plane.thickness_mm,
-    }
+    stated = {"SpacingBetweenSlices": frame.plane.slice_gap_mm, "SliceThickness": frame.plane.thickness_mm}
     for keyword, value in stated.items():
         if value and abs(value) > 0:
             name, size_mm = frame.file.path.name, abs(value)
@@ -332,22 +329,18 @@ def _off_lattice(positions: Float64s, origin: Float64s, step: Float64s) -> Float
     return off
 
 
-def _findings(series: SeriesFiles, frames: list[Frame], spacing_mm: float) -> list[Finding]:
+def _findings(series: SeriesFiles, frames: list[Frame], spacing_mm: float) -> Iterator[Finding]:
     """Say where CT values are not rescaled, or slices too thick for small lesions.
 
     The agreement of two readers is a CCC of 0.51 for lesions of 10 to 20 mm at 5 mm (Rao 2013).
     """
     if series.modality != "CT":
-        return []
-    found = []
-    unscaled = sum(frame.plane.slope is None for frame in frames)
+        return
+    name, unscaled = series.name, sum(frame.plane.slope is None for frame in frames)
     if unscaled:
-        found.append(finding("rescale_missing", name=series.name, count=unscaled, slices=len(frames)))
+        yield finding("rescale_missing", name=name, count=unscaled, slices=len(frames))
     if spacing_mm > _THICK_MM + TIE_MM:
-        name, limit = series.name, _THICK_MM
-        found.append(
-            finding(
-                "thick_slices", "series", severity="info", name=name, spacing_mm=spacing_mm, limit_mm=limit
-            )
+        limit = _THICK_MM
+        yield finding(
+            "thick_slices", "series", severity="info", name=name, spacing_mm=spacing_mm, limit_mm=limit
         )
-    return found

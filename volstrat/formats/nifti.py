@@ -31,6 +31,7 @@ from volstrat.frozen import frozen
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from volstrat.formats.stream import Decoder, SourceFile
@@ -263,7 +264,7 @@ def _grid(name: str, fields: _Fields) -> tuple[VoxelGrid, tuple[Finding, ...]]:
         if qform is not None:
             _refuse_disagreement(name, shape, qform, sform)
         else:
-            findings += _pixdim_finding(name, np.array(fields.values["pixdim"][1:4]), scale, sform)
+            findings = (*findings, *_pixdim_finding(name, fields, scale, sform))
     if np.array_equal(chosen, np.eye(4)):  # what a program writes that lost the image's geometry
         fields_lost = "voxel size and place of its own (1 x 1 x 1 mm from 0, 0, 0)"
         findings += (finding("geometry_defaulted", where=name, name=name, fields=fields_lost),)
@@ -322,21 +323,15 @@ def _refuse_disagreement(name: str, shape: tuple[int, ...], qform: Float64s, sfo
         raise GeometryError(msg, hint="Find out which is right and write it to both.")
 
 
-def _pixdim_finding(name: str, pixdim: Float64s, scale: float, sform: Float64s) -> tuple[Finding, ...]:
+def _pixdim_finding(name: str, fields: _Fields, scale: float, sform: Float64s) -> Iterator[Finding]:
     """Voxel sizes that contradict the sform: readers differ on which they take, so a person should know."""
     edges = np.sqrt((sform[:3, :3] ** 2).sum(axis=0))
-    sizes = np.clip(pixdim, -1e9, 1e9) * scale  # the clip only keeps nonsense from overflowing
-    if (np.abs(sizes - edges) <= 1e-3 * edges).all():
-        return ()
-    return (
-        finding(
-            "pixdim_ignored",
-            where=name,
-            name=name,
-            pixdim=_millimetre_list(sizes),
-            sform=_millimetre_list(edges),
-        ),
-    )
+    sizes = (
+        np.clip(fields.values["pixdim"][1:4], -1e9, 1e9) * scale
+    )  # the clip only keeps nonsense from overflowing
+    if not (np.abs(sizes - edges) <= 1e-3 * edges).all():
+        said, taken = _millimetre_list(sizes), _millimetre_list(edges)
+        yield finding("pixdim_ignored", where=name, name=name, pixdim=said, sform=taken)
 
 
 def _millimetre_list(sizes: Float64s) -> str:

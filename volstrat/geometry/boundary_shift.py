@@ -41,11 +41,7 @@ _FACES_AT_ONCE = 1 << 14
 
 
 def boundary_shift(
-    grid: VoxelGrid,
-    parts: LabelRuns,
-    shifts_mm: Sequence[float],
-    *,
-    piece_of_part: Int64s | None = None,
+    grid: VoxelGrid, parts: LabelRuns, shifts_mm: Sequence[float], *, piece_of_part: Int64s | None = None
 ) -> Float64s:
     """Volumes of all parts with every free boundary moved along its normal, (n_shifts, n_parts) in ml.
 

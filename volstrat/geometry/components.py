@@ -61,14 +61,7 @@ def connected_components(runs: VoxelRuns, grid: VoxelGrid, *, connectivity: int 
 
 
 def _meetings(
-    starts: Int64s,
-    stops: Int64s,
-    row: Int64s,
-    *,
-    rows_back: int,
-    valid: Bools,
-    reach: int,
-    row_length: int,
+    starts: Int64s, stops: Int64s, row: Int64s, *, rows_back: int, valid: Bools, reach: int, row_length: int
 ) -> tuple[Int64s, Int64s]:
     """Pairs of runs (later, earlier) that meet, the earlier one ``rows_back`` rows before."""
     later = np.flatnonzero(valid)

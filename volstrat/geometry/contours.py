@@ -288,9 +288,6 @@ def _canonical(grid: VoxelGrid, normal: int) -> tuple[VoxelGrid, Placement]:
         frame_of_reference_uid=grid.frame_of_reference_uid,
     )
     placement = Placement(
-        axes=axes,
-        signs=triple(signs[list(axes)]),
-        offset=triple(ends),
-        displacement_mm=0.0,
+        axes=axes, signs=triple(signs[list(axes)]), offset=triple(ends), displacement_mm=0.0
     )
     return canonical, placement

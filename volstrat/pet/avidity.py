@@ -18,18 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.runs import VoxelRuns, sorted_unique
-from volstrat.pet.reference import (
-    ReferenceUptake,
-    liver_sphere,
-    mask_reference,
-    measure_reference,
-)
+from volstrat.pet.reference import ReferenceUptake, liver_sphere, mask_reference, measure_reference
 from volstrat.pet.regions import LesionRegions, lesion_regions
 from volstrat.pet.uptake import peak_values, values_at
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from volstrat.geometry.array_types import Bools, Float64s, Int64s
     from volstrat.geometry.grid import VoxelGrid
@@ -255,34 +250,27 @@ def not_evaluated(rule: AvidityRule, why: str) -> AvidityResult:
     return AvidityResult(rule=rule, avid=None, reference=None, lesions=(), findings=(reason,))
 
 
-def _findings(
-    rule: AvidityRule, lesions: tuple[LesionDetection, ...], non_finite: int
-) -> tuple[Finding, ...]:
-    found = [finding("pet_only_not_searched", where="pet", margin_mm=rule.margin_mm)]
+def _findings(rule: AvidityRule, lesions: tuple[LesionDetection, ...], non_finite: int) -> Iterator[Finding]:
+    yield finding("pet_only_not_searched", where="pet", margin_mm=rule.margin_mm)
     small = [x.lesion_id for x in lesions if x.below_resolution]
     if small:
-        found.append(
-            finding(
-                "small_lesion_not_assessable",
-                where=", ".join(small),
-                lesions=_listed(small),
-                limit_mm=rule.small_lesion_mm,
-            )
+        yield finding(
+            "small_lesion_not_assessable",
+            where=", ".join(small),
+            lesions=_listed(small),
+            limit_mm=rule.small_lesion_mm,
         )
     no_background = [x.lesion_id for x in lesions if x.threshold is None]
     if no_background:
-        found.append(
-            finding(
-                "background_not_measurable",
-                where=", ".join(no_background),
-                lesions=_listed(no_background),
-                least_voxels=_LEAST_SHELL_VOXELS,
-                shell_mm=rule.shell_mm,
-            )
+        yield finding(
+            "background_not_measurable",
+            where=", ".join(no_background),
+            lesions=_listed(no_background),
+            least_voxels=_LEAST_SHELL_VOXELS,
+            shell_mm=rule.shell_mm,
         )
     if non_finite:
-        found.append(finding("suv_not_finite", where="pet", voxels=non_finite))
-    return tuple(found)
+        yield finding("suv_not_finite", where="pet", voxels=non_finite)
 
 
 def _listed(ids: list[str]) -> str:

@@ -32,7 +32,7 @@ class LesionRegions:
     labels: Int64s  # (m,): the lesions' labels, rising
     voxels: Int64s  # (n,): linear PET indices, lesion by lesion, rising within each
     bounds: Int64s  # (m + 1,): ``voxels[bounds[a]:bounds[a + 1]]`` belong to lesion ``a``
-    # (n,): true where the PET voxel holds a tumour voxel's centre, or its centre lies in a tumour voxel.
+    # (n,): True where the PET voxel holds a tumour voxel's centre, or its centre lies in a tumour voxel.
     is_core: Bools
     covered: Bools  # (m,): true where every voxel centre of the lesion lies in the PET field
     voxel_counts: Int64s  # (m,): how many CT voxels each lesion has

@@ -10,7 +10,7 @@ from volstrat.errors import GridMismatchError
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.geometry.contours import FilledContours, PlacedContours
@@ -28,15 +28,14 @@ _SHORT_GAP_SLICES: Final = 3
 _OTHER_IMAGE: Final = "Name the image that the structure set was drawn on."
 
 
-def unfilled_findings(unfilled: Mapping[str, int], contours: int, roi: str, where: str) -> list[Finding]:
-    """Return findings on contours without area, and on a ROI that has no contours at all."""
+def unfilled_findings(unfilled: Mapping[str, int], contours: int, roi: str, where: str) -> Iterator[Finding]:
+    """Yield findings on contours without area, and on a ROI that has no contours at all."""
     if not contours:
-        return [finding("rtstruct_roi_empty", where=where, roi=roi)]
+        yield finding("rtstruct_roi_empty", where=where, roi=roi)
     only_points = unfilled.get("POINT", 0) == contours
-    findings = []
     for kind, count in unfilled.items():
         harmless = only_points or kind.endswith("-point") or kind == "POINT"
-        without_area = finding(
+        yield finding(
             "rtstruct_contour_without_area",
             "harmless" if harmless else "open",
             severity="info" if harmless else "review",
@@ -45,8 +44,6 @@ def unfilled_findings(unfilled: Mapping[str, int], contours: int, roi: str, wher
             count=count,
             kind=kind,
         )
-        findings.append(without_area)
-    return findings
 
 
 def refuse_off_slice(placed: PlacedContours, of_roi: Int64s, roi: str) -> None:
@@ -75,68 +72,55 @@ def refuse_off_slice(placed: PlacedContours, of_roi: Int64s, roi: str) -> None:
     raise GridMismatchError(msg, hint=_OTHER_IMAGE)
 
 
-def contour_findings(placed: PlacedContours, of_roi: Int64s, roi: str, where: str) -> list[Finding]:
-    """Return findings on contours off their slices, outside the image, and on slices left out."""
-    findings = []
+def contour_findings(placed: PlacedContours, of_roi: Int64s, roi: str, where: str) -> Iterator[Finding]:
+    """Yield findings on contours off their slices, outside the image, and on slices left out."""
     spacing = placed.slice_spacing_mm
     inside = of_roi[placed.on_slices[of_roi]]
     away = placed.off_slice_mm[inside] + placed.tilt_mm[inside] / 2
     off = away[away > max(_SILENT_SHARE * spacing, _SILENT_MM)]
     if off.size:
-        off_slice = finding(
-            "rtstruct_contour_off_slice",
-            where=where,
-            roi=roi,
-            count=off.size,
-            off_mm=off.max(),
-            spacing_mm=spacing,
+        count, off_mm = off.size, off.max()
+        yield finding(
+            "rtstruct_contour_off_slice", where=where, roi=roi, count=count, off_mm=off_mm, spacing_mm=spacing
         )
-        findings.append(off_slice)
     out = int((placed.reaches_out | ~placed.on_slices)[of_roi].sum())
     if out:
-        outside = finding(
-            "rtstruct_contour_outside_image", where=where, roi=roi, count=out, contours=of_roi.size
-        )
-        findings.append(outside)
-    return findings + _gap_finding(placed.slices[inside], placed.boxes[inside], spacing, roi, where)
+        yield finding("rtstruct_contour_outside_image", where=where, roi=roi, count=out, contours=of_roi.size)
+    yield from _gap_finding(placed.slices[inside], placed.boxes[inside], spacing, roi, where)
 
 
-def overlap_findings(filled: FilledContours, of_roi: Int64s, roi: str, where: str) -> list[Finding]:
-    """Return findings on contours that cross each other or wind round themselves."""
-    findings = []
+def overlap_findings(filled: FilledContours, of_roi: Int64s, roi: str, where: str) -> Iterator[Finding]:
+    """Yield findings on contours that cross each other or wind round themselves."""
     pairs = int(np.isin(filled.crossing_pairs[:, 0], of_roi).sum())
     if pairs:
-        findings.append(finding("rtstruct_contours_cross", where=where, roi=roi, count=pairs))
+        yield finding("rtstruct_contours_cross", where=where, roi=roi, count=pairs)
     lost = int(filled.self_overlap_voxels[of_roi].sum())
     if lost:
-        findings.append(finding("rtstruct_contour_self_overlap", where=where, roi=roi, voxels=lost))
-    return findings
+        yield finding("rtstruct_contour_self_overlap", where=where, roi=roi, voxels=lost)
 
 
-def _gap_finding(slices: Int64s, boxes: Float64s, spacing: float, roi: str, where: str) -> list[Finding]:
-    """Return a finding where a ROI leaves out slices between its first and last one."""
+def _gap_finding(slices: Int64s, boxes: Float64s, spacing: float, roi: str, where: str) -> Iterator[Finding]:
+    """Yield a finding where a ROI leaves out slices between its first and last one."""
     occupied = np.unique(slices)
     steps = np.diff(occupied)
     missing = int((steps - 1).sum())
-    if not missing:
-        return []
     skipped = 0
     for low in np.flatnonzero((steps > 1) & (steps <= _SHORT_GAP_SLICES + 1)):
         below, above = boxes[slices == occupied[low]], boxes[slices == occupied[low + 1]]
         skipped += int(steps[low] - 1) if _any_overlap(below, above) else 0
-    if not skipped:
-        return [finding("rtstruct_slice_gaps", "between_lesions", where=where, roi=roi, count=missing)]
-    gap = finding(
-        "rtstruct_slice_gaps",
-        "within_a_lesion",
-        severity="review",
-        where=where,
-        roi=roi,
-        count=skipped,
-        spacing_mm=spacing,
-        apart_mm=int(steps.max()) * spacing,
-    )
-    return [gap]
+    if skipped:
+        yield finding(
+            "rtstruct_slice_gaps",
+            "within_a_lesion",
+            severity="review",
+            where=where,
+            roi=roi,
+            count=skipped,
+            spacing_mm=spacing,
+            apart_mm=int(steps.max()) * spacing,
+        )
+    elif missing:
+        yield finding("rtstruct_slice_gaps", "between_lesions", where=where, roi=roi, count=missing)
 
 
 def _any_overlap(one: Float64s, two: Float64s) -> bool:

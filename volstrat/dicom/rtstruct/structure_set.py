@@ -308,9 +308,10 @@ def _closed_contours(rois: list[Roi], where: str) -> tuple[_Drawn, list[Finding]
     return _Drawn(owners, _offsets(sizes), points_mm.reshape(-1, 3)), findings
 
 
-def _repeated(roi: Roi, count: int, where: str) -> list[Finding]:
+def _repeated(roi: Roi, count: int, where: str) -> Iterator[Finding]:
     """Say that a ROI has the very same contour more than once."""
-    return [finding("rtstruct_contour_repeated", where=where, roi=roi.title, count=count)] if count else []
+    if count:
+        yield finding("rtstruct_contour_repeated", where=where, roi=roi.title, count=count)
 
 
 def _contour(contour: Header, roi: Roi, where: str) -> tuple[str, bytes, int]:

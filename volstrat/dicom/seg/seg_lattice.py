@@ -17,6 +17,8 @@ from volstrat.geometry.grid import VoxelGrid
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from volstrat.geometry.array_types import Float64s, Int64s
     from volstrat.terms.findings import Finding
 
@@ -152,7 +154,7 @@ def _slices(
             spacing = float(gaps.sum() / numbers.sum())
             if abs(spacing - candidate) * numbers.sum() <= _SAME_SLICE_MM:
                 spacing = candidate  # as written, without the rounding of positions
-            findings = [] if candidate in stated else _inferred(spacing, numbers, planes, where)
+            findings = [] if candidate in stated else [*_inferred(spacing, numbers, planes, where)]
             return slices, spacing, findings
     msg = (
         f"{where}: slice positions are no whole multiples of one spacing "
@@ -187,14 +189,14 @@ def _multiples(gaps: Float64s, spacing: float) -> Int64s | None:
     return numbers
 
 
-def _inferred(spacing: float, numbers: Int64s, planes: FramePlanes, where: str) -> list[Finding]:
-    """Return what to say where the spacing comes from the positions alone."""
+def _inferred(spacing: float, numbers: Int64s, planes: FramePlanes, where: str) -> Iterator[Finding]:
+    """Say what there is to say where the spacing comes from the positions alone."""
     stated, thickness = planes.spacing_between_slices_mm, planes.slice_thickness_mm
     parts = 1.0 if thickness is None else spacing / thickness
     skips = round(parts) > 1 and abs(parts - round(parts)) < _OFF_LATTICE_SHARE * parts
     name, size = ("SliceThickness", thickness) if stated is None else ("SpacingBetweenSlices", stated)
     if stated is not None or skips:
-        inferred = finding(
+        yield finding(
             "seg_slice_spacing_inferred",
             "stated",
             where=where,
@@ -202,10 +204,8 @@ def _inferred(spacing: float, numbers: Int64s, planes: FramePlanes, where: str) 
             attribute=name,
             stated_mm=size,
         )
-        return [inferred]
-    if int(numbers[numbers > 0].min()) > 1:  # every slice lies apart
-        return [finding("seg_slice_spacing_inferred", "not_stated", where=where, spacing_mm=spacing)]
-    return []
+    elif int(numbers[numbers > 0].min()) > 1:  # every slice lies apart
+        yield finding("seg_slice_spacing_inferred", "not_stated", where=where, spacing_mm=spacing)
 
 
 def _fit(

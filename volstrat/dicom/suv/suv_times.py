@@ -12,6 +12,8 @@ from volstrat.errors import SuvError
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from volstrat.dicom.suv.suv_header import PetHeader
     from volstrat.terms.findings import Finding
 
@@ -238,9 +240,7 @@ def _earliest(moments: list[Moment | None]) -> tuple[int, Moment] | None:
     known = [(at, moment) for at, moment in enumerate(moments) if moment is not None]
     if not known:
         return None
-    _, anchor = known[0]
-    at, moment = min(known, key=lambda one: _within_a_scan_s(anchor, one[1]))
-    return at, moment
+    return min(known, key=lambda one: _within_a_scan_s(known[0][1], one[1]))
 
 
 def _injection_moment(header: PetHeader, findings: list[Finding]) -> tuple[Moment, str] | None:
@@ -294,22 +294,19 @@ def _uptake_s(header: PetHeader, until: Moment, label: str, findings: list[Findi
     raise SuvError(msg, hint=_RESTORE)
 
 
-def _zone_finding(header: PetHeader, *moments: tuple[Moment, str]) -> list[Finding]:
+def _zone_finding(header: PetHeader, *moments: tuple[Moment, str]) -> Iterator[Finding]:
     """Say where one time states its zone, and nothing tells the zone of the other."""
-    zoned = [(moment, name) for moment, name in moments if moment.offset_minutes is not None]
+    zoned = [(moment.offset_minutes, name) for moment, name in moments if moment.offset_minutes is not None]
     if len(zoned) != 1 or header.zone() is not None or header.injection_text("RadiopharmaceuticalStartTime"):
-        return []  # StartTime is told on the clock of the other times; it has been compared
-    minutes = zoned[0][0].offset_minutes or 0
-    offset = f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
-    return [
-        finding(
-            "injection_time_disputed",
-            "zone",
-            attribute=zoned[0][1],
-            offset=offset,
-            zone_attribute=element_name("TimezoneOffsetFromUTC"),
-        )
-    ]
+        return  # StartTime is told on the clock of the other times; it has been compared
+    minutes, name = zoned[0]
+    yield finding(
+        "injection_time_disputed",
+        "zone",
+        attribute=name,
+        offset=f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}",
+        zone_attribute=element_name("TimezoneOffsetFromUTC"),
+    )
 
 
 def _mean_decay_time_s(duration_s: float, half_life_s: float) -> float:
