@@ -72,12 +72,8 @@ def concordance(ratings: Sequence[Sequence[str | None]], categories: Sequence[st
     ratings : sequence of sequence of str or None, (n, k)
         A row a subject, a column a reader; None where a reader assigned none.
     categories : sequence of str
-        Every category that could be assigned.
-
-    Raises
-    ------
-    UsageError
-        If a rating is no category, a category is named twice, or rows differ in length.
+        Every category that could be assigned. A rating that is none of them, one that is named twice, or rows
+        of different length are a `UsageError`.
     """
     codes = _codes(ratings, categories)
     everyone = codes[(codes >= 0).all(axis=1)]

@@ -20,16 +20,9 @@ ONE_READER = "At least two readers are needed; there are {k}."
 class Estimate:
     """A statistic with its 95 % interval.
 
-    Parameters
-    ----------
-    value : float or None
-        None where the statistic does not exist.
-    low, high : float or None
-        Ends of the 95 % interval; both None where there is none.
-    standard_error : float or None
-        Where the interval rests on one.
-    reason : str
-        Why value or interval are missing; empty where both are there.
+    The value is None where the statistic does not exist, ``low`` and ``high`` where there is no interval;
+    then ``reason`` says why, which is empty otherwise. ``standard_error`` is there where the interval rests
+    on one.
     """
 
     value: float | None

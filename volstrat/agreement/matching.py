@@ -139,20 +139,10 @@ class _Candidate:
 
 
 def match_lesions(a: LabelRuns, b: LabelRuns, grid: VoxelGrid, *, distance_mm: float) -> LesionMatching:
-    """Match the lesions of two readings one to one.
+    """Match the lesions of two readings one to one; each label of ``a`` and ``b``, on ``grid``, is a lesion.
 
-    Parameters
-    ----------
-    a, b : LabelRuns
-        Each label is a lesion; both on ``grid``. Lesions of one reading may overlap.
-    grid : VoxelGrid
-    distance_mm : float
-        Lesions without overlap match where their centroids are no farther apart (0.001 mm slack).
-
-    Raises
-    ------
-    UsageError
-        If the distance is negative or not finite.
+    Lesions of one reading may overlap. Those without overlap match where their centroids are no farther apart
+    than ``distance_mm`` (0.001 mm slack), which is a `UsageError` where it is negative or not finite.
     """
     if not math.isfinite(distance_mm) or distance_mm < 0:
         msg = f"The distance within which lesions match must be 0 mm or above; got {distance_mm}."

@@ -66,13 +66,8 @@ class MaskAgreement:
 def compare_masks(a: VoxelRuns, b: VoxelRuns, grid: VoxelGrid, *, tolerance_mm: float) -> MaskAgreement:
     """Compare two voxel sets on one grid.
 
-    Parameters
-    ----------
-    a, b : VoxelRuns
-        On ``grid``; a mask on another grid of the same lattice goes through `Mask.on_grid` first.
-    grid : VoxelGrid
-    tolerance_mm : float
-        Tolerance of the surface Dice.
+    A mask on another grid of the same lattice goes through `Mask.on_grid` first; ``tolerance_mm`` is that of
+    the surface Dice.
 
     Raises
     ------

@@ -103,18 +103,9 @@ def bland_altman(
     *,
     scale: Literal["difference", "log_ratio"],
 ) -> BlandAltman:
-    """Compare two readers' values of one quantity, subject by subject.
+    """Compare two readers' values of one quantity, subject by subject, (n,) each.
 
-    Parameters
-    ----------
-    a, b : sequence of float or None, (n,)
-        None or NaN where a reading is missing.
-    scale : {"difference", "log_ratio"}
-
-    Raises
-    ------
-    UsageError
-        If the two differ in length or hold an infinite value.
+    None or NaN where a reading is missing; values of different number or an infinite one are a `UsageError`.
     """
     if len(a) != len(b):
         msg = f"Two readings must have as many subjects; got {len(a)} and {len(b)}."

@@ -71,14 +71,9 @@ class ClusterRunner:
     def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
         """Yield the receipt of each task as its chunk is done; None now and then.
 
-        Raises
-        ------
-        UsageError
-            If there is no such scheduler, dask is not installed, or its workers cannot run volstrat.
-        OutputError
-            If a worker cannot write the output.
-        WorkerLostError
-            If the scheduler is lost: what is done is kept, the same command goes on.
+        No such scheduler, no dask, and workers that cannot run volstrat are a `UsageError`, one that cannot
+        write the output an `OutputError`, a scheduler that is lost a `WorkerLostError`: what is done is kept,
+        the same command goes on.
         """
         client = self._connect()
         sent: list[_Sent] = []
@@ -201,16 +196,8 @@ def _unanswered(address: str) -> UsageError:
 def run_chunk(pickled: bytes) -> list[dict[str, Any]]:
     """Do tasks by a context within limits, a chunk, and return their receipts as JSON values.
 
-    Called on a cluster's worker.
-
-    Raises
-    ------
-    OutputError
-        If the output cannot be written from there.
-    UsageError
-        If volstrat does not run there.
-    WorkerLostError
-        If the program is killed.
+    Called on a cluster's worker. An output that cannot be written from there is an `OutputError`, a volstrat
+    that does not run there a `UsageError`, a program that is killed a `WorkerLostError`.
     """
     done = subprocess.run(
         [sys.executable, "-m", "volstrat.cohort.cluster", str(os.getpid())],

@@ -95,11 +95,8 @@ def run_cohort(
 
     Parameters
     ----------
-    source : Path
-        A folder of case folders at any depth, or a manifest (CSV).
-    out : Path
-        Made where it is not there.
-    protocol : LoadedProtocol
+    source, out : Path
+        A folder of case folders at any depth, a manifest (CSV) or a study file; and a folder for the results.
     lesions : str or None
         Lesion table to use instead of the cases' own (see `find_sources`).
     workers : int or None
@@ -250,10 +247,7 @@ def open_run(
 class CohortRun:
     """One run in an output folder: its ledger, ``run.json`` and trail, and how far it has come.
 
-    Raises
-    ------
-    OutputError
-        By all methods: if the output cannot be written.
+    All methods raise an `OutputError` where the output cannot be written.
     """
 
     def __init__(

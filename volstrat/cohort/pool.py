@@ -197,15 +197,9 @@ class LocalRunner:
     def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
         """Yield the receipt of each task as it is done; None now and then, so that the caller has a turn.
 
-        A subject that ends its worker, or goes beyond a limit, is tried once more when all others are
-        done, alone and with all of the memory; then it has failed.
-
-        Raises
-        ------
-        OutputError
-            If a record cannot be written.
-        WorkerLostError
-            If workers end before they do anything at all.
+        A subject that ends its worker, or goes beyond a limit, is tried once more when all others are done,
+        alone and with all of the memory; then it has failed. A record that cannot be written is an
+        `OutputError`, workers that end before they do anything at all are a `WorkerLostError`.
         """
         suspects: list[Task] = []
         share = self._limits.memory_bytes or self._memory // self._workers

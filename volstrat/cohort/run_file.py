@@ -173,14 +173,8 @@ def record_event(
     """Add an entry to an output's trail and keep the trail's new head in ``run.json``, where there is one.
 
     The output's lock must be held: two programs at once would keep each other's head. ``locked`` says that
-    the output is sealed or open from now on; None: as it was.
-
-    Raises
-    ------
-    CorruptDataError
-        If the trail's last entry has been altered.
-    OutputError
-        If the trail or ``run.json`` cannot be written.
+    the output is sealed or open from now on; None: as it was. A trail whose last entry has been altered is a
+    `CorruptDataError`, what cannot be written an `OutputError`.
     """
     circumstances = {
         "user": _user(),

@@ -73,12 +73,8 @@ def find_cases(
 ) -> Iterator[FoundCase]:
     """Return the cases of a folder, manifest or study file, of one shard where one is asked for.
 
-    ``lesions`` is the reader whose lesion tables a study names; of other sources the cases find it.
-
-    Raises
-    ------
-    VolstratError
-        If a manifest or study file cannot be used.
+    ``lesions`` is the reader whose lesion tables a study names; of other sources the cases find it. A
+    manifest or study file that cannot be used is a `VolstratError`.
     """
     if not source.is_file():
         found = _walked(source, out)
@@ -107,10 +103,7 @@ def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
 def root_files(root: Path) -> list[str]:
     """Return the lesion tables at the root of a cohort, which play no role: nobody says whose they are.
 
-    Raises
-    ------
-    UsageError
-        If another role file lies there while cases lie below: is it one case, or many?
+    Another role file there while cases lie below (is it one case, or many?) is a `UsageError`.
     """
     if not root.is_dir():
         return []
@@ -152,11 +145,8 @@ def check_places(source: Path, out: Path) -> None:
 class Manifest:
     """A manifest that was looked through once; its rows are read again as they are wanted.
 
-    Parameters
-    ----------
-    path : Path
-        CSV, as spreadsheets save it, with the column ``subject``, one column a role, and ``<role>.segments``
-        for the segments, ROIs or labels that are meant (separated by ``|``); paths relative to its folder.
+    A CSV, as spreadsheets save it, with the column ``subject``, one column a role, and ``<role>.segments``
+    for the segments, ROIs or labels that are meant (separated by ``|``); paths relative to its folder.
 
     Raises
     ------
@@ -180,10 +170,7 @@ class Manifest:
     def cases(self) -> Iterator[CasePlace]:
         """Yield each subject's case once, in the order of the file; what is wrong with one is its problem.
 
-        Raises
-        ------
-        InputFileError, UsageError
-            If the file is no longer what it was.
+        Raises as the manifest does, where the file is no longer what it was.
         """
         reported: set[str] = set()
         for line, cells in self._lines():

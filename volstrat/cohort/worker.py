@@ -48,12 +48,8 @@ def version_sha256() -> str:
 def do_task(task: Task, context: WorkerContext) -> Receipt:
     """Do one subject, or skip it where an earlier run's record still holds.
 
-    Raises
-    ------
-    OutputError
-        If the record cannot be written: the run cannot go on.
-    MemoryError
-        If the subject needs more memory than it may take.
+    A record that cannot be written is an `OutputError`: the run cannot go on. A `MemoryError` says that the
+    subject needs more memory than it may take.
     """
     try:
         name = ""

@@ -67,17 +67,9 @@ def write_consensus(
     """Write a case folder for each subject, made of what three or more readings agree on.
 
     ``tumour.nii.gz`` and ``fdg_avid.nii.gz`` hold the consensus voxels; ``lesions.csv`` marks each of its
-    lesions with the word that more than half of the readers gave it, else ``unknown``;
-    ``consensus.json`` says what it was made of.
-
-    Parameters
-    ----------
-    paths, protocol, lesions
-        As for `compare_readings`.
-    out : Path
-    method : {"majority", "staple"}
-    each : callable
-        Called with each subject and, where it has no consensus, why.
+    lesions with the word that more than half of the readers gave it, else ``unknown``; ``consensus.json``
+    says what it was made of. ``paths``, ``protocol`` and ``lesions`` are those of `compare_readings`;
+    ``each`` is called with each subject and, where it has no consensus, why.
 
     Raises
     ------

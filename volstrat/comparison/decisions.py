@@ -89,12 +89,7 @@ def read_held_agreement(folder: Path) -> HeldAgreement:
 
 
 def read_decisions(path: Path, agreement: HeldAgreement) -> dict[str, Decision]:
-    """Read a filled-in ``adjudication.csv`` (or .xlsx) and hold it against the agreement that it is about.
-
-    Returns
-    -------
-    dict
-        A decision for every subject in dispute.
+    """Read a filled-in ``adjudication.csv`` (or .xlsx): a decision for every subject in dispute.
 
     Raises
     ------
@@ -212,10 +207,7 @@ def decided_cases(
 ) -> Iterator[FoundCase]:
     """Yield each subject as the reading that stands has it, with why it stands.
 
-    Raises
-    ------
-    UsageError
-        If the files of a reading, or the adjudicator's table, are not there.
+    Files of a reading, or a table of the adjudicator's, that are not there are a `UsageError`.
     """
     for name, _ in held.subjects():
         decision = decisions.get(name)

@@ -47,15 +47,10 @@ class OnOneGrid:
 
 
 def check_one_image(a: CaseResult, b: CaseResult) -> None:
-    """Refuse two readings whose images are known and are not the same.
+    """Refuse (`DifferentImageError`) two readings whose images are known and are not the same.
 
-    Files with the same bytes are one image. Where bytes differ, grids and values are read and compared, for
-    a copy may be compressed anew.
-
-    Raises
-    ------
-    DifferentImageError
-        Naming the role and what differs.
+    Files with the same bytes are one image. Where bytes differ, grids and values are read and compared, for a
+    copy may be compressed anew.
     """
     for role in _IMAGES:
         one, other = a.sources.only(role), b.sources.only(role)
@@ -94,12 +89,8 @@ def on_one_grid(
 ) -> OnOneGrid:
     """Bring two readings onto one grid, that of the first (wider where the second reaches beyond it).
 
-    Raises
-    ------
-    DifferentImageError
-        If their frames of reference are known and differ.
-    GridMismatchError
-        If their grids differ and ``resample`` is false.
+    Frames of reference that are known and differ are a `DifferentImageError`; grids that differ are a
+    `GridMismatchError` unless the second reading is to be resampled.
     """
     grids = (a.inputs.masks.grid, b.inputs.masks.grid)
     tolerance_mm = min(p.geometry_tolerance_mm for p in protocols)

@@ -45,14 +45,9 @@ _PET_GRIDS = "The avid masks lie on different grids."
 class Settings:
     """What a comparison is made with.
 
-    Parameters
-    ----------
-    surface_tolerance_mm : float
-        For the surface Dice.
-    match_distance_mm : float
-        Lesions without overlap match where their centroids are no farther apart.
-    resample : bool
-        Resample a reading whose grid differs onto the first one's.
+    The tolerance is that of the surface Dice. Lesions without overlap match where their centroids are no
+    farther apart than ``match_distance_mm``. ``resample``: a reading whose grid differs is put onto the first
+    one's.
     """
 
     surface_tolerance_mm: float = 2.0
@@ -70,12 +65,9 @@ class ReadCase:
 
 
 def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
-    """Compare two readings of one subject.
+    """Compare two readings of one subject, as in ``agreement.json``.
 
-    Returns
-    -------
-    Pair
-        As in ``agreement.json``. Readings that cannot be compared have an outcome that says so, and a reason.
+    Readings that cannot be compared have an outcome that says so, and a reason.
     """
     protocols = (a.protocol.protocol, b.protocol.protocol)
     results = (a.result, b.result)

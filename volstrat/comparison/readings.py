@@ -123,8 +123,8 @@ def open_readings(
 ) -> tuple[ReadingSet, ...]:
     """Find the subjects of each reading.
 
-    Readings that are one case each are readings of one subject, whatever their folders are called, unless
-    two ``case.toml`` name different subjects.
+    Readings that are one case each are readings of one subject, whatever their folders are called, unless two
+    ``case.toml`` name different subjects. Fewer than two readings, or an empty one, are a `UsageError`.
 
     Parameters
     ----------
@@ -135,11 +135,6 @@ def open_readings(
         For all but cohort outputs, which have their own; the packaged one by default.
     lesions : sequence of str
         Lesion table to use instead of the cases' own: none, one for all, or one a reading.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than two readings, or one is empty.
     """
     if len(paths) < FEWEST_READINGS:
         msg = f"A comparison needs at least {FEWEST_READINGS} readings; there is {len(paths)}."
@@ -382,10 +377,7 @@ def _stated_subject(reading: SubjectReading) -> str | None:
 def final_again(out: Path, run: Mapping[str, Any]) -> list[FoundCase]:
     """Return the cases of a final cohort as they would be taken now, by what is kept in it.
 
-    Raises
-    ------
-    UsageError
-        If what it rests on is not there any more, or no longer decides.
+    What it rests on and is not there any more, or no longer decides, is a `UsageError`.
     """
     held = read_held_agreement(out)
     table = next((out / name for name in BASIS[1:] if (out / name).is_file()), out / BASIS[1])

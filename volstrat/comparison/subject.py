@@ -53,12 +53,9 @@ NEEDS_ADJUDICATION = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_
 
 
 def compare_subject(subject: str, readings: Sequence[ReadingSet], settings: Settings) -> Subject:
-    """Compare what readings have of one subject.
+    """Compare what readings have of one subject, as in ``agreement.json``.
 
-    Returns
-    -------
-    Subject
-        A subject of ``agreement.json``. Nothing that one subject has wrong stops the others.
+    Nothing that one subject has wrong stops the others.
     """
     names = [reading.subjects[subject].names for reading in readings if subject in reading.subjects]
     called, visit = next((found for found in names if found[1] is not None), names[0])

@@ -39,10 +39,7 @@ _PICTURE_SERIES: Final = 9704
 def encapsulated_pdf(out: Outgoing, html: str) -> FileDataset:
     """Return a report as an object of the DICOM Encapsulated PDF class (PS3.3 A.45.1).
 
-    Raises
-    ------
-    UsageError
-        If a PDF cannot be made here.
+    A PDF that cannot be made here is a `UsageError`.
     """
     pdf = report_pdf(html)
     uid = content_uid("PDF", __version__, out.time_text, pdf)

@@ -64,9 +64,7 @@ def export_case(
     out : Path
         Made where it is not there; may hold earlier exports of the same study, and nothing else.
     kinds : collection of {"seg", "sr", "pdf", "sc"}
-        None: all four.
-    slicer : bool
-        Also write a ``.seg.nrrd`` for 3D Slicer.
+        None: all four. ``slicer``: also a ``.seg.nrrd`` for 3D Slicer.
     at : datetime or None
         When the content was made; a part of the content. None: now.
     lesions : str or None
@@ -77,8 +75,8 @@ def export_case(
     UsageError
         If the extra ``dicom`` is not installed, or a PDF cannot be made.
     ExportError
-        If no DICOM image lies on the masks' lattice, a lesion reaches beyond it, the case's files name
-        different patients, the folder holds other files, or what was written does not read back.
+        If no DICOM image lies on the masks' lattice, a lesion reaches beyond it, the folder holds other
+        files, or what was written does not read back.
     VolstratError
         If the case cannot be measured.
     """

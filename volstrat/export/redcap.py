@@ -25,25 +25,12 @@ if TYPE_CHECKING:
     from volstrat.cohort.columns import Column
 
 DICTIONARY_COLUMNS = (
-    "Variable / Field Name",
-    "Form Name",
-    "Section Header",
-    "Field Type",
-    "Field Label",
-    "Choices, Calculations, OR Slider Labels",
-    "Field Note",
-    "Text Validation Type OR Show Slider Number",
-    "Text Validation Min",
-    "Text Validation Max",
-    "Identifier?",
-    "Branching Logic (Show field only if...)",
-    "Required Field?",
-    "Custom Alignment",
-    "Question Number (surveys only)",
-    "Matrix Group Name",
-    "Matrix Ranking?",
-    "Field Annotation",
-)
+    "Variable / Field Name", "Form Name", "Section Header", "Field Type", "Field Label",
+    "Choices, Calculations, OR Slider Labels", "Field Note", "Text Validation Type OR Show Slider Number",
+    "Text Validation Min", "Text Validation Max", "Identifier?", "Branching Logic (Show field only if...)",
+    "Required Field?", "Custom Alignment", "Question Number (surveys only)", "Matrix Group Name",
+    "Matrix Ranking?", "Field Annotation",
+)  # fmt: skip
 RECORD_ID = "record_id"
 COHORT, LESIONS = "cohort", "lesions"
 """The two instruments."""
@@ -52,7 +39,6 @@ DICTIONARY_FILE = "redcap_data_dictionary.csv"
 IMPORT_FILES = {COHORT: "redcap_cohort.csv", LESIONS: "redcap_lesions.csv"}
 
 _ROWS_AT_ONCE = 2000
-_VALIDATION = {"integer": "integer", "number": "number"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +51,7 @@ class RedcapExport:
 
 
 def export_redcap(out: Path, folder: Path) -> RedcapExport:
-    """Write a cohort's output as files that REDCap imports.
-
-    Parameters
-    ----------
-    out : Path
-        Of ``volstrat batch``, ``merge`` or ``adjudicate``.
-    folder : Path
-        Where the files go.
+    """Write the output of ``volstrat batch``, ``merge`` or ``adjudicate`` as files that REDCap imports.
 
     Raises
     ------
@@ -131,7 +110,7 @@ def _dictionary_rows() -> Iterator[list[str]]:
                 "yesno" if column.kind == "boolean" else "text",
                 column.description,
                 note=f"Unit: {column.unit}" if column.unit else "",
-                validation=_VALIDATION.get(column.kind, ""),
+                validation=column.kind if column.kind in {"integer", "number"} else "",
             )
 
 

@@ -46,12 +46,7 @@ class ReadReport:
 def read_report(path: Path) -> ReadReport:
     """Read an SR that volstrat wrote.
 
-    Raises
-    ------
-    InputFileError
-        If the file cannot be read as DICOM.
-    FormatError
-        If it is no SR of volstrat.
+    A file that is no DICOM is an `InputFileError`, one that is no SR of volstrat a `FormatError`.
     """
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError

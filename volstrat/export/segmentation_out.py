@@ -70,10 +70,7 @@ class SegmentFile:
 def segmentations(out: Outgoing) -> list[SegmentFile]:
     """Return a case's lesions as segmentations of its images, and its PET-only regions as one of its PET.
 
-    Raises
-    ------
-    ExportError
-        If there is no lesion, or one reaches beyond the images.
+    No lesion, or one that reaches beyond the images, is an `ExportError`.
     """
     lesions = out.result.measured.lesions
     if not lesions.count:
@@ -255,12 +252,8 @@ def check_segmentation(path: Path, file: SegmentFile) -> None:
 def write_slicer_file(out: Outgoing, folder: Path) -> Path:
     """Write ``SUBJECT.seg.nrrd`` on the tumour's own grid, a segment a lesion, and read it back.
 
-    Lesions that overlap lie in layers of their own, as Slicer stores them.
-
-    Raises
-    ------
-    ExportError
-        If it does not read back voxel for voxel.
+    Lesions that overlap lie in layers of their own, as Slicer stores them. One that does not read back voxel
+    for voxel is an `ExportError`.
     """
     from volstrat.formats.volumes import read_mask
     from volstrat.store.output import folder_name

@@ -72,10 +72,7 @@ class SourceImages:
 def find_source_images(result: CaseResult, reader: EntryReader) -> SourceImages:
     """Return the series on whose lattice the tumour mask lies: the case's CT, its PET, or another.
 
-    Raises
-    ------
-    ExportError
-        If there is none, if it is not as single slices, or if it cannot be read again.
+    None, one that is not as single slices, or one that cannot be read again is an `ExportError`.
     """
     seen: list[str] = []
     for series in _candidates(reader):

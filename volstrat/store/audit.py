@@ -31,13 +31,8 @@ NO_ENTRY = "0" * 64
 """What the first entry gives as ``previous_sha256``."""
 
 _KINDS = {
-    "entry": int,
-    "recorded_at": str,
-    "event": str,
-    "detail": dict,
-    "previous_sha256": str,
-    "sha256": str,
-}
+    "entry": int, "recorded_at": str, "event": str, "detail": dict, "previous_sha256": str, "sha256": str,
+}  # fmt: skip
 _TAIL_BYTES = 65536
 
 
@@ -57,21 +52,10 @@ def entry_sha256(entry: Mapping[str, Any]) -> str:
 
 
 def append_entry(path: Path, *, event: str, detail: Mapping[str, Any], recorded_at: datetime) -> TrailHead:
-    """Append one entry and return the trail's new head.
+    """Append one entry (an event, e.g. "batch_started", and JSON values) and return the trail's new head.
 
     The end of a line that was cut while it was written (a full disk, a lost machine) was never part of the
-    trail: it is taken off, and an entry of its own says so.
-
-    Parameters
-    ----------
-    path : Path
-        Made where it is not there.
-    event : str
-        What happened, e.g. "batch_started".
-    detail : Mapping
-        JSON values.
-    recorded_at : datetime
-        With a time zone.
+    trail: it is taken off, and an entry of its own says so. ``recorded_at`` has a time zone.
 
     Raises
     ------
@@ -149,10 +133,7 @@ def _write(
 def read_trail(path: Path) -> Iterator[dict[str, Any] | None]:
     """Yield a trail's entries in order; None for a line that is no entry.
 
-    Raises
-    ------
-    InputFileError
-        If there is no such file or it cannot be read.
+    A trail that is not there or cannot be read is an `InputFileError`.
     """
     try:
         with path.open("rb") as stream:
@@ -167,40 +148,19 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     """Return the entry of a line, or None where the line is not, byte for byte, what is written for one."""
     try:
         entry = json.loads(line)
-    except (ValueError, RecursionError):
+        if json.dumps(entry, ensure_ascii=True, allow_nan=False).encode() != line:
+            return None
+    except (ValueError, RecursionError):  # also NaN, which Python reads though it is no JSON
         return None
-    if not isinstance(entry, dict) or set(entry) != set(_KINDS):
-        return None
-    whole = all(isinstance(entry[key], kind) for key, kind in _KINDS.items())
-    return entry if whole and _line(entry) == line else None
-
-
-def _line(entry: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(entry, ensure_ascii=True, allow_nan=False).encode()
-    except ValueError:  # NaN, which Python reads though it is no JSON
-        return b""
+    whole = isinstance(entry, dict) and set(entry) == set(_KINDS)
+    return entry if whole and all(isinstance(entry[key], kind) for key, kind in _KINDS.items()) else None
 
 
 def check_trail(path: Path, *, expected: TrailHead | None = None) -> tuple[TrailHead, tuple[str, ...]]:
-    """Check every link of a trail.
+    """Check every link of a trail; return its head by the last line, and one sentence for each fault.
 
-    Parameters
-    ----------
-    path : Path
-    expected : TrailHead or None
-        What was kept elsewhere, e.g. in ``run.json``; a trail may have grown since, never shrunk.
-
-    Returns
-    -------
-    TrailHead
-        By the last line.
-    tuple of str
-        One sentence for each fault; empty where the trail is whole.
-
-    Raises
-    ------
-    InputFileError
+    ``expected`` is what was kept elsewhere, e.g. in ``run.json``; a trail may have grown since, never shrunk.
+    One that cannot be read is an `InputFileError`.
     """
     faults: list[str] = []
     head = TrailHead()

@@ -20,16 +20,10 @@ class DiskMap(MutableMapping[str, V], Generic[V]):
     """A map from texts to whatever pickles, in a temporary file that goes with it.
 
     It iterates in the order of its keys (by code point), as `sorted` would have them; what is set or taken
-    out meanwhile may or may not be met.
-
-    Raises
-    ------
-    OutputError
-        If the temporary file cannot be written.
+    out meanwhile may or may not be met. A temporary file that cannot be written is an `OutputError`.
     """
 
     def __init__(self) -> None:
-        self._count = 0
         with _told():
             self._db = sqlite3.connect("", isolation_level=None)  # a file without a name
             weakref.finalize(self, self._db.close)
@@ -45,22 +39,21 @@ class DiskMap(MutableMapping[str, V], Generic[V]):
         return value
 
     def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
         with _told():
-            return isinstance(key, str) and bool(
-                self._db.execute("SELECT 1 FROM entry WHERE key = ?", (_bytes(key),)).fetchone()
-            )
+            found = self._db.execute("SELECT 1 FROM entry WHERE key = ?", (_bytes(key),)).fetchone()
+        return found is not None
 
     def __setitem__(self, key: str, value: V) -> None:
-        self._count += key not in self
         with _told():
             self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (_bytes(key), pickle.dumps(value)))
 
     def __delitem__(self, key: str) -> None:
-        if key not in self:
-            raise KeyError(key)
-        self._count -= 1
         with _told():
-            self._db.execute("DELETE FROM entry WHERE key = ?", (_bytes(key),))
+            gone = self._db.execute("DELETE FROM entry WHERE key = ?", (_bytes(key),)).rowcount
+        if not gone:
+            raise KeyError(key)
 
     def __iter__(self) -> Iterator[str]:
         last = b""
@@ -77,7 +70,8 @@ class DiskMap(MutableMapping[str, V], Generic[V]):
                 yield key.decode("utf-8", "surrogatepass")
 
     def __len__(self) -> int:
-        return self._count
+        with _told():
+            return int(self._db.execute("SELECT count(*) FROM entry").fetchone()[0])
 
 
 def _bytes(key: str) -> bytes:

@@ -31,10 +31,7 @@ def _lock(path: Path, *, wait: bool) -> BaseFileLock:
 def locked_folder(path: Path) -> Iterator[None]:
     """Keep other programs that write tables in a case folder waiting, on this machine or over the network.
 
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written into.
+    A folder that cannot be written into is an `OutputError`.
     """
     if not path.is_dir():
         msg = f"{path.name}: cannot be opened (there is no such folder)."
@@ -45,18 +42,9 @@ def locked_folder(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_file(path: Path, problem: str, hint: str) -> Iterator[None]:
-    """Wait for a lock and hold it.
+    """Wait for a lock and hold it; ``problem`` and ``hint`` are the `OutputError`'s where that cannot be.
 
-    Parameters
-    ----------
-    path : Path
-        The lock's own file; its name begins with a dot, or it lies in a state folder.
-    problem, hint : str
-        What to say where that cannot be.
-
-    Raises
-    ------
-    OutputError
+    The lock's file has a name that begins with a dot, or lies in a state folder.
     """
     lock = _lock(path, wait=True)
     try:
@@ -75,12 +63,7 @@ def locked_file(path: Path, problem: str, hint: str) -> Iterator[None]:
 def output_lock(out: Path) -> Iterator[None]:
     """Hold an output folder for this process; the lock ends with the process, however that dies.
 
-    Raises
-    ------
-    UsageError
-        If another process holds it.
-    OutputError
-        If the folder cannot be made or written.
+    Another process that holds it is a `UsageError`, a folder that cannot be written an `OutputError`.
     """
     import socket
 

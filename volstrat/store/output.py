@@ -27,18 +27,9 @@ _DEVICES = frozenset(
 def write_atomically(path: Path, data: bytes, *, at_once: bool = True) -> None:
     """Write a file so that its name holds either the old bytes or all the new ones.
 
-    Parameters
-    ----------
-    path : Path
-    data : bytes
-    at_once : bool
-        Return only when the bytes are on the disk; else the system writes them when it likes, and whoever
-        reads them after a power cut must be able to tell.
-
-    Raises
-    ------
-    OutputError
-        If the folder or file cannot be written; nothing half-written stays behind.
+    ``at_once``: return only when the bytes are on the disk; else the system writes them when it likes, and
+    whoever reads them after a power cut must be able to tell. What cannot be written is an `OutputError`;
+    nothing half-written stays behind.
     """
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:

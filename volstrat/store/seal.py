@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ STATE_FILE = "seal.json"
 SEALED_BY = (MANIFEST, _TRAIL, _RUN, f"{STATE_FOLDER}/{STATE_FILE}")
 """What says that an output is sealed."""
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
-_UNESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+_UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
 
 
 def sealed_by(out: Path) -> tuple[str, ...]:
@@ -68,14 +69,10 @@ def _trail_says(path: Path) -> bool:
 
 
 def refuse_sealed(out: Path) -> None:
-    """Refuse to write into a sealed output, or into a folder that lies in one.
+    """Refuse (`UsageError`) to write into a sealed output, or into a folder that lies in one.
 
     An output whose ``run.json`` and trail are both gone while its records are there is refused too: it may
     have been sealed.
-
-    Raises
-    ------
-    UsageError
     """
     sealed = out if is_sealed(out) else next(_sealed_above(out), None) or next(_sealed_by_links(out), None)
     if sealed is not None:
@@ -124,13 +121,9 @@ def write_manifest(out: Path) -> int:
 
 
 def check_manifest(out: Path) -> list[tuple[str, str, str | None, str | None]]:
-    """Compare a sealed output with its manifest.
+    """Compare a sealed output with its manifest: path, kind, old hash and new hash of each difference.
 
-    Returns
-    -------
-    list of (path, kind, old hash, new hash)
-        ``kind`` is "missing", "extra" or "altered"; empty where all is as it was sealed. A manifest that
-        cannot be read is altered itself.
+    The kind is "missing", "extra" or "altered". A manifest that cannot be read is altered itself.
     """
     if not (out / MANIFEST).is_file():
         return [(MANIFEST, "missing", None, None)]
@@ -186,13 +179,6 @@ def _read_manifest(out: Path) -> Iterator[tuple[str, str]]:
             if not gap or len(sha256) != 64:
                 msg = f"{MANIFEST}, line {number}: is no line of a manifest."
                 raise CorruptDataError(msg)
-            yield (_unescaped(name) if line.startswith("\\") else name), sha256
-
-
-def _unescaped(name: str) -> str:
-    parts, at = [], 0
-    while at < len(name):
-        pair = name[at : at + 2]
-        parts.append(_UNESCAPES.get(pair, name[at]))
-        at += 2 if pair in _UNESCAPES else 1
-    return "".join(parts)
+            if line.startswith("\\"):
+                name = re.sub(r"\\[\\nr]", lambda pair: _UNESCAPES[pair[0]], name)
+            yield name, sha256

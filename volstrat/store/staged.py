@@ -17,18 +17,10 @@ if TYPE_CHECKING:
 
 
 class StagedFiles:
-    """Files under temporary names; a context manager that renames them when its block ends well.
+    """Files of a folder under temporary names; a context manager that renames them when its block ends well.
 
-    Parameters
-    ----------
-    folder : Path
-        Where they go.
-
-    Raises
-    ------
-    OutputError
-        If they cannot be written; nothing half-written stays behind. Any OSError raised inside the block is
-        taken as one of writing.
+    What cannot be written is an `OutputError` (as which any OSError raised inside the block is taken);
+    nothing half-written stays behind.
     """
 
     def __init__(self, folder: Path) -> None:

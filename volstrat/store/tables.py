@@ -172,15 +172,8 @@ def _table(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.Table:
 class TableWriter:
     """Writes rows as CSV (UTF-8, comma, line feed) and Parquet; the same rows give the same bytes.
 
-    A context manager: the tables are whole when its block ends well, or when they are closed.
-
-    Parameters
-    ----------
-    files : StagedFiles
-        Which closes them.
-    name : str
-        Of the two files, without ending.
-    columns : sequence of TableColumn
+    A context manager: the tables are whole when its block ends well, or when they are closed. ``name`` is
+    that of the two files, without ending.
     """
 
     def __init__(self, files: StagedFiles, name: str, columns: Sequence[TableColumn]) -> None:
