@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -257,6 +259,26 @@ def test_a_damaged_ledger_is_said_and_fresh_cures_it(cohort: Path, tmp_path: Pat
         run(cohort, out)
     run(cohort, out, fresh=True)
     assert results(out) == before
+
+
+def test_a_ledger_of_another_form_is_called_so(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """Not a file that cannot be written."""
+    out = tmp_path / "out"
+    run(cohort, out, shard=Shard(number=1, of=30))
+    with closing(sqlite3.connect(out / ".volstrat" / "ledger.sqlite")) as db:
+        db.execute("PRAGMA user_version = 9")
+    with pytest.raises(OutputError, match=r"written by another version of volstrat \(form 9\)"):
+        run(cohort, out, shard=Shard(number=1, of=30))
+
+
+def test_subjects_that_cannot_be_read_are_not_alike(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """Of a case that fails no inputs are known; two such are no copy of each other."""
+    for name in ("S00002", "S00003"):
+        shutil.rmtree(cohort / "site0000" / name)
+        (cohort / "site0000" / name).mkdir()
+        (cohort / "site0000" / name / "case.toml").write_text(f'subject = "{name}"\n', encoding="utf-8")
+    result = run(cohort, tmp_path / "out")
+    assert (result.counts["failed"], result.alike) == (2, ())
 
 
 def test_without_its_ledger_a_run_still_skips_what_stands(cohort: Path, tmp_path: Path, run: Run) -> None:

@@ -326,12 +326,11 @@ class CohortRun:
 
     def _fail_twice(self) -> None:
         """Give each subject that several cases are called its one failed record."""
-        for subject, locations in list(self.ledger.twice()):
+        for subject, folder, locations in self.ledger.twice():
             msg = f"{len(locations)} cases are called {subject!r}: {shown_names([*map(repr, locations)])}."
             error = DuplicateSubjectError(
                 msg, hint="Rename all but one, or set another subject in case.toml."
             )
-            folder = self.ledger.folder_of(subject)
             case = CasePlace(folder=self.out, subject=subject)
             task = Task(location=locations[0], case=case, target=self.out / folder)
             self.ledger.settle_twice(subject, folder, fail_task(task, error, self._protocol).record_sha256)

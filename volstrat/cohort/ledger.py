@@ -15,8 +15,7 @@ import hashlib
 import sqlite3
 import unicodedata
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from volstrat.cohort.run_file import BASIS, OWN_FILES
 from volstrat.cohort.tasks import STATUSES
@@ -84,8 +83,7 @@ def reserved_names(out: Path, inputs: Path) -> frozenset[str]:
     return _RESERVED | {fold(there.relative_to(here).parts[0])}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(NamedTuple):
     """A subject as the tables take it up."""
 
     subject: str
@@ -116,7 +114,8 @@ class Ledger:
                 " VALUES (?, ?, ?, ?, 0, 0)",
                 met,
             )
-        self.run = self._begin()
+            self.run: int = self._do("INSERT INTO run DEFAULT VALUES RETURNING number")[0][0]
+            self._do("BEGIN")
 
     def _met_before(self) -> list[tuple[str, str, str, str]]:
         """Return the cases of the ledger that is given up, so that those that are gone are still reported."""
@@ -143,6 +142,8 @@ class Ledger:
         """Turn what SQLite and the disk say into one sentence."""
         try:
             yield
+        except OutputError:
+            raise
         except sqlite3.DatabaseError as error:
             msg = f"{self._path}: the run's ledger cannot be used ({error})."
             hint = "Check the disk's space and permissions; --fresh starts over with a new one."
@@ -151,24 +152,20 @@ class Ledger:
             msg = f"{self._path}: cannot be written ({error.strerror})."
             raise OutputError(msg, hint="Check the disk's space and the folder's permissions.") from error
 
-    def _begin(self) -> int:
+    def _do(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self._errors_told():
-            number = self._db.execute("INSERT INTO run DEFAULT VALUES RETURNING number").fetchone()[0]
-            self._db.execute("BEGIN")
-        return int(number)
+            return self._db.execute(query, values).fetchall()
 
     def commit(self) -> None:
         """Make what was noted outlast this process."""
-        with self._errors_told():
-            self._db.execute("COMMIT")
-            self._db.execute("BEGIN")
+        self._do("COMMIT")
+        self._do("BEGIN")
 
     def close(self) -> None:
         """Commit and close."""
-        with self._errors_told():
-            if self._db.in_transaction:
-                self._db.execute("COMMIT")
-            self._db.close()
+        if self._db.in_transaction:
+            self._do("COMMIT")
+        self._db.close()
 
     def abandon(self) -> None:
         """Close without a word where something else has already gone wrong."""
@@ -181,62 +178,51 @@ class Ledger:
         """
         plain = folder_name(subject)
         folded = fold(plain)
-        with self._errors_told():
-            known = self._db.execute(
-                "SELECT subject, location, folder, run FROM cohort_case WHERE folded = ?", (folded,)
-            ).fetchall()
-            own = [row for row in known if row[0] == subject]
-            twice = any(row[1] != location and row[3] == self.run for row in own)
-            if folded in self._reserved or (len(known) > len(own) and not own):
-                folder = marked_name(subject)  # the plain one is taken, for now or for good
-            else:
-                folder = own[0][2] if own else plain
-            self._db.execute(
-                "INSERT INTO cohort_case (location, subject, folded, folder, run, done, status)"
-                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, iif(?6, 'failed', NULL))"
-                " ON CONFLICT (location) DO UPDATE SET subject = ?2, folded = ?3, folder = ?4, run = ?5,"
-                " done = ?6, status = iif(?6, 'failed', NULL), stratum = NULL, inputs_sha256 = NULL,"
-                " record_sha256 = NULL",
-                (location, subject, folded, folder, self.run, int(twice)),
-            )
+        known = self._do("SELECT subject, location, folder, run FROM cohort_case WHERE folded = ?", folded)
+        own = [row for row in known if row[0] == subject]
+        twice = any(row[1] != location and row[3] == self.run for row in own)
+        if folded in self._reserved or (known and not own):
+            folder = marked_name(subject)  # the plain one is taken, for now or for good
+        else:
+            folder = own[0][2] if own else plain
+        self._do(
+            "INSERT INTO cohort_case (location, subject, folded, folder, run, done, status)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, iif(?6, 'failed', NULL))"
+            " ON CONFLICT (location) DO UPDATE SET subject = ?2, folded = ?3, folder = ?4, run = ?5,"
+            " done = ?6, status = iif(?6, 'failed', NULL), stratum = NULL, inputs_sha256 = NULL,"
+            " record_sha256 = NULL",
+            *(location, subject, folded, folder, self.run, int(twice)),
+        )
         return None if twice else folder
 
     def note(self, receipt: Receipt) -> None:
         """Note that a case is done."""
-        with self._errors_told():
-            self._db.execute(
-                "UPDATE cohort_case SET done = 1, status = ?, stratum = ?, inputs_sha256 = ?,"
-                " record_sha256 = ? WHERE location = ?",
-                (
-                    receipt.status,
-                    receipt.stratum,
-                    receipt.inputs_sha256,
-                    receipt.record_sha256,
-                    receipt.location,
-                ),
-            )
-
-    def twice(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield the subjects that several cases of this run are called, with those cases' locations."""
-        subjects = self._rows(
-            "SELECT subject FROM cohort_case WHERE run = ? GROUP BY subject HAVING count(*) > 1", self.run
+        self._do(
+            "UPDATE cohort_case SET done = 1, status = ?, stratum = ?, inputs_sha256 = ?, record_sha256 = ?"
+            " WHERE location = ?",
+            *(receipt.status, receipt.stratum, receipt.inputs_sha256, receipt.record_sha256),
+            receipt.location,
         )
-        for (subject,) in subjects:
-            found = self._rows(
-                "SELECT location FROM cohort_case WHERE run = ? AND subject = ? ORDER BY location",
-                self.run,
-                subject,
-            )
-            yield subject, tuple(location for (location,) in found)
+
+    def twice(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Return the subjects that several cases of this run are called, their folder and these cases."""
+        subjects = self._do(
+            "SELECT subject, min(folder) FROM cohort_case WHERE run = ? GROUP BY subject HAVING count(*) > 1",
+            self.run,
+        )
+        query = "SELECT location FROM cohort_case WHERE run = ? AND subject = ? ORDER BY location"
+        return [
+            (subject, folder, tuple(location for (location,) in self._do(query, self.run, subject)))
+            for subject, folder in subjects
+        ]
 
     def settle_twice(self, subject: str, folder: str, record_sha256: str) -> None:
         """Note the one failed record of a subject that several cases are called."""
-        with self._errors_told():
-            self._db.execute(
-                "UPDATE cohort_case SET folder = ?, done = 1, status = 'failed', stratum = NULL,"
-                " inputs_sha256 = NULL, record_sha256 = ? WHERE run = ? AND subject = ?",
-                (folder, record_sha256, self.run, subject),
-            )
+        self._do(
+            "UPDATE cohort_case SET folder = ?, done = 1, status = 'failed', stratum = NULL,"
+            " inputs_sha256 = NULL, record_sha256 = ? WHERE run = ? AND subject = ?",
+            *(folder, record_sha256, self.run, subject),
+        )
 
     def misplaced(self) -> list[tuple[str, str, str]]:
         """Return subjects whose folder is not the one they should have: (subject, is, should be).
@@ -257,19 +243,10 @@ class Ledger:
                 wrong.append((subject, folder, wanted))
         return wrong
 
-    def folder_of(self, subject: str) -> str:
-        """Return the name of a subject's folder in this run."""
-        (row,) = self._rows(
-            "SELECT min(folder) FROM cohort_case WHERE run = ? AND subject = ?", self.run, subject
-        )
-        return str(row[0])
-
     def moved(self, subject: str, folder: str) -> None:
         """Note that a subject's results lie in another folder now."""
-        with self._errors_told():
-            self._db.execute(
-                "UPDATE cohort_case SET folder = ? WHERE run = ? AND subject = ?", (folder, self.run, subject)
-            )
+        query = "UPDATE cohort_case SET folder = ? WHERE run = ? AND subject = ?"
+        self._do(query, folder, self.run, subject)
 
     def subjects(self) -> Iterator[Done]:
         """Yield this run's subjects, once each, by name (code point order)."""
@@ -278,37 +255,30 @@ class Ledger:
             " FROM cohort_case WHERE run = ? AND done = 1 GROUP BY subject ORDER BY subject",
             self.run,
         )
-        for subject, folder, record_sha256, inputs_sha256 in rows:
-            yield Done(
-                subject=subject, folder=folder, record_sha256=record_sha256, inputs_sha256=inputs_sha256
-            )
+        for row in rows:
+            yield Done(*row)
 
     def counts(self) -> dict[str, int]:
         """Return how many subjects of this run have each status."""
-        rows = self._rows(
+        found = self._do(
             "SELECT status, count(DISTINCT subject) FROM cohort_case WHERE run = ? AND done = 1"
             " GROUP BY status",
             self.run,
         )
-        found: dict[str, int] = dict(rows)
-        return {status: found.get(status, 0) for status in STATUSES}
+        return dict.fromkeys(STATUSES, 0) | dict(found)
 
     def alike(self) -> Iterator[tuple[str, ...]]:
         """Yield the first groups of subjects of this run whose inputs are the same, byte for byte."""
-        same = self._rows(
-            "SELECT inputs_sha256 FROM cohort_case WHERE run = ? AND inputs_sha256 IS NOT NULL"
+        same = self._do(
+            "SELECT inputs_sha256 FROM cohort_case WHERE run = ? AND inputs_sha256 > ''"
             " GROUP BY inputs_sha256 HAVING count(DISTINCT subject) > 1 ORDER BY min(subject) LIMIT ?",
-            self.run,
-            _GROUPS,
+            *(self.run, _GROUPS),
         )
-        for (inputs,) in list(same):
-            names = self._rows(
-                "SELECT DISTINCT subject FROM cohort_case WHERE run = ? AND inputs_sha256 = ?"
-                " ORDER BY subject",
-                self.run,
-                inputs,
-            )
-            yield tuple(subject for (subject,) in names)
+        query = (
+            "SELECT DISTINCT subject FROM cohort_case WHERE run = ? AND inputs_sha256 = ? ORDER BY subject"
+        )
+        for (inputs,) in same:
+            yield tuple(subject for (subject,) in self._do(query, self.run, inputs))
 
     def removed(self) -> tuple[str, ...]:
         """Return the subjects that earlier runs had met and that this one has not."""
@@ -321,9 +291,9 @@ class Ledger:
 
     def forget_removed(self) -> None:
         """Drop the rows of cases that this run has not met, once they have been reported."""
-        with self._errors_told():
-            self._db.execute("DELETE FROM cohort_case WHERE run < ?", (self.run,))
+        self._do("DELETE FROM cohort_case WHERE run < ?", self.run)
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """Yield rows one by one: there may be as many as subjects."""
         with self._errors_told():
             yield from self._db.execute(query, values)
