@@ -33,13 +33,13 @@ def make(folder: Path) -> None:
 def _read(folder: Path) -> tuple[ReadCase, ReadCase]:
     """Read and measure both, as ``volstrat compare`` does."""
     from volstrat.case.assess import assess_case
-    from volstrat.case.discovery import find_sources
+    from volstrat.case.discovery import open_case
     from volstrat.case.protocol_files import load_protocol
     from volstrat.comparison.pair import ReadCase
 
     protocol = load_protocol(None)
     a, b = (
-        ReadCase(name=name, result=assess_case(find_sources(folder / place), protocol), protocol=protocol)
+        ReadCase(name=name, result=assess_case(open_case(folder / place), protocol), protocol=protocol)
         for name, place in (("A", "first"), ("B", "second"))
     )
     return a, b

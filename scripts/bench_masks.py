@@ -72,11 +72,11 @@ def _decompressor(module: str) -> Callable[[bytes, int], bytes]:
 
 
 def _read(folder: Path) -> CaseInputs:
-    from volstrat.case.discovery import find_sources
+    from volstrat.case.discovery import open_case
     from volstrat.case.inputs import read_inputs
     from volstrat.case.protocol_files import load_protocol
 
-    return read_inputs(find_sources(folder), load_protocol(None).protocol)
+    return read_inputs(open_case(folder), load_protocol(None).protocol)
 
 
 def _measured(folder: Path) -> Measurements:

@@ -23,14 +23,14 @@ _MANY = 300
 @cache
 def ready(folder: Path) -> tuple[Measurements, Assessment, Protocol]:
     """Return a case as measured, and what the rule says of it."""
-    from volstrat.case.discovery import find_sources
+    from volstrat.case.discovery import open_case
     from volstrat.case.inputs import read_inputs
     from volstrat.case.protocol_files import load_protocol
     from volstrat.rule.measure import measure_case
     from volstrat.rule.stratify import assess
 
     protocol = load_protocol(None).protocol
-    measured = measure_case(read_inputs(find_sources(folder), protocol).masks, protocol)
+    measured = measure_case(read_inputs(open_case(folder), protocol).masks, protocol)
     return measured, assess(measured, protocol), protocol
 
 

@@ -133,7 +133,7 @@ def _images() -> list[SeriesFiles]:
 def _case(path: Path) -> None:
     """Inspect and measure the case round a damaged file, and read its PET's factors."""
     from volstrat.case.assess import assess_case
-    from volstrat.case.discovery import find_sources
+    from volstrat.case.discovery import open_case
     from volstrat.case.inspect import inspect_case
     from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import load_protocol
@@ -143,7 +143,7 @@ def _case(path: Path) -> None:
     folder = next(parent for parent in path.parents if parent.name == "case")
     protocol = load_protocol(None)
     _tried(lambda _: inspect_case(CasePlace(folder=folder, subject="S"), protocol), path)
-    _tried(lambda _: assess_case(find_sources(folder), protocol), path)
+    _tried(lambda _: assess_case(open_case(folder), protocol), path)
     for series in scan_dicom(folder).series:
         if series.modality == "PT":
             suv_factors(series)

@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from volstrat.case.record_schema import record_schema
 from volstrat.case.record_types import CaseRecord
-from volstrat.case.typed_json import fields_of, is_object
+from volstrat.case.typed_json import fields_of, is_object, record_schema
 from volstrat.cohort.columns import cohort_columns, lesion_columns
 from volstrat.comparison import agreement_schema
 from volstrat.comparison.agreement_tables import TABLES

@@ -24,7 +24,7 @@ from volstrat.case.assess import run_case
 from volstrat.case.case_file import CaseSources, RoleEntry
 from volstrat.case.entries import EntryReader
 from volstrat.case.inspect import inspect_case
-from volstrat.case.pet_image import suv_report
+from volstrat.case.pet_inputs import suv_report
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.geometry.grid import VoxelGrid

@@ -14,7 +14,7 @@ from tests.dense import voxel_runs
 from tests.oracle_rule import Oracle, OracleCase
 from volstrat.case.protocol_files import LoadedProtocol
 from volstrat.case.record import success_record
-from volstrat.case.record_schema import record_schema
+from volstrat.case.typed_json import record_schema
 from volstrat.certainty.verdict import reach_verdict
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.mask import Mask

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from tests.lattices import stored
 from tests.phantom_case import CT_AFFINE, PLAIN, Form, case_volumes, labels, resectable, write, write_case
 from tests.volume_files import nrrd_header
-from volstrat.case.record_schema import record_schema
+from volstrat.case.typed_json import record_schema
 from volstrat.cli.app import cli
 
 if TYPE_CHECKING:

@@ -49,15 +49,15 @@ def from_catalogue() -> list[tuple[str, str, list[str], set[str]]]:
 
 
 def class_codes() -> set[str]:
-    """Return what classes of the package set as their ``code``, read from its source."""
+    """Return the codes that classes of the package are given, read from its source."""
     codes = set()
     for path in (ROOT / "volstrat").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
-                sets = [
-                    n for n in node.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "code"
-                ]
-                codes |= {code for n in sets if (code := text_of(n.value)) is not None}
+                given = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+                sets = [n for n in node.body if isinstance(n, ast.Assign)]
+                given += [n.value for n in sets if ast.unparse(n.targets[0]) == "code"]
+                codes |= {code for one in given if (code := text_of(one)) is not None}
     return codes
 
 

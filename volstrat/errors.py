@@ -22,6 +22,10 @@ class VolstratError(Exception):
 
     code = "error"
 
+    def __init_subclass__(cls, *, code: str = "") -> None:
+        super().__init_subclass__()
+        cls.code = code or cls.code
+
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
@@ -39,190 +43,128 @@ def _rebuild(kind: type[VolstratError], message: str, hint: str) -> VolstratErro
     return kind(message, hint=hint)
 
 
-class UsageError(VolstratError, ValueError):
+class UsageError(VolstratError, ValueError, code="usage"):
     """The command or the call itself cannot be carried out: nothing was found, or words are off."""
 
-    code = "usage"
 
-
-class CaseError(VolstratError, ValueError):
+class CaseError(VolstratError, ValueError, code="case_invalid"):
     """The roles of a case cannot be settled: a file is missing, named twice or unknown."""
 
-    code = "case_invalid"
 
-
-class MissingRoleError(CaseError, LookupError):
+class MissingRoleError(CaseError, LookupError, code="role_missing"):
     """A role that the case needs is not there."""
 
-    code = "role_missing"
 
-
-class AmbiguousRoleError(CaseError):
+class AmbiguousRoleError(CaseError, code="role_ambiguous"):
     """Two candidates play one role."""
 
-    code = "role_ambiguous"
 
-
-class PartsAmbiguousError(CaseError):
+class PartsAmbiguousError(CaseError, code="parts_ambiguous"):
     """Nothing says which segments, ROIs or labels of a file play the role it was given."""
 
-    code = "parts_ambiguous"
 
-
-class DuplicateSubjectError(CaseError):
+class DuplicateSubjectError(CaseError, code="subject_duplicate"):
     """Two cases of a cohort have one subject's name."""
 
-    code = "subject_duplicate"
 
-
-class InputFileError(VolstratError, OSError):
+class InputFileError(VolstratError, OSError, code="file_unreadable"):
     """A file is absent, empty, a directory, or cannot be opened."""
 
-    code = "file_unreadable"
 
-
-class FormatError(VolstratError, ValueError):
+class FormatError(VolstratError, ValueError, code="format_unsupported"):
     """A file is readable but not in a form that volstrat takes."""
 
-    code = "format_unsupported"
 
-
-class CorruptDataError(VolstratError, ValueError):
+class CorruptDataError(VolstratError, ValueError, code="data_corrupt"):
     """A file is truncated, or its checksum or size does not fit its header."""
 
-    code = "data_corrupt"
 
-
-class GeometryError(VolstratError, ValueError):
+class GeometryError(VolstratError, ValueError, code="geometry_invalid"):
     """A grid is not usable: sheared, singular, self-contradictory or irregular."""
 
-    code = "geometry_invalid"
 
-
-class ImplausibleSizeError(GeometryError):
+class ImplausibleSizeError(GeometryError, code="implausible_size"):
     """A grid is of no patient's size: metres for millimetres, say."""
 
-    code = "implausible_size"
 
-
-class GridMismatchError(GeometryError):
+class GridMismatchError(GeometryError, code="grid_mismatch"):
     """Two masks that must share a grid, or a frame of reference, do not."""
 
-    code = "grid_mismatch"
 
-
-class DifferentImageError(GeometryError):
+class DifferentImageError(GeometryError, code="different_images"):
     """Two readings that should be of one image are of two."""
 
-    code = "different_images"
 
-
-class MaskValueError(VolstratError, ValueError):
+class MaskValueError(VolstratError, ValueError, code="mask_value_invalid"):
     """A mask holds a value that is no label: NaN, negative or not integral."""
 
-    code = "mask_value_invalid"
 
-
-class NoisyMaskError(VolstratError, ValueError):
+class NoisyMaskError(VolstratError, ValueError, code="mask_noisy"):
     """A mask falls into so many separate bits that it is no segmentation but noise, or an image."""
 
-    code = "mask_noisy"
 
-
-class NoSuchLesionError(VolstratError, KeyError):
+class NoSuchLesionError(VolstratError, KeyError, code="lesion_not_found"):
     """A lesion or PET-only region is asked for that the case does not have."""
 
-    code = "lesion_not_found"
 
-
-class NoSuchSubjectError(VolstratError, KeyError):
+class NoSuchSubjectError(VolstratError, KeyError, code="subject_not_found"):
     """A subject is asked for that the cohort does not have."""
 
-    code = "subject_not_found"
 
-
-class InternalError(VolstratError, RuntimeError):
+class InternalError(VolstratError, RuntimeError, code="internal_error"):
     """volstrat itself failed; what it stumbled over is the error's cause."""
 
-    code = "internal_error"
 
-
-class SegmentNotFoundError(VolstratError, LookupError):
+class SegmentNotFoundError(VolstratError, LookupError, code="segment_not_found"):
     """No segment, ROI or label matches what the case asks for."""
 
-    code = "segment_not_found"
 
-
-class LesionTableError(VolstratError, ValueError):
+class LesionTableError(VolstratError, ValueError, code="lesion_table_invalid"):
     """A lesion table has a row, word, id or point that does not fit."""
 
-    code = "lesion_table_invalid"
 
-
-class ReviewTableError(VolstratError, ValueError):
+class ReviewTableError(VolstratError, ValueError, code="review_table_invalid"):
     """A closing of a review names none that is open, or ``reviews.csv`` cannot be read."""
 
-    code = "review_table_invalid"
 
-
-class PlanError(CaseError):
+class PlanError(CaseError, code="plan_invalid"):
     """A surgical plan names what is not there, or contradicts itself."""
 
-    code = "plan_invalid"
 
-
-class ProtocolError(VolstratError, ValueError):
+class ProtocolError(VolstratError, ValueError, code="protocol_invalid"):
     """A protocol file has an unknown key or an impossible value."""
 
-    code = "protocol_invalid"
 
-
-class SuvError(VolstratError, ValueError):
+class SuvError(VolstratError, ValueError, code="suv_unavailable"):
     """PET units cannot become SUV; the message names the attribute."""
 
-    code = "suv_unavailable"
 
-
-class InputChangedError(VolstratError, OSError):
+class InputChangedError(VolstratError, OSError, code="input_changed"):
     """A file is not the same at the end of reading it as it was at the beginning."""
 
-    code = "input_changed"
 
-
-class WorkerLostError(VolstratError, RuntimeError):
+class WorkerLostError(VolstratError, RuntimeError, code="worker_lost"):
     """The process that read a case died of it."""
 
-    code = "worker_lost"
 
-
-class TimeLimitError(VolstratError, TimeoutError):
+class TimeLimitError(VolstratError, TimeoutError, code="time_limit"):
     """A case took longer than a subject may take."""
 
-    code = "time_limit"
 
-
-class MemoryLimitError(VolstratError, MemoryError):
+class MemoryLimitError(VolstratError, MemoryError, code="memory_limit"):
     """A case needs more memory than a subject may take."""
 
-    code = "memory_limit"
 
-
-class MarkConflictError(VolstratError, RuntimeError):
+class MarkConflictError(VolstratError, RuntimeError, code="mark_conflict"):
     """Another reader changed a row of the lesion table that a mark was to replace."""
 
-    code = "mark_conflict"
 
-
-class ExportError(VolstratError, ValueError):
+class ExportError(VolstratError, ValueError, code="export_impossible"):
     """A result cannot go out as DICOM: it has no images to refer to, or would not be what it says."""
 
-    code = "export_impossible"
 
-
-class OutputError(VolstratError, OSError):
+class OutputError(VolstratError, OSError, code="output_unwritable"):
     """A result cannot be written."""
-
-    code = "output_unwritable"
 
 
 _NO_MEMORY = ("failed to map segment", "cannot allocate memory", "cannot map")

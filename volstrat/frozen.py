@@ -148,10 +148,10 @@ class FrozenDict(dict[_Key, _Value]):
     """
 
     __slots__ = ()
+    refusal = "This cannot be changed; work on a copy: dict(...)."
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        msg = "This cannot be changed; work on a copy: dict(...)."
-        raise TypeError(msg)
+        raise TypeError(self.refusal)
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from volstrat.case.discovery import find_sources, iter_case_folders, role_of, subjects_of
+from volstrat.case.discovery import iter_case_folders, open_case, role_of, subjects_of
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError
 
 
@@ -64,7 +64,7 @@ def test_file_stems_say_roles_in_any_case(name: str, role: str | None) -> None:
 def test_roles_are_settled_by_names(tmp_path: Path) -> None:
     """The subject is the folder's name; files without a role are left alone."""
     folder = files(tmp_path / "S7", "Tumor.nii.gz", "AVID.nrrd", "lesions.csv", "notes.txt", "scan.pdf")
-    sources = find_sources(folder)
+    sources = open_case(folder).sources
     assert (sources.subject, sources.told_by) == ("S7", "names")
     assert {role: entry.path.name for role, (entry,) in sources.entries.items()} == {
         "tumour": "Tumor.nii.gz",
@@ -77,7 +77,7 @@ def test_a_case_file_is_complete(tmp_path: Path) -> None:
     """Files that it does not name are not read, though their names say a role."""
     folder = files(tmp_path / "S7", "a.nrrd", "resectable.nrrd", "tumour.nrrd")
     (folder / "case.toml").write_text('[inputs]\ntumour = "a.nrrd"\n')
-    sources = find_sources(folder)
+    sources = open_case(folder).sources
     assert {role: entry.path.name for role, (entry,) in sources.entries.items()} == {"tumour": "a.nrrd"}
 
 
@@ -100,7 +100,7 @@ def test_two_candidates_are_refused_with_the_line_to_write(
     """Both are listed; nothing is guessed, not even between two endings."""
     folder = files(tmp_path / "S7", *names)
     with pytest.raises(AmbiguousRoleError) as caught:
-        find_sources(folder)
+        open_case(folder)
     candidates = [name.rstrip("/") for name in names if role_of(folder / name) == role]
     assert caught.value.message.startswith(f"S7: 2 candidates for {role}: ")
     assert all(name in caught.value.message for name in candidates)
@@ -111,13 +111,13 @@ def test_no_tumour_lists_what_is_there(tmp_path: Path) -> None:
     """With the name and the line that would do; of many files the first twelve."""
     folder = files(tmp_path / "S7", *(f"scan{n:02d}.nii.gz" for n in range(15)))
     with pytest.raises(MissingRoleError) as caught:
-        find_sources(folder)
+        open_case(folder)
     assert "S7: no tumour mask; there is scan00.nii.gz, " in caught.value.message
     assert "scan11.nii.gz and 3 more" in caught.value.message
     assert "tumour.nii.gz" in caught.value.hint
     assert '[inputs] tumour = "FILE"' in caught.value.hint
     with pytest.raises(MissingRoleError, match="there is nothing"):
-        find_sources(files(tmp_path / "empty"))
+        open_case(files(tmp_path / "empty"))
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     files(tmp_path, "file.nrrd")
     for name in ("file.nrrd", "nowhere"):
         with pytest.raises(InputFileError, match=f"{name}: is not a folder"):
-            find_sources(tmp_path / name)
+            open_case(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_another_lesion_table_takes_the_place_of_the_cases_own(
 ) -> None:
     """Beside names and beside ``case.toml``."""
     folder = files(tmp_path / "S7", "tumour.nrrd", "lesions.csv")
-    table = find_sources(folder, lesions=given).only("lesions")
+    table = open_case(folder, lesions=given).sources.only("lesions")
     assert table is not None
     assert table.path == folder / taken
     (folder / "case.toml").write_text('[inputs]\ntumour = "tumour.nrrd"\nlesions = "x.csv"\n')
-    table = find_sources(folder, lesions=given).only("lesions")
+    table = open_case(folder, lesions=given).sources.only("lesions")
     assert table is not None
     assert table.path == folder / taken
 
@@ -195,7 +195,7 @@ def test_a_case_file_that_is_a_link_to_nothing_is_never_ignored(tmp_path: Path, 
     (tmp_path / "tumour.nii.gz").write_bytes(b"not read")
     (tmp_path / name).symlink_to(tmp_path / "gone.toml")
     with pytest.raises(InputFileError, match=re.escape(name)):
-        find_sources(tmp_path)
+        open_case(tmp_path)
 
 
 def test_two_case_files_are_refused(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_two_case_files_are_refused(tmp_path: Path) -> None:
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("the file system does not tell upper from lower case")
     with pytest.raises(AmbiguousRoleError, match="2 case files"):
-        find_sources(tmp_path)
+        open_case(tmp_path)
 
 
 def test_a_pipe_in_a_case_folder_is_not_waited_for(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_pipe_in_a_case_folder_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.dcm")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(MissingRoleError):
-        find_sources(tmp_path)
+        open_case(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -257,10 +257,10 @@ def test_folders_that_systems_leave_hold_no_cases(tmp_path: Path) -> None:
 def test_a_workbook_is_a_lesion_table_and_two_tables_are_two_candidates(tmp_path: Path) -> None:
     """Neither is preferred: somebody marked in each."""
     case = files(tmp_path / "S1", "tumour.nii.gz", "lesions.xlsx")
-    assert find_sources(case).entries["lesions"][0].path == case / "lesions.xlsx"
+    assert open_case(case).sources.entries["lesions"][0].path == case / "lesions.xlsx"
     files(case, "lesions.csv")
     with pytest.raises(AmbiguousRoleError, match=r"2 candidates for lesions: lesions\.csv, lesions\.xlsx"):
-        find_sources(case)
+        open_case(case)
 
 
 def test_a_folder_of_cases_is_told_from_a_case(tmp_path: Path) -> None:
@@ -269,5 +269,5 @@ def test_a_folder_of_cases_is_told_from_a_case(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "tumour.nii.gz").write_bytes(b"")
     with pytest.raises(MissingRoleError, match="it is no case but holds some: P1, P2") as caught:
-        find_sources(tmp_path)
+        open_case(tmp_path)
     assert "volstrat batch" in caught.value.hint

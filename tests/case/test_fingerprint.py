@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from volstrat.case.case_file import CaseSources, Patient, RoleEntry
-from volstrat.case.discovery import find_sources
+from volstrat.case.discovery import open_case
 from volstrat.case.fingerprint import take_fingerprint
 from volstrat.errors import InputFileError
 
@@ -177,7 +177,7 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(
     signal.alarm(20)
     try:
         with pytest.raises(InputFileError, match="is not a regular file"):
-            take_fingerprint(find_sources(tmp_path))
+            take_fingerprint(open_case(tmp_path).sources)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -21,7 +21,7 @@ from volstrat.case.installed import installed_version
 from volstrat.case.json_types import record_bytes
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.record import failure_record
-from volstrat.case.record_schema import record_schema
+from volstrat.case.typed_json import record_schema
 from volstrat.errors import FormatError, InputFileError, VolstratError
 
 if TYPE_CHECKING:

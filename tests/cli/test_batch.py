@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from make_cohort import make_cohort
-from volstrat.cli.progress import counts, line, time_left
+from volstrat.cli.cohort_commands import counts, line, time_left
 from volstrat.cohort import Progress
 
 if TYPE_CHECKING:

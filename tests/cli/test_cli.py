@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from tests.lattices import oblique
 from tests.phantom_case import PLAIN, Form, case_volumes, labels, write, write_case, write_segmentation
 from volstrat.case.protocol_files import load_protocol
-from volstrat.case.record_schema import record_schema
+from volstrat.case.typed_json import record_schema
 from volstrat.cli.app import cli
 
 if TYPE_CHECKING:

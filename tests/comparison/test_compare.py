@@ -26,7 +26,7 @@ from tests.comparison.readers import (
     write_mask,
 )
 from volstrat.case.assess import assess_case
-from volstrat.case.discovery import find_sources
+from volstrat.case.discovery import open_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import run_cohort
 from volstrat.comparison import Settings, agreement_schema, compare_readings
@@ -409,7 +409,7 @@ def test_another_frame_of_reference_is_another_image(
     protocol = load_protocol(None)
     cases = []
     for name, uid in zip("AB", uids, strict=True):
-        result = assess_case(find_sources(stratum_1(tmp_path / name)), protocol)
+        result = assess_case(open_case(stratum_1(tmp_path / name)), protocol)
         masks = result.inputs.masks
         grid = replace(masks.grid, frame_of_reference_uid=uid)
         inputs = replace(result.inputs, masks=replace(masks, grid=grid))

@@ -28,7 +28,7 @@ from tests.phantom_case import Form, write, write_segmentation
 from tests.records import run_case
 from volstrat.case.case_file import Patient, RoleEntry
 from volstrat.case.inspect import inspect_case
-from volstrat.case.pet_image import read_plain_pet, suv_report
+from volstrat.case.pet_inputs import read_plain_pet, suv_report
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import parse_protocol
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from tests.comparison.readers import L1, L2, L3, filled, stratum_1
 from tests.rule_cases import judge
 from tests.rule_random import marked_case
-from volstrat.case.record_schema import record_schema
+from volstrat.case.typed_json import record_schema
 from volstrat.cli.app import cli
 from volstrat.comparison import agreement_schema
 

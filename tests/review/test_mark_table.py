@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from volstrat.case.lesion_table import HISTORY, read_lesion_table
-from volstrat.case.reading_events import Event
+from volstrat.case.lesion_table import HISTORY, Event, read_lesion_table
 from volstrat.errors import LesionTableError, MarkConflictError, OutputError, UsageError
 from volstrat.review.mark_table import (
     MarkTable,

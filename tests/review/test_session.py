@@ -12,7 +12,7 @@ import pytest
 
 from tests.phantom_case import write_case
 from volstrat.case.assess import assess_case, reassess_case, run_case
-from volstrat.case.discovery import find_sources
+from volstrat.case.discovery import open_case
 from volstrat.case.lesion_table import read_lesion_table
 from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
@@ -114,7 +114,7 @@ def test_random_marks_give_what_the_command_gives(sample: Sample, name: str, see
 
 def test_reassessing_overlapping_partial_lesions_is_as_good_as_new(sample: Sample) -> None:
     """Rows put in and taken out again leave nothing behind."""
-    sources = find_sources(sample("S11_lesion_table"))
+    sources = open_case(sample("S11_lesion_table")).sources
     protocol = load_protocol()
     first = assess_case(sources, protocol)
     rows = {"L1": LesionRow(lesion_id="L1", resectability=Marking.UNRESECTABLE)}
@@ -244,7 +244,7 @@ def test_voxels_in_a_file_beside_their_header_are_watched(tmp_path: Path) -> Non
     for name in ("tumour", "resectable"):
         (tmp_path / f"{name}.mhd").write_text(f"{size}ElementDataFile = {name}.raw\n")
         (tmp_path / f"{name}.raw").write_bytes(bytes([1] * 8 + [0] * 56))
-    watch = InputWatch(find_sources(tmp_path))
+    watch = InputWatch(open_case(tmp_path).sources)
     assert watch.changed() == ""
     (tmp_path / "resectable.raw").write_bytes(bytes([1] * 4 + [0] * 61))
     assert watch.changed() == "resectable.raw"

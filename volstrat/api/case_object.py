@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from volstrat.api.lesion import Lesions, no_such_lesion
-from volstrat.api.notebook_html import html_head, html_table, shown
 from volstrat.api.read_only import read_only
+from volstrat.api.shown import html_head, html_table, shown
 from volstrat.case.assess import CaseResult, choose_plan, reassess_case
 from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import COLUMNS, row_of_cells, table_cells
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.api.protocol_like import PathLike
+    from volstrat.api.looked_at import PathLike
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.certainty.verdict import Volumes
     from volstrat.export.export_run import Exported

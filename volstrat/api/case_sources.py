@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.api.case_object import Case, foreseen
-from volstrat.api.protocol_like import loaded_protocol, protocol_of
+from volstrat.api.looked_at import load_protocol, protocol_of
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from volstrat.api.case_object import Mark
-    from volstrat.api.protocol_like import PathLike, ProtocolLike
+    from volstrat.api.looked_at import PathLike, ProtocolLike
     from volstrat.case.entries import EntryReader
     from volstrat.case.protocol_files import LoadedProtocol
 
@@ -66,7 +66,7 @@ def read_case(
 
     place = Path(path)
     if not is_study_file(place) and subject is None and visit is None:
-        loaded = loaded_protocol(protocol)
+        loaded = load_protocol(protocol)
         return _assessed(lambda: open_case(place, lesions=lesions, naming=loaded.protocol.naming), loaded)
     found = one_case(place, subject=subject, visit=visit, lesions=lesions)
     loaded = protocol_of(place, protocol)
@@ -130,16 +130,9 @@ def assess(
     """
     from volstrat.case.arrays import array_case
 
-    loaded = loaded_protocol(protocol)
-    given = array_case(
-        tumour=tumour,
-        affine=affine,
-        resectable=resectable,
-        fdg_avid=fdg_avid,
-        pet_affine=pet_affine,
-        suv=suv,
-        convention=convention,
-    )
+    loaded = load_protocol(protocol)
+    arrays = {"tumour": tumour, "resectable": resectable, "fdg_avid": fdg_avid, "pet": suv}
+    given = array_case(arrays, affine, pet_affine=pet_affine, convention=convention)
     case = _assessed(lambda: given, loaded)
     return case if not marks else case.with_marks(marks)
 

@@ -9,27 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from volstrat.api.frames import data_frame
-from volstrat.api.notebook_html import html_head, html_table
-from volstrat.api.protocol_like import loaded_protocol, protocol_of
+from volstrat.api.looked_at import load_protocol, protocol_of
 from volstrat.api.read_only import read_only
+from volstrat.api.shown import HasRows, html_head
 from volstrat.errors import NoSuchSubjectError, UsageError
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
     import pyarrow as pa
 
-    from volstrat.api.protocol_like import PathLike, ProtocolLike
+    from volstrat.api.looked_at import PathLike, ProtocolLike
     from volstrat.terms.findings import Finding
 
 _SHOWN = ("subject", "visit", "status", "stratum", "volumes.total_tumour_ml", "volumes.resectable_fraction")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Table:
+class Table(HasRows):
     """A table that is held in memory; nothing changes it.
 
     Its columns, their units and what they say are those of the file that it was read from.
@@ -41,16 +39,6 @@ class Table:
     def to_arrow(self) -> pa.Table:
         """Return it as an Arrow table."""
         return self._table
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return it as a DataFrame in which null stays apart from false and zero; needs the extra ``pandas``.
-
-        Raises
-        ------
-        UsageError
-            If pandas is not installed.
-        """
-        return data_frame(self._table)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -64,17 +52,11 @@ class Table:
         return f"Table({self._title}: {len(self)} rows, {len(self.columns)} columns)"
 
     def _repr_html_(self) -> str:
-        return html_head(f"{self._title}: {len(self)} rows") + _html(self._table, self.columns)
-
-
-def _html(table: pa.Table, columns: Sequence[str]) -> str:
-    there = [name for name in columns if name in table.column_names]
-    cells = [table.column(name).to_pylist() for name in there]
-    return html_table(there, zip(*cells, strict=True))
+        return html_head(f"{self._title}: {len(self)} rows") + self.rows_html(self.columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Cohort:
+class Cohort(HasRows):
     """The output of a cohort's run, as it was when it was read.
 
     Parameters
@@ -125,16 +107,6 @@ class Cohort:
         """Return ``cohort.parquet``: one row a subject, failed ones too."""
         return self._cohort
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the same table as a DataFrame; needs the extra ``pandas``.
-
-        Raises
-        ------
-        UsageError
-            If pandas is not installed.
-        """
-        return data_frame(self._cohort)
-
     def __len__(self) -> int:
         return int(self._cohort.num_rows)
 
@@ -143,7 +115,7 @@ class Cohort:
         return f"Cohort({self.out.name!r}: {len(self)} subjects; {counts or 'none'})"
 
     def _repr_html_(self) -> str:
-        return html_head(repr(self)) + _html(self._cohort, _SHOWN)
+        return html_head(repr(self)) + self.rows_html(_SHOWN)
 
 
 def run_cohort(
@@ -240,7 +212,7 @@ def read_cohort(out: PathLike) -> Cohort:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Comparison:
+class Comparison(HasRows):
     """What two or more readings of the same subjects agree on.
 
     Parameters
@@ -270,16 +242,6 @@ class Comparison:
         """Return ``agreement.csv``: one row for each subject and pair of readings."""
         return self._pairs.to_arrow()
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the same table as a DataFrame; needs the extra ``pandas``.
-
-        Raises
-        ------
-        UsageError
-            If pandas is not installed.
-        """
-        return self._pairs.to_pandas()
-
     def __repr__(self) -> str:
         names = " and ".join(one["reading"] for one in self.record["readings"])
         stakes = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.stakes.items())
@@ -287,7 +249,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         columns = ("subject", "stake", "attributed_to", "a.stratum", "b.stratum", "dice")
-        return html_head(repr(self)) + _html(self.to_arrow(), columns)
+        return html_head(repr(self)) + self.rows_html(columns)
 
 
 def compare(
@@ -337,7 +299,7 @@ def compare(
         done = compare_readings(
             [Path(reading) for reading in readings],
             folder,
-            protocol=None if protocol is None else loaded_protocol(protocol),
+            protocol=None if protocol is None else load_protocol(protocol),
             lesions=[lesions] if isinstance(lesions, str) else lesions,
             settings=Settings(
                 surface_tolerance_mm=tolerance_mm, match_distance_mm=match_mm, resample=resample

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from volstrat.api.notebook_html import html_head, html_table, shown
 from volstrat.api.read_only import plain
+from volstrat.api.shown import HasRows, html_head, html_table, shown
 from volstrat.errors import NoSuchLesionError
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import pandas as pd
     import pyarrow as pa
 
     from volstrat.terms.marks import FdgAvidity, Resectability, Site
@@ -111,7 +110,7 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
 
 
-class Lesions(Mapping[str, Lesion]):
+class Lesions(HasRows, Mapping[str, Lesion]):
     """Lesions (or PET-only regions) of one case, in the record's order, by id.
 
     Parameters
@@ -166,18 +165,6 @@ class Lesions(Mapping[str, Lesion]):
         record = {"lesions": [], "pet_only_regions": [], self._key: plain(self._record[self._key])}
         rows = lesion_rows({**self._record, **record})
         return arrow_table(lesion_columns(), rows)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the same table as a DataFrame; needs the extra ``pandas``.
-
-        Raises
-        ------
-        UsageError
-            If pandas is not installed.
-        """
-        from volstrat.api.frames import data_frame
-
-        return data_frame(self.to_arrow())
 
     def __repr__(self) -> str:
         return f"Lesions({', '.join(self._by_id)})" if len(self) < 10 else f"Lesions({len(self)})"

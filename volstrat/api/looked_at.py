@@ -1,21 +1,23 @@
-"""What lies in a folder, before anything is decided: files and roles, PET and SUV."""
+"""What is there before anything is decided: files and their roles, PET and SUV, the protocol."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from volstrat.api.notebook_html import html_head, html_table, shown
-from volstrat.api.protocol_like import loaded_protocol, protocol_of
 from volstrat.api.read_only import read_only
+from volstrat.api.shown import html_head, html_table, shown
+from volstrat.case.protocol_files import LoadedProtocol
+from volstrat.case.protocol_files import load_protocol as load
 from volstrat.errors import SuvError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
-    from volstrat.api.protocol_like import PathLike, ProtocolLike
-    from volstrat.case.protocol_files import LoadedProtocol
+    PathLike = str | os.PathLike[str]
+    ProtocolLike = LoadedProtocol | PathLike | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,13 +96,9 @@ class SuvFactors:
         return f"SuvFactors({self.units}: SUVbw factor {shown(self.suvbw_factor) or 'unknown'})"
 
     def _repr_html_(self) -> str:
-        rows = [(name, getattr(self, name)) for name in _SUV_KEYS]
+        rows = [(one.name, getattr(self, one.name)) for one in fields(self)[:-1]]
         sources = [(one["attribute"], one["tag"], one["value"]) for one in self.record["sources"]]
         return html_table(("SUV", ""), rows) + html_table(("attribute", "tag", "value"), sources)
-
-
-_SUV_KEYS = ("units", "suvbw_factor", "sul_janmahasatian_factor", "sul_james_factor", "decay_reference",
-             "uptake_minutes")  # fmt: skip
 
 
 def inspect(
@@ -130,11 +128,13 @@ def inspect(
     >>> vs.inspect("sample_data/S05_exactly_70_percent")
     Inspection('S05_exactly_70_percent': tumour, resectable, fdg_avid)
     """
-    from volstrat.study.subjects import inspect_one
+    from volstrat.case.inspect import inspect_case
+    from volstrat.study.subjects import one_case
 
     place = Path(path)
     loaded = protocol_of(place, protocol)
-    found = inspect_one(place, loaded, subject=subject, visit=visit, lesions=lesions)
+    case = one_case(place, subject=subject, visit=visit, lesions=lesions)
+    found = inspect_case(case, loaded, lesions=lesions)
     return Inspection(cast("Mapping[str, Any]", read_only(found)))
 
 
@@ -155,18 +155,17 @@ def suv(path: PathLike, *, series: str | None = None) -> SuvFactors:
     VolstratError
         If there is no PET series, or several and none is named.
     """
-    from volstrat.case.pet_image import suv_report
+    from volstrat.case.pet_inputs import suv_report
 
     found = suv_report(Path(path), series=series)
     if found["error"] is not None:
         raise SuvError(found["error"]["message"], hint=found["error"]["hint"])
-    return SuvFactors(
-        **{key: found[key] for key in _SUV_KEYS}, record=cast("Mapping[str, Any]", read_only(found))
-    )
+    figures = {one.name: found[one.name] for one in fields(SuvFactors)[:-1]}
+    return SuvFactors(**figures, record=cast("Mapping[str, Any]", read_only(found)))
 
 
-def load_protocol(path: PathLike | None = None) -> LoadedProtocol:
-    """Load a protocol file, or the packaged ``pantodon.toml``.
+def load_protocol(path: ProtocolLike = None) -> LoadedProtocol:
+    """Load a protocol file, or the packaged ``pantodon.toml``; one that is loaded is returned as it is.
 
     Raises
     ------
@@ -179,4 +178,15 @@ def load_protocol(path: PathLike | None = None) -> LoadedProtocol:
     >>> vs.load_protocol().protocol.thresholds.stratum_1_percent
     Decimal('70')
     """
-    return loaded_protocol(path)
+    if isinstance(path, LoadedProtocol):
+        return path
+    return load(None if path is None else Path(path))
+
+
+def protocol_of(source: Path, protocol: ProtocolLike) -> LoadedProtocol:
+    """Return the protocol that is given, else a study's own, else the packaged one."""
+    from volstrat.study.study_file import protocol_for
+
+    if isinstance(protocol, LoadedProtocol):
+        return protocol
+    return protocol_for(source, None if protocol is None else Path(protocol))

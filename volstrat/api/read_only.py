@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from volstrat.frozen import FrozenDict
+
 _REFUSED = "A result cannot be changed; work on a copy: json.loads(json.dumps(...)), or dict(...)."
 
 
-class ReadOnlyDict(dict[str, Any]):
+class ReadOnlyDict(FrozenDict[str, Any]):
     """A dict that refuses to be changed."""
 
     __slots__ = ()
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError(_REFUSED)
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    refusal = _REFUSED
 
     def __copy__(self) -> dict[str, Any]:
         return dict(self)

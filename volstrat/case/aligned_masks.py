@@ -1,25 +1,30 @@
-"""The masks of a case as read, united by role and put on the tumour's grid."""
+"""The masks of a case as read, put on the tumour's grid and united by role; whether they and the CT fit.
+
+`align_masks` holds grids to each other; which image a mask was drawn on it cannot know from two grids alone.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from volstrat.case.drawn_by import model_findings
-from volstrat.case.mask_grids import (
-    check_on_ct,
-    check_sparse_and_dense,
-    ct_grid,
-    is_same_grid,
-    lesion_fields,
-    lies_in,
-    put_blank_on,
+from volstrat.case.part_shapes import (
+    inverted_findings,
+    lie_apart,
+    model_findings,
+    organ_findings,
+    shared_findings,
 )
-from volstrat.case.part_shapes import inverted_findings, lie_apart, organ_findings, shared_findings
-from volstrat.case.parts import PlayedFile, part_findings
-from volstrat.errors import CaseError, MissingRoleError
+from volstrat.case.parts import part_findings
+from volstrat.errors import CaseError, MissingRoleError, VolstratError
+from volstrat.formats.selection import only_labels
 from volstrat.frozen import frozen
-from volstrat.geometry.alignment import align_masks, check_frame_of_reference, resample_nearest
+from volstrat.geometry.alignment import (
+    align_masks,
+    check_frame_of_reference,
+    grid_mismatch,
+    resample_nearest,
+)
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry
@@ -29,65 +34,29 @@ from volstrat.terms.roles import MASK_ROLES, ON_TUMOUR_GRID
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from volstrat.case.case_file import CaseSources, RoleEntry
     from volstrat.case.entries import EntryReader, RoleMask
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
-
-@frozen(eq=False)
-class ReadEntry:
-    """A mask file as one role's entry."""
-
-    role: str
-    entry: RoleEntry
-    read: RoleMask
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return self.entry.path.name
+_NEARLY_ALL = 0.95
 
 
 @frozen(eq=False)
 class AlignedMasks:
-    """Masks that share the tumour's grid, those that do not, and what reading them brought up.
+    """Masks that share the tumour's grid, those that do not, and what reading them brought up."""
 
-    Parameters
-    ----------
-    grid : VoxelGrid
-        The tumour's, or that of all masks that share its lattice.
-    base : str
-        What messages call the first tumour mask.
-    tumour : list of TumourEntry
-    united : mapping of role to VoxelRuns
-        "resectable", "liver" and "remnant", where they were drawn.
-    on_grid : list of (ReadEntry, Mask)
-        Each mask of a role that shares the grid, as read and on it.
-    as_read : list of ReadEntry
-        Every mask file, with the parts it takes.
-    used : list of ReadEntry
-        The same after resampling, without those in which nobody drew.
-    files : list of PlayedFile
-        Of ``as_read``, in its order.
-    fields : tuple of VoxelGrid
-        What the tumour could be drawn in.
-    findings : list of Finding
-    """
-
-    grid: VoxelGrid
-    base: str
+    grid: VoxelGrid  # the tumour's, or that of all masks that share its lattice
+    base: str  # what messages call the first tumour mask
     tumour: list[TumourEntry]
-    united: Mapping[str, VoxelRuns]
-    on_grid: list[tuple[ReadEntry, Mask]]
-    as_read: list[ReadEntry]
-    used: list[ReadEntry]
-    files: list[PlayedFile]
-    fields: tuple[VoxelGrid, ...]
+    united: Mapping[str, VoxelRuns]  # "resectable", "liver" and "remnant", where they were drawn
+    on_grid: list[tuple[RoleMask, Mask]]  # each mask of a role that shares the grid, as read and on it
+    as_read: list[RoleMask]  # every mask file, with the parts it takes
+    used: list[RoleMask]  # the same after resampling, without those in which nobody drew
+    fields: tuple[VoxelGrid, ...]  # what the tumour could be drawn in
     findings: list[Finding]
 
-    def of_role(self, role: str) -> list[ReadEntry]:
+    def of_role(self, role: str) -> list[RoleMask]:
         """Return the masks of a role, as they are used."""
         return [r for r in self.used if r.role == role]
 
@@ -95,38 +64,32 @@ class AlignedMasks:
 def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
     """Read every mask, and put those that share a grid onto it.
 
-    Raises
-    ------
-    VolstratError
-        If a mask cannot be read, or the masks do not fit together.
+    Raises VolstratError if a mask cannot be read, or the masks do not fit together.
     """
     tolerance_mm = protocol.geometry_tolerance_mm
-    as_read = _read_masks(reader.sources, reader)
-    files = _played_files(as_read, reader.sources, reader)
+    as_read = _read_masks(reader)
     findings = _reading_findings(as_read, reader)
     used, empty = _readings(as_read)
-    used, resampled = _resample_where_allowed(_with_blanks_placed(used), protocol)
-    shared = {_key(r, n): r for n, r in enumerate(used) if r.role in ON_TUMOUR_GRID}
-    ct, of_ct = ct_grid(reader)
-    named = [(key, r.role, r.read) for key, r in shared.items()]
+    used, resampled = _resample_where_allowed(_with_blanks_placed(used), tolerance_mm)
+    shared = {r.named_as(n): r for n, r in enumerate(used) if r.role in ON_TUMOUR_GRID}
+    ct, of_ct = _ct_grid(reader)
     findings += [*empty, *resampled, *of_ct]
     base = next(iter(shared))
     grid, aligned = align_masks(
-        {key: r.read.mask for key, r in shared.items()}, tolerance_mm=tolerance_mm, base=base
+        {key: r.mask for key, r in shared.items()}, tolerance_mm=tolerance_mm, base=base
     )
     tumour = [
         TumourEntry(mask=aligned[key], instances=r.entry.instances)
         for key, r in shared.items()
         if r.role == "tumour"
     ]
-    findings += check_sparse_and_dense(named, ct, tolerance_mm=tolerance_mm)
-    findings += check_on_ct(named, ct, tolerance_mm=tolerance_mm)
-    whole = {file: r.read.whole for file, r in zip(files, as_read, strict=True)}
+    findings += _check_sparse_and_dense(shared, ct, tolerance_mm)
+    findings += _check_on_ct(shared, ct, tolerance_mm)
     total = _union(entry.mask for entry in tumour)
     findings += part_findings(
-        files,
-        lambda file, number: lies_in(whole[file], number, grid, total, tolerance_mm=tolerance_mm),
-        lambda file, numbers: lie_apart(whole[file], numbers, file.choice.taken),
+        as_read,
+        lambda r, number: _lies_in(r.read.mask, number, grid, total, tolerance_mm),
+        lambda r, numbers: lie_apart(r.read.mask, numbers, r.choice.taken),
     )
     _refuse_label_clash([r for r in shared.values() if r.role == "tumour"])
     united = {
@@ -145,38 +108,28 @@ def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
         on_grid=[(r, aligned[key]) for key, r in shared.items()],
         as_read=as_read,
         used=used,
-        files=files,
-        fields=tuple(lesion_fields(named, ct, tolerance_mm=tolerance_mm)),
+        fields=tuple(_lesion_fields(shared.values(), ct, tolerance_mm)),
         findings=findings,
     )
 
 
-def _reading_findings(as_read: Sequence[ReadEntry], reader: EntryReader) -> list[Finding]:
+def _read_masks(reader: EntryReader) -> list[RoleMask]:
+    """Read the masks one by one: threads would take the interpreter lock from each other and lose time."""
+    roles = (*ON_TUMOUR_GRID, *(role for role in MASK_ROLES if role not in ON_TUMOUR_GRID))
+    entries = reader.sources.entries
+    return [reader.mask(role, entry) for role in roles for entry in entries.get(role, ())]
+
+
+def _reading_findings(as_read: Sequence[RoleMask], reader: EntryReader) -> list[Finding]:
     """Return what the files themselves bring up: how they were read, organs among them, models that drew."""
     findings = [one for r in as_read for one in r.read.findings]
-    findings += shared_findings((r.role, r.read, r.entry) for r in as_read)
+    findings += shared_findings(as_read)
     for r in as_read:
-        findings += [*organ_findings(r.role, r.read, r.name), *inverted_findings(r.role, r.read, r.name)]
-    drawn = ((r.role, r.entry.path, r.read.mask.names) for r in as_read if r.read.format != "array")
-    return [*findings, *model_findings(drawn, reader)]
+        findings += [*organ_findings(r), *inverted_findings(r)]
+    return [*findings, *model_findings(as_read, reader)]
 
 
-def _played_files(read: Sequence[ReadEntry], sources: CaseSources, reader: EntryReader) -> list[PlayedFile]:
-    on_pet = reader.drawn_on_pet()
-    return [
-        PlayedFile(
-            role=r.role,
-            path=sources.relative(r.entry.path),
-            name=r.name,
-            choice=r.read.choice,
-            drawn_on_pet=r.entry.path in on_pet,
-            by_content=r.entry.by_content,
-        )
-        for r in read
-    ]
-
-
-def _readings(read: Sequence[ReadEntry]) -> tuple[list[ReadEntry], list[Finding]]:
+def _readings(read: Sequence[RoleMask]) -> tuple[list[RoleMask], list[Finding]]:
     """Leave out segmentations without any segment: nobody has drawn in them.
 
     The tumour's stays, empty; what is said of avid disease is PET's affair.
@@ -186,48 +139,32 @@ def _readings(read: Sequence[ReadEntry]) -> tuple[list[ReadEntry], list[Finding]
     return [r for r in read if r not in empty], findings
 
 
-def _with_blanks_placed(read: Sequence[ReadEntry]) -> list[ReadEntry]:
+def _with_blanks_placed(read: Sequence[RoleMask]) -> list[RoleMask]:
     """Put masks in which nothing is drawn, and whose grid says nothing, onto the grid of another mask."""
-    named = [(r.name, r.role, r.read) for r in read if r.role in ON_TUMOUR_GRID]
+    grids = [r.mask.grid for r in read if r.role in ON_TUMOUR_GRID and not r.read.is_blank]
     placed = []
     for r in read:
-        grid = put_blank_on(named, r.read) if r.read.is_blank else None
-        if grid is None:
+        if not r.read.is_blank or not grids:
             placed.append(r)
             continue
-        window = replace(grid, is_window=True) if r.role == "fdg_avid" else grid
-        mask = Mask(grid=window, runs=LabelRuns.empty(), names=r.read.mask.names)
-        placed.append(replace(r, read=replace(r.read, mask=mask)))
+        grid = replace(grids[0], is_window=True) if r.role == "fdg_avid" else grids[0]
+        placed.append(replace(r, mask=Mask(grid=grid, runs=LabelRuns.empty(), names=r.mask.names)))
     return placed
 
 
-def _key(read: ReadEntry, n: int) -> str:
-    """Name a mask in messages: its file, and its role where another file has the same name."""
-    return read.name if n == 0 else f"{read.name} ({read.role})"
-
-
-def _read_masks(sources: CaseSources, reader: EntryReader) -> list[ReadEntry]:
-    """Read the masks one by one: threads would take the interpreter lock from each other and lose time."""
-    roles = (*ON_TUMOUR_GRID, *(role for role in MASK_ROLES if role not in ON_TUMOUR_GRID))
-    return [
-        ReadEntry(role=role, entry=entry, read=reader.mask(role, entry))
-        for role in roles
-        for entry in sources.entries.get(role, ())
-    ]
-
-
 def _resample_where_allowed(
-    read: Sequence[ReadEntry], protocol: Protocol
-) -> tuple[list[ReadEntry], list[Finding]]:
+    read: Sequence[RoleMask], tolerance_mm: float
+) -> tuple[list[RoleMask], list[Finding]]:
     """Resample masks whose entry allows it and whose grid is not the tumour's."""
-    own = read[0].read.mask.grid
+    own = read[0].mask.grid
     done, findings = [], []
     for r in read:
-        mask = r.read.mask
-        if r.entry.resample and not _same_grid(mask, own, protocol.geometry_tolerance_mm):
-            check_frame_of_reference(mask.grid, own, name=r.name, other=read[0].name)
-            moved = mask.grid.corner_displacement_mm(own)
-            before, mask = mask, resample_nearest(mask, own)
+        before = r.mask
+        if not r.entry.resample:
+            done.append(r)
+        elif not _may_stay(before, own, tolerance_mm):
+            check_frame_of_reference(before.grid, own, name=r.name, other=read[0].name)
+            mask = resample_nearest(before, own)
             findings.append(
                 finding(
                     "resampled",
@@ -235,37 +172,32 @@ def _resample_where_allowed(
                     where=r.role,
                     name=r.name,
                     other=read[0].name,
-                    distance_mm=moved,
-                    before_ml=_ml(before),
-                    after_ml=_ml(mask),
+                    distance_mm=before.grid.corner_displacement_mm(own),
+                    before_ml=before.voxels().count * before.grid.voxel_ml,
+                    after_ml=mask.voxels().count * mask.grid.voxel_ml,
                 )
             )
-            done.append(replace(r, read=replace(r.read, mask=mask)))
-        elif r.entry.resample and own.is_window:  # on the lattice already; its extent need not be another's
-            mask = replace(mask, grid=replace(mask.grid, is_window=True))
-            done.append(replace(r, read=replace(r.read, mask=mask)))
+            done.append(replace(r, mask=mask))
+        elif own.is_window:  # on the lattice already; its extent need not be another's
+            done.append(replace(r, mask=replace(before, grid=replace(before.grid, is_window=True))))
         else:
             done.append(r)
     return done, findings
 
 
-def _same_grid(mask: Mask, own: VoxelGrid, tolerance_mm: float) -> bool:
+def _may_stay(mask: Mask, own: VoxelGrid, tolerance_mm: float) -> bool:
     if mask.grid.is_window or own.is_window:
         return mask.grid.placement_on(own, tolerance_mm=tolerance_mm) is not None
-    return is_same_grid(mask.grid, own, tolerance_mm)
+    return _is_same_grid(mask.grid, own, tolerance_mm)
 
 
-def _ml(mask: Mask) -> float:
-    return mask.voxels().count * mask.grid.voxel_ml
-
-
-def _refuse_label_clash(tumour: Sequence[ReadEntry]) -> None:
+def _refuse_label_clash(tumour: Sequence[RoleMask]) -> None:
     """Refuse one number for differently named segments of two files: they are different lesions."""
     seen: dict[int, tuple[str, str]] = {}
     for r in tumour:
         if r.entry.instances == "components":
             continue
-        for number, name in r.read.mask.names.items():
+        for number, name in r.mask.names.items():
             other = seen.setdefault(number, (name, r.name))
             if other[0] != name:
                 msg = f"Segment {number} is {other[0]!r} in {other[1]} and {name!r} in {r.name}."
@@ -304,3 +236,115 @@ def _in_liver(
     if not lost:
         return kept, []
     return kept, [finding("tumour_outside_liver", where="tumour", volume_ml=lost.count * grid.voxel_ml)]
+
+
+def _ct_grid(reader: EntryReader) -> tuple[VoxelGrid | None, list[Finding]]:
+    """Return the grid of the case's CT, by header; one that cannot be used is a finding: no mask needs it."""
+    entry = reader.sources.only("ct")
+    try:
+        return None if entry is None else reader.grid("ct", entry)[1], []
+    except VolstratError as error:
+        return None, [finding("ct_unusable", where="ct", reason=str(error))]
+
+
+def _check_sparse_and_dense(
+    masks: Mapping[str, RoleMask], ct: VoxelGrid | None, tolerance_mm: float
+) -> list[Finding]:
+    """Hold dense masks to the grid that sparse ones beside them were drawn on.
+
+    A sparse mask is a window of a lattice; a dense one that lies elsewhere on the same lattice is of another
+    image, which the lattice alone does not show.
+    """
+    dense = {name: r.mask.grid for name, r in masks.items() if not r.mask.grid.is_window}
+    findings = []
+    for name, r in masks.items():
+        own = r.mask.grid
+        if not own.is_window or r.read.is_blank:
+            continue
+        image = r.read.drawn_on or _on_lattice(own, ct, tolerance_mm)
+        for other, grid in dense.items():
+            if image is not None and not _is_same_grid(grid, image, tolerance_mm):
+                called = f"the image of {name}"
+                raise grid_mismatch(grid, image, name=other, base=called, tolerance_mm=tolerance_mm)
+            if image is None and not _is_same_grid(grid, own, tolerance_mm):
+                findings.append(finding("grid_unproven", where=other, dense=other, sparse=name))
+    return findings
+
+
+def _on_lattice(own: VoxelGrid, ct: VoxelGrid | None, tolerance_mm: float) -> VoxelGrid | None:
+    """Return the CT's grid where a mask lies on its lattice."""
+    return None if ct is None or own.placement_on(ct, tolerance_mm=tolerance_mm) is None else ct
+
+
+def _is_same_grid(grid: VoxelGrid, other: VoxelGrid, tolerance_mm: float) -> bool:
+    """Tell whether two grids have the same voxels, whichever way their axes are stored."""
+    if grid.placement_on(other, tolerance_mm=tolerance_mm) is None:
+        return False
+    return grid.corner_displacement_mm(other) <= tolerance_mm
+
+
+def _check_on_ct(masks: Mapping[str, RoleMask], ct: VoxelGrid | None, tolerance_mm: float) -> list[Finding]:
+    """Say which masks share neither the CT's grid nor its lattice, and whether all tumour lies outside it."""
+    if ct is None:
+        return []
+    findings = []
+    tumour = {name: r.mask for name, r in masks.items() if r.role == "tumour"}
+    if _all_outside(tumour.values(), ct):
+        distance = next(iter(tumour.values())).grid.corner_displacement_mm(ct)
+        names = " and ".join(tumour)
+        findings.append(
+            finding(
+                "mask_off_ct",
+                "outside",
+                severity="blocking",
+                where="tumour",
+                name=names,
+                distance_mm=distance,
+            )
+        )
+    for name, r in masks.items():
+        own = r.mask.grid
+        if r.read.is_blank or own.placement_on(ct, tolerance_mm=tolerance_mm) is not None:
+            continue
+        if r.read.drawn_on is not None and _is_same_grid(r.read.drawn_on, ct, tolerance_mm):
+            continue  # drawn on this very CT, at a resolution of its own
+        distance = own.corner_displacement_mm(ct)
+        findings.append(finding("mask_off_ct", "grid", where=r.role, name=name, distance_mm=distance))
+    return findings
+
+
+def _all_outside(masks: Iterable[Mask], field: VoxelGrid) -> bool:
+    """Tell whether there are voxels, and no end of any run lies in the field."""
+    any_voxels = False
+    for mask in masks:
+        for ends in (mask.runs.starts, mask.runs.stops - 1):
+            if not ends.size:
+                continue
+            any_voxels = True
+            at = field.to_index(mask.grid.to_mm(mask.grid.unravel(ends)))
+            if (field.voxel_at(at)[:, 0] >= 0).any():
+                return False
+    return any_voxels
+
+
+def _lies_in(mask: Mask, label: int, grid: VoxelGrid, tumour: VoxelRuns, tolerance_mm: float) -> bool:
+    """Tell whether nearly all voxels of a label lie in the tumour, as far as they share a lattice."""
+    own = only_labels(mask, (label,))
+    placement = own.grid.placement_on(grid, tolerance_mm=tolerance_mm)
+    if not own.runs.starts.size or placement is None:
+        return False
+    inside = own.on_grid(grid, tolerance_mm=tolerance_mm).voxels().intersection(tumour)
+    return inside.count >= _NEARLY_ALL * own.voxels().count
+
+
+def _lesion_fields(
+    masks: Iterable[RoleMask], ct: VoxelGrid | None, tolerance_mm: float
+) -> Iterable[VoxelGrid]:
+    """Yield the images in which tumour could be drawn, as far as they are known."""
+    for r in masks:
+        if r.role != "tumour" or r.read.is_blank:
+            continue
+        own = r.mask.grid
+        image = r.read.drawn_on or _on_lattice(own, ct, tolerance_mm) or (None if own.is_window else own)
+        if image is not None:
+            yield image

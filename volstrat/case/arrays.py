@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from volstrat.case.case_file import CaseSources, RoleEntry
-from volstrat.case.entries import EntryReader, mask_of_parts
-from volstrat.case.pet_image import PetRead
+from volstrat.case.entries import EntryReader
+from volstrat.case.pet_inputs import PetRead
 from volstrat.errors import CaseError, FormatError, MaskValueError, UsageError
 from volstrat.formats.volumes import MaskRead, refuse_image
-from volstrat.geometry.grid import VoxelGrid, refuse_implausible
+from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.image import Image
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.run_scanner import RunScanner
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from volstrat.case.entries import RoleMask
+    from volstrat.case.parts import Choice
 
 CONVENTIONS: Final = ("RAS", "LPS")
 ARRAYS: Final = "arrays"
@@ -34,14 +34,7 @@ _NUMBERS = "biuf"
 
 
 class ArrayReader(EntryReader):
-    """Reads the masks and the image of a case from arrays.
-
-    Parameters
-    ----------
-    arrays : mapping of role to array
-        ``tumour``, ``resectable``, ``fdg_avid``: labels; ``pet``: SUVbw.
-    grids : mapping of role to VoxelGrid
-    """
+    """Reads a case from arrays by role: ``tumour``, ``resectable``, ``fdg_avid`` are labels, ``pet`` SUV."""
 
     def __init__(self, arrays: Mapping[str, NDArray[np.generic]], grids: Mapping[str, VoxelGrid]) -> None:
         folder = Path(ARRAYS)
@@ -53,7 +46,7 @@ class ArrayReader(EntryReader):
     def with_naming(self, naming: Mapping[str, Sequence[str]]) -> ArrayReader:
         """Return the same case, names of parts read as a protocol says."""
         again = ArrayReader(self._arrays, self._grids)
-        again._naming = naming
+        again.naming = naming
         return again
 
     def require_all(self) -> None:
@@ -63,24 +56,17 @@ class ArrayReader(EntryReader):
         """Tell that an array is no DICOM."""
         return False
 
-    def mask(self, role: str, entry: RoleEntry) -> RoleMask:
-        """Return a role's array as a mask.
-
-        Raises
-        ------
-        VolstratError
-            If it holds values that are no labels.
-        """
-        grid, digest = self._grids[role], hashlib.sha256()
+    def _read(self, role: str, entry: RoleEntry) -> tuple[MaskRead, Choice]:
+        """Return a role's array as a mask, and its labels as parts without names."""
+        digest = hashlib.sha256()
         scanner = RunScanner(_stored(self._arrays[role]).dtype, where=role)
         for piece in _pieces(self._arrays[role]):
             digest.update(piece)
             scanner.feed(piece)
-        mask = Mask(grid=grid, runs=scanner.finish())
+        mask = Mask(grid=self._grids[role], runs=scanner.finish())
         refuse_image(mask, role)
-        refuse_implausible(grid, name=role)
         read = MaskRead(mask=mask, format="array", sha256=digest.hexdigest())
-        return mask_of_parts(read, self._choice(role, entry, dict.fromkeys(mask.labels, ""), {}))
+        return read, self._choice(role, entry, dict.fromkeys(mask.labels, ""), {})
 
     def grid(self, role: str, entry: RoleEntry) -> tuple[str, VoxelGrid]:
         """Return the grid of a role's array."""
@@ -107,31 +93,21 @@ class ArrayReader(EntryReader):
 
 
 def array_case(
-    *,
-    tumour: ArrayLike,
+    given: Mapping[str, ArrayLike | None],
     affine: ArrayLike,
-    resectable: ArrayLike | None,
-    fdg_avid: ArrayLike | None,
+    *,
     pet_affine: ArrayLike | None,
-    suv: ArrayLike | None,
     convention: str | None,
 ) -> ArrayReader:
-    """Return a case whose files are arrays; parameters as of `volstrat.assess`.
+    """Return a case whose files are arrays by role; parameters as of `volstrat.assess`.
 
-    Raises
-    ------
-    UsageError
-        If the convention of the affines is not said.
-    CaseError
-        If arrays that share a grid differ in shape.
-    GeometryError
-        If an affine is none.
+    Raises UsageError if the convention of the affines is not said; CaseError if arrays that share a grid
+    differ in shape; GeometryError if an affine is none.
     """
     if convention not in CONVENTIONS:
         said = "is not said" if convention is None else f"is {convention!r}"
         msg = f"The convention of the affine {said}; it must be 'RAS' (NIfTI, nibabel) or 'LPS' (DICOM, ITK)."
         raise UsageError(msg, hint='Write convention="RAS" where the affine is nibabel\'s.')
-    given = {"tumour": tumour, "resectable": resectable, "fdg_avid": fdg_avid, "pet": suv}
     arrays = {role: _array(values, _CALLED[role]) for role, values in given.items() if values is not None}
     affines = {"tumour": affine, "resectable": affine}
     if pet_affine is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from volstrat.case.discovery import open_case, subject_of
 from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import read_inputs
-from volstrat.case.record import failure_record, success_record
+from volstrat.case.record import failure_record, plan_record, search_record, success_record
 from volstrat.case.record_types import CaseRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, reviews_path
 from volstrat.certainty.verdict import Verdict, reach_verdict, settle_reviews
@@ -39,40 +39,21 @@ if TYPE_CHECKING:
 
 @frozen(eq=False)
 class CaseResult:
-    """A case that was measured: its record and the objects behind it.
-
-    Parameters
-    ----------
-    sources : CaseSources
-    inputs : CaseInputs
-    as_read : Measurements
-        Marked by the case's own table and mask, whatever plan is chosen.
-    measured : Measurements
-        What the verdict is of.
-    verdict : Verdict
-    decision : Decision or None
-        Of a case with surgical plans.
-    record : CaseRecord
-    """
+    """A case that was measured: its record and the objects behind it."""
 
     sources: CaseSources
     inputs: CaseInputs
-    as_read: Measurements
-    measured: Measurements
+    as_read: Measurements  # marked by the case's own table and mask, whatever plan is chosen
+    measured: Measurements  # what the verdict is of
     verdict: Verdict
-    decision: Decision | None
+    decision: Decision | None  # of a case with surgical plans
     record: CaseRecord
 
 
 def run_case(folder: Path, protocol: LoadedProtocol, *, lesions: str | None = None) -> CaseRecord:
     """Measure and stratify one case folder; a case that fails gives a record that says why.
 
-    Parameters
-    ----------
-    folder : Path
-    protocol : LoadedProtocol
-    lesions : str or None
-        Lesion table to use instead of the case's own (see `find_sources`).
+    ``lesions`` is the lesion table to use instead of the case's own (see `open_case`).
     """
     try:
         case = open_case(folder, lesions=lesions, naming=protocol.protocol.naming)
@@ -88,22 +69,10 @@ def assess_case(
     memo: CaseMemo | None = None,
     with_flips: bool = True,
 ) -> CaseResult:
-    """Read, measure and stratify a case.
+    """Read, measure and stratify a case; what marks do not change is kept in ``memo`` for `reassess_case`.
 
-    Parameters
-    ----------
-    case : CaseSources or EntryReader
-        A reader keeps what finding the sources scanned.
-    protocol : LoadedProtocol
-    memo : CaseMemo or None
-        Where what marks do not change is kept for `reassess_case` to find.
-    with_flips : bool
-        As `reach_verdict`.
-
-    Raises
-    ------
-    VolstratError
-        If the inputs cannot be read or do not fit together.
+    A reader keeps what finding the sources scanned; ``with_flips`` is as of `reach_verdict`. Raises
+    VolstratError if the inputs cannot be read or do not fit together.
     """
     inputs = read_inputs(case, protocol.protocol)
     sources = case.sources if isinstance(case, EntryReader) else case
@@ -122,26 +91,9 @@ def reassess_case(
 ) -> CaseResult:
     """Stratify a case again with another lesion table; no file is read, and no geometry measured, again.
 
-    The record's inputs stay those that were read.
-
-    Parameters
-    ----------
-    result : CaseResult
-    rows : mapping of lesion or region id to LesionRow
-        The whole table.
-    protocol : LoadedProtocol
-        The one that the result was made under.
-    memo : CaseMemo or None
-        Of the same case, as `assess_case` kept it.
-    with_flips : bool
-        As `reach_verdict`.
-    marked : Measurements or None
-        What `remark_case` gives of the case and these rows, where that is known.
-
-    Raises
-    ------
-    LesionTableError
-        If a row does not fit the case.
+    ``rows`` are the whole table by lesion or region id, ``marked`` what `remark_case` gives of them, where
+    that is known; memo and protocol are those that the result was made with, and the record's inputs stay
+    those that were read. Raises LesionTableError if a row does not fit the case.
     """
     measured = marked or remark_case(result.as_read, rows)
     return _concluded(result.sources, result.inputs, measured, protocol, memo=memo, with_flips=with_flips)
@@ -150,18 +102,7 @@ def reassess_case(
 def choose_plan(result: CaseResult, name: str, protocol: LoadedProtocol) -> CaseResult:
     """Stratify a case again under another of its plans; no file is read again.
 
-    Parameters
-    ----------
-    result : CaseResult
-    name : str
-        Of the plan.
-    protocol : LoadedProtocol
-        The one that the result was made under.
-
-    Raises
-    ------
-    PlanError
-        If the case states no such plan.
+    Raises PlanError if the case states no such plan.
     """
     from volstrat.case.plan_tables import plan_choice
 
@@ -182,19 +123,10 @@ def accept_review(
 ) -> tuple[list[FindingRecord], Path]:
     """Close the open reviews of a code in a case's ``reviews.csv``; returns them and the table's path.
 
-    Parameters
-    ----------
-    where : str or None
-        Lesion, region, role or file; needed where several have the finding.
-    by, reason, at : str
-        Who, why and when.
+    ``where`` (lesion, region, role or file) is needed where several have the finding.
 
-    Raises
-    ------
-    ReviewTableError
-        If there is no such open review.
-    VolstratError
-        If the case cannot be assessed, or the table cannot be read or written.
+    Raises ReviewTableError if there is no such open review; VolstratError if the case cannot be assessed, or
+    the table cannot be read or written.
     """
     result = assess_case(case, protocol)
     reviews = open_reviews(result.record["findings"], code, where)
@@ -214,35 +146,32 @@ def _concluded(
     with_flips: bool,
 ) -> CaseResult:
     """Apply the rule to what was measured."""
-    decision = None
-    if sources.plans:
-        decision = _decision(sources, inputs, as_read, protocol.protocol, memo=memo, with_flips=with_flips)
-    measured = as_read if decision is None else decision.measured
-    drawn = inputs if decision is None else replace(inputs, remnant=None)  # a plan leaves its own remnant
-    remnant, liver, findings = _liver(sources, drawn, measured, protocol.protocol)
+    rule, measured, drawn = protocol.protocol, as_read, inputs
+    decision = chosen = None
     plans: list[PlanRecord] = []
-    chosen = None
-    if decision is None:
-        verdict = reach_verdict(
-            measured,
-            protocol.protocol,
-            findings=(*inputs.findings, *findings),
-            memo=memo,
+    if sources.plans:
+        from volstrat.plans.carry_out import decide
+
+        decision = decide(
+            plan_book(sources, inputs, as_read, rule, memo=memo),
+            [stated.plan for stated in sources.plans],
+            chosen=None if sources.choice is None else sources.choice.plan,
+            cut_masks=inputs.plans.cut_masks,
             with_flips=with_flips,
         )
+        measured, drawn = decision.measured, replace(inputs, remnant=None)  # a plan leaves its own remnant
+    remnant, liver, findings = _liver(sources, drawn, measured, rule)
+    if decision is None:
+        verdict = reach_verdict(
+            measured, rule, findings=(*inputs.findings, *findings), memo=memo, with_flips=with_flips
+        )
     else:
-        from volstrat.case.plan_record import plan_record
-
         verdict, chosen = decision.verdict, decision.chosen
         remnant = None if chosen is None else chosen.remnant
-        rests_on, closings = inputs.rests_on, inputs.closings
         plans = [
-            plan_record(
-                replace(one, verdict=settle_reviews(one.verdict, rests_on=rests_on, closings=closings))
-            )
-            for one in decision.outcomes
+            plan_record(replace(one, verdict=_settled(one.verdict, inputs))) for one in decision.outcomes
         ]
-    verdict = settle_reviews(verdict, rests_on=inputs.rests_on, closings=inputs.closings)
+    verdict = _settled(verdict, inputs)
     record = success_record(
         subject=sources.subject,
         visit=sources.visit,
@@ -268,6 +197,11 @@ def _concluded(
     )
 
 
+def _settled(verdict: Verdict, inputs: CaseInputs) -> Verdict:
+    """Return a verdict with the reviews closed that somebody closed."""
+    return settle_reviews(verdict, rests_on=inputs.rests_on, closings=inputs.closings)
+
+
 def plan_book(
     sources: CaseSources,
     inputs: CaseInputs,
@@ -278,10 +212,7 @@ def plan_book(
 ) -> PlanBook:
     """Return what carries out plans on a case.
 
-    Raises
-    ------
-    MissingRoleError
-        If there is no liver mask.
+    Raises MissingRoleError if there is no liver mask.
     """
     from volstrat.plans.anatomy import Anatomy  # most cases have no plans
     from volstrat.plans.carry_out import PatientFacts, PlanBook, contradictions
@@ -293,27 +224,22 @@ def plan_book(
     sites = lesion_sites(as_read, inputs.liver)
     tumour = ~as_read.words.not_tumour
     lesions, kept = as_read.lesions, tumour[as_read.lesions.lesion]
+    runs = {name: getattr(lesions, name)[kept] for name in ("starts", "stops", "lesion")}
     anatomy = Anatomy(
-        lesions=replace(
-            lesions,
-            starts=lesions.starts[kept],
-            stops=lesions.stops[kept],
-            lesion=lesions.lesion[kept],
-        ),
+        lesions=replace(lesions, **runs),
         liver=inputs.liver,
         segments=inputs.plans.segments,
         in_liver=tuple(s.word == "liver" and t for s, t in zip(sites, tumour.tolist(), strict=True)),
     )
     beside = contradictions(as_read, anatomy, remnant_drawn=inputs.remnant is not None)
     of_liver = _liver(sources, replace(inputs, remnant=None), as_read, protocol)[2]
-    weight_kg, height_cm = _body_size(sources, inputs)
+    weight_kg, height_cm = inputs.body_size
+    state = sources.patient.liver_state
     return PlanBook(
         as_read,
         anatomy,
         protocol,
-        patient=PatientFacts(
-            weight_kg=weight_kg, height_cm=height_cm, liver_state=sources.patient.liver_state
-        ),
+        patient=PatientFacts(weight_kg=weight_kg, height_cm=height_cm, liver_state=state),
         findings=(*inputs.findings, *of_liver, *beside),
         memo=memo,
     )
@@ -329,23 +255,10 @@ def search_case(
 ) -> SearchRecord:
     """Return every union of liver segments that would do, by falling remnant.
 
-    Parameters
-    ----------
-    folder : Path
-    protocol : LoadedProtocol
-    lesions : str or None
-        Lesion table to use instead of the case's own.
-    ablations : int
-        How many of the largest remaining lesions are ablated beside each union.
-    flr_percent : float
-        The least remnant.
-
-    Raises
-    ------
-    VolstratError
-        If the inputs cannot be read or do not fit together, or the liver or its segments are missing.
+    Beside each union so many ``ablations`` of the largest remaining lesions are made; ``flr_percent`` is the
+    least remnant. Raises VolstratError if the inputs cannot be read or do not fit together, or the liver or
+    its segments are missing.
     """
-    from volstrat.case.plan_record import search_record
     from volstrat.plans.union_search import search_plans
 
     case = open_case(folder, lesions=lesions, naming=protocol.protocol.naming)
@@ -357,36 +270,6 @@ def search_case(
     book = plan_book(case.sources, inputs, as_read, protocol.protocol)
     found = search_plans(book, ablations=ablations, flr_percent=flr_percent)
     return search_record(case.sources.subject, book, found)
-
-
-def _decision(
-    sources: CaseSources,
-    inputs: CaseInputs,
-    as_read: Measurements,
-    protocol: Protocol,
-    *,
-    memo: CaseMemo | None,
-    with_flips: bool,
-) -> Decision:
-    """Carry out the plans."""
-    from volstrat.plans.carry_out import decide
-
-    return decide(
-        plan_book(sources, inputs, as_read, protocol, memo=memo),
-        [stated.plan for stated in sources.plans],
-        chosen=None if sources.choice is None else sources.choice.plan,
-        cut_masks=inputs.plans.cut_masks,
-        with_flips=with_flips,
-    )
-
-
-def _body_size(sources: CaseSources, inputs: CaseInputs) -> tuple[float | None, float | None]:
-    """Return weight (kg) and height (cm): what the case states, else what the PET header does."""
-    patient, header = sources.patient, inputs.body_size
-    return (
-        patient.weight_kg if patient.weight_kg is not None else header[0],
-        patient.height_cm if patient.height_cm is not None else header[1],
-    )
 
 
 def _liver(
@@ -415,7 +298,7 @@ def _liver(
             percent = shown_percent(share, _MOSTLY_PERCENT)
             findings = (finding("liver_mostly_tumour", where="liver", percent=percent),)
     if inputs.remnant is not None:
-        weight_kg, height_cm = _body_size(sources, inputs)
+        weight_kg, height_cm = inputs.body_size
         remnant, of_remnant = measure_remnant(
             remnant=inputs.remnant,
             tumour=tumour,

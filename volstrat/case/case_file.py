@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,48 +24,22 @@ if TYPE_CHECKING:
 
 @frozen
 class RoleEntry:
-    """One file (or folder of DICOM) in a role.
+    """One file (or folder of DICOM) in a role."""
 
-    Parameters
-    ----------
-    path : Path
-        Absolute, or relative to where the program runs.
-    select : tuple of str or int
-        Names of segments or ROIs, numbers, or globs (in this order); empty leaves it to what they are
-        called (see `volstrat.case.parts`).
-    leave_out : tuple of str or int
-        Parts that are left out on purpose, named in the same way.
-    by_content : bool
-        True where no person gave the file its role: names of its parts did.
-    threshold : float or None
-        Keep values at or above it.
-    instances : {"labels", "components"} or None
-    resample : bool
-        Allow nearest-neighbour resampling onto the tumour's grid.
-    assume_registered : bool
-        Accept another frame of reference.
-    units : {"SUVbw"} or None
-        Says that an image without DICOM headers is SUV.
-    series : str or None
-        Which series, where a folder holds several: its UID or what messages call it.
-    tracer : {"FDG"} or None
-        Says the tracer of a PET whose header does not.
-    name : str or None
-        What an image is called where several can be shown: a phase, a tracer.
-    """
-
-    path: Path
+    path: Path  # absolute, or relative to where the program runs
+    # names of segments or ROIs, numbers, or globs (in this order); empty leaves it to what they are called
+    # (see `volstrat.case.parts`)
     select: tuple[str | int, ...] = ()
-    leave_out: tuple[str | int, ...] = ()
-    by_content: bool = False
-    threshold: float | None = None
+    leave_out: tuple[str | int, ...] = ()  # parts that are left out on purpose, named in the same way
+    by_content: bool = False  # True where no person gave the file its role: names of its parts did
+    threshold: float | None = None  # keep values at or above it
     instances: Literal["labels", "components"] | None = None
-    resample: bool = False
-    assume_registered: bool = False
-    units: Literal["SUVbw"] | None = None
-    series: str | None = None
-    tracer: Literal["FDG"] | None = None
-    name: str | None = None
+    resample: bool = False  # allow nearest-neighbour resampling onto the tumour's grid
+    assume_registered: bool = False  # accept another frame of reference
+    units: Literal["SUVbw"] | None = None  # says that an image without DICOM headers is SUV
+    series: str | None = None  # which series, where a folder holds several: its UID or what messages call it
+    tracer: Literal["FDG"] | None = None  # says the tracer of a PET whose header does not
+    name: str | None = None  # what an image is called where several can be shown: a phase, a tracer
 
 
 @frozen
@@ -105,6 +79,10 @@ class CaseSources:
         """Return a path as the record has it: relative to the case folder."""
         return relative_name(path, self.folder)
 
+    def with_entries(self, entries: Mapping[str, tuple[RoleEntry, ...]]) -> CaseSources:
+        """Return the same case, some of its roles played by other files."""
+        return replace(self, entries={**self.entries, **entries})
+
     def only(self, role: str) -> RoleEntry | None:
         """Return the one entry of a role, or None where the case has none."""
         found = self.entries.get(role, ())
@@ -123,10 +101,7 @@ def case_name(subject: str, visit: str | None) -> str:
 def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> CaseSources:
     """Parse ``case.toml``; every key it does not know is refused with its path.
 
-    Raises
-    ------
-    CaseError
-        For invalid TOML, an unknown key or role, or a value of the wrong kind.
+    Raises CaseError for invalid TOML, an unknown key or role, or a value of the wrong kind.
     """
     document = read_toml(data, name=name, error=CaseError)
     known = ("subject", "inputs", "patient", "assume_same_patient", "plans", "chosen")
@@ -168,10 +143,7 @@ def parse_case_file(data: bytes, *, folder: Path, name: str = "case.toml") -> Ca
 def role_entries(role: str, value: object, folder: Path, name: str) -> tuple[RoleEntry, ...]:
     """Return the entries of one role as ``case.toml`` writes them; paths relative to ``folder``.
 
-    Raises
-    ------
-    CaseError
-        For an unknown key or a value of the wrong kind.
+    Raises CaseError for an unknown key or a value of the wrong kind.
     """
     items = value if isinstance(value, list) else [value]
     if not items:

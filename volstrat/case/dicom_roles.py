@@ -34,26 +34,12 @@ def dicom_roles(
     *,
     settled: Mapping[str, tuple[RoleEntry, ...]],
 ) -> dict[str, tuple[RoleEntry, ...]]:
-    """Find the roles that the DICOM below a folder plays.
+    """Find the roles that the DICOM below a case folder plays, by the protocol's globs on segments and ROIs.
 
-    Parameters
-    ----------
-    folder : Path
-        The case folder.
-    naming : mapping of role to globs
-        On segment labels and ROI names, case-insensitive.
-    settled : mapping of role to entries
-        Roles that file names have settled already. They are left alone, but for a folder called ``ct`` or
-        ``pet``, of which one series is chosen.
-
-    Raises
-    ------
-    AmbiguousRoleError
-        If two files or series could play one role; lists them and the line to write.
-    CaseError
-        If the tumour is drawn on a series that is not there.
-    CorruptDataError
-        If a file cannot be read that may be one of the masks, or a mask is there twice.
+    Roles that file names have ``settled`` are left alone, but for a folder called ``ct`` or ``pet``, of which
+    one series is chosen. Raises AmbiguousRoleError, with every candidate and the line to write, if two files
+    or series could play one role; CaseError if the tumour is drawn on a series that is not there;
+    CorruptDataError if a file cannot be read that may be one of the masks, or a mask is there twice.
     """
     scan = library.folder(folder)
     _refuse_broken(scan)
@@ -145,9 +131,10 @@ def _is_on_pet(file: StructureFile, scan: DicomFolder) -> bool:
     return {s.modality for s in scan.series if s.series_instance_uid in drawn_on} == {"PT"}
 
 
-def drawn_on_pet(scan: DicomFolder) -> frozenset[Path]:
-    """Return the SEG and RTSTRUCT files that were drawn on PET alone, as far as their series are there."""
-    return frozenset(f.path for f in (*scan.segmentations, *scan.structure_sets) if _is_on_pet(f, scan))
+def drawn_on_pet(path: Path, scan: DicomFolder) -> bool:
+    """Tell whether a SEG or RTSTRUCT file was drawn on PET alone, as far as its series are there."""
+    files = (*scan.segmentations, *scan.structure_sets)
+    return any(file.path == path and _is_on_pet(file, scan) for file in files)
 
 
 def without_role(
@@ -229,10 +216,7 @@ def _of_fdg(chosen: SeriesFiles, everywhere: Sequence[SeriesFiles]) -> SeriesFil
 def _drawn_on(drawn: StructureFile, series: Sequence[SeriesFiles], scan: DicomFolder) -> SeriesFiles:
     """Return the series that a file references; for an RTSTRUCT else the only one in its frame of reference.
 
-    Raises
-    ------
-    CaseError
-        If that series is not there.
+    Raises CaseError if that series is not there.
     """
     uids, frame = drawn.referenced_series_uids, drawn.frame_of_reference_uid
     found = [s for s in series if s.series_instance_uid in uids]

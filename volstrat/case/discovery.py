@@ -77,8 +77,11 @@ def may_be_case(folder: Path) -> bool:
 
 def holds_case_files(folder: Path) -> bool:
     """Tell whether a folder holds a role file or DICOM, at any depth."""
-    files = (parent / name for parent, names in files_below(folder) for name in names)
-    return any(_tells_case(path) or looks_like_dicom(path) for path in files)
+    return any(_tells_case(path) or looks_like_dicom(path) for path in _paths_below(folder))
+
+
+def _paths_below(folder: Path) -> Iterator[Path]:
+    return (parent / name for parent, names in files_below(folder) for name in names)
 
 
 def _tells_case(path: Path) -> bool:
@@ -97,36 +100,6 @@ def holds_dicom(folder: Path) -> bool:
     return any(looks_like_dicom(path) for path in [p for p in names if p.is_file()][:_TRIED])
 
 
-def find_sources(
-    folder: Path,
-    *,
-    lesions: str | None = None,
-    naming: Mapping[str, Sequence[str]] | None = None,
-    given: Mapping[str, tuple[RoleEntry, ...]] | None = None,
-) -> CaseSources:
-    """Settle which file plays which role in a case folder.
-
-    Parameters
-    ----------
-    folder : Path
-    lesions : str or None
-        Name of the lesion table to use instead of the case's own: a file name, or ``R`` for
-        ``lesions.R.csv``.
-    naming : mapping of role to globs, or None
-        The protocol's, on names of segments and ROIs in DICOM; None: the packaged protocol's.
-    given : mapping of role to entries, or None
-        What a study file names; it stands for these roles, whatever lies in the folder.
-
-    Raises
-    ------
-    InputFileError
-        If the folder or a file it needs cannot be read.
-    CaseError
-        If roles are missing, named twice or unknown.
-    """
-    return open_case(folder, lesions=lesions, naming=naming, given=given).sources
-
-
 def open_case(
     folder: Path,
     *,
@@ -134,46 +107,45 @@ def open_case(
     naming: Mapping[str, Sequence[str]] | None = None,
     given: Mapping[str, tuple[RoleEntry, ...]] | None = None,
 ) -> EntryReader:
-    """Settle the roles, as `find_sources`, and return a reader that keeps what scanning DICOM found.
+    """Settle which file plays which role in a case folder, and return what reads them.
 
-    Raises
-    ------
-    InputFileError, CaseError
-        As `find_sources`.
+    ``lesions`` names the lesion table to use instead of the case's own: a file, or ``R`` for
+    ``lesions.R.csv``; ``naming`` are the protocol's globs on segments and ROIs in DICOM (None: the packaged
+    protocol's); what a study file has ``given`` stands for these roles, whatever lies in the folder. Raises
+    InputFileError if the folder or a file it needs cannot be read; CaseError if roles are missing, named
+    twice or unknown.
     """
     if not folder.is_dir():
         msg = f"{folder.name}: is not a folder; a case is a folder."
         raise InputFileError(msg)
-    case_file = _case_file(folder)
-    sources = (
-        _sources_by_name(folder, given=given or {})
-        if case_file is None
-        else parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name)
-    )
+    sources = _parsed(folder) or _sources_by_name(folder, given=given or {})
     library = None
     if sources.told_by != "case.toml" and _may_hold_dicom(folder, sources):
         sources, library = _with_dicom(sources, naming)
     if given:
-        sources = replace(sources, entries={**sources.entries, **given})
+        sources = sources.with_entries(given)
     if lesions is not None and "lesions" not in (given or {}):
-        sources = _with_table(sources, lesions)
-    reviews = sources.folder / REVIEWS
+        name = lesions if lesions.lower().endswith(TABLE_ENDINGS) else f"lesions.{lesions}.csv"
+        sources = sources.with_entries({"lesions": (RoleEntry(path=folder / name),)})
+    reviews = folder / REVIEWS
     if not given and "reviews" not in sources.entries and reviews.exists():
-        sources = replace(sources, entries={**sources.entries, "reviews": (RoleEntry(path=reviews),)})
+        sources = sources.with_entries({"reviews": (RoleEntry(path=reviews),)})
     if "tumour" not in sources.entries:
         raise _no_tumour(sources, library)
     reader = EntryReader(sources, library)
     return reader if naming is None else reader.with_naming(naming)
 
 
-def _case_file(folder: Path) -> Path | None:
-    """Return the folder's ``case.toml``, in any case of letters, even where it is a link to nothing.
+def _parsed(folder: Path) -> CaseSources | None:
+    """Return what the folder's ``case.toml`` says; None where there is none."""
+    case_file = _case_file(folder)
+    if case_file is None:
+        return None
+    return parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name)
 
-    Raises
-    ------
-    AmbiguousRoleError
-        If there are two.
-    """
+
+def _case_file(folder: Path) -> Path | None:
+    """Return the folder's ``case.toml``, in any case of letters, even where it is a link to nothing."""
     try:
         found = sorted(child for child in folder.iterdir() if child.name.lower() == CASE_FILE)
     except OSError as error:
@@ -196,12 +168,6 @@ def subjects_of(folders: Sequence[Path | str], root: Path) -> list[str]:
     Where folders share a name (``P01/baseline``, ``P02/baseline``), each is called by its path below ``root``
     without the parts that all have in common: P01, P02. Where most folders have a name of their own, that is
     the subject, and two of one name are one subject in two places.
-
-    Parameters
-    ----------
-    folders : sequence of Path or str
-        Of every case below ``root``.
-    root : Path
     """
     named = [_stated_subject(Path(folder)) for folder in folders]
     plain = [folder for folder, stated in zip(folders, named, strict=True) if stated is None]
@@ -220,18 +186,10 @@ def subjects_of(folders: Sequence[Path | str], root: Path) -> list[str]:
 def _stated_subject(folder: Path) -> str | None:
     """Return what ``case.toml`` calls the subject; None where there is none, or it cannot be read."""
     try:
-        case_file = _case_file(folder)
-        if case_file is not None:
-            return parse_case_file(read_bytes(case_file), folder=folder, name=case_file.name).subject
+        found = _parsed(folder)
     except VolstratError:
-        pass
-    return None
-
-
-def _with_table(sources: CaseSources, name: str) -> CaseSources:
-    file_name = name if name.lower().endswith(TABLE_ENDINGS) else f"lesions.{name}.csv"
-    entries = {**sources.entries, "lesions": (RoleEntry(path=sources.folder / file_name),)}
-    return replace(sources, entries=entries)
+        return None
+    return None if found is None else found.subject
 
 
 def _may_hold_dicom(folder: Path, sources: CaseSources) -> bool:
@@ -264,19 +222,13 @@ def _with_dicom(
         scan = library.folder(sources.folder)
         if "tumour" in sources.entries or not (scan.series or scan.segmentations or scan.structure_sets):
             return sources, None
-    entries = {**sources.entries, **found}
-    return replace(sources, entries=entries, told_by="dicom"), library
+    return replace(sources.with_entries(found), told_by="dicom"), library
 
 
 def _sources_by_name(folder: Path, *, given: Collection[str] = ()) -> CaseSources:
     """Settle roles by file stems, but for those that a study gives."""
     found: dict[str, list[Path]] = {}
-    try:
-        children = sorted(folder.iterdir())
-    except OSError as error:
-        msg = f"{folder.name}: the folder cannot be read ({error.strerror})."
-        raise InputFileError(msg) from error
-    for child in children:
+    for child in sorted(folder.iterdir()):
         role = role_of(child)
         if role is not None and role not in given:
             found.setdefault(role, []).append(child)
@@ -284,41 +236,35 @@ def _sources_by_name(folder: Path, *, given: Collection[str] = ()) -> CaseSource
         if len(paths) > 1:
             names = ", ".join(p.name for p in paths)
             msg = f"{folder.name}: {len(paths)} candidates for {role}: {names}."
-            lines = [f'{role} = "{path.name}"' for path in paths]
-            hint = f"Keep one, or write case.toml with [inputs] {' or '.join(lines)}."
-            raise AmbiguousRoleError(msg, hint=hint)
+            lines = " or ".join(f'{role} = "{path.name}"' for path in paths)
+            raise AmbiguousRoleError(msg, hint=f"Keep one, or write case.toml with [inputs] {lines}.")
     entries = {role: (RoleEntry(path=paths[0]),) for role, paths in found.items()}
     return CaseSources(folder=folder, subject=folder.resolve().name, entries=entries)
 
 
 def _no_tumour(sources: CaseSources, library: DicomLibrary | None) -> MissingRoleError:
+    folder, name = sources.folder, sources.folder.name
     if sources.told_by == "case.toml":
         msg = f"{CASE_FILE}: names no tumour mask."
         return MissingRoleError(msg, hint='Write [inputs] tumour = "FILE".')
     if library is not None:
         from volstrat.case.dicom_roles import no_tumour
 
-        return no_tumour(library.folder(sources.folder), subject=sources.folder.name)
-    if (sources.folder / STATE_FOLDER).is_dir():
-        msg = f"{sources.folder.name}: holds results that volstrat wrote; it is no case."
+        return no_tumour(library.folder(folder), subject=name)
+    if (folder / STATE_FOLDER).is_dir():
+        msg = f"{name}: holds results that volstrat wrote; it is no case."
         return MissingRoleError(msg, hint="Name the folder of a case, not that of its results.")
-    try:
-        there = sorted(p.name for p in sources.folder.iterdir())
-    except OSError:
-        there = []
-    for path in (sources.folder / name for name in there):
+    there = sorted(p.name for p in folder.iterdir())
+    for path in (folder / one for one in there):
         near = nearly_read(path)
         if near is not None and near[0].startswith(("tumour", "tumor")):
-            msg = f"{sources.folder.name}: no tumour mask; there is {path.name}, which is not read."
+            msg = f"{name}: no tumour mask; there is {path.name}, which is not read."
             return MissingRoleError(msg, hint=near[1])
-    below = [
-        name for name in there if (sources.folder / name).is_dir() and is_case_folder(sources.folder / name)
-    ]
+    below = [one for one in there if (folder / one).is_dir() and is_case_folder(folder / one)]
     if below:
-        msg = f"{sources.folder.name}: no tumour mask; it is no case but holds some: {shown_names(below)}."
+        msg = f"{name}: no tumour mask; it is no case but holds some: {shown_names(below)}."
         return MissingRoleError(msg, hint="Name one of them, or give this folder to volstrat batch.")
-    shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
-    msg = f"{sources.folder.name}: no tumour mask; there is {shown or 'nothing'}."
+    msg = f"{name}: no tumour mask; there is {shown_names(there, named=12) or 'nothing'}."
     hint = 'Name it tumour.nii.gz (or .nrrd, .mha), or write case.toml with [inputs] tumour = "FILE".'
     return MissingRoleError(msg, hint=hint)
 
@@ -330,12 +276,7 @@ def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]
     topmost below ``root`` whose files are tied together by study or frame of reference, or that holds a
     ``ct`` or ``pet`` folder. A lowest folder that holds nothing of this is yielded too, so that it fails by
     name instead of being passed over. ``root`` itself is a case only where files or folders directly in it
-    say so.
-
-    Parameters
-    ----------
-    skip : Path or None
-        A folder that is never walked (the output).
+    say so. ``skip`` is a folder that is never walked (the output).
     """
     skipped = None if skip is None else skip.resolve()
     waiting: list[tuple[Iterator[Path], frozenset[Path]]] = [(iter([root]), frozenset())]
@@ -357,11 +298,7 @@ def iter_case_folders(root: Path, *, skip: Path | None = None) -> Iterator[Path]
         if below is None or len(above) > DEEPEST:
             yield folder
         else:
-            waiting.append((_children(folder, below), above | {real}))
-
-
-def _children(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    return (folder / name for name in names)
+            waiting.append((map(folder.joinpath, below), above | {real}))
 
 
 def _cases_not_here(folder: Path, *, is_root: bool) -> list[str] | None:
@@ -407,4 +344,4 @@ def _is_dicom_case(folder: Path, children: Sequence[str], *, is_root: bool) -> b
 
 def _role_files_below(folder: Path) -> bool:
     """Tell whether any folder below holds ``case.toml`` or a role file."""
-    return any(_tells_case(parent / name) for parent, names in files_below(folder) for name in names)
+    return any(map(_tells_case, _paths_below(folder)))

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.discovery import CASE_FILE
+from volstrat.case.input_files import read_with
 from volstrat.case.lesion_table import history_beside
 from volstrat.case.unread import unread_files
-from volstrat.errors import InputFileError, VolstratError
-from volstrat.formats.label_names import names_beside
-from volstrat.formats.volumes import data_files, volume_format
+from volstrat.errors import InputFileError
 from volstrat.formats.walk import open_regular, relative_name, walk
 from volstrat.store.output import STATE_FOLDER
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from volstrat.case.case_file import CaseSources, RoleEntry
-
-_DETACHED = {"nrrd", "seg.nrrd", "metaimage"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +40,9 @@ class FileState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """The inputs of a case.
+    """The inputs of a case."""
 
-    Parameters
-    ----------
-    sha256 : str
-        Of the roles, with every key of their entries, and of all files' names and hashes.
-    files : mapping of Path to FileState
-    """
-
-    sha256: str
+    sha256: str  # of the roles, with every key of their entries, and of all files' names and hashes
     files: Mapping[Path, FileState]
 
     def changed_file(self) -> Path | None:
@@ -70,10 +60,7 @@ class Fingerprint:
 def take_fingerprint(sources: CaseSources) -> Fingerprint:
     """Hash the inputs of a case.
 
-    Raises
-    ------
-    InputFileError
-        If a file is missing or cannot be read.
+    Raises InputFileError if a file is missing or cannot be read.
     """
     files = {path: _state(path) for path in sorted(set(_files(sources)))}
     content = {
@@ -108,17 +95,9 @@ def files_of(entry: RoleEntry) -> Iterator[Path]:
     """Yield the files that an entry is read from, and what names or holds its values beside them."""
     if entry.path.is_dir():
         yield from _below(entry.path)
-        return
-    yield entry.path
-    if volume_format(entry.path) is not None:  # what names its labels decides which of them are read
-        described = names_beside(entry.path)
-        if described is not None:
-            yield described[0]
-    if volume_format(entry.path) in _DETACHED or entry.path.name.lower().endswith((".hdr", ".hdr.gz")):
-        try:
-            yield from data_files(entry.path)
-        except VolstratError:
-            return  # the case will fail on it, with the reason
+    else:
+        yield entry.path
+        yield from read_with(entry.path)
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -146,12 +125,8 @@ def _state(path: Path) -> FileState:
     except OSError as error:
         msg = f"{path.name}: cannot be read ({error.strerror})."
         raise InputFileError(msg) from error
-    return FileState(
-        sha256=digest.hexdigest(),
-        size=before.st_size,
-        modified_ns=before.st_mtime_ns,
-        inode=before.st_ino,
-    )
+    size, modified_ns, inode = before.st_size, before.st_mtime_ns, before.st_ino
+    return FileState(sha256=digest.hexdigest(), size=size, modified_ns=modified_ns, inode=inode)
 
 
 def _values(said: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - any flat dataclass

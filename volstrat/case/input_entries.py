@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from volstrat.case.lesion_table import history_beside, read_bytes, read_lesion_table
+from volstrat.case.parts import parts_entry
 from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.dicom.identity import short_uid
 from volstrat.formats.hashing import sha256_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from volstrat.case.aligned_masks import ReadEntry
-    from volstrat.case.case_file import CaseSources
-    from volstrat.case.entries import EntryReader
-    from volstrat.case.input_types import GridRecord, InputRecord, PartRecord, SegmentRecord, SuvRecord
-    from volstrat.case.pet_inputs import PetInputs
+    from volstrat.case.aligned_masks import AlignedMasks
+    from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.entries import EntryReader, RoleMask
+    from volstrat.case.input_types import GridRecord, InputRecord, SegmentRecord, SuvRecord
+    from volstrat.case.pet_inputs import PetInputs, PetRead
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.mask import Mask
     from volstrat.terms.findings import Closing, Finding
@@ -29,47 +30,49 @@ if TYPE_CHECKING:
 
 
 def pet_entries(
-    sources: CaseSources, reader: EntryReader, pet: PetInputs, days: int | None
+    reader: EntryReader, pet: PetInputs, days: int | None
 ) -> tuple[list[InputRecord], list[Finding]]:
     """Return what the record says of the PET images, and what reading the one shown beside brought up."""
+    sources = reader.sources
     entries: list[InputRecord] = []
+    findings: list[Finding] = []
     entry = sources.only("pet")
     if pet.image is not None and entry is not None:
-        one: InputRecord = {
-            "role": "pet",
-            "path": sources.relative(entry.path),
-            "format": pet.image.format,
-            "sha256": pet.image.sha256,
-            "grid": grid_entry(pet.image.grid, sources),
-            "segments": [],
-            "tracer": pet.image.tracer.tracer,
-        }
-        if pet.image.voxels_sha256 is not None:
-            one["voxels_sha256"] = pet.image.voxels_sha256
+        one = _pet_entry(sources, "pet", entry, pet.image)
         if days is not None:
             one["days_from_ct"] = days
         if pet.image.conversion is not None:
             one["suv"] = cast("SuvRecord", pet.image.conversion)
         entries.append(one)
-    findings: list[Finding] = []
     for other in sources.entries.get("other_pet", ()):
         from volstrat.case.pet_inputs import read_other_pet
 
         beside, problems = read_other_pet(reader, other)
         findings += problems
         if beside is not None:
-            entries.append(
-                {
-                    "role": "other_pet",
-                    "path": sources.relative(other.path),
-                    "format": beside.format,
-                    "sha256": beside.sha256,
-                    "grid": grid_entry(beside.grid, sources),
-                    "segments": [],
-                    "tracer": beside.tracer.tracer,
-                }
-            )
+            entries.append(_pet_entry(sources, "other_pet", other, beside))
     return entries, findings
+
+
+def _pet_entry(sources: CaseSources, role: RoleName, entry: RoleEntry, pet: PetRead) -> InputRecord:
+    one = _input(sources, role, entry, pet.format, pet.sha256)
+    one["grid"] = grid_entry(pet.grid, sources)
+    one["tracer"] = pet.tracer.tracer
+    if pet.voxels_sha256 is not None:
+        one["voxels_sha256"] = pet.voxels_sha256
+    return one
+
+
+def _input(sources: CaseSources, role: RoleName, entry: RoleEntry, form: str, sha256: str) -> InputRecord:
+    """Say of a file what can be said of any."""
+    return {
+        "role": role,
+        "path": sources.relative(entry.path),
+        "format": form,
+        "sha256": sha256,
+        "grid": None,
+        "segments": [],
+    }
 
 
 def read_table_entry(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[InputRecord]]:
@@ -77,8 +80,7 @@ def read_table_entry(sources: CaseSources) -> tuple[tuple[LesionRow, ...], list[
     table = sources.only("lesions")
     if table is None:
         return (), []
-    data = read_bytes(table.path)
-    entry = _table_input(sources, "lesions", table.path, data)
+    data, entry = _table_input(sources, "lesions", table)
     history = history_beside(table.path)
     if history is not None:
         entry["history_sha256"] = sha256_of(history)
@@ -90,33 +92,32 @@ def read_closings(sources: CaseSources) -> tuple[tuple[Closing, ...], list[Input
     table = sources.only("reviews")
     if table is None:
         return (), []
+    data, entry = _table_input(sources, "reviews", table)
+    return read_reviews(data, name=table.path.name), [entry]
+
+
+def _table_input(sources: CaseSources, role: RoleName, table: RoleEntry) -> tuple[bytes, InputRecord]:
     data = read_bytes(table.path)
-    return read_reviews(data, name=table.path.name), [_table_input(sources, "reviews", table.path, data)]
+    form, sha256 = table_format(table.path.name), hashlib.sha256(data).hexdigest()
+    return data, _input(sources, role, table, form, sha256)
 
 
-def _table_input(sources: CaseSources, role: RoleName, path: Path, data: bytes) -> InputRecord:
+def mask_entries(sources: CaseSources, masks: AlignedMasks) -> list[InputRecord]:
+    """Say of every mask file its hashes and grid, what was used of it, and all of its parts."""
+    used = {(r.role, r.entry): r for r in masks.used}
+    return [_mask_entry(sources, used.get((r.role, r.entry), r), masks.as_read) for r in masks.as_read]
+
+
+def _mask_entry(sources: CaseSources, r: RoleMask, masks: Sequence[RoleMask]) -> InputRecord:
     return {
-        "role": role,
-        "path": sources.relative(path),
-        "format": table_format(path.name),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "grid": None,
-        "segments": [],
-    }
-
-
-def mask_entry(sources: CaseSources, read: ReadEntry, parts: list[PartRecord]) -> InputRecord:
-    """Say of a mask file its hashes, grid, segments and parts."""
-    mask = read.read.mask
-    return {
-        "role": cast("RoleName", read.role),
-        "path": sources.relative(read.entry.path),
-        "format": read.read.format,
-        "sha256": read.read.sha256,
-        "voxels_sha256": voxels_sha256(mask),
-        "grid": grid_entry(mask.grid, sources),
-        "segments": segment_list(mask),
-        "parts": parts,
+        "role": cast("RoleName", r.role),
+        "path": r.path,
+        "format": r.read.format,
+        "sha256": r.read.sha256,
+        "voxels_sha256": voxels_sha256(r.mask),
+        "grid": grid_entry(r.mask.grid, sources),
+        "segments": segment_list(r.mask),
+        "parts": parts_entry(r, masks),
     }
 
 

@@ -3,56 +3,63 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
-from volstrat.case.aligned_masks import AlignedMasks, read_aligned_masks
+from volstrat.case.aligned_masks import read_aligned_masks
 from volstrat.case.entries import EntryReader
-from volstrat.case.input_entries import mask_entry, pet_entries, read_closings, read_table_entry
-from volstrat.case.one_patient import days_between_images, patient_findings, time_findings
-from volstrat.case.parts import parts_entry
+from volstrat.case.input_entries import mask_entries, pet_entries, read_closings, read_table_entry
 from volstrat.case.pet_inputs import read_pet_inputs
-from volstrat.case.plan_inputs import PlanInputs, plan_inputs
 from volstrat.case.unread import unread_findings
+from volstrat.errors import MissingRoleError, PlanError, VolstratError
 from volstrat.frozen import frozen
+from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import CaseMasks
+from volstrat.terms.couinaud import SEGMENTS, segment_named
+from volstrat.terms.findings import finding
 from volstrat.terms.roles import IMAGE_ROLES
+from volstrat.terms.wording import more_than, shown_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from volstrat.case.case_file import CaseSources
+    from volstrat.case.entries import RoleMask
     from volstrat.case.input_types import InputRecord
-    from volstrat.geometry.runs import VoxelRuns
+    from volstrat.case.pet_inputs import PetRead
+    from volstrat.dicom.identity import PatientMarks
+    from volstrat.geometry.mask import Mask
     from volstrat.terms.findings import Closing, Finding
     from volstrat.terms.protocol import Protocol
 
 
+_NAMED = 4
+_MARKS = {"PatientID": "PatientID", "PatientBirthDate": "the birth date", "PatientSex": "the sex"}
+
+
+@frozen(eq=False)
+class PlanInputs:
+    """Voxels on the tumour's grid."""
+
+    segments: Mapping[str, VoxelRuns] = field(default_factory=dict)  # empty without ``liver_segments``
+    # of plans that cut out what a mask draws
+    cut_masks: Mapping[str, VoxelRuns] = field(default_factory=dict)
+
+
 @frozen(eq=False)
 class CaseInputs:
-    """A case as read: masks on their grids, lesion rows, and what reading them brought up.
-
-    Parameters
-    ----------
-    masks : CaseMasks
-    liver, remnant : VoxelRuns or None
-        On the tumour's grid.
-    plans : PlanInputs
-    body_size : tuple of float or None
-        Weight (kg) and height (cm) as the PET header says.
-    findings : tuple of Finding
-    inputs : tuple of InputRecord
-        What the record says of each file.
-    closings : tuple of Closing
-        Reviews that somebody closed.
-    """
+    """A case as read: masks on their grids, lesion rows, and what reading them brought up."""
 
     masks: CaseMasks
+    # liver, remnant: on the tumour's grid
     liver: VoxelRuns | None
     remnant: VoxelRuns | None
     plans: PlanInputs
+    # weight (kg) and height (cm): what the case states, else what the PET header does
     body_size: tuple[float | None, float | None]
     findings: tuple[Finding, ...]
-    inputs: tuple[InputRecord, ...]
-    closings: tuple[Closing, ...] = ()
+    inputs: tuple[InputRecord, ...]  # what the record says of each file
+    closings: tuple[Closing, ...] = ()  # reviews that somebody closed
 
     @property
     def without_rows(self) -> CaseMasks:
@@ -73,28 +80,17 @@ class CaseInputs:
 def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInputs:
     """Read every file the rule needs and put the masks that share a grid onto it.
 
-    Parameters
-    ----------
-    case : CaseSources or EntryReader
-        A reader keeps what finding the sources scanned.
-    protocol : Protocol
-
-    Raises
-    ------
-    VolstratError
-        If a file cannot be read, or the masks do not fit together.
+    A reader keeps what finding the sources scanned. Raises VolstratError if a file cannot be read, or the
+    masks do not fit together.
     """
     reader = (case if isinstance(case, EntryReader) else EntryReader(case)).with_naming(protocol.naming)
     sources = reader.sources
     reader.require_all()
     masks = read_aligned_masks(reader, protocol)
-    pet = read_pet_inputs(
-        sources, reader, masks.of_role("fdg_avid"), grid=masks.grid, base=masks.base, protocol=protocol
-    )
-    days = days_between_images(sources, reader)
-    of_pet, found = pet_entries(sources, reader, pet, days)
-    found += time_findings(days, protocol.review.max_days_between)
-    found += patient_findings(sources, reader)
+    pet = read_pet_inputs(reader, masks, protocol)
+    days = _days_between_images(reader)
+    of_pet, found = pet_entries(reader, pet, days)
+    found += [*_time_findings(days, protocol.review.max_days_between), *_patient_findings(reader)]
     rows, of_table = read_table_entry(sources)
     closings, of_reviews = read_closings(sources)
     if pet.left_out:  # regions of what plays no FDG role are no regions of this case
@@ -111,30 +107,127 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
             tumour_fields=masks.fields,
             suv=None if pet.fdg is None else pet.fdg.suv,
             sul_factor=None if pet.fdg is None else pet.fdg.sul_factor,
-            reference=reference[0].read.mask if reference else None,
-            liver=liver[0].read.mask if liver else None,
+            reference=reference[0].mask if reference else None,
+            liver=liver[0].mask if liver else None,
             rows=rows,
         ),
         liver=masks.united.get("liver"),
         remnant=masks.united.get("remnant"),
-        plans=_for_plans(sources, masks),
-        body_size=(None, None) if pet.image is None else pet.image.body_size,
+        plans=_plan_inputs(sources, masks.on_grid),
+        body_size=_body_size(sources, pet.image),
         findings=(*unread_findings(sources), *masks.findings, *pet.findings, *found, *reader.findings()),
-        inputs=(*_mask_entries(sources, masks), *of_pet, *of_table, *of_reviews),
+        inputs=(*mask_entries(sources, masks), *of_pet, *of_table, *of_reviews),
         closings=closings,
     )
 
 
-def _for_plans(sources: CaseSources, masks: AlignedMasks) -> PlanInputs:
-    if sources.plans or "liver_segments" in sources.entries:
-        return plan_inputs(sources, masks.on_grid)
-    return PlanInputs()
+def _body_size(sources: CaseSources, pet: PetRead | None) -> tuple[float | None, float | None]:
+    weight_kg, height_cm = (None, None) if pet is None else pet.body_size
+    patient = sources.patient
+    return (
+        weight_kg if patient.weight_kg is None else patient.weight_kg,
+        height_cm if patient.height_cm is None else patient.height_cm,
+    )
 
 
-def _mask_entries(sources: CaseSources, masks: AlignedMasks) -> list[InputRecord]:
-    """Say of every mask file what was used of it, and all of its parts."""
-    used = {(r.role, r.entry): r for r in masks.used}
+def _plan_inputs(sources: CaseSources, read: Iterable[tuple[RoleMask, Mask]]) -> PlanInputs:
+    """Return what plans need, of the files read and put on the tumour's grid."""
+    if sources.plans and "liver" not in sources.entries:
+        msg = "case.toml: there are plans but no liver mask, so that neither cut nor remnant can be measured."
+        raise MissingRoleError(msg, hint='Write [inputs] liver = "FILE".')
+    segments: dict[str, VoxelRuns] = {}
+    for r, mask in read:
+        if r.role == "liver_segments":
+            for segment, voxels in _named_segments(r, mask):
+                segments[segment] = segments[segment].union(voxels) if segment in segments else voxels
+    cut_masks = {}
+    for stated in sources.plans:
+        if stated.masks:
+            cut = VoxelRuns.empty()
+            for r, mask in read:
+                if r.role == "cut" and r.entry in stated.masks:
+                    cut = cut.union(mask.voxels())
+            cut_masks[stated.plan.name] = cut
+    return PlanInputs(segments={s: segments[s] for s in SEGMENTS if s in segments}, cut_masks=cut_masks)
+
+
+def _named_segments(r: RoleMask, mask: Mask) -> list[tuple[str, VoxelRuns]]:
+    """Return the Couinaud segments of a mask, by name or code of its parts, else by its numbers 1 to 8.
+
+    Where some parts are named as segments, others are none.
+    """
+    by_part = {part.number: part.couinaud for part in r.choice.parts}
+    named = [(by_part.get(n) or segment_named(mask.names.get(n) or ""), n) for n in mask.labels]
+    if not any(segment for segment, _ in named):
+        named = [(str(n) if 1 <= n <= 8 else None, n) for _, n in named]
+        strange = [str(n) for segment, n in named if segment is None]
+        if strange:
+            msg = (
+                f"{r.name}: label {', '.join(strange)} is no liver segment; labels are 1 to 8, or have "
+                "names (liver_segment_5, Segment IVa)."
+            )
+            raise PlanError(msg, hint="Give the map of Couinaud segments as liver_segments.")
+    return [(segment, mask.runs.of(n)) for segment, n in named if segment is not None]
+
+
+def _patient_findings(reader: EntryReader) -> list[Finding]:
+    """Say where PatientID, birth date or sex differ among the DICOM files that the case has read or found.
+
+    What a header leaves blank is equal to anything.
+    """
+    if not reader.has_dicom:
+        return []
+    from volstrat.dicom.identity import differing
+
+    seen = _named_marks(reader)
+    keywords = differing(seen)
+    if not keywords:
+        return []
+    names, assumed = list(seen.values()), reader.sources.assume_same_patient
+    more = f" {more_than(len(names), _NAMED)}" if len(names) > _NAMED else ""
     return [
-        mask_entry(sources, used.get((r.role, r.entry), r), parts_entry(file, masks.files))
-        for r, file in zip(masks.as_read, masks.files, strict=True)
+        finding(
+            "patients_differ",
+            "assumed" if assumed else "refused",
+            severity="warning" if assumed else None,
+            keywords=shown_names([_MARKS[keyword] for keyword in keywords], last=" and "),
+            files=shown_names(names[:_NAMED], last=" and ") + more,
+        )
     ]
+
+
+def _named_marks(reader: EntryReader) -> dict[PatientMarks, str]:
+    """Return the different marks, each with one of the files that carry it."""
+    seen: dict[PatientMarks, str] = {}
+    sources = reader.sources
+    for folder in reader.library.scanned():
+        for series in folder.series:
+            for patient in {file.patient: None for file in series.files}:
+                seen.setdefault(patient, f"{series.name} ({sources.relative(series.paths[0].parent)})")
+        for structures in (*folder.segmentations, *folder.structure_sets):
+            seen.setdefault(structures.patient, sources.relative(structures.path))
+    return seen
+
+
+def _days_between_images(reader: EntryReader) -> int | None:
+    """Return how many days lie between CT and PET; None where either says no date."""
+    ct, pet = (_acquired_on(reader, role) for role in ("ct", "pet"))
+    return None if ct is None or pet is None else abs(ct - pet)
+
+
+def _acquired_on(reader: EntryReader, role: str) -> int | None:
+    entry = reader.sources.only(role)
+    if entry is None or not reader.reads_from_dicom(entry):
+        return None
+    try:
+        acquired_on = reader.series(role, entry).acquired_on
+    except VolstratError:
+        return None  # what is wrong with it is said where it is read
+    return None if acquired_on is None else acquired_on.toordinal()
+
+
+def _time_findings(days: int | None, most_days: int) -> list[Finding]:
+    """Say where CT and PET lie further apart than the protocol allows; in days, without a date."""
+    if days is None or days <= most_days:
+        return []
+    return [finding("studies_far_apart", days=days, limit=most_days)]

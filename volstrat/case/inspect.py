@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.entries import EntryReader
 from volstrat.case.input_entries import grid_entry, segment_list
 from volstrat.case.lesion_table import read_bytes, read_lesion_table
+from volstrat.case.parts import parts_entry
 from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.case.unread import unread_findings
 from volstrat.errors import VolstratError
 from volstrat.formats.walk import relative_name
-from volstrat.terms.roles import MASK_ROLES, ROLES
+from volstrat.terms.roles import MASK_ROLES, ROLES, TABLE_ROLES
 from volstrat.terms.tracers import tracer_text
 
 if TYPE_CHECKING:
@@ -32,22 +33,21 @@ def inspect_case(place: CasePlace, protocol: LoadedProtocol, *, lesions: str | N
     A file that cannot be read is listed with its error, so that one fault does not hide the rest. Where
     roles were found in DICOM, ``unused`` lists the series, segments and ROIs that play none.
 
-    Raises
-    ------
-    VolstratError
-        If the roles themselves cannot be settled.
+    Raises VolstratError if the roles themselves cannot be settled.
     """
-    reader = place.open(lesions=lesions, naming=protocol.protocol.naming).with_naming(
-        protocol.protocol.naming
-    )
+    naming = protocol.protocol.naming
+    reader = place.open(lesions=lesions, naming=naming).with_naming(naming)
     sources = reader.sources
     findings = dict.fromkeys(unread_findings(sources))  # a file in two roles says the same twice
-    inputs = [
-        _entry(sources, reader, role, entry, findings)
+    read = [
+        _entry(reader, role, entry, findings)
         for role in (*ROLES, "cut")
         for entry in sources.entries.get(role, ())
     ]
-    _tell_roles(inputs)
+    masks = [mask for _, mask in read if mask is not None]
+    for found, mask in read:
+        found["parts"] = [] if mask is None else parts_entry(mask, masks)
+    inputs = [found for found, _ in read]
     findings |= dict.fromkeys(reader.findings())
     return {
         "subject": sources.subject,
@@ -64,12 +64,10 @@ def inspect_case(place: CasePlace, protocol: LoadedProtocol, *, lesions: str | N
 
 
 def _entry(
-    sources: CaseSources,
-    reader: EntryReader,
-    role: str,
-    entry: RoleEntry,
-    findings: dict[Finding, None],
-) -> dict[str, Any]:
+    reader: EntryReader, role: str, entry: RoleEntry, findings: dict[Finding, None]
+) -> tuple[dict[str, Any], RoleMask | None]:
+    """Return what is said of one file, and the mask that it is read as."""
+    sources, mask = reader.sources, None
     found: dict[str, Any] = {
         "role": role,
         "path": sources.relative(entry.path),
@@ -82,52 +80,28 @@ def _entry(
         "error": None,
     }
     try:
-        if role == "lesions":
-            rows = read_lesion_table(read_bytes(entry.path), name=entry.path.name)
+        if role in TABLE_ROLES:
+            read_rows = read_lesion_table if role == "lesions" else read_reviews
+            rows = read_rows(read_bytes(entry.path), name=entry.path.name)
             found.update(format=table_format(entry.path.name), rows=len(rows))
-        elif role == "reviews":
-            rows_of_reviews = read_reviews(read_bytes(entry.path), name=entry.path.name)
-            found.update(format=table_format(entry.path.name), rows=len(rows_of_reviews))
         elif role in MASK_ROLES:
-            read = reader.mask(role, entry)
-            findings |= dict.fromkeys(read.findings)
+            mask = reader.mask(role, entry)
+            findings |= dict.fromkeys(mask.read.findings)
             found.update(
-                format=read.format,
-                grid=grid_entry(read.mask.grid, sources),
-                segments=segment_list(read.mask),
-                parts=_parts(read, role),
+                format=mask.read.format,
+                grid=grid_entry(mask.mask.grid, sources),
+                segments=segment_list(mask.mask),
             )
         else:
             image_format, grid = reader.grid(role, entry)
             found.update(format=image_format, grid=grid_entry(grid, sources))
             if reader.reads_from_dicom(entry):
-                series = reader.library.series(entry.path, role=role, uid=entry.series)
+                series = reader.series(role, entry)
                 found["series"] = _series(series)
                 found["suv"] = _suv(series, sources) if role == "pet" else None
     except VolstratError as error:
         found["error"] = str(error)
-    return found
-
-
-def _parts(read: RoleMask, role: str) -> list[dict[str, Any]]:
-    """List every part of a file, and whether the role takes it."""
-    return [
-        {
-            "number": part.number,
-            "name": part.name or None,
-            "voxels": part.voxels,
-            "role": role if part.number in read.choice.taken else None,
-        }
-        for part in read.choice.parts
-    ]
-
-
-def _tell_roles(inputs: list[dict[str, Any]]) -> None:
-    """Say of parts that a role leaves out what they play elsewhere in the case."""
-    every = [(one["path"], part) for one in inputs for part in one["parts"]]
-    taken = {(path, part["number"]): part["role"] for path, part in every if part["role"] is not None}
-    for path, part in every:
-        part["role"] = part["role"] or taken.get((path, part["number"]))
+    return found, mask
 
 
 def _series(series: SeriesFiles) -> dict[str, Any]:
@@ -146,12 +120,9 @@ def _series(series: SeriesFiles) -> dict[str, Any]:
 
 def _suv(series: SeriesFiles, sources: CaseSources) -> dict[str, Any]:
     """Say how the PET becomes SUV, or why it cannot."""
-    from volstrat.dicom.suv.body import PatientFacts
-    from volstrat.dicom.suv.suv_factors import suv_factors
+    from volstrat.case.pet_inputs import factors_of
 
-    stated = sources.patient
-    facts = PatientFacts(weight_kg=stated.weight_kg, height_cm=stated.height_cm, sex=stated.sex)
-    factors = suv_factors(series, patient=facts)
+    factors = factors_of(series, sources.patient)
     return {
         "units": factors.units,
         "suvbw_factor": factors.suvbw_factor,

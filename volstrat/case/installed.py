@@ -18,10 +18,7 @@ _SUFFIX = ".dist-info"
 def installed_version(distribution: str) -> str | None:
     """Return the version of an installed distribution, or None where it is not installed or does not say.
 
-    Parameters
-    ----------
-    distribution : str
-        Its name as on the index; letter case and ``-``, ``_``, ``.`` make no difference.
+    Letter case and ``-``, ``_``, ``.`` in its name make no difference.
     """
     for folder in sys.path:
         path = _metadata_by_name(folder or ".").get(_normalised(distribution))

@@ -25,13 +25,7 @@ def lesion_list(
 ) -> list[LesionRow]:
     """Return a row for each lesion and PET-only region, with what the case's table says of it.
 
-    Parameters
-    ----------
-    measured : Measurements
-    only : collection of str or None
-        Ids of those that are asked for; None: all.
-    points : mapping of id to point or None
-        `inner_points`, where they are known.
+    ``only``: ids of those that are asked for; ``points``: `inner_points`, where they are known.
     """
     rows = renamed_rows(measured)
     points = inner_points(measured) if points is None else points

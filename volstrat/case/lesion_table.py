@@ -1,4 +1,4 @@
-"""Lesion tables in, `LesionRow` out."""
+"""Lesion tables in, `LesionRow` out; and the history beside them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import csv
 import io
 import math
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from volstrat.case.table_file import check_header, read_table
 from volstrat.errors import InputFileError, LesionTableError
+from volstrat.frozen import frozen
 from volstrat.store.tables import guarded
 from volstrat.terms.marks import NOT_TUMOUR, SITES, LesionRow, Marking
 
@@ -22,19 +23,8 @@ HISTORY = "lesions.history.csv"
 """What stood in the tables beside it before, by whom and when it was replaced."""
 
 COLUMNS = (
-    "lesion_id",
-    "resectability",
-    "fdg_avidity",
-    "x_mm",
-    "y_mm",
-    "z_mm",
-    "segment",
-    "volume_ml",
-    "site",
-    "belongs_to",
-    "reader",
-    "reason",
-    "recorded_at",
+    *("lesion_id", "resectability", "fdg_avidity", "x_mm", "y_mm", "z_mm", "segment", "volume_ml"),
+    *("site", "belongs_to", "reader", "reason", "recorded_at"),
 )
 """Columns of a lesion table; the first two are required."""
 
@@ -43,20 +33,10 @@ _POINT = ("x_mm", "y_mm", "z_mm")
 
 
 def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
-    """Parse a lesion table.
+    """Parse a lesion table: CSV or an Excel workbook as people save them (`read_table`); see docs/record.md.
 
-    Parameters
-    ----------
-    data : bytes
-        CSV or an Excel workbook as people save them (`read_table`); see docs/record.md.
-    name : str
-        The file's name, for messages.
-
-    Raises
-    ------
-    LesionTableError
-        For a missing or unknown column, a word that is none of the contract's, half a point, a row
-        of another length, or a second row of one lesion.
+    Raises LesionTableError for a missing or unknown column, a word that is none of the contract's, half a
+    point, a row of another length, or a second row of one lesion.
     """
     table = read_table(data, name=name)
     hint = f"The columns are {', '.join(COLUMNS)}; the first two are required."
@@ -77,36 +57,21 @@ def read_lesion_table(data: bytes, *, name: str) -> tuple[LesionRow, ...]:
 def row_of_cells(cells: Mapping[str, str], where: str) -> LesionRow:
     """Return the row that texts by column say; the first two columns must be there.
 
-    Raises
-    ------
-    LesionTableError
-        As `read_lesion_table`.
+    Raises LesionTableError as `read_lesion_table`.
     """
     if not cells["lesion_id"]:
         msg = f"{where}: the lesion_id is empty."
         raise LesionTableError(msg, hint="Name the lesion (L1, P1, ...), or remove the row.")
-    words: dict[str, Marking | None] = {marking.word: marking for marking in Marking}
-    words[NOT_TUMOUR] = None
-    resectability = cells["resectability"]
-    if resectability and resectability not in words:
-        msg = f"{where}: resectability is {resectability!r}; it must be {', '.join(sorted(words))} or empty."
-        raise LesionTableError(msg, hint=_case_hint(resectability, words))
-    avidity: Literal["avid", "not_avid"] | None = None
-    avidity_word = cells.get("fdg_avidity", "")
-    if avidity_word == "avid":
-        avidity = "avid"
-    elif avidity_word == "not_avid":
-        avidity = "not_avid"
-    elif avidity_word:
-        msg = f"{where}: fdg_avidity is {avidity_word!r}; it must be avid, not_avid or empty."
-        raise LesionTableError(msg, hint=_case_hint(avidity_word, ("avid", "not_avid")))
+    markings: dict[str, Marking] = {marking.word: marking for marking in Marking}
+    word = _word(cells, "resectability", sorted([*markings, NOT_TUMOUR]), where)
+    avidity = _word(cells, "fdg_avidity", ("avid", "not_avid"), where)
     return LesionRow(
         lesion_id=cells["lesion_id"],
-        resectability=words[resectability] if resectability else None,
-        not_tumour=resectability == NOT_TUMOUR,
-        fdg_avidity=avidity,
+        resectability=markings.get(word),
+        not_tumour=word == NOT_TUMOUR,
+        fdg_avidity=cast("Literal['avid', 'not_avid'] | None", avidity or None),
         segment=cells.get("segment", ""),
-        site=_site(cells, where),
+        site=_word(cells, "site", SITES, where),
         belongs_to=cells.get("belongs_to", ""),
         volume_ml=_volume(cells, where),
         point_mm=_point(cells, where),
@@ -117,18 +82,14 @@ def row_of_cells(cells: Mapping[str, str], where: str) -> LesionRow:
     )
 
 
-def _case_hint(word: str, words: Mapping[str, object] | Sequence[str]) -> str:
-    if word.lower() in words:
-        return "Words are in lower case."
-    return "Write one of these words, or leave the cell empty."
-
-
-def _site(cells: Mapping[str, str], where: str) -> str:
-    site = cells.get("site", "")
-    if site and site not in SITES:
-        msg = f"{where}: site is {site!r}; it must be {', '.join(SITES)} or empty."
-        raise LesionTableError(msg, hint=_case_hint(site, SITES))
-    return site
+def _word(cells: Mapping[str, str], column: str, words: Sequence[str], where: str) -> str:
+    """Return a cell that holds one of some words, or nothing."""
+    word = cells.get(column, "")
+    if word and word not in words:
+        msg = f"{where}: {column} is {word!r}; it must be {', '.join(words)} or empty."
+        other = "Write one of these words, or leave the cell empty."
+        raise LesionTableError(msg, hint="Words are in lower case." if word.lower() in words else other)
+    return word
 
 
 def _volume(cells: Mapping[str, str], where: str) -> float | None:
@@ -163,21 +124,9 @@ def _point(cells: Mapping[str, str], where: str) -> tuple[float, float, float] |
 def table_cells(row: LesionRow) -> dict[str, str]:
     """Return a row as texts, by column."""
     point = ("", "", "") if row.point_mm is None else tuple(f"{x:.12g}" for x in row.point_mm)
-    return {
-        "lesion_id": row.lesion_id,
-        "resectability": row.word,
-        "fdg_avidity": row.fdg_avidity or "",
-        "x_mm": point[0],
-        "y_mm": point[1],
-        "z_mm": point[2],
-        "segment": row.segment,
-        "volume_ml": "" if row.volume_ml is None else f"{row.volume_ml:.6g}",
-        "site": row.site,
-        "belongs_to": row.belongs_to,
-        "reader": row.reader,
-        "reason": row.reason,
-        "recorded_at": row.recorded_at,
-    }
+    cells = {column: str(getattr(row, column, None) or "") for column in COLUMNS}
+    cells |= dict(zip(_POINT, point, strict=True)) | {"resectability": row.word}
+    return cells | {"volume_ml": "" if row.volume_ml is None else f"{row.volume_ml:.6g}"}
 
 
 def table_bytes(rows: Iterable[LesionRow]) -> bytes:
@@ -198,10 +147,8 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, str]], *, head
 def read_bytes(path: Path) -> bytes:
     """Read a small file whole.
 
-    Raises
-    ------
-    InputFileError
-        If it is absent, no regular file, larger than any table or settings file, or unreadable.
+    Raises InputFileError if it is absent, no regular file, larger than any table or settings file, or
+    unreadable.
     """
     try:
         status = path.stat()  # first, because opening a pipe waits for somebody to write into it
@@ -216,13 +163,12 @@ def read_bytes(path: Path) -> bytes:
     if data is not None:
         return data
     if regular:
-        msg = (
-            f"{path.name}: has {status.st_size} bytes; a table or settings file has at most {_LARGEST_BYTES}."
-        )
+        what = f"has {status.st_size} bytes; a table or settings file has at most {_LARGEST_BYTES}."
     elif stat.S_ISDIR(status.st_mode):
-        msg = f"{path.name}: is a directory where a file is expected."
+        what = "is a directory where a file is expected."
     else:
-        msg = f"{path.name}: is not a regular file."
+        what = "is not a regular file."
+    msg = f"{path.name}: {what}"
     raise InputFileError(msg, hint="Check that this is the file that is meant.")
 
 
@@ -230,3 +176,30 @@ def history_beside(table: Path) -> Path | None:
     """Return the history of a lesion table; None where there is none."""
     path = table.with_name(HISTORY)
     return path if path.is_file() else None
+
+
+@frozen
+class Event:
+    """Something that was done to a reading as a whole: a row without a lesion in ``lesions.history.csv``.
+
+    The page writes them: a reading is called complete or opened again, a note on the case, a view kept for
+    the report. They decide nothing.
+    """
+
+    kind: str  # "complete", "reopened", "note" or "key_image"
+    text: str  # the marks' hash, the reason, the note, or the view as JSON
+    by: str
+    at: str  # UTC
+
+
+def read_events(table: Path) -> tuple[Event, ...]:
+    """Return what happened to the reading of a lesion table, the oldest first; none where none is kept."""
+    try:
+        text = table.with_name(HISTORY).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return tuple(
+        Event(kind=row["resectability"], text=row["reason"], by=row["reader"], at=row["recorded_at"])
+        for row in csv.DictReader(io.StringIO(text, newline=""))
+        if row.get("table") == table.name and not row.get("lesion_id")
+    )

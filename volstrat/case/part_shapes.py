@@ -1,4 +1,7 @@
-"""What the shape of a part gives away: an organ beside the tumour, a mask of what is not meant."""
+"""What a mask's shape and company give away: an organ in it, what is not meant, a model that drew it.
+
+What a model drew is said by the file, or by how the model's program lays out what it writes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volstrat.formats.volumes import stem_of, volume_format
 from volstrat.frozen import frozen
 from volstrat.geometry.runs import VoxelRuns, order_by, ranked, split_rows
 from volstrat.terms.findings import finding
@@ -19,116 +23,121 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.case.case_file import RoleEntry
-    from volstrat.case.entries import RoleMask
+    from volstrat.case.entries import EntryReader, RoleMask
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.mask import Mask
     from volstrat.geometry.runs import LabelRuns
     from volstrat.terms.findings import Finding
 
 _LARGER_THAN_A_LIVER_ML = 2500.0
+_IN_TUMOUR = ("tumour", "resectable", "fdg_avid")
 _REGIONS = ("liver", "remnant", "reference")
 _ENCLOSED_SHARE = 0.5
 """Of the voxels round a label: where at least so many are of one other label, that one encloses it."""
 
+_NNUNET_WRITES = ("predict_from_raw_data_args.json", "plans.json")
+_TOTAL_SEGMENTATOR_CLASSES = frozenset(
+    "adrenal_gland_left adrenal_gland_right aorta autochthon_left autochthon_right brain colon duodenum "
+    "esophagus gallbladder gluteus_maximus_left gluteus_maximus_right heart iliopsoas_left iliopsoas_right "
+    "inferior_vena_cava kidney_left kidney_right liver liver_lesions liver_segment_1 liver_segment_2 "
+    "liver_segment_3 liver_segment_4 liver_segment_5 liver_segment_6 liver_segment_7 liver_segment_8 "
+    "liver_tumor liver_vessels pancreas portal_vein_and_splenic_vein prostate sacrum small_bowel spinal_cord "
+    "spleen stomach trachea urinary_bladder vertebrae_L1 vertebrae_L5 vertebrae_T12".split()
+)
+_ENOUGH_CLASSES = 4
 
-def organ_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
+
+def organ_findings(mask: RoleMask) -> list[Finding]:
     """Say which labels without a name may be an organ: one encloses another, or is larger than a liver.
 
-    Parameters
-    ----------
-    role : str
-        Only what is, or lies in, tumour is asked: tumour, resectable, fdg_avid.
-    read : RoleMask
-    name : str
-        The file.
+    Only what is, or lies in, tumour is asked.
     """
-    if role not in ("tumour", "resectable", "fdg_avid"):
+    code, role, name = "part_may_be_organ", mask.role, mask.name
+    if role not in _IN_TUMOUR:
         return []
-    taken = [part for part in read.choice.parts if part.number in read.choice.taken]
-    unnamed = {part.number for part in taken if part.said.silent or part.is_stem}
+    unnamed = {part.number for part in mask.taken if part.said.silent or part.is_stem}
     called = {
-        part.number for part in taken if part.is_stem and (part.said.other or part.said.role in _REGIONS)
+        part.number for part in mask.taken if part.is_stem and (part.said.other or part.said.role in _REGIONS)
     }
-    labels = _Labels.of(read.mask.runs, read.mask.grid)
-    ml = read.mask.grid.voxel_volume_mm3 / 1000
+    labels = _Labels.of(mask.mask.runs, mask.mask.grid)
+    ml = mask.mask.grid.voxel_volume_mm3 / 1000
     findings = []
     for number in sorted(unnamed & set(labels.numbers)):
-        volume_ml = labels.count(number) * ml
-        inner = labels.enclosed_by(number)
-        if inner is not None:
-            findings.append(
-                finding(
-                    "part_may_be_organ",
-                    "encloses",
-                    where=role,
-                    name=name,
-                    role=role,
-                    number=number,
-                    volume_ml=volume_ml,
-                    inner=inner,
-                )
+        volume_ml, inner = labels.count(number) * ml, labels.enclosed_by(number)
+        form = "encloses" if inner is not None else "called" if number in called else "large"
+        if form != "large" or volume_ml > _LARGER_THAN_A_LIVER_ML:
+            one = finding(
+                code, form, where=role, name=name, role=role, number=number, volume_ml=volume_ml, inner=inner
             )
-        elif number in called:
-            findings.append(finding("part_may_be_organ", "called", where=role, name=name, role=role))
-        elif volume_ml > _LARGER_THAN_A_LIVER_ML:
-            found = finding(
-                "part_may_be_organ",
-                "large",
-                where=role,
-                name=name,
-                role=role,
-                number=number,
-                volume_ml=volume_ml,
-            )
-            findings.append(found)
+            findings.append(one)
     return findings
 
 
-def inverted_findings(role: str, read: RoleMask, name: str) -> list[Finding]:
-    """Say which parts a mask may hold the wrong way round: they fill most of the image, its corners too.
-
-    Parameters
-    ----------
-    role : str
-    read : RoleMask
-    name : str
-        The file.
-    """
-    if role not in (*_REGIONS, "tumour", "resectable", "fdg_avid"):
+def inverted_findings(mask: RoleMask) -> list[Finding]:
+    """Say which parts a mask may hold the wrong way round: they fill most of the image, its corners too."""
+    role, grid = mask.role, mask.mask.grid
+    if role not in (*_REGIONS, *_IN_TUMOUR):
         return []
-    grid = read.mask.grid
     corners = grid.ravel(np.array([*product(*((0, n - 1) for n in grid.shape))]))
-    findings = []
-    for number, voxels in sorted(read.mask.runs.by_label().items()):
+    return [
+        finding(
+            "mask_may_be_inverted",
+            where=role,
+            name=mask.name,
+            role=role,
+            number=number,
+            percent=100 * voxels.count / grid.size,
+        )
+        for number, voxels in sorted(mask.mask.runs.by_label().items())
         # one that fills the image wholly was cropped to its box, or is meant
-        if grid.size / 2 < voxels.count < grid.size and voxels.contains(corners).all():
-            percent = 100 * voxels.count / grid.size
-            findings.append(
-                finding(
-                    "mask_may_be_inverted", where=role, name=name, role=role, number=number, percent=percent
-                )
-            )
-    return findings
+        if grid.size / 2 < voxels.count < grid.size and voxels.contains(corners).all()
+    ]
 
 
-def shared_findings(masks: Iterable[tuple[str, RoleMask, RoleEntry]]) -> list[Finding]:
-    """Say which file plays two roles with the same parts, though no name and no entry chose them.
-
-    Parameters
-    ----------
-    masks : iterable of (role, mask, entry)
-    """
+def shared_findings(masks: Iterable[RoleMask]) -> list[Finding]:
+    """Say which file plays two roles with the same parts, though no name and no entry chose them."""
     held: dict[tuple[Path, frozenset[int]], list[str]] = {}
-    for role, read, entry in masks:
-        taken = [part for part in read.choice.parts if part.number in read.choice.taken]
-        if taken and not read.choice.is_explicit and all(p.said.silent or p.is_stem for p in taken):
-            held.setdefault((entry.path, read.choice.taken), []).append(role)
+    for mask in masks:
+        silent = all(part.said.silent or part.is_stem for part in mask.taken)
+        if mask.taken and silent and not mask.choice.is_explicit:
+            held.setdefault((mask.entry.path, mask.choice.taken), []).append(mask.role)
     return [
         finding("file_in_two_roles", where=roles[0], name=path.name, roles=shown_names(roles, last=" and "))
         for (path, _), roles in held.items()
         if len(roles) > 1
     ]
+
+
+def model_findings(masks: Iterable[RoleMask], reader: EntryReader) -> list[Finding]:
+    """Say once a role which of its masks a model drew: nobody may have looked at them."""
+    drawn: dict[str, list[str]] = {}
+    for mask in masks:
+        model = "" if mask.read.format == "array" else _model_of(mask, reader)
+        if model:
+            drawn.setdefault(mask.role, []).append(f"{mask.name} ({model})")
+    return [
+        finding("drawn_by_model", where=role, files=shown_names([*dict.fromkeys(names)]))
+        for role, names in drawn.items()
+    ]
+
+
+def _model_of(mask: RoleMask, reader: EntryReader) -> str:
+    """Return what drew a mask without a person: its program, or "AUTOMATIC"; "" where nothing says so."""
+    path = mask.entry.path
+    if volume_format(path) is None:
+        structures = reader.library.structure_file(path).structures
+        return "AUTOMATIC" if any(one.algorithm == "AUTOMATIC" for one in structures) else ""
+    if any((path.parent / name).is_file() for name in _NNUNET_WRITES):
+        return "nnU-Net"
+    if len(_TOTAL_SEGMENTATOR_CLASSES & set(mask.mask.names.values())) >= _ENOUGH_CLASSES:
+        return "TotalSegmentator"
+    if stem_of(path) not in _TOTAL_SEGMENTATOR_CLASSES:
+        return ""
+    try:
+        beside = {stem_of(one) for one in path.parent.iterdir()}
+    except OSError:
+        return ""
+    return "TotalSegmentator" if len(beside & _TOTAL_SEGMENTATOR_CLASSES) >= _ENOUGH_CLASSES else ""
 
 
 def lie_apart(mask: Mask, labels: Sequence[int], taken: Collection[int]) -> bool:
@@ -147,22 +156,13 @@ def lie_apart(mask: Mask, labels: Sequence[int], taken: Collection[int]) -> bool
 
 @frozen(eq=False, kw_only=False)
 class _Labels:
-    """All labels of a mask, by rising number.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-    runs : LabelRuns
-    numbers : list of int
-    counts : array of int64, (n,)
-    low, high : array of int64, (4, n)
-        First and last index along i, j, k, and linear index: where voxels of a label may lie.
-    """
+    """All labels of a mask, by rising number."""
 
     grid: VoxelGrid
     runs: LabelRuns
     numbers: list[int]
     counts: NDArray[np.int64]
+    # low, high: first and last index along i, j, k, and linear index: where voxels of a label may lie
     low: NDArray[np.int64]
     high: NDArray[np.int64]
 

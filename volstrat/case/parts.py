@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from volstrat.case.case_file import RoleEntry
+    from volstrat.case.entries import RoleMask
     from volstrat.case.input_types import PartRecord
     from volstrat.terms.findings import Finding
     from volstrat.terms.naming import Code
@@ -44,29 +45,14 @@ _WHAT = {
 
 @frozen
 class Part:
-    """A segment, ROI or label of a mask file.
-
-    Parameters
-    ----------
-    number : int
-    name : str
-        As the file has it; empty where it has none.
-    said : Said
-        What name and code say.
-    voxels : int or None
-        None for a ROI that was not looked at.
-    is_stem : bool
-        True where the file's stem gave the name.
-    couinaud : str or None
-        The liver segment that name or code says, as in `volstrat.terms.couinaud`.
-    """
+    """A segment, ROI or label of a mask file."""
 
     number: int
-    name: str
-    said: Said
-    voxels: int | None = None
-    is_stem: bool = False
-    couinaud: str | None = None
+    name: str  # as the file has it; empty where it has none
+    said: Said  # what name and code say
+    voxels: int | None = None  # None for a ROI that was not looked at
+    is_stem: bool = False  # True where the file's stem gave the name
+    couinaud: str | None = None  # the liver segment that name or code says, as in `volstrat.terms.couinaud`
 
     @property
     def shown(self) -> str:
@@ -76,23 +62,12 @@ class Part:
 
 @frozen
 class Choice:
-    """The parts of a file that a role takes.
+    """The parts of a file that a role takes."""
 
-    Parameters
-    ----------
-    parts : tuple of Part
-        All of the file, by number.
-    taken : frozenset of int
-    left_out : frozenset of int
-        Left out on purpose (``leave_out``).
-    is_explicit : bool
-        The entry chose them (``segments``, ``rois``).
-    """
-
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...]  # all of the file, by number
     taken: frozenset[int]
-    left_out: frozenset[int] = frozenset()
-    is_explicit: bool = False
+    left_out: frozenset[int] = frozenset()  # left out on purpose (``leave_out``)
+    is_explicit: bool = False  # the entry chose them (``segments``, ``rois``)
 
     @property
     def named(self) -> frozenset[int]:
@@ -109,14 +84,8 @@ def describe_parts(
 ) -> tuple[Part, ...]:
     """Say what each part is by its name and code; the stem names the one part of a file that has one.
 
-    Parameters
-    ----------
-    names : mapping of int to str
-        Every segment, ROI or label; "" where it has no name.
-    codes : mapping of int to sequence of Code
-    stem : str
-        The file's name without its ending.
-    naming : mapping of role to globs
+    ``names`` holds every segment, ROI or label, "" where it has no name; ``stem`` is the file's name without
+    its ending, ``naming`` the protocol's globs by role.
     """
     parts = [
         Part(
@@ -142,23 +111,9 @@ def choose_parts(
 ) -> Choice:
     """Choose the parts of a file that play a role.
 
-    Parameters
-    ----------
-    role : str
-    entry : RoleEntry
-        ``by_content`` where no person gave the file this role.
-    parts : tuple of Part
-    played : collection of str
-        Every role that entries of the case give this file.
-
-    Raises
-    ------
-    SegmentNotFoundError
-        If ``segments``, ``rois`` or ``leave_out`` name what is not there.
-    CaseError
-        If a part is both chosen and left out.
-    PartsAmbiguousError
-        If nothing says which parts play the role; lists every part.
+    ``played`` is every role that entries of the case give this file. Raises SegmentNotFoundError if
+    ``segments``, ``rois`` or ``leave_out`` name what is not there; CaseError if a part is both chosen and
+    left out; PartsAmbiguousError, which lists every part, if nothing says which parts play the role.
     """
     where = entry.path.name
     names = {part.number: part.name for part in parts}
@@ -187,22 +142,15 @@ def _by_name(
     role: str, parts: Sequence[Part], entry: RoleEntry, played: Collection[str]
 ) -> list[Part] | None:
     """Return the parts whose name or code fits the role; None where none does."""
-    fitting = parts_named(role, [part.said for part in parts])
-    if not fitting and not entry.by_content:
-        fitting = [
-            n
-            for n, part in enumerate(parts)
-            if role in part.said.roles and part.said.role in _MARKED and part.said.role not in played
-        ]
-    if not fitting and not entry.by_content and role in _MARKED:
-        fitting = [
-            n
-            for n, part in enumerate(parts)
-            if part.said.tumour
-            and role not in part.said.denied | part.said.doubted
-            and part.said.role in ("tumour", *_MARKED)
-        ]
-    return [parts[n] for n in fitting] or None
+    fitting = [parts[n] for n in parts_named(role, [part.said for part in parts])]
+    if fitting or entry.by_content:
+        return fitting or None
+    marked = [part for part in parts if part.said.role in _MARKED and part.said.role not in played]
+    fitting = [part for part in marked if role in part.said.roles]
+    if not fitting and role in _MARKED:
+        tumour = [p for p in parts if p.said.tumour and p.said.role in ("tumour", *_MARKED)]
+        fitting = [part for part in tumour if role not in part.said.denied | part.said.doubted]
+    return fitting or None
 
 
 def parts_named(role: str, said: Sequence[Said]) -> list[int]:
@@ -265,22 +213,10 @@ def _is_unique(part: Part, parts: Sequence[Part]) -> bool:
     return bool(part.name) and not has_quote and sum(one.name == part.name for one in parts) == 1
 
 
-@frozen
-class PlayedFile:
-    """A file in a role, with the parts it takes there."""
-
-    role: str
-    path: str
-    name: str
-    choice: Choice
-    drawn_on_pet: bool = False
-    by_content: bool = False
-
-
 def part_findings(
-    files: Sequence[PlayedFile],
-    counted: Callable[[PlayedFile, int], bool],
-    apart: Callable[[PlayedFile, Sequence[int]], bool],
+    masks: Sequence[RoleMask],
+    counted: Callable[[RoleMask, int], bool],
+    apart: Callable[[RoleMask, Sequence[int]], bool],
 ) -> list[Finding]:
     """Say which parts were left out that a person should know of.
 
@@ -289,153 +225,88 @@ def part_findings(
     role. ``structures_left_out``: its name says something else, an organ mostly; a review where it may say
     where a lesion lies ("Bone" beside "Liver met 1").
 
-    Parameters
-    ----------
-    files : sequence of PlayedFile
-    counted : callable
-        Tells whether a part of a file, by number, lies in what is counted as tumour anyway.
-    apart : callable
-        Tells whether none of some parts of a file, by number, touches what was taken of it.
+    ``counted`` tells whether a part of a file, by number, lies in what is counted as tumour anyway; ``apart``
+    whether none of some parts touches what was taken of it.
     """
     findings = []
     named: set[tuple[str, int]] = set()  # a file in two roles: each part once
-    for file in sorted(files, key=lambda one: one.role != "tumour"):
-        played = _played(files, file.path)
-        rest = [
-            part
-            for part in file.choice.parts
-            if part.number not in played
-            and part.number not in file.choice.left_out
-            and (file.path, part.number) not in named
-        ]
-        if file.role == "tumour" and not file.choice.is_explicit:
-            open_ones = [
-                p for p in file.choice.parts if p.number in file.choice.taken and "tumour" in p.said.doubted
-            ]
-            if open_ones:
-                findings.append(_of_parts("part_in_doubt", file, open_ones))
-        tumour = [part for part in rest if part.said.tumour and file.role not in part.said.denied]
-        missed = [] if file.drawn_on_pet else [part for part in tumour if not counted(file, part.number)]
+    for mask in sorted(masks, key=lambda one: one.role != "tumour"):
+        role, choice = mask.role, mask.choice
+        passed = {*_played(masks, mask.path), *choice.left_out}
+        passed |= {number for path, number in named if path == mask.path}
+        rest = [part for part in choice.parts if part.number not in passed]
+        by_name = not choice.is_explicit and any(not part.said.silent for part in mask.taken)
+        open_ones = [part for part in mask.taken if "tumour" in part.said.doubted]
+        if open_ones and role == "tumour" and not choice.is_explicit:
+            findings.append(_of_parts("part_in_doubt", "", mask, open_ones))
+        tumour = [part for part in rest if part.said.tumour and role not in part.said.denied]
+        missed = [part for part in tumour if not mask.drawn_on_pet and not counted(mask, part.number)]
         if missed:
-            findings.append(_of_parts("tumour_part_left_out", file, missed))
-        doubted = [part for part in rest if part.said.doubted and not file.choice.is_explicit]
-        silent = [part for part in rest if part.said.silent] if _chose_by_name(file.choice) else []
-        on_pet = (
-            tumour if file.drawn_on_pet and file.role == "fdg_avid" and _chose_by_name(file.choice) else []
-        )
+            findings.append(_of_parts("tumour_part_left_out", "", mask, missed))
+        doubted = [part for part in rest if part.said.doubted and not choice.is_explicit]
+        silent = [part for part in rest if by_name and part.said.silent]
+        on_pet = tumour if mask.drawn_on_pet and role == "fdg_avid" and by_name else []
         unclear = sorted({*doubted, *silent, *on_pet}, key=lambda part: part.number)
         if unclear:
-            findings.append(_unclear(file, unclear))
+            findings.append(_of_parts("part_unclear", "", mask, unclear))
         others = [part for part in rest if part not in tumour and part not in unclear]
-        others = [part for part in others if not part.said.silent and file.role not in part.said.denied]
-        if others and file.role in ("tumour", *_MARKED) and not (file.choice.is_explicit or file.by_content):
-            findings += _structures_left_out(file, others, apart)
-        named |= {(file.path, part.number) for part in (*tumour, *unclear, *others)}
-        denying = [part for part in file.choice.parts if part.number in file.choice.taken]
-        denying = [part for part in denying if file.role in part.said.denied]
-        if denying and file.choice.is_explicit:
-            findings.append(_denying(file, denying))
+        others = [part for part in others if not part.said.silent and role not in part.said.denied]
+        if others and role in ("tumour", *_MARKED) and not (choice.is_explicit or mask.entry.by_content):
+            findings += _structures_left_out(mask, others, apart)
+        named |= {(mask.path, part.number) for part in (*tumour, *unclear, *others)}
+        denying = [part for part in mask.taken if role in part.said.denied]
+        if denying and choice.is_explicit:
+            findings.append(_of_parts("part_denies_role", "", mask, denying))
     return findings
 
 
 def _structures_left_out(
-    file: PlayedFile, parts: Sequence[Part], apart: Callable[[PlayedFile, Sequence[int]], bool]
+    mask: RoleMask, parts: Sequence[Part], apart: Callable[[RoleMask, Sequence[int]], bool]
 ) -> list[Finding]:
     """Name parts called like something else: those that may be lesions, and those that hardly are.
 
     Where an organ of the file holds or touches tumour, its organs are organs; where none does, their names
     may say where lesions lie. A name that only denies ("unresectable") speaks of disease.
     """
-    every = [part for part in file.choice.parts if part.number not in file.choice.taken]
+    every = [part for part in mask.choice.parts if part.number not in mask.choice.taken]
     organs = [part.number for part in every if part.said.other or part.said.role == "liver"]
-    lesions = [part for part in parts if part.said.role is None and not part.said.other]
-    if file.role != "tumour":
-        lesions = []
-    elif organs and apart(file, organs):
-        lesions = [part for part in parts if part.said.role is None]
-    findings = []
-    if lesions:
-        findings.append(
-            finding(
-                "structures_left_out",
-                "site",
-                severity="review",
-                where=file.role,
-                name=file.name,
-                parts=", ".join(part.shown for part in lesions),
-                is_are="is" if len(lesions) == 1 else "are",
-                role=file.role,
-                numbers=", ".join(str(part.number) for part in lesions),
-            )
-        )
+    lesions: list[Part] = []
+    if mask.role == "tumour":
+        is_apart = bool(organs) and apart(mask, organs)
+        lesions = [p for p in parts if p.said.role is None and (is_apart or not p.said.other)]
     rest = [part for part in parts if part not in lesions]
-    if rest:
-        findings.append(
-            finding(
-                "structures_left_out",
-                "other",
-                where=file.role,
-                name=file.name,
-                parts=shown_names([part.shown for part in rest]),
-                is_are="is" if len(rest) == 1 else "are",
-                role=file.role,
-            )
-        )
-    return findings
+    findings = [_of_parts("structures_left_out", "site", mask, lesions)] if lesions else []
+    return [*findings, *([_of_parts("structures_left_out", "other", mask, rest)] if rest else [])]
 
 
-def _denying(file: PlayedFile, parts: Sequence[Part]) -> Finding:
-    tracers = {}
-    if file.role == "fdg_avid":
-        tracers = dict.fromkeys(filter(None, (other_tracer_in_name(part.name) for part in parts)))
-    return finding(
-        "part_denies_role",
-        where=file.role,
-        name=file.name,
-        parts=", ".join(part.shown for part in parts),
-        is_are="is" if len(parts) == 1 else "are",
-        role=file.role,
-        what=" and ".join(tracers) or f"that it is not {_WHAT.get(file.role, file.role)}",
-    )
-
-
-def _played(files: Iterable[PlayedFile], path: str) -> dict[int, str]:
-    """Return the role that each part of a file plays anywhere in the case."""
-    return {number: file.role for file in files if file.path == path for number in file.choice.taken}
-
-
-def _chose_by_name(choice: Choice) -> bool:
-    named = (part for part in choice.parts if part.number in choice.taken and not part.said.silent)
-    return not choice.is_explicit and next(named, None) is not None
-
-
-def _of_parts(code: str, file: PlayedFile, parts: Sequence[Part]) -> Finding:
+def _of_parts(code: str, form: str, mask: RoleMask, parts: Sequence[Part]) -> Finding:
+    """Make a finding about parts of a file, with every field that a sentence about parts names."""
+    shown = [part.shown for part in parts]
+    tracers = dict.fromkeys(filter(None, (other_tracer_in_name(part.name) for part in parts)))
+    denied = " and ".join(tracers) if mask.role == "fdg_avid" else ""
     return finding(
         code,
-        where=file.role,
-        name=file.name,
-        parts=", ".join(part.shown for part in parts),
+        form,
+        severity="review" if form == "site" else None,
+        where=mask.role,
+        name=mask.name,
+        parts=shown_names(shown) if form == "other" else ", ".join(shown),
         is_are="is" if len(parts) == 1 else "are",
         it_them="it" if len(parts) == 1 else "them",
-        role=file.role,
+        role=mask.role,
         numbers=", ".join(str(part.number) for part in parts),
+        what=denied or f"that it is not {_WHAT.get(mask.role, mask.role)}",
     )
 
 
-def _unclear(file: PlayedFile, parts: Sequence[Part]) -> Finding:
-    return finding(
-        "part_unclear",
-        where=file.role,
-        name=file.name,
-        parts=", ".join(part.shown for part in parts),
-        role=file.role,
-        numbers=", ".join(str(part.number) for part in parts),
-    )
+def _played(masks: Iterable[RoleMask], path: str) -> dict[int, str]:
+    """Return the role that each part of a file plays anywhere in the case."""
+    return {number: mask.role for mask in masks if mask.path == path for number in mask.choice.taken}
 
 
-def parts_entry(file: PlayedFile, files: Sequence[PlayedFile]) -> list[PartRecord]:
+def parts_entry(mask: RoleMask, masks: Sequence[RoleMask]) -> list[PartRecord]:
     """List a file's parts as the record does: number, name, voxels, and the role each plays or None."""
-    elsewhere = _played(files, file.path) | dict.fromkeys(file.choice.taken, file.role)
+    elsewhere = _played(masks, mask.path) | dict.fromkeys(mask.choice.taken, mask.role)
     return [
         {
             "number": part.number,
@@ -443,5 +314,5 @@ def parts_entry(file: PlayedFile, files: Sequence[PlayedFile]) -> list[PartRecor
             "voxels": part.voxels,
             "role": cast("RoleName | None", elsewhere.get(part.number)),
         }
-        for part in file.choice.parts
+        for part in mask.choice.parts
     ]

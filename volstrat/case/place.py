@@ -24,30 +24,17 @@ _NOTHING: Mapping[str, tuple[RoleEntry, ...]] = FrozenDict()
 
 @frozen
 class CasePlace:
-    """A case that a folder, a manifest or a study named.
+    """A case that a folder, a manifest or a study named."""
 
-    Parameters
-    ----------
-    folder : Path
-        The case folder; the manifest's or the study file's where these name every file.
-    subject : str
-    visit : str or None
-    sources : CaseSources or None
-        Which file plays which role, where a manifest or a study says so; None: the folder is looked into.
-    given : mapping of role to entries
-        What a study names of a case whose folder says the rest.
-    problem : VolstratError or None
-        Why there is nothing to read.
-    adjudication : AdjudicationRecord or None
-        Why this reading of the subject stands, where an adjudicator was asked.
-    """
-
-    folder: Path
+    folder: Path  # the case folder; the manifest's or the study file's where these name every file
     subject: str
     visit: str | None = None
+    # which file plays which role, where a manifest or a study says so; None: the folder is looked into
     sources: CaseSources | None = None
+    # what a study names of a case whose folder says the rest
     given: Mapping[str, tuple[RoleEntry, ...]] = field(default_factory=dict)
-    problem: VolstratError | None = None
+    problem: VolstratError | None = None  # why there is nothing to read
+    # why this reading of the subject stands, where an adjudicator was asked
     adjudication: AdjudicationRecord | None = None
 
     def __post_init__(self) -> None:
@@ -57,8 +44,7 @@ class CasePlace:
         """Return the case with another lesion table, whatever names its own."""
         table = (RoleEntry(path=path),)
         if self.sources is not None:
-            entries = {**self.sources.entries, "lesions": table}
-            return replace(self, sources=replace(self.sources, entries=entries))
+            return replace(self, sources=self.sources.with_entries({"lesions": table}))
         return replace(self, given={**self.given, "lesions": table})
 
     @property
@@ -78,10 +64,7 @@ class CasePlace:
     ) -> EntryReader:
         """Settle which file plays which role, and return what reads them; arguments as of `open_case`.
 
-        Raises
-        ------
-        VolstratError
-            If the roles cannot be settled.
+        Raises VolstratError if the roles cannot be settled.
         """
         if self.problem is not None:
             raise self.problem

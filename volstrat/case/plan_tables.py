@@ -50,10 +50,7 @@ class PlanChoice:
 def stated_plans(value: object, entries: Entries, name: str) -> tuple[StatedPlan, ...]:
     """Return the plans of a case file.
 
-    Raises
-    ------
-    CaseError
-        For an unknown key, a value of the wrong kind, or two plans of one name.
+    Raises CaseError for an unknown key, a value of the wrong kind, or two plans of one name.
     """
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         msg = f"{name}: plans must be a list of tables."
@@ -70,10 +67,7 @@ def stated_plans(value: object, entries: Entries, name: str) -> tuple[StatedPlan
 def plan_choice(value: object, plans: tuple[StatedPlan, ...], name: str) -> PlanChoice | None:
     """Return which plan is chosen: the name alone, or a table with who, why and when.
 
-    Raises
-    ------
-    CaseError
-        If it is none of the plans.
+    Raises CaseError if it is none of the plans.
     """
     if value is None:
         return None
@@ -182,10 +176,7 @@ def _outside(value: object, where: str, name: str) -> tuple[tuple[str, Marking],
 def with_choice(text: str, choice: PlanChoice) -> str:
     """Return a case file in which a plan is chosen, with who, why and when.
 
-    Raises
-    ------
-    PlanError
-        If the file cannot be changed so without changing more of it.
+    Raises PlanError if the file cannot be changed so without changing more of it.
     """
     said = {"plan": choice.plan, "by": choice.by, "reason": choice.reason, "recorded_at": choice.recorded_at}
     line = "chosen = { " + ", ".join(f"{k} = {_text(v)}" for k, v in said.items() if v) + " }\n"
@@ -202,10 +193,7 @@ def with_choice(text: str, choice: PlanChoice) -> str:
 def with_plan(text: str, plan: Plan) -> str:
     """Return a case file with one plan more, at its end.
 
-    Raises
-    ------
-    PlanError
-        If a plan of that name is there.
+    Raises PlanError if a plan of that name is there.
     """
     before = tomllib.loads(text.lstrip("\ufeff"))
     if plan.name in [one.get("name") for one in before.get("plans", [])]:

@@ -55,10 +55,8 @@ class LoadedProtocol:
 def load_protocol(path: Path | None = None) -> LoadedProtocol:
     """Load a protocol file, or the packaged ``pantodon.toml``.
 
-    Raises
-    ------
-    InputFileError, ProtocolError
-        If the file cannot be read, is no TOML, or has an unknown key or impossible value.
+    Raises InputFileError, ProtocolError if the file cannot be read, is no TOML, or has an unknown key or
+    impossible value.
     """
     if path is None:
         data, name = _PACKAGED_FILE.read_bytes(), _PACKAGED_FILE.name
@@ -69,10 +67,7 @@ def load_protocol(path: Path | None = None) -> LoadedProtocol:
 def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
     """Parse a protocol file's bytes.
 
-    Raises
-    ------
-    ProtocolError
-        If it is no TOML, or has an unknown key or impossible value.
+    Raises ProtocolError if it is no TOML, or has an unknown key or impossible value.
     """
     mapping = read_toml(
         data,

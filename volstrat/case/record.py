@@ -27,8 +27,11 @@ from volstrat.case.record_types import (
     ErrorRecord,
     FindingRecord,
     FlipRecord,
+    LeftRecord,
     LiverBurdenRecord,
+    MapShiftRecord,
     PetShiftRecord,
+    PlanRecord,
     PredicateRecord,
     RemnantRecord,
     VolumesRecord,
@@ -38,19 +41,25 @@ from volstrat.errors import UsageError, as_volstrat_error
 from volstrat.frozen import FrozenDict
 from volstrat.rule.lesion_places import lesion_sites, voxels_by_site
 from volstrat.rule.table_words import NO_LESION
+from volstrat.terms.couinaud import notation
 from volstrat.terms.marks import Marking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from volstrat.case.input_types import InputRecord
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import (
         EnvironmentRecord,
         LesionRecord,
-        PlanRecord,
+        PlannedZoneRecord,
+        PredicatesRecord,
         ProtocolRecord,
         RobustnessRecord,
+        SearchRecord,
         SiteVolumesRecord,
         VolumesBySiteRecord,
     )
@@ -58,6 +67,9 @@ if TYPE_CHECKING:
     from volstrat.certainty.verdict import Verdict
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.pet.uptake import LesionUptake
+    from volstrat.plans.anatomy import PlannedZone
+    from volstrat.plans.carry_out import PlanBook, PlanOutcome
+    from volstrat.plans.union_search import Candidate
     from volstrat.rule.lesion_places import LesionSite
     from volstrat.rule.lesions import LesionMeasures
     from volstrat.rule.measure import Measurements
@@ -91,22 +103,16 @@ def success_record(
     ``planned_by`` says of the lesions and regions that a plan marks who made it.
     """
     sites = lesion_sites(measured, liver_mask)
-    lesion_uptake, region_uptake = verdict.uptake
     return {
         "schema": SCHEMA_ID,
         "subject": subject,
         "visit": visit,
         "status": verdict.status,
         "stratum": verdict.stratum,
-        "predicates": {
-            "stratum_1": taken(PredicateRecord, verdict.assessment.stratum_1),
-            "stratum_2": taken(AvidPredicateRecord, verdict.assessment.stratum_2),
-        },
+        "predicates": _predicates(verdict),
         "volumes": taken(VolumesRecord, verdict.volumes),
-        "lesions": _by_plan(_lesions(measured, verdict, protocol.protocol, lesion_uptake, sites), planned_by),
-        "pet_only_regions": _by_plan(
-            _regions(measured, verdict, protocol.protocol, region_uptake), planned_by
-        ),
+        "lesions": _by_plan(_lesions(measured, verdict, protocol.protocol, sites), planned_by),
+        "pet_only_regions": _by_plan(_regions(measured, verdict, protocol.protocol), planned_by),
         "volumes_by_site": _volumes_by_site(measured, sites, protocol.protocol),
         "robustness": _robustness(verdict.robustness),
         "remnant": None if remnant is None else taken(RemnantRecord, remnant),
@@ -167,10 +173,7 @@ def _described(error: Exception) -> str:
 def parse_record(data: bytes, *, name: str) -> CaseRecord:
     """Return the record that a file holds.
 
-    Raises
-    ------
-    UsageError
-        If it is none, or one of another form than this volstrat writes.
+    Raises UsageError if it is none, or one of another form than this volstrat writes.
     """
     again = "Run volstrat batch again."
     try:
@@ -192,25 +195,15 @@ def environment(
 ) -> EnvironmentRecord:
     """Return the versions that a result rests on; nothing of the host but its kind.
 
-    Parameters
-    ----------
-    inputs : sequence of InputRecord or None
-        What was read: only libraries that took part are named. None: all that could.
-    also : sequence of str
-        Further libraries that took part.
+    Of libraries those are named that took part in reading ``inputs`` (None: all that could), and those of
+    ``also``.
     """
     formats = None if inputs is None else {one["format"] for one in inputs}
-    names = [
-        *_LIBRARIES,
-        *(
-            name
-            for beginning, readers in _READERS.items()
-            if formats is None or any(one.startswith(beginning) for one in formats)
-            for name in readers
-        ),
-        *also,
-    ]
-    versions = {name: _version(name) for name in names}
+    names = [*_LIBRARIES]
+    for beginning, readers in _READERS.items():
+        if formats is None or any(one.startswith(beginning) for one in formats):
+            names += readers
+    versions = {name: _version(name) for name in (*names, *also)}
     return {
         "volstrat": __version__,
         "python": platform.python_version(),
@@ -241,43 +234,47 @@ def _robustness(robustness: Robustness) -> RobustnessRecord:
     }
 
 
+def _predicates(verdict: Verdict) -> PredicatesRecord:
+    return {
+        "stratum_1": taken(PredicateRecord, verdict.assessment.stratum_1),
+        "stratum_2": taken(AvidPredicateRecord, verdict.assessment.stratum_2),
+    }
+
+
 def _lesions(
-    measured: Measurements,
-    verdict: Verdict,
-    protocol: Protocol,
-    uptake: Sequence[LesionUptake | None],
-    sites: Sequence[LesionSite],
+    measured: Measurements, verdict: Verdict, protocol: Protocol, sites: Sequence[LesionSite]
 ) -> list[LesionRecord]:
-    assessment = verdict.assessment
-    attribution, resolved = measured.attribution, assessment.resolved
-    avidity = assessment.avidity
+    attribution, resolved = measured.attribution, verdict.assessment.resolved
     records = []
-    marking = measured.marked
     for n, lesion_id in enumerate(measured.lesions.ids):
-        voxels = measured.marked.worst_voxels[n]
-        sure = sum(int(voxels[m]) for m in protocol.counted)
-        marked = int(voxels.sum()) > int(voxels[Marking.UNKNOWN])
+        all_voxels, sure = _counted(measured.marked.worst_voxels[n], protocol)
         avid_ml = None
         if attribution is not None and resolved is not None:
             avid_ml = int(resolved.lesion_voxels[n]) * attribution.grid.voxel_volume_mm3 / 1000
-        records.append(
-            _lesion(
-                lesion_id,
-                measured.measures,
-                n,
-                uptake[n],
-                resectability=measured.marked.word(n),
-                resectable_fraction=sure / int(voxels.sum()) if marked else None,
-                fdg_avidity=avidity[n],
-                fdg_avid_ml=avid_ml,
-                counting_error=verdict.robustness.counting_error_percent[n],
-                row=measured.rows.get(lesion_id),
-                segment=measured.lesions.names[n],
-                site=sites[n],
-                dismissed=bool(marking.not_tumour[n]),
-            )
+        record = _lesion(
+            lesion_id,
+            measured.measures,
+            n,
+            verdict.uptake[0][n],
+            measured.rows.get(lesion_id),
+            resectability=measured.marked.word(n),
+            resectable_fraction=None if sure is None else sure / all_voxels,
+            fdg_avidity=verdict.assessment.avidity[n],
+            fdg_avid_ml=avid_ml,
+            counting_error_percent=verdict.robustness.counting_error_percent[n],
+            dismissed=bool(measured.marked.not_tumour[n]),
         )
+        record["segment"] = measured.lesions.names[n] or None
+        record["site"], record["site_source"] = sites[n].word, sites[n].source
+        records.append(record)
     return records
+
+
+def _counted(voxels: NDArray[np.int64], protocol: Protocol) -> tuple[int, int | None]:
+    """Return all voxels by marking, and those that count as resectable; None where nothing is marked."""
+    every = int(voxels.sum())
+    is_marked = every > int(voxels[Marking.UNKNOWN])
+    return every, sum(int(voxels[m]) for m in protocol.counted) if is_marked else None
 
 
 def _by_plan(lesions: list[LesionRecord], planned_by: Mapping[str, str]) -> list[LesionRecord]:
@@ -307,47 +304,41 @@ def _volumes_by_site(
     ml = measured.lesions.grid.voxel_ml
     found: dict[str, SiteVolumesRecord] = {}
     for word, (lesions, voxels) in voxels_by_site(measured, sites).items():
-        marked = int(voxels.sum()) > int(voxels[Marking.UNKNOWN])
-        sure = sum(int(voxels[m]) for m in protocol.counted)
+        every, sure = _counted(voxels, protocol)
         found[word] = {
             "lesions": lesions,
-            "total_tumour_ml": int(voxels.sum()) * ml,
-            "resectable_tumour_ml": sure * ml if marked else None,
+            "total_tumour_ml": every * ml,
+            "resectable_tumour_ml": None if sure is None else sure * ml,
         }
     return cast("VolumesBySiteRecord", found)
 
 
-def _regions(
-    measured: Measurements, verdict: Verdict, protocol: Protocol, uptake: Sequence[LesionUptake | None]
-) -> list[LesionRecord]:
+def _regions(measured: Measurements, verdict: Verdict, protocol: Protocol) -> list[LesionRecord]:
     if measured.attribution is None:
         return []
-    measures = measured.attribution.pet_only.measures
+    regions, grid, ids = measured.attribution.pet_only, measured.attribution.grid, measured.lesions.ids
     records = []
     for n, marking in enumerate(verdict.assessment.region_marking):
         dismissed = n in verdict.assessment.dismissed
-        known = marking is not Marking.UNKNOWN
-        volume_ml = float(measures.volume_ml[n])
-        records.append(
-            _lesion(
-                f"P{n + 1}",
-                measures,
-                n,
-                uptake[n],
-                resectability=marking.word,
-                resectable_fraction=float(marking in protocol.counted) if known else None,
-                fdg_avidity="not_avid" if dismissed else "avid",
-                fdg_avid_ml=0.0 if dismissed else volume_ml,
-                counting_error=counting_error_percent(
-                    equivalent_diameter_mm(1000 * volume_ml), measured.attribution.grid.spacing_mm
-                ),
-                row=measured.rows.get(f"P{n + 1}"),
-                dismissed=dismissed,
-                near=measured.attribution.pet_only.nearest(n),
-                ids=measured.lesions.ids,
-                owner=int(measured.region_words.belongs_to[n]),
-            )
+        volume_ml = float(regions.measures.volume_ml[n])
+        diameter_mm = equivalent_diameter_mm(1000 * volume_ml)
+        record = _lesion(
+            f"P{n + 1}",
+            regions.measures,
+            n,
+            verdict.uptake[1][n],
+            measured.rows.get(f"P{n + 1}"),
+            resectability=marking.word,
+            resectable_fraction=None if marking is Marking.UNKNOWN else float(marking in protocol.counted),
+            fdg_avidity="not_avid" if dismissed else "avid",
+            fdg_avid_ml=0.0 if dismissed else volume_ml,
+            counting_error_percent=counting_error_percent(diameter_mm, grid.spacing_mm),
+            dismissed=dismissed,
         )
+        near, owner = regions.nearest(n), int(measured.region_words.belongs_to[n])
+        record["near"] = None if near is None else [ids[near[0]], near[1]]
+        record["belongs_to"] = None if owner == NO_LESION else ids[owner]
+        records.append(record)
     return records
 
 
@@ -356,21 +347,16 @@ def _lesion(
     measures: LesionMeasures,
     n: int,
     uptake: LesionUptake | None,
+    row: LesionRow | None,
     *,
     resectability: Resectability,
     resectable_fraction: float | None,
     fdg_avidity: FdgAvidity,
     fdg_avid_ml: float | None,
-    counting_error: float,
-    row: LesionRow | None,
+    counting_error_percent: float,
     dismissed: bool,
-    segment: str = "",
-    site: LesionSite | None = None,
-    near: tuple[int, float] | None = None,
-    ids: Sequence[str] = (),
-    owner: int = NO_LESION,
 ) -> LesionRecord:
-    """Return the record of the n-th of what was measured."""
+    """Return the record of the n-th of what was measured, without what only lesions or only regions have."""
     return {
         "lesion_id": lesion_id,
         "voxels": int(measures.voxels[n]),
@@ -387,14 +373,62 @@ def _lesion(
         "suv_mean": None if uptake is None else uptake.suv_mean,
         "suv_peak": None if uptake is None else uptake.suv_peak,
         "tlg_g": None if uptake is None else uptake.tlg_g,
-        "counting_error_percent": counting_error,
-        "segment": segment or None,
-        "site": None if site is None else site.word,
-        "site_source": None if site is None else site.source,
+        "counting_error_percent": counting_error_percent,
+        "segment": None,
+        "site": None,
+        "site_source": None,
         "dismissed": dismissed,
-        "near": None if near is None else [ids[near[0]], near[1]],
-        "belongs_to": None if owner == NO_LESION else ids[owner],
+        "near": None,
+        "belongs_to": None,
         "marked_by": None if row is None else row.reader or None,
         "reason": None if row is None else row.reason or None,
         "recorded_at": None if row is None else row.recorded_at or None,
     }
+
+
+def plan_record(outcome: PlanOutcome) -> PlanRecord:
+    """Return the record of one plan."""
+    verdict = outcome.verdict
+    return {
+        "name": outcome.plan.name,
+        "title": outcome.plan.title,
+        "by": outcome.plan.by,
+        "notation": outcome.notation,
+        "segments": list(outcome.regions.segments),
+        "wedges": _zones(outcome.regions.wedges, outcome),
+        "ablations": _zones(outcome.regions.ablations, outcome),
+        "stratum": verdict.stratum,
+        "status": verdict.status,
+        "predicates": _predicates(verdict),
+        "volumes": taken(VolumesRecord, verdict.volumes),
+        "remnant": taken(RemnantRecord, outcome.remnant),
+        "cuts_through": list(outcome.cuts_through),
+        "left": [taken(LeftRecord, left) for left in outcome.left],
+        "map_shift": [taken(MapShiftRecord, shift) for shift in outcome.map_shift],
+        "findings": [finding_record(finding) for finding in outcome.findings],
+    }
+
+
+def search_record(subject: str, book: PlanBook, found: Sequence[Candidate]) -> SearchRecord:
+    """Return what a search found; segments are written as a plan in ``case.toml`` writes them."""
+    return {
+        "subject": subject,
+        "tried": 2 ** len(book.anatomy.map),
+        "threshold_percent": float(book.protocol.thresholds.stratum_1_percent),
+        "search": [
+            {
+                "segments": [int(s) if s.isdigit() else s for s in union.segments],
+                "ablate": list(union.ablate),
+                "resectable_fraction": union.resectable_fraction,
+                "flr_percent": union.flr_percent,
+                "stratum": union.stratum,
+                "notation": notation(union.segments),
+            }
+            for union in found
+        ],
+    }
+
+
+def _zones(zones: Sequence[PlannedZone], outcome: PlanOutcome) -> list[PlannedZoneRecord]:
+    ids = outcome.measured.lesions.ids
+    return [{"lesion_id": ids[zone.lesion], "margin_mm": zone.margin_mm} for zone in zones]

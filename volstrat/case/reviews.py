@@ -13,7 +13,7 @@ from volstrat.store.output import write_atomically
 from volstrat.terms.findings import Closing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources
@@ -27,11 +27,8 @@ COLUMNS = ("code", "where", "evidence", "by", "reason", "recorded_at")
 def read_reviews(data: bytes, *, name: str) -> tuple[Closing, ...]:
     """Parse a table of closed reviews.
 
-    Raises
-    ------
-    ReviewTableError
-        For a missing or unknown column, or a row without code, evidence, reader or reason, or with
-        a time that is none.
+    Raises ReviewTableError for a missing or unknown column, or a row without code, evidence, reader or
+    reason, or with a time that is none.
     """
     table = read_table(data, name=name, error=ReviewTableError)
     hint = f"volstrat accept writes it; the columns are {', '.join(COLUMNS)}."
@@ -63,10 +60,7 @@ def _check_time(text: str, where: str) -> None:
 def reviews_path(sources: CaseSources) -> Path:
     """Return where a case's reviews are closed.
 
-    Raises
-    ------
-    ReviewTableError
-        If the case has no folder of its own and no table is named.
+    Raises ReviewTableError if the case has no folder of its own and no table is named.
     """
     named = sources.only("reviews")
     if named is not None:
@@ -78,12 +72,7 @@ def reviews_path(sources: CaseSources) -> Path:
 
 
 def clean_cell(text: str, *, what: str) -> str:
-    """Return a text that a cell can hold: one line that is not empty, without control characters.
-
-    Raises
-    ------
-    ReviewTableError
-    """
+    """Return a text that a cell can hold: one line that is not empty, without control characters."""
     cleaned = " ".join(text.split())
     if not cleaned or len(cleaned) > _LONGEST or not all(c.isprintable() for c in cleaned):
         msg = f"The {what} is empty, longer than {_LONGEST} characters, or holds some that cannot be printed."
@@ -94,56 +83,38 @@ def clean_cell(text: str, *, what: str) -> str:
 def close_reviews(
     path: Path, findings: Sequence[FindingRecord], *, by: str, reason: str, recorded_at: str
 ) -> None:
-    """Write rows that close findings, in the place of those that have lapsed or are the same reader's.
+    """Write rows that close open reviews into ``reviews.csv``, in the place of those of the same evidence.
 
-    Parameters
-    ----------
-    path : Path
-        Of ``reviews.csv``; need not exist yet.
-    findings : sequence of FindingRecord
-        Open reviews.
-    by, reason, recorded_at : str
+    The table need not exist yet.
 
-    Raises
-    ------
-    VolstratError
-        If the table cannot be read or written.
+    Raises VolstratError if the table cannot be read or written.
     """
     with locked_folder(path.parent):
         known = read_reviews(read_bytes(path), name=path.name) if path.exists() else ()
+        said = {"by": by, "reason": reason, "recorded_at": recorded_at}
         fresh = [
-            Closing(
-                code=one["code"],
-                where=one["where"],
-                evidence=one["evidence"],
-                by=by,
-                reason=reason,
-                recorded_at=recorded_at,
-            )
-            for one in findings
+            {"code": f["code"], "where": f["where"], "evidence": f["evidence"], **said} for f in findings
         ]
-        places = {(one.code, one.where, one.evidence) for one in fresh}
-        kept = [row for row in known if (row.code, row.where, row.evidence) not in places]
-        write_atomically(path, csv_bytes(COLUMNS, [_cells(row) for row in (*kept, *fresh)]))
+        rows = [{column: getattr(row, column) for column in COLUMNS} for row in known]
+        places = [[row[key] for key in COLUMNS[:3]] for row in fresh]
+        kept = [row for row in rows if [row[key] for key in COLUMNS[:3]] not in places]
+        write_atomically(path, csv_bytes(COLUMNS, [*kept, *fresh]))
 
 
 def open_reviews(findings: Sequence[FindingRecord], code: str, where: str | None) -> list[FindingRecord]:
     """Return the open reviews of a code, all of one place.
 
-    Raises
-    ------
-    ReviewTableError
-        If there is none, it is closed, it is no review, or several places have it and none is named.
+    Raises ReviewTableError if there is none, it is closed, it is no review, or several places have it and
+    none is named.
     """
     of_code = [one for one in findings if one["code"] == code]
     found = [one for one in of_code if where is None or one["where"] == where]
     at = code if where is None else f"{code} of {where}"
     if not found:
-        reviews = sorted(
-            {_named(one) for one in findings if one["severity"] == "review" and not one["closed"]}
-        )
+        there = [one for one in findings if one["severity"] == "review" and not one["closed"]]
+        names = {f"{one['code']} ({one['where']})" if one["where"] else one["code"] for one in there}
         msg = f"There is no finding {at} in this case."
-        raise ReviewTableError(msg, hint=f"Open reviews: {', '.join(reviews) or 'none'}.")
+        raise ReviewTableError(msg, hint=f"Open reviews: {', '.join(sorted(names)) or 'none'}.")
     if any(one["severity"] == "blocking" for one in found):
         msg = f"{at} says why there is no stratum; it cannot be closed."
         raise ReviewTableError(msg, hint=next(one["message"] for one in found))
@@ -160,11 +131,3 @@ def open_reviews(findings: Sequence[FindingRecord], code: str, where: str | None
         msg = f"{code} is an open review of {', '.join(places)}."
         raise ReviewTableError(msg, hint="Say which with --where.")
     return opened
-
-
-def _named(one: Mapping[str, object]) -> str:
-    return f"{one['code']} ({one['where']})" if one["where"] else str(one["code"])
-
-
-def _cells(row: Closing) -> dict[str, str]:
-    return {column: getattr(row, column) for column in COLUMNS}

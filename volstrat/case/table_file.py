@@ -30,22 +30,13 @@ _MOST_COLUMNS = 200
 
 @frozen
 class TableRows:
-    """A table's header and rows as text.
+    """A table's header and rows as text."""
 
-    Parameters
-    ----------
-    header : tuple of str
-        Column names, outer blanks and empty columns at the end left out.
-    rows : tuple of (int, tuple of str)
-        The line (of a sheet: the row) that each stands on, counted from 1, and its cells, one a column; blank
-        rows are left out.
-    separator : str
-        "" for a workbook.
-    """
-
-    header: tuple[str, ...]
+    header: tuple[str, ...]  # column names, outer blanks and empty columns at the end left out
+    # the line (of a sheet: the row) that each stands on, counted from 1, and its cells, one a column; blank
+    # rows are left out
     rows: tuple[tuple[int, tuple[str, ...]], ...]
-    separator: str
+    separator: str  # "" for a workbook
 
     def decimal(self, text: str) -> str:
         """Return a number's text with a decimal point: where semicolons separate, a comma may be one."""
@@ -58,20 +49,9 @@ def table_format(name: str) -> Literal["csv", "xlsx"]:
 
 
 def read_table(data: bytes, *, name: str, error: type[VolstratError] = LesionTableError) -> TableRows:
-    """Read the bytes of a table, whatever program saved it.
+    """Read the bytes of a table, whatever program saved it; the ending of ``name`` tells a workbook.
 
-    Parameters
-    ----------
-    data : bytes
-    name : str
-        The file's name: it is in every message, and its ending tells a workbook.
-    error : type
-        What to raise.
-
-    Raises
-    ------
-    VolstratError
-        If the bytes are no text and no workbook, or a row is longer or shorter than the header.
+    Raises ``error`` if the bytes are no text and no workbook, or a row is longer or shorter than the header.
     """
     if table_format(name) == "xlsx":
         return _aligned(_sheet_rows(data, name, error), name, separator="", error=error)
@@ -98,13 +78,7 @@ class TableForm:
 
 
 def table_form(data: bytes, *, name: str, error: type[VolstratError] = LesionTableError) -> TableForm:
-    """Tell how a table is written by its first bytes, which hold at least the header line.
-
-    Raises
-    ------
-    VolstratError
-        If what separates the columns cannot be told.
-    """
+    """Tell how a table is written by its first bytes, which hold at least the header line."""
     encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
     text = data.decode(encoding, errors="replace")
     first = text.partition("\n")[0]
@@ -177,13 +151,7 @@ def check_header(
     hint: str,
     error: type[VolstratError] = LesionTableError,
 ) -> None:
-    """Refuse a header that lacks a column, has one that is not known, or has one twice.
-
-    Raises
-    ------
-    VolstratError
-        ``error``, with ``hint`` where columns are missing or unknown.
-    """
+    """Refuse a header that lacks a column, has an unknown one (both with ``hint``), or has one twice."""
     missing = [column for column in required if column not in header]
     if missing:
         shown = ", ".join(header) or "nothing"
@@ -208,29 +176,32 @@ def without_empty_end(cells: list[str], *, at_least: int = 0) -> list[str]:
 
 
 def _sheet_rows(data: bytes, name: str, error: type[VolstratError]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a workbook's one sheet that holds anything."""
+    """Yield the rows of a workbook's one sheet that holds anything; one that unpacks to too much is none."""
+    import zipfile
+
     import openpyxl
 
-    _refuse_swollen(data, name, error)
+    sheets: list[dict[str, list[list[str]]]] = []  # results of formulas, and what was typed
     try:
-        sheets, as_typed = (
-            {
-                sheet.title: [_cells(row) for row in sheet.iter_rows(max_col=_MOST_COLUMNS)]
-                for sheet in openpyxl.load_workbook(
-                    io.BytesIO(data), read_only=True, data_only=is_result
-                ).worksheets
-            }
-            for is_result in (True, False)
-        )
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            size = sum(item.file_size for item in packed.infolist())
+        for is_result in (True, False) if size <= _LARGEST_SHEET_BYTES else ():
+            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=is_result)
+            rows_of = {sheet.title: sheet.iter_rows(max_col=_MOST_COLUMNS) for sheet in book.worksheets}
+            sheets.append({title: [_cells(row) for row in rows] for title, rows in rows_of.items()})
     except Exception as problem:  # openpyxl, zipfile and zlib raise whatever a damaged file leads them to
         msg = f"{name}: is no readable Excel workbook."
         raise error(msg, hint="Save it again as .xlsx, or as CSV UTF-8.") from problem
-    filled = {title: rows for title, rows in sheets.items() if any(any(row) for row in rows)}
+    if not sheets:
+        msg = f"{name}: unpacks to {size} bytes; a table has at most {_LARGEST_SHEET_BYTES}."
+        raise error(msg, hint="Keep the table alone in the workbook.")
+    results, as_typed = sheets
+    filled = {title: rows for title, rows in results.items() if any(any(row) for row in rows)}
     if len(filled) > 1:
         msg = f"{name}: {len(filled)} sheets hold something: {', '.join(filled)}."
         raise error(msg, hint="Keep the sheet that holds the table, in a workbook of its own.")
     for title, rows in as_typed.items():
-        _refuse_unworked(sheets[title], rows, name, error)
+        _refuse_unworked(results[title], rows, name, error)
     for rows in filled.values():
         yield from enumerate(rows, 1)
 
@@ -250,18 +221,3 @@ def _cells(row: Iterable[object]) -> list[str]:
     """Return a sheet row's cells as text: what its program shows, a whole number without a decimal point."""
     values = [getattr(cell, "value", cell) for cell in row]
     return ["" if value is None else str(value).removesuffix(".0") for value in values]
-
-
-def _refuse_swollen(data: bytes, name: str, error: type[VolstratError]) -> None:
-    """Refuse a workbook that unpacks to more than any table."""
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            size = sum(item.file_size for item in packed.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as problem:
-        msg = f"{name}: is no readable Excel workbook."
-        raise error(msg, hint="Save it again as .xlsx, or as CSV UTF-8.") from problem
-    if size > _LARGEST_SHEET_BYTES:
-        msg = f"{name}: unpacks to {size} bytes; a table has at most {_LARGEST_SHEET_BYTES}."
-        raise error(msg, hint="Keep the table alone in the workbook.")

@@ -33,15 +33,8 @@ def read_toml(
 ) -> dict[str, Any]:
     """Parse a TOML file's bytes; a byte order mark in front is passed over.
 
-    Parameters
-    ----------
-    name : str
-        The file's name, for messages.
-    error : type
-        What to raise where it is no TOML, or larger or deeper than any that a person writes: parsing such a
-        file could take hours, or end the program.
-    hint : str
-        What to do about a file that is no TOML.
+    Raises ``error`` where it is no TOML (then with ``hint``), or larger or deeper than any that a person
+    writes: parsing such a file could take hours, or end the program.
     """
     if len(data) > _LARGEST_BYTES:
         msg = f"{name}: has {len(data)} bytes; a settings file has at most {_LARGEST_BYTES}."
@@ -78,18 +71,7 @@ def _is_deep(text: str) -> bool:
 class TomlTable:
     """A table of a settings file; what it refuses is said with the file's name and the key's path.
 
-    Parameters
-    ----------
-    values : dict
-        As TOML gives it.
-    name : str
-        The file's.
-    path : str
-        What stands before a key in messages: ``"inputs.tumour."``.
-    known : collection of str
-        Every key that it may have; another is refused.
-    error : type
-        What to raise.
+    ``path`` stands before a key in messages ("inputs.tumour."); a key that is not ``known`` is refused.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ dicts by string and unions (``| None``: may be null) of these. ``NotRequired[...
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -24,6 +24,7 @@ from typing import (
 )
 
 from volstrat.case.json_types import JsonObject, Limits
+from volstrat.case.record_types import CaseRecord
 
 _FREE = Limits()
 Kind = TypeVar("Kind")
@@ -33,18 +34,9 @@ _JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A type taken apart.
+    """A type taken apart."""
 
-    Parameters
-    ----------
-    choices : tuple
-        What the value can be besides null; one thing, but for a union.
-    nullable : bool
-    limits : Limits
-    description : str
-    """
-
-    choices: tuple[Any, ...]
+    choices: tuple[Any, ...]  # what the value can be besides null; one thing, but for a union
     nullable: bool = False
     limits: Limits = _FREE
     description: str = ""
@@ -96,12 +88,9 @@ def form_of(hint: Any) -> Form:  # noqa: ANN401 - any type
     if origin is Annotated:
         inner, *said = get_args(hint)
         form = form_of(inner)
-        return Form(
-            choices=form.choices,
-            nullable=form.nullable,
-            limits=next((one for one in said if isinstance(one, Limits)), form.limits),
-            description=next((one for one in said if isinstance(one, str)), form.description),
-        )
+        limits = next((one for one in said if isinstance(one, Limits)), form.limits)
+        description = next((one for one in said if isinstance(one, str)), form.description)
+        return replace(form, limits=limits, description=description)
     if origin in (Union, UnionType):
         forms = [form_of(one) for one in get_args(hint) if one is not NoneType]
         limits = forms[0].limits if len(forms) == 1 else Limits()
@@ -146,17 +135,11 @@ def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _node(form: Form, definitions: dict[str, Any]) -> dict[str, Any]:
     nodes = [_choice(choice, definitions) for choice in form.choices]
-    if (
-        form.nullable
-        and len(nodes) == 1
-        and ("enum" in nodes[0] or nodes[0].get("type") in _JSON_TYPES.values())
-    ):
-        node = nodes[0]
-        if "enum" in node:
-            node = {**node, "enum": [*node["enum"], None]}
-        else:
-            node = {**node, "type": [node["type"], "null"]}
-        node |= form.limits.keywords
+    is_plain = len(nodes) == 1 and ("enum" in nodes[0] or nodes[0].get("type") in _JSON_TYPES.values())
+    if form.nullable and is_plain:
+        (node,) = nodes
+        more = {"enum": [*node["enum"], None]} if "enum" in node else {"type": [node["type"], "null"]}
+        node = node | more | form.limits.keywords
     elif form.nullable or len(nodes) > 1:
         nodes = [{**one, **(form.limits.keywords if "$ref" not in one else {})} for one in nodes]
         node = {"oneOf": [*([{"type": "null"}] if form.nullable else []), *nodes]}
@@ -183,3 +166,50 @@ def _choice(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: 
     if origin is dict:
         return {"type": "object", "additionalProperties": _node(form_of(get_args(hint)[1]), definitions)}
     return {"type": _JSON_TYPES[hint]}
+
+
+_DESCRIPTION = (
+    "One subject: what was read, what was measured, and the stratum. Millimetres are DICOM patient "
+    "coordinates (LPS); fractions run from 0 to 1."
+)
+
+
+_OF_FAILED = ("error", "inputs", "adjudication")
+"""Objects that a case that failed may have; the others are of what was measured."""
+
+
+def record_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) that every record meets."""
+    schema = schema_of(CaseRecord, title="volstrat case record", description=_DESCRIPTION)
+    definitions = schema.pop("$defs")
+    return {**schema, "allOf": _consequences(), "$defs": definitions}
+
+
+def _consequences() -> list[dict[str, Any]]:
+    """Return what a status entails: a failed case has its error, and nothing that was to be measured."""
+    nothing: dict[str, Any] = {"error": {"type": "object"}, "stratum": {"const": None}}
+    for one in fields_of(CaseRecord):
+        if one.key in _OF_FAILED:
+            continue
+        if one.form.nullable and is_object(one.form.only):
+            nothing[one.key] = {"const": None}
+        elif one.form.items is not None and is_object(one.form.items.only):
+            nothing[one.key] = {"maxItems": 0}
+    measured = {"error": {"const": None}, "predicates": {"type": "object"}, "volumes": {"type": "object"}}
+    blocking = {"properties": {"severity": {"const": "blocking"}}, "required": ["severity"]}
+    return [
+        _if({"const": "failed"}, nothing, measured),
+        _if(
+            {"enum": ["assigned", "review"]},
+            {"stratum": {"type": "string"}},
+            {"stratum": {"const": None}},
+        ),
+        _if({"const": "not_assessable"}, {"findings": {"contains": blocking}}),
+    ]
+
+
+def _if(
+    status: dict[str, Any], then: dict[str, Any], otherwise: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    rule: dict[str, Any] = {"if": {"properties": {"status": status}}, "then": {"properties": then}}
+    return rule if otherwise is None else {**rule, "else": {"properties": otherwise}}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from volstrat.errors import VolstratError
-from volstrat.formats.label_names import names_beside
-from volstrat.formats.volumes import data_files, stem_of, volume_format
+from volstrat.case.input_files import read_with
+from volstrat.formats.volumes import stem_of, volume_format
 from volstrat.formats.walk import is_system_name
 from volstrat.terms.findings import finding
 from volstrat.terms.naming import plain_words, said_by
@@ -16,7 +16,6 @@ from volstrat.terms.roles import MASK_ROLES, ROLE_OF_STEM
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources
@@ -55,49 +54,31 @@ def unread_findings(sources: CaseSources) -> list[Finding]:
 
     Nothing where a manifest or a study file names the case: its folder is not the case's own.
     """
-    left = unread_files(sources)
     findings = []
     rest = []
-    for path in left:
-        near, role = nearly_read(path), called_by_role(path)
-        if near is None and role and sources.told_by != "case.toml":  # there a person chose the files
-            found = finding(
-                "files_unread", "called", severity="review", where=path.name, name=path.name, role=role
-            )
-            findings.append(found)
-        elif near is None:
-            rest.append(path)
-        elif sources.told_by == "case.toml" and path.name.lower() == "lesions.csv":
-            named = finding("files_unread", "unnamed", severity="review", where=path.name, name=path.name)
-            findings.append(named)
-        else:
+    chosen = sources.told_by == "case.toml"  # there a person chose the files
+    for path in unread_files(sources):
+        name, near, role = path.name, nearly_read(path), called_by_role(path)
+        if near is not None and not (chosen and name.lower() == "lesions.csv"):
             expected, do = near
-            found = finding(
-                "files_unread",
-                "nearly",
-                severity="review",
-                where=path.name,
-                name=path.name,
-                expected=expected,
-                do=do,
-            )
-            findings.append(found)
+            said = finding("files_unread", "nearly", where=name, name=name, expected=expected, do=do)
+        elif near is not None:
+            said = finding("files_unread", "unnamed", where=name, name=name)
+        elif role and not chosen:
+            said = finding("files_unread", "called", where=name, name=name, role=role)
+        else:
+            rest.append(path)
+            continue
+        findings.append(replace(said, severity="review"))
     unheard = _unheard_tables(sources)
     if unheard:
-        findings.append(
-            finding(
-                "files_unread",
-                "readers",
-                severity="review",
-                where="lesions",
-                names=shown_names([path.name for path in unheard]),
-                reader=unheard[0].name[len("lesions.") : -len(".csv")],
-            )
-        )
+        names = shown_names([path.name for path in unheard])
+        reader = unheard[0].name[len("lesions.") : -len(".csv")]
+        said = finding("files_unread", "readers", where="lesions", names=names, reader=reader)
+        findings.append(replace(said, severity="review"))
     if rest and sources.told_by != "dicom":  # there `files_skipped` counts them
-        names = [path.name + ("/" if path.is_dir() else "") for path in rest]
-        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-        findings.append(finding("files_unread", "list", names=", ".join(names[:_LISTED]) + more))
+        names = shown_names([path.name + ("/" if path.is_dir() else "") for path in rest], named=_LISTED)
+        findings.append(finding("files_unread", "list", names=names))
     return findings
 
 
@@ -119,7 +100,12 @@ def unread_files(sources: CaseSources) -> list[Path]:
         there = sorted(sources.folder.iterdir())
     except OSError:
         return []
-    used = {path for entries in sources.entries.values() for entry in entries for path in _read(entry.path)}
+    used = {
+        path
+        for entries in sources.entries.values()
+        for entry in entries
+        for path in (entry.path, *read_with(entry.path))
+    }
     held = {parent for path in used for parent in path.parents}
     chosen_table = "lesions" in sources.entries
     return [
@@ -133,20 +119,6 @@ def unread_files(sources: CaseSources) -> list[Path]:
         and not (chosen_table and path.name.lower() == "lesions.csv")
         and not (sources.told_by == "dicom" and path.is_dir())
     ]
-
-
-def _read(path: Path) -> Iterator[Path]:
-    """Yield a file that a role names and those that are read with it."""
-    yield path
-    if path.is_dir() or volume_format(path) is None:
-        return
-    described = names_beside(path)
-    if described is not None:
-        yield described[0]
-    try:
-        yield from data_files(path)
-    except (VolstratError, OSError):
-        return
 
 
 def called_by_role(path: Path) -> str:

@@ -10,38 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+import volstrat.cli.options as opt
 from volstrat import __version__
-from volstrat.cli.options import (
-    EXISTING_FILE,
-    EXISTING_FOLDER,
-    EXIT_FAILED,
-    FOLDER,
-    case_or_study,
-    errors_said,
-    exit_code,
-    json_option,
-    lesions_option,
-    print_json,
-    protocol_option,
-    say_error,
-    subject_option,
-    visit_option,
-)
-from volstrat.cli.say import say
+from volstrat.cli.options import say
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
 
 _ELSEWHERE = {
-    "cohort_commands": ("batch", "merge"),
+    "case_commands": ("accept", "lesions", "plan", "review"),
+    "cohort_commands": ("batch", "init", "merge"),
     "compare_commands": ("adjudicate", "compare", "consensus"),
-    "export_commands": ("export",),
-    "marking_commands": ("accept", "lesions"),
-    "plan_commands": ("plan",),
-    "report_commands": ("report",),
-    "review_commands": ("review",),
-    "study_commands": ("init",),
+    "result_commands": ("export", "report"),
     "verify_commands": ("audit", "lock", "selftest", "unlock", "verify"),
 }
 """Modules beside this one and the commands that they hold."""
@@ -82,18 +63,18 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("folder", type=EXISTING_FOLDER)
+@click.argument("folder", type=opt.EXISTING_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print the case record as JSON.")
-@click.option("-o", "--out", type=FOLDER, help="Also write OUT/SUBJECT/case.json.")
-@protocol_option
-@lesions_option
+@click.option("-o", "--out", type=opt.FOLDER, help="Also write OUT/SUBJECT/case.json.")
+@opt.protocol
+@opt.lesions
 def case(
     folder: Path, as_json: bool, out: Path | None, protocol_file: Path | None, lesions: str | None
 ) -> None:
     """Measure one case folder and assign its stratum."""
     from volstrat.case.assess import run_case
 
-    with errors_said():
+    with opt.errors_said():
         if out is not None:
             from volstrat.store.seal import refuse_run
 
@@ -106,23 +87,23 @@ def case(
 
             write_atomically(out / folder_name(record_name(record)) / "case.json", record_bytes(record))
     if as_json:
-        print_json(record)
+        opt.print_json(record)
         if record["error"] is not None:
-            say_error(record["error"])
+            opt.say_error(record["error"])
     else:
         from volstrat.cli.terminal_tables import case_table
 
         click.echo(case_table(record))
-    sys.exit(exit_code([record["status"]]))
+    sys.exit(opt.exit_code([record["status"]]))
 
 
 @cli.command()
-@case_or_study
-@subject_option
-@visit_option
-@json_option
-@protocol_option
-@lesions_option
+@opt.case_or_study
+@opt.subject
+@opt.visit
+@opt.as_json
+@opt.protocol
+@opt.lesions
 def inspect(
     *,
     source: Path,
@@ -133,41 +114,43 @@ def inspect(
     lesions: str | None,
 ) -> None:
     """Show what would be read from a case, and as what: of a case folder, or of a subject of a study."""
+    from volstrat.case.inspect import inspect_case
     from volstrat.study.study_file import protocol_for
-    from volstrat.study.subjects import inspect_one
+    from volstrat.study.subjects import one_case
 
-    with errors_said():
+    with opt.errors_said():
         loaded = protocol_for(source, protocol_file)
-        found = inspect_one(source, loaded, subject=subject, visit=visit, lesions=lesions)
+        place = one_case(source, subject=subject, visit=visit, lesions=lesions)
+        found = inspect_case(place, loaded, lesions=lesions)
     if as_json:
-        print_json(found)
+        opt.print_json(found)
     else:
         from volstrat.cli.terminal_tables import inspection_table
 
         click.echo(inspection_table(found))
     if any(entry["error"] for entry in found["inputs"]):
-        sys.exit(EXIT_FAILED)
+        sys.exit(opt.EXIT_FAILED)
 
 
 @cli.command()
-@click.argument("folder", type=EXISTING_FOLDER)
-@json_option
+@click.argument("folder", type=opt.EXISTING_FOLDER)
+@opt.as_json
 @click.option("--series", metavar="UID", help="Which PET series, where the folder holds several.")
 def suv(folder: Path, as_json: bool, series: str | None) -> None:
     """Show what turns the PET series of a folder into SUV, and where each figure comes from."""
-    from volstrat.case.pet_image import suv_report
+    from volstrat.case.pet_inputs import suv_report
 
-    with errors_said():
+    with opt.errors_said():
         found = suv_report(folder, series=series)
     if as_json:
-        print_json(found)
+        opt.print_json(found)
     else:
         from volstrat.cli.terminal_tables import suv_table
 
         click.echo(suv_table(found))
     if found["error"] is not None:
-        say_error(found["error"])
-        sys.exit(EXIT_FAILED)
+        opt.say_error(found["error"])
+        sys.exit(opt.EXIT_FAILED)
 
 
 @cli.group()
@@ -176,19 +159,19 @@ def protocol() -> None:
 
 
 @protocol.command("show")
-@protocol_option
+@opt.protocol
 def protocol_show(protocol_file: Path | None) -> None:
     """Print the protocol file with the reason for each choice."""
     click.echo(_protocol(protocol_file).text, nl=False)
 
 
 @protocol.command("check")
-@click.argument("file", type=EXISTING_FILE)
+@click.argument("file", type=opt.EXISTING_FILE)
 def protocol_check(file: Path) -> None:
     """Check a protocol file; exit 1 with one sentence where it does not hold."""
     from volstrat.case.protocol_files import load_protocol
 
-    with errors_said(usage=("usage",)):
+    with opt.errors_said(usage=("usage",)):
         loaded = load_protocol(file)
     say(f"{file.name}: protocol {loaded.protocol.id} {loaded.protocol.version}, sha256 {loaded.sha256}.")
 

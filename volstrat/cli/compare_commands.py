@@ -8,33 +8,28 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from volstrat.cli.options import (
-    ANY,
-    EXISTING_FILE,
-    EXISTING_FOLDER,
-    EXIT_FAILED,
-    EXIT_PERSON,
-    FOLDER,
-    errors_said,
-    workers_option,
-)
-from volstrat.cli.say import say
+import volstrat.cli.options as opt
+from volstrat.cli.options import say
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.comparison import ComparisonResult
     from volstrat.comparison.agreement_types import Estimate
 
+    Command = Callable[..., None]
+
 _DIFFERS = ("trial_entry", "which_stratum", "no_stratum_in_one", "not_comparable")
 _PERSON = ("predicates", "review")
 
-_READINGS = click.argument("readings", nargs=-1, required=True, metavar="A B [C ...]", type=ANY)
-_OUT = click.option("-o", "--out", type=FOLDER, required=True, help="Output folder.")
+_READINGS = click.argument("readings", nargs=-1, required=True, metavar="A B [C ...]", type=opt.ANY)
+_OUT = click.option("-o", "--out", type=opt.FOLDER, required=True, help="Output folder.")
 _PROTOCOL = click.option(
     "--protocol",
     "protocol_file",
-    type=ANY,
+    type=opt.ANY,
     help="Protocol file (TOML) for cases; a cohort output brings its own. Without it pantodon.toml.",
 )
 _LESIONS = click.option(
@@ -46,22 +41,16 @@ _LESIONS = click.option(
 )
 
 
+def _millimetres(name: str, default: float, text: str) -> Callable[[Command], Command]:
+    return click.option(name, type=click.FloatRange(min=0), default=default, show_default=True, help=text)
+
+
 @click.command()
 @_READINGS
 @_OUT
-@click.option(
-    "--tolerance-mm",
-    type=click.FloatRange(min=0),
-    default=2.0,
-    show_default=True,
-    help="Tolerance of the surface Dice.",
-)
-@click.option(
-    "--match-mm",
-    type=click.FloatRange(min=0),
-    default=10.0,
-    show_default=True,
-    help="Lesions that do not overlap match where their centroids are no farther apart.",
+@_millimetres("--tolerance-mm", 2.0, "Tolerance of the surface Dice.")
+@_millimetres(
+    "--match-mm", 10.0, "Lesions that do not overlap match where their centroids are no farther apart."
 )
 @click.option(
     "--resample",
@@ -88,7 +77,7 @@ def compare(
     from volstrat.comparison import Settings, compare_readings
     from volstrat.comparison.subject import STAKES
 
-    with errors_said():
+    with opt.errors_said():
         result = compare_readings(
             readings,
             out,
@@ -101,9 +90,9 @@ def compare(
         )
     _show(result, out)
     if any(result.stakes.get(kind) for kind in _DIFFERS):
-        sys.exit(EXIT_FAILED)
+        sys.exit(opt.EXIT_FAILED)
     if any(result.stakes.get(kind) for kind in _PERSON):
-        sys.exit(EXIT_PERSON)
+        sys.exit(opt.EXIT_PERSON)
 
 
 def _show(result: ComparisonResult, out: Path) -> None:
@@ -179,7 +168,7 @@ def consensus(
     """
     from volstrat.comparison import write_consensus
 
-    with errors_said():
+    with opt.errors_said():
         result = write_consensus(
             readings, out, method=method, protocol=_loaded(protocol_file), lesions=lesions
         )
@@ -187,12 +176,12 @@ def consensus(
         say(f"volstrat: {subject}: no consensus. {problem}", err=True)
     say(f"{len(result.written)} subjects with a consensus, {len(result.failed)} without; {out}")
     if result.failed:
-        sys.exit(EXIT_FAILED)
+        sys.exit(opt.EXIT_FAILED)
 
 
 @click.command()
-@click.argument("agreement", type=EXISTING_FOLDER)
-@click.argument("table", type=EXISTING_FILE)
+@click.argument("agreement", type=opt.EXISTING_FOLDER)
+@click.argument("table", type=opt.EXISTING_FILE)
 @_OUT
 @click.option(
     "--concordant",
@@ -200,7 +189,7 @@ def consensus(
     metavar="A|B",
     help="Whose reading stands for subjects that are not in dispute.",
 )
-@workers_option
+@opt.workers
 def adjudicate(*, agreement: Path, table: Path, out: Path, concordant: str, workers: int | None) -> None:
     """Build the final cohort: for each subject in dispute the reading that TABLE says stands.
 

@@ -1,4 +1,4 @@
-"""What commands share: arguments and options, JSON on the terminal, errors and statuses as exit codes."""
+"""What commands share: arguments, options, lines on the terminal, statuses and errors as exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volstrat.cli.say import say
 from volstrat.errors import VolstratError
 
 if TYPE_CHECKING:
@@ -30,23 +29,37 @@ EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 case_or_study = click.argument("source", metavar="CASE|STUDY.toml", type=EXISTING)
-subject_option = click.option("--subject", metavar="NAME", help="Which subject of the study.")
-visit_option = click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
-protocol_option = click.option(
+subject = click.option("--subject", metavar="NAME", help="Which subject of the study.")
+visit = click.option("--visit", metavar="NAME", help="Which visit, where the study has visits.")
+protocol = click.option(
     "--protocol",
     "protocol_file",
     type=ANY,
     help="Protocol file (TOML); without it the packaged pantodon.toml.",
 )
-lesions_option = click.option(
+lesions = click.option(
     "--lesions",
     metavar="NAME",
     help="Lesion table to use: a file in the case folder, or R for lesions.R.csv.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-workers_option = click.option(
+as_json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+workers = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: processors]."
 )
+
+
+def printable(text: str) -> str:
+    r"""Replace what could steer a terminal: names come from files.
+
+    >>> printable("a\nb\x1b[31m")
+    'a b?[31m'
+    """
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line."""
+    click.echo(printable(text), err=err)
 
 
 @contextmanager

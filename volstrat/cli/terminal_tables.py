@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import string
 import textwrap
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.record_types import PREDICATES, given
-from volstrat.cli.say import printable
+from volstrat.cli.options import printable
+from volstrat.show.plan_words import ARITHMETIC, plan_rows
 from volstrat.show.verdict_words import (
     change_texts,
     counted_text,
@@ -25,9 +28,11 @@ from volstrat.terms.wording import more_than, shown_ml, shown_names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from volstrat.case.record_types import CaseRecord, FindingRecord, LesionRecord
+    from volstrat.case.record_types import CaseRecord, FindingRecord, LesionRecord, SearchRecord
 
 WIDTH = 80
+_RESEARCH = "Research use. The multidisciplinary team decides."
+_NAMES, _SIDE_BY_SIDE, _MOST_UNIONS = 16, 3, 40
 _MOST_LESIONS = 60
 _KEPT_TOGETHER = re.compile(r"(?<=\d) (?=(?:%|ml|mm)\b|%)|(?<=[Ss]tratum) (?=\d)")
 """Spaces between a number and its unit, and in the name of a stratum."""
@@ -41,18 +46,17 @@ def case_table(record: CaseRecord) -> str:
     )
     lines.append("")
     if record["error"] is not None:
-        lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip(), "")
+        lines += _wrapped(f"{record['error']['message']} {record['error']['hint']}".strip())
         return "\n".join(lines)
     if record["stratum"] is None and still_to_mark(record):
-        lines += _wrapped(f"{still_to_mark(record)}.", "")
+        lines += _wrapped(f"{still_to_mark(record)}.")
     lines += [*_criteria(record), "", *_volumes(record), ""]
     lines += [*_certainty(record), ""]
     if record["lesions"] or record["pet_only_regions"]:
         rows = [*record["lesions"], *record["pet_only_regions"]]
         lines += [*_lesions(rows, _segment_names(record)), ""]
     lines += _findings(record["findings"])
-    lines += _wrapped("Research use. The multidisciplinary team decides.", "")
-    return "\n".join(lines)
+    return "\n".join([*lines, _RESEARCH])
 
 
 def _criteria(record: CaseRecord) -> list[str]:
@@ -81,15 +85,15 @@ def _volumes(record: CaseRecord) -> list[str]:
         f"Tumour, total      {total:>14}   FDG-avid (PET)     {avid:>14}",
         f"  resectable       {resectable:>14}     resectable       {avid_resectable:>14}",
         f"  residual         {residual:>14}     on PET only      {alone:>14}",
-        *_wrapped(f"Avid share of the tumour volume: {share}", ""),
-        *_wrapped(liver_text(record["liver_burden"], needed), ""),
+        *_wrapped(f"Avid share of the tumour volume: {share}"),
+        *_wrapped(liver_text(record["liver_burden"], needed)),
     ]
 
 
 def _certainty(record: CaseRecord) -> list[str]:
     """Say how far the case is from another stratum, and what would take it there."""
     lines = [margin_text(record), shift_text(record), *change_texts(record), remnant_text(record["remnant"])]
-    return [part for line in lines for part in _wrapped(line, "")]
+    return [part for line in lines for part in _wrapped(line)]
 
 
 def _segment_names(record: CaseRecord) -> dict[str, str]:
@@ -122,9 +126,12 @@ def _lesions(lesions: Sequence[LesionRecord], names: Mapping[str, str]) -> list[
             lines += [row.rstrip(), place.rjust(WIDTH)]
         if lesion["lesion_id"] in names:
             lines += _wrapped(names[lesion["lesion_id"]], " " * 7, hanging=0)
-    if len(lesions) > _MOST_LESIONS:
-        lines.append(f"... {more_than(len(lesions), _MOST_LESIONS)} (--json lists all)")
-    return lines
+    return lines + _rest(lesions, _MOST_LESIONS)
+
+
+def _rest(rows: Sequence[object], most: int) -> list[str]:
+    """Say how many rows are not shown."""
+    return [f"... {more_than(len(rows), most)} (--json lists all)"] if len(rows) > most else []
 
 
 def _findings(findings: Sequence[FindingRecord]) -> list[str]:
@@ -134,14 +141,13 @@ def _findings(findings: Sequence[FindingRecord]) -> list[str]:
     for finding in findings:
         closed = finding.get("closed")  # what inspect lists is nobody's to close
         said = f"closed by {closed['by']}: {closed['reason']}" if closed else finding["severity"]
-        evidence = (
-            f", {finding['evidence']}" if finding["severity"] == "review" and "evidence" in finding else ""
-        )
+        has_evidence = finding["severity"] == "review" and "evidence" in finding
+        evidence = f", {finding['evidence']}" if has_evidence else ""
         lines += _wrapped(f"[{said}] {finding['message']} ({finding['code']}{evidence})", "  ")
     return [*lines, ""]
 
 
-def _wrapped(text: str, indent: str, *, hanging: int = 2) -> list[str]:
+def _wrapped(text: str, indent: str = "", *, hanging: int = 2) -> list[str]:
     lines = textwrap.wrap(
         _KEPT_TOGETHER.sub("\N{NO-BREAK SPACE}", printable(text)),
         WIDTH,
@@ -163,7 +169,7 @@ def inspection_table(found: dict[str, Any]) -> str:
 
 
 def _inspection_lines(found: dict[str, Any], *, most_segments: int) -> list[str]:
-    lines = [*_wrapped(f"{found['subject']}: roles from {found['told_by']}", ""), ""]
+    lines = [*_wrapped(f"{found['subject']}: roles from {found['told_by']}"), ""]
     frames: dict[str, str] = {}
     for entry in found["inputs"]:
         lines += _wrapped(f"{entry['role']:<11} {entry['path']}", "", hanging=12)
@@ -191,9 +197,7 @@ def _parts(entry: Mapping[str, Any], most: int) -> list[str]:
         row = f"{'':<12}{part['number']:>5}  {printable(part['name'] or '-'):<28.28}{voxels:>18}"
         other = part["role"] or "not taken"
         lines.append(row if part["role"] == entry["role"] else f"{row}  {other}")
-    if len(parts) > most:
-        lines.append(f"{'':<12}... {more_than(len(parts), most)} (--json lists all)")
-    return lines
+    return lines + [f"{'':<12}{line}" for line in _rest(parts, most)]
 
 
 def _what(entry: dict[str, Any], frames: dict[str, str]) -> list[str]:
@@ -203,7 +207,8 @@ def _what(entry: dict[str, Any], frames: dict[str, str]) -> list[str]:
     shape = " x ".join(str(n) for n in entry["grid"]["shape"])
     spacing = " x ".join(f"{n:.4g}" for n in entry["grid"]["spacing_mm"])
     frame = entry["grid"]["frame_of_reference_uid"]
-    about = [f"frame {frames.setdefault(frame, _letters(len(frames)))}"] if frame else []
+    letter = string.ascii_uppercase[len(frames)] if len(frames) < 26 else str(len(frames))
+    about = [f"frame {frames.setdefault(frame, letter)}"] if frame else []
     if entry["series"] is not None:
         about.append(_series(entry["series"]))
     return [
@@ -211,10 +216,6 @@ def _what(entry: dict[str, Any], frames: dict[str, str]) -> list[str]:
         ", ".join(part for part in about if part),
         "" if entry["suv"] is None else _suv(entry["suv"]),
     ]
-
-
-def _letters(number: int) -> str:
-    return chr(ord("A") + number) if number < 26 else str(number)
 
 
 def _series(series: dict[str, Any]) -> str:
@@ -252,11 +253,11 @@ def suv_table(found: dict[str, Any]) -> str:
     lines = [
         f"Tracer            {_TRACERS[found['tracer']]}",
         f"Units             {found['units'] or 'not said'}",
-        f"SUVbw factor      {_figure(found['suvbw_factor'])}",
-        f"SUL Janmahasatian {_figure(found['sul_janmahasatian_factor'])}",
-        f"SUL James         {_figure(found['sul_james_factor'])}",
+        f"SUVbw factor      {_known(found['suvbw_factor'], '{:.9g}')}",
+        f"SUL Janmahasatian {_known(found['sul_janmahasatian_factor'], '{:.9g}')}",
+        f"SUL James         {_known(found['sul_james_factor'], '{:.9g}')}",
         f"Decay reference   {found['decay_reference'] or 'not said'}",
-        f"Uptake            {_minutes(found['uptake_minutes'])}",
+        f"Uptake            {_known(found['uptake_minutes'], '{:.1f} min')}",
         "",
         "Read from",
         *(printable(f"  {s['attribute']} {s['tag']}: {s['value']}")[:WIDTH] for s in found["sources"]),
@@ -265,9 +266,54 @@ def suv_table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, *_findings(found["findings"])]).rstrip()
 
 
-def _figure(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.9g}"
+def _known(value: float | None, form: str) -> str:
+    return "not known" if value is None else form.format(value)
 
 
-def _minutes(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.1f} min"
+def plans_table(record: CaseRecord) -> str:
+    """Render a record's plans side by side, three at a time, with what to look at below."""
+    chosen = record["chosen_plan"]
+    said = "no plan chosen" if chosen is None else f"plan {chosen} chosen"
+    head = f"{record['subject']}: {STRATA[record['stratum']].upper()} - {said}"
+    lines = [*_wrapped(f"{head}; {STATUS_SENTENCE[record['status']]}"), ""]
+    plans = record["plans"]
+    for first in range(0, len(plans), _SIDE_BY_SIDE):
+        some = slice(first, first + _SIDE_BY_SIDE)
+        lines += [*_block([(row.name, row.cells[some]) for row in plan_rows(record)]), ""]
+    every = [(plan["name"], finding) for plan in plans for finding in plan["findings"]]
+    reviews = [(name, one) for name, one in every if one["severity"] in {"blocking", "review"}]
+    for name, finding in reviews:
+        lines += _wrapped(f"{name}: {finding['message']} ({finding['code']})")
+    return "\n".join([*lines, *([""] if reviews else []), _RESEARCH])
+
+
+def search_table(found: SearchRecord) -> str:
+    """Render the unions that would do, by falling remnant."""
+    unions = found["search"]
+    lines = _wrapped(
+        f"{found['subject']}: {len(unions)} of {found['tried']} unions of segments. {ARITHMETIC}"
+    )
+    if not unions:
+        return "\n".join(lines)
+    lines += ["", f"{'Cut out':<20}{'ablated':<26}{'debulked':>11}{'FLR':>10}{'':>2}stratum"]
+    for union in unions[:_MOST_UNIONS]:
+        ablated = textwrap.shorten(shown_names(union["ablate"]) or "-", 25, placeholder=" ...")
+        debulked = percent_text(100 * union["resectable_fraction"], found["threshold_percent"])
+        flr = percent_text(union["flr_percent"])
+        cut = union["notation"] or "nothing"
+        lines.append(f"{cut:<20}{ablated:<26}{debulked:>11}{flr:>10}  {STRATA[union['stratum']].lower()}")
+    return "\n".join([*lines, *_rest(unions, _MOST_UNIONS)])
+
+
+def _block(rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    count = len(rows[0][1])
+    width = (WIDTH - _NAMES) // max(count, 2) - 1
+    lines = []
+    for name, cells in rows:
+        if not any(cells):
+            continue
+        folded = [textwrap.wrap(printable(cell), width, break_on_hyphens=False) or [""] for cell in cells]
+        for n, parts in enumerate(zip_longest(*folded, fillvalue="")):
+            label = name if n == 0 else ""
+            lines.append((f"{label:<{_NAMES}}" + "".join(f"{part:<{width + 1}}" for part in parts)).rstrip())
+    return lines

@@ -9,46 +9,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from volstrat.cli.options import ANY, EXISTING_FOLDER, EXIT_FAILED, errors_said, workers_option
-from volstrat.cli.say import say
+import volstrat.cli.options as opt
+from volstrat.cli.options import say
 from volstrat.terms.wording import more_than
 
 if TYPE_CHECKING:
     from volstrat.verify import Verification
 
 _MOST_SHOWN = 20
-_STEPS = {
-    "input_bytes": "input bytes",
-    "header": "header",
-    "protocol": "protocol",
-    "version": "version",
-    "library": "library",
-    "count": "count",
-}
-_OUTPUT = click.argument("out", metavar="OUT", type=EXISTING_FOLDER)
+_OUTPUT = click.argument("out", metavar="OUT", type=opt.EXISTING_FOLDER)
 
 
 @click.command()
 @_OUTPUT
 @click.option(
     "--inputs",
-    type=ANY,
+    type=opt.ANY,
     help="Folder or manifest of the cases, where it is not the one that run.json names.",
 )
 @click.option("--only-hashes", is_flag=True, help="Compare hashes and versions; measure nothing again.")
 @click.option(
     "--protocol",
     "protocol_file",
-    type=ANY,
+    type=opt.ANY,
     help="Protocol file to run again by [default: the run's own].",
 )
 @click.option(
     "--signers",
-    type=ANY,
+    type=opt.ANY,
     metavar="FILE",
     help="Allowed signers of a sealed output (ssh-keygen); without it, whose signature it is stays open.",
 )
-@workers_option
+@opt.workers
 @click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
 def verify(
     *,
@@ -68,7 +60,7 @@ def verify(
     from volstrat.case.protocol_files import load_protocol
     from volstrat.verify import verify_output
 
-    with errors_said():
+    with opt.errors_said():
         result = verify_output(
             out,
             inputs=inputs,
@@ -82,7 +74,7 @@ def verify(
     else:
         _show(result)
     if not result.clean:
-        sys.exit(EXIT_FAILED)
+        sys.exit(opt.EXIT_FAILED)
 
 
 def _show(result: Verification) -> None:
@@ -102,11 +94,11 @@ def _show(result: Verification) -> None:
         old, new = _value(difference.old), _value(difference.new)
         say(f"Tables: {difference.what}, which makes the Parquet files, was {old}, is {new}.")
     for found in result.differing[:_MOST_SHOWN]:
-        say(f"{found.subject}: first differs at {_STEPS[found.first.step]}.")
+        say(f"{found.subject}: first differs at {_words(found.first.step)}.")
         for difference in found.differences[:_MOST_SHOWN]:
             place = " ".join(text for text in (difference.role, difference.path) if text)
             say(
-                f"  {_STEPS[difference.step]:<12}{f'{place}: ' if place else ''}{difference.what}: "
+                f"  {_words(difference.step):<12}{f'{place}: ' if place else ''}{difference.what}: "
                 f"{_value(difference.old)} -> {_value(difference.new)}"
             )
     _more(len(result.differing), "subjects")
@@ -129,6 +121,10 @@ def _more(count: int, what: str) -> None:
         say(f"... {more_than(count, _MOST_SHOWN)} {what} (--json lists all).")
 
 
+def _words(step: str) -> str:
+    return step.replace("_", " ")
+
+
 def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 120 else f"{text[:117]}..."
@@ -147,7 +143,7 @@ def audit_show(*, out: Path, subject: str | None, as_json: bool) -> None:
     """Print the trail's entries in their order; of one SUBJECT, what became of its record."""
     from volstrat.store.audit import read_trail
 
-    with errors_said():
+    with opt.errors_said():
         entries = list(read_trail(out / "audit.jsonl"))
     for line, entry in enumerate(entries, start=1):
         if entry is None:
@@ -184,12 +180,12 @@ def audit_check(*, out: Path) -> None:
     """Check every link of the trail; exit 1 with the entries that were altered, removed or moved."""
     from volstrat.verify import check_output_trail
 
-    with errors_said():
+    with opt.errors_said():
         state = check_output_trail(out)
     for text in (*state.openings, *state.clock, *state.faults):
         say(text)
     if state.faults:
-        sys.exit(EXIT_FAILED)
+        sys.exit(opt.EXIT_FAILED)
     say(f"{state.head.length} entries, whole; the last hashes to {state.head.last_sha256}.")
 
 
@@ -208,7 +204,7 @@ def lock(*, out: Path, with_open: bool) -> None:
     """
     from volstrat.verify import lock_output
 
-    with errors_said():
+    with opt.errors_said():
         files = lock_output(out, with_open=with_open)
     say(f"{files} files sealed in {out / 'SHA256SUMS'}.")
     say(f"Sign it: ssh-keygen -Y sign -n volstrat -f KEY {out / 'SHA256SUMS'}")
@@ -222,7 +218,7 @@ def unlock(*, out: Path, by: str, reason: str) -> None:
     """Open a sealed output again; verify and audit check say ever after who opened it, when and why."""
     from volstrat.verify import unlock_output
 
-    with errors_said():
+    with opt.errors_said():
         unlock_output(out, by=by, reason=reason)
     say(f"{out}: opened. Its trail says by whom and why.")
 
@@ -236,14 +232,14 @@ def selftest(*, as_json: bool) -> None:
     """
     from volstrat.verify.selftest import self_test
 
-    with errors_said():
+    with opt.errors_said():
         result = self_test()
     if as_json:
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         _show_selftest(result)
     if not result["passed"]:
-        sys.exit(EXIT_FAILED)
+        sys.exit(opt.EXIT_FAILED)
 
 
 def _show_selftest(result: dict[str, Any]) -> None:

@@ -98,7 +98,7 @@ def run_cohort(
     source, out : Path
         A folder of case folders at any depth, a manifest (CSV) or a study file; and a folder for the results.
     lesions : str or None
-        Lesion table to use instead of the cases' own (see `find_sources`).
+        Lesion table to use instead of the cases' own (see `open_case`).
     workers : int or None
         Processes; as many as there are processors by default. Not asked where there is a scheduler.
     fresh : bool

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.entries import EntryReader
-from volstrat.case.reading_events import Event, read_events
+from volstrat.case.lesion_table import Event, read_events
 from volstrat.errors import VolstratError
 from volstrat.formats.hashing import sha256_of
 from volstrat.pictures.shown_images import image_name

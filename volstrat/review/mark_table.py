@@ -16,13 +16,14 @@ from volstrat.case.discovery import CASE_FILE
 from volstrat.case.lesion_table import (
     COLUMNS,
     HISTORY,
+    Event,
     csv_bytes,
     read_bytes,
+    read_events,
     read_lesion_table,
     table_bytes,
     table_cells,
 )
-from volstrat.case.reading_events import Event, read_events
 from volstrat.errors import CaseError, LesionTableError, MarkConflictError, OutputError, UsageError
 from volstrat.store.locking import locked_folder
 from volstrat.store.output import write_atomically

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.assess import plan_book
 from volstrat.case.discovery import CASE_FILE
 from volstrat.case.lesion_table import read_bytes
-from volstrat.case.plan_record import plan_record
 from volstrat.case.plan_tables import PlanChoice, StatedPlan, with_choice, with_plan
+from volstrat.case.record import plan_record
 from volstrat.errors import PlanError, UsageError
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import planned_shapes

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from volstrat.case.assess import assess_case, reassess_case
 from volstrat.case.json_types import taken
 from volstrat.case.lesion_list import lesion_list
-from volstrat.case.lesion_table import read_bytes
-from volstrat.case.reading_events import Event
+from volstrat.case.lesion_table import Event, read_bytes
 from volstrat.case.record_types import FlipRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_reviews, reviews_path
 from volstrat.certainty.case_memo import CaseMemo

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from volstrat import __version__
 from volstrat.case.case_file import case_name
-from volstrat.case.discovery import find_sources
+from volstrat.case.discovery import open_case
 from volstrat.errors import MissingRoleError, OutputError, UsageError, VolstratError
 from volstrat.formats.walk import relative_name
 from volstrat.store.output import write_atomically
 from volstrat.store.seal import refuse_sealed
-from volstrat.study.patterns import PathPattern
+from volstrat.study.layouts import LAYOUTS, Recognised, below_with_layout, by_layout, recognise
 from volstrat.study.proposals import LOOKED_INTO, Proposals, propose, toml_value
-from volstrat.study.recognise import Recognised, below_with_layout, by_layout, recognise
 from volstrat.terms.roles import ROLES
 from volstrat.terms.wording import shown_names
 
@@ -34,38 +33,18 @@ _MARKINGS = ("resectable", "lesions", "plans")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Initialised:
-    """What `volstrat init` found and wrote.
+    """What `volstrat init` found and wrote."""
 
-    Parameters
-    ----------
-    path : Path
-        The study file.
-    text : str
-        For a person: layout, subjects, roles, what is unclear, the next command.
-    is_clear : bool
-        Nothing must be settled or marked first.
-    """
-
-    path: Path
-    text: str
-    is_clear: bool
+    path: Path  # the study file
+    text: str  # for a person: layout, subjects, roles, what is unclear, the next command
+    is_clear: bool  # nothing must be settled or marked first
 
 
 def init_study(tree: Path, path: Path | None = None) -> Initialised:
-    """Look at a tree and write its study file.
+    """Look at a tree and write its study file: to a path, or to ``study.toml`` in the tree.
 
-    Parameters
-    ----------
-    tree : Path
-    path : Path or None
-        Of the study file; None: ``study.toml`` in the tree.
-
-    Raises
-    ------
-    UsageError
-        If the tree has no layout that is known, or nobody in it.
-    OutputError
-        If the study file is there already, or cannot be written.
+    Raises UsageError if the tree has no layout that is known, or nobody in it; OutputError if the study file
+    is there already, or cannot be written.
     """
     path = tree / "study.toml" if path is None else path
     if path.exists() or path.is_symlink():
@@ -87,8 +66,6 @@ def init_study(tree: Path, path: Path | None = None) -> Initialised:
 
 
 def _nothing(tree: Path) -> UsageError:
-    from volstrat.study.layouts import LAYOUTS
-
     names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
     msg = f"{tree.resolve().name or tree}: no subject was found in it, by any layout that volstrat knows."
     if below := below_with_layout(tree):
@@ -120,7 +97,7 @@ def _roles_in_folders(found: Recognised, proposals: Proposals) -> dict[str, set[
     for match in found.matches[:LOOKED_INTO]:
         name = case_name(match.subject, match.visit)
         try:
-            sources = find_sources(match.path)
+            sources = open_case(match.path).sources
         except MissingRoleError as error:
             line = f'tumour = "{found.subject.text}/FILE"'
             proposals.unclear.append(
@@ -131,7 +108,7 @@ def _roles_in_folders(found: Recognised, proposals: Proposals) -> dict[str, set[
         except VolstratError as error:
             proposals.unclear.append(f"{name}: {error}")
             continue
-        roles[name] = {*sources.entries, *(("plans",) if getattr(sources, "plans", ()) else ())}
+        roles[name] = {*sources.entries, *(("plans",) if sources.plans else ())}
         proposals.files[name] = {
             role: ", ".join(relative_name(entry.path, match.path) for entry in entries)
             for role, entries in sources.entries.items()
@@ -193,13 +170,7 @@ def _table(tree: Path, found: Recognised, proposals: Proposals) -> list[str]:
         files = dict(proposals.files.get(name, {}))
         holds: dict[str, str] = {}
         for role, candidate in proposals.entries.items():
-            paths = [
-                file
-                for text in candidate.patterns
-                for file in PathPattern(text=text, where="layout").files(
-                    tree, subject=match.subject, visit=match.visit
-                )
-            ]
+            paths = candidate.files(match, tree)
             files[role] = shown_names([relative_name(file, tree) for file in paths]) if paths else "not there"
             holds[role] = candidate.holds if paths else ""
         for role in (*(r for r in ROLES if r in files), *(("nothing",) if not files else ())):

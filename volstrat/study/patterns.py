@@ -28,35 +28,19 @@ _OPEN = re.compile(r"\{[^{}]*\}|(?<!\[)[*?](?!\])")
 
 @frozen
 class Match:
-    """A path that fits a pattern, and what stands in the pattern's places.
-
-    Parameters
-    ----------
-    path : Path
-    subject : str
-    visit : str or None
-        None where the pattern has no ``{visit}``.
-    """
+    """A path that fits a pattern, and what stands in the pattern's places."""
 
     path: Path
     subject: str
-    visit: str | None
+    visit: str | None  # None where the pattern has no ``{visit}``
 
 
 @frozen
 class PathPattern:
-    """A pattern of paths, relative to the folder of its study file.
+    """A pattern of paths, relative to the folder of its study file."""
 
-    Parameters
-    ----------
-    text : str
-        Parts between slashes, ``..`` allowed.
-    where : str
-        What the pattern is, for messages: "study.toml: layout.subject".
-    """
-
-    text: str
-    where: str
+    text: str  # parts between slashes, ``..`` allowed
+    where: str = "layout"  # what the pattern is, for messages: "study.toml: layout.subject"
 
     def __post_init__(self) -> None:
         for name in _PLACE.findall(self.text):
@@ -74,11 +58,7 @@ class PathPattern:
     def matches(self, folder: Path, *, most: int | None = None) -> Iterator[Match]:
         """Yield what fits below a folder, in the order of names; a folder that cannot be read has nothing.
 
-        Parameters
-        ----------
-        folder : Path
-        most : int or None
-            Look at so many names of a folder at most.
+        Of a folder with very many names the first ``most`` are looked at.
         """
         yield from _descend(folder, self.text.split("/"), {}, most)
 
@@ -91,6 +71,10 @@ class PathPattern:
         """Return the paths of one subject that fit, in the order of names."""
         text = self.filled(subject=subject, visit=visit)
         return [match.path for match in _descend(folder, text.split("/"), {})]
+
+    def files_of(self, match: Match, folder: Path) -> list[Path]:
+        """Return the paths that fit, of the subject that another pattern found."""
+        return self.files(folder, subject=match.subject, visit=match.visit)
 
 
 def unescaped(text: str) -> str:

@@ -8,14 +8,15 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
+from xml.parsers import expat
 
-from volstrat.case.case_file import CaseSources, RoleEntry
+from volstrat.case.case_file import CaseSources, RoleEntry, case_name
 from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.parts import parts_named
-from volstrat.errors import VolstratError
+from volstrat.errors import InputFileError, VolstratError
 from volstrat.study.patterns import PathPattern
-from volstrat.study.slicer_scene import scene_files
 from volstrat.terms.naming import NAMED_ROLES, said_by
 from volstrat.terms.protocol import NAMING
 from volstrat.terms.roles import ROLE_OF_STEM
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.parts import Part
-    from volstrat.study.layouts import Source
+    from volstrat.study.layouts import Recognised, Source
     from volstrat.study.patterns import Match
-    from volstrat.study.recognise import Recognised
 
 LOOKED_INTO = 5
 """Subjects whose files are opened."""
@@ -39,35 +39,22 @@ _FEWEST_LETTERS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A file, or some parts of one, that could play a role.
+    """A file, or some parts of one, that could play a role."""
 
-    Parameters
-    ----------
-    patterns : tuple of str
-        Several are one entry each, united.
-    segments : tuple of str
-        Names that say the role; empty where the file as a whole plays it.
-    holds : str
-        What the first subject's file holds, for the table.
-    unites : bool
-        Every file that fits is meant, not one.
-    units : str
-        "SUVbw" where the tree says that a PET's values are SUV.
-    """
+    patterns: tuple[str, ...]  # several are one entry each, united
+    segments: tuple[str, ...] = ()  # names that say the role; empty where the file as a whole plays it
+    holds: str = ""  # what the first subject's file holds, for the table
+    unites: bool = False  # every file that fits is meant, not one
+    units: str = ""  # "SUVbw" where the tree says that a PET's values are SUV
 
-    patterns: tuple[str, ...]
-    segments: tuple[str, ...] = ()
-    holds: str = ""
-    unites: bool = False
-    units: str = ""
+    def files(self, match: Match, tree: Path) -> list[Path]:
+        """Return what there is of one subject."""
+        return [path for text in self.patterns for path in PathPattern(text=text).files_of(match, tree)]
 
     def value(self, above: str = "") -> object:
         """Return the entry as a study file writes it: a list where every file that fits is meant.
 
-        Parameters
-        ----------
-        above : str
-            The way from the study file to the tree, with a slash at its end.
+        ``above`` is the way from the study file to the tree, with a slash at its end.
         """
         paths = [above + pattern for pattern in self.patterns]
         more: dict[str, object] = {"segments": list(self.segments)} if self.segments else {}
@@ -79,21 +66,12 @@ class Candidate:
 
 @dataclass(slots=True)
 class Proposals:
-    """What the study file would say, and what only a person can settle.
-
-    Parameters
-    ----------
-    entries : dict of role to Candidate
-    unclear : list of str
-        What must be settled, each with the line that would.
-    notes : list of str
-    files : dict of case to dict of role to str
-        What the folders of the first cases say themselves.
-    """
+    """What the study file would say, and what only a person can settle."""
 
     entries: dict[str, Candidate] = field(default_factory=dict)
-    unclear: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)  # what must be settled, each with the line that would
     notes: list[str] = field(default_factory=list)
+    # what the folders of the first cases say themselves
     files: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -108,26 +86,20 @@ def propose(tree: Path, found: Recognised) -> Proposals:
         if len(those) == 1:
             (result.entries[role],) = those
         else:
-            listed = "; ".join(_line(role, one) for one in those)
-            result.unclear.append(
-                f"{len(those)} candidates for {role}. Keep the line that is meant: {listed}"
-            )
+            listed = "; ".join(f"{role} = {toml_value(one.value())}" for one in those)
+            said = f"{len(those)} candidates for {role}. Keep the line that is meant: {listed}"
+            result.unclear.append(said)
     _note_missing(tree, found, result)
-    if found.layout.needs and "tumour" not in result.entries:
-        result.unclear.append(found.layout.needs)
-    elif found.layout.sources and "tumour" not in candidates:
-        result.unclear.append(
-            'No file says that it holds tumour: write tumour = "PATH" with {subject} in it.'
-        )
-    if found.layout.drawn_by:
-        result.notes.append(
-            f"What {found.layout.drawn_by} drew nobody has checked: look at it before it counts."
-        )
+    layout = found.layout
+    if layout.needs and "tumour" not in result.entries:
+        result.unclear.append(layout.needs)
+    elif layout.sources and "tumour" not in candidates:
+        said = 'No file says that it holds tumour: write tumour = "PATH" with {subject} in it.'
+        result.unclear.append(said)
+    if layout.drawn_by:
+        said = f"What {layout.drawn_by} drew nobody has checked: look at it before it counts."
+        result.notes.append(said)
     return result
-
-
-def _line(role: str, candidate: Candidate) -> str:
-    return f"{role} = {toml_value(candidate.value())}"
 
 
 def toml_value(value: object) -> str:
@@ -144,7 +116,7 @@ def _candidates(
 ) -> Iterable[tuple[str, Candidate]]:
     """Yield the roles that a source's files could play, with the pattern of each."""
     pattern = found.pattern(source.pattern)
-    files = {m: pattern.files(tree, subject=m.subject, visit=m.visit) for m in found.matches[:LOOKED_INTO]}
+    files = {match: pattern.files_of(match, tree) for match in found.matches[:LOOKED_INTO]}
     if not any(files.values()):
         return
     if source.gives == "scene":
@@ -159,12 +131,13 @@ def _candidates(
                 yield role, candidate if source.gives == "dataset_labels" else replace(candidate, segments=())
     else:
         name = "" if source.gives != "channel" else _channel_name(tree, pattern.text)
-        image = _role_of_channel(name) if source.gives == "channel" else source.gives
+        image = _role_of_image(name) if source.gives == "channel" else source.gives
         if image is None:
             result.notes.append(f"{pattern.text}: dataset.json does not say that it is CT or PET; left out.")
             return
         for general in _general(pattern, files):
-            yield image, Candidate(patterns=(general,), units=_units(image, name))
+            suv = image == "pet" and _has_word(name, r"suv|suvbw")
+            yield image, Candidate(patterns=(general,), units="SUVbw" if suv else "")
 
 
 def _channel_name(tree: Path, pattern: str) -> str:
@@ -178,14 +151,9 @@ def _channel_name(tree: Path, pattern: str) -> str:
         return ""
 
 
-def _role_of_channel(name: str) -> str | None:
-    """Return the role that a channel's name says."""
+def _role_of_image(name: str) -> str | None:
+    """Return the role that the name of a channel, a volume or a file says: CT or PET."""
     return next((role for role, words in _IMAGE_WORDS.items() if _has_word(name, words)), None)
-
-
-def _units(role: str, name: str) -> str:
-    """Return the units that the name of a PET says: SUV, or nothing."""
-    return "SUVbw" if role == "pet" and _has_word(name, r"suv|suvbw") else ""
 
 
 def _has_word(name: str, words: str) -> bool:
@@ -303,17 +271,17 @@ def _role_of_stem(stem: str) -> str | None:
         return said.role
     if plain.endswith("mask"):
         return None
-    return next((role for role, words in _IMAGE_WORDS.items() if _has_word(plain, words)), None)
+    return _role_of_image(plain)
 
 
 def _by_parts(
     tree: Path, general: str, matches: Sequence[Match], result: Proposals
 ) -> Iterable[tuple[str, Candidate]]:
     """Yield the roles that the names of a file's parts say."""
-    pattern = PathPattern(text=general, where="layout")
+    pattern = PathPattern(text=general)
     read: list[tuple[Part, ...]] = []
     for match in matches:
-        for path in pattern.files(tree, subject=match.subject, visit=match.visit):
+        for path in pattern.files_of(match, tree):
             try:
                 read.append(parts_of(path))
             except VolstratError as error:
@@ -341,12 +309,7 @@ def _by_parts(
 
 
 def parts_of(path: Path) -> tuple[Part, ...]:
-    """Return the segments, ROIs or labels of a file, by name and by what their names say.
-
-    Raises
-    ------
-    VolstratError
-    """
+    """Return the segments, ROIs or labels of a file, by name and by what their names say."""
     entry = RoleEntry(path=path)
     sources = CaseSources(folder=path.parent, subject="", entries={"tumour": (entry,)}, told_by="study")
     return EntryReader(sources).parts(entry)
@@ -357,7 +320,7 @@ def _of_scenes(
 ) -> Iterable[tuple[str, Candidate]]:
     """Yield what scenes name: segmentations by their parts, volumes by their names."""
     head = pattern.text.rpartition("/")[0]
-    volumes: dict[str, dict[str, None]] = {}
+    volumes: dict[tuple[str, str], None] = {}
     drawn: dict[str, None] = {}
     for match, scenes in files.items():
         if len(scenes) > 1:
@@ -365,38 +328,59 @@ def _of_scenes(
             result.notes.append(f"{match.subject}: {len(scenes)} scenes: {names}; all are looked at.")
         for scene in scenes:
             try:
-                shown = scene_files(scene)
+                shown = _scene_files(scene)
             except VolstratError as error:
                 result.notes.append(f"{match.subject}: {error.message}")
                 continue
-            for file in shown:
-                general = f"{head}/{_general_name(file.path, match)}"
-                if file.kind == "segmentation":
+            for is_drawn, name, path in shown:
+                general = f"{head}/{_general_name(path, match)}"
+                role = _role_of_image(name)
+                if is_drawn:
                     drawn[general] = None
-                    continue
-                role = next((r for r, words in _IMAGE_WORDS.items() if _has_word(file.name, words)), None)
-                if role is not None:
-                    volumes.setdefault(role, {})[general] = None
-    for image, patterns in volumes.items():
-        for one in patterns:
-            yield image, Candidate(patterns=(one,))
-    matches = tuple(files)
+                elif role is not None:
+                    volumes[role, general] = None
+    for image, general in volumes:
+        yield image, Candidate(patterns=(general,))
     for general in drawn:
-        yield from _by_parts(tree, general, matches, result)
+        yield from _by_parts(tree, general, tuple(files), result)
+
+
+def _scene_files(path: Path) -> list[tuple[bool, str, str]]:
+    """Return the files that a 3D Slicer scene shows: whether one is drawn, what it is called, its path."""
+    nodes: list[tuple[bool, str, str]] = []
+    stored: dict[str, str] = {}
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        if tag in ("Volume", "LabelMapVolume", "Segmentation"):
+            named = (
+                part.split(":", 1) for part in attributes.get("references", "").split(";") if ":" in part
+            )
+            storage = attributes.get("storageNodeRef") or dict(named).get("storage", "")
+            nodes.append((tag != "Volume", attributes.get("name", ""), storage))
+        elif "Storage" in tag and attributes.get("fileName"):
+            stored[attributes.get("id", "")] = unquote(attributes["fileName"]).replace("\\", "/")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.EntityDeclHandler = _no_entities
+    try:
+        parser.Parse(read_bytes(path), True)
+    except (expat.ExpatError, ValueError) as error:
+        msg = f"{path.name}: is no scene of 3D Slicer that can be read ({error})."
+        raise InputFileError(msg, hint="Save the scene again in 3D Slicer.") from error
+    return [(drawn, name, stored[at].removeprefix("./")) for drawn, name, at in nodes if at in stored]
+
+
+def _no_entities(*_: object) -> None:
+    """Refuse entities: a scene has none, and they can be made to swell."""
+    msg = "it declares entities"
+    raise ValueError(msg)
 
 
 def _note_missing(tree: Path, found: Recognised, result: Proposals) -> None:
     """Name the subjects that lack a file that others have: they would fail by it."""
     for role, candidate in result.entries.items():
-        lacking = [
-            match.subject if match.visit is None else f"{match.subject} {match.visit}"
-            for match in found.matches
-            if not any(
-                PathPattern(text=text, where="layout").files(tree, subject=match.subject, visit=match.visit)
-                for text in candidate.patterns
-            )
-        ]
-        if lacking:
-            result.unclear.append(
-                f"{role}: not there for {shown_names(lacking)}, which would fail. Add it, or drop the line."
-            )
+        names = [case_name(m.subject, m.visit) for m in found.matches if not candidate.files(m, tree)]
+        if names:
+            said = f"{role}: not there for {shown_names(names)}, which would fail. Add it, or drop the line."
+            result.unclear.append(said)

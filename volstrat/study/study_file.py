@@ -27,31 +27,15 @@ _OF_A_CASE = ("plans", "chosen")
 
 @frozen
 class Study:
-    """A study file as read; paths in it are relative to its own folder.
-
-    Parameters
-    ----------
-    path : Path
-    study_id : str
-    protocol : Path or None
-        The pinned protocol; None: the packaged one.
-    versions : str
-        Versions of the program that may write its results (PEP 440); "" for any.
-    subject : PathPattern
-        What a subject's file or folder is called.
-    inputs : mapping of role to entry
-        As in ``case.toml``, with ``{subject}`` and ``{visit}`` in paths.
-    readers : mapping of name to PathPattern
-        Each reader's lesion tables.
-    """
+    """A study file as read; paths in it are relative to its own folder."""
 
     path: Path
     study_id: str
-    protocol: Path | None
-    versions: str
-    subject: PathPattern
-    inputs: Mapping[str, Any]
-    readers: Mapping[str, PathPattern] = field(default_factory=dict)
+    protocol: Path | None  # the pinned protocol; None: the packaged one
+    versions: str  # versions of the program that may write its results (PEP 440); "" for any
+    subject: PathPattern  # what a subject's file or folder is called
+    inputs: Mapping[str, Any]  # as in ``case.toml``, with ``{subject}`` and ``{visit}`` in paths
+    readers: Mapping[str, PathPattern] = field(default_factory=dict)  # each reader's lesion tables
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", FrozenDict(self.inputs))
@@ -70,10 +54,7 @@ class Study:
     def load_protocol(self, given: Path | None) -> LoadedProtocol:
         """Return the protocol that the study pins; one that is given besides must be the same.
 
-        Raises
-        ------
-        UsageError
-            If the pinned protocol is gone, or another one was given.
+        Raises UsageError if the pinned protocol is gone, or another one was given.
         """
         if self.protocol is not None and not self.protocol.exists():
             msg = f"{self.name}: its protocol, {self.protocol.name}, is not there."
@@ -86,12 +67,7 @@ class Study:
         return pinned
 
     def check_version(self) -> None:
-        """Refuse to write with a version of the program that the study does not name.
-
-        Raises
-        ------
-        UsageError
-        """
+        """Refuse to write with a version of the program that the study does not name."""
         if not self.versions:
             return
         from packaging.specifiers import SpecifierSet
@@ -103,10 +79,7 @@ class Study:
     def table_of(self, reader: str) -> PathPattern:
         """Return where a reader's lesion tables lie.
 
-        Raises
-        ------
-        UsageError
-            If the study knows no such reader.
+        Raises UsageError if the study knows no such reader.
         """
         if reader not in self.readers:
             known = ", ".join(self.readers) or "none"
@@ -123,10 +96,7 @@ def is_study_file(path: Path) -> bool:
 def protocol_for(source: Path, given: Path | None) -> LoadedProtocol:
     """Return the protocol for a folder, manifest or study file: a study's own, else the one given.
 
-    Raises
-    ------
-    VolstratError
-        If it cannot be read, or is not the one that the study pins.
+    Raises VolstratError if it cannot be read, or is not the one that the study pins.
     """
     return read_study(source).load_protocol(given) if is_study_file(source) else load_protocol(given)
 
@@ -134,12 +104,8 @@ def protocol_for(source: Path, given: Path | None) -> LoadedProtocol:
 def read_study(path: Path) -> Study:
     """Read a study file.
 
-    Raises
-    ------
-    InputFileError
-        If it cannot be read.
-    UsageError
-        If it is no TOML, or has an unknown key, a value of the wrong kind, or no subject pattern.
+    Raises InputFileError if it cannot be read; UsageError if it is no TOML, or has an unknown key, a value of
+    the wrong kind, or no subject pattern.
     """
     name = path.name
     document = read_toml(read_bytes(path), name=name, error=UsageError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import CaseSources, role_entries
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import RoleEntry
-    from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.study.patterns import Match
     from volstrat.study.study_file import Study
 
@@ -26,20 +26,10 @@ if TYPE_CHECKING:
 def find_study_cases(
     study: Study, *, reader: str | None = None, skip: Path | None = None
 ) -> Iterator[CasePlace]:
-    """Yield every subject (and visit) of a study once, in the order of names.
+    """Yield every subject (and visit) of a study once, in the order of names, with a reader's lesion tables.
 
-    Parameters
-    ----------
-    study : Study
-    reader : str or None
-        Take this reader's lesion tables.
-    skip : Path or None
-        A folder in which nothing is looked for (the output).
-
-    Raises
-    ------
-    UsageError
-        If the pattern fits nothing, or the study has no such reader.
+    ``skip`` is a folder in which nothing is looked for (the output). Raises UsageError if the pattern fits
+    nothing, or the study has no such reader.
     """
     table = None if reader is None else study.table_of(reader)
     below = f"{study.subject.text}/"
@@ -52,9 +42,8 @@ def find_study_cases(
         ):
             found.setdefault((match.subject, match.visit), []).append(match.path)
     if not found:
-        msg = (
-            f"{study.name}: layout.subject is {study.subject.text!r}; nothing below {_shown(study)} fits it."
-        )
+        root = study.path.resolve().parent.name or "/"
+        msg = f"{study.name}: layout.subject is {study.subject.text!r}; nothing below {root} fits it."
         hint = "Correct the pattern; paths are relative to the study file."
         if "tumour" not in study.inputs:
             hint += " A pattern of files needs a tumour below [layout.inputs]."
@@ -71,24 +60,12 @@ def one_case(
     lesions: str | None = None,
     reader: str | None = None,
 ) -> CasePlace:
-    """Return one case: a case folder, or the named subject of a study file.
+    """Return one case: a case folder, or the named subject (and visit) of a study file.
 
-    Parameters
-    ----------
-    source : Path
-    subject, visit : str or None
-        Not asked of a case folder, nor where the study has one case only.
-    lesions : str or None
-        Of a study: the reader whose lesion tables to take. Of a case folder `CasePlace.open` takes it.
-    reader : str or None
-        Who marks now: of a study that names readers, as ``lesions``; one that names none asks nobody.
-
-    Raises
-    ------
-    UsageError
-        If no case or several fit, or the study has no such reader; every candidate is listed.
-    VolstratError
-        If the study file cannot be used.
+    Neither is asked of a case folder, nor where the study has one case only. Of a study, ``lesions`` is the
+    reader whose lesion tables to take (of a case folder `CasePlace.open` takes it); ``reader`` is who marks
+    now: the same, but a study that names no readers asks nobody. Raises UsageError, with every candidate, if
+    no case or several fit, or the study has no such reader; VolstratError if the study file cannot be used.
     """
     if not is_study_file(source):
         if subject is not None or visit is not None:
@@ -114,38 +91,6 @@ def one_case(
     raise UsageError(msg, hint="Choose one with --subject (and --visit).")
 
 
-def inspect_one(
-    source: Path,
-    protocol: LoadedProtocol,
-    *,
-    subject: str | None = None,
-    visit: str | None = None,
-    lesions: str | None = None,
-) -> dict[str, Any]:
-    """Say what would be read from a case folder, or from a subject of a study; see `inspect_case`.
-
-    Parameters
-    ----------
-    source, subject, visit
-        As `one_case`.
-    protocol : LoadedProtocol
-    lesions : str or None
-        Lesion table to use instead of the case's own; of a study one of its readers.
-
-    Raises
-    ------
-    VolstratError
-    """
-    from volstrat.case.inspect import inspect_case
-
-    place = one_case(source, subject=subject, visit=visit, lesions=lesions)
-    return inspect_case(place, protocol, lesions=lesions)
-
-
-def _shown(study: Study) -> str:
-    return study.path.resolve().parent.name or "/"
-
-
 def _passed_over(match: Match, root: Path, skip: Path | None, is_output: dict[Path, bool]) -> bool:
     """Tell whether a match is, or lies in, the output of a run; ``is_output`` remembers folders looked at."""
     for folder in (match.path, *match.path.parents):
@@ -162,28 +107,28 @@ def _case(
     study: Study, subject: str, visit: str | None, paths: list[Path], table: PathPattern | None
 ) -> CasePlace:
     base = study.path.parent
-    folder = paths[0] if paths[0].is_dir() and "tumour" not in study.inputs else base
+    place = CasePlace(
+        subject=subject,
+        visit=visit,
+        folder=paths[0] if paths[0].is_dir() and "tumour" not in study.inputs else base,
+    )
     if len(paths) > 1:
-        places = ", ".join(
-            path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path) for path in paths
-        )
+        named = [p.relative_to(base).as_posix() if p.is_relative_to(base) else str(p) for p in paths]
         called = subject if visit is None else f"{subject}, visit {visit},"
-        msg = f"{study.name}: {called} is in {len(paths)} places: {places}."
-        problem = DuplicateSubjectError(
-            msg, hint="Make layout.subject tell them apart, or remove all but one."
-        )
-        return CasePlace(subject=subject, visit=visit, folder=folder, problem=problem)
+        msg = f"{study.name}: {called} is in {len(paths)} places: {', '.join(named)}."
+        hint = "Make layout.subject tell them apart, or remove all but one."
+        return replace(place, problem=DuplicateSubjectError(msg, hint=hint))
     try:
         given = {role: _entries(study, role, value, subject, visit) for role, value in study.inputs.items()}
         if table is not None:
             text = _one_path(study, "lesions", table, subject, visit)
             given["lesions"] = role_entries("lesions", text, base, study.name)
     except VolstratError as error:
-        return CasePlace(subject=subject, visit=visit, folder=folder, problem=error)
+        return replace(place, problem=error)
     if "tumour" not in given:
-        return CasePlace(subject=subject, visit=visit, folder=folder, given=given)
+        return replace(place, given=given)
     sources = CaseSources(folder=base, subject=subject, entries=given, told_by="study", visit=visit)
-    return CasePlace(subject=subject, visit=visit, folder=base, sources=sources)
+    return replace(place, folder=base, sources=sources)
 
 
 def _entries(
@@ -209,13 +154,7 @@ def _entries(
 
 
 def _one_path(study: Study, role: str, pattern: PathPattern, subject: str, visit: str | None) -> str:
-    """Return the one path that fits a pattern; where none does, the path as it would be: reading misses it.
-
-    Raises
-    ------
-    AmbiguousRoleError
-        If several fit.
-    """
+    """Return the one path that fits a pattern; where none does, the path as it would be."""
     base = study.path.parent
     found = pattern.files(base, subject=subject, visit=visit)
     if len(found) > 1:

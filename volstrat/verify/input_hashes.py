@@ -90,7 +90,7 @@ def _described(role: str, entry: RoleEntry, case: EntryReader) -> InputRecord | 
     try:
         if role in MASK_ROLES:
             read = case.mask(role, entry)
-            told |= {"sha256": read.sha256, "voxels_sha256": voxels_sha256(read.mask)}
+            told |= {"sha256": read.read.sha256, "voxels_sha256": voxels_sha256(read.mask)}
             told |= {"grid": grid_entry(read.mask.grid, case.sources), "segments": segment_list(read.mask)}
             return cast("InputRecord", told)
         if role == "pet":

@@ -1,25 +1,61 @@
-"""``volstrat export``."""
+"""What goes out of results: ``volstrat report`` and ``volstrat export``."""
 
 from __future__ import annotations
 
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from volstrat.cli.options import (
-    ANY,
-    EXISTING,
-    FOLDER,
-    errors_said,
-    exit_code,
-    lesions_option,
-    protocol_option,
-    subject_option,
-    visit_option,
+import volstrat.cli.options as opt
+from volstrat.cli.options import say
+
+if TYPE_CHECKING:
+    from volstrat.report.write import WrittenReport
+
+
+@click.command()
+@click.argument("source", metavar="CASE|OUT", type=opt.EXISTING_FOLDER)
+@click.option("-o", "--out", type=opt.FOLDER, required=True, help="Folder for SUBJECT/report.html.")
+@click.option("--pdf", is_flag=True, help="Also write SUBJECT/report.pdf (needs the extra pdf).")
+@click.option(
+    "--inputs",
+    type=opt.EXISTING,
+    metavar="ROOT|MANIFEST.csv",
+    help="Where the cases of OUT are [default: as run.json says].",
 )
-from volstrat.cli.say import say
+@opt.protocol
+@opt.lesions
+def report(
+    *,
+    source: Path,
+    out: Path,
+    pdf: bool,
+    inputs: Path | None,
+    protocol_file: Path | None,
+    lesions: str | None,
+) -> None:
+    """Write a page for the meeting: verdict, margins, pictures of every lesion, inputs with hashes.
+
+    CASE is a case folder, which is measured; OUT is the output of batch, of which every record gets a
+    report. The page stands alone: it loads nothing, and the same inputs give the same bytes.
+    """
+    from volstrat.case.protocol_files import load_protocol
+    from volstrat.report.write import is_cohort_output, report_case, report_cohort
+
+    def tell(done: WrittenReport) -> None:
+        say(f"{done.subject}: {done.status} {done.files[0]}", err=True)
+
+    with opt.errors_said():
+        protocol = load_protocol(protocol_file)
+        if is_cohort_output(source):
+            written = report_cohort(source, out, protocol, inputs=inputs, lesions=lesions, pdf=pdf, each=tell)
+        else:
+            written = [report_case(source, out, protocol, lesions=lesions, pdf=pdf)]
+            tell(written[0])
+    sys.exit(opt.exit_code(done.status for done in written))
 
 
 def _moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -34,19 +70,19 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 
 @click.command()
-@click.argument("source", metavar="CASE|STUDY.toml|OUT", type=EXISTING)
-@subject_option
-@visit_option
+@click.argument("source", metavar="CASE|STUDY.toml|OUT", type=opt.EXISTING)
+@opt.subject
+@opt.visit
 @click.option(
     "-o",
     "--out",
-    type=ANY,
+    type=opt.ANY,
     help="Folder for the DICOM files; may hold earlier exports of the same study, and nothing else.",
 )
 @click.option(
     "--redcap",
     metavar="DIR",
-    type=FOLDER,
+    type=opt.FOLDER,
     help="Write a cohort's output as import files and data dictionary for REDCap, and nothing else.",
 )
 @click.option("--seg", is_flag=True, help="Segmentation: a segment for each lesion.")
@@ -60,8 +96,8 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str | N
     callback=_moment,
     help="When the content was made (ISO 8601, local) [default: now]; the same time gives the same bytes.",
 )
-@protocol_option
-@lesions_option
+@opt.protocol
+@opt.lesions
 def export(
     *,
     source: Path,
@@ -99,7 +135,7 @@ def export(
     from volstrat.study.subjects import one_case
 
     kinds = [name for name, wanted in (("seg", seg), ("sr", sr), ("pdf", pdf), ("sc", sc)) if wanted]
-    with errors_said():
+    with opt.errors_said():
         protocol = protocol_for(source, protocol_file)
         place = one_case(source, subject=subject, visit=visit, lesions=lesions)
         done = export_case(place, out, protocol, kinds=kinds, slicer=slicer, at=at, lesions=lesions)
@@ -107,13 +143,13 @@ def export(
         say(f"{done.subject}: {done.status} {path}", err=True)
     for note in done.notes:
         say(f"{done.subject}: {note}", err=True)
-    sys.exit(exit_code([done.status]))
+    sys.exit(opt.exit_code([done.status]))
 
 
 def _redcap(out: Path, folder: Path) -> None:
     from volstrat.export.redcap import export_redcap
 
-    with errors_said():
+    with opt.errors_said():
         done = export_redcap(out, folder)
     for path in done.files:
         say(str(path))
