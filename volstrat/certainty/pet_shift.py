@@ -37,11 +37,6 @@ class PetShift:
     stratum: Stratum | None
 
 
-def _fdg_decides(assessment: Assessment, protocol: Protocol) -> bool:
-    """Tell whether the stratum depends on avid disease: not where stratum 1 holds and goes first."""
-    return not (assessment.stratum_1.holds is True and protocol.both_fit == "stratum_1")
-
-
 class MovedUptake:
     """Remembers where one case's uptake lies when PET is moved: marks of lesions do not change that."""
 
@@ -60,11 +55,11 @@ class MovedUptake:
         self,
         mm: float,
         measured: Measurements,
+        *,
         regions: AvidRegions,
         grid: VoxelGrid,
-        *,
-        distance_mm: float,
         apart: Int64s,
+        distance_mm: float,
     ) -> Attribution:
         """Return what is attributed to which lesion with PET moved, some regions (``apart``) to none."""
         pieces = measured.pieces
@@ -94,15 +89,13 @@ def measure_pet_shift(
 
     Empty without PET, without tumour, and where FDG does not decide. ``known`` is of the same case.
     """
-    shifts = protocol.review.pet_shift_mm
-    if not shifts or measured.base is None or not _fdg_decides(assessment, protocol):
+    decides = not assessment.stratum_1.holds or protocol.both_fit != "stratum_1"
+    if measured.base is None or not decides or measured.marked.not_tumour.all():
         return ()
-    if measured.marked.not_tumour.all():
-        return ()
-    plain = replace(protocol, avidity=replace(protocol.avidity, also_check=()))
     known = known or MovedUptake()
     return tuple(
-        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, plain, known=known)) for mm in shifts
+        PetShift(shift_mm=mm, stratum=_stratum_at(mm, measured, protocol, known=known))
+        for mm in protocol.review.pet_shift_mm
     )
 
 
@@ -130,14 +123,8 @@ def _stratum_at(
     if protocol.avidity.needs_suv:
         regions = find_regions(avid.voxels, avid.grid)
     spoken_for = _spoken_for(measured, regions)
-    base = known.base(
-        mm,
-        measured,
-        regions,
-        avid.grid,
-        distance_mm=protocol.attribution_distance_mm,
-        apart=np.array(sorted(spoken_for), dtype=np.int64),
-    )
+    apart, far_mm = np.array(sorted(spoken_for), dtype=np.int64), protocol.attribution_distance_mm
+    base = known.base(mm, measured, regions=regions, grid=avid.grid, apart=apart, distance_mm=far_mm)
     moved = with_attribution(measured, base, covered, RegionWords.nothing(0))
     assert moved.attribution is not None
     words = _carried(measured, moved.attribution, regions, spoken_for)
@@ -175,11 +162,10 @@ def _spoken_for(measured: Measurements, regions: AvidRegions) -> dict[int, int]:
         return {}
     rank = now.rank
     in_these = (rank >= 0) & has_words[rank]
-    at = np.minimum(np.searchsorted(regions.voxels, now.voxels[in_these]), max(regions.voxels.size - 1, 0))
-    same = np.zeros(at.size, dtype=bool)
-    if regions.voxels.size:
-        same = regions.voxels[at] == now.voxels[in_these]
-    region, of = regions.region[at[same]], rank[in_these][same]
+    _, there, here = np.intersect1d(
+        regions.voxels, now.voxels[in_these], assume_unique=True, return_indices=True
+    )
+    region, of = regions.region[there], rank[in_these][here]
     first = first_of_each(region)
     return dict(zip(region[first].tolist(), of[first].tolist(), strict=True))
 
@@ -198,8 +184,8 @@ def _carried(
     for rank, lesion in enumerate(moved.pet_only.uptake_of.tolist()):
         if lesion in owners:
             sources[rank] = owners[lesion]
-    for rank, source in sources.items():
-        words.marking[rank] = old.marking[source]
-        words.dismissed[rank] = old.dismissed[source]
-        words.belongs_to[rank] = old.belongs_to[source]
+    to, source = list(sources), list(sources.values())
+    words.marking[to] = old.marking[source]
+    words.dismissed[to] = old.dismissed[source]
+    words.belongs_to[to] = old.belongs_to[source]
     return words

@@ -108,12 +108,9 @@ def measure_liver_burden(
     unmarked: VoxelRuns,
     voxel_volume_mm3: float,
 ) -> LiverBurden:
-    """Count the tumour, and its resectable part, within the liver mask.
+    """Count the tumour, and its resectable part, within the liver mask; all on one grid.
 
-    Parameters
-    ----------
-    liver, tumour, resectable, unmarked : VoxelRuns
-        On one grid; of ``resectable`` only what is tumour counts. ``unmarked``: tumour of unknown marking.
+    Of ``resectable`` only what is tumour counts; ``unmarked`` is tumour of unknown marking.
     """
     inside = tumour.intersection(liver)
     ml = voxel_volume_mm3 / 1000
@@ -202,9 +199,8 @@ def _standard_liver(
     if weight_kg is None or height_cm is None:
         return None, []
     if not (WEIGHT_KG[0] <= weight_kg <= WEIGHT_KG[1] and HEIGHT_CM[0] <= height_cm <= HEIGHT_CM[1]):
-        return None, [
-            finding("body_size_implausible", "not_an_adult", weight_kg=weight_kg, height_cm=height_cm)
-        ]
+        found = finding("body_size_implausible", "not_an_adult", weight_kg=weight_kg, height_cm=height_cm)
+        return None, [found]
     surface = body_surface_m2(weight_kg, height_cm, formula=policy.body_surface)
     volume = standard_liver_ml(surface, formula=policy.liver_volume)
     if volume > 0:
@@ -236,25 +232,19 @@ def _limit_findings(remnant: LiverRemnant, state: LiverState | None, policy: Rem
         )
         if value is not None
     ]
-    if not shares and not remnant.flr_ml:
-        return [finding("remnant_below_limit", "nothing", where="remnant")]
+    on, measured = "remnant", " and ".join(shares)
+    if not shares and remnant.flr_ml:
+        return [finding("remnant_not_compared", where=on, volume_ml=remnant.flr_ml)]
     if not shares:
-        return [finding("remnant_not_compared", where="remnant", volume_ml=remnant.flr_ml)]
-    measured = " and ".join(shares)
-    if remnant.below_limit and state is None:
-        return [finding("remnant_below_limit", "any_limit", where="remnant", shares=measured)]
-    if remnant.below_limit:
-        limit = remnant.limit_percent
-        return [
-            finding(
-                "remnant_below_limit",
-                "limit",
-                where="remnant",
-                shares=measured,
-                limit_percent=limit,
-                liver_state=state,
-            )
-        ]
+        return [finding("remnant_below_limit", "nothing", where=on)]
     if remnant.below_limit is None:
-        return [finding("liver_state_missing", where="remnant", shares=measured)]
-    return []
+        return [finding("liver_state_missing", where=on, shares=measured)]
+    if not remnant.below_limit:
+        return []
+    if state is None:
+        return [finding("remnant_below_limit", "any_limit", where=on, shares=measured)]
+    limit = limits[state]
+    found = finding(
+        "remnant_below_limit", "limit", where=on, shares=measured, limit_percent=limit, liver_state=state
+    )
+    return [found]
