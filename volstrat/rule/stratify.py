@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.markings import MarkedLesions
     from volstrat.rule.measure import Measurements
-    from volstrat.rule.table_words import RegionWords
     from volstrat.terms.marks import FdgAvidity
     from volstrat.terms.outcomes import AvidDisease, Stratum
     from volstrat.terms.protocol import Protocol
@@ -86,13 +85,12 @@ class Stratum1Tally:
 class Stratum2Tally:
     """Avid disease by marking."""
 
-    unit: Literal["tumour", "pet"]
     voxels: tuple[int, int, int, int]  # avid voxels by `Marking`
     # those that occur on lesions that the table calls avid and no avid voxel belongs to (None: partial)
     avid_without_voxels: tuple[Marking | None, ...]
     unassessed: tuple[Marking | None, ...]  # those that occur on lesions of unknown avidity
-    empty_tumour: bool = False
-    pet_read: bool = True
+    empty_tumour: bool
+    pet_read: bool  # there are avid voxels to count; else tumour voxels of lesions that the table calls avid
 
 
 @frozen(eq=False)
@@ -105,7 +103,7 @@ class Assessment:
     avidity_codes: Int64s  # (lesions,): position in `AVIDITIES`
     # (PET-only regions,): `Marking` of each; of one that belongs to a lesion, the lesion's
     region_codes: Int64s
-    region_words: RegionWords
+    dismissed: frozenset[int]  # PET-only regions (ranks) that the table calls physiological
     resolved: Resolved | None  # what each avid voxel is marked; None without an avid mask
     tally_1: Stratum1Tally
     tally_2: Stratum2Tally
@@ -121,11 +119,6 @@ class Assessment:
     def region_marking(self) -> tuple[Marking, ...]:
         """Marking of each PET-only region."""
         return tuple(Marking(m) for m in self.region_codes.tolist())
-
-    @property
-    def dismissed(self) -> frozenset[int]:
-        """PET-only regions (ranks) that the table calls physiological."""
-        return frozenset(np.flatnonzero(self.region_words.dismissed).tolist())
 
 
 def assess(measured: Measurements, protocol: Protocol) -> Assessment:
@@ -159,7 +152,7 @@ def assess(measured: Measurements, protocol: Protocol) -> Assessment:
         stratum=only_stratum(strata),
         avidity_codes=avidity,
         region_codes=regions,
-        region_words=measured.region_words,
+        dismissed=frozenset(np.flatnonzero(dismissed).tolist()),
         resolved=resolved,
         tally_1=tally_1,
         tally_2=tally_2,
@@ -205,7 +198,6 @@ def _tally_stratum_2(measured: Measurements, avidity: Int64s, resolved: Resolved
         voxels = resolved.by_marking.tolist()
         without = _markings_of(codes[tumour & (avidity == AVID) & (resolved.lesion_voxels == 0)])
     return Stratum2Tally(
-        unit="tumour" if resolved is None else "pet",
         voxels=(voxels[0], voxels[1], voxels[2], voxels[3]),
         avid_without_voxels=without,
         unassessed=_markings_of(codes[tumour & (avidity == NOT_ASSESSED)]),
@@ -290,7 +282,7 @@ def stratum_2_predicate(tally: Stratum2Tally, protocol: Protocol) -> Predicate:
         part_voxels=sure,
         part_voxels_upper=most,
         whole_voxels=whole,
-        unit=tally.unit,
+        unit="pet" if tally.pet_read else "tumour",
         percent_lower=_percent(sure, whole),
         percent_upper=_percent(most, whole),
         threshold_percent=percent,
