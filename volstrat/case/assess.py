@@ -11,7 +11,7 @@ from volstrat.case.inputs import read_inputs
 from volstrat.case.record import failure_record, plan_record, search_record, success_record
 from volstrat.case.record_types import CaseRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, reviews_path
-from volstrat.certainty.verdict import Verdict, reach_verdict, settle_reviews
+from volstrat.certainty.verdict import CaseMemo, Verdict, reach_verdict, settle_reviews
 from volstrat.errors import MissingRoleError
 from volstrat.frozen import frozen
 from volstrat.rule.measure import Measurements, measure_case, remark_case
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from volstrat.case.inputs import CaseInputs
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import FindingRecord, PlanRecord, SearchRecord
-    from volstrat.certainty.case_memo import CaseMemo
     from volstrat.plans.carry_out import Decision, PlanBook
     from volstrat.rule.remnant import LiverBurden, LiverRemnant
     from volstrat.terms.findings import Finding

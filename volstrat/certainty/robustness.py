@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.counting_error import (
     counting_error_percent,
     counting_findings,
@@ -22,6 +21,7 @@ from volstrat.certainty.pet_shift import PetShift, measure_pet_shift, pet_shift_
 from volstrat.certainty.shortest_way import shortest_way
 from volstrat.certainty.volume_error import FractionInterval, resectable_fraction_interval
 from volstrat.frozen import frozen
+from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.stratify import (
     Stratum1Tally,
@@ -37,8 +37,8 @@ from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent
 
 if TYPE_CHECKING:
+    from volstrat.certainty.verdict import CaseMemo
     from volstrat.geometry.array_types import Int64s
-    from volstrat.geometry.boundary_shift import ShiftedVolumes
     from volstrat.rule.measure import Measurements
     from volstrat.rule.stratify import Assessment
     from volstrat.terms.findings import Finding
@@ -92,14 +92,13 @@ def measure_robustness(
     with_flips : bool
         False leaves them out: ``flips`` is empty then.
     """
-    memo = memo or CaseMemo()
     tumour = tumour_only(measured)
     parts, voxels = _parts(tumour)
     interval = _interval(voxels, tumour, assessment, protocol)
-    pet_shift = measure_pet_shift(measured, assessment, protocol, known=memo.moved)
+    pet_shift = measure_pet_shift(measured, assessment, protocol, known=memo.moved if memo else None)
     robustness = Robustness(
         interval=interval,
-        boundary_shift=_boundary_shift(parts, tumour, assessment, protocol, memo.shifted),
+        boundary_shift=_boundary_shift(parts, tumour, assessment, protocol, memo),
         pet_shift=pet_shift,
         flips=find_flips(measured, assessment, protocol) if with_flips else (),
         margin_ml=_margin_ml(assessment, protocol),
@@ -172,7 +171,7 @@ def _boundary_shift(
     measured: Measurements,
     assessment: Assessment,
     protocol: Protocol,
-    known: ShiftedVolumes,
+    memo: CaseMemo | None,
 ) -> tuple[BoundaryShift, ...]:
     """Judge the case with its boundaries moved; PET-only regions in the total, and stratum 2, stay."""
     shifts, lesions, tally = protocol.boundary_shift_mm, measured.lesions, assessment.tally_1
@@ -180,6 +179,7 @@ def _boundary_shift(
         return tuple(BoundaryShift(shift_mm=s, resectable_fraction=None, stratum=None) for s in shifts)
     lesion, marking = np.divmod(np.array(parts.values) - 1, len(Marking))
     are_pieces = all(lesions.by_size) and protocol.connectivity == 26
+    known = memo.shifted if memo else ShiftedVolumes()
     volumes = known.of(lesions.grid, parts, shifts, piece_of_part=lesion if are_pieces else None)
     size = exact_mm3(lesions.grid)
     pet_only = [mm3 - n * size for mm3, n in zip(tally.volume_mm3, tally.voxels, strict=True)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volstrat.certainty.verdict import Verdict, reach_verdict, sorted_findings
+from volstrat.certainty.verdict import CaseMemo, Verdict, reach_verdict, sorted_findings
 from volstrat.errors import PlanError
 from volstrat.geometry.runs import cut_at
 from volstrat.plans.anatomy import Anatomy, PlanRegions, Zones, moved_borders, no_such_lesion, plan_regions
@@ -23,7 +23,6 @@ from volstrat.terms.marks import LesionRow, Marking
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from volstrat.certainty.case_memo import CaseMemo
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.markings import DrawnRuns

@@ -14,8 +14,8 @@ from volstrat.case.lesion_list import lesion_list
 from volstrat.case.lesion_table import Event, read_bytes
 from volstrat.case.record_types import FlipRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_reviews, reviews_path
-from volstrat.certainty.case_memo import CaseMemo
 from volstrat.certainty.flips import each_flip
+from volstrat.certainty.verdict import CaseMemo
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError, as_volstrat_error
 from volstrat.review.mark import row_of
 from volstrat.review.mark_table import (
