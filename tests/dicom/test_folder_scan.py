@@ -176,7 +176,7 @@ def test_truncated_files_are_listed_with_their_series(tmp_path: Path, kept: floa
     assert "truncated" in broken.reason
     assert folder.broken_files_of(series) == (broken,)
     assert paths[4].name in str(broken.error())
-    assert folder.findings()[-1].code == "dicom_file_unreadable"
+    assert list(folder.findings())[-1].code == "dicom_file_unreadable"
 
 
 def test_no_cut_of_a_file_passes_for_the_whole(tmp_path: Path) -> None:

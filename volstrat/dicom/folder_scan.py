@@ -127,7 +127,8 @@ class _Sorter:
         self._broken.append(BrokenFile(path=path, reason=reason, series_instance_uid=uid))
 
     def _sort(self, path: Path, header: Header) -> None:
-        patient, described = taken_marks(header.elements), _taken_descriptions(header)
+        patient = taken_marks(header.elements)
+        described = tuple(header.decoded(header.elements.pop(tag, b"")) for tag in _DESCRIPTIONS)
         if header.text("ManufacturerModelName") == OWN_MODEL:
             self._own.append(path)
             return
@@ -169,12 +170,6 @@ class _Sorter:
             own=tuple(sorted(self._own)),
             broken=tuple(sorted(self._broken, key=lambda one: one.path)),
         )
-
-
-def _taken_descriptions(header: Header) -> tuple[str, ...]:
-    """Take the descriptions out of a header."""
-    stored = [header.elements.pop(tag, b"") for tag in _DESCRIPTIONS]
-    return tuple(header.decoded(one) for one in stored)
 
 
 def _is_image(header: Header, sop_class: str, modality: str) -> bool:

@@ -98,8 +98,10 @@ def _enhanced_frames(file: ImageFile) -> list[Frame]:
 def _enhanced_frame(file: ImageFile, header: Header, index: int, elements: dict[int, bytes]) -> Frame:
     flat = Header(transfer_syntax=header.transfer_syntax, elements=elements, size=header.size)
     plane = plane_of(flat)
-    if flat.text("Modality") == "PT":
-        plane = _with_real_world_values(plane, flat)
+    slope, intercept = flat.doubles("RealWorldValueSlope"), flat.doubles("RealWorldValueIntercept")
+    if flat.text("Modality") == "PT" and slope and intercept and "Units" not in flat:
+        # The mapping that states an Enhanced PET frame's unit also has its scale.
+        plane = replace(plane, slope=slope[0], intercept=intercept[0])
     return Frame(
         file=file,
         index=index,
@@ -120,12 +122,3 @@ def _flattened(item: Header) -> dict[int, bytes]:
     for group in (group for keyword in _GROUPS for group in item.items(keyword)[:1]):
         elements |= {tag: value for tag, value in group.elements.items() if tag in _WANTED}
     return elements
-
-
-def _with_real_world_values(plane: Plane, header: Header) -> Plane:
-    """Take an Enhanced PET frame's scale from the mapping that also states its unit."""
-    slope = header.doubles("RealWorldValueSlope")
-    intercept = header.doubles("RealWorldValueIntercept")
-    if not slope or not intercept or "Units" in header:
-        return plane
-    return replace(plane, slope=slope[0], intercept=intercept[0])

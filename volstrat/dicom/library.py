@@ -173,7 +173,8 @@ class DicomLibrary:
         if sum(s.series_instance_uid in uids for s in images) > 1:  # each ROI is drawn on its own
             wanted = [roi for roi in drawn.rois if rois is None or roi.number in rois]
             uids = {uid for roi in wanted for uid in drawn.series_of(roi)}
-        series = _first_of(uids, images) or _holding_any(named, images)
+        holding = (s for s in images if any(one.sop_instance_uid in named for one in s.files))
+        series = _first_of(uids, images) or next(holding, None)
         findings: tuple[Finding, ...] = ()
         if series is None:
             findings = (_reference_absent(file),)
@@ -223,12 +224,6 @@ def likeliest_fdg(series: Sequence[SeriesFiles]) -> list[SeriesFiles]:
 
 def _first_of(uids: Collection[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
     return next((series for series in images if series.series_instance_uid in uids), None)
-
-
-def _holding_any(instances: frozenset[str], images: Sequence[SeriesFiles]) -> SeriesFiles | None:
-    """Return the series that holds any of these images, by SOP instance UID."""
-    held = (s for s in images if any(file.sop_instance_uid in instances for file in s.files))
-    return next(held, None)
 
 
 def _reference_absent(file: StructureFile) -> Finding:

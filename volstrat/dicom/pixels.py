@@ -212,7 +212,9 @@ def _stored_slices(geometry: SeriesGeometry) -> Iterator[NDArray[np.integer]]:
             if streams is None or streams[0] is not file:
                 streams = file, code_streams(file.path, frame.pixels, file.number_of_frames)
             decode = _rle_decoded if file.header.transfer_syntax == RLE else _jpeg_decoded
-            stored = _as_encoded(decode(frame, encoding, streams[1][frame.index]), encoding)
+            decoded = decode(frame, encoding, streams[1][frame.index])
+            # Undoes a change of sign or width that the decoder made: the header says what values are.
+            stored = decoded.astype(encoding.dtype.newbyteorder("="), copy=False).reshape(-1)
         stored = encoding.cleaned(stored)
         if stored.size != shape[0] * shape[1]:
             msg = f"{frame.name}: decodes to {stored.size} pixels, expected {shape[0]} x {shape[1]}."
@@ -323,9 +325,3 @@ def _rle_decoded(frame: Frame, encoding: _Encoding, stream: bytes) -> NDArray[np
     except (ValueError, RuntimeError, IndexError) as error:
         msg = f"{frame.name}: its pixels (RLE) do not decode."
         raise CorruptDataError(msg, hint=_COPY_AGAIN) from error
-
-
-def _as_encoded(values: NDArray[np.integer], encoding: _Encoding) -> NDArray[np.integer]:
-    """Undo a change of sign or width that the decoder made: the header says what values are."""
-    kind = np.dtype(f"{'i' if encoding.is_signed else 'u'}{encoding.bits_allocated // 8}")
-    return values.astype(kind, copy=False).reshape(-1)

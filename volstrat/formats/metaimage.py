@@ -126,7 +126,11 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
     shape = single_volume_shape(name, sizes)
     affine, findings = _affine(header, dimensions)
     data_files = _data_files(path, header, sizes)
-    encoding = _encoding(header)
+    encoding: Encoding = "raw"
+    if not header.flag("BinaryData", default=True):
+        encoding = "text"
+    elif header.flag("CompressedData", default=False):
+        encoding = "zlib"
     skip = header.whole("HeaderSize", 0)
     if skip < -1 or (skip > 0 and (encoding == "zlib" or not data_files)):
         msg = f"{name}: a HeaderSize of {skip} does not go with its data."
@@ -190,12 +194,6 @@ def _affine(header: _Header, dimensions: int) -> tuple[Float64s, tuple[Finding, 
         return affine, ()
     fields = " and no ".join(missing)
     return affine, (finding("geometry_defaulted", where=header.name, name=header.name, fields=fields),)
-
-
-def _encoding(header: _Header) -> Encoding:
-    if not header.flag("BinaryData", default=True):
-        return "text"
-    return "zlib" if header.flag("CompressedData", default=False) else "raw"
 
 
 def _dtype(header: _Header) -> np.dtype[np.generic]:

@@ -97,6 +97,7 @@ _VECTOR = re.compile(r"\(([^()]*)\)|none", re.IGNORECASE)
 _SEGMENT_KEY = re.compile(r"Segment(\d{1,6})_(ID|Name|LabelValue|Layer|Tags)")
 _TERMS = re.compile(r"TerminologyEntry:([^|]*)")
 _MITK_GROUPS = "org.mitk.multilabel.segmentation.labelgroups"
+_REPRESENTATIONS = ("Segmentation_MasterRepresentation", "Segmentation_SourceRepresentation")
 _REFERENCE = re.compile(r"Reference image geometry\|([-+\d.eE;]+)")
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SPATIAL_KINDS = {"domain", "space"}
@@ -139,6 +140,7 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
     layers, layers_fastest = _layers(name, sizes, spatial, is_segmentation=is_segmentation)
     encoding = _encoding(header)
     shape = single_volume_shape(name, tuple(sizes[axis] for axis in spatial))
+    represented = [header.keys.get(key, "") for key in _REPRESENTATIONS]
     volume = VolumeHeader(
         name=name,
         grid=grid_of(name, shape, _affine(header, spatial), is_window=is_window),
@@ -152,7 +154,7 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
         segments=_checked(name, segments, layers),
         is_segmentation=is_segmentation,
         drawn_on=_drawn_on(header) if is_window else None,
-        is_fractional=is_window and _is_fractional(header),
+        is_fractional=is_window and any("fractional" in one.lower() for one in represented),
         units=header.fields.get("sample units", "").strip('"') or None,
     )
     if volume.line_skip < 0 or volume.byte_skip < -1:
@@ -353,11 +355,6 @@ def _mitk_segments(header: _Header) -> tuple[Segment, ...]:
         for layer, names in enumerate(groups)
         for value, name in names.items()
     )
-
-
-def _is_fractional(header: _Header) -> bool:
-    kinds = ("Segmentation_MasterRepresentation", "Segmentation_SourceRepresentation")
-    return any("fractional" in header.keys.get(key, "").lower() for key in kinds)
 
 
 def _drawn_on(header: _Header) -> VoxelGrid | None:

@@ -34,7 +34,10 @@ def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: 
     for pattern in patterns:
         hits = _hits(names, pattern)
         if not hits:
-            msg = f"{where}: no segment, ROI or label fits {str(pattern)!r}; there is {_listed_parts(names)}."
+            # All of them: a hint never proposes a part.
+            shown = [f"{number} {name!r}" if name else str(number) for number, name in sorted(names.items())]
+            there = ", ".join(shown) or "none"
+            msg = f"{where}: no segment, ROI or label fits {str(pattern)!r}; there is {there}."
             raise SegmentNotFoundError(msg, hint="Name one of these, by name, glob or number.")
         chosen |= hits
     return tuple(sorted(chosen))
@@ -60,12 +63,6 @@ def folded(text: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
-def _listed_parts(names: Mapping[int, str]) -> str:
-    """List every segment, ROI or label by number and name: a hint never proposes a part of them."""
-    shown = [f"{number} {name!r}" if name else str(number) for number, name in sorted(names.items())]
-    return ", ".join(shown) or "none"
 
 
 def only_labels(mask: Mask, chosen: Sequence[int]) -> Mask:

@@ -158,12 +158,13 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
     layers = [scanner.finish() for scanner in scanners]
     mask, findings = _fractional(header, layers) if header.is_fractional else _mask(header, layers)
     refuse_image(mask, path.name)
+    numbers = _numbered(header)[0]
     return MaskRead(
         mask=mask,
         format=_format_of(path, header),
         sha256=digest.hexdigest(),
         findings=header.findings + findings,
-        codes=_codes(header),
+        codes={numbers[one.layer, one.value]: one.codes for one in header.segments if one.codes},
         drawn_on=header.drawn_on,
         is_reading=bool(header.segments or mask.labels or not header.grid.is_window),
         is_blank=header.grid.is_window and header.grid.size == 1 and not mask.runs.starts.size,
@@ -299,11 +300,6 @@ def refuse_image(mask: Mask, name: str) -> None:
     if touching.mean() > _IMAGE_TOUCHING:
         msg = f"{name}: holds {count} different values, most of them side by side: this looks like an image."
         raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a threshold.")
-
-
-def _codes(header: VolumeHeader) -> dict[int, tuple[tuple[str, str, str], ...]]:
-    numbers = _numbered(header)[0]
-    return {numbers[one.layer, one.value]: one.codes for one in header.segments if one.codes}
 
 
 def _numbered(header: VolumeHeader) -> tuple[dict[tuple[int, int], int], dict[int, str]]:

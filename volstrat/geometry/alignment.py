@@ -109,7 +109,9 @@ def resample_nearest(mask: Mask, grid: VoxelGrid) -> Mask:
     to hold the whole mask; what lies beyond another grid is lost.
     """
     if grid.is_window:
-        grid = _window_on(mask, grid)
+        there = grid.to_index(mask.grid.corners_mm())
+        first, past = np.floor(there.min(axis=0)), np.ceil(there.max(axis=0)) + 1
+        grid = grid.window(origin_index=triple(first), shape=triple(past - first))
     labels = mask.runs.by_label()
     found: dict[int, list[np.ndarray]] = {label: [] for label in labels}
     low, high = _reach(mask, grid)
@@ -130,13 +132,6 @@ def resample_nearest(mask: Mask, grid: VoxelGrid) -> Mask:
         if parts
     ]
     return Mask(grid=grid, runs=LabelRuns.from_sets(sets), names=mask.names)
-
-
-def _window_on(mask: Mask, grid: VoxelGrid) -> VoxelGrid:
-    """Return the window of a grid's lattice that holds a mask's grid."""
-    there = grid.to_index(mask.grid.corners_mm())
-    low, high = np.floor(there.min(axis=0)).astype(int), np.ceil(there.max(axis=0)).astype(int) + 1
-    return grid.window(origin_index=triple(low), shape=triple(high - low))
 
 
 def _reach(mask: Mask, grid: VoxelGrid) -> tuple[list[int], list[int]]:

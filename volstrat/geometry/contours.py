@@ -139,7 +139,10 @@ def fill_contours(placed: PlacedContours, labels: Int64s) -> FilledContours:
     ni, nj, nk = placed.canonical.shape
     lines = _sorted_crossings(placed)
     contour = lines.line // nj
-    group, slice_of, label_of, sizes = _groups(placed.slices, labels)
+    # One label on one slice is a group.
+    pairs = np.stack([labels, placed.slices], axis=-1)
+    groups, group, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    group, (label_of, slice_of) = group.reshape(-1), groups.T
     shared = sizes[group] > 1
     key = (group[contour] * nj + lines.line % nj) * (ni + 1) + lines.column
     first, last, owner = key[0::2], key[1::2], contour[0::2]
@@ -198,13 +201,6 @@ def _sorted_crossings(placed: PlacedContours) -> _Crossings:
     key.sort()
     line, column = np.divmod(key >> 1, ni + 1)
     return _Crossings(line, column, (key & 1) * 2 - 1)
-
-
-def _groups(slices: Int64s, labels: Int64s) -> tuple[Int64s, Int64s, Int64s, Int64s]:
-    """Group of each contour (one label on one slice); slice, label and size of each group."""
-    pairs = np.stack([labels, slices], axis=-1)
-    unique, group, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    return group.reshape(-1), unique[:, 1], unique[:, 0], sizes
 
 
 def _self_overlaps(lines: _Crossings, contour: Int64s, contours: int) -> Int64s:

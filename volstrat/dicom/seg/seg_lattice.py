@@ -70,7 +70,9 @@ def frame_lattice(
     between_rows, between_columns = _pixel_spacing(planes.pixel_spacings_mm, where)
     normal = np.cross(along_row, down_column)
     distance = planes.positions_mm @ normal
-    known = None if image_grid is None else _spacing_along(image_grid, normal)
+    known = None
+    if image_grid is not None:
+        known = image_grid.spacing_mm[int(np.abs(normal @ image_grid.directions).argmax())]
     slices, spacing, findings = _slices(distance, planes, known, where)
     origin, step = _fit(planes.positions_mm, slices, normal * spacing, where)
     affine = np.eye(4)
@@ -119,11 +121,6 @@ def _pixel_spacing(spacings: Float64s, where: str) -> tuple[float, float]:
     return float(spacings[0, 0]), float(spacings[0, 1])
 
 
-def _spacing_along(grid: VoxelGrid, normal: Float64s) -> float:
-    axis = int(np.abs(normal @ grid.directions).argmax())
-    return grid.spacing_mm[axis]
-
-
 def _slices(
     distance: Float64s, planes: FramePlanes, known: float | None, where: str
 ) -> tuple[Int64s, float, list[Finding]]:
@@ -145,8 +142,12 @@ def _slices(
             return np.zeros(distance.size, np.int64), spacing, []
         guess = finding("single_slice", "segmentation", severity="review", where=where, thickness_mm=spacing)
         return np.zeros(distance.size, np.int64), spacing, [guess]
-    candidates = stated + _guesses(apart, planes.slice_thickness_mm)
-    for candidate in candidates:
+    # Where none is stated: the smallest distance, then whole parts of it.
+    smallest = float(np.median(apart[apart <= apart.min() * (1 + _GAP_SHARE)]))
+    guesses = [smallest / n for n in range(1, _LARGEST_DIVISOR + 1)]
+    if planes.slice_thickness_mm is not None:
+        guesses.append(planes.slice_thickness_mm)
+    for candidate in (*stated, *guesses):
         numbers = _multiples(gaps, candidate)
         if numbers is not None:
             slices = np.empty(distance.size, np.int64)
@@ -161,13 +162,6 @@ def _slices(
         f"(distances from {apart.min():.3f} to {apart.max():.3f} mm)."
     )
     raise GeometryError(msg, hint="Resample the segmentation onto a regular grid.")
-
-
-def _guesses(apart: Float64s, thickness: float | None) -> list[float]:
-    """Spacings to try where none is stated: the smallest distance, then whole parts of it."""
-    smallest = float(np.median(apart[apart <= apart.min() * (1 + _GAP_SHARE)]))
-    parts = [smallest / n for n in range(1, _LARGEST_DIVISOR + 1)]
-    return parts if thickness is None else [*parts, thickness]
 
 
 def _multiples(gaps: Float64s, spacing: float) -> Int64s | None:
