@@ -10,7 +10,7 @@ import pytest
 
 from tests.cohort.cohorts import rows
 from volstrat.case.protocol_files import load_protocol
-from volstrat.cohort.changes import entries_of_changes
+from volstrat.cohort.run_file import entries_of_changes
 from volstrat.errors import UsageError
 from volstrat.verify import verify_output
 

@@ -29,7 +29,7 @@ from volstrat.errors import ExportError, OutputError, VolstratError
 from volstrat.export import coded
 from volstrat.export.coded import OWN_SCHEME
 from volstrat.export.export_run import Exported, export_case
-from volstrat.export.report_reading import read_report, report_rows
+from volstrat.export.structured_report import read_report, report_rows
 from volstrat.formats.volumes import read_mask
 
 if TYPE_CHECKING:

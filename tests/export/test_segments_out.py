@@ -13,7 +13,7 @@ from tests.export.conftest import AT, CASE
 from tests.export.test_export import one, record
 from volstrat.case.protocol_files import load_protocol
 from volstrat.export.export_run import Exported, export_case
-from volstrat.export.report_reading import read_report, report_rows
+from volstrat.export.structured_report import read_report, report_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 
 from volstrat.errors import OutputError, UsageError
 from volstrat.store.locking import output_lock
-from volstrat.store.staged import StagedFiles
+from volstrat.store.output import StagedFiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -65,7 +65,7 @@ def lesions(
             msg = "A case or --from SR.dcm is needed, and not both."
             raise UsageError(msg, hint="Write volstrat lesions CASE, or volstrat lesions --from SR.dcm.")
         if source is None:
-            from volstrat.export.report_reading import report_rows
+            from volstrat.export.structured_report import report_rows
 
             assert report is not None
             _write_table(table_bytes(report_rows(report)), out, said="markings read")

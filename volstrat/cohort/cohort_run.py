@@ -10,11 +10,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from volstrat.case.place import CasePlace
-from volstrat.cohort.changes import changed_strata
 from volstrat.cohort.ledger import Ledger, reserved_names
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results
-from volstrat.cohort.run_file import RUN_FILE, TRAIL, RunFile, is_damaged, read_run_file, records_sha256
+from volstrat.cohort.run_file import (
+    RUN_FILE,
+    TRAIL,
+    RunFile,
+    changed_strata,
+    is_damaged,
+    read_run_file,
+    records_sha256,
+)
 from volstrat.cohort.source import CaseStream, check_places, find_cases, root_files
 from volstrat.cohort.tasks import Limits, Progress, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task

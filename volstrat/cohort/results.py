@@ -16,16 +16,15 @@ from urllib.parse import quote
 
 from volstrat.case.record import record_name
 from volstrat.case.record_types import PREDICATES, given
-from volstrat.cohort.changes import changed_strata
 from volstrat.cohort.columns import cohort_columns, cohort_row, lesion_columns, lesion_rows
-from volstrat.cohort.run_file import BASIS, DERIVED_FILES, TRAIL
+from volstrat.cohort.run_file import BASIS, DERIVED_FILES, TRAIL, changed_strata
 from volstrat.cohort.tasks import STATUSES
 from volstrat.cohort.worker import RECORD
 from volstrat.errors import OutputError
 from volstrat.formats.hashing import sha256_of
 from volstrat.show.pages import NO_NUMBER, asset, markup, render, styled
 from volstrat.show.words import STATUS, STRATA, percent_text
-from volstrat.store.staged import StagedFiles
+from volstrat.store.output import StagedFiles
 from volstrat.store.system import sync_disks
 from volstrat.store.tables import COLUMNS_FILE, TableWriter, columns_bytes
 from volstrat.terms.wording import shown_ml, shown_percent

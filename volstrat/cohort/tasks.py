@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
-    from volstrat.cohort.changes import Replaced
+    from volstrat.cohort.run_file import Replaced
 
     Assess = Callable[[EntryReader, LoadedProtocol], CaseRecord]
 

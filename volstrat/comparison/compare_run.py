@@ -32,8 +32,8 @@ from volstrat.comparison.subject import (
 from volstrat.errors import UsageError
 from volstrat.formats.hashing import sha256_of
 from volstrat.store.locking import output_lock
+from volstrat.store.output import StagedFiles
 from volstrat.store.seal import refuse_sealed
-from volstrat.store.staged import StagedFiles
 from volstrat.store.tables import COLUMNS_FILE, TableWriter, columns_bytes
 from volstrat.terms.findings import finding
 from volstrat.terms.wording import shown_names

@@ -14,8 +14,7 @@ from volstrat.case.assess import assess_case
 from volstrat.case.entries import EntryReader
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, UsageError
-from volstrat.export.outgoing import Outgoing, tracking_uids
-from volstrat.export.source_images import find_region_images, find_source_images
+from volstrat.export.outgoing import Outgoing, find_region_images, find_source_images, tracking_uids
 from volstrat.store.seal import refuse_sealed
 from volstrat.study.subjects import one_case
 from volstrat.terms.wording import shown_names

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.record_types import LesionRecord
     from volstrat.export.coded import Code
-    from volstrat.export.outgoing import Outgoing
-    from volstrat.export.source_images import SourceImages
+    from volstrat.export.outgoing import Outgoing, SourceImages
     from volstrat.geometry.grid import Placement, VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.lesions import Lesions

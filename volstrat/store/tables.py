@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from volstrat.store.staged import StagedFiles
+    from volstrat.store.output import StagedFiles
 
 TABLE_LIBRARIES = ("pyarrow",)
 """What the bytes of a Parquet file depend on beside its rows."""

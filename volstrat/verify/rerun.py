@@ -12,8 +12,15 @@ from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.input_files import file_sha256
 from volstrat.case.record import environment
 from volstrat.cohort import parse_shard, run_cohort
-from volstrat.cohort.changes import entries_of_changes
-from volstrat.cohort.run_file import ADJUDICATION, BASIS, DERIVED_FILES, TRAIL, is_damaged, read_run_file
+from volstrat.cohort.run_file import (
+    ADJUDICATION,
+    BASIS,
+    DERIVED_FILES,
+    TRAIL,
+    entries_of_changes,
+    is_damaged,
+    read_run_file,
+)
 from volstrat.cohort.source import find_cases
 from volstrat.comparison.final_cohort import build_final
 from volstrat.comparison.readings import final_again

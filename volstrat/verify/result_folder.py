@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from volstrat.case.record import record_name
-from volstrat.cohort.changes import entries_of_changes
 from volstrat.cohort.ledger import marked_name
 from volstrat.cohort.run_file import (
     OWN_FILES,
     RUN_FILE,
     TRAIL,
+    entries_of_changes,
     listed_subjects,
     records_sha256,
     removed_subjects,

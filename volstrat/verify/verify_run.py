@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from volstrat import __version__
 from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol, parse_protocol
 from volstrat.case.record import environment
-from volstrat.cohort.changes import history_faults
-from volstrat.cohort.run_file import COMPARISON, TRAIL, read_run_file, record_event
+from volstrat.cohort.run_file import COMPARISON, TRAIL, history_faults, read_run_file, record_event
 from volstrat.errors import OutputError, ProtocolError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import check_manifest, is_sealed
