@@ -22,7 +22,7 @@ from volstrat.review import mark_table
 from volstrat.review.mark import Mark
 from volstrat.review.mark_table import token_of
 from volstrat.review.places import lesion_at, nearest_other, values_at
-from volstrat.review.reviewed import InputWatch, ReviewOptions
+from volstrat.review.reviewed import ReviewOptions
 from volstrat.review.session import ReviewSession
 from volstrat.review.state import States
 from volstrat.rule.lesion_places import inner_points
@@ -236,18 +236,6 @@ def test_marks_are_refused_once_a_mask_changed(sample: Sample) -> None:
     assert state_of(session)["changed_input"] == ""
     words = {x["id"]: x["word"] for x in state_of(session)["lesions"]}
     assert words == {"L1": "ablatable", "L2": "unknown", "L3": "unknown"}
-
-
-def test_voxels_in_a_file_beside_their_header_are_watched(tmp_path: Path) -> None:
-    """The header of a mask stays as it was; the file that it names for its voxels does not."""
-    size = "NDims = 3\nDimSize = 4 4 4\nElementSpacing = 1 1 1\nElementType = MET_UCHAR\n"
-    for name in ("tumour", "resectable"):
-        (tmp_path / f"{name}.mhd").write_text(f"{size}ElementDataFile = {name}.raw\n")
-        (tmp_path / f"{name}.raw").write_bytes(bytes([1] * 8 + [0] * 56))
-    watch = InputWatch(open_case(tmp_path).sources)
-    assert watch.changed() == ""
-    (tmp_path / "resectable.raw").write_bytes(bytes([1] * 4 + [0] * 61))
-    assert watch.changed() == "resectable.raw"
 
 
 def test_a_table_that_does_not_fit_can_be_put_right(sample: Sample) -> None:

@@ -72,7 +72,7 @@ def serve(
     Raises
     ------
     UsageError
-        If the port is taken.
+        If the folder is no case, or the port is taken.
     """
     try:
         import uvicorn
@@ -80,6 +80,7 @@ def serve(
         msg = "The review page needs uvicorn and Starlette, which are not installed."
         raise UsageError(msg, hint='In the checkout, install the extra: pip install ".[review]".') from error
 
+    session.check_is_case()
     listener = _listen(port)
     own = listener.getsockname()[1]
     app, guard = review_app(session, port=own, say=say)

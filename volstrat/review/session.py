@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from volstrat.case.assess import assess_case, reassess_case
+from volstrat.case.discovery import is_case_folder
 from volstrat.case.json_types import taken
 from volstrat.case.lesion_list import lesion_list
 from volstrat.case.lesion_table import Event, read_bytes
@@ -126,6 +127,19 @@ class ReviewSession:
     def table_name(self) -> str:
         """Name of the file that is marked in."""
         return "" if self._table is None else self._table.path.name
+
+    def check_is_case(self) -> None:
+        """Refuse a folder that is no case; a case that cannot be read is told on the page, and read again there.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.place.sources is None and not is_case_folder(self.place.folder):
+            try:
+                self.place.open(naming=self.protocol.protocol.naming)
+            except VolstratError as error:
+                raise UsageError(error.message, hint=error.hint) from error
 
     def load(self) -> None:
         """Read the case from its folder; what goes wrong becomes ``error``.

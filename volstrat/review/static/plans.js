@@ -92,7 +92,9 @@ function render() {
     line.lastChild.append(button("Save", () => ask(true, "")));
     rows.push(line);
   }
-  $("plans").replaceChildren(make("caption", "Surgical plans side by side"), ...[head, ...rows]);
+  const names = make("colgroup"); // a caption that is not seen takes the first row's widths away
+  names.append(make("col"));
+  $("plans").replaceChildren(make("caption", "Surgical plans side by side"), names, ...[head, ...rows]);
   const choice = told.choice;
   text($("plan-choice"), choice ? [choice.by && `Chosen by ${choice.by}`, choice.reason, choice.at].filter(Boolean).join(", ") : "");
   renderSegments();
