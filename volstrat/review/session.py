@@ -129,7 +129,7 @@ class ReviewSession:
         return "" if self._table is None else self._table.path.name
 
     def check_is_case(self) -> None:
-        """Refuse a folder that is no case; a case that cannot be read is told on the page, and read again there.
+        """Refuse a folder that is no case; a case that cannot be read is told on the page, which reads it again.
 
         Raises
         ------
