@@ -129,7 +129,7 @@ class ReviewSession:
         return "" if self._table is None else self._table.path.name
 
     def check_is_case(self) -> None:
-        """Refuse a folder that is no case; a case that cannot be read is told on the page, which reads it again.
+        """Refuse a folder that is no case; of a case that cannot be read the page tells, and reads it again.
 
         Raises
         ------
