@@ -11,8 +11,7 @@ from tests.review.test_session import loaded, state_of
 from volstrat.case.assess import run_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import LesionTableError, ReviewTableError
-from volstrat.review.mark import Mark
-from volstrat.review.mark_table import token_of
+from volstrat.review.mark_table import Mark, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

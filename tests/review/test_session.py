@@ -19,8 +19,7 @@ from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
 from volstrat.pet import uptake
 from volstrat.review import mark_table
-from volstrat.review.mark import Mark
-from volstrat.review.mark_table import token_of
+from volstrat.review.mark_table import Mark, token_of
 from volstrat.review.places import lesion_at, nearest_other, values_at
 from volstrat.review.reviewed import ReviewOptions
 from volstrat.review.session import ReviewSession

@@ -14,8 +14,8 @@ from volstrat.pictures.png import png_bytes
 from volstrat.pictures.projections import Projected
 from volstrat.pictures.rotation import VIEWS
 from volstrat.pictures.slices import Layer, Look, render_slice
-from volstrat.review.image_desk import ImageDesk
 from volstrat.review.places import lesion_at, nearest_other, values_at
+from volstrat.review.showing import ImageDesk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

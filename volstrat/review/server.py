@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from volstrat.errors import MarkConflictError, UsageError, VolstratError
 from volstrat.review.guard import HOST, Guard
-from volstrat.review.mark import Mark
-from volstrat.review.mark_table import token_of
+from volstrat.review.mark_table import Mark, token_of
 from volstrat.review.picture_answers import json_answer, picture_answers
 from volstrat.review.plan_desk import PlanDesk
 from volstrat.review.state import States, mark_of

@@ -18,12 +18,12 @@ from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_
 from volstrat.certainty.flips import each_flip
 from volstrat.certainty.verdict import CaseMemo
 from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError, as_volstrat_error
-from volstrat.review.mark import row_of
 from volstrat.review.mark_table import (
     MarkTable,
     RowChange,
     TableState,
     clean_text,
+    row_of,
     table_notice,
     table_path,
 )
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from volstrat.case.place import CasePlace
     from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.review.mark import Mark
+    from volstrat.review.mark_table import Mark
     from volstrat.rule.measure import Measurements
 
 _PAUSE_S, _LOOKS_SHARE = 0.8, 30

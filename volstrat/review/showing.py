@@ -1,18 +1,27 @@
-"""What is shown of a case under review: its scene, which grows as images are read."""
+"""What is shown of a case under review: its scene, which grows as images are read, and other images."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from volstrat.case.entries import EntryReader
+from volstrat.errors import VolstratError
 from volstrat.pictures.drawn_volumes import CtReading
+from volstrat.pictures.key_slices import scale_top
 from volstrat.pictures.projections import Projections
-from volstrat.pictures.rotation import RotatingProjection
+from volstrat.pictures.rotation import VIEWS, RotatingProjection
 from volstrat.pictures.scene import Scene, build_scene
+from volstrat.pictures.shown_images import ShownImages
+from volstrat.report.report_details import image_lines, seen_images
+from volstrat.review.state import view_geometry
 
 if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.case_file import CaseSources
+    from volstrat.pictures.rotation import RotatingProjection
+    from volstrat.pictures.scene import Scene
+    from volstrat.review.session import ReviewSession
 
 
 class Showing:
@@ -87,3 +96,88 @@ class Showing:
                 self.shown += 1
                 self.scene, self.projections, self.rotation = scene, projections, rotation
                 self.problems = problems
+
+
+class ImageDesk:
+    """What the page asks about images that can be shown in place of the case's own."""
+
+    def __init__(self, session: ReviewSession) -> None:
+        self._session = session
+        self._images: tuple[int, ShownImages] | None = None
+        self._lines: tuple[int, list[tuple[str, str]]] | None = None
+        self._placed: tuple[Scene, tuple[int, int], Scene] | None = None
+
+    def as_json(self, ct: int, pet: int) -> dict[str, Any]:
+        """Return what can be shown, and what the page must know to show a choice of it; reads it.
+
+        Where it cannot be shown, ``error`` says why in a sentence.
+        """
+        images, scene = self._shown(), self._session.showing.scene
+        if images is None or scene is None:
+            return {"cts": [], "pets": [], "error": "The images are still being read."}
+        try:
+            shown = images.in_place(scene, ct=ct, pet=pet)
+            rotation = self.rotation(pet)
+            found: dict[str, Any] = {
+                "cts": images.names("ct"),
+                "pets": images.names("pet"),
+                "notices": [*images.notices(scene, "ct", ct), *images.notices(scene, "pet", pet)],
+            }
+        except VolstratError as error:
+            return {"error": str(error)}
+        except MemoryError:
+            return {"error": "This image does not fit into the computer's memory beside the others."}
+        return {
+            **found,
+            "lines": self._facts(),
+            "ct": shown.ct is not None,
+            "pet": shown.pet is not None,
+            "unit": "" if shown.pet is None else shown.pet.unit,
+            "suv_max": scale_top(shown.pet) if pet and shown.pet is not None else None,
+            "views": [] if rotation is None else [view_geometry(rotation, n) for n in range(VIEWS)],
+        }
+
+    def scene(self, ct: int, pet: int) -> Scene | None:
+        """Return the scene with a choice of images in place; None where there is none such."""
+        images, scene = self._shown(), self._session.showing.scene
+        if not (ct or pet):
+            return scene
+        if images is None or scene is None:
+            return None
+        placed = self._placed
+        if placed is None or placed[0] is not scene or placed[1] != (ct, pet):
+            try:
+                placed = self._placed = (scene, (ct, pet), images.in_place(scene, ct=ct, pet=pet))
+            except VolstratError:
+                return None
+        return placed[2]
+
+    def rotation(self, pet: int) -> RotatingProjection | None:
+        """Return what shows a PET from all round."""
+        images = self._shown()
+        if not pet:
+            return self._session.showing.rotation
+        try:
+            return None if images is None else images.rotation(pet)
+        except VolstratError:
+            return None
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what is known of each image: scanner, tracer, uptake time, factor; as the report has it."""
+        session, reviewed, images = self._session, self._session.reviewed, self._shown()
+        if reviewed is None or images is None:
+            return []
+        if self._lines is None or self._lines[0] != session.reading:
+            dates = session.protocol.protocol.report.dates
+            seen = seen_images(images.reader, dates=dates, hashed=False)
+            self._lines = (session.reading, image_lines(reviewed.record, seen))
+        return self._lines[1]
+
+    def _shown(self) -> ShownImages | None:
+        """Return the images of the reading that stands."""
+        session, reviewed = self._session, self._session.reviewed
+        if reviewed is None:
+            return None
+        if self._images is None or self._images[0] != session.reading:
+            self._images = (session.reading, ShownImages(EntryReader(reviewed.bare.sources)))
+        return self._images[1]

@@ -20,7 +20,7 @@ from volstrat.verify.agreements import changed_readings, compared_again, read_ag
 from volstrat.verify.changelog import changelog_text, changes_since
 from volstrat.verify.rerun import by_hashes, by_rerun
 from volstrat.verify.result_folder import FileFault, check_files, read_records
-from volstrat.verify.signature import Signature, check_signature
+from volstrat.verify.sealing import Signature, check_signature
 from volstrat.verify.steps import Difference, SubjectDifferences, changed, protocol_differences
 from volstrat.verify.trail_check import TrailState, check_output_trail
 
