@@ -18,16 +18,9 @@ RTSTRUCT_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.481.3"})
 def read_derived(path: Path, *, classes: frozenset[str], kind: str, stop_at: int = PIXEL_DATA) -> Header:
     """Read the header of a SEG or RTSTRUCT, up to the tag ``stop_at``.
 
-    It must have one of the SOP ``classes``; messages call what it should be ``kind``.
-
-    Raises
-    ------
-    InputFileError
-        If the file cannot be opened.
-    FormatError
-        If it is not DICOM, or of another SOP class.
-    CorruptDataError
-        If it is truncated or malformed.
+    It must have one of the SOP ``classes``, and messages call what it should be ``kind``: another file is a
+    FormatError, one that is truncated or malformed a CorruptDataError, one that cannot be opened an
+    InputFileError.
     """
     try:
         header = HeaderReader(frozenset(TAGS.values()), stop_at=stop_at).read(path)

@@ -21,10 +21,7 @@ _COPY_AGAIN: Final = "Copy the file again from its source."
 def code_streams(path: Path, pixels: PixelLayout | None, frames: int) -> list[bytes]:
     """Return the code streams of all frames of a file.
 
-    Raises
-    ------
-    CorruptDataError
-        If there is no compressed pixel data, or it is damaged, or of another number of frames.
+    No compressed pixel data, damaged, or of another number of frames, is a CorruptDataError.
     """
     from pydicom.encaps import generate_frames
 

@@ -33,14 +33,10 @@ def is_one_subject(folder: Path) -> bool:
     if not ties:
         return False
     joined, rest = set(ties[0]), ties[1:]
-    while rest:
-        near = [uids for uids in rest if uids & joined]
-        if not near:
-            return False
-        for uids in near:
-            joined |= uids
+    while near := [uids for uids in rest if uids & joined]:
+        joined.update(*near)
         rest = [uids for uids in rest if uids not in near]
-    return True
+    return not rest
 
 
 def _uids_of(parent: Path, names: list[str]) -> frozenset[str]:

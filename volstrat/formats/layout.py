@@ -24,18 +24,10 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
 
 MILLIMETRES_IN = {
-    "mm": 1.0,
-    "millimeter": 1.0,
-    "millimeters": 1.0,
-    "millimetre": 1.0,
-    "millimetres": 1.0,
     "cm": 10.0,
     "m": 1000.0,
-    "um": 0.001,
-    "\N{MICRO SIGN}m": 0.001,
-    "\N{GREEK SMALL LETTER MU}m": 0.001,
-    "micron": 0.001,
-    "microns": 0.001,
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1.0),
+    **dict.fromkeys(("um", "\N{MICRO SIGN}m", "\N{GREEK SMALL LETTER MU}m", "micron", "microns"), 0.001),
 }
 """Millimetres in one unit of length, by the names that headers use."""
 

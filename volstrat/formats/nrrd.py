@@ -66,16 +66,8 @@ _TYPES = {
     "f8": ("double",),
 }
 _CODE_OF_TYPE = {name: code for code, names in _TYPES.items() for name in names}
-_ENCODINGS: dict[str, Encoding] = {
-    "raw": "raw",
-    "gzip": "gzip",
-    "gz": "gzip",
-    "bzip2": "bzip2",
-    "bz2": "bzip2",
-    "text": "text",
-    "txt": "text",
-    "ascii": "text",
-}
+_ENCODINGS: tuple[Encoding, ...] = ("raw", "gzip", "bzip2", "text")
+_ENCODING_ALIASES = {"gz": "gzip", "bz2": "bzip2", "txt": "text", "ascii": "text"}
 _SIGNS_TO_LPS = {
     "left-posterior-superior": (1, 1, 1),
     "lps": (1, 1, 1),
@@ -264,10 +256,11 @@ def _millimetres(header: _Header) -> list[float]:
 
 def _encoding(header: _Header) -> Encoding:
     named = header.required("encoding").lower()
-    if named not in _ENCODINGS:
-        msg = f"{header.name}: its encoding is '{named}'; raw, gzip, bzip2 or text were expected."
-        raise FormatError(msg)
-    return _ENCODINGS[named]
+    for encoding in _ENCODINGS:
+        if encoding == _ENCODING_ALIASES.get(named, named):
+            return encoding
+    msg = f"{header.name}: its encoding is '{named}'; raw, gzip, bzip2 or text were expected."
+    raise FormatError(msg)
 
 
 def _dtype(header: _Header, encoding: Encoding) -> np.dtype[np.generic]:

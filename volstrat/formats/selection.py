@@ -21,14 +21,10 @@ _MOST_DIGITS = 10  # of a label, segment or ROI number; Python refuses to conver
 def matching(names: Mapping[int, str], patterns: Sequence[str | int], *, where: str) -> tuple[int, ...]:
     """Return the numbers of the segments, ROIs or labels whose number or name fits a pattern.
 
-    ``names`` are all there are, "" where the format has no name; ``where`` is the file, for the message. Of a
+    ``names`` are all there are, "" where the format has no name; ``where`` is the file, for messages. Of a
     pattern a name (in any case of letters and any form of Unicode) goes first, then a number, then a glob on
-    names: "Met [1]" is that name where there is one, and else what the glob fits.
-
-    Raises
-    ------
-    SegmentNotFoundError
-        If a pattern fits nothing; the message lists what is there.
+    names: "Met [1]" is that name where there is one, and else what the glob fits. One that fits nothing is a
+    SegmentNotFoundError, which lists what is there.
     """
     chosen: set[int] = set()
     for pattern in patterns:

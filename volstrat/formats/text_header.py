@@ -25,10 +25,7 @@ _MOST_DIGITS = 20
 def read_head(source: SourceFile, end: re.Pattern[bytes], *, most_bytes: int) -> bytearray:
     """Read a file up to where its header ends, that end included, or all of it where there is no such end.
 
-    Raises
-    ------
-    FormatError
-        If the header is longer than ``most_bytes``.
+    A header that is longer than ``most_bytes`` is a FormatError.
     """
     head = bytearray()
     while block := source.read(_BLOCK_BYTES):

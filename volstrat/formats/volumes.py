@@ -119,17 +119,9 @@ def stem_of(path: Path) -> str:
 def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
     """Read a mask, streaming: work and memory go with the tumour and not with the volume.
 
-    Parameters
-    ----------
-    path : Path
-    threshold : float or None
-        If given, voxels with a value >= threshold get label 1.
-
-    Returns
-    -------
-    MaskRead
-        Label maps keep their values as labels. Segments of a `.seg.nrrd` keep their label value
-        where all of them differ, else they are numbered from 1 in the order of the file.
+    With a ``threshold``, voxels with a value >= it get label 1. Label maps keep their values as labels.
+    Segments of a `.seg.nrrd` keep their label value where all of them differ, else they are numbered from 1
+    in the order of the file.
 
     Raises
     ------

@@ -27,12 +27,8 @@ def align_masks(
     Two grids are the same where they have the same shape, the same frame of reference if both know one, and
     no corner voxel displaced by more than ``tolerance_mm``; the order in which axes are stored does not
     matter. Sparse masks are windows of a lattice: the same lattice is enough. The grid that comes back is a
-    window where all masks are. Masks are told apart in messages by their names (files', usually).
-
-    Raises
-    ------
-    GridMismatchError
-        Naming both masks, what differs, and the displacement in mm.
+    window where all masks are. Else it is a GridMismatchError with both masks' names (files', usually), what
+    differs, and the displacement in mm.
     """
     own = masks[base].grid
     low, high = np.zeros(3, dtype=np.int64), np.array(own.shape)

@@ -8,7 +8,6 @@ pair by pair.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -198,18 +197,12 @@ def _longest_in_planes(points: Int32s, axis: int, metric: Float64s, count: int) 
     np.maximum.at(at_least, owner, width)
     at_most = width / np.cos(np.pi / (2 * _DIRECTIONS))
     worth = np.flatnonzero(at_most >= at_least[owner] * (1 - 1e-9))
-    for part in _portions(size[worth] ** 2):
-        chosen = worth[part]
+    # Some at a time, of about equal, bounded cost.
+    bound = np.cumsum(size[worth] ** 2) // _PAIRS_AT_ONCE
+    for chosen in np.split(worth, np.flatnonzero(np.diff(bound)) + 1):
         per_point = np.repeat(size[chosen], size[chosen])
         left = np.repeat(expand(first[chosen], first[chosen] + size[chosen]), per_point)
         begins = np.repeat(first[chosen], size[chosen])
         gap = flat[left] - flat[expand(begins, begins + per_point)]
         np.maximum.at(longest, lesion[left], np.hypot(gap[:, 0], gap[:, 1]))
     return longest
-
-
-def _portions(cost: Int64s) -> list[slice]:
-    """Consecutive portions of about equal, bounded cost."""
-    bound = np.cumsum(cost) // _PAIRS_AT_ONCE
-    cuts = [0, *(np.flatnonzero(np.diff(bound)) + 1).tolist(), cost.size]
-    return [slice(a, b) for a, b in pairwise(cuts) if a < b]

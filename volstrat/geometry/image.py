@@ -20,16 +20,10 @@ MOST_VOXELS = 400_000_000
 
 @frozen(eq=False)
 class Image:
-    """Dense values on a grid.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-    values : array of float32 or int16, shape ``grid.shape``
-        Indexed ``[i, j, k]``, Fortran order; locked. Unit as its producer states (HU, SUVbw, Bq/ml).
-    """
+    """Dense values on a grid."""
 
     grid: VoxelGrid
+    # float32 or int16, indexed ``[i, j, k]``, Fortran order; locked. Unit as its producer states (HU, SUVbw).
     values: NDArray[np.generic]
 
     def __post_init__(self) -> None:

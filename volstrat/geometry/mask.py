@@ -16,19 +16,11 @@ if TYPE_CHECKING:
 
 @frozen(eq=False)
 class Mask:
-    """Labelled voxels on a grid.
-
-    Parameters
-    ----------
-    grid : VoxelGrid
-    runs : LabelRuns
-        Labels from 1; where labels overlap a voxel appears in several runs.
-    names : mapping of int to str
-        Label or segment names the file gives, by label; a label may be named and hold no voxel.
-    """
+    """Labelled voxels on a grid."""
 
     grid: VoxelGrid
-    runs: LabelRuns
+    runs: LabelRuns  # labels from 1; where labels overlap a voxel appears in several runs
+    # Label or segment names the file gives, by label; a label may be named and hold no voxel.
     names: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -37,17 +37,13 @@ def _locked(values: ArrayLike) -> Int64s:
 class VoxelRuns:
     """A set of voxels: sorted, disjoint runs that do not touch.
 
-    Parameters
-    ----------
-    starts, stops : array of int64, (n,)
-        ``starts[r] < stops[r] < starts[r + 1]``.
-
     Raises
     ------
     ValueError
         If the runs are empty, unsorted, overlap or touch.
     """
 
+    # starts, stops: (n,): ``starts[r] < stops[r] < starts[r + 1]``.
     starts: Int64s
     stops: Int64s
 
@@ -159,14 +155,9 @@ class VoxelRuns:
 
 @frozen(eq=False, kw_only=False)
 class LabelRuns:
-    """Runs that carry a label; runs of different labels may overlap, those of one label do not.
+    """Runs that carry a label; runs of different labels may overlap, those of one label do not."""
 
-    Parameters
-    ----------
-    starts, stops, labels : array of int64, (n,)
-        Sorted by start, then label; labels are positive.
-    """
-
+    # starts, stops, labels: (n,): sorted by start, then label; labels are positive.
     starts: Int64s
     stops: Int64s
     labels: Int64s

@@ -56,27 +56,23 @@ def suv_statistics(
     bounds = np.concatenate(([0], np.cumsum([part.size for part in voxels], dtype=np.int64)))
     values = values_at(image, joined)
     peaks = peak_values(image, joined)
-    voxel_ml = image.grid.voxel_ml
-    return tuple(
-        _summary(values[a:b], peaks[a:b], voxel_ml=voxel_ml, factor=factor)
-        for a, b in pairwise(bounds.tolist())
-    )
-
-
-def _summary(values: Float64s, peaks: Float64s, *, voxel_ml: float, factor: float) -> LesionUptake | None:
-    finite = np.isfinite(values)
-    count = int(finite.sum())
-    if count == 0:
-        return None
-    kept = values[finite]
-    mean = float(kept.mean()) * factor
-    return LesionUptake(
-        suv_max=float(kept.max()) * factor,
-        suv_mean=mean,
-        suv_peak=float(peaks[finite].max()) * factor,
-        tlg_g=mean * count * voxel_ml,
-        voxels=count,
-    )
+    found: list[LesionUptake | None] = []
+    for a, b in pairwise(bounds.tolist()):
+        finite = np.isfinite(values[a:b])
+        kept, count = values[a:b][finite], int(finite.sum())
+        if not count:
+            found.append(None)
+            continue
+        mean = float(kept.mean()) * factor
+        uptake = LesionUptake(
+            suv_max=float(kept.max()) * factor,
+            suv_mean=mean,
+            suv_peak=float(peaks[a:b][finite].max()) * factor,
+            tlg_g=mean * count * image.grid.voxel_ml,
+            voxels=count,
+        )
+        found.append(uptake)
+    return tuple(found)
 
 
 def values_at(image: Image, voxels: Int64s) -> Float64s:

@@ -64,10 +64,8 @@ class Roi:
 class StructureSet:
     """An RTSTRUCT file: its ROIs by rising number, what they were drawn on, and their voxels.
 
-    Raises
-    ------
-    FormatError, CorruptDataError, InputFileError
-        If the file is not an RTSTRUCT, is damaged, or cannot be opened.
+    Making one of a file that is no RTSTRUCT, is damaged, or cannot be opened, is a FormatError,
+    CorruptDataError or InputFileError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -135,24 +133,14 @@ class StructureSet:
         rois: Sequence[int] | None = None,
         image_instance_uids: Collection[str] | None = None,
     ) -> tuple[Mask, tuple[Finding, ...]]:
-        """Return ROIs as voxels of an image, and what is to be said of them.
+        """Return ROIs as voxels of the image that they were drawn on, and what is to be said of them.
 
-        Parameters
-        ----------
-        grid : VoxelGrid
-            Of the image that the contours were drawn on.
-        rois : sequence of int, optional
-            ROI numbers; all that share the grid's frame of reference by default.
-        image_instance_uids : collection of str, optional
-            SOP instance UIDs of that image's slices, where they are known: contours that name another
-            image are refused then.
+        ``rois`` are numbers; by default all that share the grid's frame of reference. ``image_instance_uids``
+        are those of that image's slices, where they are known: contours that name another image are refused
+        then.
 
-        Returns
-        -------
-        mask : Mask
-            Labels are the ROI numbers. A number below 1, which no label can be, takes the next free
-            number above the highest one of the file (with a finding). ROIs without voxels stay named.
-        findings : tuple of Finding
+        Labels are the ROI numbers. A number below 1, which no label can be, takes the next free number above
+        the highest one of the file (with a finding). ROIs without voxels stay named.
 
         Raises
         ------

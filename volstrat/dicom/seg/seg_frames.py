@@ -44,14 +44,8 @@ def seg_frames(
 
     ``frames`` and ``shared`` are the items of the PerFrame- and SharedFunctionalGroupsSequence. Frames that
     name no segment have ``only_segment``, where there is but one; those of a LABELMAP, which hold all
-    segments, have 0. ``where`` is the file, for messages.
-
-    Raises
-    ------
-    GeometryError
-        If a frame has no position, orientation or pixel spacing in the patient.
-    CorruptDataError
-        If there are no frames, or a frame names no segment.
+    segments, have 0. A frame without position, orientation or pixel spacing in the patient is a
+    GeometryError; no frames, or one that names no segment, are a CorruptDataError.
     """
     if not frames:
         msg = f"{where}: describes no frames."

@@ -58,13 +58,9 @@ def frame_lattice(
     """Put all frames onto one regular lattice: the slab from first to last, the slice (k) of each, findings.
 
     The distance between slices of ``image_grid``, the grid of the segmented image where that is known, is
-    believed where the segmentation states none that its frames agree with. ``where`` is the file.
-
-    Raises
-    ------
-    GeometryError
-        If orientations or pixel spacings differ, positions are on no regular lattice, the slices
-        are sheared (gantry tilt), or nothing states how thick a single slice is.
+    believed where the segmentation states none that its frames agree with. Orientations or pixel spacings
+    that differ, positions on no regular lattice, sheared slices (gantry tilt), or a single slice of unknown
+    thickness are a GeometryError.
     """
     along_row, down_column = _orientation(planes.orientations, where)
     between_rows, between_columns = _pixel_spacing(planes.pixel_spacings_mm, where)

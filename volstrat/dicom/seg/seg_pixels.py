@@ -43,14 +43,8 @@ def pixel_pieces(
     """Yield the pixel data of all frames, uncompressed, little-endian, in stored order.
 
     ``shape`` are rows and columns, ``bits`` those allocated per pixel. With 1, pixels are one line of bits
-    without padding between frames.
-
-    Raises
-    ------
-    CorruptDataError
-        If the pixel data is missing, or not as long as the frames need it to be.
-    FormatError
-        If the transfer syntax is not read.
+    without padding between frames. Pixel data that is missing, or not as long as the frames need it to be, is
+    a CorruptDataError; a transfer syntax that is not read a FormatError.
     """
     pixels = header.pixels
     if pixels is None or pixels.tag != PIXEL_DATA:

@@ -106,24 +106,15 @@ class _Seg:
 def read_seg(
     path: Path, *, threshold: float | None = None, image_grid: VoxelGrid | None = None
 ) -> tuple[Mask, tuple[Finding, ...]]:
-    """Read all segments of a DICOM SEG.
+    """Read all segments of a DICOM SEG; labels are segment numbers.
 
-    Parameters
-    ----------
-    path : Path
-    threshold : float, optional
-        For FRACTIONAL: the share of MaximumFractionalValue, above 0 and up to 1, from which a voxel
-        belongs to its segment. Not needed where only 0 and the maximum occur.
-    image_grid : VoxelGrid, optional
-        Grid of the segmented image. Only its distance between slices is used, where the SEG states
-        no SpacingBetweenSlices that its positions agree with; without both, the positions say it.
+    ``threshold``, for FRACTIONAL, is the share of MaximumFractionalValue, above 0 and up to 1, from which a
+    voxel belongs to its segment; it is not needed where only 0 and the maximum occur. Of ``image_grid``, that
+    of the segmented image, only the distance between slices is used, where the SEG states no
+    SpacingBetweenSlices that its positions agree with; without both, the positions say it.
 
-    Returns
-    -------
-    mask : Mask
-        Labels are segment numbers; overlapping segments stay overlapping; segments without a frame
-        stay named. The grid is a window: the slab from the first to the last frame.
-    findings : tuple of Finding
+    Overlapping segments stay overlapping; segments without a frame stay named. The grid is a window: the slab
+    from the first to the last frame.
 
     Raises
     ------

@@ -102,12 +102,8 @@ class SuvFactors:
 def suv_factors(series: SeriesFiles, *, patient: PatientFacts | None = None) -> SuvFactors:
     """Find the factors that turn a PT series into SUV, from its headers and what the case itself states.
 
-    Where SUVbw cannot be known its factors are None and ``problem`` is the error that says why.
-
-    Raises
-    ------
-    CorruptDataError
-        If an Enhanced file's functional groups are damaged.
+    Where SUVbw cannot be known its factors are None and ``problem`` is the error that says why. Damaged
+    functional groups of an Enhanced file are a CorruptDataError.
     """
     return _Conversion(series, patient or PatientFacts()).factors()
 
