@@ -35,7 +35,7 @@ def _attribution(folder: Path) -> None:
     """Read and measure a case, with all that a report says of its PET."""
     attribution = ready.__wrapped__(folder)[0].attribution
     assert attribution is not None
-    assert attribution.seen.held.voxels.sum() > 0
+    assert attribution.seen.held[2].sum() > 0
     assert attribution.seen.far.size == attribution.groups.voxels.size
     assert attribution.pet_only.measures.voxels.size == attribution.pet_only.count
     assert len(attribution.pet_only.near) == 3

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from volstrat.certainty.closing import closed_by, marks_of, with_evidence
 from volstrat.certainty.contradictions import contradictions, drawing_doubts, lesions_at_edge
 from volstrat.certainty.pet_shift import MovedUptake
@@ -227,11 +225,8 @@ def avid_tumour_voxels(measured: Measurements, assessment: Assessment) -> int:
     attribution, resolved = measured.attribution, assessment.resolved
     if attribution is None or resolved is None:
         return 0
-    held, words = attribution.seen.held, measured.words
-    counts = ~words.not_tumour & (words.avidity != NOT_AVID)
-    of_tumour = np.zeros(held.group.size, dtype=bool)
-    of_tumour[held.pair_part[counts[held.pair_lesion]]] = True
-    return int(held.voxels[of_tumour & (resolved.marking[held.group] >= 0)].sum())
+    counts = ~measured.words.not_tumour & (measured.words.avidity != NOT_AVID)
+    return attribution.seen.held_voxels(counts, resolved.marking >= 0)
 
 
 def _grave(assessment: Assessment, otherwise: Severity = "review") -> Severity:

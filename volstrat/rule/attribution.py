@@ -71,18 +71,6 @@ class AvidGroups:
     row_piece: Int64s
 
 
-@frozen(eq=False)
-class HeldTumour:
-    """Tumour voxels whose centres lie in avid voxels, counted."""
-
-    # group, voxels, (n,): a group of avid voxels, and how many tumour voxels of the same lesions it holds
-    group: Int64s
-    voxels: Int64s
-    # pair_part, pair_lesion, (pairs,): which of these counts are of which lesions' voxels
-    pair_part: Int64s
-    pair_lesion: Int64s
-
-
 class Seen:
     """What only a report says of avid voxels and tumour, worked out when it is asked for, and once.
 
@@ -113,38 +101,24 @@ class Seen:
         return flags
 
     @cached_property
-    def held(self) -> HeldTumour:
-        """Count the tumour voxels in each group of avid voxels; one of several lesions once."""
-        tumour, pieces = self.tumour, self.tumour.pieces
-        pet = self._pet
+    def held(self) -> tuple[Int64s, Int64s, Int64s]:
+        """Groups of avid voxels, pieces of tumour that they hold, and how many voxels of them, each once."""
+        tumour, pet, pieces = self.tumour, self._pet, self.tumour.pieces
         held = project_into(pet.voxels, tumour.starts, tumour.stops, from_grid=tumour.grid, to_grid=pet.grid)
-        first = first_of_each(pieces.pair_piece)
-        counted = np.full(pieces.voxels.size, _NO_LESION, dtype=np.int64)
-        counted[pieces.pair_piece[first]] = pieces.pair_lesion[first]  # a voxel comes once for each lesion
         piece = tumour.whole_piece[held.run]
-        mine = tumour.lesion[held.run] == counted[piece]
-        key = self._of_voxel[held.holder[mine]] * pieces.voxels.size + piece[mine]
-        parts, part = ranked(key)
-        group, of_piece = np.divmod(parts, max(pieces.voxels.size, 1))
-        order = np.argsort(pieces.pair_piece, kind="stable")
-        edge = np.searchsorted(pieces.pair_piece[order], np.arange(pieces.voxels.size + 1))
-        begins, ends = edge[of_piece], edge[of_piece + 1]
-        return HeldTumour(
-            group=group,
-            voxels=np.bincount(part, (held.stops - held.starts)[mine], minlength=parts.size).astype(np.int64),
-            pair_part=np.repeat(np.arange(parts.size), ends - begins),
-            pair_lesion=pieces.pair_lesion[order][expand(begins, ends)],
-        )
+        mine = tumour.lesion[held.run] == pieces.first_lesion[piece]  # a voxel comes once for each lesion
+        count = max(pieces.voxels.size, 1)
+        pairs, pair = ranked(self._of_voxel[held.holder[mine]] * count + piece[mine])
+        voxels = np.bincount(pair, (held.stops - held.starts)[mine], minlength=pairs.size)
+        return pairs // count, pairs % count, voxels.astype(np.int64)
 
-    def renumbered(self, number: Int64s) -> Seen:
-        """Return the same for lesions that have other positions; those that have none are left out."""
-        other = Seen(self.tumour, self._pet, self._of_voxel, self._touching, self._distance_mm)
-        other.far = self.far
-        kept = number[self.held.pair_lesion] >= 0
-        other.held = replace(
-            self.held, pair_part=self.held.pair_part[kept], pair_lesion=number[self.held.pair_lesion[kept]]
-        )
-        return other
+    def held_voxels(self, lesions: Bools, groups: Bools) -> int:
+        """Count the tumour voxels of some lesions that lie in some groups of avid voxels, each once."""
+        assert lesions.size == self.tumour.lesions
+        pieces, (group, piece, voxels) = self.tumour.pieces, self.held
+        asked = np.zeros(pieces.voxels.size, dtype=bool)
+        asked[pieces.pair_piece[lesions[pieces.pair_lesion]]] = True
+        return int(voxels[asked[piece] & groups[group]].sum())
 
 
 @frozen(eq=False)

@@ -77,5 +77,4 @@ def _renumbered(attribution: Attribution, number: Int64s) -> Attribution:
         attribution,
         groups=replace(groups, pair_lesion=number[groups.pair_lesion]),
         pet_only=attribution.pet_only.renumbered(number),
-        seen=attribution.seen.renumbered(number),
     )
