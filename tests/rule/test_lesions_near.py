@@ -12,13 +12,12 @@ from tests.rule_random import marked_case
 from volstrat.certainty.pet_shift import measure_pet_shift
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.rule import attribution_geometry as geometry_module
-from volstrat.rule import lesions_near as near_module
+from volstrat.rule import tumour_voxels as near_module
 from volstrat.rule.lesions import covered_by, find_lesions
-from volstrat.rule.lesions_near import lesions_near, meeting_boxes
 from volstrat.rule.markings import cut_pieces, draw_markings
 from volstrat.rule.measure import attribute_avid, measure_case
 from volstrat.rule.stratify import assess
-from volstrat.rule.tumour_voxels import TumourVoxels
+from volstrat.rule.tumour_voxels import TumourVoxels, lesions_near, meeting_boxes
 from volstrat.terms.protocol import Protocol, Review
 
 if TYPE_CHECKING:

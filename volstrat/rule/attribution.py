@@ -32,10 +32,9 @@ from volstrat.rule.attribution_geometry import (
     touch_mm,
 )
 from volstrat.rule.lesions import refuse_specks
-from volstrat.rule.lesions_near import lesions_near
 from volstrat.rule.markings import NO_WORD, group_alike
 from volstrat.rule.pet_only import PetOnly, rank_regions
-from volstrat.rule.tumour_voxels import NO_PIECE
+from volstrat.rule.tumour_voxels import NO_PIECE, lesions_near
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Int64s

@@ -15,7 +15,7 @@ from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.nearest import nearest_distances, nearest_points
 from volstrat.geometry.projection import holders_of_runs, project_into
 from volstrat.geometry.runs import VoxelRuns, expand, sorted_unique
-from volstrat.rule.lesions_near import box_distance_mm, meeting_boxes, parts_near
+from volstrat.rule.tumour_voxels import box_distance_mm, meeting_boxes, parts_near
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Float64s, Int64s

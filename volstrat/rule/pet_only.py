@@ -9,14 +9,13 @@ import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
 from volstrat.rule.lesions import falling_volume_rank, measure_runs
-from volstrat.rule.lesions_near import lesions_near
+from volstrat.rule.tumour_voxels import lesions_near
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import LesionMeasures
-    from volstrat.rule.lesions_near import Near
-    from volstrat.rule.tumour_voxels import TumourVoxels
+    from volstrat.rule.tumour_voxels import Near, TumourVoxels
 
 
 class PetOnly:
