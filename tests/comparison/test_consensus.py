@@ -77,6 +77,13 @@ def test_without_a_majority_a_lesion_stays_unknown(tmp_path: Path) -> None:
     assert record_of(tmp_path / "out")["status"] == "not_assessable"  # 30 % to 100 %: stratum 2 or 1
 
 
+def test_a_reading_has_one_vote(tmp_path: Path) -> None:
+    """Named twice, it would be the majority of three by itself."""
+    a, b = stratum_1(tmp_path / "a"), stratum_1(tmp_path / "b")
+    with pytest.raises(UsageError, match="named twice"):
+        write_consensus([a, b, a], tmp_path / "out")
+
+
 def test_avidity_words_are_voted_on_where_there_is_no_pet(tmp_path: Path) -> None:
     """Two readers call L1 avid in their tables."""
     paths = []

@@ -81,6 +81,11 @@ def write_consensus(
     if len(paths) < FEWEST_READINGS:
         majority([VoxelRuns.empty()] * len(paths))  # raises, and says why two cannot decide
     readings = open_readings(paths, protocol=protocol, lesions=lesions)
+    if len({(one.path.resolve(), one.lesions) for one in readings}) < len(readings):
+        msg = "A reading is named twice; it would outvote the others by itself."
+        raise UsageError(
+            msg, hint="Name each reading once; of one folder, each reader's table with --lesions."
+        )
     check_place(out, paths)
     subjects = sorted({s for r in readings for s in r.subjects})
     for subject in subjects:
