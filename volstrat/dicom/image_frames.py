@@ -79,10 +79,8 @@ def _enhanced_frames(file: ImageFile) -> list[Frame]:
         shared = header.items("SharedFunctionalGroupsSequence")
         per_frame = header.items("PerFrameFunctionalGroupsSequence")
         if len(per_frame) != file.number_of_frames:
-            msg = (
-                f"describes {len(per_frame)} frames in PerFrameFunctionalGroupsSequence, "
-                f"NumberOfFrames is {file.number_of_frames}"
-            )
+            described = f"{len(per_frame)} frames in PerFrameFunctionalGroupsSequence"
+            msg = f"describes {described}, NumberOfFrames is {file.number_of_frames}"
             raise CorruptDataError(msg)
         common = dict(file.header.elements)
         for item in shared[:1]:

@@ -257,11 +257,9 @@ def _native_bytes(frame: Frame, encoding: _Encoding, shape: tuple[int, ...]) -> 
         msg = f"{file.path.name}: holds no pixel data that is read (integers in (7FE0,0010))."
         raise CorruptDataError(msg, hint=_COPY_AGAIN)
     count = shape[0] * shape[1] * encoding.bits_allocated // 8
-    if pixels.length < count * file.number_of_frames:
-        msg = (
-            f"{file.path.name}: pixel data is {pixels.length} bytes, "
-            f"{count * file.number_of_frames} expected (truncated)."
-        )
+    expected = count * file.number_of_frames
+    if pixels.length < expected:
+        msg = f"{file.path.name}: pixel data is {pixels.length} bytes, {expected} expected (truncated)."
         raise CorruptDataError(msg, hint=_COPY_AGAIN)
     start = pixels.offset + frame.index * count
     if file.header.transfer_syntax == DEFLATED_LITTLE_ENDIAN:

@@ -212,9 +212,8 @@ def _axes(frame: Frame) -> tuple[Float64s, Float64s]:
     row, column = cosines[:3], cosines[3:]
     lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
     if (np.abs(lengths - 1) > _MAX_SHEAR_COSINE).any() or abs(row @ column) > _MAX_SHEAR_COSINE:
-        msg = (
-            f"{frame.name}: ImageOrientationPatient {cosines.tolist()} is not two perpendicular unit vectors."
-        )
+        said = f"ImageOrientationPatient {cosines.tolist()}"
+        msg = f"{frame.name}: {said} is not two perpendicular unit vectors."
         raise GeometryError(msg, hint=_EXPORT_AGAIN)
     return row / lengths[0], column / lengths[1]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from volstrat.formats.stream import Decoder, Digest, Encoding
-    from volstrat.geometry.array_types import Float64s
+    from volstrat.geometry.array_types import Float64s, Triple
     from volstrat.geometry.run_scanner import RunScanner
     from volstrat.terms.findings import Finding
 
@@ -79,10 +79,8 @@ class VolumeHeader:
 
     def __post_init__(self) -> None:
         if self.data_files and self.voxel_bytes % len(self.data_files):
-            msg = (
-                f"{self.name}: names {len(self.data_files)} data files, among which a volume of shape "
-                f"{self.grid.shape} cannot be shared evenly."
-            )
+            files, volume = f"{len(self.data_files)} data files", f"a volume of shape {self.grid.shape}"
+            msg = f"{self.name}: names {files}, among which {volume} cannot be shared evenly."
             raise FormatError(msg)
 
     @property
@@ -97,13 +95,12 @@ class VolumeHeader:
 
 
 def grid_of(
-    name: str, shape: tuple[int, ...], affine_lps: ArrayLike, *, is_window: bool = False
+    name: str, shape: Triple, affine_lps: ArrayLike, *, is_window: bool = False, frame_uid: str | None = None
 ) -> VoxelGrid:
     """Return the grid; where the affine is not finite, singular or sheared, say in which file it is."""
-    ni, nj, nk = shape
     affine = plausible(name, np.asarray(affine_lps, dtype=np.float64))
     try:
-        return VoxelGrid(shape=(ni, nj, nk), affine=affine, is_window=is_window)
+        return VoxelGrid(shape=shape, affine=affine, frame_of_reference_uid=frame_uid, is_window=is_window)
     except GeometryError as error:
         msg = f"{name}: {error.message[0].lower()}{error.message[1:]}"
         raise GeometryError(msg, hint=error.hint) from error
@@ -115,9 +112,8 @@ def plausible(name: str, affine: Float64s) -> Float64s:
     Not finite, beyond 10 km, or with voxel edges below a nanometre it is a GeometryError.
     """
     if not (np.abs(affine) < _FARTHEST_MM).all():
-        msg = (
-            f"{name}: its affine holds {affine.ravel()[np.abs(affine).argmax()]:g}, which is no place in mm."
-        )
+        largest = affine.ravel()[np.abs(affine).argmax()]
+        msg = f"{name}: its affine holds {largest:g}, which is no place in mm."
         raise GeometryError(msg, hint=RESAVE)
     edges = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     if not (edges > _SMALLEST_EDGE_MM).all():

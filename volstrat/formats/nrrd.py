@@ -195,9 +195,8 @@ def _spatial_axes(header: _Header, dimension: int) -> tuple[int, ...]:
     vectors = _vectors(header, "space directions")
     kinds = header.fields.get("kinds", "").lower().split()
     if len(vectors) != dimension or (kinds and len(kinds) != dimension):
-        msg = (
-            f"{header.name}: has {dimension} axes but {len(vectors)} space directions and {len(kinds)} kinds."
-        )
+        there = f"{len(vectors)} space directions and {len(kinds)} kinds"
+        msg = f"{header.name}: has {dimension} axes but {there}."
         raise FormatError(msg)
     spatial = tuple(axis for axis, vector in enumerate(vectors) if vector is not None)
     for axis in spatial:

@@ -164,10 +164,8 @@ class Decoder:
         Data that end before, go on after, or fail their checksum are a CorruptDataError.
         """
         if not self.could_hold(size):
-            msg = (
-                f"{self.name}: is too short for its header, which promises {size} bytes of voxels "
-                "(truncated file)."
-            )
+            promised = f"{size} bytes of voxels"
+            msg = f"{self.name}: is too short for its header, which promises {promised} (truncated file)."
             raise CorruptDataError(msg, hint=RESAVE)
         done = 0
         while done < size:

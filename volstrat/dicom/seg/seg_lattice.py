@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from volstrat.errors import GeometryError
-from volstrat.geometry.grid import VoxelGrid
+from volstrat.formats.layout import grid_of
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from volstrat.geometry.array_types import Float64s, Int64s
+    from volstrat.geometry.grid import VoxelGrid
     from volstrat.terms.findings import Finding
 
 
@@ -85,16 +86,8 @@ def frame_lattice(
         raise GeometryError(msg, hint="Resample the segmentation onto a regular grid.")
     if off > _WORTH_SAYING_MM:
         findings.append(finding("slices_off_lattice", where=where, off_mm=off, spacing_mm=spacing))
-    try:
-        grid = VoxelGrid(
-            shape=(columns, rows, int(slices.max()) + 1),
-            affine=affine,
-            frame_of_reference_uid=frame_of_reference_uid,
-            is_window=True,
-        )
-    except GeometryError as error:
-        msg = f"{where}: {error.message}"
-        raise GeometryError(msg, hint=error.hint) from error
+    shape = (columns, rows, int(slices.max()) + 1)
+    grid = grid_of(where, shape, affine, is_window=True, frame_uid=frame_of_reference_uid)
     return grid, slices, tuple(findings)
 
 

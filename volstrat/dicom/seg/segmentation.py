@@ -47,9 +47,8 @@ class _Seg:
         self.bits = header.unsigned("BitsAllocated") or 0
         self.padding = header.unsigned("PixelPaddingValue")
         if self.kind not in _BITS:
-            msg = (
-                f"{self.where}: SegmentationType is {self.kind!r}; BINARY, FRACTIONAL and LABELMAP are read."
-            )
+            is_read = "BINARY, FRACTIONAL and LABELMAP are read"
+            msg = f"{self.where}: SegmentationType is {self.kind!r}; {is_read}."
             raise FormatError(msg)
         if self.bits not in _BITS[self.kind] or header.unsigned("SamplesPerPixel") not in (1, None):
             msg = f"{self.where}: a {self.kind} SEG with {self.bits} bits allocated is not in the standard."

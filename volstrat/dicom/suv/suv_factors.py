@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+from volstrat.dicom.attributes import element_name
 from volstrat.dicom.image_frames import frames_of
 from volstrat.dicom.suv.body import (
     PatientFacts,
@@ -145,9 +146,8 @@ class _Conversion:
                 for frame, factor in zip(self._frames, bw_factors, strict=True)
             )
             if len({(uid, index) for uid, index, _ in per_frame}) < len(per_frame):
-                msg = (
-                    "SOPInstanceUID (0008,0018) is missing; slices of different factors cannot be told apart."
-                )
+                name = element_name("SOPInstanceUID")
+                msg = f"{name} is missing; slices of different factors cannot be told apart."
                 problem = SuvError(msg, hint="Export the PET series again.")
             self._findings.append(finding("suv_factor_by_frame"))
         return SuvFactors(
