@@ -18,24 +18,21 @@ from volstrat.comparison.readings import open_readings
 from volstrat.errors import CaseError, OutputError, UsageError, VolstratError
 from volstrat.geometry.alignment import align_masks
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns, expand
+from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import TumourEntry, find_lesions
 from volstrat.store.output import folder_name, write_atomically
 from volstrat.terms.marks import PARTIAL, Marking
 from volstrat.terms.protocol import reaches_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.comparison.readings import ReadingSet
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.lesions import Lesions
-    from volstrat.terms.protocol import Protocol
 
 Method = Literal["majority", "staple"]
 FEWEST_READINGS = 3
@@ -94,7 +91,7 @@ def write_consensus(
     for subject in subjects:
         target = out / folder_name(subject)
         try:
-            files = _consensus_of(subject, readings, method)
+            files = _Vote(subject, readings, method).files()
         except VolstratError as error:
             _clear(target, keep=())
             failed.append((subject, str(error)))
@@ -131,69 +128,126 @@ def _clear(folder: Path, *, keep: Collection[str]) -> None:
         raise OutputError(msg, hint="Check the folder's permissions.") from error
 
 
-def _consensus_of(subject: str, readings: Sequence[ReadingSet], method: Method) -> dict[str, bytes]:
-    absent = [r.name for r in readings if subject not in r.subjects]
-    if absent:
-        msg = f"{subject!r} is not in reading {', '.join(absent)}."
-        raise CaseError(msg, hint="A consensus needs every reading of a subject.")
-    cases = [assess_case(r.subjects[subject].open(r.protocol), r.protocol) for r in readings]
-    planned = [r.name for r, case in zip(readings, cases, strict=True) if case.decision is not None]
-    if planned:
-        msg = (
-            f"{subject!r} has surgical plans in reading {', '.join(planned)}; a plan is chosen, not voted on."
-        )
-        raise CaseError(msg, hint="Have the meeting choose a plan, or take [[plans]] out of case.toml.")
-    names = [f"reading {r.name}" for r in readings]
-    protocol = readings[0].protocol.protocol
-    drawn = [(case.inputs.masks.grid, case.measured.marked.voxels()) for case in cases]
-    grid, moved = _aligned(dict(zip(names, drawn, strict=True)), protocol)
-    tumour, votes_on_tumour = _voted(moved, grid, method)
-    found, _ = find_lesions(
-        [TumourEntry(mask=Mask(grid=grid, runs=LabelRuns.from_sets([(1, tumour)])), instances="components")],
-        grid,
-        protocol,
-    )
-    avid = _avid(cases, names, protocol, method)
-    rows = _rows(found, cases, [r.name for r in readings], grid, protocol, words_too=avid is None)
-    files = {"tumour.nii.gz": _nifti_bytes(tumour, grid), "lesions.csv": _table(rows)}
-    summary: dict[str, Any] = {
-        "schema": "volstrat.consensus/1",
-        "subject": subject,
-        "method": method,
-        "readings": [{"reading": r.name, "label": r.label} for r in readings],
-        "tumour": votes_on_tumour,
-        "fdg_avid": None,
-        "lesions": rows,
-    }
-    if avid is not None:
-        files["fdg_avid.nii.gz"] = _nifti_bytes(avid[0], avid[1])
-        summary["fdg_avid"] = avid[2]
-    files[_SUMMARY] = (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()
-    return files
+class _Vote:
+    """What three or more readings of one subject agree on."""
+
+    def __init__(self, subject: str, readings: Sequence[ReadingSet], method: Method) -> None:
+        absent = [r.name for r in readings if subject not in r.subjects]
+        if absent:
+            msg = f"{subject!r} is not in reading {', '.join(absent)}."
+            raise CaseError(msg, hint="A consensus needs every reading of a subject.")
+        self._subject, self._readings, self._method = subject, readings, method
+        self._readers = [r.name for r in readings]
+        self._protocol = readings[0].protocol.protocol
+        self._cases = [assess_case(r.subjects[subject].open(r.protocol), r.protocol) for r in readings]
+        pairs = zip(self._readers, self._cases, strict=True)
+        planned = ", ".join(name for name, case in pairs if case.decision is not None)
+        if planned:
+            msg = f"{subject!r} has surgical plans in reading {planned}; a plan is chosen, not voted on."
+            raise CaseError(msg, hint="Have the meeting choose a plan, or take [[plans]] out of case.toml.")
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of the consensus, by name."""
+        drawn = [(case.inputs.masks.grid, case.measured.marked.voxels()) for case in self._cases]
+        tumour, grid, votes_on_tumour = self._voted(drawn)
+        entry = TumourEntry(mask=_mask(grid, tumour), instances="components")
+        found, _ = find_lesions([entry], grid, self._protocol)
+        known = [case.measured.attribution for case in self._cases]
+        sets = [(a.grid, a.regions.avid) for a in known if a is not None]
+        avid = (
+            self._voted(sets) if len(sets) == len(known) else None
+        )  # where every reading knows it as voxels
+        rows = self._rows(found, grid, words_too=avid is None)
+        cells = [{column: str(row.get(column, "")) for column in COLUMNS} for row in rows]
+        files = {"tumour.nii.gz": _nifti_bytes(tumour, grid), "lesions.csv": csv_bytes(COLUMNS, cells)}
+        if avid is not None:
+            files["fdg_avid.nii.gz"] = _nifti_bytes(avid[0], avid[1])
+        summary = {
+            "schema": "volstrat.consensus/1",
+            "subject": self._subject,
+            "method": self._method,
+            "readings": [{"reading": r.name, "label": r.label} for r in self._readings],
+            "tumour": votes_on_tumour,
+            "fdg_avid": None if avid is None else avid[2],
+            "lesions": rows,
+        }
+        files[_SUMMARY] = (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()
+        return files
+
+    def _voted(
+        self, sets: Sequence[tuple[VoxelGrid, VoxelRuns]]
+    ) -> tuple[VoxelRuns, VoxelGrid, dict[str, Any]]:
+        """Put each reading's voxels onto one grid and vote: the voxels, their grid, and figures."""
+        names = [f"reading {name}" for name in self._readers]
+        masks = {name: _mask(*one) for name, one in zip(names, sets, strict=True)}
+        grid, aligned = align_masks(masks, tolerance_mm=self._protocol.geometry_tolerance_mm, base=names[0])
+        moved = [aligned[name].voxels() for name in names]
+        figures: dict[str, Any] = {"voxels": [voxels.count for voxels in moved]}
+        if self._method == "majority":
+            voxels = majority(moved)
+        else:
+            voxels, figures["performance"] = staple(moved, grid)
+        return voxels, grid, {**figures, "consensus_voxels": voxels.count}
+
+    def _rows(self, found: Lesions, grid: VoxelGrid, *, words_too: bool) -> list[dict[str, Any]]:
+        """Mark each lesion of the consensus as most readers did; ``words_too``: its avidity as well."""
+        rows = []
+        marked = [
+            {m: self._onto(case, case.measured.marked.voxels_marked(m), grid) for m in Marking}
+            for case in self._cases
+        ]
+        of = len(self._readers)
+        for n, lesion_id in enumerate(found.ids):
+            voxels = found.of(n)
+            words = [self._word(of_marking, voxels) for of_marking in marked]
+            word, votes = _most(words)
+            settled = word if word in {m.word for m in Marking} else None
+            said = ", ".join(f"{who} {w or 'nothing'}" for who, w in zip(self._readers, words, strict=True))
+            avidity = (
+                _most([self._avidity(case, grid, voxels) for case in self._cases])[0] if words_too else ""
+            )
+            points = grid.to_mm(grid.unravel(voxels.indices()))
+            apart = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
+            inner = points[int(np.round(apart, 6).argmin())]  # of its voxels the nearest to its centroid
+            rows.append(
+                {
+                    "lesion_id": lesion_id,
+                    "resectability": settled or Marking.UNKNOWN.word,
+                    "fdg_avidity": avidity if avidity in {"avid", "not_avid"} else "",
+                    **{f"{axis}_mm": round(float(x), 4) for axis, x in zip("xyz", inner, strict=True)},
+                    "volume_ml": f"{voxels.count * grid.voxel_ml:.6g}",
+                    "reader": f"consensus of {', '.join(self._readers)}",
+                    "reason": f"{votes} of {of}: {said}" if settled else f"no majority: {said}",
+                }
+            )
+        return rows
+
+    def _onto(self, case: CaseResult, voxels: VoxelRuns, grid: VoxelGrid) -> VoxelRuns:
+        mask = _mask(case.inputs.masks.grid, voxels)
+        return mask.on_grid(grid, tolerance_mm=self._protocol.geometry_tolerance_mm).voxels()
+
+    def _word(self, marked: Mapping[Marking, VoxelRuns], voxels: VoxelRuns) -> str | None:
+        """Return how a reading marks these voxels; None where it has no tumour there."""
+        counts = {marking: of_marking.intersection(voxels).count for marking, of_marking in marked.items()}
+        whole = sum(counts.values())
+        for marking, count in counts.items():
+            if whole and reaches_percent(count, whole, self._protocol.whole_lesion_percent):
+                return marking.word
+        return PARTIAL if whole else None
+
+    def _avidity(self, case: CaseResult, grid: VoxelGrid, voxels: VoxelRuns) -> str | None:
+        """Return what a reading says of the lesions that it has there: avid where any is."""
+        lesions, avidity = case.measured.lesions, case.verdict.assessment.avidity
+        there = {
+            avidity[n]
+            for n in np.flatnonzero(~case.measured.marked.not_tumour).tolist()
+            if self._onto(case, lesions.of(n), grid).intersection(voxels)
+        }
+        return next((word for word in ("avid", "not_assessed", "not_avid") if word in there), None)
 
 
-def _aligned(
-    masks: dict[str, tuple[VoxelGrid, VoxelRuns]], protocol: Protocol
-) -> tuple[VoxelGrid, list[VoxelRuns]]:
-    """Put voxel sets onto one grid."""
-    given = {
-        name: Mask(grid=grid, runs=LabelRuns.from_sets([(1, voxels)]))
-        for name, (grid, voxels) in masks.items()
-    }
-    grid, aligned = align_masks(given, tolerance_mm=protocol.geometry_tolerance_mm, base=next(iter(given)))
-    return grid, [aligned[name].voxels() for name in given]
-
-
-def _voted(
-    readings: Sequence[VoxelRuns], grid: VoxelGrid, method: Method
-) -> tuple[VoxelRuns, dict[str, Any]]:
-    figures: dict[str, Any] = {"voxels": [reading.count for reading in readings]}
-    if method == "majority":
-        voxels = majority(readings)
-    else:
-        voxels, performance = staple(readings, grid)
-        figures["performance"] = performance
-    return voxels, {**figures, "consensus_voxels": voxels.count}
+def _mask(grid: VoxelGrid, voxels: VoxelRuns) -> Mask:
+    return Mask(grid=grid, runs=LabelRuns.from_sets([(1, voxels)]))
 
 
 def majority(readings: Sequence[VoxelRuns]) -> VoxelRuns:
@@ -253,111 +307,10 @@ def staple(readings: Sequence[VoxelRuns], grid: VoxelGrid) -> tuple[VoxelRuns, l
     return VoxelRuns.from_indices(voxels), performance
 
 
-def _avid(
-    cases: Sequence[CaseResult], names: Sequence[str], protocol: Protocol, method: Method
-) -> tuple[VoxelRuns, VoxelGrid, dict[str, Any]] | None:
-    """Vote on what is avid where every reading knows it as voxels."""
-    known = [case.measured.attribution for case in cases]
-    if any(a is None for a in known):
-        return None
-    masks = {name: (a.grid, a.regions.avid) for name, a in zip(names, known, strict=True) if a is not None}
-    grid, moved = _aligned(masks, protocol)
-    voxels, figures = _voted(moved, grid, method)
-    return voxels, grid, figures
-
-
-def _rows(
-    found: Lesions,
-    cases: Sequence[CaseResult],
-    readers: Sequence[str],
-    grid: VoxelGrid,
-    protocol: Protocol,
-    *,
-    words_too: bool,
-) -> list[dict[str, Any]]:
-    """Mark each lesion of the consensus as most readers did."""
-    rows = []
-    marked = [_marked_on(case, grid, protocol) for case in cases]
-    for n, lesion_id in enumerate(found.ids):
-        voxels = found.of(n)
-        words = [_word_on(m, voxels, protocol) for m in marked]
-        word, votes = _most(words)
-        votes_text = ", ".join(f"{reader} {w or 'nothing'}" for reader, w in zip(readers, words, strict=True))
-        avidity = ""
-        if words_too:
-            avid_words = [_avidity_on(case, grid, protocol, voxels) for case in cases]
-            avidity = _most(avid_words)[0] or ""
-            avidity = avidity if avidity in {"avid", "not_avid"} else ""
-        settled = word if word in {m.word for m in Marking} else None
-        point = _inner_point(voxels, grid)
-        rows.append(
-            {
-                "lesion_id": lesion_id,
-                "resectability": settled or Marking.UNKNOWN.word,
-                "fdg_avidity": avidity,
-                **{f"{axis}_mm": round(float(x), 4) for axis, x in zip("xyz", point, strict=True)},
-                "volume_ml": f"{voxels.count * grid.voxel_ml:.6g}",
-                "reader": f"consensus of {', '.join(readers)}",
-                "reason": f"{votes} of {len(readers)}: {votes_text}"
-                if settled
-                else f"no majority: {votes_text}",
-            }
-        )
-    return rows
-
-
-def _marked_on(case: CaseResult, grid: VoxelGrid, protocol: Protocol) -> list[tuple[Marking, VoxelRuns]]:
-    """Return a reading's tumour by marking, on the consensus grid."""
-    marked, own = case.measured.marked, case.inputs.masks.grid
-    return [(m, _onto(marked.voxels_marked(m), own, grid, protocol)) for m in Marking]
-
-
-def _onto(voxels: VoxelRuns, own: VoxelGrid, grid: VoxelGrid, protocol: Protocol) -> VoxelRuns:
-    mask = Mask(grid=own, runs=LabelRuns.from_sets([(1, voxels)]))
-    return mask.on_grid(grid, tolerance_mm=protocol.geometry_tolerance_mm).voxels()
-
-
-def _word_on(
-    marked: Sequence[tuple[Marking, VoxelRuns]], voxels: VoxelRuns, protocol: Protocol
-) -> str | None:
-    counts = {marking: of_marking.intersection(voxels).count for marking, of_marking in marked}
-    whole = sum(counts.values())
-    if not whole:
-        return None
-    for marking, count in counts.items():
-        if reaches_percent(count, whole, protocol.whole_lesion_percent):
-            return marking.word
-    return PARTIAL
-
-
-def _avidity_on(case: CaseResult, grid: VoxelGrid, protocol: Protocol, voxels: VoxelRuns) -> str | None:
-    """Return what a reading says of the lesions that it has there: avid where any is."""
-    lesions, avidity = case.measured.lesions, case.verdict.assessment.avidity
-    tumour = ~case.measured.marked.not_tumour
-    there = {
-        avidity[n]
-        for n in range(lesions.count)
-        if tumour[n] and _onto(lesions.of(n), case.inputs.masks.grid, grid, protocol).intersection(voxels)
-    }
-    return next((word for word in ("avid", "not_assessed", "not_avid") if word in there), None)
-
-
 def _most(words: Sequence[str | None]) -> tuple[str | None, int]:
     """Return the word that more than half gave, and how many did; None where there is none."""
     word, votes = Counter(words).most_common(1)[0]
     return (word, votes) if 2 * votes > len(words) else (None, votes)
-
-
-def _inner_point(voxels: VoxelRuns, grid: VoxelGrid) -> NDArray[np.float64]:
-    """Return the centre of the lesion's voxel that lies nearest to its centroid."""
-    points = grid.to_mm(grid.unravel(expand(voxels.starts, voxels.stops)))
-    apart = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
-    inner: NDArray[np.float64] = points[int(np.round(apart, 6).argmin())]
-    return inner
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> bytes:
-    return csv_bytes(COLUMNS, [{column: str(row.get(column, "")) for column in COLUMNS} for row in rows])
 
 
 def _nifti_bytes(voxels: VoxelRuns, grid: VoxelGrid) -> bytes:

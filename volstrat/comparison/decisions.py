@@ -46,15 +46,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldAgreement:
-    """An agreement that somebody decides on: its ``agreement.json``, and the same byte for byte."""
+    """An agreement that somebody decides on: its ``agreement.json``, the same byte for byte, and its hash."""
 
     content: dict[str, Any]
     data: bytes
-
-    @property
-    def sha256(self) -> str:
-        """Its hash, as `adjudication.csv` carries it."""
-        return hashlib.sha256(self.data).hexdigest()
+    sha256: str
 
     @property
     def readers(self) -> dict[str, str]:
@@ -85,7 +81,7 @@ def read_held_agreement(folder: Path) -> HeldAgreement:
     if not whole:
         msg = f"{folder / AGREEMENT}: is no agreement of this version of volstrat."
         raise UsageError(msg, hint="Compare the readings again.")
-    return HeldAgreement(content=content, data=data)
+    return HeldAgreement(content=content, data=data, sha256=hashlib.sha256(data).hexdigest())
 
 
 def read_decisions(path: Path, agreement: HeldAgreement) -> dict[str, Decision]:
@@ -113,7 +109,11 @@ def read_decisions(path: Path, agreement: HeldAgreement) -> dict[str, Decision]:
         msg = f"{path.name}: not in dispute: {', '.join(foreign)}."
         raise UsageError(msg, hint="Take these rows out; --concordant says what stands for the rest.")
     _check_rows_agree(path.name, by_subject)
-    undecided = [subject for subject in disputed if not _whole(by_subject.get(subject))]
+    undecided = [
+        subject
+        for subject in disputed
+        if subject not in by_subject or not all(by_subject[subject][0][key] for key in ANSWERS)
+    ]
     if undecided:
         msg = f"{path.name}: undecided: {', '.join(undecided)}."
         hint = f"Fill in {', '.join(ANSWERS)} in every row of each."
@@ -159,17 +159,14 @@ def _check_rows_agree(name: str, by_subject: Mapping[str, Sequence[Mapping[str, 
         raise UsageError(msg, hint="Write the same decision in every row of a subject.")
 
 
-def _whole(rows: Sequence[Mapping[str, str]] | None) -> bool:
-    return rows is not None and all(rows[0][key] for key in ANSWERS)
-
-
 def _check_answers(name: str, decisions: Mapping[str, Decision], agreement: HeldAgreement) -> None:
     answers = (*agreement.readers, TABLE)
     for subject, decision in decisions.items():
         if decision.stands not in answers:
             msg = f"{name}: {subject}: stands is {decision.stands!r}; it must be {', '.join(answers)}."
             raise UsageError(msg, hint="Write whose reading stands, or table for marks of your own.")
-        if decision.stands == TABLE and not _plain(decision.adjudicator):
+        name_of_table = decision.adjudicator if decision.stands == TABLE else ""
+        if name_of_table in {".", ".."} or set(name_of_table) & set("/\\\0"):
             msg = f"{name}: {subject}: {decision.adjudicator!r} cannot be part of a file name."
             raise UsageError(msg, hint="The table that stands is lesions.<adjudicator>.csv.")
         try:
@@ -177,10 +174,6 @@ def _check_answers(name: str, decisions: Mapping[str, Decision], agreement: Held
         except ValueError as error:
             msg = f"{name}: {subject}: decided_at is {decision.decided_at!r}, no date."
             raise UsageError(msg, hint="Write it as 2026-11-30, or 2026-11-30T09:30.") from error
-
-
-def _plain(name: str) -> bool:
-    return name not in {".", ".."} and not set(name) & set("/\\\0")
 
 
 def undisputed(agreement: HeldAgreement, decisions: Mapping[str, Decision], letter: str) -> None:
