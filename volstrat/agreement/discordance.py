@@ -23,19 +23,16 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 import numpy as np
 
 from volstrat.agreement.hybrid import Choice, HybridMaker, region_words_differ
-from volstrat.agreement.matching import match_readings
-from volstrat.geometry.grid import TIE_MM
+from volstrat.agreement.matching import LesionMatching, match_readings
+from volstrat.geometry.grid import TIE_MM, VoxelGrid
 from volstrat.geometry.runs import VoxelRuns
-from volstrat.rule.stratify import assess
+from volstrat.rule.stratify import Assessment, Predicate, assess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from volstrat.agreement.matching import LesionMatching
-    from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.image import Image
     from volstrat.rule.measure import Avid, Measurements
-    from volstrat.rule.stratify import Assessment, Predicate
     from volstrat.terms.outcomes import Stratum
     from volstrat.terms.protocol import Protocol
 

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from volstrat.agreement.matching import match_readings, moved_rows, region_partners
+from volstrat.agreement.matching import LesionMatching, match_readings, moved_rows, region_partners
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import VoxelRuns, expand, split_rows
-from volstrat.rule.lesions import Lesions, gathered_measures
-from volstrat.rule.markings import NO_WORD, cut_pieces
+from volstrat.rule.lesions import LesionMeasures, Lesions, gathered_measures
+from volstrat.rule.markings import NO_WORD, DrawnRuns, TumourPieces, cut_pieces
 from volstrat.rule.measure import Measurements, assemble, attribute_avid, avid_disease
 from volstrat.rule.row_placing import PlacedRows
 from volstrat.rule.table_words import marked_regions
@@ -39,10 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volstrat.agreement.matching import LesionMatching
     from volstrat.rule.attribution import Attribution
-    from volstrat.rule.lesions import LesionMeasures
-    from volstrat.rule.markings import DrawnRuns, TumourPieces
     from volstrat.terms.protocol import Protocol
 
     Int64s = NDArray[np.int64]

@@ -25,17 +25,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from volstrat.errors import UsageError
-from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.grid import TIE_MM, VoxelGrid
 from volstrat.geometry.runs import LabelRuns, VoxelRuns, split_rows
-from volstrat.terms.findings import finding
+from volstrat.terms.findings import Finding, finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from volstrat.geometry.grid import VoxelGrid
     from volstrat.rule.attribution import Attribution
     from volstrat.rule.measure import Measurements
-    from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
 
 _HALF = 2

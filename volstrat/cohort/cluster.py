@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
-from volstrat.cohort.pool import LocalRunner, die_with_parent
-from volstrat.cohort.tasks import Receipt
+from volstrat.cohort.pool import LocalRunner, TakeTask, die_with_parent
+from volstrat.cohort.tasks import Limits, Receipt, Task, WorkerContext
 from volstrat.cohort.worker import fail_task
 from volstrat.errors import OutputError, UsageError, VolstratError, WorkerLostError
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import BinaryIO
 
-    from volstrat.cohort.pool import TakeTask
-    from volstrat.cohort.tasks import Limits, Task, WorkerContext
 
 CHUNK = 32
 """Subjects in one task of the cluster: starting its program costs as much as a few small subjects."""

@@ -12,14 +12,12 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, get_origin
 
 from volstrat.case.record_types import CaseRecord, LesionRecord
-from volstrat.case.typed_json import fields_of, is_object
+from volstrat.case.typed_json import Form, fields_of, is_object
 from volstrat.frozen import frozen
 from volstrat.store.tables import TableColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from volstrat.case.typed_json import Form
 
     Cell = str | bool | int | float | None
     Node = Mapping[str, Any]

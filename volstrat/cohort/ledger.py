@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from volstrat.cohort.run_file import BASIS, OWN_FILES
-from volstrat.cohort.tasks import STATUSES
+from volstrat.cohort.tasks import STATUSES, Receipt
 from volstrat.errors import OutputError
 from volstrat.store.output import STATE_FOLDER, folder_name
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from volstrat.cohort.tasks import Receipt
 
 _VERSION = 1
 _GROUPS = 10

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from volstrat.case.case_file import case_name
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.record import record_name
-from volstrat.cohort.cohort_run import CohortResult, open_run, refuse_other_kind
+from volstrat.cohort.cohort_run import CohortResult, CohortRun, open_run, refuse_other_kind
 from volstrat.cohort.ledger import marked_name
 from volstrat.cohort.run_file import read_run_file, records_sha256
-from volstrat.cohort.tasks import Receipt
+from volstrat.cohort.tasks import Progress, Receipt
 from volstrat.cohort.worker import RECORD, read_receipt
 from volstrat.errors import OutputError, UsageError
 from volstrat.store.locking import output_lock
@@ -26,8 +26,6 @@ from volstrat.store.seal import refuse_sealed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from volstrat.cohort.cohort_run import CohortRun
-    from volstrat.cohort.tasks import Progress
 
 _SUBJECTS_AT_ONCE = 5000
 _ALIKE = {"protocol": "protocol", "environment": "program or libraries", "lesions": "lesion table"}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from volstrat.case.record import record_name
-from volstrat.case.record_types import PREDICATES, given
+from volstrat.case.record_types import PREDICATES, CaseRecord, given
 from volstrat.cohort.columns import cohort_columns, cohort_row, lesion_columns, lesion_rows
 from volstrat.cohort.run_file import BASIS, DERIVED_FILES, TRAIL, changed_strata
 from volstrat.cohort.tasks import STATUSES
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from volstrat.case.record_types import CaseRecord
     from volstrat.cohort.ledger import Done, Ledger
 
 _STRATA = ("stratum_1", "stratum_2", "ineligible")

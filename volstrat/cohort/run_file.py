@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from volstrat.case.case_file import case_name
 from volstrat.case.record import environment, protocol_record, record_name
 from volstrat.errors import InputFileError
-from volstrat.store.audit import append_entry, read_trail
+from volstrat.store.audit import TrailHead, append_entry, read_trail
 from volstrat.store.disk_map import DiskMap
 from volstrat.store.output import STATE_FOLDER, folder_name, read_object, write_atomically
 from volstrat.store.tables import COLUMNS_FILE, TABLE_LIBRARIES, one_line, unguarded
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.store.audit import TrailHead
 
 RUN_FILE, TRAIL = "run.json", "audit.jsonl"
 TABLES = ("cohort.csv", "cohort.parquet", "lesions.csv", "lesions.parquet")

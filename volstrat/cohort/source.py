@@ -25,7 +25,7 @@ from volstrat.case.discovery import (
 from volstrat.case.place import CasePlace
 from volstrat.case.table_file import check_header, table_form, without_empty_end
 from volstrat.cohort.run_file import RUN_FILE
-from volstrat.cohort.tasks import location_of, plain_text
+from volstrat.cohort.tasks import Shard, location_of, plain_text
 from volstrat.errors import (
     CaseError,
     DuplicateSubjectError,
@@ -42,8 +42,6 @@ from volstrat.terms.roles import MASK_ROLES, ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from volstrat.cohort.tasks import Shard
 
 
 _IN_MEMORY_BYTES = 1 << 20

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from volstrat.case.fingerprint import Fingerprint, take_fingerprint
 from volstrat.case.json_types import record_bytes
 from volstrat.case.record import environment, failure_record, record_name
-from volstrat.cohort.run_file import keep_replaced
-from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, plain_text
+from volstrat.cohort.run_file import Replaced, keep_replaced
+from volstrat.cohort.tasks import FINAL_STATUSES, Receipt, Task, WorkerContext, plain_text
 from volstrat.errors import InputChangedError, OutputError, VolstratError, is_want_of_memory
 from volstrat.store.output import read_object, write_atomically
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
-    from volstrat.cohort.run_file import Replaced
-    from volstrat.cohort.tasks import Task, WorkerContext
 
 RECORD = "case.json"
 RECEIPT = ".receipt.json"

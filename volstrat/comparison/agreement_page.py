@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
 from volstrat.case.record_types import given
-from volstrat.comparison.agreement_types import value_in
+from volstrat.comparison.agreement_types import (
+    AdjudicationItem,
+    Estimate,
+    LeftOut,
+    Pair,
+    Subject,
+    SubjectReading,
+    value_in,
+)
 from volstrat.comparison.cohort_agreement import NO_STRATUM
 from volstrat.comparison.cohort_agreement import STRATA as STRATUM_KEYS
 from volstrat.comparison.subject import STAKES
@@ -21,14 +29,6 @@ from volstrat.terms.wording import NAMED, more_than, shown_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.comparison.agreement_types import (
-        AdjudicationItem,
-        Estimate,
-        LeftOut,
-        Pair,
-        Subject,
-        SubjectReading,
-    )
     from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
     from volstrat.comparison.readings import ReadingSet
     from volstrat.terms.findings import Finding

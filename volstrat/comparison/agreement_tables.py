@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from volstrat.cohort.columns import unit_of
-from volstrat.comparison.agreement_types import value_in
+from volstrat.comparison.agreement_types import AdjudicationItem, Subject, value_in
 from volstrat.comparison.subject import questions
 from volstrat.store.tables import TableColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from volstrat.comparison.agreement_types import AdjudicationItem, Subject
 
 Row = dict[str, Any]
 

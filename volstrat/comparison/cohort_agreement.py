@@ -19,15 +19,13 @@ from volstrat.agreement.reliability import (
     within_subject_variation,
 )
 from volstrat.case.case_file import case_name
-from volstrat.case.record_types import PREDICATES, given
-from volstrat.comparison.agreement_types import value_in
+from volstrat.case.record_types import PREDICATES, PredicateName, given
+from volstrat.comparison.agreement_types import LesionOfReading, Subject, SubjectReading, value_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from volstrat.case.record_types import PredicateName
     from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
-    from volstrat.comparison.agreement_types import LesionOfReading, Subject, SubjectReading
     from volstrat.comparison.pair import Settings
     from volstrat.terms.policies import VolumeErrorPolicy
 

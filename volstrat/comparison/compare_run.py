@@ -9,20 +9,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.discovery import is_case_folder
-from volstrat.case.protocol_files import load_protocol
+from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.record import environment, protocol_record
 from volstrat.cohort.run_file import COMPARISON, RUN_FILE, RunFile, read_run_file, records_sha256
 from volstrat.comparison.agreement_page import AgreementPage
-from volstrat.comparison.agreement_tables import (
-    TABLES,
-    adjudication_rows,
-    lesion_rows,
-    pair_rows,
-)
-from volstrat.comparison.agreement_types import SCHEMA_ID
+from volstrat.comparison.agreement_tables import TABLES, Row, adjudication_rows, lesion_rows, pair_rows
+from volstrat.comparison.agreement_types import SCHEMA_ID, AdjudicationItem, Subject
 from volstrat.comparison.cohort_agreement import CohortAgreement, definitions
 from volstrat.comparison.pair import Settings
-from volstrat.comparison.readings import open_readings
+from volstrat.comparison.readings import ReadingSet, open_readings
 from volstrat.comparison.subject import (
     NEEDS_ADJUDICATION,
     adjudication_item,
@@ -35,19 +30,14 @@ from volstrat.store.locking import output_lock
 from volstrat.store.output import StagedFiles
 from volstrat.store.seal import refuse_sealed
 from volstrat.store.tables import COLUMNS_FILE, TableWriter, columns_bytes
-from volstrat.terms.findings import finding
+from volstrat.terms.findings import Finding, finding
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.comparison.agreement_tables import Row
-    from volstrat.comparison.agreement_types import AdjudicationItem, Subject
     from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
-    from volstrat.comparison.readings import ReadingSet
-    from volstrat.terms.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

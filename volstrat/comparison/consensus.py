@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from volstrat.case.assess import assess_case
+from volstrat.case.assess import CaseResult, assess_case
 from volstrat.case.discovery import is_case_folder
 from volstrat.case.lesion_table import COLUMNS, csv_bytes
 from volstrat.comparison.compare_run import check_place
-from volstrat.comparison.readings import open_readings
+from volstrat.comparison.readings import ReadingSet, open_readings
 from volstrat.errors import CaseError, OutputError, UsageError, VolstratError
 from volstrat.geometry.alignment import align_masks
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
-from volstrat.rule.lesions import TumourEntry, find_lesions
+from volstrat.rule.lesions import Lesions, TumourEntry, find_lesions
 from volstrat.store.output import folder_name, write_atomically
 from volstrat.terms.marks import PARTIAL, Marking
 from volstrat.terms.protocol import reaches_percent
@@ -28,11 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
-    from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.comparison.readings import ReadingSet
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.rule.lesions import Lesions
 
 Method = Literal["majority", "staple"]
 FEWEST_READINGS = 3

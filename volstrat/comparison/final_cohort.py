@@ -13,12 +13,13 @@ from volstrat.cohort.tasks import Limits, Progress, WorkerContext
 from volstrat.comparison.compare_run import check_place
 from volstrat.comparison.decisions import (
     AGREEMENT,
+    HeldAgreement,
     decided_cases,
     read_decisions,
     read_held_agreement,
     undisputed,
 )
-from volstrat.comparison.readings import readings_of_run
+from volstrat.comparison.readings import ReadingSet, readings_of_run
 from volstrat.errors import InputFileError, UsageError
 from volstrat.store.audit import TrailHead, check_trail, read_trail
 from volstrat.store.locking import output_lock
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.cohort.source import FoundCase
-    from volstrat.comparison.decisions import HeldAgreement
-    from volstrat.comparison.readings import ReadingSet
 
 
 def adjudicate(

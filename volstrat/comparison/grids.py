@@ -13,11 +13,11 @@ from volstrat.formats.hashing import joint_sha256
 from volstrat.geometry.alignment import align_masks, resample_nearest
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
-from volstrat.rule.lesions import TumourEntry
-from volstrat.rule.measure import CaseMasks, measure_case
+from volstrat.rule.lesions import Lesions, TumourEntry
+from volstrat.rule.measure import CaseMasks, Measurements, measure_case
 from volstrat.rule.row_placing import renamed_rows
 from volstrat.rule.tumour_only import tumour_only
-from volstrat.terms.findings import finding
+from volstrat.terms.findings import Finding, finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from volstrat.case.assess import CaseResult
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.rule.lesions import Lesions
-    from volstrat.rule.measure import Measurements
-    from volstrat.terms.findings import Finding
     from volstrat.terms.protocol import Protocol
 
 _IMAGES = ("ct", "pet")

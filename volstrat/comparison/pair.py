@@ -5,14 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from volstrat.agreement.discordance import INGREDIENTS, Reading, TwoReadings, same_rule, voxels_not_alike
-from volstrat.agreement.matching import match_readings, match_regions, moved_row_findings, moved_rows
+from volstrat.agreement.discordance import (
+    INGREDIENTS,
+    Discordance,
+    Reading,
+    TwoReadings,
+    same_rule,
+    voxels_not_alike,
+)
+from volstrat.agreement.matching import (
+    LesionMatching,
+    LesionPair,
+    match_readings,
+    match_regions,
+    moved_row_findings,
+    moved_rows,
+)
 from volstrat.agreement.overlap import compare_masks
 from volstrat.case.inputs import read_inputs
 from volstrat.case.json_types import taken
 from volstrat.case.record import finding_record
-from volstrat.comparison.agreement_types import LesionOfReading, MaskAgreement, OutcomeOfReading
-from volstrat.comparison.grids import check_one_image, on_one_grid
+from volstrat.comparison.agreement_types import (
+    DiscordanceOfPair,
+    Lesion,
+    LesionKind,
+    LesionOfReading,
+    MaskAgreement,
+    NotCompared,
+    OutcomeOfReading,
+    Pair,
+    PairOutcome,
+    ResectableAgreement,
+)
+from volstrat.comparison.grids import OnOneGrid, check_one_image, on_one_grid
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import measure_case
@@ -21,21 +46,9 @@ from volstrat.rule.tumour_only import tumour_only
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from volstrat.agreement.discordance import Discordance
-    from volstrat.agreement.matching import LesionMatching, LesionPair
     from volstrat.agreement.overlap import MaskAgreement as ComparedMasks
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.comparison.agreement_types import (
-        DiscordanceOfPair,
-        Lesion,
-        LesionKind,
-        NotCompared,
-        Pair,
-        PairOutcome,
-        ResectableAgreement,
-    )
-    from volstrat.comparison.grids import OnOneGrid
 
 _NO_PET = "Avid disease was read in one reading alone, or in neither."
 _PET_GRIDS = "The avid masks lie on different grids."

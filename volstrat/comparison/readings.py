@@ -26,7 +26,7 @@ from volstrat.cohort.run_file import (
     read_run_file,
     removed_subjects,
 )
-from volstrat.cohort.source import find_cases
+from volstrat.cohort.source import FoundCase, find_cases
 from volstrat.comparison.decisions import decided_cases, read_decisions, read_held_agreement
 from volstrat.dicom.grouping import is_one_subject
 from volstrat.errors import CaseError, ProtocolError, UsageError, VolstratError
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from volstrat.case.entries import EntryReader
     from volstrat.case.record_types import CaseRecord
-    from volstrat.cohort.source import FoundCase
     from volstrat.comparison.agreement_types import ReadingKind
 
 FEWEST_READINGS = 2

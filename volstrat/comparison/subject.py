@@ -9,30 +9,27 @@ from typing import TYPE_CHECKING, Literal, cast
 from volstrat.agreement.discordance import LEVELS, joined
 from volstrat.case.assess import assess_case
 from volstrat.case.record import failure_record, finding_record
-from volstrat.case.record_types import given
-from volstrat.comparison.agreement_types import value_in
-from volstrat.comparison.pair import ReadCase, compare_pair, not_compared
+from volstrat.case.record_types import CaseRecord, given
+from volstrat.comparison.agreement_types import (
+    AdjudicationItem,
+    Lesion,
+    LesionOfReading,
+    Pair,
+    Stake,
+    StakeKind,
+    Subject,
+    SubjectOutcome,
+    SubjectReading,
+    value_in,
+)
+from volstrat.comparison.pair import ReadCase, Settings, compare_pair, not_compared
 from volstrat.errors import VolstratError
-from volstrat.terms.findings import finding
+from volstrat.terms.findings import Finding, finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from volstrat.case.record_types import CaseRecord
-    from volstrat.comparison.agreement_types import (
-        AdjudicationItem,
-        Lesion,
-        LesionOfReading,
-        Pair,
-        Stake,
-        StakeKind,
-        Subject,
-        SubjectOutcome,
-        SubjectReading,
-    )
-    from volstrat.comparison.pair import Settings
     from volstrat.comparison.readings import ReadingSet
-    from volstrat.terms.findings import Finding
 
     Asked = Literal["lesion", "pet_only_region", ""]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from volstrat import __version__
-from volstrat.case.record_types import given
-from volstrat.export.outgoing import content_uid, not_read_back
+from volstrat.case.record_types import CaseRecord, LesionRecord, given
+from volstrat.export.outgoing import Outgoing, content_uid, not_read_back
 from volstrat.pictures.annotations import caption_below
 from volstrat.pictures.key_slices import first_look, slice_pixels
 from volstrat.report.report_page import report_pdf
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import FileDataset
 
-    from volstrat.case.record_types import CaseRecord, LesionRecord
-    from volstrat.export.outgoing import Outgoing
     from volstrat.pictures.scene import Scene
 
     Pixels = NDArray[np.uint8]

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from volstrat.case.assess import assess_case
+from volstrat.case.assess import CaseResult, assess_case
 from volstrat.case.entries import EntryReader
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, UsageError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from volstrat.case.assess import CaseResult
     from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
 

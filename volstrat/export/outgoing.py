@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from volstrat import __version__
-from volstrat.dicom.folder import OWN_MODEL
+from volstrat.dicom.folder import OWN_MODEL, SeriesFiles
 from volstrat.errors import ExportError, VolstratError
-from volstrat.geometry.grid import TIE_MM
+from volstrat.geometry.grid import TIE_MM, Placement, VoxelGrid
 from volstrat.pictures.key_slices import words_by_name
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.entries import EntryReader
     from volstrat.case.record_types import LesionRecord
-    from volstrat.dicom.folder import SeriesFiles
     from volstrat.dicom.series import SeriesGeometry
-    from volstrat.geometry.grid import Placement, VoxelGrid
     from volstrat.rule.measure import Measurements
 
 MAKER: Final = "volstrat"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import case_name
-from volstrat.cohort.columns import cohort_columns, lesion_columns
+from volstrat.cohort.columns import Column, cohort_columns, lesion_columns
 from volstrat.cohort.run_file import read_run_file
 from volstrat.errors import UsageError
 from volstrat.formats.hashing import sha256_of
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from volstrat.cohort.columns import Column
 
 DICTIONARY_COLUMNS = (
     "Variable / Field Name", "Form Name", "Section Header", "Field Type", "Field Label",

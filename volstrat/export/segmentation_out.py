@@ -13,8 +13,8 @@ import numpy as np
 
 from volstrat import __version__
 from volstrat.errors import ExportError
-from volstrat.export.coded import ABNORMAL_STRUCTURE, NEOPLASM, PET_ONLY_REGION, coded
-from volstrat.export.outgoing import MAKER, content_uid, not_read_back
+from volstrat.export.coded import ABNORMAL_STRUCTURE, NEOPLASM, PET_ONLY_REGION, Code, coded
+from volstrat.export.outgoing import MAKER, Outgoing, SourceImages, content_uid, not_read_back
 from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from volstrat.case.record_types import LesionRecord
-    from volstrat.export.coded import Code
-    from volstrat.export.outgoing import Outgoing, SourceImages
     from volstrat.geometry.grid import Placement, VoxelGrid
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.rule.lesions import Lesions

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from volstrat import __version__
-from volstrat.case.record_types import given
+from volstrat.case.record_types import CaseRecord, LesionRecord, given
 from volstrat.errors import FormatError, InputFileError
 from volstrat.export import coded as c
 from volstrat.export.coded import coded
-from volstrat.export.outgoing import MAKER, content_uid, not_read_back
-from volstrat.export.segmentation_out import region_tracking_uid
+from volstrat.export.outgoing import MAKER, Outgoing, SourceImages, content_uid, not_read_back
+from volstrat.export.segmentation_out import Drawn, SegmentFile, region_tracking_uid
 from volstrat.terms.marks import NOT_TUMOUR, LesionRow, Marking
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from highdicom.sr import Measurement, QualitativeEvaluation
     from pydicom import Dataset
 
-    from volstrat.case.record_types import CaseRecord, LesionRecord
-    from volstrat.export.outgoing import Outgoing, SourceImages
-    from volstrat.export.segmentation_out import Drawn, SegmentFile
 
 _SERIES_NUMBER: Final = 9702
 _RELATIVE = 1e-6  # of a decimal string of 16 characters
