@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
-from volstrat.cohort.pool import LocalRunner, TakeTask, die_with_parent
+from volstrat.cohort.pool import LocalRunner, die_with_parent
 from volstrat.cohort.tasks import Limits, Receipt, Task, WorkerContext
 from volstrat.cohort.worker import fail_task
 from volstrat.errors import OutputError, UsageError, VolstratError, WorkerLostError
@@ -32,6 +32,8 @@ from volstrat.errors import OutputError, UsageError, VolstratError, WorkerLostEr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import BinaryIO
+
+    from volstrat.cohort.pool import TakeTask
 
 
 CHUNK = 32

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from volstrat.case.place import CasePlace
 from volstrat.cohort.ledger import Ledger, reserved_names
-from volstrat.cohort.pool import LocalRunner, TakeTask, default_workers
+from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results
 from volstrat.cohort.run_file import (
     RUN_FILE,
@@ -23,7 +23,7 @@ from volstrat.cohort.run_file import (
     records_sha256,
 )
 from volstrat.cohort.source import CaseStream, FoundCase, check_places, find_cases, root_files
-from volstrat.cohort.tasks import Assess, Limits, Progress, Receipt, Shard, Task, WorkerContext, assess
+from volstrat.cohort.tasks import Limits, Progress, Receipt, Shard, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task
 from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
 from volstrat.store.locking import output_lock
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
+    from volstrat.cohort.pool import TakeTask
+    from volstrat.cohort.tasks import Assess
 
 
 _OF_READINGS = {"compare": "an agreement of readings", "adjudicate": "an adjudicated cohort"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.record_types import PREDICATES
 from volstrat.cohort.columns import unit_of
-from volstrat.comparison.agreement_types import AdjudicationItem, Subject, value_in
-from volstrat.comparison.subject import questions
+from volstrat.comparison.agreement_types import AdjudicationItem, LesionOfReading, Subject, value_in
+from volstrat.comparison.subject import Question, questions
 from volstrat.store.tables import TableColumn
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def pair_rows(subject: Subject, readers: Mapping[str, str]) -> Iterator[Row]:
     """Yield a row of ``agreement.csv`` for every two readings of a subject."""
     readings = {r["reading"]: r for r in subject["readings"]}
     for pair in subject["pairs"]:
-        row = _pair(subject, pair, readers) | {
+        row = _pair(subject, pair["a"], pair["b"], readers) | {
             "outcome": pair["outcome"],
             "stake": subject["stake"]["kind"],
             "level": value_in(pair["discordance"], "level"),
@@ -166,11 +167,9 @@ def pair_rows(subject: Subject, readers: Mapping[str, str]) -> Iterator[Row]:
         row |= {f"lesions.{key}": value_in(pair["detection"], key) for key in _DETECTION}
         for side in "ab":
             reading = readings[value_in(pair, side)]
-            predicates = reading["predicates"]
-            row |= {f"{side}.{key}": value_in(reading, key) for key in ("status", "stratum")}
             row |= {f"{side}.{key}": value_in(reading["volumes"], key) for key in _VOLUMES}
-            for name in ("stratum_1", "stratum_2"):
-                row[f"{side}.{name}_holds"] = predicates and predicates[name]["holds"]
+            for name in PREDICATES:
+                row[f"{side}.{name}_holds"] = value_in(value_in(reading["predicates"], name), "holds")
         yield row
 
 
@@ -179,7 +178,7 @@ def lesion_rows(subject: Subject, readers: Mapping[str, str]) -> Iterator[Row]:
     for pair in subject["pairs"]:
         for what, found in (("lesion", pair["lesions"]), ("pet_only_region", pair["pet_only_regions"])):
             for lesion in found:
-                row = _pair(subject, pair, readers) | {"what": what, "kind": lesion["kind"]}
+                row = _pair(subject, pair["a"], pair["b"], readers) | {"what": what, "kind": lesion["kind"]}
                 row |= {key: value_in(lesion, key) for key in _LESION_PAIR}
                 yield row | _both(lesion["a"], lesion["b"])
 
@@ -189,51 +188,25 @@ def adjudication_rows(subject: Subject, item: AdjudicationItem, readers: Mapping
 
     One for every lesion and region that decides, at least one; ``item`` is the subject's entry of the list.
     """
+    first = subject["pairs"][0]
+    for one in questions(subject) or [Question(a=first["a"], b=first["b"], text="")]:
+        row = _pair(subject, one.a, one.b, readers) | _both(one.in_a, one.in_b)
+        row |= {key: item[key] for key in ("stake", "attributed_to", "not_alike_ml")}
+        row |= {"what": one.kind or None, "look_at": one.text or None}
+        place = value_in(one.in_a or one.in_b, "centroid_mm") or (None,) * 3
+        yield row | {f"centroid_{axis}_mm": value for axis, value in zip("xyz", place, strict=True)}
+
+
+def _pair(subject: Subject, a: str, b: str, readers: Mapping[str, str]) -> Row:
+    """Return what rows say of two readings; a table leaves out what it has no column for."""
+    row: Row = {"subject": subject["subject"], "visit": subject["visit"], "a": a, "b": b}
     readings = {r["reading"]: r for r in subject["readings"]}
-    shared = {key: item[key] for key in ("stake", "attributed_to", "not_alike_ml")}
-    asked = questions(subject)
-    if not asked:
-        first = subject["pairs"][0]
-        yield shared | _asked(subject, first["a"], first["b"], readings, readers)
-    for question in asked:
-        row = shared | _asked(subject, question.a, question.b, readings, readers)
-        row |= {"what": question.kind or None, "look_at": question.text}
-        row |= _both(question.in_a, question.in_b)
-        shown = question.in_a or question.in_b
-        if shown is not None:
-            row |= {
-                f"centroid_{axis}_mm": value for axis, value in zip("xyz", shown["centroid_mm"], strict=True)
-            }
-        yield row
-
-
-def _asked(
-    subject: Mapping[str, Any],
-    a: str,
-    b: str,
-    readings: Mapping[str, Mapping[str, Any]],
-    readers: Mapping[str, str],
-) -> Row:
-    row = _pair(subject, {"a": a, "b": b}, readers)
-    for side, reading in (("a", readings[a]), ("b", readings[b])):
-        row |= {f"{side}.{key}": reading[key] for key in ("status", "stratum")}
+    for side, name in (("a", a), ("b", b)):
+        row[f"{side}.reader"] = readers[name]
+        row |= {f"{side}.{key}": value_in(readings[name], key) for key in ("status", "stratum")}
     return row
 
 
-def _pair(subject: Mapping[str, Any], pair: Mapping[str, Any], readers: Mapping[str, str]) -> Row:
-    return {
-        "subject": subject["subject"],
-        "visit": subject["visit"],
-        "a": pair["a"],
-        "b": pair["b"],
-        "a.reader": readers[pair["a"]],
-        "b.reader": readers[pair["b"]],
-    }
-
-
-def _both(in_a: Mapping[str, Any] | None, in_b: Mapping[str, Any] | None) -> Row:
-    return {
-        f"{side}.{key}": value_in(lesion, key)
-        for side, lesion in (("a", in_a), ("b", in_b))
-        for key in _LESION
-    }
+def _both(in_a: LesionOfReading | None, in_b: LesionOfReading | None) -> Row:
+    sides = (("a", in_a), ("b", in_b))
+    return {f"{side}.{key}": value_in(lesion, key) for side, lesion in sides for key in _LESION}
