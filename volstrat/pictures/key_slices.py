@@ -64,9 +64,15 @@ def draw_pictures(
 ) -> Pictures:
     """Draw the pictures of a case, and the views that a reader kept (see `saved_views`)."""
     look = first_look(scene, record)
+    slices = [
+        Picture(
+            name=x, alt=f"Axial slice through {x}, {look.markings.get(x, 'unknown')}", uri=data_uri(pixels)
+        )
+        for x, pixels in slice_pixels(scene, look)
+    ]
     return Pictures(
         projections=tuple(_projections(scene, look)),
-        slices=tuple(_slices(scene, look)),
+        slices=tuple(slices),
         notices=scene.notices,
         views=saved_views(scene, record, views, shown),
         has_plan=bool(scene.planned),
@@ -115,17 +121,6 @@ def _projections(scene: Scene, look: Look) -> list[Picture]:
         )
         for of in kinds
         for name in names
-    ]
-
-
-def _slices(scene: Scene, look: Look) -> list[Picture]:
-    return [
-        Picture(
-            name=name,
-            alt=f"Axial slice through {name}, {look.markings.get(name, 'unknown')}",
-            uri=data_uri(pixels),
-        )
-        for name, pixels in slice_pixels(scene, look)
     ]
 
 

@@ -80,13 +80,12 @@ class RotatingProjection:
 
     def _projected(self, view: int) -> NDArray[np.float32]:
         i, j, inside = self._rays(view)
-        values, depth_count = self.pet.values, self._side
+        values = self.pet.values
         flat = np.zeros((self._side, values.shape[2]), dtype=np.float32)
         for column in range(self._side):
             held = inside[column]
             if held.any():
                 flat[column] = values[i[column, held], j[column, held]].max(axis=0)
-        assert flat.shape[0] == depth_count
         return np.ascontiguousarray(flat.T[::-1])
 
     def render(self, view: int, frame: Frame, look: Look) -> NDArray[np.uint8]:
@@ -102,14 +101,13 @@ class RotatingProjection:
         scaled = Pil.fromarray(shown).resize((size[0], size[1]), Pil.Resampling.BILINEAR)
         picture.paste(scaled.convert("RGB"), (round(float(low[0])), round(float(low[1]))))
         right, down, _ = self.axes(view)
-        unit = self.pet.unit
         angle = f"MIP {round(360 * view / VIEWS)}\N{DEGREE SIGN}"
         annotate(
             picture,
             letters=tuple(side_letters(d) for d in (-right, right, -down, down)),  # type: ignore[arg-type]
             mm_per_pixel=frame.mm_per_pixel,
             captions=(angle, *window_captions(None, self.pet, window=look.window, suv_max=look.suv_max)),
-            scale=pet_scale(unit, look.suv_max, hot=False),
+            scale=pet_scale(self.pet.unit, look.suv_max, hot=False),
             light=True,
         )
         pixels: NDArray[np.uint8] = np.asarray(picture)

@@ -81,35 +81,39 @@ def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels
     """
     from PIL import Image as Pil
 
-    grey = _ground(scene, plane, frame, look)
-    if _is_fused(scene, look):
-        assert scene.pet is not None
-        picture = _blend(grey, sample(scene.pet, plane, frame), look)
-    else:
+    ct, pet = scene.ct, scene.pet
+    alone = pet is not None and (ct is None or look.layer == "pet")
+    fused = not alone and look.layer == "fused" and look.pet_opacity > 0
+    drawn_pet = pet if alone or fused else None
+    grey = _ground(ct, pet if alone else None, plane, frame, look)
+    if drawn_pet is None or alone:
         picture = Pil.fromarray(grey).convert("RGB")
+    else:
+        picture = _blend(grey, sample(drawn_pet, plane, frame), look)
     drawn = _draw_shapes(picture, scene, plane, frame, look)
     if look.annotated:
+        named = window_captions(None if alone else ct, drawn_pet, window=look.window, suv_max=look.suv_max)
         annotate(
             picture,
             letters=plane.letters(),
             mm_per_pixel=frame.mm_per_pixel,
-            captions=(*position_caption(plane), *_windows(scene, look)),
-            scale=_shown_scale(scene, look),
-            light=_is_pet_alone(scene, look),
+            captions=(*position_caption(plane), *named),
+            scale=None if drawn_pet is None else pet_scale(drawn_pet.unit, look.suv_max, hot=not alone),
+            light=alone,
         )
         draw_names(picture, drawn, look)  # last: a colour scale over a 3 leaves another lesion's name
     pixels: Pixels = np.asarray(picture)
     return pixels
 
 
-def _ground(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
-    """Return the grey picture below everything: the CT, or the PET, black on white, or the field."""
-    if _is_pet_alone(scene, look) and scene.pet is not None:
-        return _shaded(scene.pet, plane, frame, look.suv_max, 0.0)
-    if scene.ct is not None:
+def _ground(ct: Volume | None, pet: Volume | None, plane: Plane, frame: Frame, look: Look) -> Pixels:
+    """Return the grey picture below everything: a PET alone, black on white, or the CT, or the field."""
+    if pet is not None:
+        return _shaded(pet, plane, frame, look.suv_max, 0.0)
+    if ct is not None:
         centre, width = look.window
         low = centre - width / 2
-        return _shaded(scene.ct, plane, frame, low, low + width)
+        return _shaded(ct, plane, frame, low, low + width)
     grey = np.full((frame.height, frame.width), _BACKGROUND, dtype=np.uint8)
     columns, rows, _ = _visible(plane, frame)
     grey[rows, columns] = _UNTOUCHED
@@ -130,15 +134,6 @@ def _lies_on(own: VoxelGrid, grid: VoxelGrid) -> bool:
     return own.shape == grid.shape and bool(
         np.abs(own.corners_mm() - grid.corners_mm()).max() < _SAME_PLACE_MM
     )
-
-
-def _is_pet_alone(scene: Scene, look: Look) -> bool:
-    return scene.pet is not None and (scene.ct is None or look.layer == "pet")
-
-
-def _is_fused(scene: Scene, look: Look) -> bool:
-    both = scene.ct is not None and scene.pet is not None
-    return both and look.layer == "fused" and look.pet_opacity > 0
 
 
 def _visible(plane: Plane, frame: Frame) -> tuple[slice, slice, tuple[float, float, float, float]]:
@@ -261,32 +256,10 @@ def draw_names(picture: PilImage, drawn: Sequence[tuple[str, str, Float64s]], lo
 
 def in_order(shapes: Sequence[Shape], look: Look) -> list[tuple[Shape, str]]:
     """Return shapes and words in the order of drawing: what stands in the way on top, the selected last."""
-    marked_shapes = [(s, look.markings.get(s.name, "unknown")) for s in shapes if _shown(s, look)]
-    return sorted(
-        marked_shapes,
-        key=lambda pair: (
-            pair[0].name != AVID,
-            pair[0].name == look.selected,
-            DRAWN_FIRST.index(pair[1]),
-        ),
-    )
 
+    def rank(pair: tuple[Shape, str]) -> tuple[bool, bool, int]:
+        shape, word = pair
+        return shape.name != AVID, shape.name == look.selected, DRAWN_FIRST.index(word)
 
-def _shown(shape: Shape, look: Look) -> bool:
-    return look.show_avid if shape.name == AVID else look.show_lesions
-
-
-def _windows(scene: Scene, look: Look) -> tuple[str, ...]:
-    alone = _is_pet_alone(scene, look)
-    return window_captions(
-        None if alone else scene.ct,
-        scene.pet if alone or _is_fused(scene, look) else None,
-        window=look.window,
-        suv_max=look.suv_max,
-    )
-
-
-def _shown_scale(scene: Scene, look: Look) -> tuple[NDArray[np.uint8], str, float] | None:
-    if scene.pet is None or not (_is_pet_alone(scene, look) or _is_fused(scene, look)):
-        return None
-    return pet_scale(scene.pet.unit, look.suv_max, hot=_is_fused(scene, look))
+    shown = [s for s in shapes if (look.show_avid if s.name == AVID else look.show_lesions)]
+    return sorted(((s, look.markings.get(s.name, "unknown")) for s in shown), key=rank)

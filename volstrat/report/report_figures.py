@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from volstrat.case.record_types import given
+from volstrat.show.pages import markup
 from volstrat.show.plan_words import remnant_of
 from volstrat.show.styles import STYLES
-from volstrat.show.verdict_words import bounds_percent, share_text
+from volstrat.show.verdict_words import bounds_percent, counted_text, criterion_text, share_text
 from volstrat.show.words import MET, ml_text
 
 if TYPE_CHECKING:
@@ -42,6 +43,18 @@ _PAINT = {
     "dismissed ring": f'stroke="{STYLES["dismissed"].ink}" stroke-width="1.5" fill="none"',
     "partial ring": f'stroke="{STYLES["partial"].ink}" stroke-width="1.5" fill="none"',
 }
+
+
+def criterion_bar(record: CaseRecord, key: PredicateName, *, width: float = _BAR_WIDTH) -> dict[str, Any]:
+    """Return what stands at a criterion: its share, whether it is met, what that rests on, and its bar."""
+    predicate = given(record["predicates"])[key]
+    return {
+        "share": share_text(predicate),
+        "met": MET[predicate["holds"]],
+        "svg": markup(predicate_bar(record, key, width=width)),
+        "told": criterion_text(record, key),
+        "counted": counted_text(predicate),
+    }
 
 
 def predicate_bar(record: CaseRecord, key: PredicateName, *, width: float = _BAR_WIDTH) -> str:

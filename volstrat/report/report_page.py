@@ -10,29 +10,26 @@ from volstrat.case.record_types import PREDICATES, given
 from volstrat.errors import UsageError
 from volstrat.pictures.key_slices import words_by_name
 from volstrat.report.report_details import Beside, details, grid_text, page_heads
-from volstrat.report.report_figures import predicate_bar, remnant_bar, sign, waterfall
+from volstrat.report.report_figures import criterion_bar, remnant_bar, sign, waterfall
 from volstrat.show.pages import markup, render, styled
 from volstrat.show.plan_words import ARITHMETIC, plan_rows
 from volstrat.show.verdict_words import (
     change_texts,
-    counted_text,
-    criterion_text,
     headline,
     liver_text,
     margin_text,
     remnant_text,
-    share_text,
     shift_text,
     status_line,
 )
-from volstrat.show.words import AVIDITY, MET, SEVERITIES, ml_text, protocol_choices
+from volstrat.show.words import AVIDITY, SEVERITIES, protocol_choices
 from volstrat.terms.wording import shown_ml, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from volstrat.case.input_types import InputRecord
-    from volstrat.case.record_types import CaseRecord, LesionRecord, PredicateName
+    from volstrat.case.record_types import CaseRecord, LesionRecord
     from volstrat.pictures.key_slices import Pictures
     from volstrat.terms.protocol import Protocol
 
@@ -96,11 +93,10 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
     drawn = () if pictures is None else pictures.slices
     wide = next((row for most, row in _PICTURES_IN_A_ROW if len(drawn) <= most), 6)
     by_id = {row["id"]: row for row in rows}
-    volumes = given(record["volumes"])
     needed = given(record["predicates"])["stratum_1"]["threshold_percent"]
     liver = liver_text(record["liver_burden"], needed)
     return {
-        "bars": [_bar(record, key) for key in PREDICATES],
+        "bars": [{"title": _TITLES[key], **criterion_bar(record, key)} for key in PREDICATES],
         "margin": margin_text(record),
         "urgent": urgent[:_MOST_URGENT],
         "more_urgent": len(urgent) - _MOST_URGENT if len(urgent) > _MOST_URGENT else 0,
@@ -108,14 +104,6 @@ def _measured(record: CaseRecord, pictures: Pictures | None, sites: Mapping[str,
         "remnant": f"{liver} {remnant_text(record['remnant'])}".strip(),
         "waterfall": markup(waterfall(record["lesions"])),
         "legend": [(word, markup(sign(word))) for word in dict.fromkeys(words.values())],
-        "volumes": {
-            "total": ml_text(volumes["total_tumour_ml"]),
-            "resectable": ml_text(volumes["resectable_tumour_ml"]),
-            "residual": ml_text(volumes["residual_tumour_ml"]),
-            "avid": ml_text(volumes["fdg_avid_ml"]),
-            "avid_resectable": ml_text(volumes["fdg_avid_resectable_ml"]),
-            "pet_only": ml_text(volumes["pet_only_ml"]),
-        },
         "rows": rows,
         "sites": any(row["site"] for row in rows),
         **(_plans(record) if record["plans"] else {"plan_table": []}),
@@ -138,18 +126,6 @@ def _plans(record: CaseRecord) -> dict[str, Any]:
             if finding["severity"] in ("blocking", "review")
         ],
         "arithmetic": ARITHMETIC,
-    }
-
-
-def _bar(record: CaseRecord, key: PredicateName) -> dict[str, Any]:
-    predicate = given(record["predicates"])[key]
-    return {
-        "title": _TITLES[key],
-        "share": share_text(predicate),
-        "met": MET[predicate["holds"]],
-        "svg": markup(predicate_bar(record, key)),
-        "told": criterion_text(record, key),
-        "counted": counted_text(predicate),
     }
 
 

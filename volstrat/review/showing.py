@@ -58,32 +58,29 @@ class Showing:
         volume = ct.begun()
         if volume is not None:  # slices appear as they are read
             scene = Scene(ct=volume, pet=None, shapes=(), mask_grid=volume.view.grid)
-            self._show(scene, Projections(scene), reading, first=True)
+            self._show(scene, reading, first=True)
 
     def complete(self, bare: CaseResult, ct: CtReading, reading: int) -> None:
         """Put the pictures of a measured case together; without them lesions can still be marked."""
-        scene, projections, rotation = None, None, None
+        scene, rotation = None, None
         problems: tuple[str, ...] = ()
         try:
             if ct.begun() is not None:  # contours over the slices that are there
                 scene = build_scene(bare, ct)
-                projections = Projections(scene)
-                self._show(scene, projections, reading)
+                self._show(scene, reading)
             ct.ended()
             if scene is None or ct.volume is not scene.ct:  # none, or it broke off
                 scene = build_scene(bare, ct)
-                projections = Projections(scene)
             rotation = None if scene.pet is None else RotatingProjection(scene.pet)
         except Exception as error:
             why = "they do not fit into memory" if isinstance(error, MemoryError) else repr(error)
-            scene, projections, rotation = None, None, None
+            scene, rotation = None, None
             problems = (f"The images cannot be shown: {why}.",)
-        self._show(scene, projections, reading, rotation=rotation, problems=problems)
+        self._show(scene, reading, rotation=rotation, problems=problems)
 
     def _show(
         self,
         scene: Scene | None,
-        projections: Projections | None,
         reading: int,
         *,
         rotation: RotatingProjection | None = None,
@@ -94,8 +91,9 @@ class Showing:
         with self._changing:
             if reading == self._reading and not (first and self.scene is not None):
                 self.shown += 1
-                self.scene, self.projections, self.rotation = scene, projections, rotation
-                self.problems = problems
+                if scene is not self.scene:  # of the same one they keep what they have worked out
+                    self.projections = None if scene is None else Projections(scene)
+                self.scene, self.rotation, self.problems = scene, rotation, problems
 
 
 class ImageDesk:

@@ -7,28 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volstrat.case.record_types import PREDICATES, given
+from volstrat.case.record_types import PREDICATES
 from volstrat.pictures.key_slices import first_look, words_by_name
 from volstrat.pictures.planes import PLANES, Plane
 from volstrat.pictures.rotation import VIEWS
 from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import WINDOWS
-from volstrat.report.report_figures import predicate_bar, sign
+from volstrat.report.report_figures import criterion_bar, sign
 from volstrat.review.mark_table import token_of
 from volstrat.review.places import body_box
 from volstrat.show.styles import AVID_COLOUR, PLAN_STYLES, STYLES
 from volstrat.show.verdict_words import (
     change_texts,
-    counted_text,
-    criterion_text,
     headline,
     margin_text,
     remnant_text,
-    share_text,
     status_line,
     still_to_mark,
 )
-from volstrat.show.words import AVIDITY, MET, SEVERITIES
+from volstrat.show.words import AVIDITY, SEVERITIES
 
 if TYPE_CHECKING:
     from volstrat.case.record_types import CaseRecord, LesionRecord
@@ -164,22 +161,13 @@ def _case(reviewed: Reviewed, known: set[str]) -> dict[str, Any]:
 
 
 def _verdict(record: CaseRecord) -> dict[str, Any]:
-    predicates = given(record["predicates"])
     return {
         "stratum": record["stratum"] or "none",
         "title": headline(record),
         "status": status_line(record),
         "needs_person": record["status"] != "assigned",
         "bars": [
-            {
-                "title": _TITLES[key],
-                "share": share_text(predicates[key]),
-                "met": MET[predicates[key]["holds"]],
-                "told": criterion_text(record, key),
-                "counted": counted_text(predicates[key]),
-                "svg": predicate_bar(record, key, width=_BAR_WIDTH),
-            }
-            for key in PREDICATES
+            {"title": _TITLES[key], **criterion_bar(record, key, width=_BAR_WIDTH)} for key in PREDICATES
         ],
         "margin": margin_text(record),
         "remnant": remnant_text(record["remnant"]),

@@ -17,7 +17,7 @@ from volstrat.errors import InputFileError
 from volstrat.store.tables import TABLE_LIBRARIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SCHEMA_ID = "volstrat.selftest/1"
 
@@ -87,33 +87,29 @@ def self_test() -> dict[str, Any]:
 
 def _differences(record: dict[str, Any], want: dict[str, Any]) -> Iterator[str]:
     """Yield each key that is not as worked out, with both values."""
-    yield from _compared(
-        {key: record[key] for key in ("status", "stratum")}, want, "", only=("status", "stratum")
-    )
+    yield from _compared(record, want, ("status", "stratum"))
     if want["status"] == "failed":
         said = (record["error"] or {}).get("message", "")
         if want["error_names"] not in said:
             yield f"error: {said!r} does not name {want['error_names']!r}"
         return
-    yield from _compared(record, want, "", only=_TOLD)
+    yield from _compared(record, want, _TOLD)
     for key in _BY_ID:
         if key in want:
-            yield from _compared({one["lesion_id"]: one for one in record[key]}, want[key], f"{key}.")
+            yield from _compared({one["lesion_id"]: one for one in record[key]}, want[key], within=f"{key}.")
     for code in sorted(set(want["findings"]) - {one["code"] for one in record["findings"]}):
         yield f"findings: {code} is absent"
 
 
 def _compared(
-    came: dict[str, Any], want: dict[str, Any], at: str, *, only: tuple[str, ...] | None = None
+    came: dict[str, Any], want: dict[str, Any], keys: Iterable[str] | None = None, within: str = ""
 ) -> Iterator[str]:
-    for key, value in want.items():
-        if only is not None and key not in only:
-            continue
-        found = came.get(key)
+    for key in (key for key in keys or want if key in want):
+        found, value, at = came.get(key), want[key], f"{within}{key}"
         if isinstance(value, dict):
-            yield from _compared(found if isinstance(found, dict) else {}, value, f"{at}{key}.")
+            yield from _compared(found if isinstance(found, dict) else {}, value, within=f"{at}.")
         elif isinstance(value, float) and isinstance(found, float):
             if not math.isclose(found, value, rel_tol=_REL, abs_tol=_ABS):
-                yield f"{at}{key}: {found} came, {value} was worked out"
+                yield f"{at}: {found} came, {value} was worked out"
         elif found != value:
-            yield f"{at}{key}: {found!r} came, {value!r} was worked out"
+            yield f"{at}: {found!r} came, {value!r} was worked out"
