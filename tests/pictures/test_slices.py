@@ -17,9 +17,8 @@ from volstrat.pictures.annotations import bar_length_mm, hot_colours
 from volstrat.pictures.drawn_volumes import Volume
 from volstrat.pictures.key_slices import key_plane
 from volstrat.pictures.planes import PLANES, Frame, Plane
-from volstrat.pictures.sampling import sample
 from volstrat.pictures.scene import Scene, Shape
-from volstrat.pictures.slices import Look, render_slice
+from volstrat.pictures.slices import Look, render_slice, sample
 from volstrat.show.styles import STYLES
 
 if TYPE_CHECKING:

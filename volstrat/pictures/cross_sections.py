@@ -10,7 +10,6 @@ import numpy as np
 
 from volstrat.pictures.outlines import outlines_of
 from volstrat.pictures.planes import PatientView
-from volstrat.pictures.sampling import in_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +142,7 @@ def _looked_up(shape: Shape, plane: Plane) -> Section | None:
     low, step, counts = lattice(shape, plane, plane.to_plane(box_corners(shape.box_mm)))
     u = low[0] + step[0] * np.arange(counts[0])
     v = low[1] + step[1] * np.arange(counts[1])
-    origin, right, down = in_voxels(plane, shape.grid)
+    origin, right, down = plane.in_voxels(shape.grid)
     index = (origin + u[None, :, None] * right + v[:, None, None] * down).reshape(-1, 3)
     through = shape.grid.inverse[:3, :3] @ plane.grid.affine[:3, plane.normal]
     inside = np.zeros(len(index), dtype=bool)

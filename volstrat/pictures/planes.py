@@ -134,6 +134,11 @@ class Plane:
         v = index[..., self.rows] * spacing[self.rows]
         return np.stack([u, v if self.downward else self.size_mm[1] - v], axis=-1)
 
+    def in_voxels(self, grid: VoxelGrid) -> tuple[Float64s, Float64s, Float64s]:
+        """Return the corner, and the steps to the right and down (1 mm each), as indices of a grid."""
+        turn = grid.inverse[:3, :3]
+        return grid.to_index(self.corner_mm), turn @ self.right, turn @ self.down
+
     def slice_at(self, point_mm: ArrayLike) -> int:
         """Return the slice whose plane lies closest to a point, within the grid."""
         at = float(self.grid.to_index(point_mm)[..., self.normal])

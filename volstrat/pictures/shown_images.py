@@ -13,7 +13,7 @@ from volstrat.errors import GridMismatchError, InputFileError
 from volstrat.formats.volumes import stem_of
 from volstrat.geometry.alignment import check_frame_of_reference
 from volstrat.pictures.drawn_volumes import Volume, boxes_meet, growing_ct
-from volstrat.pictures.rotation import RotatingProjection
+from volstrat.pictures.projections import RotatingProjection
 
 if TYPE_CHECKING:
     from volstrat.case.case_file import RoleEntry

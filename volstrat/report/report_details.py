@@ -37,7 +37,7 @@ class SeenImage:
     role: str
     path: str  # as in the record
     name: str  # as the page calls it
-    scanner: str = ""  # manufacturer and model; "" where no header says
+    scanner: str = "scanner not stated"  # else manufacturer and model
     taken: str = ""  # the day in words; "" where it is not told
     # Path, format, grid and hash of an image that the record does not list: a CT.
     file: tuple[str, str, str, str] | None = None
@@ -101,6 +101,7 @@ def _seen(reader: EntryReader, role: str, entry: RoleEntry, *, dates: bool, hash
         image_format, grid = reader.grid(role, entry)
         file = (entry.path.name, image_format, grid_text(grid.shape, grid.spacing_mm), sha256)
     path = reader.sources.relative(entry.path)
+    scanner = f"scanner {scanner}" if scanner else "scanner not stated"
     return SeenImage(role=role, path=path, name=name, scanner=scanner, taken=taken, file=file)
 
 
@@ -180,7 +181,7 @@ def image_lines(record: CaseRecord, images: Sequence[SeenImage]) -> list[tuple[s
     cts = [image for image in images if image.role == "ct"]
     for n, image in enumerate(cts):
         called = "CT" if len(cts) == 1 else f"CT, {image.name}"
-        lines.append((called, _listed(_scanner(image), image.taken, "shown only" if n else "")))
+        lines.append((called, _listed(image.scanner, image.taken, "shown only" if n else "")))
     read: Sequence[Mapping[str, Any]] = [i for i in record["inputs"] if i["role"] in ("pet", "other_pet")]
     listed = list(images)
     for entry in read:
@@ -189,7 +190,7 @@ def image_lines(record: CaseRecord, images: Sequence[SeenImage]) -> list[tuple[s
         image = found[0] if found else SeenImage(role=role, path=path, name="")
         listed = [i for i in listed if i is not image]  # several series of a folder: in the record's order
         tracer = f"tracer {_TRACER[entry.get('tracer', 'not_stated')]}"
-        said = _listed(_scanner(image), image.taken, tracer, *_suv(entry.get("suv")))
+        said = _listed(image.scanner, image.taken, tracer, *_suv(entry.get("suv")))
         if role == "other_pet":
             said = f"{said}; shown only, does not count"
         lines.append(("PET" if role == "pet" else f"Other PET, {image.name}".removesuffix(", "), said))
@@ -201,10 +202,6 @@ def image_lines(record: CaseRecord, images: Sequence[SeenImage]) -> list[tuple[s
 
 def _listed(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
-
-
-def _scanner(image: SeenImage) -> str:
-    return f"scanner {image.scanner}" if image.scanner else "scanner not stated"
 
 
 def _suv(suv: Mapping[str, Any] | None) -> list[str]:
@@ -234,7 +231,5 @@ def page_heads(record: CaseRecord) -> str:
 
 def _css_string(text: str) -> str:
     """Return a text as a string of CSS in which nothing can end it, nor the element it stands in."""
-    kept = (c if c.isalnum() or unicodedata.category(c)[0] in "LMN" or c in " .,-_" else None for c in text)
-    return (
-        '"' + "".join(c if c is not None else f"\\{ord(o):x} " for c, o in zip(kept, text, strict=True)) + '"'
-    )
+    plain = (c if unicodedata.category(c)[0] in "LMN" or c in " .,-_" else f"\\{ord(c):x} " for c in text)
+    return f'"{"".join(plain)}"'

@@ -11,8 +11,7 @@ import numpy as np
 
 from volstrat.pictures.planes import PLANES, Frame, Plane
 from volstrat.pictures.png import png_bytes
-from volstrat.pictures.projections import Projected
-from volstrat.pictures.rotation import VIEWS
+from volstrat.pictures.projections import VIEWS, Projected
 from volstrat.pictures.slices import Layer, Look, render_slice
 from volstrat.review.places import lesion_at, nearest_other, values_at
 from volstrat.review.showing import ImageDesk

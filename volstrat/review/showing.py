@@ -9,8 +9,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.errors import VolstratError
 from volstrat.pictures.drawn_volumes import CtReading
 from volstrat.pictures.key_slices import scale_top
-from volstrat.pictures.projections import Projections
-from volstrat.pictures.rotation import VIEWS, RotatingProjection
+from volstrat.pictures.projections import VIEWS, Projections, RotatingProjection
 from volstrat.pictures.scene import Scene, build_scene
 from volstrat.pictures.shown_images import ShownImages
 from volstrat.report.report_details import image_lines, seen_images
@@ -19,7 +18,7 @@ from volstrat.review.state import view_geometry
 if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.case_file import CaseSources
-    from volstrat.pictures.rotation import RotatingProjection
+    from volstrat.pictures.projections import RotatingProjection
     from volstrat.pictures.scene import Scene
     from volstrat.review.session import ReviewSession
 

@@ -10,7 +10,7 @@ import numpy as np
 from volstrat.case.record_types import PREDICATES
 from volstrat.pictures.key_slices import first_look, words_by_name
 from volstrat.pictures.planes import PLANES, Plane
-from volstrat.pictures.rotation import VIEWS
+from volstrat.pictures.projections import VIEWS
 from volstrat.pictures.scene import AVID
 from volstrat.pictures.slices import WINDOWS
 from volstrat.report.report_figures import criterion_bar, sign
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from volstrat.case.record_types import CaseRecord, LesionRecord
     from volstrat.geometry.array_types import Float64s
     from volstrat.pictures.planes import PlaneName
-    from volstrat.pictures.rotation import RotatingProjection
+    from volstrat.pictures.projections import RotatingProjection
     from volstrat.pictures.scene import Scene
     from volstrat.review.reviewed import Reviewed
     from volstrat.review.session import ReviewSession
