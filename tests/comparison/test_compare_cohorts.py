@@ -46,6 +46,15 @@ def test_statistics_of_one_subject_are_null_with_a_reason(tmp_path: Path) -> Non
     assert volume["within_subject"]["wsd"]["value"] == pytest.approx(0.0384 / math.sqrt(2), rel=1e-6)
 
 
+def test_readings_of_the_same_files_are_said_to_be_one(tmp_path: Path) -> None:
+    """A copied folder agrees with itself: kappa 1 says nothing of two readers."""
+    a = stratum_1(tmp_path / "a")
+    copy = shutil.copytree(a, tmp_path / "copy")
+    other = stratum_1(tmp_path / "b", tumour=filled(L1, LARGER))
+    codes = [[one["code"] for one in compared(tmp_path, a, b)["findings"]] for b in (copy, other)]
+    assert ["readings_alike" in found for found in codes] == [True, False]
+
+
 def cohort_of(root: Path, tumours: list[tuple[Box, ...]], resectable: list[tuple[Box, ...]]) -> Path:
     """Write a cohort, a subject for each entry."""
     for n, (tumour, part) in enumerate(zip(tumours, resectable, strict=True), start=1):

@@ -34,7 +34,7 @@ from volstrat.terms.findings import Finding, finding
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from volstrat.comparison.agreement_types import CohortAgreement as CohortRecord
@@ -92,6 +92,7 @@ def compare_readings(
                 written.add(name, subject)
                 each(name, subject["stake"]["kind"])
             written.close()
+        findings = written.findings
         hashes = {name: sha256_of(out / name) for name in written.names}
         run.finish(
             counts=written.stakes,
@@ -116,9 +117,9 @@ class _Written:
         files: StagedFiles,
         readings: Sequence[ReadingSet],
         settings: Settings,
-        findings: Sequence[Finding],
+        findings: tuple[Finding, ...],
     ) -> None:
-        self._files, self._findings = files, findings
+        self._files, self.findings = files, findings
         self._readers = {reading.name: reading.reader for reading in readings}
         self._definitions = definitions(settings)
         self._stream = files.open("agreement.json")
@@ -168,12 +169,13 @@ class _Written:
         for n, (item, _) in enumerate(self._asked, start=1):
             item["order"] = n
         self.items = [item for item, _ in self._asked]
+        self.findings += tuple(self._alike())
         rest = _json(
             {
                 "readings_sha256": self.readings_sha256(),
                 "cohort": self.cohort_json,
                 "adjudication": self.items,
-                "findings": [asdict(finding) for finding in self._findings],
+                "findings": [asdict(finding) for finding in self.findings],
                 "environment": environment(),
             }
         )
@@ -189,8 +191,16 @@ class _Written:
         for table in self._tables.values():
             table.close()
         self._files.open(COLUMNS_FILE).write(columns_bytes(TABLES))
-        page = self._page.render(self.cohort_json, self.items, self._findings, self._definitions)
+        page = self._page.render(self.cohort_json, self.items, self.findings, self._definitions)
         self._files.open("agreement.html").write(page)
+
+    def _alike(self) -> Iterator[Finding]:
+        """Say which readings are the same files."""
+        hashes = self.readings_sha256()
+        for one in sorted(set(hashes.values())):
+            names = [name for name in hashes if hashes[name] == one and self._hashes[name]]
+            if len(names) > 1:
+                yield finding("readings_alike", readings=shown_names(names, last=" and "))
 
 
 def _place(reading: ReadingSet) -> dict[str, Any]:

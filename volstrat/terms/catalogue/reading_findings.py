@@ -25,6 +25,10 @@ row_moved (warning)
         {lesion_b} in B. The numbers changed with the masks; nobody decided differently.
     means: a row that both tables have alike lies on different lesions, since numbers go by size
     do: Let `volstrat lesions` write both tables with points, and compare again.
+readings_alike (warning)
+    says: Readings {readings} are of the same files, byte for byte: they agree because they are one reading.
+    means: two readings are the same files; their agreement says nothing
+    do: Name the other reader's folder, output or table.
 record_outdated (warning)
     says: Reading {reading}: the files no longer give the record that stands in the output; what they give now
         is compared. The command volstrat verify says what changed.
