@@ -1,4 +1,4 @@
-"""Projections: along the axes of a case the PET's maximum intensities and the lesions; the PET from all round."""
+"""Projections: along a case's axes the PET's maximum intensities and the lesions; the PET from all round."""
 
 from __future__ import annotations
 
