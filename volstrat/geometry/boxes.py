@@ -164,8 +164,8 @@ def _tiles(rows: PieceRows, piece: int, reach: tuple[int, int, int]) -> Iterator
         past_k = np.searchsorted(first[2], begin[1] + edge[2] + around[2])
         near = first[1, from_k:past_k] - begin[0]
         chosen = from_k + np.flatnonzero((near >= -around[1]) & (near < edge[1] + around[1]))
-        column = _Column(first[:, chosen], length[chosen], group[chosen], begin, edge, around)
-        yield from column.tiles()
+        column = first[:, chosen], length[chosen], group[chosen]
+        yield from _column_tiles(*column, begin=begin, edge=edge, around=around)
 
 
 def _tile_edges(size: Int64s, around: Int64s, rows: int) -> Int64s:
@@ -187,53 +187,34 @@ def _tile_edges(size: Int64s, around: Int64s, rows: int) -> Int64s:
     return best[1]
 
 
-@frozen(eq=False, kw_only=False)
-class _Column:
-    """The rows of one piece in and round one column of tiles along i.
+def _column_tiles(
+    first: Int64s, length: Int64s, group: Int32s, *, begin: Int64s, edge: Int64s, around: Int64s
+) -> Iterator[Boxes]:
+    """Yield the tiles of one column along i that a surface may run through, from the rows in and round it.
 
-    ``begin`` (2,): first j and k of the column, without halo; ``edge``, ``around`` (3,): size of a
-    tile, and of its margin and halo.
+    ``begin`` (2,): first j and k of the column, without halo; ``edge``, ``around`` (3,): size of a tile, and
+    of its margin and halo.
     """
-
-    first: Int64s
-    length: Int64s
-    group: Int32s
-    begin: Int64s
-    edge: Int64s
-    around: Int64s
-
-    def tiles(self) -> Iterator[Boxes]:
-        """Tiles of the column that a surface may run through."""
-        inside = (self.first[1:] >= self.begin[:, None]) & (
-            self.first[1:] < (self.begin + self.edge[1:])[:, None]
-        )
-        core = inside.all(axis=0)
-        begin_i = int(self.first[0, core].min())
-        past_i = int((self.first[0] + self.length)[core].max())
-        count = -(-(past_i - begin_i) // int(self.edge[0]))
-        low = np.array([begin_i, *self.begin]) - self.around
-        size = np.array([count * self.edge[0], *self.edge[1:]]) + 2 * self.around
-        windows = np.lib.stride_tricks.sliding_window_view(
-            self._dense(low, size), int(self.edge[0] + 2 * self.around[0]), axis=2
-        )[:, :, :: int(self.edge[0])].transpose(2, 0, 1, 3)
-        ai, aj, ak = self.around.tolist()
-        cores = windows[:, ak:-ak, aj:-aj, ai:-ai]
-        with_margin = windows[:, ak - 1 : 1 - ak or None, aj - 1 : 1 - aj or None, ai - 1 : 1 - ai or None]
-        kept = np.flatnonzero(cores.any(axis=(1, 2, 3)) & ~with_margin.all(axis=(1, 2, 3)))
-        at_once = max(1, _VOXELS_AT_ONCE // windows[0].size)
-        for n in range(0, kept.size, at_once):
-            chosen = kept[n : n + at_once]
-            place = np.repeat((low + self.around - 1)[:, None], chosen.size, axis=1)
-            place[0] += chosen * self.edge[0]
-            yield Boxes(windows[chosen], place, (ai - 1, aj - 1, ak - 1))
-
-    def _dense(self, low: Int64s, size: Int64s) -> Int32s:
-        """Return the column with all halos, (nk, nj, ni)."""
-        ni, nj, nk = size.tolist()
-        i, j, k = self.first - low[:, None]
-        start, stop = np.maximum(i, 0), np.minimum(i + self.length, ni)
-        some = start < stop
-        base = ni * (j + nj * k)
-        owner = np.zeros((nk, nj, ni), dtype=np.int32)
-        _fill(owner, (base + start)[some], (stop - start)[some], self.group[some])
-        return owner
+    core = ((first[1:] >= begin[:, None]) & (first[1:] < (begin + edge[1:])[:, None])).all(axis=0)
+    begin_i, past_i = int(first[0, core].min()), int((first[0] + length)[core].max())
+    count = -(-(past_i - begin_i) // int(edge[0]))
+    low = np.array([begin_i, *begin]) - around
+    ni, nj, nk = (np.array([count * edge[0], *edge[1:]]) + 2 * around).tolist()
+    i, j, k = first - low[:, None]
+    start, stop = np.maximum(i, 0), np.minimum(i + length, ni)
+    some = start < stop
+    base = ni * (j + nj * k)
+    owner = np.zeros((nk, nj, ni), dtype=np.int32)
+    _fill(owner, (base + start)[some], (stop - start)[some], group[some])
+    windows = np.lib.stride_tricks.sliding_window_view(owner, int(edge[0] + 2 * around[0]), axis=2)
+    windows = windows[:, :, :: int(edge[0])].transpose(2, 0, 1, 3)
+    ai, aj, ak = around.tolist()
+    cores = windows[:, ak:-ak, aj:-aj, ai:-ai]
+    with_margin = windows[:, ak - 1 : 1 - ak or None, aj - 1 : 1 - aj or None, ai - 1 : 1 - ai or None]
+    kept = np.flatnonzero(cores.any(axis=(1, 2, 3)) & ~with_margin.all(axis=(1, 2, 3)))
+    at_once = max(1, _VOXELS_AT_ONCE // windows[0].size)
+    for n in range(0, kept.size, at_once):
+        chosen = kept[n : n + at_once]
+        place = np.repeat((low + around - 1)[:, None], chosen.size, axis=1)
+        place[0] += chosen * edge[0]
+        yield Boxes(windows[chosen], place, (ai - 1, aj - 1, ak - 1))

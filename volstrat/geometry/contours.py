@@ -137,14 +137,14 @@ def fill_contours(placed: PlacedContours, labels: Int64s) -> FilledContours:
     beyond its rows and columns neither.
     """
     ni, nj, nk = placed.canonical.shape
-    lines = _sorted_crossings(placed)
-    contour = lines.line // nj
+    line, crossed_at, direction = _sorted_crossings(placed)
+    contour = line // nj
     # One label on one slice is a group.
     pairs = np.stack([labels, placed.slices], axis=-1)
     groups, group, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     group, (label_of, slice_of) = group.reshape(-1), groups.T
     shared = sizes[group] > 1
-    key = (group[contour] * nj + lines.line % nj) * (ni + 1) + lines.column
+    key = (group[contour] * nj + line % nj) * (ni + 1) + crossed_at
     first, last, owner = key[0::2], key[1::2], contour[0::2]
     with_others = shared[owner]
     crossing_pairs = _crossing_pairs(first[with_others], last[with_others], owner[with_others])
@@ -158,27 +158,24 @@ def fill_contours(placed: PlacedContours, labels: Int64s) -> FilledContours:
     keep = (first < last) & (k >= 0) & (k < nk)
     begin = ((k * nj + row) * ni + column)[keep]
     runs = _merged(begin, begin + (last - first)[keep], label_of[group_of][keep])
+    # Even-odd has the outside between a pair of crossings and the next: what is wound round there is lost.
+    winding = np.cumsum(direction)[1::2]
+    nonzero = np.flatnonzero(winding[:-1]) * 2 + 1
+    lost = np.zeros(placed.slices.size, np.int64)
+    np.add.at(lost, contour[nonzero], crossed_at[nonzero + 1] - crossed_at[nonzero])
     return FilledContours(
         runs=runs.reindexed(placed.placement, shape=placed.canonical.shape, onto=placed.shape),
-        self_overlap_voxels=_self_overlaps(lines, contour, placed.slices.size),
+        self_overlap_voxels=lost,
         crossing_pairs=crossing_pairs,
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Crossings:
-    """Where contours cross the lines of voxel centres, sorted by contour, row, column.
+def _sorted_crossings(placed: PlacedContours) -> tuple[Int64s, Int64s, Int64s]:
+    """Return where contours cross the lines of voxel centres, sorted by contour, row, column.
 
-    ``line = contour * rows + row``; ``column`` is the first centre at or past the crossing;
-    ``direction`` is 1 where the contour runs towards rising rows, else -1.
+    The line is ``contour * rows + row``; the column that of the first centre at or past the crossing; the
+    direction 1 where the contour runs towards rising rows, else -1.
     """
-
-    line: Int64s
-    column: Int64s
-    direction: Int64s
-
-
-def _sorted_crossings(placed: PlacedContours) -> _Crossings:
     ni, nj, _ = placed.canonical.shape
     count = np.diff(placed.offsets)
     following = np.arange(1, placed.u.size + 1)
@@ -200,17 +197,7 @@ def _sorted_crossings(placed: PlacedContours) -> _Crossings:
     key = ((contour[which] * nj + at_row) * (ni + 1) + column) * 2 + rises[which]
     key.sort()
     line, column = np.divmod(key >> 1, ni + 1)
-    return _Crossings(line, column, (key & 1) * 2 - 1)
-
-
-def _self_overlaps(lines: _Crossings, contour: Int64s, contours: int) -> Int64s:
-    """Voxels of each contour with a winding number that is even and not zero."""
-    winding = np.cumsum(lines.direction)[1::2]  # between a pair of crossings and the next: outside
-    column = lines.column
-    nonzero = np.flatnonzero(winding[:-1]) * 2 + 1
-    lost = np.zeros(contours, np.int64)
-    np.add.at(lost, contour[nonzero], column[nonzero + 1] - column[nonzero])
-    return lost
+    return line, column, (key & 1) * 2 - 1
 
 
 def _crossing_pairs(first: Int64s, last: Int64s, owner: Int64s) -> Int64s:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from volstrat.geometry.grid import VoxelGrid
     from volstrat.geometry.runs import LabelRuns
 
+    _Found = tuple[Int64s, Int32s, Float64s]
+
 
 _SMOOTHING = 0.9
 """Standard deviation of the Gaussian in units of the largest voxel edge (docs/method.md compares)."""
@@ -83,18 +85,6 @@ def surface_faces(grid: VoxelGrid, parts: LabelRuns, piece_of_part: Int64s | Non
     return SurfaceFaces((i, j, k), rows.group_piece, rows.group_part)
 
 
-@frozen(eq=False, kw_only=False)
-class _Found:
-    """Unsorted faces of some boxes across one axis; ``key`` is twice the place, plus 1 for a high end.
-
-    ``slope`` is that of the smoothed mask, from inside to outside, of any length.
-    """
-
-    key: Int64s
-    group: Int32s
-    slope: Float64s
-
-
 def _found_faces(grid: VoxelGrid, rows: PieceRows) -> tuple[list[_Found], ...]:
     """Faces of all boxes across i, j and k; the memory for smoothing is free again afterwards."""
     smoother = Smoother(grid.spacing_mm, _SMOOTHING * max(grid.spacing_mm))
@@ -108,10 +98,10 @@ def _found_faces(grid: VoxelGrid, rows: PieceRows) -> tuple[list[_Found], ...]:
 def _sorted_faces(axis: int, shape: tuple[int, int, int], found: list[_Found]) -> Faces:
     """Join what was found, emptying the list on the way: a column in two copies at most."""
     a, b, c = _ORDERS[axis]
-    key = np.concatenate([f.key for f in found])
+    key = np.concatenate([key for key, _, _ in found])
     order = np.argsort(key, kind="stable")
-    group = np.concatenate([f.group for f in found])[order]
-    columns = [f.slope for f in found]
+    group = np.concatenate([group for _, group, _ in found])[order]
+    columns = [slope for _, _, slope in found]
     found.clear()
     normal = np.empty((3, key.size))
     for n in range(3):
@@ -122,7 +112,10 @@ def _sorted_faces(axis: int, shape: tuple[int, int, int], found: list[_Found]) -
 
 
 def _faces_in(boxes: Boxes, smoother: Smoother, shape: tuple[int, int, int]) -> Iterator[_Found]:
-    """Faces of the voxels inside some boxes, across i, j and k.
+    """Yield the faces of the voxels inside some boxes, unsorted, across i, then j, then k.
+
+    Twice the place, plus 1 for a high end; the group; and the slope of the smoothed mask, from inside to
+    outside, of any length.
 
     What they share is worked out for all three together: a lesion has few faces, and numpy takes as long to
     begin as it takes for a thousand.
@@ -152,7 +145,7 @@ def _faces_in(boxes: Boxes, smoother: Smoother, shape: tuple[int, int, int]) -> 
         a, b, c = _ORDERS[axis]
         key = 2 * (index[a][ours] + shape[a] * (index[b][ours] + shape[b] * index[c][ours]))
         key[low:] += 1
-        yield _Found(key, group[ours].copy(), slope[:, ours].copy())
+        yield (key, group[ours].copy(), slope[:, ours].copy())
 
 
 def _exposed(core: Bools, filled: Bools, step: int) -> tuple[Int64s, Int64s]:
