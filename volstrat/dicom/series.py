@@ -14,7 +14,7 @@ import numpy as np
 
 from volstrat.dicom.image_frames import frames_of
 from volstrat.errors import CorruptDataError, GeometryError
-from volstrat.geometry.grid import TIE_MM, VoxelGrid
+from volstrat.geometry.grid import TIE_MM, VoxelGrid, affine_of
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class SeriesGeometry:
 def series_geometry(series: SeriesFiles) -> SeriesGeometry:
     """Find the regular grid of a series.
 
+    Positions are those of PS3.3 C.7.6.2: ImagePositionPatient is the centre of the first pixel, PixelSpacing
+    gives the distance between rows first. No slice may lie more than 2 % of the spacing off the best regular
+    lattice.
+
     Raises
     ------
     GeometryError
@@ -63,12 +67,6 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
         If two files carry one SOP instance UID, or an Enhanced file is damaged.
     FormatError
         If a classic file holds several frames.
-
-    Notes
-    -----
-    Positions are those of PS3.3 C.7.6.2: ImagePositionPatient is the centre of the first pixel,
-    PixelSpacing gives the distance between rows first. No slice may lie more than 2 % of the spacing
-    off the best regular lattice.
     """
     name = series.name
     repeated = _refuse_duplicates(series)
@@ -92,17 +90,12 @@ def series_geometry(series: SeriesFiles) -> SeriesGeometry:
     else:
         _refuse_gaps(frames, positions @ normal, name)
         origin, step, findings = _lattice(frames, positions, normal, name)
-    plane = frames[0].plane
-    assert plane.pixel_spacing_mm is not None  # refused above
-    affine = np.eye(4)
-    affine[:3, 0] = row * plane.pixel_spacing_mm[1]
-    affine[:3, 1] = column * plane.pixel_spacing_mm[0]
-    affine[:3, 2] = step
-    affine[:3, 3] = origin
+    spacing_mm = frames[0].plane.pixel_spacing_mm
+    assert spacing_mm is not None  # refused above
     first = frames[0].file
     grid = VoxelGrid(
         shape=(first.columns, first.rows, len(frames)),
-        affine=affine,
+        affine=affine_of(row * spacing_mm[1], column * spacing_mm[0], step, origin),
         frame_of_reference_uid=first.frame_of_reference_uid,
     )
     findings += [*repeated, *_findings(series, frames, grid.spacing_mm[2])]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from volstrat.geometry.run_scanner import RunScanner
     from volstrat.terms.findings import Finding
 
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
 MILLIMETRES_IN = {
     "cm": 10.0,
     "m": 1000.0,

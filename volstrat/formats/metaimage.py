@@ -27,6 +27,7 @@ from volstrat.formats.text_header import (
     pattern_numbers,
     read_head,
 )
+from volstrat.geometry.grid import affine_of
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -187,9 +188,7 @@ def _affine(header: _Header, dimensions: int) -> tuple[Float64s, tuple[Finding, 
         rows_long = " ".join(f"{length:.6g}" for length in lengths)
         msg = f"{header.name}: its TransformMatrix is no rotation; its rows have the lengths {rows_long}."
         raise GeometryError(msg, hint="Save the image again with its voxel size in ElementSpacing.")
-    affine = np.eye(4)
-    affine[:3, :3] = directions * spacing
-    affine[:3, 3] = offset[:3]
+    affine = affine_of(*(directions * spacing).T, offset[:3])
     if not missing:
         return affine, ()
     fields = " and no ".join(missing)

@@ -25,9 +25,10 @@ import numpy as np
 
 from volstrat.errors import CorruptDataError, FormatError, GeometryError
 from volstrat.formats.label_names import LARGEST_BYTES, names_in_table
-from volstrat.formats.layout import VolumeHeader, grid_of, plausible, single_volume_shape
+from volstrat.formats.layout import RAS_TO_LPS, VolumeHeader, grid_of, plausible, single_volume_shape
 from volstrat.formats.stream import RESAVE, sniffed
 from volstrat.frozen import frozen
+from volstrat.geometry.grid import affine_of
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -96,7 +97,6 @@ _REFUSED_DTYPES = {
 }
 _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _UNIT_NAMES = {1: "metres", 3: "microns"}
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LARGEST_OFFSET = 1 << 31
 
 
@@ -268,7 +268,7 @@ def _grid(name: str, fields: _Fields) -> tuple[VoxelGrid, tuple[Finding, ...]]:
     if np.array_equal(chosen, np.eye(4)):  # what a program writes that lost the image's geometry
         fields_lost = "voxel size and place of its own (1 x 1 x 1 mm from 0, 0, 0)"
         findings += (finding("geometry_defaulted", where=name, name=name, fields=fields_lost),)
-    return grid_of(name, shape, _RAS_TO_LPS @ chosen), findings
+    return grid_of(name, shape, RAS_TO_LPS @ chosen), findings
 
 
 def _millimetres(name: str, xyzt_units: int) -> tuple[float, tuple[Finding, ...]]:
@@ -303,10 +303,7 @@ def _qform(name: str, fields: _Fields) -> Float64s:
         ]
     )
     sizes[2] *= -1.0 if fields.number("pixdim") < 0 else 1.0
-    affine = np.eye(4)
-    affine[:3, :3] = rotation * sizes
-    affine[:3, 3] = fields.values["qoffset"]
-    return plausible(name, affine)
+    return plausible(name, affine_of(*(rotation * sizes).T, fields.values["qoffset"]))
 
 
 def _refuse_disagreement(name: str, shape: tuple[int, ...], qform: Float64s, sform: Float64s) -> None:

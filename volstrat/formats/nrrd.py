@@ -20,6 +20,7 @@ from volstrat.errors import FormatError, GeometryError
 from volstrat.formats.label_names import names_in_groups
 from volstrat.formats.layout import (
     MILLIMETRES_IN,
+    RAS_TO_LPS,
     Segment,
     VolumeHeader,
     grid_of,
@@ -35,6 +36,7 @@ from volstrat.formats.text_header import (
     pattern_numbers,
     read_head,
 )
+from volstrat.geometry.grid import affine_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +93,6 @@ _TERMS = re.compile(r"TerminologyEntry:([^|]*)")
 _MITK_GROUPS = "org.mitk.multilabel.segmentation.labelgroups"
 _REPRESENTATIONS = ("Segmentation_MasterRepresentation", "Segmentation_SourceRepresentation")
 _REFERENCE = re.compile(r"Reference image geometry\|([-+\d.eE;]+)")
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SPATIAL_KINDS = {"domain", "space"}
 _UNKNOWN_KINDS = {"???", "none"}
 
@@ -228,16 +229,15 @@ def _affine(header: _Header, spatial: tuple[int, ...]) -> Float64s:
         raise GeometryError(msg, hint="Save it again with its origin.")
     origin = _vectors(header, "space origin")
     directions = _vectors(header, "space directions")
-    columns = [*(directions[axis] for axis in spatial), *origin]
-    if len(columns) != 4 or any(column is None or len(column) != 3 for column in columns):
+    named = [*(directions[axis] for axis in spatial), *origin]
+    columns = [column for column in named if column is not None and len(column) == 3]
+    if len(named) != 4 or len(columns) != 4:
         msg = f"{header.name}: its space directions and origin are not vectors of three numbers."
         raise FormatError(msg)
-    affine = np.eye(4)
-    affine[:3] = np.array(columns, dtype=np.float64).T
     to_mm = _millimetres(header)
     signs = _SIGNS_TO_LPS[space]
     scale = np.diag([signs[0] * to_mm[0], signs[1] * to_mm[1], signs[2] * to_mm[2], 1.0])
-    scaled: Float64s = scale @ plausible(header.name, affine)
+    scaled: Float64s = scale @ plausible(header.name, affine_of(*columns))
     return scaled
 
 
@@ -360,7 +360,7 @@ def _drawn_on(header: _Header) -> VoxelGrid | None:
     try:
         numbers = [float(number) for number in found[1].strip(";").split(";")]
         ends = np.array(numbers[16:22], dtype=np.int64).reshape(3, 2)
-        affine = _RAS_TO_LPS @ np.array(numbers[:16]).reshape(4, 4)
+        affine = RAS_TO_LPS @ np.array(numbers[:16]).reshape(4, 4)
         affine[:3, 3] = (affine @ [*ends[:, 0], 1.0])[:3]
         ni, nj, nk = (int(last - first + 1) for first, last in ends)
         return grid_of(header.name, (ni, nj, nk), affine)

@@ -299,6 +299,13 @@ def refuse_implausible(grid: VoxelGrid, *, name: str) -> None:
     raise ImplausibleSizeError(msg, hint=hint)
 
 
+def affine_of(*columns: ArrayLike) -> Float64s:
+    """Return the map (4, 4) of four columns (3,): the step along i, j and k, and the first voxel's centre."""
+    affine = np.eye(4)
+    affine[:3] = np.array(columns, dtype=np.float64).T
+    return affine
+
+
 def triple(numbers: Iterable[float]) -> Triple:
     """Return three whole numbers as the tuple that shapes and indices are."""
     i, j, k = (int(number) for number in numbers)

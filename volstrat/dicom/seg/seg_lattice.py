@@ -14,6 +14,7 @@ import numpy as np
 
 from volstrat.errors import GeometryError
 from volstrat.formats.layout import grid_of
+from volstrat.geometry.grid import affine_of
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -72,11 +73,6 @@ def frame_lattice(
         known = image_grid.spacing_mm[int(np.abs(normal @ image_grid.directions).argmax())]
     slices, spacing, findings = _slices(distance, planes, known, where)
     origin, step = _fit(planes.positions_mm, slices, normal * spacing, where)
-    affine = np.eye(4)
-    affine[:3, 0] = along_row * between_columns
-    affine[:3, 1] = down_column * between_rows
-    affine[:3, 2] = step
-    affine[:3, 3] = origin
     off = _length(planes.positions_mm - origin - slices[:, None] * step).max()
     if off > _OFF_LATTICE_SHARE * spacing:
         msg = (
@@ -87,6 +83,7 @@ def frame_lattice(
     if off > _WORTH_SAYING_MM:
         findings.append(finding("slices_off_lattice", where=where, off_mm=off, spacing_mm=spacing))
     shape = (columns, rows, int(slices.max()) + 1)
+    affine = affine_of(along_row * between_columns, down_column * between_rows, step, origin)
     grid = grid_of(where, shape, affine, is_window=True, frame_uid=frame_of_reference_uid)
     return grid, slices, tuple(findings)
 
