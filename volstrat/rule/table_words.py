@@ -79,6 +79,8 @@ def marked_regions(words: RegionWords, marked: MarkedLesions) -> Int64s:
 
     Of a lesion without one marking it is the worst of its voxels, of one that is no tumour it is unknown.
     """
+    if not (words.belongs_to != NO_LESION).any():
+        return words.marking
     worst = np.where(marked.codes == NO_WORD, np.argmax(marked.worst_voxels > 0, axis=1), marked.codes)
     of_lesion = np.where(marked.not_tumour, Marking.UNKNOWN, worst)
     given = np.append(of_lesion, Marking.UNKNOWN)[words.belongs_to]  # of none: the last
