@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from volstrat.geometry.runs import VoxelRuns
-    from volstrat.plans.anatomy import Anatomy, PlanRegions
+    from volstrat.plans.anatomy import Anatomy, PlannedZone, PlanRegions
     from volstrat.rule.lesions import LesionMeasures
     from volstrat.terms.findings import Finding
     from volstrat.terms.plans import Plan
@@ -28,7 +28,8 @@ class _Taken:
     plan: Plan
     regions: PlanRegions
     anatomy: Anatomy
-    sizes: list[int]
+    measures: LesionMeasures
+    policy: PlanPolicy
     cut: list[int]
 
     @property
@@ -36,8 +37,21 @@ class _Taken:
         return self.anatomy.lesions.ids
 
     @property
+    def sizes(self) -> list[int]:
+        sizes: list[int] = self.measures.voxels.tolist()
+        return sizes
+
+    @property
     def ml(self) -> float:
         return self.anatomy.lesions.grid.voxel_ml
+
+    @property
+    def zones(self) -> list[tuple[PlannedZone, str, float]]:
+        """Wedges and ablations: what is done there, and the least margin."""
+        return [
+            *((zone, "cuts out", self.policy.wedge_margin_mm) for zone in self.regions.wedges),
+            *((zone, "ablates", self.policy.ablation_margin_mm) for zone in self.regions.ablations),
+        ]
 
 
 def plan_findings(
@@ -53,39 +67,30 @@ def plan_findings(
 
     ``remaining`` is the liver that is neither cut out nor ablated.
     """
-    taken = _Taken(
-        plan=plan,
-        regions=regions,
-        anatomy=anatomy,
-        sizes=measures.voxels.tolist(),
-        cut=anatomy.lesions.count_in(regions.cut).tolist(),
-    )
+    cut = anatomy.lesions.count_in(regions.cut).tolist()
+    taken = _Taken(plan=plan, regions=regions, anatomy=anatomy, measures=measures, policy=policy, cut=cut)
     return (
         *_cuts(taken),
         *_out_of_reach(taken),
-        *_limits(taken, measures, policy),
-        *_sites(taken),
-        *_numbers(taken),
+        *_zones(taken),
+        *_ablations(taken),
+        *_names(taken),
         *_map(taken, remaining),
     )
 
 
 def _cuts(taken: _Taken) -> Iterator[Finding]:
-    for lesion, size, cut in zip(taken.ids, taken.sizes, taken.cut, strict=True):
+    plan, ml = taken.plan.name, taken.ml
+    for on, size, cut in zip(taken.ids, taken.sizes, taken.cut, strict=True):
         if 0 < cut < size:
             yield finding(
-                "plan_cuts_lesion",
-                where=lesion,
-                plan=taken.plan.name,
-                lesion=lesion,
-                cut_ml=cut * taken.ml,
-                volume_ml=size * taken.ml,
+                "plan_cuts_lesion", where=on, plan=plan, lesion=on, cut_ml=cut * ml, volume_ml=size * ml
             )
 
 
 def _out_of_reach(taken: _Taken) -> Iterator[Finding]:
     """Say which liver lesions the plan goes for and leaves a part of, because the liver mask lacks it."""
-    anatomy, regions = taken.anatomy, taken.regions
+    plan, anatomy, regions = taken.plan.name, taken.anatomy, taken.regions
     outside = anatomy.lesions.voxels().difference(anatomy.liver.union(regions.cut).union(regions.ablated))
     if not outside:
         return
@@ -94,93 +99,62 @@ def _out_of_reach(taken: _Taken) -> Iterator[Finding]:
     if regions.segments:  # a lesion that the map leaves out too: no plan by segments can mean it
         unmapped = outside.difference(united(anatomy.segments.values()))
         meant |= 2 * anatomy.lesions.count_in(unmapped) > np.array(taken.sizes)
-    beyond = anatomy.lesions.count_in(outside).tolist()
-    for n, lesion in enumerate(taken.ids):
-        if anatomy.in_liver[n] and beyond[n] and meant[n]:
-            volume_ml = beyond[n] * taken.ml
-            yield finding(
-                "liver_leaves_tumour_out",
-                where=lesion,
-                plan=taken.plan.name,
-                lesion=lesion,
-                volume_ml=volume_ml,
-            )
+    beyond = anatomy.lesions.count_in(outside)
+    left = np.array(anatomy.in_liver, dtype=bool) & (beyond > 0) & meant
+    for n in np.flatnonzero(left).tolist():
+        on, ml = taken.ids[n], int(beyond[n]) * taken.ml
+        yield finding("liver_leaves_tumour_out", where=on, plan=plan, lesion=on, volume_ml=ml)
 
 
-def _limits(taken: _Taken, measures: LesionMeasures, policy: PlanPolicy) -> Iterator[Finding]:
-    plan, regions = taken.plan.name, taken.regions
-    for zones, verb, limit_mm in (
-        (regions.wedges, "cuts out", policy.wedge_margin_mm),
-        (regions.ablations, "ablates", policy.ablation_margin_mm),
-    ):
-        for zone in zones:
-            if zone.margin_mm < limit_mm:
-                yield finding(
-                    "margin_short",
-                    where=taken.ids[zone.lesion],
-                    plan=plan,
-                    verb=verb,
-                    lesion=taken.ids[zone.lesion],
-                    margin_mm=zone.margin_mm,
-                    limit_mm=limit_mm,
-                )
-    for zone in regions.ablations:
-        lesion, diameter_mm = taken.ids[zone.lesion], float(measures.max_diameter_mm[zone.lesion])
-        if diameter_mm > policy.ablation_largest_mm:
+def _zones(taken: _Taken) -> Iterator[Finding]:
+    """Say which margins are short, and what is taken for a lesion on the other side of the liver's border."""
+    plan, in_liver = taken.plan.name, taken.anatomy.in_liver
+    named = {lesion_id for lesion_id, _ in taken.plan.outside_liver}
+    for zone, verb, limit in taken.zones:
+        on, mm = taken.ids[zone.lesion], zone.margin_mm
+        if mm < limit:
             yield finding(
-                "ablation_too_large",
-                where=lesion,
-                plan=plan,
-                lesion=lesion,
-                diameter_mm=diameter_mm,
-                limit_mm=policy.ablation_largest_mm,
+                "margin_short", where=on, plan=plan, verb=verb, lesion=on, margin_mm=mm, limit_mm=limit
             )
+        if not bool((taken.anatomy.lesions.lesion == zone.lesion).any()):
+            yield finding("plan_site", "dismissed", where=on, plan=plan, verb=verb, lesion=on)
+        elif not in_liver[zone.lesion] and on not in named:
+            yield finding("plan_site", "outside", where=on, plan=plan, verb=verb, lesion=on)
+    for on, inside in zip(taken.ids, in_liver, strict=True):
+        if on in named and inside:
+            yield finding("plan_site", "inside", where=on, plan=plan, lesion=on)
+
+
+def _ablations(taken: _Taken) -> Iterator[Finding]:
+    plan, most = taken.plan.name, taken.policy.ablation_largest_mm
+    for zone in taken.regions.ablations:
+        on, mm = taken.ids[zone.lesion], float(taken.measures.max_diameter_mm[zone.lesion])
+        if mm > most:
+            yield finding("ablation_too_large", where=on, plan=plan, lesion=on, diameter_mm=mm, limit_mm=most)
         if taken.cut[zone.lesion] == taken.sizes[zone.lesion]:
-            yield finding("ablation_in_cut", where=lesion, plan=plan, lesion=lesion)
+            yield finding("ablation_in_cut", where=on, plan=plan, lesion=on)
 
 
-def _sites(taken: _Taken) -> Iterator[Finding]:
-    """Say which lesions the plan takes for one on the other side of the liver's border."""
-    plan, regions, in_liver = taken.plan, taken.regions, taken.anatomy.in_liver
-    named = {lesion_id for lesion_id, _ in plan.outside_liver}
-    for zones, verb in ((regions.wedges, "cuts out"), (regions.ablations, "ablates")):
-        for zone in zones:
-            lesion = taken.ids[zone.lesion]
-            if not bool((taken.anatomy.lesions.lesion == zone.lesion).any()):
-                yield finding(
-                    "plan_site", "dismissed", where=lesion, plan=plan.name, verb=verb, lesion=lesion
-                )
-            elif not in_liver[zone.lesion] and lesion not in named:
-                yield finding("plan_site", "outside", where=lesion, plan=plan.name, verb=verb, lesion=lesion)
-    for lesion, inside in zip(taken.ids, in_liver, strict=True):
-        if lesion in named and inside:
-            yield finding("plan_site", "inside", where=lesion, plan=plan.name, lesion=lesion)
-
-
-def _numbers(taken: _Taken) -> Iterator[Finding]:
+def _names(taken: _Taken) -> Iterator[Finding]:
     """Say which lesions the plan names by numbers of size, which other pieces have in another mask."""
     plan, lesions = taken.plan, taken.anatomy.lesions
-    named = {zone.lesion_id for zone in (*plan.wedges, *plan.ablations)} | {
-        outside for outside, _ in plan.outside_liver
-    }
-    loose = [
-        lesion
-        for lesion, by_size in zip(lesions.ids, lesions.by_size, strict=True)
-        if by_size and lesions.numbers_are_loose and lesion in named
+    named = {zone.lesion_id for zone in (*plan.wedges, *plan.ablations)}
+    named |= {outside for outside, _ in plan.outside_liver}
+    by_size = [
+        on for on, by_size in zip(lesions.ids, lesions.by_size, strict=True) if by_size and on in named
     ]
-    if loose:
-        yield finding("plan_by_number", where="plans", plan=plan.name, lesions=", ".join(loose))
+    if by_size and lesions.numbers_are_loose:
+        yield finding("plan_by_number", where="plans", plan=plan.name, lesions=", ".join(by_size))
 
 
 def _map(taken: _Taken, remaining: VoxelRuns) -> Iterator[Finding]:
     anatomy, regions, plan = taken.anatomy, taken.regions, taken.plan.name
     if regions.segments:
+        on = "liver_segments"
         if anatomy.unmapped_voxels:
-            volume_ml = anatomy.unmapped_voxels * taken.ml
-            yield finding("segments_incomplete", where="liver_segments", volume_ml=volume_ml)
+            yield finding("segments_incomplete", where=on, volume_ml=anatomy.unmapped_voxels * taken.ml)
         if anatomy.beyond_voxels:
-            volume_ml = anatomy.beyond_voxels * taken.ml
-            yield finding("segments_beyond_liver", where="liver_segments", volume_ml=volume_ml)
+            yield finding("segments_beyond_liver", where=on, volume_ml=anatomy.beyond_voxels * taken.ml)
         if set(regions.segments) == set(anatomy.segments):
             yield finding("plan_leaves_no_liver", "segments", where="remnant", plan=plan)
     if not (regions.cut or regions.ablated or taken.plan.outside_liver):
