@@ -90,12 +90,8 @@ def counting_findings(
 ) -> tuple[Finding, ...]:
     """Say which lesions are too small to measure well, and that slices are thick.
 
-    Parameters
-    ----------
-    voxels : sequence of int, (n,)
-        Of each lesion.
-    changes_stratum : bool, optional
-        Whether leaving the small lesions out would change the stratum; None where that was not tried.
+    ``changes_stratum`` says whether leaving the small ones out would change the stratum; None where that was
+    not tried.
     """
     findings = []
     small = small_lesions(voxels)
@@ -103,36 +99,28 @@ def counting_findings(
         named = ", ".join(lesion_ids[n] for n in small[:8]) + (", ..." if len(small) > 8 else "")
         share = 100 * sum(voxels[n] for n in small) / sum(voxels)
         one = len(small) == 1
-        effect = ""
+        effect, them = "", "it" if one else "them"
         if changes_stratum is not None:
-            them = "it" if one else "them"
-            effect = " " + sentence(
-                "small_lesions", "changes" if changes_stratum else "does_not_change", them=them
-            )
-        findings.append(
-            finding(
-                "small_lesions",
-                "one" if one else "several",
-                severity="warning" if changes_stratum else "info",
-                count=len(small),
-                limit_voxels=SMALL_LESION_VOXELS,
-                lesions=named,
-                share_percent=_two_digits(share),
-                effect=effect,
-            )
+            said = sentence("small_lesions", "changes" if changes_stratum else "does_not_change", them=them)
+            effect = f" {said}"
+        found = finding(
+            "small_lesions",
+            "one" if one else "several",
+            severity="warning" if changes_stratum else "info",
+            count=len(small),
+            limit_voxels=SMALL_LESION_VOXELS,
+            lesions=named,
+            share_percent=_two_digits(share),
+            effect=effect,
         )
+        findings.append(found)
     if max(spacing_mm) > THICK_SLICE_MM + TIE_MM:
-        error = counting_error_percent(_EXAMPLE_MM, spacing_mm)
-        findings.append(
-            finding(
-                "thick_slices",
-                "counting",
-                where="tumour",
-                spacing_mm=max(spacing_mm),
-                example_mm=_EXAMPLE_MM,
-                error_percent=_two_digits(error),
-            )
+        on, error = "tumour", _two_digits(counting_error_percent(_EXAMPLE_MM, spacing_mm))
+        most, example = max(spacing_mm), _EXAMPLE_MM
+        found = finding(
+            "thick_slices", "counting", where=on, spacing_mm=most, example_mm=example, error_percent=error
         )
+        findings.append(found)
     return tuple(findings)
 
 

@@ -265,23 +265,17 @@ def _obstacles(measured: Measurements, assessment: Assessment, protocol: Protoco
 
 def _counting_errors(measured: Measurements) -> tuple[float, ...]:
     spacing = measured.lesions.grid.spacing_mm
-    volumes = measured.measures.volume_ml.tolist()
-    errors = {
-        ml: counting_error_percent(equivalent_diameter_mm(1000 * ml), spacing) for ml in sorted(set(volumes))
-    }
-    return tuple(errors[ml] for ml in volumes)
+    diameters = (equivalent_diameter_mm(1000 * ml) for ml in measured.measures.volume_ml.tolist())
+    return tuple(counting_error_percent(diameter, spacing) for diameter in diameters)
 
 
 def _counting(measured: Measurements, assessment: Assessment, protocol: Protocol) -> tuple[Finding, ...]:
     if not measured.lesions.count:
         return ()
-    voxels = measured.measures.voxels.tolist()
+    lesions, voxels = measured.lesions, measured.measures.voxels.tolist()
     small = small_lesions(voxels)
     changes = None
-    tried = len(small) < len(voxels) and not measured.lesions.overlapping
+    tried = len(small) < len(voxels) and not lesions.overlapping
     if small and tried and assessment.stratum is not None:
-        other = stratum_without(measured, small, protocol)
-        changes = other != assessment.stratum
-    return counting_findings(
-        measured.lesions.ids, voxels, measured.lesions.grid.spacing_mm, changes_stratum=changes
-    )
+        changes = stratum_without(measured, small, protocol) != assessment.stratum
+    return counting_findings(lesions.ids, voxels, lesions.grid.spacing_mm, changes_stratum=changes)
