@@ -23,6 +23,7 @@ from volstrat.certainty.volume_error import FractionInterval, resectable_fractio
 from volstrat.frozen import frozen
 from volstrat.geometry.boundary_shift import ShiftedVolumes
 from volstrat.geometry.runs import LabelRuns
+from volstrat.rule.measure import tumour_only
 from volstrat.rule.stratify import (
     Stratum1Tally,
     exact_mm3,
@@ -31,7 +32,6 @@ from volstrat.rule.stratify import (
     stratum_1_predicate,
 )
 from volstrat.rule.table_words import NOT_AVID
-from volstrat.rule.tumour_only import tumour_only
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent

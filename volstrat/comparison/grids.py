@@ -14,9 +14,8 @@ from volstrat.geometry.alignment import align_masks, resample_nearest
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.lesions import Lesions, TumourEntry
-from volstrat.rule.measure import CaseMasks, Measurements, measure_case
+from volstrat.rule.measure import CaseMasks, Measurements, measure_case, tumour_only
 from volstrat.rule.row_placing import renamed_rows
-from volstrat.rule.tumour_only import tumour_only
 from volstrat.terms.findings import Finding, finding
 
 if TYPE_CHECKING:

@@ -40,8 +40,7 @@ from volstrat.comparison.agreement_types import (
 from volstrat.comparison.grids import OnOneGrid, check_one_image, on_one_grid
 from volstrat.errors import DifferentImageError, GridMismatchError, VolstratError
 from volstrat.geometry.runs import VoxelRuns
-from volstrat.rule.measure import measure_case
-from volstrat.rule.tumour_only import tumour_only
+from volstrat.rule.measure import measure_case, tumour_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from volstrat.rule.drawing import drawing_findings
 from volstrat.rule.lesions import covered_by, find_lesions, measure_lesions
 from volstrat.rule.markings import NO_WORD, cut_pieces, draw_markings, mark_pieces, pieces_without
 from volstrat.rule.row_placing import PlacedRows, place_lesion_rows, place_region_rows
-from volstrat.rule.table_words import NOT_AVID, lesion_words, region_words
+from volstrat.rule.table_words import NO_LESION, NOT_AVID, lesion_words, region_words
 from volstrat.rule.tumour_voxels import TumourVoxels
 from volstrat.terms.findings import finding
 from volstrat.terms.marks import Marking
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
     from volstrat.terms.protocol import Protocol
+
+
+_Arrays = TypeVar("_Arrays", "LesionMeasures", "LesionWords")
 
 
 @frozen(eq=False)
@@ -368,3 +371,69 @@ def _in_parts(lesion_id: str, voxels: Int64s) -> Finding:
         return finding("partly_resectable_lesion", "area", where=lesion_id, lesion=lesion_id, percent=percent)
     shares = ", ".join(f"{percent} % {word}" for word, percent in words.items())
     return finding("partly_resectable_lesion", "parts", where=lesion_id, lesion=lesion_id, shares=shares)
+
+
+def tumour_only(measured: Measurements) -> Measurements:
+    """Return the case as if the lesions that are no tumour had not been drawn.
+
+    Their uptake stays what the table makes of it: PET-only regions. Lesions keep their ids.
+    """
+    left_out = measured.words.not_tumour
+    if not left_out.any():
+        return measured
+    kept = np.flatnonzero(~left_out)
+    number = np.full(left_out.size, -1, dtype=np.int64)
+    number[kept] = np.arange(kept.size)
+    lesions, words = measured.lesions, measured.words
+    runs = ~left_out[lesions.lesion]
+    pieces = pieces_without(measured.pieces, left_out)
+    pieces = replace(
+        pieces,
+        lesion=number[pieces.lesion],
+        pair_lesion=number[pieces.pair_lesion],
+        drawn_voxels=pieces.drawn_voxels[kept],
+        drawn=pieces.drawn[kept],
+    )
+    words = _those(words, kept)
+    regions = measured.region_words
+    owned = regions.belongs_to != NO_LESION
+    belongs_to = np.where(owned, number[regions.belongs_to], NO_LESION)
+    attribution = None if measured.attribution is None else _renumbered(measured.attribution, number)
+    gone = {lesions.ids[n] for n in np.flatnonzero(left_out).tolist()}
+    return replace(
+        measured,
+        lesions=replace(
+            lesions,
+            ids=tuple(lesions.ids[n] for n in kept.tolist()),
+            starts=lesions.starts[runs],
+            stops=lesions.stops[runs],
+            lesion=number[lesions.lesion[runs]],
+            names=tuple(lesions.names[n] for n in kept.tolist()),
+            by_size=tuple(lesions.by_size[n] for n in kept.tolist()),
+        ),
+        measures=_those(measured.measures, kept),
+        pieces=pieces,
+        marked=mark_pieces(pieces, words.marking, words.not_tumour),
+        base=attribution,
+        attribution=attribution,
+        covered=measured.covered[kept],
+        alternatives=(),
+        rows={i: row for i, row in measured.rows.items() if i not in gone},
+        words=words,
+        region_words=replace(regions, belongs_to=belongs_to),
+    )
+
+
+def _those(value: _Arrays, kept: Int64s) -> _Arrays:
+    """Return what is said of some lesions, of arrays by lesion."""
+    return replace(value, **{one.name: getattr(value, one.name)[kept] for one in fields(value)})
+
+
+def _renumbered(attribution: Attribution, number: Int64s) -> Attribution:
+    """Return an attribution to tumour alone by the lesions' new positions."""
+    groups = attribution.groups
+    return replace(
+        attribution,
+        groups=replace(groups, pair_lesion=number[groups.pair_lesion]),
+        pet_only=attribution.pet_only.renumbered(number),
+    )
