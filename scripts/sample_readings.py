@@ -21,6 +21,7 @@ from sample_subject import (
     PET_OBLIQUE,
     PET_SAGITTAL,
     Subject,
+    nifti_files,
 )
 
 
@@ -115,12 +116,7 @@ def lesion_table() -> Subject:
     return Subject(
         name="S11_lesion_table",
         story="a table says: ablate L2, P1 is bowel; both aims can be met",
-        files={
-            "tumour.nii.gz": nifti(p.tumour(), p.ct.affine),
-            "resectable.nii.gz": nifti(p.union(1), p.ct.affine),
-            "fdg_avid.nii.gz": nifti(p.avid(), p.pet_grid().affine),
-            "lesions.csv": table.encode(),
-        },
+        files={**nifti_files(p, 1), "lesions.csv": table.encode()},
         expected=measured(p, stated),
     )
 
@@ -195,11 +191,7 @@ def pet_field_too_short() -> Subject:
     return Subject(
         name="S13_pet_field_short",
         story="PET shows nothing avid, but ends above a resectable lesion",
-        files={
-            "tumour.nii.gz": nifti(p.tumour(), p.ct.affine),
-            "resectable.nii.gz": nifti(p.union(2), p.ct.affine),
-            "fdg_avid.nii.gz": nifti(p.avid(), p.pet_grid().affine),
-        },
+        files=nifti_files(p, 2),
         expected=expected,
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sample_phantoms import MIRRORED, OBLIQUE, SAGITTAL, STRAIGHT, Grid
+from sample_files import nifti
+from sample_phantoms import MIRRORED, OBLIQUE, SAGITTAL, STRAIGHT, Grid, Phantom
 
 # 84 x 72 x 70 mm of liver, turned out of the scanner's axes, a long way from the origin.
 CT_OBLIQUE = Grid(
@@ -40,21 +41,21 @@ PET_DICOM = Grid(
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One folder of `sample_data/`.
+    """One folder of `sample_data/`."""
 
-    Parameters
-    ----------
-    name : str
-        Folder and subject.
-    story : str
-        One line for the demo's table.
-    files : dict of str to bytes
-        By path within the folder.
-    expected : dict
-        Keys of the case record that the subject must show.
-    """
+    name: str  # folder and subject
+    story: str  # one line for the demo's table
+    files: dict[str, bytes]  # by path within the folder
+    expected: dict[str, Any]  # keys of the case record that the subject must show
 
-    name: str
-    story: str
-    files: dict[str, bytes]
-    expected: dict[str, Any]
+
+def nifti_files(p: Phantom, *resectable: int, with_suv: bool = False) -> dict[str, bytes]:
+    """Return a phantom's masks as NIfTI, called by their roles; the lesions named are drawn as resectable."""
+    files = {
+        "tumour.nii.gz": nifti(p.tumour(), p.ct.affine),
+        "resectable.nii.gz": nifti(p.union(*resectable), p.ct.affine),
+        "fdg_avid.nii.gz": nifti(p.avid(), p.pet_grid().affine),
+    }
+    if with_suv:
+        files["suv.nii.gz"] = nifti(p.suv(), p.pet_grid().affine, slope=1 / 16)
+    return files

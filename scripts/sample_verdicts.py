@@ -15,6 +15,7 @@ from sample_subject import (
     PET_OBLIQUE,
     PET_SAGITTAL,
     Subject,
+    nifti_files,
 )
 
 
@@ -32,12 +33,7 @@ def clear_stratum_1() -> Subject:
     return Subject(
         name="S01_stratum_1",
         story="most of the tumour can be resected; a small avid lesion cannot",
-        files={
-            "tumour.nii.gz": nifti(p.tumour(), p.ct.affine),
-            "resectable.nii.gz": nifti(p.union(1, 2), p.ct.affine),
-            "fdg_avid.nii.gz": nifti(p.avid(), p.pet_grid().affine),
-            "suv.nii.gz": nifti(p.suv(), p.pet_grid().affine, slope=1 / 16),
-        },
+        files=nifti_files(p, 1, 2, with_suv=True),
         expected=measured(p, verdict("stratum_1", stratum_2=False, avid_disease="observed")),
     )
 
@@ -116,12 +112,7 @@ def ineligible_nothing_avid() -> Subject:
     return Subject(
         name="S04_ineligible_nothing_avid",
         story="less than 70 %, and PET shows no avid disease",
-        files={
-            "tumour.nii.gz": nifti(p.tumour(), p.ct.affine),
-            "resectable.nii.gz": nifti(p.union(2), p.ct.affine),
-            "fdg_avid.nii.gz": nifti(p.avid(), p.pet_grid().affine),
-            "suv.nii.gz": nifti(p.suv(), p.pet_grid().affine, slope=1 / 16),
-        },
+        files=nifti_files(p, 2, with_suv=True),
         expected=measured(p, verdict("ineligible", stratum_2=False, avid_disease="not_observed")),
     )
 
@@ -227,11 +218,6 @@ def pet_only_region() -> Subject:
     return Subject(
         name="S08_pet_only_region",
         story="stratum 1, but an avid spot has no CT lesion and no marking",
-        files={
-            "tumour.nii.gz": nifti(p.tumour(), p.ct.affine),
-            "resectable.nii.gz": nifti(p.union(1), p.ct.affine),
-            "fdg_avid.nii.gz": nifti(p.avid(), p.pet_grid().affine),
-            "suv.nii.gz": nifti(p.suv(), p.pet_grid().affine, slope=1 / 16),
-        },
+        files=nifti_files(p, 1, with_suv=True),
         expected=measured(p, stated),
     )

@@ -6,7 +6,6 @@ Needs the shared data (`VOLSTRAT_TEST_DATA`, or beside the checkout); skipped in
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests.third_party import third_party
+
 pytestmark = pytest.mark.slow  # folders of DICOM among them
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("VOLSTRAT_TEST_DATA", ROOT.parent / "shared" / "data")).resolve()
 PROGRAM = Path(sys.executable).parent / "volstrat"
-
-
-def data(name: str) -> Path:
-    """Return a file of the shared data, or skip where it is not there."""
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"shared data without {name}: set VOLSTRAT_TEST_DATA")
-    return path
 
 
 def record_of(folder: Path, inputs: dict[str, str], table: str = "") -> dict[str, Any]:
@@ -66,7 +58,10 @@ def test_the_main_job_on_a_real_tumour(tmp_path: Path, name: str) -> None:
     Every avid voxel is attributed to the lesion, though STS_019's own contours lie millimetres apart.
     """
     ct_voxels, ct_ml, pet_voxels, pet_ml = CT_AND_PET[name]
-    masks = {"tumour": data(f"{name}/CT_mask.nii.gz"), "fdg_avid": data(f"{name}/PET_mask.nii.gz")}
+    masks = {
+        "tumour": third_party(f"{name}/CT_mask.nii.gz"),
+        "fdg_avid": third_party(f"{name}/PET_mask.nii.gz"),
+    }
     record = record_of(
         tmp_path / "case",
         {role: quoted(path) for role, path in masks.items()},
@@ -89,7 +84,10 @@ def test_the_main_job_on_a_real_tumour(tmp_path: Path, name: str) -> None:
 def test_the_same_tumour_marked_unresectable_is_ineligible(tmp_path: Path) -> None:
     """Its PET alone cannot make it fit: nothing of either count is resectable."""
     name = "ibsi_small/STS_019"
-    masks = {"tumour": data(f"{name}/CT_mask.nii.gz"), "fdg_avid": data(f"{name}/PET_mask.nii.gz")}
+    masks = {
+        "tumour": third_party(f"{name}/CT_mask.nii.gz"),
+        "fdg_avid": third_party(f"{name}/PET_mask.nii.gz"),
+    }
     record = record_of(
         tmp_path / "case",
         {role: quoted(path) for role, path in masks.items()},
@@ -101,7 +99,7 @@ def test_the_same_tumour_marked_unresectable_is_ineligible(tmp_path: Path) -> No
 
 def test_the_digital_phantom_has_592_mm3(tmp_path: Path) -> None:
     """74 voxels of 8 mm3 (IBSI consensus 592 +- 4)."""
-    mask = data("ibsi_1_digital_phantom/nifti/mask/mask.nii.gz")
+    mask = third_party("ibsi_1_digital_phantom/nifti/mask/mask.nii.gz")
     record = record_of(tmp_path / "case", {"tumour": quoted(mask)})
     assert record["predicates"]["stratum_1"]["whole_voxels"] == 74
     assert record["volumes"]["total_tumour_ml"] == pytest.approx(0.592)
@@ -121,7 +119,7 @@ def test_the_digital_phantom_has_592_mm3(tmp_path: Path) -> None:
 )
 def test_label_maps_of_dcmqi(tmp_path: Path, name: str, voxels: dict[str, int], ml: float | None) -> None:
     """Each label is a lesion of that number; ``instances = "labels"`` keeps a single one whole."""
-    path = data(f"dcmqi/segmentations/{name}")
+    path = third_party(f"dcmqi/segmentations/{name}")
     record = record_of(tmp_path / "case", {"tumour": f'{{ path = {quoted(path)}, instances = "labels" }}'})
     assert {x["lesion_id"]: x["voxels"] for x in record["lesions"]} == voxels
     assert record["predicates"]["stratum_1"]["whole_voxels"] == sum(voxels.values())
@@ -131,7 +129,7 @@ def test_label_maps_of_dcmqi(tmp_path: Path, name: str, voxels: dict[str, int], 
 
 def test_overlapping_segments_count_each_voxel_once(tmp_path: Path) -> None:
     """Five segments in three files: 9602 + 11888 + 10743 + 6693 + 4713 voxels lie on 40505."""
-    parts = [data(f"dcmqi/segmentations/partial_overlaps-{n}.nrrd") for n in (1, 2, 3)]
+    parts = [third_party(f"dcmqi/segmentations/partial_overlaps-{n}.nrrd") for n in (1, 2, 3)]
     entries = ", ".join(f'{{ path = {quoted(path)}, instances = "labels" }}' for path in parts)
     record = record_of(tmp_path / "case", {"tumour": f"[{entries}]"})
     assert sorted(x["voxels"] for x in record["lesions"]) == [4713, 6693, 9602, 10743, 11888]
@@ -143,7 +141,7 @@ def test_a_mask_of_another_image_is_refused(tmp_path: Path) -> None:
     """A PET mask as the resectable part of a CT tumour: refused by name, with the distance."""
     folder = tmp_path / "case"
     folder.mkdir()
-    ct, pet = (data(f"ibsi_small/STS_025/{kind}_mask.nii.gz") for kind in ("CT", "PET"))
+    ct, pet = (third_party(f"ibsi_small/STS_025/{kind}_mask.nii.gz") for kind in ("CT", "PET"))
     (folder / "case.toml").write_text(f"[inputs]\ntumour = {quoted(ct)}\nresectable = {quoted(pet)}\n")
     done = subprocess.run(
         [PROGRAM, "case", folder, "--json"], capture_output=True, text=True, timeout=120, check=False

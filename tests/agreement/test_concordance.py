@@ -219,17 +219,25 @@ def _answered(*, missing: bool) -> list[list[str | None]]:
     return [[names[r], names[c]] for r in range(4) for c in range(4) for _ in range(ANSWERED[r][c])]
 
 
+Numbers = tuple[float, float, float, float]
+"""A value, its standard error, and the ends of its interval."""
+
+
+def _is(found: Concordance, agree: tuple[int, int], *, kappa: Numbers, ac1: Numbers, of_all: Numbers) -> None:
+    """Hold a pair, and AC1 over all, to what others give."""
+    (pair,) = found.pairs
+    assert pair.subjects == agree[1]
+    assert pair.agreement.value == pytest.approx(agree[0] / agree[1], rel=1e-12)
+    for estimate, numbers in ((pair.kappa, kappa), (pair.ac1, ac1), (found.ac1, of_all)):
+        assert _numbers(estimate) == pytest.approx(numbers, rel=1e-12)
+
+
 def test_no_stratum_as_an_answer_equals_statsmodels_and_irrcac() -> None:
     """Statsmodels 0.15.0 and irrCAC 0.4.4 on four categories: 23 of 30, not 23 of 26."""
     found = concordance(_answered(missing=False), (*STRATA, "none"))
-    (pair,) = found.pairs
-    assert pair.subjects == 30
-    assert pair.agreement.value == pytest.approx(23 / 30, rel=1e-12)
     kappa = (0.6623794212218651, 0.10656459682787019, 0.4535166494122082, 0.871242193031522)
-    assert _numbers(pair.kappa) == pytest.approx(kappa, rel=1e-12)
     ac1 = (0.69718817591925, 0.103388132036302, 0.485735703633877, 0.908640648204624)
-    assert _numbers(pair.ac1) == pytest.approx(ac1, rel=1e-12)
-    assert _numbers(found.ac1) == _numbers(pair.ac1)
+    _is(found, (23, 30), kappa=kappa, ac1=ac1, of_all=ac1)
 
 
 def test_missing_strata_equal_statsmodels_and_irrcac_and_intervals_end_at_1() -> None:
@@ -238,12 +246,7 @@ def test_missing_strata_equal_statsmodels_and_irrcac_and_intervals_end_at_1() ->
     irrCAC over all 30 (one rating informs chance alone), and over the 26 with both.
     """
     found = concordance(_answered(missing=True), STRATA)
-    (pair,) = found.pairs
-    assert pair.subjects == 26
-    assert pair.agreement.value == pytest.approx(23 / 26, rel=1e-12)
     kappa = (0.8239277652370203, 0.09517705414151509, 0.6373841669650319, 1.0)
-    assert _numbers(pair.kappa) == pytest.approx(kappa, rel=1e-12)
     whole = (0.830386028834375, 0.111308481152924, 0.602734623759646, 1.0)
-    assert _numbers(found.ac1) == pytest.approx(whole, rel=1e-12)
     both = (0.82847718526663, 0.095262899243287, 0.632279571628028, 1.0)
-    assert _numbers(pair.ac1) == pytest.approx(both, rel=1e-12)
+    _is(found, (23, 26), kappa=kappa, ac1=both, of_all=whole)

@@ -6,7 +6,6 @@ Needs the shared data (`VOLSTRAT_TEST_DATA`, or beside the checkout); skipped in
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.third_party import DATA, third_party
 from volstrat.cli.app import cli
-
-DATA = Path(os.environ.get("VOLSTRAT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-def shared(name: str) -> Path:
-    """Return a folder of the shared data, or skip where it is not there."""
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"third-party images are not at hand (VOLSTRAT_TEST_DATA): {name}")
-    return path
 
 
 def volstrat(*arguments: str | Path) -> tuple[int, str]:
@@ -51,7 +41,7 @@ def case_of(folder: Path, **inputs: str) -> Path:
 def path_of(name: str, **keys: object) -> str:
     """Return an entry for a shared file."""
     told = "".join(f", {key} = {json.dumps(value)}" for key, value in keys.items())
-    return f'{{ path = "{shared(name).as_posix()}"{told} }}'
+    return f'{{ path = "{third_party(name).as_posix()}"{told} }}'
 
 
 def segments(found: dict[str, Any], role: str = "tumour") -> dict[int, int]:
@@ -70,7 +60,7 @@ def sarcoma(tmp_path: Path) -> Path:
     folder = tmp_path / "sts_001"
     folder.mkdir()
     for name in ("CT_dicom", "CT_rtstruct", "PET_raw_dicom", "PET_raw_rtstruct"):
-        (folder / name).symlink_to(shared(f"sts_001/{name}"))
+        (folder / name).symlink_to(third_party(f"sts_001/{name}"))
     return folder
 
 
@@ -150,7 +140,7 @@ def test_contours_drawn_on_raw_pet(tmp_path: Path) -> None:
 
 def test_suv_of_raw_pet() -> None:
     """71 kg, 3.88777472e8 Bq, 2711 s, half-life 6588 s: 2.42902977e-4; every attribute is listed."""
-    found = printed("suv", shared("sts_001/PET_raw_dicom"))
+    found = printed("suv", third_party("sts_001/PET_raw_dicom"))
     assert found["suvbw_factor"] == pytest.approx(2.42902977e-4, rel=1e-8)
     assert found["units"] == "BQML"
     assert found["uptake_minutes"] == pytest.approx(2711 / 60)
@@ -176,7 +166,7 @@ def test_ibsi_tumours(
     tmp_path: Path, patient: str, image: str, voxels: int, ml: float, highest: float | None
 ) -> None:
     """Contours on CT and on PET; the PET is SUV already (GML) and is not scaled again."""
-    (mask,) = shared(f"ibsi_small/{patient}/{image}/mask").glob("*.dcm")
+    (mask,) = third_party(f"ibsi_small/{patient}/{image}/mask").glob("*.dcm")
     name = mask.relative_to(DATA).as_posix()
     case = case_of(
         tmp_path / "S1",
@@ -190,13 +180,13 @@ def test_ibsi_tumours(
     assert record["volumes"]["total_tumour_ml"] == pytest.approx(ml, abs=5e-5)
     if highest is not None:
         assert max(lesion["suv_max"] for lesion in record["lesions"]) == pytest.approx(highest, abs=1e-5)
-    assert printed("suv", shared(f"ibsi_small/{patient}/PET"))["suvbw_factor"] == 1.0
+    assert printed("suv", third_party(f"ibsi_small/{patient}/PET"))["suvbw_factor"] == 1.0
 
 
 @pytest.mark.parametrize("patient", ["STS_019", "STS_025"])
 def test_ibsi_folders_are_read_as_they_are(patient: str) -> None:
     """CT, PET and an RTSTRUCT on each, without a case.toml: the one on CT is the tumour."""
-    found = printed("inspect", shared(f"ibsi_small/{patient}"))
+    found = printed("inspect", third_party(f"ibsi_small/{patient}"))
     paths = {
         e["role"]: Path(e["path"]).parts[0] for e in found["inputs"] if e["role"] in ("tumour", "ct", "pet")
     }
@@ -280,7 +270,7 @@ def test_structure_sets_with_bad_references_are_refused_by_name(
     tmp_path: Path, file: str, words: str
 ) -> None:
     """Contours that name images which the series does not have."""
-    (path,) = shared("rt-utils/tests/mock_data").glob(f"{file}*.dcm")
+    (path,) = third_party("rt-utils/tests/mock_data").glob(f"{file}*.dcm")
     name = path.relative_to(DATA).as_posix()
     case = case_of(tmp_path / "S1", tumour=path_of(name), ct=path_of("rt-utils/tests/mock_data"))
     record = printed("case", case)
@@ -309,6 +299,6 @@ def test_one_bit_segmentations_give_the_same_voxels_in_every_encoding(name: str)
     """36233 + 35645 + 35220 voxels; rows of 510 are no whole bytes."""
     from volstrat.dicom.seg.segmentation import read_seg
 
-    mask, _ = read_seg(shared("pydicom_seg") / f"{name}.dcm", threshold=None, image_grid=None)
+    mask, _ = read_seg(third_party("pydicom_seg") / f"{name}.dcm", threshold=None, image_grid=None)
     i_j_k = mask.grid.unravel(mask.voxels().indices())
     assert sorted(np.bincount(i_j_k[:, 2]).tolist()) == [35220, 35645, 36233]

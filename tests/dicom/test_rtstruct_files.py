@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from tests.dicom.contour_cases import (
     saved,
     structure_set,
 )
+from tests.third_party import third_party
 from volstrat.dicom.folder_scan import scan_files
 from volstrat.dicom.rtstruct.structure_set import StructureSet
 from volstrat.errors import (
@@ -33,13 +33,6 @@ from volstrat.errors import (
     InputFileError,
 )
 from volstrat.geometry.grid import VoxelGrid
-
-DATA = Path(os.environ.get("VOLSTRAT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-needs_data = pytest.mark.skipif(
-    not DATA.is_dir(), reason="third-party images are not at hand (VOLSTRAT_TEST_DATA)"
-)
 
 
 # pydicom says that it writes UN; that is what is wanted here.
@@ -152,7 +145,6 @@ def _image_grid(folder: Path) -> VoxelGrid:
     )
 
 
-@needs_data
 @pytest.mark.parametrize(
     ("images", "rtstruct", "nifti", "voxels"),
     [
@@ -193,12 +185,12 @@ def test_third_party_masks_are_reproduced_voxel_for_voxel(
     """GTV_Mass on CT and PET, against NIfTI masks that others converted."""
     import SimpleITK as sitk
 
-    grid = _image_grid(DATA / images)
-    mask, _ = StructureSet(DATA / rtstruct).mask(grid=grid)
+    grid = _image_grid(third_party(images))
+    mask, _ = StructureSet(third_party(rtstruct)).mask(grid=grid)
     found = mask.runs.of(1)
     assert found.count == voxels
 
-    image = sitk.ReadImage(DATA / nifti)
+    image = sitk.ReadImage(third_party(nifti))
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
@@ -210,10 +202,9 @@ def test_third_party_masks_are_reproduced_voxel_for_voxel(
     assert found.same_as(dense.reindexed(placement, shape=theirs.shape, onto=grid.shape))
 
 
-@needs_data
 def test_third_party_references_are_checked() -> None:
     """A series that is not named, and images and a frame of reference that are not the CT's."""
-    folder = DATA / "rt-utils" / "tests" / "mock_data"
+    folder = third_party("rt-utils") / "tests" / "mock_data"
     files = [folder / f"{name}_reference_rt.dcm" for name in ("non_existent", "invalid")]
     none, wrong = (scan_files([path], root=folder).structure_sets[0] for path in files)
     assert none.referenced_series_uids == ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from tests.dicom.seg_cases import (
     segmentation,
     sources,
 )
+from tests.third_party import third_party
 from volstrat.dicom.seg.segmentation import read_seg
 from volstrat.errors import (
     CorruptDataError,
@@ -29,13 +29,6 @@ from volstrat.errors import (
     MaskValueError,
 )
 from volstrat.geometry.grid import VoxelGrid
-
-DATA = Path(os.environ.get("VOLSTRAT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-needs_data = pytest.mark.skipif(
-    not DATA.is_dir(), reason="third-party images are not at hand (VOLSTRAT_TEST_DATA)"
-)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +217,6 @@ def test_no_patient_identity_is_in_a_message(tmp_path: Path) -> None:
     assert "1950" not in str(caught.value)
 
 
-@needs_data
 @pytest.mark.parametrize(
     ("file", "voxels", "volume_ml"),
     [
@@ -255,23 +247,21 @@ def test_third_party_counts_are_reproduced(
     file: str, voxels: dict[int, int], volume_ml: float | None
 ) -> None:
     """The numbers of the files' authors, or recomputed independently."""
-    mask, _ = read_seg(DATA / file)
+    mask, _ = read_seg(third_party(file))
     assert {label: mask.runs.of(label).count for label in mask.labels} == voxels
     if volume_ml is not None:
         assert mask.voxels().count * mask.grid.voxel_volume_mm3 / 1000 == pytest.approx(volume_ml, abs=5e-5)
 
 
-@needs_data
 def test_overlapping_third_party_segments_count_once_in_their_union() -> None:
     """43,639 voxels in five segments are 40,505 different ones."""
-    mask, _ = read_seg(DATA / "dcmqi/segmentations/partial_overlaps.dcm")
+    mask, _ = read_seg(third_party("dcmqi/segmentations/partial_overlaps.dcm"))
     assert mask.voxels().count == 40505
 
 
-@needs_data
 def test_true_fractions_are_cut_at_the_threshold() -> None:
     """638 values of 128 and 23 of 64: they add up to 326.02 of 255."""
-    path = DATA / "highdicom/test_files/seg_image_ct_true_fractional.dcm"
+    path = third_party("highdicom/test_files/seg_image_ct_true_fractional.dcm")
     with pytest.raises(MaskValueError, match="FRACTIONAL"):
         read_seg(path)
     at_half = read_seg(path, threshold=0.5)[0].voxels().count
@@ -280,14 +270,12 @@ def test_true_fractions_are_cut_at_the_threshold() -> None:
     assert (at_half * 128 + (at_quarter - at_half) * 64) / 255 == pytest.approx(326.02, abs=0.005)
 
 
-@needs_data
 def test_a_projection_image_is_refused() -> None:
     """A segmentation of a radiograph has no place in the patient."""
     with pytest.raises(GeometryError, match="ImagePositionPatient"):
-        read_seg(DATA / "highdicom/test_files/seg_image_cr_binary.dcm")
+        read_seg(third_party("highdicom/test_files/seg_image_cr_binary.dcm"))
 
 
-@needs_data
 @pytest.mark.parametrize(
     ("seg", "nrrd"),
     [
@@ -301,12 +289,12 @@ def test_voxels_are_those_of_the_third_party_nrrd(seg: str, nrrd: str) -> None:
     """Voxel for voxel, on the NRRD's grid as SimpleITK reads it."""
     import SimpleITK as sitk
 
-    image = sitk.ReadImage(DATA / "dcmqi/segmentations" / nrrd)
+    image = sitk.ReadImage(third_party("dcmqi/segmentations") / nrrd)
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
     grid = VoxelGrid(shape=image.GetSize(), affine=affine)
-    mask, _ = read_seg(DATA / "dcmqi/segmentations" / seg)
+    mask, _ = read_seg(third_party("dcmqi/segmentations") / seg)
     dense = mask.on_grid(grid, tolerance_mm=0.001).runs.of(1)
     found = dense_of(dense, grid.shape)
     assert (found == (sitk.GetArrayFromImage(image).transpose(2, 1, 0) == 1)).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from tests.dicom.suv_cases import (
     private,
     setting,
 )
+from tests.third_party import third_party
 from volstrat.dicom.folder_scan import scan_dicom
 from volstrat.dicom.header import Header
 from volstrat.dicom.pixels import read_suv
@@ -110,15 +110,6 @@ def test_a_converted_series_says_of_its_frames_what_was_corrected(tmp_path: Path
         assert [finding.code for finding in factors.findings] == codes
 
 
-def shared_data(name: str) -> Path:
-    """Return a folder of the real images, or skip."""
-    beside = Path(__file__).parents[3] / "shared" / "data"
-    path = Path(os.environ.get("VOLSTRAT_TEST_DATA", beside)) / name
-    if not path.exists():
-        pytest.skip(f"no test data: {name} (set VOLSTRAT_TEST_DATA)")
-    return path
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -130,7 +121,7 @@ def shared_data(name: str) -> Path:
 )
 def test_real_headers_give_the_published_factors(tmp_path: Path, name: str, expected: float) -> None:
     """Headers of calculate-suv, written to DICOM files."""
-    headers = json.loads((shared_data("calculate-suv") / f"{name}-instances.json").read_text())
+    headers = json.loads((third_party("calculate-suv") / f"{name}-instances.json").read_text())
     in_injection = ("RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime")
     for k, header in enumerate(headers):
         dataset = image_dataset(pixels=np.ones((6, 4), dtype=np.int16), position_mm=(0, 0, k), modality="PT")
@@ -159,7 +150,7 @@ def test_real_ge_series_gives_the_published_suv() -> None:
     """sts_001: 71 kg, 3.88777472e8 Bq, 2711 s, half-life 6588 s; slices a little irregular."""
     import nibabel as nib
 
-    root = shared_data("sts_001")
+    root = third_party("sts_001")
     (series,) = scan_dicom(root / "PET_raw_dicom").series
     geometry = series_geometry(series)
     factors = suv_factors(series)
@@ -184,7 +175,7 @@ def test_real_gml_series_is_not_scaled_again() -> None:
     """ibsi_small: Units GML, the NIfTI beside it holds the same values."""
     import nibabel as nib
 
-    root = shared_data("ibsi_small") / "STS_019"
+    root = third_party("ibsi_small") / "STS_019"
     (series,) = scan_dicom(root / "PET" / "image").series
     factors = suv_factors(series)
     assert (factors.units, factors.suvbw_factor) == ("GML", 1.0)

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.dense import label_runs
+from tests.third_party import third_party
 from tests.volume_files import RAS_LPS, metaimage_header, nifti, nrrd_header, oblique_lps
 from volstrat.errors import FormatError, InputFileError, MaskValueError, VolstratError
 from volstrat.formats.volumes import read_grid, read_image, read_mask, volume_format
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 sitk: Any = import_module("SimpleITK")  # without types
 ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("VOLSTRAT_TEST_DATA", ROOT.parent / "shared" / "data"))
 NRRD_TYPES = {"u1": "uchar", "i2": "short", "u4": "uint", "i8": "int64", "f4": "float", "f8": "double"}
 MET_TYPES = {"u1": "UCHAR", "i2": "SHORT", "u4": "UINT", "i8": "LONG_LONG", "f4": "FLOAT", "f8": "DOUBLE"}
 
@@ -321,9 +321,7 @@ def test_a_small_file_that_holds_a_huge_image_takes_the_memory_of_what_is_in_it(
 )
 def test_real_masks_give_the_published_counts(file: str, voxels: dict[int, int], ml: float | None) -> None:
     """Third-party files and numbers: sarcoma CT and PET, the IBSI phantom, dcmqi's segmentations."""
-    if not (DATA / file).exists():
-        pytest.skip(f"real data are not at hand: {file}")
-    mask = read_mask(DATA / file).mask
+    mask = read_mask(third_party(file)).mask
     assert {label: mask.runs.of(label).count for label in mask.labels} == voxels
     if ml is not None:
         # As many digits as are published.
@@ -332,9 +330,7 @@ def test_real_masks_give_the_published_counts(file: str, voxels: dict[int, int],
 
 def test_a_real_pet_is_read_as_its_values() -> None:
     """STS_019's PET, already SUV: the published maximum inside its mask's image."""
-    folder = DATA / "ibsi_small" / "STS_019"
-    if not folder.exists():
-        pytest.skip("real data are not at hand: ibsi_small/STS_019")
+    folder = third_party("ibsi_small/STS_019")
     read = read_image(folder / "PET_image.nii.gz")
     mask = read_mask(folder / "PET_mask.nii.gz").mask
     assert mask.grid.corner_displacement_mm(read.image.grid) < 1e-3

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.third_party import third_party
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.image import Image
 from volstrat.pet.uptake import PEAK_RADIUS_MM, LesionUptake, peak_values, suv_statistics, values_at
-
-DATA = Path(
-    os.environ.get("VOLSTRAT_TEST_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
-)
 
 
 def _image(values: np.ndarray, spacing: tuple[float, float, float], angle: float = 0.0) -> Image:
@@ -142,8 +138,6 @@ def test_lesions_are_measured_apart_and_an_empty_one_is_none() -> None:
 
 
 def _read(image: Path, mask: Path) -> tuple[Image, np.ndarray]:
-    if not image.exists():
-        pytest.skip(f"{image.name} is not at hand: set VOLSTRAT_TEST_DATA")
     from nibabel.nifti1 import Nifti1Image
 
     pet, drawn = Nifti1Image.from_filename(image), Nifti1Image.from_filename(mask)
@@ -156,7 +150,7 @@ def _read(image: Path, mask: Path) -> tuple[Image, np.ndarray]:
 
 def test_a_sarcoma_measures_as_its_publishers_say() -> None:
     """sts_001, GTV_Mass in PET: 5095 voxels, 366.079 ml, SUV 0.16860 to 7.91067, mean 2.55513."""
-    folder = DATA / "sts_001" / "nifti"
+    folder = third_party("sts_001/nifti")
     image, voxels = _read(folder / "PET_image.nii.gz", folder / "PET_mask.nii.gz")
     got = _one(image, voxels)
     assert got.voxels == 5095
@@ -169,7 +163,7 @@ def test_a_sarcoma_measures_as_its_publishers_say() -> None:
 
 def test_a_second_sarcoma_measures_as_its_publishers_say() -> None:
     """ibsi_small STS_019: 239 PET voxels, 17.1723 ml, maximum 16.32769."""
-    folder = DATA / "ibsi_small" / "STS_019"
+    folder = third_party("ibsi_small/STS_019")
     image, voxels = _read(folder / "PET_image.nii.gz", folder / "PET_mask.nii.gz")
     got = _one(image, voxels)
     assert got.voxels == 239
@@ -179,7 +173,7 @@ def test_a_second_sarcoma_measures_as_its_publishers_say() -> None:
 
 def test_the_ibsi_phantom_has_the_consensus_peaks() -> None:
     """IBSI digital phantom: local intensity peak 2.6, global 3.1, mean 2.15, maximum 6."""
-    folder = DATA / "ibsi_1_digital_phantom" / "nifti"
+    folder = third_party("ibsi_1_digital_phantom/nifti")
     image, voxels = _read(folder / "image" / "phantom.nii.gz", folder / "mask" / "mask.nii.gz")
     got = _one(image, voxels)
     assert got.suv_peak == pytest.approx(3.1, abs=0.05)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +12,9 @@ from playwright.sync_api import expect
 
 from tests.records import run_case
 from tests.report.scenes import affine, block, coloured
-from tests.review.conftest import ROOT, settled
+from tests.review.conftest import settled
 from tests.review.pages import choose, ct_case, fit, pane, saved, stratum
+from tests.third_party import third_party
 from tests.volume_files import nifti
 from volstrat.case.protocol_files import load_protocol
 from volstrat.show.styles import STYLES
@@ -121,10 +121,7 @@ def test_ct_and_pet_that_do_not_overlap_are_told(serve: Serve, opened: Opened, t
 @pytest.fixture
 def real() -> Path:
     """Return the folder of real images."""
-    folder = Path(os.environ.get("VOLSTRAT_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "sts_001").is_dir():
-        pytest.skip("no real images beside the checkout (VOLSTRAT_TEST_DATA names them)")
-    return folder
+    return third_party("sts_001").parent
 
 
 def test_a_real_ct_and_pet_can_be_reviewed(real: Path, serve: Serve, opened: Opened, tmp_path: Path) -> None:
