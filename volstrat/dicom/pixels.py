@@ -79,15 +79,10 @@ class _Encoding:
 def read_series(series: SeriesFiles, geometry: SeriesGeometry) -> Image:
     """Read a series' values on its grid: HU for CT, the unit of Units (0054,1001) for PT.
 
-    int16 where every rescaled value is a whole number that fits (most CT), else float32.
-
-    Raises
-    ------
-    CorruptDataError
-        If pixel data is missing or shorter than the matrix, does not decode, or a rescale slope is
-        zero, or below zero or missing (PT).
-    FormatError
-        If pixels are not single-channel integers of 8, 16 or 32 bits.
+    int16 where every rescaled value is a whole number that fits (most CT), else float32. Pixel data that is
+    missing or shorter than the matrix, or does not decode, and a rescale slope of zero, or below zero or
+    missing (PT), are a CorruptDataError; pixels that are no single-channel integers of 8, 16 or 32 bits a
+    FormatError.
     """
     frames = geometry.frames
     slopes, intercepts = _rescale(series, frames)

@@ -120,12 +120,8 @@ def read_header(path: Path, source: SourceFile) -> tuple[VolumeHeader, Decoder |
     """Read a NIfTI header, whether the file is gzip or not and whatever its name says.
 
     The source stands at the file's beginning. The header's grid is in LPS mm, from RAS mm; the decoder stands
-    where the voxels begin, and is None where they lie in other files.
-
-    Raises
-    ------
-    FormatError, CorruptDataError, GeometryError, InputFileError
-        If the file is of another format, or one that volstrat refuses (see the module).
+    where the voxels begin, and is None where they lie in other files. A file of another format, or one that
+    volstrat refuses (see the module), is a FormatError, CorruptDataError, GeometryError or InputFileError.
     """
     name = path.name
     decoder = sniffed(source)
