@@ -35,8 +35,7 @@ class PatientMarks:
 
 def taken_marks(elements: dict[int, bytes]) -> PatientMarks:
     """Take PatientID and birth date out of a header's elements and return their marks."""
-    patient_id = elements.pop(PATIENT_ID, b"")
-    birth_date = elements.pop(BIRTH_DATE, b"")
+    patient_id, birth_date = elements.pop(PATIENT_ID, b""), elements.pop(BIRTH_DATE, b"")
     sex = elements.get(TAGS["PatientSex"], b"").strip(b" \0").upper()
     return PatientMarks(
         patient_id=_mark(patient_id.strip(b" \0").upper()),

@@ -137,10 +137,8 @@ class DicomLibrary:
         if images and referenced is None and file.referenced_series_uids:
             frame = file.frame_of_reference_uid
             if frame is None or all(s.frame_of_reference_uid != frame for s in images):
-                msg = (
-                    f"{file.path.name}: the image series it references is not there, and the "
-                    "case's images are not in its frame of reference."
-                )
+                elsewhere = "the case's images are not in its frame of reference"
+                msg = f"{file.path.name}: the image series it references is not there, and {elsewhere}."
                 raise GridMismatchError(msg, hint="Give that series as ct (or pet).")
             findings = (*findings, _reference_absent(file))
         return MaskRead(

@@ -212,10 +212,10 @@ def _axes(frame: Frame) -> tuple[Float64s, Float64s]:
 
 
 def _single_step(frame: Frame, normal: Float64s) -> tuple[Float64s, list[Finding]]:
-    stated = {"SpacingBetweenSlices": frame.plane.slice_gap_mm, "SliceThickness": frame.plane.thickness_mm}
+    name, plane = frame.file.path.name, frame.plane
+    stated = {"SpacingBetweenSlices": plane.slice_gap_mm, "SliceThickness": plane.thickness_mm}
     for keyword, value in stated.items():
-        if value and abs(value) > 0:
-            name, size_mm = frame.file.path.name, abs(value)
+        if value and (size_mm := abs(value)) > 0:  # NaN is not
             assumed = finding("single_slice", "series", where=name, attribute=keyword, thickness_mm=size_mm)
             return normal * size_mm, [assumed]
     msg = f"{frame.name}: is the only slice, and neither SpacingBetweenSlices nor SliceThickness is stated."

@@ -281,16 +281,15 @@ def _fractional(header: VolumeHeader, layers: list[LabelRuns]) -> tuple[Mask, tu
 
 def refuse_image(mask: Mask, name: str) -> None:
     """Refuse what is an image: more values than any label map, or many, most side by side with another."""
-    runs = mask.runs
-    count = len(runs.values)
+    runs, count, wrong = mask.runs, len(mask.runs.values), ""
     if count > _MOST_LABELS:
-        msg = f"{name}: holds {count:,} different values; a label map has at most {_MOST_LABELS:,}."
-        raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a threshold.")
-    if mask.names or count < _IMAGE_VALUES:
-        return
-    touching = (runs.stops[:-1] == runs.starts[1:]) & (runs.labels[:-1] != runs.labels[1:])
-    if touching.mean() > _IMAGE_TOUCHING:
-        msg = f"{name}: holds {count} different values, most of them side by side: this looks like an image."
+        wrong = f"holds {count:,} different values; a label map has at most {_MOST_LABELS:,}"
+    elif not mask.names and count >= _IMAGE_VALUES:
+        touching = (runs.stops[:-1] == runs.starts[1:]) & (runs.labels[:-1] != runs.labels[1:])
+        if touching.mean() > _IMAGE_TOUCHING:
+            wrong = f"holds {count} different values, most of them side by side: this looks like an image"
+    if wrong:
+        msg = f"{name}: {wrong}."
         raise MaskValueError(msg, hint="Name the mask; a map of probabilities needs a threshold.")
 
 

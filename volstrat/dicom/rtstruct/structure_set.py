@@ -228,10 +228,8 @@ class StructureSet:
         for roi in rois:
             strangers = [one for one in roi.contours if not self._image_uids(one) <= instances]
             if strangers:
-                msg = (
-                    f"{self._where}: {len(strangers)} of {len(roi.contours)} contours of {roi.title} "
-                    "name images that are not in the series."
-                )
+                which = f"{len(strangers)} of {len(roi.contours)} contours of {roi.title}"
+                msg = f"{self._where}: {which} name images that are not in the series."
                 raise GridMismatchError(msg, hint=_OTHER_IMAGE)
 
 
