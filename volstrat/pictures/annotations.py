@@ -39,7 +39,7 @@ def annotate(
     scale: tuple[NDArray[np.uint8], str, float] | None = None,
     light: bool = False,
 ) -> None:
-    """Write on a picture, in place.
+    """Write on a picture, in place; on ``light`` ground in black letters, else in white ones.
 
     Parameters
     ----------
@@ -49,8 +49,6 @@ def annotate(
         Lines at the top left (all but the last) and at the bottom left (the last).
     scale : tuple or None
         Colours from low to high, unit and top value of a colour scale at the right.
-    light : bool
-        True where the ground is white: black letters, else white ones.
     """
     inks = (_BLACK, _WHITE) if light else (_WHITE, _BLACK)
     write = partial(_write, picture, fill=inks[0], rim=inks[1])

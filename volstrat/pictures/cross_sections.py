@@ -130,14 +130,9 @@ def _own_slices(grid: VoxelGrid, plane: Plane) -> list[int]:
 
 
 def _looked_up(shape: Shape, plane: Plane) -> Section | None:
-    """Ask for a shape at a net of points on a plane's slice.
+    """Ask for a shape at a net of points on a plane's slice; None where the slice shows nothing of it.
 
-    Returns
-    -------
-    low, step : tuple of two
-        First point and distance (mm), to the right and down.
-    held : array of bool, (rows, columns)
-        None where the slice shows nothing of it.
+    Returns the first point, the distance of points (mm), to the right and down, and which lie in it.
     """
     low, step, counts = lattice(shape, plane, plane.to_plane(box_corners(shape.box_mm)))
     u = low[0] + step[0] * np.arange(counts[0])
@@ -196,17 +191,8 @@ def lattice(
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[int, int]]:
     """Lay a net of points over a shape: its own voxel centres where both run parallel, else a fine one.
 
-    Parameters
-    ----------
-    around : array, (n, 2)
-        Positions on the plane that the net must hold.
-    coarse : bool
-        Where they do not run parallel, a net with at least one voxel centre in each mesh.
-
-    Returns
-    -------
-    low, step, counts : tuple of two
-        First point, distance (mm) and number of points, to the right and down.
+    It holds the positions ``around`` (n, 2). A ``coarse`` one that does not run parallel has at least one
+    voxel centre in each mesh. Returns first point, distance (mm) and number of points, to the right and down.
     """
     own = _patient_grid(shape.grid)
     axes = (plane.columns, plane.rows)

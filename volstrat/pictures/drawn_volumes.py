@@ -73,13 +73,7 @@ def as_hu(values: NDArray[np.generic]) -> NDArray[np.int16]:
 
 
 def growing_ct(reader: EntryReader, entry: RoleEntry) -> Iterator[tuple[Volume, int]]:
-    """Read a CT; yield it with how many of its values, in the order of the file, are there.
-
-    Raises
-    ------
-    VolstratError
-        If it cannot be read (on).
-    """
+    """Read a CT; yield it with how many of its values, in the order of the file, are there."""
     with reader.open_image("ct", entry) as (grid, values):
         whole = np.zeros(grid.shape, dtype=np.int16, order="F")
         flat = whole.reshape(-1, order="F")  # a view: filled in the order of the file

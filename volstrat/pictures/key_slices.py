@@ -139,10 +139,7 @@ def saved_views(
 ) -> tuple[Picture, ...]:
     """Draw the views that a reader kept for the report, as the page told them (JSON); others are left out.
 
-    Parameters
-    ----------
-    shown : ShownImages or None
-        What other phases and PETs are taken from, where a view was of one.
+    ``shown`` has other phases and PETs, where a view was of one.
     """
     look, found = first_look(scene, record), []
     for text in views:
@@ -172,10 +169,7 @@ def saved_views(
 def _seen(scene: Scene, view: Mapping[str, Any], shown: ShownImages | None) -> Scene:
     """Return the scene with the images that a view was of.
 
-    Raises
-    ------
-    KeyError
-        If one of them is no longer there: another in its place would be another picture.
+    One that is no longer there is a KeyError: another in its place would be another picture.
     """
     named: dict[Kind, str] = {kind: view[kind] for kind in ("ct", "pet") if view.get(kind)}
     if not named:

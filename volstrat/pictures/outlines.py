@@ -28,13 +28,9 @@ _STEPS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
 
 
 def outlines(inside: NDArray[np.bool_]) -> list[Float64s]:
-    """Trace the borders of a mask.
+    """Trace the borders of a mask: closed polygons (first corner repeated) of pixel corners ``(x, y)``.
 
-    Returns
-    -------
-    list of array, (n, 2)
-        Closed polygons (first corner repeated) of pixel corners ``(x, y)``; the centre of pixel
-        ``[0, 0]`` is (0.5, 0.5). Pixels that touch at a corner only are outlined apart.
+    The centre of pixel ``[0, 0]`` is (0.5, 0.5). Pixels that touch at a corner only are outlined apart.
     """
     return outlines_of([inside])[0]
 
@@ -120,13 +116,7 @@ class _Edges:
 
 
 def dashes(polygon: Float64s, pattern: Sequence[float]) -> list[Float64s]:
-    """Cut a polygon into the drawn stretches of a dash pattern.
-
-    Parameters
-    ----------
-    pattern : sequence of float
-        Lengths drawn, left out, drawn, ... in the polygon's unit.
-    """
+    """Cut a polygon into the drawn stretches of a pattern: lengths drawn, left out, ... in its own unit."""
     step = np.sqrt((np.diff(polygon, axis=0) ** 2).sum(axis=1))
     along = np.concatenate(([0.0], np.cumsum(step)))
     turns = np.arange(int(along[-1] // sum(pattern)) + 1) * float(sum(pattern))

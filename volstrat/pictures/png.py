@@ -16,12 +16,9 @@ _PLAIN, _SUB = 0, 1
 
 
 def png_bytes(pixels: NDArray[np.uint8], *, fast: bool = False) -> bytes:
-    """Encode a picture.
+    """Encode a picture; a ``fast`` one is stored as it is, for a viewer on this machine.
 
-    Parameters
-    ----------
-    fast : bool
-        Stored as it is, for a viewer on this machine: what is saved in bytes would cost more in time.
+    What is saved in bytes would cost more in time there.
     """
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1

@@ -67,17 +67,10 @@ class Projections:
     def render(
         self, name: PlaneName, *, of: Projected, width: int, height: int, look: Look
     ) -> NDArray[np.uint8]:
-        """Draw a projection.
+        """Draw a projection, (height, width, 3).
 
-        Parameters
-        ----------
-        of : {"pet", "lesions"}
-            The PET's highest values, black on white (blank without PET); or the lesions, filled, over
-            a faint picture of the PET, else of the CT's bones.
-
-        Returns
-        -------
-        array of uint8, (height, width, 3)
+        ``of`` "pet": its highest values, black on white (blank without PET); "lesions": these, filled, over a
+        faint picture of the PET, else of the CT's bones.
         """
         from PIL import Image as Pil
 

@@ -25,13 +25,7 @@ Kind = Literal["ct", "pet"]
 
 
 class ShownImages:
-    """The images of a case that can be shown; each is read when it is first asked for.
-
-    Parameters
-    ----------
-    reader : EntryReader
-        Of the case.
-    """
+    """The images of a case that can be shown; each is read when it is first asked for."""
 
     def __init__(self, reader: EntryReader) -> None:
         self.reader = reader
@@ -55,17 +49,10 @@ class ShownImages:
         return [f"{name} ({n + 1})" if names.count(name) > 1 else name for n, name in enumerate(names)]
 
     def in_place(self, scene: Scene, *, ct: int = 0, pet: int = 0) -> Scene:
-        """Return a scene with other images in the place of its own; planes stay those of the first.
+        """Return a scene with other images (numbers of `names`) in the place of its own.
 
-        Parameters
-        ----------
-        ct, pet : int
-            Numbers of `names`; 0 keeps the scene's own.
-
-        Raises
-        ------
-        VolstratError
-            If there is no such image, or it cannot be read.
+        Planes stay those of the first; 0 keeps the scene's own. An image that is not there, or cannot be
+        read, is a VolstratError.
         """
         if ct:
             scene = replace(scene, ct=self._volume("ct", ct))
@@ -80,13 +67,7 @@ class ShownImages:
             return self._turned.setdefault(pet, RotatingProjection(volume))
 
     def notices(self, scene: Scene, kind: Kind, number: int) -> list[str]:
-        """Say what does not fit about a shown image: it lies elsewhere, or in another frame of reference.
-
-        Parameters
-        ----------
-        scene : Scene
-            With the case's own images.
-        """
+        """Say what does not fit about an image shown in a case's scene: its place, its frame of reference."""
         if not number:
             return []
         volume = self._volume(kind, number)
@@ -122,13 +103,7 @@ class ShownImages:
 
 
 def image_name(reader: EntryReader, role: str, entry: RoleEntry) -> str:
-    """Return what an image is called: by its entry, else its file, else its series' tracer or number.
-
-    Raises
-    ------
-    VolstratError
-        If it is a series that cannot be found.
-    """
+    """Return what an image is called: by its entry, else its file, else its series' tracer or number."""
     if entry.name:
         return entry.name
     if not reader.reads_from_dicom(entry):

@@ -75,12 +75,7 @@ class Look:
 
 
 def render_slice(scene: Scene, plane: Plane, frame: Frame, look: Look) -> Pixels:
-    """Draw a slice.
-
-    Returns
-    -------
-    array of uint8, (height, width, 3)
-    """
+    """Draw a slice, (height, width, 3)."""
     from PIL import Image as Pil
 
     ct, pet = scene.ct, scene.pet
@@ -272,18 +267,10 @@ _ALIGNED = 1e-6
 
 
 def sample(volume: Volume, plane: Plane, frame: Frame, *, outside: float = 0.0) -> Float32s:
-    """Interpolate an image on a plane of another grid (trilinear), a value a pixel.
+    """Interpolate an image on a plane of another grid (trilinear), a value a pixel, (height, width).
 
-    It is asked at points closer than its voxels, and what lies between them is interpolated again.
-
-    Parameters
-    ----------
-    outside : float
-        The value off the image's field.
-
-    Returns
-    -------
-    array of float32, (height, width)
+    It is asked at points closer than its voxels, and what lies between them is interpolated again; off its
+    field it has the value ``outside``.
     """
     from PIL import Image as Pil
 
@@ -330,14 +317,9 @@ def _inside(index: Float64s, count: int) -> NDArray[np.bool_]:
 def _separable(
     values: NDArray[np.generic], lines: Sequence[Float64s], *, across: int, along: int
 ) -> Float32s:
-    """Interpolate where axes of the image follow the picture's width and height.
+    """Interpolate where two axes of the image follow the picture's width (``across``) and height (``along``).
 
-    Parameters
-    ----------
-    lines : sequence of array
-        Index along each axis; one element for the axis that looks out of the plane.
-    across, along : int
-        The axes that follow the width and the height.
+    ``lines`` hold the index along each axis; one element for the axis that looks out of the plane.
     """
     through = 3 - across - along
     low, high, share = _neighbours(lines[through], values.shape[through])

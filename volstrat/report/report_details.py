@@ -57,13 +57,7 @@ class Beside:
 
 
 def beside(result: CaseResult, *, dates: bool) -> Beside:
-    """Read what stands beside a case: the history of its table, its scanners, the hashes of its CTs.
-
-    Parameters
-    ----------
-    dates : bool
-        Also the days on which the images were taken.
-    """
+    """Read what stands beside a case: its table's history, its scanners (and ``dates``), its CTs' hashes."""
     table = result.sources.only("lesions")
     events = () if table is None else read_events(table.path)
     return Beside(events=events, images=seen_images(EntryReader(result.sources), dates=dates, hashed=True))

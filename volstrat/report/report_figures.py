@@ -58,13 +58,7 @@ def criterion_bar(record: CaseRecord, key: PredicateName, *, width: float = _BAR
 
 
 def predicate_bar(record: CaseRecord, key: PredicateName, *, width: float = _BAR_WIDTH) -> str:
-    """Draw a predicate as a bar from 0 to 100 %: certain, open, threshold, and the interval if there is one.
-
-    Parameters
-    ----------
-    width : float
-        Of the bar; letters keep their size.
-    """
+    """Draw a predicate from 0 to 100 %: certain, open, threshold, interval; letters keep their size."""
     p = given(record["predicates"])[key]
     bounds = bounds_percent(p)
     threshold = p["threshold_percent"]
@@ -117,13 +111,7 @@ def _span(kind: str, low: float, high: float, width: float) -> list[str]:
 
 
 def waterfall(lesions: Sequence[LesionRecord]) -> str:
-    """Draw lesion volumes, largest first, coloured and signed by marking.
-
-    Parameters
-    ----------
-    lesions : sequence of dict
-        Of a record; beyond the largest 48, the rest is said in words.
-    """
+    """Draw lesion volumes by marking, largest first; beyond the largest 48 the rest is said in words."""
     ranked = sorted(lesions, key=lambda x: -x["volume_ml"])
     shown = ranked[:_MOST_BARS]
     if not shown:

@@ -60,10 +60,6 @@ def report_html(
         None where the record was made under a protocol that is not at hand.
     sites : mapping of lesion id to name, or None
         Names that the masks give their segments.
-    no_pictures : str
-        Why there are none, where there are none.
-    around : Beside or None
-        What stands beside the record.
     """
     values: dict[str, Any] = {
         "record": record,
@@ -169,14 +165,9 @@ def _input(entry: InputRecord) -> dict[str, str]:
 
 
 def report_pdf(html: str) -> bytes:
-    """Turn a report into PDF (PDF/UA-1, A4 landscape); needs the extra ``pdf``.
+    """Turn a report into PDF (PDF/UA-1, A4 landscape); refused without the extra ``pdf`` and its libraries.
 
     The same page gives the same bytes: no date is written, and the identifier comes from the page.
-
-    Raises
-    ------
-    UsageError
-        If WeasyPrint, or the libraries of the system that it needs, cannot be had.
     """
     try:
         from weasyprint import HTML

@@ -63,14 +63,9 @@ def render_result(result: CaseResult, protocol: Protocol) -> str:
 def write_report(
     result: CaseResult | CaseRecord, out: Path, *, protocol: LoadedProtocol, pdf: bool = False
 ) -> WrittenReport:
-    """Write ``report.html`` (and ``report.pdf``) of one case into a folder.
+    """Write ``report.html`` (and ``report.pdf``) of one case into the subject's own folder.
 
-    Parameters
-    ----------
-    result : CaseResult or CaseRecord
-        A record alone (a failed case) gives a report without pictures.
-    out : Path
-        The subject's own folder.
+    A record alone (of a failed case) gives a report without pictures.
 
     Raises
     ------
@@ -109,13 +104,7 @@ def report_case(
     lesions: str | None = None,
     pdf: bool = False,
 ) -> WrittenReport:
-    """Measure one case folder and write ``OUT/SUBJECT/report.html``; a case that fails gets one too.
-
-    Raises
-    ------
-    UsageError, OutputError
-        As `write_report`.
-    """
+    """Measure a case and write ``OUT/SUBJECT/report.html`` as `write_report`; one that fails gets one too."""
     refuse_sealed(out)
     subject = folder.resolve().name or "case"
     result: CaseResult | CaseRecord
@@ -149,20 +138,10 @@ def report_cohort(
 ) -> list[WrittenReport]:
     """Write a report for every record below an output folder, from the record as it stands.
 
-    Pictures need the cases; they are looked for in ``inputs``, else where ``run.json`` says that they
-    were; of an adjudicated cohort, in the readings that stand. They are left out, and the report says why,
-    where a case is not there or no longer gives the same record. A report with pictures that stands already,
-    of the same record, is left as it is.
-
-    Parameters
-    ----------
-    inputs : Path or None
-        The folder or manifest that the batch was given.
-
-    Raises
-    ------
-    UsageError
-        If there is no record.
+    Pictures need the cases; they are looked for in ``inputs`` (as the batch was given them), else where
+    ``run.json`` says that they were; of an adjudicated cohort, in the readings that stand. They are left out,
+    and the report says why, where a case is not there or no longer gives the same record. A report with
+    pictures that stands already, of the same record, is left as it is. An output without a record is refused.
     """
     refuse_sealed(target)
     run = read_run_file(out) or {}

@@ -32,13 +32,7 @@ _HEADERS = {
 
 
 class Guard:
-    """Checks each request before the page sees it.
-
-    Parameters
-    ----------
-    say : callable
-        Called with a new link when one that was used already is opened again.
-    """
+    """Checks each request before the page sees it; says a new link when a used one is opened again."""
 
     def __init__(self, app: ASGIApp, *, port: int, say: Callable[[str], None]) -> None:
         self._app = app

@@ -53,13 +53,7 @@ class TableState:
 
 
 def table_path(sources: CaseSources, place: CasePlace, options: ReviewOptions) -> Path:
-    """Return the table that is marked in.
-
-    Raises
-    ------
-    CaseError
-        If none is named where one must be, or it is a workbook.
-    """
+    """Return the table that is marked in; refuse a workbook, and a study that names none."""
     own = sources.only("lesions")
     if place.names_table and own is not None:
         return _writable(own.path, options)
@@ -128,26 +122,14 @@ class RowChange:
 
 
 class MarkTable:
-    """A reader's lesion table on disk.
-
-    Parameters
-    ----------
-    path : Path
-        Need not exist yet.
-    """
+    """A reader's lesion table on disk; it need not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._last: tuple[bytes, TableState] | None = None  # parsed anew where the bytes are others
 
     def read(self) -> TableState:
-        """Read the table as it is now.
-
-        Raises
-        ------
-        VolstratError
-            If it cannot be read, or is no lesion table.
-        """
+        """Read the table as it is now; refuse what cannot be read, or is no lesion table."""
         if not self.path.exists():
             return TableState(rows={}, sha256="")
         data = read_bytes(self.path)
@@ -166,12 +148,8 @@ class MarkTable:
     ) -> TableState:
         """Replace, add or remove rows, all or none, and keep every other as it is on disk.
 
-        Parameters
-        ----------
-        by, at : str
-            Who does it and when (UTC), for the history.
-        place : callable
-            Gives rows the ids of ``changes``, where the table was written when lesions had others.
+        ``by`` and ``at`` (UTC) stand in the history. ``place`` gives rows the ids of ``changes``, where the
+        table was written when lesions had others.
 
         Raises
         ------
@@ -305,21 +283,10 @@ class Mark:
 def row_of(
     mark: Mark, *, listed: Mapping[str, LesionRow], reader: str, at: str, table: str
 ) -> LesionRow | None:
-    """Make the row of a mark; None where it is to be removed.
+    """Make the row of a mark, made ``at`` a time (UTC); None where it is to be removed.
 
-    Parameters
-    ----------
-    listed : mapping of lesion or region id to LesionRow
-        What `lesion_list` says: point, segment and volume, and what the table holds now.
-    at : str
-        When (UTC).
-    table : str
-        Name of the table's file, for messages.
-
-    Raises
-    ------
-    LesionTableError
-        If it says what a table cannot hold.
+    ``listed`` is what `lesion_list` says: point, segment and volume, and what the table holds now; ``table``
+    is its file's name, for messages. What a table cannot hold is a LesionTableError.
     """
     for word, known_words, what in (
         (mark.resectability, _WORDS, "marking"),

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 def lesion_at(scene: Scene, point_mm: Point, *, on: PlaneName | None = None) -> str:
     """Return the lesion or region that holds a point (LPS mm); "" where none does.
 
-    Parameters
-    ----------
-    on : {"axial", "coronal", "sagittal"} or None
-        The plane that shows the point: what is drawn there within its slice is found too.
+    ``on`` is the plane that shows the point: what is drawn there within its slice is found too.
     """
     plane = None
     if on is not None:
@@ -61,12 +58,9 @@ def _holds(shape: Shape, point_mm: tuple[float, float, float], plane: Plane | No
 
 
 def values_at(scene: Scene, point_mm: Point) -> dict[str, float | None]:
-    """Return what the images hold at a point (LPS mm): of the voxel whose centre is nearest, unsmoothed.
+    """Return ``hu`` and ``suv`` at a point (LPS mm): of the voxel whose centre is nearest, unsmoothed.
 
-    Returns
-    -------
-    dict
-        ``hu`` and ``suv``; None outside the field, or where there is no such image.
+    None outside the field, or where there is no such image.
     """
     return {"hu": _value(scene.ct, point_mm), "suv": _value(scene.pet, point_mm)}
 
@@ -104,13 +98,7 @@ def nearest_other(scene: Scene, name: str) -> tuple[str, float] | None:
 
 
 def segments_of(lesions: Lesions, segments: Mapping[str, VoxelRuns]) -> dict[str, str]:
-    """Return the liver segment that holds most of each lesion; lesions in none are left out.
-
-    Parameters
-    ----------
-    segments : mapping of segment name to VoxelRuns
-        On the lesions' grid.
-    """
+    """Return the liver segment (on the lesions' grid) that holds most of each lesion that lies in some."""
     if not segments:
         return {}
     runs = [lesions.of(n) for n in range(len(lesions.ids))]

@@ -97,13 +97,7 @@ class PlanDesk:
         self._tried, self._shown = book.carry_out(plan, cut_mask=mask), _TRIED
 
     def save(self, name: str, title: str, by: str) -> None:
-        """Save what is tried as a plan of ``case.toml``.
-
-        Raises
-        ------
-        VolstratError
-            If it cannot be saved; nothing is changed then.
-        """
+        """Save what is tried as a plan of ``case.toml``; where that is refused, nothing is changed."""
         if self._tried is None:
             msg = "There is nothing to save: switch segments on first."
             raise PlanError(msg)
@@ -122,13 +116,7 @@ class PlanDesk:
         self._tried, self._shown = None, plan.name
 
     def choose(self, name: str, by: str, reason: str) -> None:
-        """Choose a plan: a mark, with a name and a reason.
-
-        Raises
-        ------
-        VolstratError
-            If it cannot be chosen; nothing is changed then.
-        """
+        """Choose a plan: a mark, with a name and a reason; where that is refused, nothing is changed."""
         if not by.strip() or not reason.strip():
             msg = "A plan is chosen with a name and a reason."
             raise PlanError(msg)

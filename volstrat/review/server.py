@@ -39,13 +39,7 @@ _NOTES = ("complete", "reopened", "note", "key_image")
 
 
 def review_app(session: ReviewSession, *, port: int, say: Callable[[str], None]) -> tuple[ASGIApp, Guard]:
-    """Return the page's application, guarded, and its guard, which knows the link.
-
-    Parameters
-    ----------
-    say : callable
-        Called with a new link when an old one is opened again.
-    """
+    """Return the page's application, guarded, and its guard, which knows the link, and says further ones."""
     guard = Guard(_app(session), port=port, say=say)
     return guard, guard
 
@@ -59,19 +53,8 @@ def serve(
 ) -> None:
     """Load the case and serve its page until interrupted.
 
-    Parameters
-    ----------
-    port : int
-        0 takes a free one.
-    opened : callable
-        Called with the link once the server listens.
-    say : callable
-        Called with a new link when an old one is opened again.
-
-    Raises
-    ------
-    UsageError
-        If the folder is no case, or the port is taken.
+    ``opened`` is called with the link once the server listens on a ``port`` (0: a free one), ``say`` with a
+    new link when an old one is opened again. A folder that is no case, and a port that is taken, are refused.
     """
     try:
         import uvicorn

@@ -59,8 +59,6 @@ READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
 class ReviewSession:
     """Loads a case, keeps it, and applies marks to it.
 
-    Notes
-    -----
     `load` takes seconds and is meant for a thread of its own; until it is done, `reviewed` is None.
     """
 
@@ -129,12 +127,7 @@ class ReviewSession:
         return "" if self._table is None else self._table.path.name
 
     def check_is_case(self) -> None:
-        """Refuse a folder that is no case; of a case that cannot be read the page tells, and reads it again.
-
-        Raises
-        ------
-        UsageError
-        """
+        """Refuse a folder that is no case; of a case that cannot be read the page tells, and reads again."""
         if self.place.sources is None and not is_case_folder(self.place.folder):
             try:
                 self.place.open(naming=self.protocol.protocol.naming)
@@ -273,11 +266,8 @@ class ReviewSession:
     def mark(self, *marks: Mark) -> Reviewed:
         """Save marks, all or none, and apply them.
 
-        Raises
-        ------
-        VolstratError
-            If they cannot be saved: read only, a conflict, an input that changed, a word that is none,
-            a disk that is full. Nothing is changed then.
+        Where they cannot be saved, nothing is changed: read only, a conflict, an input that changed, a word
+        that is none, a disk that is full.
         """
         with self._lock:
             reviewed = self.reviewed
@@ -339,13 +329,7 @@ class ReviewSession:
             self._wake.set()
 
     def accept(self, code: str, where: str, *, by: str, reason: str) -> Reviewed:
-        """Close an open review: who looked, and why the stratum stands.
-
-        Raises
-        ------
-        VolstratError
-            If there is no such open review, or it cannot be written.
-        """
+        """Close an open review: who looked, and why the stratum stands; refuse where there is none such."""
         with self._lock:
             reviewed = self.reviewed
             if reviewed is None or reviewed.result is None:
@@ -363,13 +347,7 @@ class ReviewSession:
             return self.reviewed
 
     def note(self, kind: str, text: str, by: str) -> None:
-        """Note what is done to the reading as a whole: complete, reopened, a note, a key image.
-
-        Raises
-        ------
-        VolstratError
-            If it may not be, or cannot be written.
-        """
+        """Note what is done to the reading as a whole: complete, reopened, a note, a key image."""
         with self._lock:
             if self._table is None or self.reviewed is None:
                 msg = "The case is not loaded."

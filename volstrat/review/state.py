@@ -70,11 +70,8 @@ class States:
     def since(self, known: str) -> dict[str, Any]:
         """Return all that the page shows but the pictures.
 
-        Parameters
-        ----------
-        known : str
-            `mark_of` the state that the page has, "" for none. Of lesions only those that changed since are
-            told then, and images only where they did.
+        ``known`` is `mark_of` the state that the page has, "" for none: of lesions only those that changed
+        since are told then, and images only where they did.
         """
         session = self._session
         mark, signed, scene = mark_of(session), session.signed, session.showing.scene

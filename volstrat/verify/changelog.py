@@ -20,22 +20,11 @@ def changelog_text() -> str:
 
 
 def changes_since(version: str, text: str) -> list[str]:
-    r"""Return what can alter a verdict in every version later than ``version``, the latest first.
+    r"""Return what can alter a verdict in every version of a changelog later than one, the latest first.
 
-    Parameters
-    ----------
-    version : str
-        Of an older program, e.g. "0.1.0".
-    text : str
-        The changelog.
-
-    Examples
-    --------
     >>> text = "## [0.2.0]\n### Changes that can alter a verdict\n- Ties.\n## [0.1.0]\n"
-    >>> changes_since("0.1.0", text)
-    ['0.2.0: Ties.']
-    >>> changes_since("0.2.0", text)
-    []
+    >>> changes_since("0.1.0", text), changes_since("0.2.0", text)
+    (['0.2.0: Ties.'], [])
     """
     found: list[str] = []
     name, inside = "", False

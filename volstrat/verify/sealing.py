@@ -35,17 +35,10 @@ if TYPE_CHECKING:
 
 
 def lock_output(out: Path, *, with_open: bool = False) -> int:
-    """Seal a finished output with a manifest of hashes; nothing may be written into it any more.
+    """Seal a finished output with a manifest of hashes, and return how many files it names.
 
-    Parameters
-    ----------
-    with_open : bool
-        Seal subjects in that failed, have no stratum or are to be reviewed.
-
-    Returns
-    -------
-    int
-        How many files the manifest names.
+    Nothing may be written into it any more. Subjects that failed, have no stratum or are to be reviewed are
+    sealed in only ``with_open``.
 
     Raises
     ------
@@ -53,8 +46,6 @@ def lock_output(out: Path, *, with_open: bool = False) -> int:
         If the folder holds no finished run, has been sealed, or holds open subjects.
     CaseError
         If its trail or its files are not what the run left: a fault is not sealed in.
-    OutputError
-        If the manifest cannot be written.
     """
     run = read_run_file(out)
     if run is None or run.get("finished_at") is None:
@@ -99,13 +90,7 @@ def unlock_output(out: Path, *, by: str, reason: str) -> None:
     """Open a sealed output again; who and why stand in its trail, and are said ever after.
 
     The manifest and its signature are kept in the state folder. What was not as it was sealed when it was
-    opened stays a fault of the trail.
-
-    Raises
-    ------
-    UsageError
-        If it is not sealed, or nobody or no reason is named.
-    OutputError
+    opened stays a fault of the trail. An output that is not sealed, nobody, and no reason are refused.
     """
     if not by.strip() or not reason.strip():
         msg = "Opening a sealed output needs who opens it and why."
@@ -153,16 +138,9 @@ class Signature:
 def check_signature(out: Path, *, signers: Path | None = None) -> Signature | None:
     """Check the signature of a sealed output's manifest; None where the output is not sealed.
 
-    Parameters
-    ----------
-    signers : Path or None
-        A file of allowed signers (ssh-keygen(1), ALLOWED SIGNERS); without it only that the signature is one
-        of this manifest is checked, not whose it is.
-
-    Raises
-    ------
-    UsageError
-        If the file of signers is not there, or there is no ssh-keygen to check with.
+    Without a file of allowed ``signers`` (ssh-keygen(1), ALLOWED SIGNERS) only that the signature is one of
+    this manifest is checked, not whose it is. Where that file or ssh-keygen is not there, that is a
+    UsageError.
     """
     if signers is not None and not signers.is_file():
         msg = f"{signers}: there is no such file of signers."

@@ -28,13 +28,7 @@ _BY_ID = ("lesions", "pet_only_regions")
 
 
 def samples_folder() -> Path:
-    """Return the sample subjects: in the installed package, else beside it in a checkout.
-
-    Raises
-    ------
-    InputFileError
-        If this installation has none.
-    """
+    """Return the sample subjects: in the installed package, else beside it in a checkout; else refuse."""
     package = Path(str(files("volstrat")))
     for folder in (package / _SAMPLES, package.parent / _SAMPLES):
         if (folder / _EXPECTED).is_file():
@@ -46,16 +40,8 @@ def samples_folder() -> Path:
 def self_test() -> dict[str, Any]:
     """Run every sample subject and hold it to what was worked out for it.
 
-    Returns
-    -------
-    dict
-        JSON values: ``passed``, the versions, the protocol's hash, and for each subject what came, in what it
-        differs, and the hash of its record without ``environment``.
-
-    Raises
-    ------
-    InputFileError
-        If this installation has no sample subjects.
+    Returns JSON values: ``passed``, the versions, the protocol's hash, and for each subject what came, in
+    what it differs, and the hash of its record without ``environment``.
     """
     folder, protocol = samples_folder(), load_protocol(None)
     wanted = json.loads((folder / _EXPECTED).read_text(encoding="utf-8"))

@@ -97,12 +97,10 @@ def verify_output(
     workers: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Verification:
-    """Check an output folder and run its cases again.
+    """Check what ``volstrat batch``, ``merge`` or ``case`` wrote, and run its cases again.
 
     Parameters
     ----------
-    out : Path
-        Of ``volstrat batch``, ``merge`` or ``case``.
     inputs : Path or None
         Folder or manifest of the cases, where it is no longer the one that ``run.json`` names.
     protocol : LoadedProtocol or None
@@ -111,10 +109,6 @@ def verify_output(
         Compare hashes of inputs, protocol and records, and versions; measure nothing.
     signers : Path or None
         Whose signatures of a sealed output fit (see `check_signature`).
-    workers : int or None
-        Processes.
-    on_progress : callable
-        As for `run_cohort`.
 
     Raises
     ------
