@@ -61,16 +61,8 @@ def frames_of(file: ImageFile) -> list[Frame]:
     if file.number_of_frames != 1:
         msg = f"{file.path.name}: holds {file.number_of_frames} frames without a position for each."
         raise FormatError(msg, hint="Export the series as single slices or as Enhanced multi-frame.")
-    return [
-        Frame(
-            file=file,
-            index=0,
-            plane=file.plane,
-            image_type=file.image_type,
-            pixels=file.pixels,
-            header=file.header,
-        )
-    ]
+    plane, kind, pixels, header = file.plane, file.image_type, file.pixels, file.header
+    return [Frame(file=file, index=0, plane=plane, image_type=kind, pixels=pixels, header=header)]
 
 
 def _enhanced_frames(file: ImageFile) -> list[Frame]:
