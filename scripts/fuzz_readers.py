@@ -133,9 +133,8 @@ def _images() -> list[SeriesFiles]:
 def _case(path: Path) -> None:
     """Inspect and measure the case round a damaged file, and read its PET's factors."""
     from volstrat.case.assess import assess_case
-    from volstrat.case.discovery import open_case
+    from volstrat.case.discovery import CasePlace, open_case
     from volstrat.case.inspect import inspect_case
-    from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import load_protocol
     from volstrat.dicom.folder_scan import scan_dicom
     from volstrat.dicom.suv.suv_factors import suv_factors

@@ -22,10 +22,10 @@ import numpy as np
 from validation_figure import Figure
 from volstrat.case.assess import run_case
 from volstrat.case.case_file import CaseSources, RoleEntry
+from volstrat.case.discovery import CasePlace
 from volstrat.case.entries import EntryReader
 from volstrat.case.inspect import inspect_case
 from volstrat.case.pet_inputs import suv_report
-from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.geometry.grid import VoxelGrid
 from volstrat.geometry.runs import VoxelRuns

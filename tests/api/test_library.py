@@ -347,9 +347,9 @@ def test_a_report_is_the_commands(case: vs.Case, tmp_path: Path) -> None:
 
 def test_inspect_and_suv_are_what_the_commands_print() -> None:
     """Their records equal the JSON; a PET that cannot become SUV raises."""
+    from volstrat.case.discovery import CasePlace
     from volstrat.case.inspect import inspect_case
     from volstrat.case.pet_inputs import suv_report
-    from volstrat.case.place import CasePlace
 
     folder = SAMPLES / "S15_dicom"
     place = CasePlace(folder=folder, subject=folder.name)

@@ -17,7 +17,7 @@ from pebble import ProcessPool
 
 from make_cohort import make_cohort
 from tests.cohort.cohorts import die_once, misbehave, results, rows, statuses
-from volstrat.case.place import CasePlace
+from volstrat.case.discovery import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import Limits, pool
 from volstrat.cohort.pool import LocalRunner, _exit_words, default_workers

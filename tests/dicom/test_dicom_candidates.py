@@ -25,8 +25,8 @@ from tests.dicom.dicom_case import (
 )
 from tests.dicom.edited_cases import assert_fails, edit, finding, set_element, slices
 from tests.records import protocol, run_case
+from volstrat.case.discovery import CasePlace
 from volstrat.case.inspect import inspect_case
-from volstrat.case.place import CasePlace
 from volstrat.dicom.identity import short_uid
 from volstrat.terms.naming import said_by
 

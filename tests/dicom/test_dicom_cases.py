@@ -23,9 +23,9 @@ from tests.dicom.dicom_case import (
 from tests.dicom.edited_cases import assert_fails, edit, finding, set_element, slices
 from tests.phantom_case import Form, write
 from tests.records import protocol, run_case
+from volstrat.case.discovery import CasePlace
 from volstrat.case.inspect import inspect_case
 from volstrat.case.pet_inputs import suv_report
-from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import VolstratError
 

@@ -27,9 +27,9 @@ from tests.dicom.tracer_headers import change_all, of, pet_input, protocol
 from tests.phantom_case import Form, write, write_segmentation
 from tests.records import run_case
 from volstrat.case.case_file import Patient, RoleEntry
+from volstrat.case.discovery import CasePlace
 from volstrat.case.inspect import inspect_case
 from volstrat.case.pet_inputs import read_plain_pet, suv_report
-from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import parse_protocol
 
 if TYPE_CHECKING:

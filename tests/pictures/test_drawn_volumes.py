@@ -9,8 +9,8 @@ import pytest
 
 from tests.dicom.image_files import write_stack
 from tests.volume_files import nifti
+from volstrat.case.discovery import CasePlace
 from volstrat.case.entries import EntryReader
-from volstrat.case.place import CasePlace
 from volstrat.pictures.drawn_volumes import CtReading, Volume
 from volstrat.pictures.planes import Plane
 

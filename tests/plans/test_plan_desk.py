@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plans.plan_cases import write_case
-from volstrat.case.place import CasePlace
+from volstrat.case.discovery import CasePlace
 from volstrat.case.plan_tables import PlanChoice, with_choice, with_plan
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, PlanError, UsageError

@@ -12,9 +12,8 @@ import pytest
 
 from tests.phantom_case import write_case
 from volstrat.case.assess import assess_case, reassess_case, run_case
-from volstrat.case.discovery import open_case
+from volstrat.case.discovery import CasePlace, open_case
 from volstrat.case.lesion_table import read_lesion_table
-from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, LesionTableError, MarkConflictError, UsageError
 from volstrat.pet import uptake

@@ -17,8 +17,8 @@ from tests.comparison.test_agreement_trail import marked_twice
 from tests.verify.conftest import SAMPLES
 from tests.verify.test_trail import entry_of, line_of, rechained
 from tests.verify.test_unseal import run_again, sign
+from volstrat.case.discovery import CasePlace
 from volstrat.case.fingerprint import take_fingerprint
-from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
 from volstrat.comparison import adjudicate, compare_readings

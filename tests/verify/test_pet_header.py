@@ -15,8 +15,8 @@ import SimpleITK as sitk
 from tests.cohort.cohorts import InlineRunner
 from tests.comparison.readers import AFFINE, SHAPE, stratum_1
 from tests.dicom.dicom_case import write_dicom_case
+from volstrat.case.discovery import CasePlace
 from volstrat.case.fingerprint import take_fingerprint
-from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import run_cohort
 from volstrat.verify import verify_output

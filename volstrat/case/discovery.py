@@ -1,14 +1,14 @@
-"""Which files play which role in a folder without ``case.toml``, and which folders are cases."""
+"""Which folders are cases, what a case is called, and which file plays which role where no ``case.toml`` says."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volstrat.case.case_file import CaseSources, RoleEntry, parse_case_file
+from volstrat.case.case_file import CaseSources, RoleEntry, case_name, parse_case_file
 from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.reviews import REVIEWS
@@ -17,6 +17,7 @@ from volstrat.case.unread import nearly_read
 from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
 from volstrat.formats.walk import DEEPEST, files_below, is_system_name
+from volstrat.frozen import FrozenDict, frozen
 from volstrat.store.output import STATE_FOLDER
 from volstrat.terms.protocol import Protocol
 from volstrat.terms.roles import IMAGE_ROLES, ROLE_OF_STEM, TABLE_ROLES
@@ -25,6 +26,7 @@ from volstrat.terms.wording import shown_names
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from volstrat.case.record_types import AdjudicationRecord
     from volstrat.dicom.library import DicomLibrary
 
 CASE_FILE = "case.toml"
@@ -345,3 +347,59 @@ def _is_dicom_case(folder: Path, children: Sequence[str], *, is_root: bool) -> b
 def _role_files_below(folder: Path) -> bool:
     """Tell whether any folder below holds ``case.toml`` or a role file."""
     return any(map(_tells_case, _paths_below(folder)))
+
+
+_NOTHING: Mapping[str, tuple[RoleEntry, ...]] = FrozenDict()
+"""Shared: a cohort has a place for each of its cases."""
+
+
+@frozen
+class CasePlace:
+    """A case that a folder, a manifest or a study named."""
+
+    folder: Path  # the case folder; the manifest's or the study file's where these name every file
+    subject: str
+    visit: str | None = None
+    # which file plays which role, where a manifest or a study says so; None: the folder is looked into
+    sources: CaseSources | None = None
+    # what a study names of a case whose folder says the rest
+    given: Mapping[str, tuple[RoleEntry, ...]] = field(default_factory=dict)
+    problem: VolstratError | None = None  # why there is nothing to read
+    # why this reading of the subject stands, where an adjudicator was asked
+    adjudication: AdjudicationRecord | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "given", FrozenDict(self.given) if self.given else _NOTHING)
+
+    def with_table(self, path: Path) -> CasePlace:
+        """Return the case with another lesion table, whatever names its own."""
+        table = (RoleEntry(path=path),)
+        if self.sources is not None:
+            return replace(self, sources=self.sources.with_entries({"lesions": table}))
+        return replace(self, given={**self.given, "lesions": table})
+
+    @property
+    def name(self) -> str:
+        """What no other case of a cohort is called."""
+        return case_name(self.subject, self.visit)
+
+    @property
+    def names_table(self) -> bool:
+        """Whether a study says where the case's lesion table lies."""
+        if self.sources is not None and self.sources.told_by == "study":
+            return "lesions" in self.sources.entries
+        return "lesions" in self.given
+
+    def open(
+        self, *, lesions: str | None = None, naming: Mapping[str, Sequence[str]] | None = None
+    ) -> EntryReader:
+        """Settle which file plays which role, and return what reads them; arguments as of `open_case`.
+
+        Raises VolstratError if the roles cannot be settled.
+        """
+        if self.problem is not None:
+            raise self.problem
+        if self.sources is not None:
+            return EntryReader(self.sources).of_subject(self.subject, self.visit)
+        found = open_case(self.folder, lesions=lesions, naming=naming, given=self.given)
+        return found.of_subject(self.subject, self.visit)

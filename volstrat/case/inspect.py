@@ -20,8 +20,8 @@ from volstrat.terms.tracers import tracer_text
 
 if TYPE_CHECKING:
     from volstrat.case.case_file import CaseSources, RoleEntry
+    from volstrat.case.discovery import CasePlace
     from volstrat.case.entries import RoleMask
-    from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.dicom.folder import DicomFolder, SeriesFiles
     from volstrat.terms.findings import Finding

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
-from volstrat.case.place import CasePlace
+from volstrat.case.discovery import CasePlace
 from volstrat.cohort.ledger import Ledger, reserved_names
 from volstrat.cohort.pool import LocalRunner, default_workers
 from volstrat.cohort.results import file_hashes, write_results

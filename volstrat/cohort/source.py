@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import CaseSources, RoleEntry, path_named
 from volstrat.case.discovery import (
+    CasePlace,
     cases_below,
     holds_case_files,
     is_case_folder,
@@ -22,7 +23,6 @@ from volstrat.case.discovery import (
     role_of,
     subjects_of,
 )
-from volstrat.case.place import CasePlace
 from volstrat.case.table_file import check_header, table_form, without_empty_end
 from volstrat.cohort.run_file import RUN_FILE
 from volstrat.cohort.tasks import Shard, location_of, plain_text

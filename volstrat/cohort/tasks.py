@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from volstrat.case.discovery import CasePlace
     from volstrat.case.entries import EntryReader
-    from volstrat.case.place import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
     from volstrat.cohort.run_file import Replaced

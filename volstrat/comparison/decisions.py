@@ -22,7 +22,7 @@ from volstrat.terms.wording import shown_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volstrat.case.place import CasePlace
+    from volstrat.case.discovery import CasePlace
     from volstrat.case.record_types import AdjudicationRecord
     from volstrat.comparison.readings import ReadingSet
 

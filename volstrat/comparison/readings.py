@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import CaseSources, RoleEntry
-from volstrat.case.discovery import CASE_FILE, holds_case, iter_case_folders, subject_of
+from volstrat.case.discovery import CASE_FILE, CasePlace, holds_case, iter_case_folders, subject_of
 from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import read_bytes
-from volstrat.case.place import CasePlace
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol, parse_protocol
 from volstrat.case.record import parse_record, record_name
 from volstrat.case.toml_file import read_toml

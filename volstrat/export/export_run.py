@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from volstrat.case.place import CasePlace
+    from volstrat.case.discovery import CasePlace
     from volstrat.case.protocol_files import LoadedProtocol
 
 _LONGEST_SH: Final = 16

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.case_file import CaseSources
-    from volstrat.case.place import CasePlace
+    from volstrat.case.discovery import CasePlace
     from volstrat.review.reviewed import ReviewOptions
     from volstrat.terms.marks import LesionRow
 

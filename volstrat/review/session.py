@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from volstrat.case.assess import CaseResult
+    from volstrat.case.discovery import CasePlace
     from volstrat.case.entries import EntryReader
-    from volstrat.case.place import CasePlace
     from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.review.mark_table import Mark

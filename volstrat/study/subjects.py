@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.case_file import CaseSources, role_entries
-from volstrat.case.discovery import subject_of
-from volstrat.case.place import CasePlace
+from volstrat.case.discovery import CasePlace, subject_of
 from volstrat.errors import AmbiguousRoleError, DuplicateSubjectError, UsageError, VolstratError
 from volstrat.formats.walk import relative_name
 from volstrat.store.output import STATE_FOLDER
