@@ -78,18 +78,8 @@ class ArrayReader(EntryReader):
         for piece in _pieces(values):
             digest.update(piece)
         image = Image(grid=self._grids["pet"], values=np.array(values, dtype=np.float32, order="F"))
-        return PetRead(
-            grid=image.grid,
-            suv=image,
-            sul_factor=None,
-            problem=None,
-            conversion=None,
-            body_size=(None, None),
-            tracer=TracerSaid(tracer="not_stated"),
-            format="array",
-            sha256=digest.hexdigest(),
-            findings=(),
-        )
+        tracer, sha256 = TracerSaid(tracer="not_stated"), digest.hexdigest()
+        return PetRead(grid=image.grid, format="array", sha256=sha256, tracer=tracer, suv=image)
 
 
 def array_case(
@@ -109,23 +99,18 @@ def array_case(
         msg = f"The convention of the affine {said}; it must be 'RAS' (NIfTI, nibabel) or 'LPS' (DICOM, ITK)."
         raise UsageError(msg, hint='Write convention="RAS" where the affine is nibabel\'s.')
     arrays = {role: _array(values, _CALLED[role]) for role, values in given.items() if values is not None}
-    affines = {"tumour": affine, "resectable": affine}
-    if pet_affine is not None:
-        affines |= {"fdg_avid": pet_affine, "pet": pet_affine}
-    elif "fdg_avid" in arrays or "pet" in arrays:  # on the tumour's grid, as the shapes must show
-        affines |= {"fdg_avid": affine, "pet": affine}
-    of = {"resectable": "tumour", "pet": "fdg_avid" if "fdg_avid" in arrays else "pet"}
-    if pet_affine is None:
-        of |= {"fdg_avid": "tumour", "pet": "tumour"}
+    of_pet = [role for role in ("fdg_avid", "pet") if role in arrays and pet_affine is not None]
     for role, values in arrays.items():
-        other = arrays[of.get(role, role)]
-        if values.shape != other.shape:
-            shapes = f"{values.shape} and {_CALLED[of[role]]} {other.shape}"
+        base = of_pet[0] if role in of_pet else "tumour"
+        if values.shape != arrays[base].shape:
+            shapes = f"{values.shape} and {_CALLED[base]} {arrays[base].shape}"
             msg = f"{_CALLED[role]} has the shape {shapes}; they share a grid."
             hint = "Give the affine of the PET's arrays as pet_affine." if role in ("fdg_avid", "pet") else ""
             raise CaseError(msg, hint=hint or "Bring it onto the tumour's grid first.")
     flip = convention == "RAS"
-    grids = {role: _grid(values, affines[role], flip=flip) for role, values in arrays.items()}
+    grids = {role: _grid(values, affine, flip=flip) for role, values in arrays.items() if role not in of_pet}
+    for role in of_pet:
+        grids[role] = _grid(arrays[role], pet_affine, flip=flip)
     return ArrayReader(arrays, grids)
 
 
@@ -144,7 +129,7 @@ def _array(values: ArrayLike, name: str) -> NDArray[np.generic]:
     return array
 
 
-def _grid(values: NDArray[np.generic], affine: ArrayLike, *, flip: bool) -> VoxelGrid:
+def _grid(values: NDArray[np.generic], affine: ArrayLike | None, *, flip: bool) -> VoxelGrid:
     """Return the grid of an array; RAS becomes LPS by flipping the first two patient axes."""
     matrix = np.array(affine, dtype=np.float64)
     if flip and matrix.shape == (4, 4):

@@ -1,4 +1,4 @@
-"""Which folders are cases, what a case is called, and which file plays which role where no ``case.toml`` says."""
+"""Which folders are cases, what they are called, and which file plays which role without ``case.toml``."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from volstrat import __version__
-from volstrat.case.case_file import case_name
 from volstrat.case.discovery import open_case
 from volstrat.errors import MissingRoleError, OutputError, UsageError, VolstratError
 from volstrat.formats.walk import relative_name
@@ -25,7 +24,6 @@ from volstrat.terms.roles import ROLES
 from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _MARKINGS = ("resectable", "lesions", "plans")
@@ -55,8 +53,8 @@ def init_study(tree: Path, path: Path | None = None) -> Initialised:
     if found is None:
         raise _nothing(tree)
     proposals = propose(tree, found)
-    roles = _roles_in_folders(found, proposals)
-    if not _says_what_is_resectable(found, proposals, roles):
+    _look_into_folders(found, proposals)
+    if not _says_what_is_resectable(found, proposals):
         proposals.unclear.append(
             "Nothing says what can be resected, so no case can get a stratum yet: mark the lesions (volstrat "
             'review, or tables that lesions = "reads/{subject}.csv" names below [layout.inputs]).'
@@ -82,38 +80,32 @@ def _nothing(tree: Path) -> UsageError:
     )
 
 
-def _says_what_is_resectable(found: Recognised, proposals: Proposals, roles: Mapping[str, set[str]]) -> bool:
+def _says_what_is_resectable(found: Recognised, proposals: Proposals) -> bool:
     """Tell whether a mask, a table or plans say what can be resected, in every case that was looked into."""
     if any(role in proposals.entries for role in _MARKINGS):
         return True
-    return not found.layout.sources and all(set(_MARKINGS) & named for named in roles.values())
+    return not found.layout.sources and all(set(_MARKINGS) & set(one) for one in proposals.files.values())
 
 
-def _roles_in_folders(found: Recognised, proposals: Proposals) -> dict[str, set[str]]:
-    """Return the roles of the first subjects whose own folders say them; what is wrong there is unclear."""
-    roles: dict[str, set[str]] = {}
-    if found.layout.sources:
-        return roles
-    for match in found.matches[:LOOKED_INTO]:
-        name = case_name(match.subject, match.visit)
+def _look_into_folders(found: Recognised, proposals: Proposals) -> None:
+    """Take down what the first subjects' own folders say, where they do; what is wrong there is unclear."""
+    for match in () if found.layout.sources else found.matches[:LOOKED_INTO]:
         try:
             sources = open_case(match.path).sources
         except MissingRoleError as error:
             line = f'tumour = "{found.subject.text}/FILE"'
             proposals.unclear.append(
-                f"{name}: {error.message} Where the file has one name in every case, write {line} below "
-                f"[layout.inputs]. {error.hint}"
+                f"{match.name}: {error.message} Where the file has one name in every case, write {line} "
+                f"below [layout.inputs]. {error.hint}"
             )
-            continue
         except VolstratError as error:
-            proposals.unclear.append(f"{name}: {error}")
-            continue
-        roles[name] = {*sources.entries, *(("plans",) if sources.plans else ())}
-        proposals.files[name] = {
-            role: ", ".join(relative_name(entry.path, match.path) for entry in entries)
-            for role, entries in sources.entries.items()
-        }
-    return roles
+            proposals.unclear.append(f"{match.name}: {error}")
+        else:
+            files = {role: [entry.path for entry in entries] for role, entries in sources.entries.items()}
+            proposals.files[match.name] = {"plans": ""} if sources.plans else {}
+            for role, paths in files.items():
+                names = ", ".join(relative_name(path, match.path) for path in paths)
+                proposals.files[match.name][role] = names
 
 
 def _study_text(tree: Path, path: Path, found: Recognised, proposals: Proposals) -> str:
@@ -122,16 +114,10 @@ def _study_text(tree: Path, path: Path, found: Recognised, proposals: Proposals)
     head = "" if above == "." else f"{above}/"
     major, minor = __version__.split(".")[:2]
     lines = [
-        f"# {found.layout.name}, known by {found.by}: {len(found.matches)} cases.",
-        "",
-        "[study]",
+        *(f"# {found.layout.name}, known by {found.by}: {len(found.matches)} cases.", "", "[study]"),
         f"id = {json.dumps(tree.resolve().name or 'study', ensure_ascii=False)}",
         f'volstrat = ">={major}.{minor},<{major}.{int(minor) + 1}"',
-        "",
-        "[layout]",
-        f"subject = {toml_value(head + found.subject.text)}",
-        "",
-        "[layout.inputs]",
+        *("", "[layout]", f"subject = {toml_value(head + found.subject.text)}", "", "[layout.inputs]"),
     ]
     if not found.layout.sources:
         lines.append("# Each case's own folder says the rest: case.toml, file names, or DICOM.")
@@ -166,8 +152,7 @@ def _table(tree: Path, found: Recognised, proposals: Proposals) -> list[str]:
     """Return a line for each role of the first cases: file and parts."""
     rows = [("case", "role", "file", "holds")]
     for match in found.matches[:LOOKED_INTO]:
-        name = case_name(match.subject, match.visit)
-        files = dict(proposals.files.get(name, {}))
+        name, files = match.name, dict(proposals.files.get(match.name, {}))
         holds: dict[str, str] = {}
         for role, candidate in proposals.entries.items():
             paths = candidate.files(match, tree)

@@ -12,6 +12,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from volstrat.case.case_file import case_name
 from volstrat.errors import UsageError
 from volstrat.formats.walk import is_system_name
 from volstrat.frozen import frozen
@@ -33,6 +34,11 @@ class Match:
     path: Path
     subject: str
     visit: str | None  # None where the pattern has no ``{visit}``
+
+    @property
+    def name(self) -> str:
+        """What a cohort calls it: the subject, and the visit where there is one."""
+        return case_name(self.subject, self.visit)
 
 
 @frozen

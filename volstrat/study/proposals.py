@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from volstrat.case.case_file import CaseSources, RoleEntry, case_name
+from volstrat.case.case_file import CaseSources, RoleEntry
 from volstrat.case.entries import EntryReader
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.parts import parts_named
@@ -380,7 +380,7 @@ def _no_entities(*_: object) -> None:
 def _note_missing(tree: Path, found: Recognised, result: Proposals) -> None:
     """Name the subjects that lack a file that others have: they would fail by it."""
     for role, candidate in result.entries.items():
-        names = [case_name(m.subject, m.visit) for m in found.matches if not candidate.files(m, tree)]
+        names = [match.name for match in found.matches if not candidate.files(match, tree)]
         if names:
             said = f"{role}: not there for {shown_names(names)}, which would fail. Add it, or drop the line."
             result.unclear.append(said)

@@ -113,17 +113,15 @@ def read_study(path: Path) -> Study:
     whole = TomlTable(document, name, known=("study", "layout", "readers"), error=UsageError)
     study = _table(whole, "study", ("id", "protocol", "volstrat"))
     layout = _table(whole, "layout", ("subject", "inputs"))
-    protocol = study.text("protocol")
+    readers, protocol = _table(whole, "readers"), study.text("protocol")
     found = Study(
         path=path,
         study_id=study.text("id") or path.resolve().parent.name,
         protocol=path.parent / protocol if protocol else None,
-        versions=_versions(study.text("volstrat"), name),
-        subject=_subject_pattern(layout.text("subject"), name),
+        versions=_versions(study),
+        subject=_subject_pattern(layout),
         inputs=_table(layout, "inputs", ROLES).values,
-        readers={
-            reader: _reader(value, reader, name) for reader, value in _table(whole, "readers").values.items()
-        },
+        readers={reader: _reader(readers, reader) for reader in readers.values},
     )
     _check_inputs(found)
     return found
@@ -149,40 +147,40 @@ def _table(above: TomlTable, key: str, known: Collection[str] | None = None) -> 
     return TomlTable(value, above.name, f"{path}.", known=value if known is None else known, error=UsageError)
 
 
-def _subject_pattern(text: str, name: str) -> PathPattern:
+def _subject_pattern(layout: TomlTable) -> PathPattern:
+    text = layout.text("subject")
     if not text:
-        msg = f"{name}: layout.subject is missing; it says where the subjects lie."
-        raise UsageError(
-            msg, hint='Write [layout] subject = "{subject}", or a pattern of files with {subject} in it.'
-        )
-    pattern = PathPattern(text=text, where=f"{name}: layout.subject")
+        hint = 'Write [layout] subject = "{subject}", or a pattern of files with {subject} in it.'
+        layout.refuse("layout.subject is missing; it says where the subjects lie.", hint)
+    pattern = PathPattern(text=text, where=f"{layout.name}: layout.subject")
     if not pattern.has("subject"):
-        msg = f"{name}: layout.subject is {text!r}; it has no {{subject}}."
-        raise UsageError(msg, hint="Put {subject} where the subject's name stands in the path.")
+        hint = "Put {subject} where the subject's name stands in the path."
+        layout.refuse(f"layout.subject is {text!r}; it has no {{subject}}.", hint)
     return pattern
 
 
-def _versions(text: str, name: str) -> str:
+def _versions(study: TomlTable) -> str:
+    text = study.text("volstrat")
     if text:
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
         try:
             SpecifierSet(text)
-        except InvalidSpecifier as error:
-            msg = f"{name}: study.volstrat is {text!r}; that names no versions."
-            raise UsageError(msg, hint='Write it like ">=0.2,<0.3".') from error
+        except InvalidSpecifier:
+            study.refuse(
+                f"study.volstrat is {text!r}; that names no versions.", 'Write it like ">=0.2,<0.3".'
+            )
     return text
 
 
-def _reader(value: object, reader: str, name: str) -> PathPattern:
+def _reader(readers: TomlTable, reader: str) -> PathPattern:
+    value = readers.values[reader]
     table = value if isinstance(value, dict) else {}
     path = table.get("lesions")
     if set(table) != {"lesions"} or not isinstance(path, str):
-        msg = f"{name}: readers.{reader} must name the reader's lesion tables."
-        raise UsageError(
-            msg, hint=f'Write {_bare(reader)} = {{ lesions = "reads/{reader}/{{subject}}.csv" }}.'
-        )
-    return PathPattern(text=path, where=f"{name}: readers.{reader}.lesions")
+        hint = f'Write {_bare(reader)} = {{ lesions = "reads/{reader}/{{subject}}.csv" }}.'
+        readers.refuse(f"readers.{reader} must name the reader's lesion tables.", hint)
+    return PathPattern(text=path, where=f"{readers.name}: readers.{reader}.lesions")
 
 
 def _bare(key: str) -> str:
