@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.certainty.verdict import Volumes
     from volstrat.export.export_run import Exported
-    from volstrat.geometry.grid import VoxelGrid
-    from volstrat.geometry.runs import VoxelRuns
     from volstrat.report.write import WrittenReport
     from volstrat.terms.findings import Finding
     from volstrat.terms.marks import LesionRow
@@ -129,21 +127,18 @@ class Case:
         NoSuchLesionError
             A KeyError: there is no such lesion or region.
         """
-        grid, voxels = self._voxels(lesion_id)
-        dense = np.zeros(grid.size, dtype=np.bool_)
-        dense[voxels.indices()] = True
-        array = dense.reshape(grid.shape, order="F")
-        affine: NDArray[np.float64] = _LPS_TO_RAS @ grid.affine
-        array.flags.writeable = affine.flags.writeable = False
-        return array, affine
-
-    def _voxels(self, lesion_id: str) -> tuple[VoxelGrid, VoxelRuns]:
         from volstrat.pictures.scene import AVID, shapes_of
 
         shapes = {shape.name: shape for shape in shapes_of(self._result.measured) if shape.name != AVID}
         if lesion_id not in shapes:
             raise no_such_lesion(self.subject, lesion_id, list(shapes))
-        return shapes[lesion_id].grid, shapes[lesion_id].voxels
+        grid = shapes[lesion_id].grid
+        dense = np.zeros(grid.size, dtype=np.bool_)
+        dense[shapes[lesion_id].voxels.indices()] = True
+        array = dense.reshape(grid.shape, order="F")
+        affine: NDArray[np.float64] = _LPS_TO_RAS @ grid.affine
+        array.flags.writeable = affine.flags.writeable = False
+        return array, affine
 
     def with_marks(self, marks: Mapping[str, Mark]) -> Self:
         """Return the case with other marks; no file is read again, what is not named keeps its marks.

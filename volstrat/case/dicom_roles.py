@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import RoleEntry
-from volstrat.case.parts import choose_parts, describe_parts, parts_named
+from volstrat.case.parts import choose_parts, describe_parts, line_of_parts, parts_named
 from volstrat.dicom.library import DicomLibrary, ambiguous_series, likeliest_fdg, listed
 from volstrat.dicom.tracer import series_tracer
 from volstrat.errors import AmbiguousRoleError, CaseError, CorruptDataError, MissingRoleError
 from volstrat.formats.volumes import stem_of
 from volstrat.formats.walk import relative_name
 from volstrat.terms.naming import NAMED_ROLES, said_by
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,25 +166,18 @@ def _two_files(
     uids = [file.sop_instance_uid for file, _ in candidates]
     for n, uid in enumerate(uids):
         if uid and uid in uids[:n]:
-            msg = (
-                f"{folder.name}: {where[uids.index(uid)]} and {where[n]} are the same DICOM instance (equal "
-                "SOPInstanceUID)."
-            )
+            both = f"{where[uids.index(uid)]} and {where[n]}"
+            msg = f"{folder.name}: {both} are the same DICOM instance (equal SOPInstanceUID)."
             hint = "Keep one of the two files, or export both again where they differ."
             return CorruptDataError(msg, hint=hint)
-    shown = []
-    for (file, numbers), path in zip(candidates, where, strict=True):
-        names = [s.name for s in file.structures if s.number in numbers]
-        shown.append(f"{path} ({_some(names)})")
+    shown = [
+        f"{path} ({shown_names([s.name for s in file.structures if s.number in numbers], named=4)})"
+        for (file, numbers), path in zip(candidates, where, strict=True)
+    ]
     msg = f"{folder.name}: {len(candidates)} candidates for {role}: {'; '.join(shown)}."
     every = ", ".join(f'"{path}"' for path in where)
     hint = f"Write case.toml with [inputs] {role} = [{every}] and keep there those that are meant."
     return AmbiguousRoleError(msg, hint=hint)
-
-
-def _some(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _series_for(
@@ -235,22 +229,15 @@ def no_tumour(scan: DicomFolder, *, subject: str) -> MissingRoleError:
     files = [*scan.segmentations, *scan.structure_sets]
     for file in files:
         drawn = ", drawn on PET" if _is_on_pet(file, scan) else ""
-        inside = _some([s.name for s in file.structures], 12)
+        inside = shown_names([s.name for s in file.structures], named=12)
         shown.append(f"{relative_name(file.path, scan.root)} ({inside}){drawn}")
     there = "; ".join(shown) or "no DICOM image or mask"
     msg = f"{subject}: no segment or ROI is called tumour; there is {there}."
     if not files:
         return MissingRoleError(msg, hint="Add a mask: SEG, RTSTRUCT, or tumour.nii.gz (.nrrd, .mha).")
-    lines = [_tumour_line(file, relative_name(file.path, scan.root)) for file in files]
+    lines = []
+    for file in files:
+        parts = [(one.number, one.name) for one in file.structures]
+        lines.append(f"tumour = {line_of_parts(relative_name(file.path, scan.root), parts)}")
     hint = f"Write case.toml with [inputs] and keep what is tumour: {'; or '.join(lines)}."
     return MissingRoleError(msg, hint=hint)
-
-
-def _tumour_line(file: StructureFile, path: str) -> str:
-    """Return the line that would name every part of a file as tumour."""
-    names = [one.name for one in file.structures]
-    quoted = [
-        f'"{one.name}"' if one.name and names.count(one.name) == 1 else str(one.number)
-        for one in file.structures
-    ]
-    return f'tumour = {{ path = "{path}", segments = [{", ".join(quoted)}] }}'

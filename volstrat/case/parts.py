@@ -201,16 +201,20 @@ def _ambiguous(role: str, entry: RoleEntry, parts: tuple[Part, ...]) -> PartsAmb
         what = "by their names none of them is"
     noun = "one part" if len(parts) == 1 else f"{len(parts)} parts"
     msg = f"{where}: holds {noun} ({held}), and {what} {_WHAT.get(role, role)}."
-    every = ", ".join(f'"{part.name}"' if _is_unique(part, parts) else str(part.number) for part in parts)
-    line = f'{{ path = "{where}", segments = [{every}] }}'
+    line = line_of_parts(where, [(part.number, part.name) for part in parts])
     line = f"resect = {{ mask = {line} }}" if role == "cut" else f"{role} = {line}"
     hint = f"Write in case.toml {line} and keep there those that are {_WHAT.get(role, role)}."
     return PartsAmbiguousError(msg, hint=hint)
 
 
-def _is_unique(part: Part, parts: Sequence[Part]) -> bool:
-    has_quote = '"' in part.name or "\\" in part.name
-    return bool(part.name) and not has_quote and sum(one.name == part.name for one in parts) == 1
+def line_of_parts(path: str, parts: Sequence[tuple[int, str]]) -> str:
+    """Return the entry that would name every part of a file: by name where that tells it, else by number."""
+    names = [name for _, name in parts]
+    every = (
+        f'"{name}"' if name and not {'"', "\\"} & set(name) and names.count(name) == 1 else str(number)
+        for number, name in parts
+    )
+    return f'{{ path = "{path}", segments = [{", ".join(every)}] }}'
 
 
 def part_findings(

@@ -5,17 +5,13 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 import volstrat.cli.options as opt
 from volstrat.cli.options import say
 from volstrat.errors import UsageError
-
-if TYPE_CHECKING:
-    from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.case.record_types import SearchRecord
 
 _MAY_BE_SOURCE = click.argument("source", metavar="[CASE|STUDY.toml]", required=False, type=opt.EXISTING)
 _TABLE = click.option("--lesions", "table", metavar="NAME", help="Lesion table in place of the case's own.")
@@ -232,7 +228,9 @@ def plan(
     disease and cuts through no tumour, by falling remnant. That is arithmetic, not advice: vessels and bile
     ducts are not seen, and nothing is chosen.
     """
+    from volstrat.case.assess import run_case, search_case
     from volstrat.case.protocol_files import load_protocol
+    from volstrat.cli.terminal_tables import plans_table, search_table
 
     with opt.errors_said():
         if not search and (ablations is not None or flr_percent is not None):
@@ -243,39 +241,26 @@ def plan(
             raise UsageError(msg, hint="Write --flr 30.")
         protocol = load_protocol(protocol_file)
         if search:
-            from volstrat.case.assess import search_case
-
             found = search_case(
                 folder, protocol, lesions=lesions, ablations=ablations or 0, flr_percent=flr_percent or 0.0
             )
-            _show_search(found, as_json=as_json)
-        else:
-            sys.exit(_compare(folder, protocol, lesions, as_json=as_json))
-
-
-def _compare(folder: Path, protocol: LoadedProtocol, lesions: str | None, *, as_json: bool) -> int:
-    from volstrat.case.assess import run_case
-    from volstrat.cli.terminal_tables import plans_table
-
-    record = run_case(folder, protocol, lesions=lesions)
-    if record["error"] is not None:
-        opt.say_error(record["error"])
-        return opt.EXIT_FAILED
-    if not record["plans"]:
-        msg = f"{record['subject']}: case.toml states no plan."
-        raise UsageError(msg, hint="Write [[plans]] (see docs/rule.md), or use --search.")
-    if as_json:
+            _shown({"search": found["search"]} if as_json else search_table(found))
+            return
+        record = run_case(folder, protocol, lesions=lesions)
+        if record["error"] is not None:
+            opt.say_error(record["error"])
+            sys.exit(opt.EXIT_FAILED)
+        if not record["plans"]:
+            msg = f"{record['subject']}: case.toml states no plan."
+            raise UsageError(msg, hint="Write [[plans]] (see docs/rule.md), or use --search.")
         keys = ("subject", "status", "stratum", "chosen_plan", "plans")
-        opt.print_json({key: value for key, value in record.items() if key in keys})
+        own = {key: value for key, value in record.items() if key in keys}
+        _shown(own if as_json else plans_table(record))
+        sys.exit(opt.exit_code([record["status"]]))
+
+
+def _shown(found: dict[str, Any] | str) -> None:
+    if isinstance(found, str):
+        click.echo(found)
     else:
-        click.echo(plans_table(record))
-    return opt.exit_code([record["status"]])
-
-
-def _show_search(found: SearchRecord, *, as_json: bool) -> None:
-    from volstrat.cli.terminal_tables import search_table
-
-    if as_json:
-        opt.print_json({"search": found["search"]})
-    else:
-        click.echo(search_table(found))
+        opt.print_json(found)
