@@ -111,14 +111,7 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 class Lesions(HasRows, Mapping[str, Lesion]):
-    """Lesions (or PET-only regions) of one case, in the record's order, by id.
-
-    Parameters
-    ----------
-    record : mapping
-        The case's record.
-    key : {"lesions", "pet_only_regions"}
-    """
+    """Lesions (or PET-only regions) of one case, in the record's order, by id."""
 
     __slots__ = ("_by_id", "_key", "_record")
     _by_id: dict[str, Lesion]

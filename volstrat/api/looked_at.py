@@ -54,16 +54,12 @@ class Inspection:
         return f"Inspection({self.subject!r}: {', '.join(self.roles) or 'no role'})"
 
     def _repr_html_(self) -> str:
-        rows = [
-            (one["role"], one["path"], one["format"], _shape(one["grid"]), len(one["parts"]), one["error"])
-            for one in self.inputs
-        ]
+        rows = []
+        for one in self.inputs:
+            shape = None if one["grid"] is None else " x ".join(map(str, one["grid"]["shape"]))
+            rows.append((one["role"], one["path"], one["format"], shape, len(one["parts"]), one["error"]))
         header = ("role", "file", "format", "grid", "parts", "problem")
         return html_head(f"{self.subject}: what would be read") + html_table(header, rows)
-
-
-def _shape(grid: Mapping[str, Any] | None) -> str | None:
-    return None if grid is None else " x ".join(map(str, grid["shape"]))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

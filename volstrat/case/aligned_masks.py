@@ -85,7 +85,7 @@ def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
     ]
     findings += _check_sparse_and_dense(shared, ct, tolerance_mm)
     findings += _check_on_ct(shared, ct, tolerance_mm)
-    total = _union(entry.mask for entry in tumour)
+    total = union_of(entry.mask for entry in tumour)
     findings += part_findings(
         as_read,
         lambda r, number: _lies_in(r.read.mask, number, grid, total, tolerance_mm),
@@ -93,7 +93,7 @@ def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
     )
     _refuse_label_clash([r for r in shared.values() if r.role == "tumour"])
     united = {
-        role: _union(aligned[key] for key, r in shared.items() if r.role == role)
+        role: union_of(aligned[key] for key, r in shared.items() if r.role == role)
         for role in ("resectable", "liver", "remnant")
         if any(r.role == role for r in used)
     }
@@ -205,7 +205,8 @@ def _refuse_label_clash(tumour: Sequence[RoleMask]) -> None:
                 raise CaseError(msg, hint=hint)
 
 
-def _union(masks: Iterable[Mask]) -> VoxelRuns:
+def union_of(masks: Iterable[Mask]) -> VoxelRuns:
+    """Return the voxels that any of some masks holds."""
     voxels = VoxelRuns.empty()
     for mask in masks:
         voxels = voxels.union(mask.voxels())

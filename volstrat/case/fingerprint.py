@@ -33,9 +33,7 @@ class FileState:
     """A file's bytes and what the file system said of it while they were hashed."""
 
     sha256: str
-    size: int
-    modified_ns: int
-    inode: int
+    seen: tuple[int, int, int]  # size, time of the last change in ns, inode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +47,10 @@ class Fingerprint:
         """Return a file that is not what it was, by size, time and inode, or None."""
         for path, state in self.files.items():
             try:
-                now = path.stat()
+                now = _seen(path.stat())
             except OSError:
                 return path
-            if (now.st_size, now.st_mtime_ns, now.st_ino) != (state.size, state.modified_ns, state.inode):
+            if now != state.seen:
                 return path
         return None
 
@@ -118,15 +116,17 @@ def _below(folder: Path) -> Iterator[Path]:
 def _state(path: Path) -> FileState:
     try:
         with open_regular(path) as stream:
-            before = os.fstat(stream.fileno())
-            digest = hashlib.file_digest(stream, "sha256")
+            seen = _seen(os.fstat(stream.fileno()))
+            return FileState(sha256=hashlib.file_digest(stream, "sha256").hexdigest(), seen=seen)
     except InputFileError:
         raise
     except OSError as error:
         msg = f"{path.name}: cannot be read ({error.strerror})."
         raise InputFileError(msg) from error
-    size, modified_ns, inode = before.st_size, before.st_mtime_ns, before.st_ino
-    return FileState(sha256=digest.hexdigest(), size=size, modified_ns=modified_ns, inode=inode)
+
+
+def _seen(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _values(said: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - any flat dataclass

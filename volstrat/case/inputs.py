@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
-from volstrat.case.aligned_masks import read_aligned_masks
+from volstrat.case.aligned_masks import read_aligned_masks, union_of
 from volstrat.case.entries import EntryReader
 from volstrat.case.input_entries import mask_entries, pet_entries, read_closings, read_table_entry
 from volstrat.case.pet_inputs import read_pet_inputs
@@ -140,14 +140,12 @@ def _plan_inputs(sources: CaseSources, read: Iterable[tuple[RoleMask, Mask]]) ->
         if r.role == "liver_segments":
             for segment, voxels in _named_segments(r, mask):
                 segments[segment] = segments[segment].union(voxels) if segment in segments else voxels
-    cut_masks = {}
-    for stated in sources.plans:
-        if stated.masks:
-            cut = VoxelRuns.empty()
-            for r, mask in read:
-                if r.role == "cut" and r.entry in stated.masks:
-                    cut = cut.union(mask.voxels())
-            cut_masks[stated.plan.name] = cut
+    cuts = {r.entry: mask for r, mask in read if r.role == "cut"}
+    cut_masks = {
+        stated.plan.name: union_of(cuts[entry] for entry in stated.masks if entry in cuts)
+        for stated in sources.plans
+        if stated.masks
+    }
     return PlanInputs(segments={s: segments[s] for s in SEGMENTS if s in segments}, cut_masks=cut_masks)
 
 

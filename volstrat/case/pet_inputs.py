@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from volstrat.case.aligned_masks import union_of
 from volstrat.case.input_files import file_sha256
 from volstrat.errors import AmbiguousRoleError, GridMismatchError, SuvError, VolstratError
 from volstrat.formats.hashing import joint_sha256
 from volstrat.formats.volumes import read_grid, read_image, stem_of, volume_format
 from volstrat.frozen import frozen
 from volstrat.geometry.alignment import align_masks, check_frame_of_reference
-from volstrat.geometry.runs import VoxelRuns
 from volstrat.rule.measure import Avid
 from volstrat.terms.findings import finding
 from volstrat.terms.tracers import TracerSaid, tracer_described, tracer_text
@@ -141,10 +141,7 @@ def _united(
     grid, aligned = align_masks(named, tolerance_mm=protocol.geometry_tolerance_mm, base=avid[0].name)
     assumed = any(r.entry.assume_registered for r in avid)
     findings = _check_registered(grid, masks, avid[0].name, assumed=assumed)
-    voxels = VoxelRuns.empty()
-    for mask in aligned.values():
-        voxels = voxels.union(mask.voxels())
-    return Avid(voxels=voxels, grid=grid), findings
+    return Avid(voxels=union_of(aligned.values()), grid=grid), findings
 
 
 def _check_registered(grid: VoxelGrid, masks: AlignedMasks, name: str, *, assumed: bool) -> list[Finding]:

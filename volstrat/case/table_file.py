@@ -90,7 +90,8 @@ def table_form(data: bytes, *, name: str, error: type[VolstratError] = LesionTab
             raise error(msg, hint="Save the table as CSV UTF-8.")
         return TableForm(encoding=encoding, separator=separator, skipped=1)
     header = next((line for line in text.splitlines() if line.strip()), "")
-    found = [one for one in _SEPARATORS if one in _unquoted(header)]
+    unquoted = "".join(header.split('"')[::2])
+    found = [one for one in _SEPARATORS if one in unquoted]
     if len(found) > 1:
         shown = " and ".join({",": "commas", ";": "semicolons", "\t": "tabs"}[one] for one in found)
         msg = f"{name}: its header has {shown}; which of them separates the columns cannot be told."
@@ -111,20 +112,12 @@ def _text(data: bytes, encoding: str, name: str, error: type[VolstratError]) -> 
     return text
 
 
-def _unquoted(line: str) -> str:
-    """Return a line without what stands in double quotes."""
-    return "".join(line.split('"')[::2])
-
-
 def _aligned(
     rows: Iterable[tuple[int, list[str]]], name: str, *, separator: str, error: type[VolstratError]
 ) -> TableRows:
     """Take the first row that is not blank as header and hold every other one to its length."""
-    filled = [
-        (line, [unguarded(cell.strip()) for cell in cells])
-        for line, cells in rows
-        if any(c.strip() for c in cells)
-    ]
+    stripped = [(line, [unguarded(cell.strip()) for cell in cells]) for line, cells in rows]
+    filled = [(line, cells) for line, cells in stripped if any(cells)]
     if not filled:
         msg = f"{name}: is empty; a table has at least a header line."
         raise error(msg, hint="Write the column names on the first line.")

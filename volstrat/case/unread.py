@@ -84,21 +84,22 @@ def unread_findings(sources: CaseSources) -> list[Finding]:
 
 def _unheard_tables(sources: CaseSources) -> list[Path]:
     """Return the tables of readers in a case's folder where no lesion table is read at all."""
-    if "lesions" in sources.entries or sources.told_by not in ("names", "dicom", "case.toml"):
-        return []
+    there = [] if "lesions" in sources.entries else _children(sources)
+    return [path for path in there if re.fullmatch(_READERS, path.name)]
+
+
+def _children(sources: CaseSources) -> list[Path]:
+    """Return what lies in a case's own folder, sorted by name; nothing where it has none."""
     try:
-        return sorted(path for path in sources.folder.iterdir() if re.fullmatch(_READERS, path.name))
+        return sorted(sources.folder.iterdir()) if sources.told_by in ("names", "dicom", "case.toml") else []
     except OSError:
         return []
 
 
 def unread_files(sources: CaseSources) -> list[Path]:
     """Return the files and folders directly in a case's folder that play no part, sorted by name."""
-    if sources.told_by not in ("names", "dicom", "case.toml"):
-        return []
-    try:
-        there = sorted(sources.folder.iterdir())
-    except OSError:
+    there = _children(sources)
+    if not there:
         return []
     used = {
         path

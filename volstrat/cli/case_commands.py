@@ -72,10 +72,8 @@ def lesions(
         bare = measure_case(inputs.without_rows, protocol)
         measured, errors = rows_that_fit(bare, inputs.masks.rows)
         count = len(measured.lesions.ids)
-        words = (
-            "write resectable, ablatable or unresectable in resectability, avid or not_avid in fdg_avidity"
-        )
-        said = f"{count} lesion{'' if count == 1 else 's'}; {words}"
+        words = "ablatable or unresectable in resectability, avid or not_avid in fdg_avidity"
+        said = f"{count} lesion{'' if count == 1 else 's'}; write resectable, {words}"
         _write_table(table_bytes(lesion_list(measured)), out, said=said)
         for error in errors:
             say(f"volstrat: left out: {error}", err=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ class PathPattern:
     def filled(self, *, subject: str, visit: str | None) -> str:
         """Return the pattern for one subject; ``*`` and ``?`` stay, in a name they are escaped."""
         named = {"subject": subject, "visit": visit or ""}
-        return _PLACE.sub(lambda place: _escaped(named[place[1]]), self.text)
+        return _PLACE.sub(lambda place: escape(named[place[1]]), self.text)
 
     def files(self, folder: Path, *, subject: str, visit: str | None) -> list[Path]:
         """Return the paths of one subject that fit, in the order of names."""
@@ -86,10 +87,6 @@ class PathPattern:
 def unescaped(text: str) -> str:
     """Return a filled pattern as the path that it names."""
     return re.sub(r"\[([*?[])\]", r"\1", text)
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def _descend(

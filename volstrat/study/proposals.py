@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from os.path import commonprefix
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from xml.parsers import expat
@@ -235,7 +236,7 @@ def _common_pattern(names: Sequence[str], files: dict[Match, list[Path]], role: 
     """
     head, _, first = names[0].rpartition("/")
     ending = first.partition(".")[2]
-    start = _common_start(names)
+    start = commonprefix(names)  # noqa: RUF071 - letters are meant, not parts of paths
     patterns = [f"{start}*.{ending}"] if len(start[len(head) :].strip("/{}_-. ")) >= _FEWEST_LETTERS else []
     words = [re.split(r"[\W_]+", _stem_of_name(name)) for name in names]
     shared = [word for word in words[0] if all(word in one for one in words)]
@@ -247,12 +248,6 @@ def _common_pattern(names: Sequence[str], files: dict[Match, list[Path]], role: 
         if {name for name in every if fnmatchcase(name, glob)} <= meant:
             return pattern
     return None
-
-
-def _common_start(names: Sequence[str]) -> str:
-    """Return the letters that all names begin with."""
-    low, high = min(names), max(names)
-    return low[: next((n for n, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
 
 
 def _stem_of_name(pattern: str) -> str:
