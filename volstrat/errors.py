@@ -182,11 +182,7 @@ def is_want_of_memory(error: BaseException) -> bool:
 def as_volstrat_error(error: Exception, described: str = "") -> VolstratError:
     """Return an error as it is told: volstrat's own as it is, want of memory, else a fault of volstrat.
 
-    Parameters
-    ----------
-    error : Exception
-    described : str
-        What an unforeseen one was, where its own text must not be shown.
+    An unforeseen one is ``described`` where its own text must not be shown.
     """
     if isinstance(error, VolstratError):
         return error

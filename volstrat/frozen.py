@@ -30,15 +30,8 @@ def frozen(made: type[Any] | None = None, /, *, eq: bool = True, kw_only: bool =
     """Make a class what ``dataclass(frozen=True, slots=True, kw_only=True)`` makes of it.
 
     `dataclasses.fields`, `dataclasses.replace`, ``__post_init__``, pickling and copying work as there. What a
-    class defines itself (``__repr__``, say) stays.
-
-    Parameters
-    ----------
-    made : type
-    eq : bool
-        False: equal to itself alone, as a value must be that holds arrays.
-    kw_only : bool
-        False: fields may be given by position.
+    class defines itself (``__repr__``, say) stays. Without ``eq`` a value is equal to itself alone, as one
+    must be that holds arrays; without ``kw_only`` fields may be given by position.
 
     Examples
     --------

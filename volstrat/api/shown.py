@@ -65,7 +65,8 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
     every = list(rows)
     cells = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join(_row(row) for row in every[:_MOST_ROWS])
+    texts = [[f"<td>{escape(shown(value))}</td>" for value in row] for row in every[:_MOST_ROWS]]
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in texts)
     more = f"<p>... and {len(every) - _MOST_ROWS} more</p>" if len(every) > _MOST_ROWS else ""
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>{more}"
 
@@ -75,10 +76,6 @@ def html_head(title: str, *lines: str) -> str:
     return (
         f"<p><strong>{escape(title)}</strong>{''.join(f'<br>{escape(line)}' for line in lines if line)}</p>"
     )
-
-
-def _row(cells: Sequence[object]) -> str:
-    return f"<tr>{''.join(f'<td>{escape(shown(value))}</td>' for value in cells)}</tr>"
 
 
 def shown(value: object) -> str:

@@ -67,7 +67,10 @@ def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
     Raises VolstratError if a mask cannot be read, or the masks do not fit together.
     """
     tolerance_mm = protocol.geometry_tolerance_mm
-    as_read = _read_masks(reader)
+    # one by one: threads would take the interpreter lock from each other and lose time
+    roles = (*ON_TUMOUR_GRID, *(role for role in MASK_ROLES if role not in ON_TUMOUR_GRID))
+    entries = reader.sources.entries
+    as_read = [reader.mask(role, entry) for role in roles for entry in entries.get(role, ())]
     findings = _reading_findings(as_read, reader)
     used, empty = _readings(as_read)
     used, resampled = _resample_where_allowed(_with_blanks_placed(used), tolerance_mm)
@@ -113,13 +116,6 @@ def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
     )
 
 
-def _read_masks(reader: EntryReader) -> list[RoleMask]:
-    """Read the masks one by one: threads would take the interpreter lock from each other and lose time."""
-    roles = (*ON_TUMOUR_GRID, *(role for role in MASK_ROLES if role not in ON_TUMOUR_GRID))
-    entries = reader.sources.entries
-    return [reader.mask(role, entry) for role in roles for entry in entries.get(role, ())]
-
-
 def _reading_findings(as_read: Sequence[RoleMask], reader: EntryReader) -> list[Finding]:
     """Return what the files themselves bring up: how they were read, organs among them, models that drew."""
     findings = [one for r in as_read for one in r.read.findings]
@@ -160,9 +156,11 @@ def _resample_where_allowed(
     done, findings = [], []
     for r in read:
         before = r.mask
+        on_lattice = before.grid.placement_on(own, tolerance_mm=tolerance_mm) is not None
+        is_window = before.grid.is_window or own.is_window
         if not r.entry.resample:
             done.append(r)
-        elif not _may_stay(before, own, tolerance_mm):
+        elif not (on_lattice if is_window else _is_same_grid(before.grid, own, tolerance_mm)):
             check_frame_of_reference(before.grid, own, name=r.name, other=read[0].name)
             mask = resample_nearest(before, own)
             findings.append(
@@ -183,12 +181,6 @@ def _resample_where_allowed(
         else:
             done.append(r)
     return done, findings
-
-
-def _may_stay(mask: Mask, own: VoxelGrid, tolerance_mm: float) -> bool:
-    if mask.grid.is_window or own.is_window:
-        return mask.grid.placement_on(own, tolerance_mm=tolerance_mm) is not None
-    return _is_same_grid(mask.grid, own, tolerance_mm)
 
 
 def _refuse_label_clash(tumour: Sequence[RoleMask]) -> None:

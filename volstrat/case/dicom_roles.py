@@ -77,10 +77,10 @@ def _entry_of(series: SeriesFiles) -> RoleEntry:
 
 def _phases(where: DicomFolder, chosen: SeriesFiles) -> list[SeriesFiles]:
     """Return the other CT series in the chosen one's frame of reference: phases of it, to be shown."""
-    frame = chosen.frame_of_reference_uid
+    uid, frame = chosen.series_instance_uid, chosen.frame_of_reference_uid
     if frame is None:
         return []
-    others = [s for s in where.series if s.modality == "CT" and s.is_volume and s is not chosen]
+    others = [s for s in where.series if s.modality == "CT" and s.is_volume and s.series_instance_uid != uid]
     return [s for s in others if s.frame_of_reference_uid == frame]
 
 

@@ -88,9 +88,13 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     reader.require_all()
     masks = read_aligned_masks(reader, protocol)
     pet = read_pet_inputs(reader, masks, protocol)
-    days = _days_between_images(reader)
+    ct, pet_day = (_acquired_on(reader, role) for role in ("ct", "pet"))
+    days = None if ct is None or pet_day is None else abs(ct - pet_day)
     of_pet, found = pet_entries(reader, pet, days)
-    found += [*_time_findings(days, protocol.review.max_days_between), *_patient_findings(reader)]
+    most_days = protocol.review.max_days_between
+    if days is not None and days > most_days:  # in days, without a date
+        found.append(finding("studies_far_apart", days=days, limit=most_days))
+    found += _patient_findings(reader)
     rows, of_table = read_table_entry(sources)
     closings, of_reviews = read_closings(sources)
     if pet.left_out:  # regions of what plays no FDG role are no regions of this case
@@ -207,13 +211,8 @@ def _named_marks(reader: EntryReader) -> dict[PatientMarks, str]:
     return seen
 
 
-def _days_between_images(reader: EntryReader) -> int | None:
-    """Return how many days lie between CT and PET; None where either says no date."""
-    ct, pet = (_acquired_on(reader, role) for role in ("ct", "pet"))
-    return None if ct is None or pet is None else abs(ct - pet)
-
-
 def _acquired_on(reader: EntryReader, role: str) -> int | None:
+    """Return the day on which an image was taken, as a number; None where its header says none."""
     entry = reader.sources.only(role)
     if entry is None or not reader.reads_from_dicom(entry):
         return None
@@ -222,10 +221,3 @@ def _acquired_on(reader: EntryReader, role: str) -> int | None:
     except VolstratError:
         return None  # what is wrong with it is said where it is read
     return None if acquired_on is None else acquired_on.toordinal()
-
-
-def _time_findings(days: int | None, most_days: int) -> list[Finding]:
-    """Say where CT and PET lie further apart than the protocol allows; in days, without a date."""
-    if days is None or days <= most_days:
-        return []
-    return [finding("studies_far_apart", days=days, limit=most_days)]

@@ -14,7 +14,6 @@ from volstrat.case.reviews import read_reviews
 from volstrat.case.table_file import table_format
 from volstrat.case.unread import unread_findings
 from volstrat.errors import VolstratError
-from volstrat.formats.walk import relative_name
 from volstrat.terms.roles import MASK_ROLES, ROLES, TABLE_ROLES
 from volstrat.terms.tracers import tracer_text
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from volstrat.case.discovery import CasePlace
     from volstrat.case.entries import RoleMask
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.dicom.folder import DicomFolder, SeriesFiles
+    from volstrat.dicom.folder import SeriesFiles
     from volstrat.terms.findings import Finding
 
 
@@ -141,7 +140,8 @@ def _unused(sources: CaseSources, reader: EntryReader) -> list[dict[str, Any]]:
     for series in scan.series:
         if all(entry.series != series.series_instance_uid for entry in entries):
             kind = "scout" if series.is_localizer else f"{series.modality} series"
-            listed.append(_unused_one(kind, _common_path(series, sources), series=_series(series)))
+            path = sources.relative(Path(os.path.commonpath([path.parent for path in series.paths])))
+            listed.append(_unused_one(kind, path, series=_series(series)))
     for kind, files in (("dicom-seg", scan.segmentations), ("dicom-rtstruct", scan.structure_sets)):
         for file in files:
             left = [
@@ -150,17 +150,10 @@ def _unused(sources: CaseSources, reader: EntryReader) -> list[dict[str, Any]]:
             ]
             if left:
                 listed.append(_unused_one(kind, sources.relative(file.path), segments=left))
-    return [*listed, *_others(scan)]
+    for kind, count in scan.other:
+        listed.append({**_unused_one(f"DICOM {kind}", None), "count": count})
+    return listed
 
 
 def _unused_one(kind: str, path: str | None, **details: object) -> dict[str, Any]:
     return {"kind": kind, "path": path, "count": 1, "series": None, "segments": [], **details}
-
-
-def _others(scan: DicomFolder) -> list[dict[str, Any]]:
-    return [{**_unused_one(f"DICOM {kind}", None), "count": count} for kind, count in scan.other]
-
-
-def _common_path(series: SeriesFiles, sources: CaseSources) -> str:
-    common = os.path.commonpath([path.parent for path in series.paths])
-    return relative_name(Path(common), sources.folder)

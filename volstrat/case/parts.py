@@ -129,7 +129,8 @@ def choose_parts(
     if role == "liver_segments":  # named ones, else every label by its number
         taken: list[Part] | None = [part for part in there if part.couinaud] or there
     elif role == "cut":  # what stays is not cut out, whatever the plan calls its file
-        cut = [part for part in there if part.is_stem or not _stays(part)]
+        stays = [p for p in there if p.said.role in ("remnant", "reference") or "resectable" in p.said.denied]
+        cut = [part for part in there if part.is_stem or part not in stays]
         taken = cut if len(cut) == 1 or not there else None
     else:
         taken = _by_name(role, there, entry, played) or _by_person(role, there, entry)
@@ -175,11 +176,6 @@ def _by_person(role: str, parts: Sequence[Part], entry: RoleEntry) -> list[Part]
     if len(parts) == 1 and role not in parts[0].said.denied and _may_be_called(role, parts[0]):
         return list(parts)
     return None
-
-
-def _stays(part: Part) -> bool:
-    """Tell whether a name says that this is not cut out: a remnant, a reference, "unresectable"."""
-    return part.said.role in ("remnant", "reference") or "resectable" in part.said.denied
 
 
 def _may_be_called(role: str, part: Part) -> bool:

@@ -288,14 +288,9 @@ def _by_plan(lesions: list[LesionRecord], planned_by: Mapping[str, str]) -> list
 
 def finding_record(one: Finding) -> FindingRecord:
     """Return a finding as the record has it."""
-    return {
-        "code": one.code,
-        "severity": one.severity,
-        "message": one.message,
-        "where": one.where,
-        "evidence": one.evidence,
-        "closed": None if one.closed is None else taken(ClosedRecord, one.closed),
-    }
+    found = taken(FindingRecord, one)
+    found["closed"] = None if one.closed is None else taken(ClosedRecord, one.closed)
+    return found
 
 
 def _volumes_by_site(

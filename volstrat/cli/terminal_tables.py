@@ -51,7 +51,9 @@ def case_table(record: CaseRecord) -> str:
     if record["stratum"] is None and still_to_mark(record):
         lines += _wrapped(f"{still_to_mark(record)}.")
     lines += [*_criteria(record), "", *_volumes(record), ""]
-    lines += [*_certainty(record), ""]
+    # how far the case is from another stratum, and what would take it there
+    said = [margin_text(record), shift_text(record), *change_texts(record), remnant_text(record["remnant"])]
+    lines += [*(part for line in said for part in _wrapped(line)), ""]
     if record["lesions"] or record["pet_only_regions"]:
         rows = [*record["lesions"], *record["pet_only_regions"]]
         lines += [*_lesions(rows, _segment_names(record)), ""]
@@ -88,12 +90,6 @@ def _volumes(record: CaseRecord) -> list[str]:
         *_wrapped(f"Avid share of the tumour volume: {share}"),
         *_wrapped(liver_text(record["liver_burden"], needed)),
     ]
-
-
-def _certainty(record: CaseRecord) -> list[str]:
-    """Say how far the case is from another stratum, and what would take it there."""
-    lines = [margin_text(record), shift_text(record), *change_texts(record), remnant_text(record["remnant"])]
-    return [part for line in lines for part in _wrapped(line)]
 
 
 def _segment_names(record: CaseRecord) -> dict[str, str]:

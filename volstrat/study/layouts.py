@@ -272,7 +272,8 @@ def by_layout(tree: Path) -> Recognised | None:
     for layout in LAYOUTS:
         for ending in ENDINGS if any("{ending}" in mark for mark in layout.marks) else ENDINGS[:1]:
             marks = [mark.replace("{ending}", ending) for mark in layout.marks]
-            if all(_is_there(tree, mark) for mark in marks):
+            looks = (PathPattern(text=mark).matches(tree, most=_LOOKED_AT) for mark in marks)
+            if all(next(found, None) is not None for found in looks):
                 pattern = PathPattern(text=layout.subject.replace("{ending}", ending))
                 matches = tuple(pattern.matches(tree))
                 if len(matches) >= layout.least:
@@ -280,11 +281,6 @@ def by_layout(tree: Path) -> Recognised | None:
                         layout=layout, ending=ending, subject=pattern, matches=matches, by=" and ".join(marks)
                     )
     return None
-
-
-def _is_there(tree: Path, mark: str) -> bool:
-    found = PathPattern(text=mark).matches(tree, most=_LOOKED_AT)
-    return next(found, None) is not None
 
 
 def _case_folders(tree: Path) -> Recognised | None:
