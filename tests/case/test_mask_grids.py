@@ -50,6 +50,15 @@ def test_a_mask_must_lie_on_the_cts_lattice(tmp_path: Path, affine: NDArray[Any]
     assert codes(run_case(tmp_path, PROTOCOL)) & {"mask_off_ct"} == found
 
 
+def test_how_far_off_a_mask_is_goes_by_the_lattice(tmp_path: Path) -> None:
+    """0.4 voxels of 0.8 mm are 0.3 mm, however many more slices the CT has."""
+    volume(tumour(tmp_path) / "ct.nii.gz", np.zeros((30, 28, 46), np.int16), moved((0.4, 0, -3)))
+    (message,) = (
+        f["message"] for f in run_case(tmp_path, PROTOCOL)["findings"] if f["code"] == "mask_off_ct"
+    )
+    assert "one of its corners is 0.3 mm off" in message
+
+
 def test_tumour_wholly_outside_the_ct_has_no_stratum(tmp_path: Path) -> None:
     """The CT of another body part: nothing is assigned, and the finding says why."""
     volume(tumour(tmp_path) / "ct.nii.gz", np.zeros((30, 28, 20), np.int16), moved((0, 0, 40)))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from volstrat.case.part_shapes import (
     inverted_findings,
     lie_apart,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from volstrat.terms.protocol import Protocol
 
 _NEARLY_ALL = 0.95
+_OWN_RESOLUTION = 0.05  # of a voxel's edge: what differs by less is no choice of a resolution
 
 
 @frozen(eq=False)
@@ -299,11 +302,30 @@ def _check_on_ct(masks: Mapping[str, RoleMask], ct: VoxelGrid | None, tolerance_
         own = r.mask.grid
         if r.read.is_blank or own.placement_on(ct, tolerance_mm=tolerance_mm) is not None:
             continue
-        if r.read.drawn_on is not None and _is_same_grid(r.read.drawn_on, ct, tolerance_mm):
+        if (
+            r.read.drawn_on is not None
+            and _is_same_grid(r.read.drawn_on, ct, tolerance_mm)
+            and _is_coarser_or_finer(own, ct)
+        ):
             continue  # drawn on this very CT, at a resolution of its own
-        distance = own.corner_displacement_mm(ct)
+        distance = _off_lattice_mm(own, ct)
         findings.append(finding("mask_off_ct", "grid", where=r.role, name=name, distance_mm=distance))
     return findings
+
+
+def _is_coarser_or_finer(grid: VoxelGrid, image: VoxelGrid) -> bool:
+    """Tell whether a grid has a resolution of its own, and is not the image's, moved or stretched."""
+    ratio = np.sort(grid.spacing_mm) / np.sort(image.spacing_mm)
+    return bool((np.abs(ratio - 1) > _OWN_RESOLUTION).any())
+
+
+def _off_lattice_mm(grid: VoxelGrid, image: VoxelGrid) -> float:
+    """Return how far a corner lies from the image's; from its lattice, where the two are not of one size."""
+    if sorted(grid.shape) == sorted(image.shape):
+        return grid.corner_displacement_mm(image)
+    corners = grid.corners_mm()
+    nearest = image.to_mm(np.rint(image.to_index(corners)))
+    return float(np.linalg.norm(corners - nearest, axis=1).max())
 
 
 def _all_outside(masks: Iterable[Mask], field: VoxelGrid) -> bool:
