@@ -5,7 +5,6 @@ Lesions are drawn in the style of their marking, a surgical plan in its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -42,77 +41,71 @@ def outlines_of(masks: Sequence[NDArray[np.bool_]]) -> list[list[Float64s]]:
     sheet = np.zeros((int(tops[-1]) + 1, max((m.shape[1] for m in masks), default=0) + 2), dtype=np.int8)
     for top, mask in zip(tops.tolist(), masks, strict=False):
         sheet[top + 1 : top + 1 + mask.shape[0], 1 : 1 + mask.shape[1]] = mask
-    edges = _Edges.of(sheet)
     traced: list[list[Float64s]] = [[] for _ in masks]
-    for corners in edges.polygons():
+    for corners in _polygons(*_edges(sheet)):
         n = int(np.searchsorted(tops, corners[0, 1], side="right")) - 1
         corners[:, 1] -= tops[n]
         traced[n].append(corners)
     return traced
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Edges:
-    """Pixel edges between inside and outside, the inside on the right hand of each."""
+def _edges(padded: NDArray[np.int8]) -> tuple[Int64s, Int64s, Int64s]:
+    """Return the pixel edges of a mask with an empty pixel all round, top ones first, row by row.
 
-    # x, y: where each begins
-    x: Int64s
-    y: Int64s
-    heading: Int64s  # 0 right, 1 down, 2 left, 3 up
+    Where each begins (x, y) and its heading (0 right, 1 down, 2 left, 3 up), the inside on its right hand.
+    """
+    across, upright = np.diff(padded, axis=0), np.diff(padded, axis=1)
+    xs, ys, headings = [], [], []
+    for edge, (right, down), heading in (
+        (across == 1, (-1, 0), 0),
+        (across == -1, (0, 0), 2),
+        (upright == 1, (0, 0), 3),
+        (upright == -1, (0, -1), 1),
+    ):
+        rows, columns = np.nonzero(edge)
+        xs.append(columns + right)
+        ys.append(rows + down)
+        headings.append(np.full(rows.size, heading))
+    return np.concatenate(xs), np.concatenate(ys), np.concatenate(headings)
 
-    @classmethod
-    def of(cls, padded: NDArray[np.int8]) -> _Edges:
-        """Return the edges of a mask with an empty pixel all round, top ones first, row by row."""
-        across, upright = np.diff(padded, axis=0), np.diff(padded, axis=1)
-        xs, ys, headings = [], [], []
-        for edge, start, heading in (
-            (across == 1, (-1, 0), 0),
-            (across == -1, (0, 0), 2),
-            (upright == 1, (0, 0), 3),
-            (upright == -1, (0, -1), 1),
-        ):
-            rows, columns = np.nonzero(edge)
-            xs.append(columns + start[0])
-            ys.append(rows + start[1])
-            headings.append(np.full(rows.size, heading))
-        return cls(np.concatenate(xs), np.concatenate(ys), np.concatenate(headings))
 
-    def _next(self) -> Int64s:
-        """Return the edge that follows each; where two borders meet at a corner, round the same pixel."""
-        wide = int(self.x.max()) + 1
-        number = np.full(4 * wide * (int(self.y.max()) + 1), -1, dtype=np.int64)
-        number[4 * (self.y * wide + self.x) + self.heading] = np.arange(self.x.size)
-        x, y = self.x + _STEPS[self.heading, 0], self.y + _STEPS[self.heading, 1]
-        follows = np.full(self.x.size, -1, dtype=np.int64)
-        for turn in (3, 0, 1):  # left, ahead, and before both right
-            there = number[4 * (y * wide + x) + (self.heading + turn) % 4]
-            follows = np.where(there >= 0, there, follows)
-        return follows
+def _followers(x: Int64s, y: Int64s, heading: Int64s) -> Int64s:
+    """Return the edge that follows each; where two borders meet at a corner, round the same pixel."""
+    wide = int(x.max()) + 1
+    number = np.full(4 * wide * (int(y.max()) + 1), -1, dtype=np.int64)
+    number[4 * (y * wide + x) + heading] = np.arange(x.size)
+    place = 4 * ((y + _STEPS[heading, 1]) * wide + x + _STEPS[heading, 0])
+    follows = np.full(x.size, -1, dtype=np.int64)
+    for turn in (3, 0, 1):  # left, ahead, and before both right
+        there = number[place + (heading + turn) % 4]
+        follows = np.where(there >= 0, there, follows)
+    return follows
 
-    def polygons(self) -> list[Float64s]:
-        """Chain the edges into closed polygons, a corner only where the heading changes."""
-        if not self.x.size:
-            return []
-        follows = self._next()
-        turns = np.zeros(self.x.size, dtype=bool)
-        turns[follows] = self.heading[follows] != self.heading
-        while not turns[follows].all():  # over edges that go straight on
-            follows = np.where(turns[follows], follows, follows[follows])
-        after = follows.tolist()
-        seen = bytearray(self.x.size)
-        order, ends = [], [0]
-        for first in np.flatnonzero(turns & (self.heading == 0)).tolist():  # each has a top edge
-            here = first
-            if seen[here]:
-                continue
-            while not seen[here]:
-                seen[here] = 1
-                order.append(here)
-                here = after[here]
-            order.append(first)
-            ends.append(len(order))
-        corners = np.stack((self.x[order], self.y[order]), axis=1).astype(np.float64)
-        return [corners[a:b] for a, b in pairwise(ends)]
+
+def _polygons(x: Int64s, y: Int64s, heading: Int64s) -> list[Float64s]:
+    """Chain edges into closed polygons, a corner only where the heading changes."""
+    if not x.size:
+        return []
+    follows = _followers(x, y, heading)
+    turns = np.zeros(x.size, dtype=bool)
+    turns[follows] = heading[follows] != heading
+    while not turns[follows].all():  # over edges that go straight on
+        follows = np.where(turns[follows], follows, follows[follows])
+    after = follows.tolist()
+    seen = bytearray(x.size)
+    order, ends = [], [0]
+    for first in np.flatnonzero(turns & (heading == 0)).tolist():  # each has a top edge
+        here = first
+        if seen[here]:
+            continue
+        while not seen[here]:
+            seen[here] = 1
+            order.append(here)
+            here = after[here]
+        order.append(first)
+        ends.append(len(order))
+    corners = np.stack((x[order], y[order]), axis=1).astype(np.float64)
+    return [corners[a:b] for a, b in pairwise(ends)]
 
 
 def dashes(polygon: Float64s, pattern: Sequence[float]) -> list[Float64s]:

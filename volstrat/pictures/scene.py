@@ -11,7 +11,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.errors import GridMismatchError, VolstratError
 from volstrat.geometry.alignment import check_frame_of_reference
 from volstrat.geometry.runs import VoxelRuns
-from volstrat.pictures.cross_sections import Sections
+from volstrat.pictures.cross_sections import Sections, box_corners
 from volstrat.pictures.drawn_volumes import CtReading, Volume, boxes_meet
 from volstrat.pictures.planes import PatientView
 from volstrat.terms.wording import shown_names
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 AVID = "avid"
 """Name of the shapes that FDG-avid voxels make, whatever they belong to."""
-
-_CORNERS = np.array(np.unravel_index(np.arange(8), (2, 2, 2))).T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,7 +48,7 @@ class Shape:
         """Return a shape with its box."""
         index = grid.unravel(voxels.indices())
         low, high = index.min(axis=0) - 0.5, index.max(axis=0) + 0.5
-        corners = grid.to_mm(low + _CORNERS * (high - low))
+        corners = grid.to_mm(box_corners(np.stack((low, high))))
         return cls(
             name=name, grid=grid, voxels=voxels, box_mm=np.stack((corners.min(axis=0), corners.max(axis=0)))
         )

@@ -151,17 +151,11 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _input(entry: InputRecord) -> dict[str, str]:
+def _input(entry: InputRecord) -> dict[str, Any]:
     grid, segments = entry["grid"], entry["segments"]
     named = [f"{s['number']} {s['name'] or ''}".strip() for s in segments]
-    return {
-        "role": entry["role"],
-        "path": entry["path"],
-        "format": entry["format"],
-        "grid": "-" if grid is None else grid_text(grid["shape"], grid["spacing_mm"]),
-        "segments": shown_names(named),
-        "sha256": entry["sha256"],
-    }
+    shown = "-" if grid is None else grid_text(grid["shape"], grid["spacing_mm"])
+    return {**entry, "grid": shown, "segments": shown_names(named)}
 
 
 def report_pdf(html: str) -> bytes:
