@@ -131,6 +131,10 @@ def test_another_protocol_or_study_starts_over_only_when_asked(
     (out / "run.json").unlink()
     with pytest.raises(UsageError, match=r"run\.json is missing"):
         run(cohort, out, protocol=load_protocol(other))
+    begun = tmp_path / "begun"  # cut off between its first entry and its run file: nothing is there yet
+    begun.mkdir()
+    (begun / "audit.jsonl").write_bytes((out / "audit.jsonl").read_bytes().splitlines(keepends=True)[0])
+    assert run(cohort, begun).subjects == 8
     run(cohort, out, protocol=load_protocol(other), fresh=True)
     started = [json.loads(line) for line in (out / "audit.jsonl").read_text().splitlines()]
     assert [e["detail"]["fresh"] for e in started if e["event"] == "batch_started"] == [False, True]

@@ -209,7 +209,7 @@ def _refuse_other_results(
         return
     msg = ""
     if before is None:
-        if (out / RUN_FILE).exists() or (out / TRAIL).is_file():
+        if (out / RUN_FILE).exists() or ((out / TRAIL).is_file() and any(out.glob(f"*/{RECORD}"))):
             state = "cannot be read" if is_damaged(out) else "is missing"
             msg = f"{out}: its run.json {state}, so by what protocol its results are is not known."
     elif (old := before.get("protocol") or {}).get("sha256") not in (None, protocol.sha256):
