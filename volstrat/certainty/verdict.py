@@ -79,7 +79,7 @@ class CaseMemo:
         """Return what `measure_uptake` gives of the one case that this belongs to."""
         words = (measured.words.avidity.tobytes(), measured.region_words.dismissed.tobytes())
         if self._uptake is None or self._uptake[0] is not measured.attribution or self._uptake[1] != words:
-            found = measure_uptake(measured, assessment, known=self._of_voxels)
+            found = measure_uptake(measured, assessment, self._of_voxels)
             self._uptake = (measured.attribution, words, found)
         return self._uptake[2]
 

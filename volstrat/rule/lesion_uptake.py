@@ -48,7 +48,7 @@ class UptakeMemo:
 
 
 def measure_uptake(
-    measured: Measurements, assessment: Assessment, *, known: UptakeMemo | None = None
+    measured: Measurements, assessment: Assessment, known: UptakeMemo
 ) -> tuple[Uptakes, Uptakes]:
     """Measure SUVmax, SUVmean, SUVpeak and TLG of every lesion and PET-only region.
 
@@ -65,7 +65,6 @@ def measure_uptake(
     if suv is None:
         return (None,) * measured.lesions.count, (None,) * regions
 
-    known = known or UptakeMemo()
     own: list[Int64s] = [np.empty(0, np.int64)] * measured.lesions.count
     alone: list[Int64s] = []
     at = None if attribution is None else _on_image(attribution, suv.grid)
