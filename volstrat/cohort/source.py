@@ -243,23 +243,17 @@ class Manifest:
         if not row["tumour"]:
             msg = f"{self.path.name}, line {line}: names no tumour mask."
             raise MissingRoleError(msg, hint="Write its path in the column tumour.")
-        entries = {role: (self._entry(role, row),) for role in ROLES if self._names(role, row, line)}
+        entries = {}
+        for role in ROLES:
+            segments = row.get(f"{role}{_SEGMENTS}", "")
+            if row.get(role):
+                names = [name.strip() for name in segments.split("|")]
+                select = tuple(int(name) if name.isdecimal() else name for name in names if name)
+                entries[role] = (RoleEntry(path=path_named(row[role], self.path.parent), select=select),)
+            elif segments:
+                msg = f"{self.path.name}, line {line}: names segments for {role}, but no file."
+                raise CaseError(msg, hint=f"Write its path in the column {role}.")
         return CaseSources(folder=self.path.parent, subject=subject, entries=entries, told_by="manifest")
-
-    def _names(self, role: str, cells: dict[str, str], line: int) -> bool:
-        """Tell whether a row names a file for a role."""
-        if cells.get(role):
-            return True
-        if cells.get(f"{role}{_SEGMENTS}"):
-            msg = f"{self.path.name}, line {line}: names segments for {role}, but no file."
-            raise CaseError(msg, hint=f"Write its path in the column {role}.")
-        return False
-
-    def _entry(self, role: str, cells: dict[str, str]) -> RoleEntry:
-        """Return a role's entry; segments are separated by ``|``, whole numbers are numbers."""
-        names = [name.strip() for name in cells.get(f"{role}{_SEGMENTS}", "").split("|")]
-        select = tuple(int(name) if name.isdecimal() else name for name in names if name)
-        return RoleEntry(path=path_named(cells[role], self.path.parent), select=select)
 
 
 class CaseStream:

@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from volstrat.agreement.concordance import concordance
+from volstrat.agreement.discordance import LEVELS
 from volstrat.agreement.estimate import CONFIDENCE
 from volstrat.agreement.reliability import (
     LIMITS_Z,
@@ -69,14 +70,10 @@ class CohortAgreement:
         self._answers: list[list[str | None]] = []
         self._predicates: dict[PredicateName, list[list[str | None]]] = {name: [] for name in PREDICATES}
         self._outcomes: Counter[str] = Counter()
-        self._attributed: dict[str, Counter[str]] = {
-            level: Counter() for level in ("stratum", "predicates", "counts")
-        }
+        self._attributed: dict[str, Counter[str]] = {level: Counter() for level in LEVELS}
         self._lesions: Counter[str] = Counter()
-        self._markings: dict[str, Counter[tuple[str, str]]] = {
-            "resectability": Counter(),
-            "fdg_avidity": Counter(),
-        }
+        self._markings: dict[Literal["resectability", "fdg_avidity"], Counter[tuple[str, str]]]
+        self._markings = {"resectability": Counter(), "fdg_avidity": Counter()}
         self._absent: Counter[str] = Counter()
 
     def add(self, subject: Subject) -> None:
@@ -94,8 +91,8 @@ class CohortAgreement:
                 a, b = lesion["a"], lesion["b"]
                 if a is not None and b is not None:
                     self._add_lesion(a, b)
-                    self._markings["resectability"][a["resectability"], b["resectability"]] += 1
-                    self._markings["fdg_avidity"][a["fdg_avidity"], b["fdg_avidity"]] += 1
+                    for key, counted in self._markings.items():
+                        counted[a[key], b[key]] += 1
         if {pair["outcome"] for pair in subject["pairs"]} & _APART:
             return
         self._subjects.append(case_name(subject["subject"], subject["visit"]))
@@ -156,42 +153,42 @@ class CohortAgreement:
         return cast("CohortRecord", found)
 
     def _quantity(self, name: str, scale: Literal["difference", "log_ratio"]) -> dict[str, Any]:
-        table = self._values[name]
+        table, is_ratio = self._values[name], scale == "log_ratio"
         pairs = []
         for first, second in combinations(range(len(self._names)), 2):
             found = bland_altman([row[first] for row in table], [row[second] for row in table], scale=scale)
             figures = asdict(found)
-            figures["as_ratio"] = (
-                {
-                    key: None if (value := getattr(found, key).value) is None else math.exp(value)
-                    for key in ("bias", "lower_limit", "upper_limit")
-                }
-                if scale == "log_ratio"
-                else None
-            )
-            figures["left_out"] = self._left_out(table, first, second, positive=scale == "log_ratio")
+            values = {key: figures[key]["value"] for key in ("bias", "lower_limit", "upper_limit")}
+            ratios = {key: None if value is None else math.exp(value) for key, value in values.items()}
+            figures["as_ratio"] = ratios if is_ratio else None
+            figures["left_out"] = self._left_out(table, first, second, positive=is_ratio)
             pairs.append({"a": self._names[first], "b": self._names[second], **figures})
-        reliability = {"raw": asdict(intraclass_correlation(_shaped(table, len(self._names))))}
-        if scale == "log_ratio":
-            reliability["log"] = asdict(intraclass_correlation(_logs(table, len(self._names))))
+        rows = table or [[None] * len(self._names)]  # so that readers are counted where there is no subject
+        reliability = {"raw": asdict(intraclass_correlation(rows))}
+        if is_ratio:
+            logs = [[math.log(v) if v is not None and v > 0 else None for v in row] for row in rows]
+            reliability["log"] = asdict(intraclass_correlation(logs))
         return {
             "quantity": name,
             "scale": scale,
             "bland_altman": pairs,
             "icc": reliability,
-            "within_subject": asdict(within_subject_variation(_shaped(table, len(self._names)))),
+            "within_subject": asdict(within_subject_variation(rows)),
         }
 
     def _left_out(
         self, table: Sequence[Sequence[float | None]], first: int, second: int, *, positive: bool
     ) -> list[dict[str, Any]]:
         """Name the subjects without two values (above zero, of a ratio), the worst first."""
-        found = [
+        found: list[dict[str, Any]] = [
             {"subject": subject, "a": row[first], "b": row[second]}
             for subject, row in zip(self._subjects, table, strict=True)
             if any(value is None or (positive and value <= 0) for value in (row[first], row[second]))
         ]
-        return sorted(found, key=lambda one: (-_apart(one["a"], one["b"]), one["subject"]))
+        # One with a value missing comes after any with two.
+        apart = [-1.0 if None in (one["a"], one["b"]) else abs(one["b"] - one["a"]) for one in found]
+        order = sorted(range(len(found)), key=lambda n: (-apart[n], found[n]["subject"]))
+        return [found[n] for n in order]
 
     def _concordance(
         self, ratings: Sequence[Sequence[str | None]], categories: Iterable[str], treatment: str
@@ -204,21 +201,6 @@ class CohortAgreement:
         for pair in figures["pairs"]:
             pair["a"], pair["b"] = self._names[pair.pop("first")], self._names[pair.pop("second")]
         return figures
-
-
-def _shaped(table: Sequence[Sequence[float | None]], readers: int) -> list[list[float | None]]:
-    """Return the rows, or one row of missing values where there is none, so that readers are counted."""
-    return [list(row) for row in table] or [[None] * readers]
-
-
-def _logs(table: Sequence[Sequence[float | None]], readers: int) -> list[list[float | None]]:
-    rows = [[math.log(v) if v is not None and v > 0 else None for v in row] for row in table]
-    return _shaped(rows, readers)
-
-
-def _apart(a: float | None, b: float | None) -> float:
-    """Return by how much two values differ; a value that is missing counts less than any."""
-    return -1.0 if a is None or b is None else abs(b - a)
 
 
 def _answer(reading: SubjectReading) -> str | None:

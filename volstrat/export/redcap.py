@@ -6,8 +6,9 @@ data dictionary (18 columns, in their order) and on importing repeating instrume
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from volstrat.case.case_file import case_name
 from volstrat.cohort.columns import Column, cohort_columns, lesion_columns
@@ -73,18 +74,12 @@ def export_redcap(out: Path, folder: Path) -> RedcapExport:
         msg = f"{folder}: is the cohort itself; what is exported needs a folder of its own."
         raise UsageError(msg, hint="Name another folder with --redcap.")
     refuse_sealed(folder)
-    cohort = [_import_header(COHORT), *_cohort_rows(out)]
-    lesions = [_import_header(LESIONS), *_lesion_rows(out)]
-    written = (
-        (folder / DICTIONARY_FILE, [DICTIONARY_COLUMNS, *_dictionary_rows()]),
-        (folder / IMPORT_FILES[COHORT], cohort),
-        (folder / IMPORT_FILES[LESIONS], lesions),
-    )
-    for path, rows in written:
-        write_atomically(path, csv_text(rows))
-    return RedcapExport(
-        records=len(cohort) - 1, lesions=len(lesions) - 1, files=tuple(path for path, _ in written)
-    )
+    written = {DICTIONARY_FILE: [DICTIONARY_COLUMNS, *_dictionary_rows()]}
+    written |= {name: list(_import_rows(out, form)) for form, name in IMPORT_FILES.items()}
+    for name, rows in written.items():
+        write_atomically(folder / name, csv_text(rows))
+    records, lesions = (len(written[name]) - 1 for name in IMPORT_FILES.values())
+    return RedcapExport(records=records, lesions=lesions, files=tuple(folder / name for name in written))
 
 
 def _variable(form: str, column: str) -> str:
@@ -120,35 +115,22 @@ def _dictionary_row(
     return [guarded(said.get(column, "")) for column in DICTIONARY_COLUMNS]
 
 
-def _import_header(form: str) -> list[str]:
-    repeat = [] if form == COHORT else ["redcap_repeat_instrument", "redcap_repeat_instance"]
-    return [RECORD_ID, *repeat, *(_variable(form, column.name) for column in _columns(form))]
-
-
-def _cohort_rows(out: Path) -> Iterator[list[str]]:
-    for row in _rows(out / f"{COHORT}.parquet"):
-        yield [_cell(_record_id(row)), *(_cell(row[column.name]) for column in _columns(COHORT))]
-
-
-def _lesion_rows(out: Path) -> Iterator[list[str]]:
-    seen: dict[str, int] = {}
-    for row in _rows(out / f"{LESIONS}.parquet"):
-        record = _record_id(row)
-        seen[record] = seen.get(record, 0) + 1
-        values = (_cell(row[column.name]) for column in _columns(LESIONS))
-        yield [_cell(record), LESIONS, str(seen[record]), *values]
-
-
-def _record_id(row: dict[str, Any]) -> str:
-    return case_name(row["subject"], row["visit"])
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _import_rows(out: Path, form: str) -> Iterator[list[str]]:
+    """Yield the header and the rows that REDCap imports into an instrument; lesions count within a record."""
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as table:
+    names = [column.name for column in _columns(form)]
+    repeats = form == LESIONS
+    repeat = ["redcap_repeat_instrument", "redcap_repeat_instance"] if repeats else []
+    yield [RECORD_ID, *repeat, *(_variable(form, name) for name in names)]
+    seen: Counter[str] = Counter()
+    with parquet.ParquetFile(out / f"{form}.parquet") as table:
         for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE):
-            yield from batch.to_pylist()
+            for row in batch.to_pylist():
+                record = case_name(row["subject"], row["visit"])
+                seen[record] += repeats
+                repeat = [LESIONS, str(seen[record])] if repeats else []
+                yield [_cell(record), *repeat, *(_cell(row[name]) for name in names)]
 
 
 def _cell(value: str | bool | float | None) -> str:
