@@ -7,7 +7,7 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from volstrat.case.discovery import CasePlace
 from volstrat.cohort.ledger import Ledger, reserved_names
@@ -23,7 +23,7 @@ from volstrat.cohort.run_file import (
     records_sha256,
 )
 from volstrat.cohort.source import CaseStream, FoundCase, check_places, find_cases, root_files
-from volstrat.cohort.tasks import Limits, Progress, Receipt, Shard, Task, WorkerContext, assess
+from volstrat.cohort.tasks import Limits, Progress, Shard, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task
 from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
 from volstrat.store.locking import output_lock
@@ -37,19 +37,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.protocol_files import LoadedProtocol
-    from volstrat.cohort.pool import TakeTask
+    from volstrat.cohort.cluster import ClusterRunner
     from volstrat.cohort.tasks import Assess
 
 
 _OF_READINGS = {"compare": "an agreement of readings", "adjudicate": "an adjudicated cohort"}
-
-
-class Runner(Protocol):
-    """Does tasks somewhere: on this machine, on a cluster."""
-
-    def receipts(self, take: TakeTask, ended: Callable[[], bool]) -> Iterator[Receipt | None]:
-        """Yield the receipt of each task as it is done; None now and then."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +138,7 @@ def run_cohort(
         raise UsageError(msg, hint="Give --workers 1 or more.")
     context = WorkerContext(protocol=protocol, lesions=lesions, fresh=fresh, assess=assess)
     limits = limits or Limits()
-    runner: Runner
+    runner: LocalRunner | ClusterRunner
     if scheduler is None:
         workers = workers or default_workers()
         runner = LocalRunner(context, workers=workers, limits=limits)
@@ -272,7 +264,7 @@ class CohortRun:
         """Tell whoever watches how far the run has come."""
         self._on_progress(self.progress)
 
-    def do(self, cases: Iterator[FoundCase], runner: Runner) -> CohortResult:
+    def do(self, cases: Iterator[FoundCase], runner: LocalRunner | ClusterRunner) -> CohortResult:
         """Have every case done, note each in the ledger as it is, and end the run."""
         stream, progress = CaseStream(cases), self.progress
 

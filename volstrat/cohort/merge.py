@@ -104,10 +104,9 @@ def _check_alike(parts: Sequence[_Part]) -> None:
         if part.folder.resolve() in {other.folder.resolve() for other in parts[:n]}:
             msg = f"{part.folder}: is named twice."
             raise UsageError(msg)
-        alike = ["protocol", "environment", *(("lesions",) if part.run.get("shard") else ())]
-        for key in alike:
-            if _without_place(first.run.get(key)) != _without_place(part.run.get(key)):
-                what = _ALIKE[key]
+        for key, what in _ALIKE.items():
+            is_asked = key != "lesions" or part.run.get("shard")
+            if is_asked and _without_place(first.run.get(key)) != _without_place(part.run.get(key)):
                 msg = f"{part.folder}: was made with another {what} than {first.folder}."
                 raise UsageError(msg, hint="Run one of them again, then merge.")
 

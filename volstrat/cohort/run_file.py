@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
 
 RUN_FILE, TRAIL = "run.json", "audit.jsonl"
-TABLES = ("cohort.csv", "cohort.parquet", "lesions.csv", "lesions.parquet")
-DERIVED_FILES = (*TABLES, COLUMNS_FILE, "summary.json", "index.html")
+DERIVED_FILES = (
+    "cohort.csv", "cohort.parquet", "lesions.csv", "lesions.parquet", COLUMNS_FILE, "summary.json",
+    "index.html",
+)  # fmt: skip
 """What follows from a cohort's records alone."""
 OWN_FILES = (*DERIVED_FILES, RUN_FILE, TRAIL)
 """What a cohort run writes beside the subjects' folders."""

@@ -24,7 +24,6 @@ from volstrat.store.output import read_object, write_atomically
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from volstrat.case.case_file import CaseSources
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.case.record_types import CaseRecord
 
@@ -53,7 +52,9 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
         name = ""
         for _ in range(_READS):
             case = task.case.open(lesions=context.lesions, naming=context.protocol.protocol.naming)
-            inputs = _fingerprint(case.sources)
+            inputs: Fingerprint | None = None
+            with suppress(VolstratError):  # an input that cannot be read: measuring tells it better
+                inputs = take_fingerprint(case.sources)
             if inputs is not None and not context.fresh:
                 standing = _standing_receipt(task, inputs, context.protocol)
                 if standing is not None:
@@ -76,14 +77,6 @@ def do_task(task: Task, context: WorkerContext) -> Receipt:
         if is_want_of_memory(error):  # tried once more, alone
             raise MemoryError(str(error)) from error
         return fail_task(task, error, context.protocol)
-
-
-def _fingerprint(sources: CaseSources) -> Fingerprint | None:
-    """Hash the inputs; None where one cannot be read, which measuring will tell better."""
-    try:
-        return take_fingerprint(sources)
-    except VolstratError:
-        return None
 
 
 def fail_task(task: Task, error: Exception, protocol: LoadedProtocol) -> Receipt:

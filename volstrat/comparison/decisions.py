@@ -108,7 +108,14 @@ def read_decisions(path: Path, agreement: HeldAgreement) -> dict[str, Decision]:
     if foreign:
         msg = f"{path.name}: not in dispute: {', '.join(foreign)}."
         raise UsageError(msg, hint="Take these rows out; --concordant says what stands for the rest.")
-    _check_rows_agree(path.name, by_subject)
+    apart = {
+        subject: [key for key in ANSWERS if len({row[key] for row in said}) > 1]
+        for subject, said in by_subject.items()
+    }
+    disagreeing = [f"{subject} ({', '.join(keys)})" for subject, keys in apart.items() if keys]
+    if disagreeing:
+        msg = f"{path.name}: the rows of one subject disagree: {'; '.join(disagreeing)}."
+        raise UsageError(msg, hint="Write the same decision in every row of a subject.")
     undecided = [
         subject
         for subject in disputed
@@ -146,17 +153,6 @@ def _check_agreement(
                 f"({agreement.sha256[:12]}, readings {' and '.join(readers.values())})."
             )
             raise UsageError(msg, hint="Use the adjudication.csv that this comparison wrote.")
-
-
-def _check_rows_agree(name: str, by_subject: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
-    disagree = {
-        subject: [key for key in ANSWERS if len({row[key] for row in rows}) > 1]
-        for subject, rows in by_subject.items()
-    }
-    disagreeing = [f"{subject} ({', '.join(keys)})" for subject, keys in disagree.items() if keys]
-    if disagreeing:
-        msg = f"{name}: the rows of one subject disagree: {'; '.join(disagreeing)}."
-        raise UsageError(msg, hint="Write the same decision in every row of a subject.")
 
 
 def _check_answers(name: str, decisions: Mapping[str, Decision], agreement: HeldAgreement) -> None:

@@ -75,18 +75,13 @@ def _lines(row: LesionRecord, record: CaseRecord) -> tuple[str, str]:
         parts.append(f"FDG {AVIDITY[row['fdg_avidity']]}")
     if row["suv_max"] is not None:
         parts.append(f"SUVmax {row['suv_max']:.1f}")
-    return ", ".join(parts), ", ".join([*_of_case(record), f"volstrat {__version__}"])
-
-
-def _of_case(record: CaseRecord) -> list[str]:
-    stratum = STRATA[record["stratum"]] if record["stratum"] else "Not assessable"
     volumes, predicates = given(record["volumes"]), given(record["predicates"])
-    total = f"tumour {ml_text(volumes['total_tumour_ml'])} ml"
-    if volumes["resectable_fraction"] is None:
-        return [stratum, total]
-    threshold = predicates["stratum_1"]["threshold_percent"]
-    share = shown_percent(100 * volumes["resectable_fraction"], threshold)
-    return [stratum, total, f"resectable {share} %"]
+    case = [STRATA[record["stratum"]] if record["stratum"] else "Not assessable"]
+    case.append(f"tumour {ml_text(volumes['total_tumour_ml'])} ml")
+    if volumes["resectable_fraction"] is not None:
+        threshold = predicates["stratum_1"]["threshold_percent"]
+        case.append(f"resectable {shown_percent(100 * volumes['resectable_fraction'], threshold)} %")
+    return ", ".join(parts), ", ".join([*case, f"volstrat {__version__}"])
 
 
 def _capture(out: Outgoing, name: str, pixels: Pixels, *, series_uid: str, number: int) -> FileDataset:

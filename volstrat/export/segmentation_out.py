@@ -196,17 +196,13 @@ def _segment_file(
         content_label="PET_ONLY" if of_regions else "LESIONS",
         series_description="PET-only regions (volstrat)" if of_regions else "Lesions (volstrat)",
     )
-    if slices.size == 1:
-        _say_height(dataset, grid.spacing_mm[2])
-    _name_dimensions(dataset, content_uid("dimensions", uid))
+    if slices.size == 1:  # how high its voxels are is the slices' distance; highdicom writes 1 mm there
+        measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        measures.SliceThickness = measures.SpacingBetweenSlices = f"{grid.spacing_mm[2]:.10g}"
+    for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
+        item.DimensionOrganizationUID = content_uid("dimensions", uid)  # highdicom draws one
     out.finish(dataset, uid=uid, series_uid=series_uid, number=number)
     return SegmentFile(dataset=dataset, source=source, segments=tuple(drawn))
-
-
-def _say_height(dataset: Dataset, spacing_mm: float) -> None:
-    """Say of a single slice how high its voxels are: the slices' distance; highdicom writes 1 mm there."""
-    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    measures.SliceThickness = measures.SpacingBetweenSlices = f"{spacing_mm:.10g}"
 
 
 def _described(out: Outgoing, one: Drawn, label: int) -> SegmentDescription:
@@ -223,12 +219,6 @@ def _described(out: Outgoing, one: Drawn, label: int) -> SegmentDescription:
         tracking_id=one.name,
         display_color=CIELabColor.from_rgb(*STYLES[out.words[one.name]].colour),
     )
-
-
-def _name_dimensions(dataset: Dataset, uid: str) -> None:
-    """Give the dimensions a UID that comes from content; highdicom draws one."""
-    for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
-        item.DimensionOrganizationUID = uid
 
 
 def check_segmentation(path: Path, file: SegmentFile) -> None:
