@@ -64,6 +64,14 @@ def read_run_file(out: Path) -> dict[str, Any] | None:
     return found if found is not None and found.get("schema") == _SCHEMA else None
 
 
+def kept_head(run: Mapping[str, Any] | None) -> TrailHead | None:
+    """Return the trail's head as ``run.json`` keeps it; None where it does not."""
+    found = (run or {}).get("audit")
+    if not isinstance(found, dict) or not isinstance(found.get("length"), int):
+        return None
+    return TrailHead(length=found["length"], last_sha256=str(found.get("last_sha256")))
+
+
 def is_damaged(out: Path) -> bool:
     """Tell whether a folder's ``run.json`` is there, and nobody can read what it says."""
     return (out / RUN_FILE).exists() and read_run_file(out) is None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.table_file import table_format
 from volstrat.cohort.cohort_run import CohortResult, open_run
 from volstrat.cohort.pool import LocalRunner, default_workers
-from volstrat.cohort.run_file import ADJUDICATION, BASIS, COMPARISON, TRAIL, read_run_file
+from volstrat.cohort.run_file import ADJUDICATION, BASIS, COMPARISON, TRAIL, kept_head, read_run_file
 from volstrat.cohort.tasks import Limits, Progress, WorkerContext
 from volstrat.comparison.compare_run import check_place
 from volstrat.comparison.decisions import (
@@ -21,7 +22,7 @@ from volstrat.comparison.decisions import (
 )
 from volstrat.comparison.readings import ReadingSet, readings_of_run
 from volstrat.errors import InputFileError, UsageError
-from volstrat.store.audit import TrailHead, check_trail, read_trail
+from volstrat.store.audit import check_trail, read_trail
 from volstrat.store.locking import output_lock
 from volstrat.store.output import write_atomically
 from volstrat.terms.wording import shown_names
@@ -84,18 +85,13 @@ def adjudicate(
 
 def _entered_sha256(agreement: Path, run: Mapping[str, Any]) -> str | None:
     """Return the agreement's hash as the trail has it; None where the trail is not whole."""
-    head = run.get("audit")
-    if not isinstance(head, dict) or not isinstance(head.get("length"), int):
-        return None
-    expected = TrailHead(length=head["length"], last_sha256=str(head.get("last_sha256")))
-    try:
-        if check_trail(agreement / TRAIL, expected=expected)[1]:
-            return None
-    except InputFileError:
-        return None
-    entries = (entry for entry in read_trail(agreement / TRAIL) if entry is not None)
-    ends = [e["detail"].get("agreement_sha256") for e in entries if e["event"] == f"{COMPARISON}_finished"]
-    return ends[-1] if ends else None
+    expected = kept_head(run)
+    with suppress(InputFileError):
+        if expected is not None and not check_trail(agreement / TRAIL, expected=expected)[1]:
+            entries = (entry for entry in read_trail(agreement / TRAIL) if entry is not None)
+            ends = [one["detail"] for one in entries if one["event"] == f"{COMPARISON}_finished"]
+            return ends[-1].get("agreement_sha256") if ends else None
+    return None
 
 
 def build_final(

@@ -12,7 +12,7 @@ from volstrat.errors import DifferentImageError, GridMismatchError, VolstratErro
 from volstrat.formats.hashing import joint_sha256
 from volstrat.geometry.alignment import align_masks, resample_nearest
 from volstrat.geometry.mask import Mask
-from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.geometry.runs import LabelRuns
 from volstrat.rule.lesions import Lesions, TumourEntry
 from volstrat.rule.measure import CaseMasks, Measurements, measure_case, tumour_only
 from volstrat.rule.row_placing import renamed_rows
@@ -94,13 +94,13 @@ def on_one_grid(
     if None not in uids and uids[0] != uids[1]:
         msg = "The readings were drawn in two frames of reference."
         raise DifferentImageError(msg, hint="Have both readers read the same examination.")
-    empty = [Mask(grid=grid, runs=LabelRuns.empty()) for grid in grids]
     labels = [f"reading {name}" for name in names]
+    empty = {
+        label: Mask(grid=grid, runs=LabelRuns.empty()) for label, grid in zip(labels, grids, strict=True)
+    }
     findings: tuple[Finding, ...] = ()
     try:
-        common, _ = align_masks(
-            dict(zip(labels, empty, strict=True)), tolerance_mm=tolerance_mm, base=labels[0]
-        )
+        common, _ = align_masks(empty, tolerance_mm=tolerance_mm, base=labels[0])
     except GridMismatchError as error:
         if not resample:
             hint = "Draw both on one image, or resample the second reading with --resample."
@@ -117,9 +117,8 @@ def on_one_grid(
         same = moved is result.inputs.masks
         if not same and result.decision is not None:
             msg = "A reading with surgical plans lies on another grid than the other reading."
-            raise GridMismatchError(
-                msg, hint="Draw both on one image: plans are carried out on their own grid."
-            )
+            hint = "Draw both on one image: plans are carried out on their own grid."
+            raise GridMismatchError(msg, hint=hint)
         again = result.measured if same else measure_case(_unpointed(moved, result.measured), protocol)
         measured.append(tumour_only(again))
     return OnOneGrid(a=measured[0], b=measured[1], moves=moves, findings=findings)
@@ -145,27 +144,20 @@ class _Mover:
         if own.shape == self._grid.shape and np.array_equal(own.affine, self._grid.affine):
             return masks
         resectable, rows = masks.resectable, masks.rows
+        if resectable is not None:
+            mask = Mask(grid=own, runs=LabelRuns.from_sets([(1, resectable)]))
+            resectable = self._mask(mask).voxels()
         tumour = tuple(replace(entry, mask=self._mask(entry.mask)) for entry in masks.tumour)
         if self._resampled is not None:
             tumour = (self._lesions(self._resampled),)
             kept = {f"L{label}" for label in tumour[0].mask.runs.values}
             rows = tuple(row for row in rows if row.lesion_id in kept or row.lesion_id.startswith("P"))
-        return replace(
-            masks,
-            grid=self._grid,
-            tumour=tumour,
-            resectable=None if resectable is None else self._voxels(resectable, own),
-            rows=rows,
-        )
+        return replace(masks, grid=self._grid, tumour=tumour, resectable=resectable, rows=rows)
 
     def _lesions(self, lesions: Lesions) -> TumourEntry:
-        numbers = np.array([int(lesion_id[1:]) for lesion_id in lesions.ids], dtype=np.int64)
-        labels = numbers[lesions.lesion] if numbers.size else lesions.lesion
+        labels = np.array([int(lesion_id[1:]) for lesion_id in lesions.ids], dtype=np.int64)[lesions.lesion]
         mask = Mask(grid=lesions.grid, runs=LabelRuns(lesions.starts, lesions.stops, labels))
         return TumourEntry(mask=self._mask(mask), instances="labels")
-
-    def _voxels(self, voxels: VoxelRuns, own: VoxelGrid) -> VoxelRuns:
-        return self._mask(Mask(grid=own, runs=LabelRuns.from_sets([(1, voxels)]))).voxels()
 
     def _mask(self, mask: Mask) -> Mask:
         if self._resampled is not None:

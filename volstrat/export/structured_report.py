@@ -43,22 +43,14 @@ def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
 
     ``files`` are the segmentations that it refers to.
     """
-    from highdicom.sr import (
-        CodedConcept,
-        Comprehensive3DSR,
-        DeviceObserverIdentifyingAttributes,
-        LanguageOfContentItemAndDescendants,
-        MeasurementReport,
-        ObservationContext,
-        ObserverContext,
-    )
+    from highdicom import sr
     from pydicom.sr.codedict import codes
 
     record, source, rows = out.result.record, out.source, out.rows
     uid = content_uid("SR", *_content(out, files))
-    observer = ObserverContext(
+    observer = sr.ObserverContext(
         observer_type=codes.DCM.Device,
-        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=content_uid("observer", MAKER, __version__),
             name=MAKER,
             manufacturer_name=MAKER,
@@ -73,8 +65,8 @@ def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
     ]
     drawn = {one.name for file in files for one in file.segments}
     modality = c.CT_OF_BODY if source.series.modality == "CT" else c.PET_OF_BODY
-    report = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=observer),
+    report = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=coded(modality),
         imaging_measurements=[
             *groups,
@@ -86,11 +78,11 @@ def structured_report(out: Outgoing, files: Sequence[SegmentFile]) -> Dataset:
             _case_group(record, source),
         ],
         title=codes.DCM.ImagingMeasurementReport,
-        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
-            language=CodedConcept("en", "RFC5646", "English")
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
+            language=sr.CodedConcept("en", "RFC5646", "English")
         ),
     )
-    dataset = Comprehensive3DSR(
+    dataset = sr.Comprehensive3DSR(
         evidence=[*(file.dataset for file in files), source.first],
         content=report[0],
         series_instance_uid=content_uid("SR series", uid),
@@ -115,21 +107,16 @@ def _content(out: Outgoing, files: Sequence[SegmentFile]) -> list[str]:
 
 
 def _drawn_group(lesion: LesionRecord, one: Drawn, file: SegmentFile, label: int) -> Any:  # noqa: ANN401 - highdicom's template
-    from highdicom.sr import (
-        ReferencedSegment,
-        SourceSeriesForSegmentation,
-        TrackingIdentifier,
-        VolumetricROIMeasurementsAndQualitativeEvaluations,
-    )
+    from highdicom import sr
 
-    segment = ReferencedSegment(
+    segment = sr.ReferencedSegment(
         sop_class_uid=file.dataset.SOPClassUID,
         sop_instance_uid=file.dataset.SOPInstanceUID,
         segment_number=label,
-        source_series=SourceSeriesForSegmentation(file.source.series.series_instance_uid),
+        source_series=sr.SourceSeriesForSegmentation(file.source.series.series_instance_uid),
     )
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=one.tracking_uid, identifier=one.name),
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=one.tracking_uid, identifier=one.name),
         referenced_segment=segment,
         finding_type=coded(one.kind),
         **_said_of(lesion),
@@ -138,10 +125,10 @@ def _drawn_group(lesion: LesionRecord, one: Drawn, file: SegmentFile, label: int
 
 def _region_group(region: LesionRecord, tracking_uid: str) -> Any:  # noqa: ANN401 - as above
     """Return what is said of uptake without a lesion on CT that no segment draws."""
-    from highdicom.sr import MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+    from highdicom import sr
 
-    return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=tracking_uid, identifier=region["lesion_id"]),
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=tracking_uid, identifier=region["lesion_id"]),
         **_said_of(region),
     )
 
@@ -169,26 +156,22 @@ def _said_of(lesion: LesionRecord) -> dict[str, Any]:
 
 
 def _measurement(name: c.Code, value: float, unit: c.Code, how: c.Code | None = None) -> Measurement:
-    from highdicom.sr import Measurement
+    from highdicom import sr
 
-    return Measurement(
+    return sr.Measurement(
         name=coded(name), value=value, unit=coded(unit), derivation=None if how is None else coded(how)
     )
 
 
 def _evaluation(name: c.Code, value: c.Code) -> QualitativeEvaluation:
-    from highdicom.sr import QualitativeEvaluation
+    from highdicom import sr
 
-    return QualitativeEvaluation(name=coded(name), value=coded(value))
+    return sr.QualitativeEvaluation(name=coded(name), value=coded(value))
 
 
 def _case_group(record: CaseRecord, source: SourceImages) -> Any:  # noqa: ANN401 - highdicom's template
     """Return what is said of the whole case: volumes and stratum, never more than the record says."""
-    from highdicom.sr import (
-        MeasurementsAndQualitativeEvaluations,
-        SourceImageForMeasurementGroup,
-        TrackingIdentifier,
-    )
+    from highdicom import sr
 
     volumes = given(record["volumes"])
     share = volumes["resectable_fraction"]
@@ -200,10 +183,10 @@ def _case_group(record: CaseRecord, source: SourceImages) -> Any:  # noqa: ANN40
     ]
     stratum = record["stratum"] or "not_assessable"
     uid = content_uid(CASE, source.space, record["subject"])
-    return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=uid, identifier=CASE),
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=CASE),
         source_images=[
-            SourceImageForMeasurementGroup(
+            sr.SourceImageForMeasurementGroup(
                 referenced_sop_class_uid=source.first.SOPClassUID,
                 referenced_sop_instance_uid=source.first.SOPInstanceUID,
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from volstrat.cohort.run_file import RUN_FILE, TRAIL, is_damaged, read_run_file
+from volstrat.cohort.run_file import RUN_FILE, TRAIL, is_damaged, kept_head, read_run_file
 from volstrat.errors import InputFileError
 from volstrat.store.audit import TrailHead, check_trail, read_trail
 from volstrat.store.output import STATE_FOLDER
@@ -39,7 +39,7 @@ def check_output_trail(out: Path) -> TrailState:
         If there is no trail at all, and nothing says that there should be one.
     """
     run = read_run_file(out)
-    expected = _expected(run)
+    expected = kept_head(run)
     if not (out / TRAIL).is_file():
         if run is None:
             msg = f"{out}: holds no audit trail ({TRAIL})."
@@ -122,13 +122,6 @@ def _seal_faults(out: Path) -> Iterator[str]:
     for name in SEALED_BY:
         if said and name not in said:
             yield f"{name} no longer says that the output is sealed, though {', '.join(said)} does."
-
-
-def _expected(run: Mapping[str, Any] | None) -> TrailHead | None:
-    recorded = (run or {}).get("audit")
-    if not isinstance(recorded, dict) or not isinstance(recorded.get("length"), int):
-        return None
-    return TrailHead(length=recorded["length"], last_sha256=str(recorded.get("last_sha256")))
 
 
 def _run_file_faults(run: Mapping[str, Any], entries: Iterator[dict[str, Any]]) -> list[str]:
