@@ -31,7 +31,6 @@ from volstrat.errors import OutputError, UsageError, VolstratError, WorkerLostEr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import BinaryIO
 
     from volstrat.cohort.pool import TakeTask
 
@@ -237,7 +236,8 @@ def _do(chunk: tuple[tuple[Task, ...], WorkerContext, Limits]) -> list[dict[str,
 def main() -> None:
     """Read a pickled chunk from standard input and print receipts, or what stopped it, as JSON."""
     die_with_parent(int(sys.argv[1]))
-    answer = _private_stdout()
+    answer = os.fdopen(os.dup(1), "wb")  # for it alone: what a library prints goes to standard error
+    os.dup2(2, 1)
     chunk = pickle.load(sys.stdin.buffer)
     try:
         reply: dict[str, Any] = {"receipts": _do(chunk)}
@@ -245,13 +245,6 @@ def main() -> None:
         reply = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     answer.write(json.dumps(reply).encode())
     answer.flush()
-
-
-def _private_stdout() -> BinaryIO:
-    """Keep standard output for the answer alone: what a library prints goes to standard error."""
-    kept = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return kept
 
 
 if __name__ == "__main__":

@@ -93,7 +93,9 @@ def compare_readings(
                 each(name, subject["stake"]["kind"])
             written.close()
         findings = written.findings
-        hashes = {name: sha256_of(out / name) for name in written.names}
+        tables = [f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet")]
+        names = ("agreement.json", *tables, COLUMNS_FILE, "agreement.html")
+        hashes = {name: sha256_of(out / name) for name in names}
         run.finish(
             counts=written.stakes,
             files=hashes,
@@ -132,12 +134,6 @@ class _Written:
         self._asked: list[tuple[AdjudicationItem, list[Row]]] = []
         self.stakes: Counter[str] = Counter()
         self.items: list[AdjudicationItem] = []
-
-    @property
-    def names(self) -> list[str]:
-        """The files."""
-        tables = [f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet")]
-        return ["agreement.json", *tables, COLUMNS_FILE, "agreement.html"]
 
     def add(self, name: str, subject: Subject) -> None:
         """Write a subject."""

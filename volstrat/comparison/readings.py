@@ -155,16 +155,14 @@ def open_readings(
 
 def _named(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
     """Say whose reading each is."""
-    names = [_reader(reading) for reading in readings]
+    names = []
+    for reading in readings:
+        run = read_run_file(reading.path) if reading.kind == "cohort_output" else None
+        names.append(reading.lesions or (run or {}).get("lesions") or reading.label)
     if len(set(names)) < len(names) and len({r.path.resolve() for r in readings}) == len(readings):
         common = os.path.commonpath([r.path.resolve().parent for r in readings])
         names = [relative_name(r.path.resolve(), Path(common)) for r in readings]
     return [replace(reading, reader=name) for reading, name in zip(readings, names, strict=True)]
-
-
-def _reader(reading: ReadingSet) -> str:
-    run = read_run_file(reading.path) if reading.kind == "cohort_output" else None
-    return reading.lesions or (run or {}).get("lesions") or reading.label
 
 
 def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) -> ReadingSet:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from volstrat.agreement.discordance import LEVELS, joined
 from volstrat.case.assess import assess_case
 from volstrat.case.record import failure_record, finding_record
-from volstrat.case.record_types import CaseRecord, given
+from volstrat.case.record_types import PREDICATES, CaseRecord, given
 from volstrat.comparison.agreement_types import (
     AdjudicationItem,
     Lesion,
@@ -180,7 +180,11 @@ def stake_of(readings: Sequence[SubjectReading], pairs: Sequence[Pair]) -> Stake
     strata = {r["stratum"] for r in readings if r["source"] != "absent" and r["error"] is None}
     stated = strata - {None}
     ml = max((p["not_alike_ml"] for p in pairs if p["not_alike_ml"] is not None), default=None)
-    predicates = {_holds(r) for r in readings if r["predicates"] is not None}
+    predicates = {
+        tuple(r["predicates"][name]["holds"] for name in PREDICATES)
+        for r in readings
+        if r["predicates"] is not None
+    }
     statuses = {r["status"] for r in readings if r["status"] is not None}
     kind: StakeKind
     if "ineligible" in stated and len(stated) > 1:
@@ -198,11 +202,6 @@ def stake_of(readings: Sequence[SubjectReading], pairs: Sequence[Pair]) -> Stake
     else:
         kind = "voxels" if ml else "none"
     return {"kind": kind, "rank": list(STAKES).index(kind), "ml": ml}
-
-
-def _holds(reading: SubjectReading) -> tuple[bool | None, bool | None]:
-    predicates = given(reading["predicates"])
-    return predicates["stratum_1"]["holds"], predicates["stratum_2"]["holds"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,9 +255,9 @@ def find_region_images(result: CaseResult, reader: EntryReader, study: str) -> S
     in report and pictures alone.
     """
     attribution, entry = result.measured.attribution, reader.sources.only("pet")
-    if attribution is None or not attribution.pet_only.count or entry is None:
+    if attribution is None or not attribution.pet_only.count:
         return None
-    if not reader.reads_from_dicom(entry):
+    if entry is None or not reader.reads_from_dicom(entry):
         return None
     try:
         series = reader.library.series(entry.path, role="pet", uid=entry.series)
