@@ -59,3 +59,5 @@ def test_a_doubtful_tumour_counts_and_is_looked_at(name: str) -> None:
     """Tumour that is left out makes the share too good: it counts until a person says otherwise."""
     said = said_by(name, (), NAMING)
     assert (said.role, said.doubted) == ("tumour", frozenset({"tumour"}))
+    recurrence = said_by("recurrent tumour after hepatectomy", (), NAMING)
+    assert (recurrence.role, recurrence.doubted) == ("tumour", frozenset())
