@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import field
 from decimal import Decimal
-from typing import Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from volstrat.errors import ProtocolError
 from volstrat.frozen import FrozenDict, frozen
@@ -190,55 +190,39 @@ def _build(kind: type, data: Mapping[str, object], *, path: str, where: str) -> 
         raise ProtocolError(msg, hint=error.hint) from error
 
 
-def _convert(hint: object, value: object, path: str, where: str) -> object:
+_PLAIN: dict[object, tuple[str, str]] = {
+    Decimal: ("number", "a number"),
+    float: ("number", "a number"),
+    int: ("integer", "a whole number"),
+    bool: ("boolean", "true or false"),
+    str: ("string", "a text"),
+}
+"""Types of plain fields: what a schema calls them, and a sentence."""
+
+
+def _convert(hint: Any, value: Any, path: str, where: str) -> object:  # noqa: ANN401 - what TOML gives
     origin, arguments = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if isinstance(value, dict):
-            return _build(hint, value, path=f"{path}.", where=where)
-        raise _wrong(where, path, value, "a table")
-    if origin is Literal:
-        if value in arguments and type(value) is type(arguments[0]):
-            return value
-        raise _wrong(where, path, value, f"one of {', '.join(str(a) for a in arguments)}")
+    expected = _PLAIN[hint][1] if hint in _PLAIN else "a list" if origin is tuple else "a table"
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return _build(hint, value, path=f"{path}.", where=where)
     if origin in (Union, types.UnionType):
         inner = next(a for a in arguments if a is not type(None))
         return None if value is None else _convert(inner, value, path, where)
-    if origin is tuple:
-        if isinstance(value, list):
-            return tuple(_convert(arguments[0], v, f"{path}[{n}]", where) for n, v in enumerate(value))
-        raise _wrong(where, path, value, "a list")
-    if origin is not None and issubclass(origin, Mapping):
-        if isinstance(value, dict):
-            return {k: _convert(arguments[1], v, f"{path}.{k}", where) for k, v in value.items()}
-        raise _wrong(where, path, value, "a table")
-    return _convert_plain(hint, value, path, where)
-
-
-def _convert_plain(hint: object, value: object, path: str, where: str) -> object:
-    number = isinstance(value, int | Decimal | float) and not isinstance(value, bool)
-    if hint is Decimal and number:
-        return Decimal(str(value))
-    if hint is float and number:
-        return float(value)  # type: ignore[arg-type]
-    if hint is int and number and not isinstance(value, Decimal | float):
+    if origin is Literal:
+        if value in arguments and type(value) is type(arguments[0]):
+            return value
+        expected = f"one of {', '.join(str(a) for a in arguments)}"
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(arguments[0], v, f"{path}[{n}]", where) for n, v in enumerate(value))
+    if origin is Mapping and isinstance(value, dict):
+        return {k: _convert(arguments[1], v, f"{path}.{k}", where) for k, v in value.items()}
+    if hint in (Decimal, float) and type(value) in (int, float, Decimal):
+        value = hint(str(value))
+    if type(value) is hint:
         return value
-    if hint is bool and isinstance(value, bool):
-        return value
-    if hint is str and isinstance(value, str):
-        return value
-    names = {
-        Decimal: "a number",
-        float: "a number",
-        int: "a whole number",
-        bool: "true or false",
-        str: "a text",
-    }
-    raise _wrong(where, path, value, names[hint])  # type: ignore[index]
-
-
-def _wrong(where: str, path: str, value: object, expected: str) -> ProtocolError:
     shown = str(value) if isinstance(value, Decimal) else repr(value)
-    return ProtocolError(f"{where}: {path} is {shown}; it must be {expected}.")
+    msg = f"{where}: {path} is {shown}; it must be {expected}."
+    raise ProtocolError(msg)
 
 
 def protocol_schema() -> dict[str, object]:
@@ -264,5 +248,4 @@ def _schema_of(hint: object) -> dict[str, object]:
         return {"type": "array", "items": _schema_of(arguments[0])}
     if origin is Mapping:
         return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
-    names = {Decimal: "number", float: "number", int: "integer", bool: "boolean", str: "string"}
-    return {"type": names[hint]}  # type: ignore[index]
+    return {"type": _PLAIN[hint][0]}
