@@ -77,7 +77,7 @@ function render() {
     }
     return line;
   });
-  if (told.can_write && told.columns.some((c) => !c.tried)) {
+  if (told.can_write && told.columns.length) {
     const line = make("tr");
     line.append(make("th", ""));
     for (const column of told.columns) {
@@ -85,11 +85,6 @@ function render() {
       cell.append(column.tried ? button("Save", () => ask(true, "")) : button("Choose", () => ask(false, column.name)));
       line.append(cell);
     }
-    rows.push(line);
-  } else if (told.can_write && told.columns.length) {
-    const line = make("tr");
-    line.append(make("th", ""), make("td"));
-    line.lastChild.append(button("Save", () => ask(true, "")));
     rows.push(line);
   }
   const names = make("colgroup"); // a caption that is not seen takes the first row's widths away
