@@ -114,6 +114,7 @@ def test_decimal_commas_count_only_where_semicolons_separate() -> None:
         pytest.param("t.csv", b"a;b,c\n", "commas and semicolons", id="two separators"),
         pytest.param("t.csv", b"sep=|\na|b\n", "sep='|'", id="another separator"),
         pytest.param("t.csv", b"a,,c\n1,2,3\n", "column 2 has no name", id="column without a name"),
+        pytest.param("t.csv", b"# marks\na,b\n1,2\n", "its first line says '# marks' alone", id="a title"),
         pytest.param("t.csv", b"a,b\n1,2,3\n", "line 2: has 3 cells, the header 2", id="too long"),
         pytest.param("t.csv", b"a,b\n1\n", "line 2: has 1 cells, the header 2", id="too short"),
         pytest.param("t.csv", b"a\x00b\n", "NUL", id="zero bytes"),

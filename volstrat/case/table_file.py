@@ -128,6 +128,11 @@ def _aligned(
     aligned = []
     for line, cells in filled[1:]:
         kept = without_empty_end(cells, at_least=len(header))
+        if len(header) == 1 < len(kept):
+            msg = (
+                f"{name}: its first line says {header[0][:40]!r} alone, where the column names were expected."
+            )
+            raise error(msg, hint="Take out what stands above the column names.")
         if len(kept) != len(header):
             msg = f"{name}, line {line}: has {len(kept)} cells, the header {len(header)}."
             raise error(msg, hint="Put cells that contain the separator in double quotes.")
