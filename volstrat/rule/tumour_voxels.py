@@ -204,7 +204,9 @@ def _moved(voxels: VoxelRuns, by: int) -> VoxelRuns:
     return VoxelRuns(voxels.starts + by, voxels.stops + by)
 
 
-def lesions_near(tumour: TumourVoxels, points_mm: Float64s, owner: Int64s, *, distance_mm: float) -> Near:
+def lesions_near(
+    tumour: TumourVoxels, points_mm: Float64s, owner: Int64s, *, distance_mm: float | Float64s
+) -> Near:
     """Find the lesions within a distance of each set of points, and how near they come.
 
     Parameters and result are those of `parts_near`, with lesions in place of parts.

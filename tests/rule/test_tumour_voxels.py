@@ -11,13 +11,15 @@ from tests.rule_cases import masks_of, protocol_of
 from tests.rule_random import marked_case
 from volstrat.certainty.pet_shift import measure_pet_shift
 from volstrat.geometry.grid import VoxelGrid
+from volstrat.geometry.runs import expand
 from volstrat.rule import attribution_geometry as geometry_module
 from volstrat.rule import tumour_voxels as near_module
 from volstrat.rule.lesions import covered_by, find_lesions
-from volstrat.rule.markings import cut_pieces, draw_markings
+from volstrat.rule.markings import NO_WORD, cut_pieces, draw_markings
 from volstrat.rule.measure import attribute_avid, measure_case
 from volstrat.rule.stratify import assess
-from volstrat.rule.tumour_voxels import TumourVoxels, lesions_near, meeting_boxes
+from volstrat.rule.tumour_voxels import NO_PIECE, TumourVoxels, lesions_near, meeting_boxes
+from volstrat.terms.marks import Marking
 from volstrat.terms.protocol import Protocol, Review
 
 if TYPE_CHECKING:
@@ -157,3 +159,48 @@ def test_a_lesion_whose_box_leaves_the_field_is_covered_where_its_voxels_do_not(
     assert covered_by(lesions, field).tolist() == [True]
     short = VoxelGrid(shape=(6, 17, 3), affine=turn)  # to 5.5 mm: (8, 1) lies outside
     assert covered_by(lesions, short).tolist() == [False]
+
+
+@pytest.mark.parametrize("most", [2_000_000, -1], ids=["runs", "tree"])
+def test_pieces_of_a_cut_lesion_are_those_nearest_to_each_avid_voxel(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two balls, one cut by the resectable mask, under one avid region on an oblique grid: every distance."""
+    monkeypatch.setattr(geometry_module, "_MOST_PAIRS", most)
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    case = marked_case(1)
+    case.affine, case.table, case.belongs_to = np.eye(4), {}, {}
+    case.affine[:3, :3] = np.diag([0.8, 0.9, 1.5])
+    case.avid_affine = np.eye(4)
+    case.avid_affine[:3, :3] = turn * 2.5
+    case.avid_affine[:3, 3] = [12.0, 12.0, 12.0] - turn @ np.full(3, 2.5 * 5.5)
+    at = np.indices((30, 27, 16)).reshape(3, -1).T @ case.affine[:3, :3]
+    balls = {"L1": ((9.0, 12.0, 12.0), 6.5), "L2": ((19.0, 12.0, 12.0), 3.0)}
+    case.lesions = {
+        name: (np.linalg.norm(at - centre, axis=1) < radius).reshape(30, 27, 16)
+        for name, (centre, radius) in balls.items()
+    }
+    case.resectable = (at[:, 0] + at[:, 1] > 20).reshape(30, 27, 16)
+    case.avid = np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 5.5
+    masks, protocol = masks_of(case), Protocol()
+    lesions, _ = find_lesions(masks.tumour, masks.grid, protocol)
+    pieces = cut_pieces(lesions, draw_markings(lesions, masks.resectable), protocol)
+    assert pieces.drawn.tolist() == [NO_WORD, Marking.RESECTABLE]
+    found = attribute_avid(lesions, pieces, masks.avid, protocol)
+    assert found is not None
+    assert found.regions.count == 1
+    length = pieces.stops - pieces.starts
+    centres = masks.grid.to_mm(masks.grid.unravel(expand(pieces.starts, pieces.stops)))
+    piece = np.where(pieces.drawn[pieces.lesion] == NO_WORD, pieces.piece, NO_PIECE)
+    part = np.stack((np.repeat(pieces.lesion, length), np.repeat(piece, length)), axis=1)
+    holder = found.grid.ravel(found.grid.voxel_at(found.grid.to_index(centres)))
+    expected = set()
+    for voxel in found.voxels.tolist():
+        apart = np.linalg.norm(centres - found.grid.to_mm(found.grid.unravel(np.array([voxel]))), axis=1)
+        held = np.unique(part[holder == voxel, 0])
+        near = [apart[part[:, 0] == n].min() + 0.001 for n in (0, 1)]
+        wanted = [(part[:, 0] == n) & (apart <= near[n]) for n in held.tolist()] or [apart <= min(near)]
+        rows = {tuple(row) for one in wanted for row in part[one].tolist()}
+        expected.add((voxel, -1, bool(held.size), frozenset(rows)))
+    assert facts(found) == expected
+    assert {len(rows) for *_, rows in expected} >= {1, 2}
