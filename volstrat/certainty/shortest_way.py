@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from itertools import accumulate, combinations
+from operator import add
 from typing import TYPE_CHECKING
 
 from volstrat.frozen import frozen
@@ -167,16 +168,14 @@ def _reachable(layer: _Layer, balance: int, loss: int) -> bool:
 
 
 def _most_exchanges(changes: list[_Change], spare: int) -> int:
-    """How many lesions can be exchanged at most before the loss exceeds what is spare."""
+    """How many lesions can be exchanged at most before the loss exceeds what is spare.
+
+    None of the smallest chosen size is left out for another of it: the first of these are chosen already.
+    """
     out = sorted(change.loss for change in changes if change.balance > 0)
     into = sorted(change.loss for change in changes if change.balance < 0)
-    total, exchanges = 0, 0
-    for left, put in zip(out, into, strict=False):
-        total += left + put
-        if total > spare:
-            break
-        exchanges += 1
-    return exchanges
+    ways = ([loss for loss in out if loss], into), (out, [loss for loss in into if loss])
+    return max(sum(1 for total in accumulate(map(add, *way)) if total <= spare) for way in ways)
 
 
 class _Table:
