@@ -54,23 +54,17 @@ class Patient:
 
 @frozen
 class CaseSources:
-    """Which files play which role in one case.
-
-    ``assume_same_patient``: a person vouches for files whose headers name different patients. ``plans`` are
-    the surgical plans stated, ``choice`` says which one a person chose. ``told_by``
-    says how the roles were found: "case.toml", "names", "dicom", "manifest" or "study"; ``visit`` is what a
-    study calls it.
-    """
+    """Which files play which role in one case."""
 
     folder: Path
     subject: str
     entries: Mapping[str, tuple[RoleEntry, ...]]
     patient: Patient = field(default_factory=Patient)
-    assume_same_patient: bool = False
+    assume_same_patient: bool = False  # a person vouches for files whose headers name different patients
     plans: tuple[StatedPlan, ...] = ()
-    choice: PlanChoice | None = None
-    told_by: str = "names"
-    visit: str | None = None
+    choice: PlanChoice | None = None  # which plan a person chose
+    told_by: str = "names"  # how the roles were found: or "case.toml", "dicom", "manifest", "study", "arrays"
+    visit: str | None = None  # what a study calls it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", FrozenDict(self.entries))

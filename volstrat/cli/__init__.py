@@ -81,19 +81,15 @@ class _Stream(io.RawIOBase):
         self._descriptor, self._problem, self._must = descriptor, problem, must
 
     def fileno(self) -> int:
-        """Return the descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Tell whether a person sits in front of it."""
         return os.isatty(self._descriptor)
 
     def writable(self) -> bool:
-        """Tell that it is for writing."""
         return True
 
     def write(self, data: ReadableBuffer, /) -> int | None:
-        """Write what the system takes."""
         if not self._problem:
             try:
                 return os.write(self._descriptor, data)
