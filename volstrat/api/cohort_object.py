@@ -52,7 +52,7 @@ class Table(HasRows):
         return f"Table({self._title}: {len(self)} rows, {len(self.columns)} columns)"
 
     def _repr_html_(self) -> str:
-        return html_head(f"{self._title}: {len(self)} rows") + self.rows_html(self.columns)
+        return html_head(f"{self._title}: {len(self)} rows") + self._rows_html(self.columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -115,7 +115,7 @@ class Cohort(HasRows):
         return f"Cohort({self.out.name!r}: {len(self)} subjects; {counts or 'none'})"
 
     def _repr_html_(self) -> str:
-        return html_head(repr(self)) + self.rows_html(_SHOWN)
+        return html_head(repr(self)) + self._rows_html(_SHOWN)
 
 
 def run_cohort(
@@ -249,7 +249,7 @@ class Comparison(HasRows):
 
     def _repr_html_(self) -> str:
         columns = ("subject", "stake", "attributed_to", "a.stratum", "b.stratum", "dice")
-        return html_head(repr(self)) + self.rows_html(columns)
+        return html_head(repr(self)) + self._rows_html(columns)
 
 
 def compare(

@@ -47,7 +47,7 @@ class HasRows:
         frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=kinds.get)
         return frame
 
-    def rows_html(self, columns: Sequence[str]) -> str:
+    def _rows_html(self, columns: Sequence[str]) -> str:
         """Return those of some columns that it has as an HTML table."""
         table = self.to_arrow()
         there = [name for name in columns if name in table.column_names]
