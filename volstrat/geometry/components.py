@@ -51,12 +51,11 @@ def connected_components(runs: VoxelRuns, grid: VoxelGrid, *, connectivity: int 
     if connectivity > 6:
         corner = int(connectivity == 26)
         neighbours += [(nj + 1, (row >= nj) & (j > 0), corner), (nj - 1, (row >= nj) & (j < nj - 1), corner)]
-    edges = [
-        _meetings(starts, stops, row, rows_back=back, valid=valid, reach=reach, row_length=ni)
-        for back, valid, reach in neighbours
-    ]
-    roots = _roots(starts.size, *(np.concatenate(side) for side in zip(*edges, strict=True)))
-    kept, component = ranked(roots)
+    parent = np.arange(starts.size, dtype=np.int64)
+    for back, valid, reach in neighbours:  # one after another: the pairs of all would be most of the memory
+        pairs = _meetings(starts, stops, row, rows_back=back, valid=valid, reach=reach, row_length=ni)
+        parent = _joined(parent, *pairs)
+    kept, component = ranked(parent)
     return Components(starts, stops, component, kept.size)
 
 
@@ -74,9 +73,8 @@ def _meetings(
     return np.repeat(later, past - first), expand(first, past)
 
 
-def _roots(count: int, left: Int64s, right: Int64s) -> Int64s:
-    """Smallest member of each element's component, given the edges between elements."""
-    parent = np.arange(count, dtype=np.int64)
+def _joined(parent: Int64s, left: Int64s, right: Int64s) -> Int64s:
+    """Smallest member of each element's component, given that of each so far and edges between elements."""
     while left.size:
         low = np.minimum(parent[left], parent[right])
         high = np.maximum(parent[left], parent[right])
