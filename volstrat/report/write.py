@@ -24,7 +24,7 @@ from volstrat.store.output import folder_name, write_atomically
 from volstrat.store.seal import refuse_sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from volstrat.case.assess import CaseResult
     from volstrat.case.protocol_files import LoadedProtocol
@@ -97,12 +97,7 @@ def _write(html: str, files: tuple[Path, ...]) -> None:
 
 
 def report_case(
-    folder: Path,
-    out: Path,
-    protocol: LoadedProtocol,
-    *,
-    lesions: str | None = None,
-    pdf: bool = False,
+    folder: Path, out: Path, protocol: LoadedProtocol, *, lesions: str | None = None, pdf: bool = False
 ) -> WrittenReport:
     """Measure a case and write ``OUT/SUBJECT/report.html`` as `write_report`; one that fails gets one too."""
     refuse_sealed(out)
@@ -119,11 +114,7 @@ def report_case(
 
 def is_cohort_output(folder: Path) -> bool:
     """Tell whether a folder is what ``volstrat batch`` or ``volstrat case -o`` wrote."""
-    return (folder / _RUN).is_file() or any(True for _ in _record_files(folder))
-
-
-def _record_files(out: Path) -> Iterator[Path]:
-    yield from sorted(out.glob(f"*/{_RECORD}"))
+    return (folder / _RUN).is_file() or any(folder.glob(f"*/{_RECORD}"))
 
 
 def report_cohort(
@@ -147,14 +138,13 @@ def report_cohort(
     run = read_run_file(out) or {}
     gone = removed_subjects(out, run)
     table = lesions if lesions is not None else run.get("lesions")
-    cases = (
-        cohort_cases(out, {**run, "lesions": table})
-        if inputs is None
-        else cases_below(inputs, out, lesions=table)
-    )
+    if inputs is None:
+        cases = cohort_cases(out, {**run, "lesions": table})
+    else:
+        cases = cases_below(inputs, out, lesions=table)
     own = protocol_of_run(run)
     written = []
-    for path in _record_files(out):
+    for path in sorted(out.glob(f"*/{_RECORD}")):
         data = _read_bytes(path)
         record = parse_record(data, name=str(path))
         if record_name(record) in gone:
@@ -193,10 +183,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _from_record(
-    record: CaseRecord,
-    data: bytes,
-    reading: SubjectReading | None,
-    protocol: LoadedProtocol,
+    record: CaseRecord, data: bytes, reading: SubjectReading | None, protocol: LoadedProtocol
 ) -> str:
     known = record["protocol"]["sha256"] == protocol.sha256
     why = "No pictures: the cases are not at hand (--inputs names where they are)."

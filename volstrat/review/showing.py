@@ -61,8 +61,7 @@ class Showing:
 
     def complete(self, bare: CaseResult, ct: CtReading, reading: int) -> None:
         """Put the pictures of a measured case together; without them lesions can still be marked."""
-        scene, rotation = None, None
-        problems: tuple[str, ...] = ()
+        scene = None
         try:
             if ct.begun() is not None:  # contours over the slices that are there
                 scene = build_scene(bare, ct)
@@ -71,11 +70,10 @@ class Showing:
             if scene is None or ct.volume is not scene.ct:  # none, or it broke off
                 scene = build_scene(bare, ct)
             rotation = None if scene.pet is None else RotatingProjection(scene.pet)
+            self._show(scene, reading, rotation=rotation)
         except Exception as error:
             why = "they do not fit into memory" if isinstance(error, MemoryError) else repr(error)
-            scene, rotation = None, None
-            problems = (f"The images cannot be shown: {why}.",)
-        self._show(scene, reading, rotation=rotation, problems=problems)
+            self._show(None, reading, problems=(f"The images cannot be shown: {why}.",))
 
     def _show(
         self,
@@ -89,10 +87,10 @@ class Showing:
         """Take a scene to show, unless it is of an earlier reading, or first and no longer the first."""
         with self._changing:
             if reading == self._reading and not (first and self.scene is not None):
-                self.shown += 1
                 if scene is not self.scene:  # of the same one they keep what they have worked out
                     self.projections = None if scene is None else Projections(scene)
                 self.scene, self.rotation, self.problems = scene, rotation, problems
+                self.shown += 1
 
 
 class ImageDesk:
