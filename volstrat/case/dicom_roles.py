@@ -43,9 +43,14 @@ def dicom_roles(
     CorruptDataError if a file cannot be read that may be one of the masks, or a mask is there twice.
     """
     scan = library.folder(folder)
-    _refuse_broken(scan)
+    known = {series.series_instance_uid for series in scan.series}
+    for broken in scan.broken:  # not one of a series whose other files can be read: it may be a mask
+        if broken.series_instance_uid not in known:
+            raise broken.error()
     roles: dict[str, tuple[RoleEntry, ...]] = {}
-    drawn = _settled_files(scan, settled)
+    by_path = {file.path: file for file in (*scan.segmentations, *scan.structure_sets)}
+    first = {role: entries[0].path for role, entries in settled.items()}
+    drawn = {role: by_path[path] for role, path in first.items() if path in by_path}  # by their own names
     for role, candidates in _candidates(scan, naming).items():
         if role in settled:
             continue
@@ -92,23 +97,6 @@ def _of_other_tracers(scan: DicomFolder, taken: Sequence[tuple[RoleEntry, ...]])
         for s in scan.series
         if s.modality == "PT" and s.series_instance_uid not in used and series_tracer(s).tracer == "other"
     ]
-
-
-def _refuse_broken(scan: DicomFolder) -> None:
-    """Refuse an unreadable file that may be a mask: not one of a series whose other files can be read."""
-    known = {series.series_instance_uid for series in scan.series}
-    for broken in scan.broken:
-        if broken.series_instance_uid not in known:
-            raise broken.error()
-
-
-def _settled_files(
-    scan: DicomFolder, settled: Mapping[str, tuple[RoleEntry, ...]]
-) -> dict[str, StructureFile]:
-    """Return the SEG and RTSTRUCT files that play a role by their own names."""
-    by_path = {file.path: file for file in (*scan.segmentations, *scan.structure_sets)}
-    first = {role: entries[0].path for role, entries in settled.items()}
-    return {role: by_path[path] for role, path in first.items() if path in by_path}
 
 
 def _candidates(

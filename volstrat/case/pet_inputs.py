@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -176,11 +177,15 @@ def read_dicom_pet(
     series: SeriesFiles, geometry: SeriesGeometry, entry: RoleEntry, patient: Patient
 ) -> PetRead:
     """Read a PET series, as SUV where its headers allow it; that it cannot become SUV is ``problem``."""
-    from volstrat.dicom.pixels import read_suv
+    from volstrat.dicom.pixels import read_suv, stored_sha256
 
     factors = factors_of(series, patient)
     digest = hashlib.sha256()
     suv = None if factors.problem is not None else read_suv(series, geometry, factors, digest=digest)
+    hashed = digest.hexdigest() if suv is not None else None
+    if suv is None:
+        with suppress(VolstratError):  # where the stored values cannot be read either
+            hashed = stored_sha256(geometry)
     sul, bw = factors.sul_janmahasatian_factor, factors.suvbw_factor
     conversion = factors.as_json()
     return PetRead(
@@ -193,7 +198,7 @@ def read_dicom_pet(
         problem=factors.problem,
         conversion={key: conversion[key] for key in conversion if key not in ("findings", "tracer")},
         body_size=_body_size({s.attribute: s.value for s in factors.sources}),
-        voxels_sha256=_stored_sha256(geometry) if suv is None else digest.hexdigest(),
+        voxels_sha256=hashed,
         findings=(*geometry.findings, *factors.findings),
     )
 
@@ -205,16 +210,6 @@ def factors_of(series: SeriesFiles, patient: Patient) -> SuvFactors:
 
     facts = PatientFacts(weight_kg=patient.weight_kg, height_cm=patient.height_cm, sex=patient.sex)
     return suv_factors(series, patient=facts)
-
-
-def _stored_sha256(geometry: SeriesGeometry) -> str | None:
-    """Hash the stored values of a PET that cannot become SUV; None where they cannot be read either."""
-    from volstrat.dicom.pixels import stored_sha256
-
-    try:
-        return stored_sha256(geometry)
-    except VolstratError:
-        return None
 
 
 def read_plain_pet(entry: RoleEntry, patient: Patient) -> PetRead:

@@ -104,10 +104,10 @@ def _plan(values: dict[str, Any], number: int, entries: Entries, name: str) -> S
             name=plan_name,
             title=table.text("title"),
             by=table.text("by"),
-            segments=_segments(resect.get("segments", []), where, name),
+            segments=_segments(resect.get("segments", []), where, table),
             wedges=_zones(values.get("wedge", []), f"{where}: wedge", name),
             ablations=_zones(values.get("ablate", []), f"{where}: ablate", name),
-            outside_liver=_outside(values.get("outside_liver", {}), where, name),
+            outside_liver=_outside(values.get("outside_liver", {}), where, table),
         ),
         masks=() if mask is None else entries(mask),
     )
@@ -120,14 +120,14 @@ def _table(values: dict[str, Any], name: str, path: str, *, known: tuple[str, ..
     return table
 
 
-def _segments(value: object, where: str, name: str) -> tuple[str, ...]:
+def _segments(value: object, where: str, plan: TomlTable) -> tuple[str, ...]:
     found = []
     for item in value if isinstance(value, list) else [value]:
         text = str(item) if isinstance(item, str | int) and not isinstance(item, bool) else ""
         segment = segment_named(text)
         if segment is None:
-            msg = f"{name}: {where}: {item!r} is no liver segment; there are {', '.join(SEGMENTS)}."
-            raise PlanError(msg, hint='Write segments = [4, 5] or segments = ["4a", "V"].')
+            said = f"{where}: {item!r} is no liver segment; there are {', '.join(SEGMENTS)}."
+            plan.refuse(said, 'Write segments = [4, 5] or segments = ["4a", "V"].')
         found.append(segment)
     return tuple(found)
 
@@ -161,15 +161,15 @@ def _zone(values: object, where: str, name: str) -> Zone:
     )
 
 
-def _outside(value: object, where: str, name: str) -> tuple[tuple[str, Marking], ...]:
+def _outside(value: object, where: str, plan: TomlTable) -> tuple[tuple[str, Marking], ...]:
     if not isinstance(value, dict):
-        msg = f"{name}: {where}: outside_liver must be a table."
-        raise PlanError(msg, hint='Write outside_liver = { L1 = "resectable" }.')
+        hint = 'Write outside_liver = { L1 = "resectable" }.'
+        plan.refuse(f"{where}: outside_liver must be a table.", hint)
     for lesion, word in value.items():
         if not isinstance(word, str) or word not in _WORDS:
             words = ", ".join(reversed(_WORDS))
-            msg = f"{name}: {where}: outside_liver.{lesion} is {word!r}; it must be one of {words}."
-            raise PlanError(msg, hint=f'Write outside_liver = {{ {lesion} = "resectable" }}.')
+            said = f"{where}: outside_liver.{lesion} is {word!r}; it must be one of {words}."
+            plan.refuse(said, f'Write outside_liver = {{ {lesion} = "resectable" }}.')
     return tuple((lesion, _WORDS[word]) for lesion, word in value.items())
 
 

@@ -117,11 +117,6 @@ def schema_of(kind: type, *, title: str, description: str) -> dict[str, Any]:
     }
 
 
-def _definition_name(kind: type) -> str:
-    """Return what a `JsonObject` is called under ``$defs``: ``LesionRecord`` is ``lesion``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__.removesuffix("Record")).lower()
-
-
 def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     fields = fields_of(kind)
     return {
@@ -153,7 +148,8 @@ def _choice(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: 
     if hint is Any:
         return {}
     if is_object(hint):
-        name = _definition_name(hint)
+        # ``LesionRecord`` is ``lesion``
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", hint.__name__.removesuffix("Record")).lower()
         if name not in definitions:
             definitions[name] = {}  # its place, should it hold itself
             definitions[name] = _object(hint, definitions)

@@ -125,7 +125,13 @@ def export(
         if out is not None or seg or sr or pdf or sc or slicer:
             msg = "--redcap writes a cohort's tables, -o and the kinds of DICOM a case: one at a time."
             raise click.UsageError(msg)
-        _redcap(source, redcap)
+        from volstrat.export.redcap import export_redcap
+
+        with opt.errors_said():
+            written = export_redcap(source, redcap)
+        for path in written.files:
+            say(str(path))
+        say(f"{written.records} records, {written.lesions} lesions and PET-only regions.")
         return
     if out is None:
         msg = "Name the folder for the DICOM files with -o, or one for REDCap's files with --redcap."
@@ -144,13 +150,3 @@ def export(
     for note in done.notes:
         say(f"{done.subject}: {note}", err=True)
     sys.exit(opt.exit_code([done.status]))
-
-
-def _redcap(out: Path, folder: Path) -> None:
-    from volstrat.export.redcap import export_redcap
-
-    with opt.errors_said():
-        done = export_redcap(out, folder)
-    for path in done.files:
-        say(str(path))
-    say(f"{done.records} records, {done.lesions} lesions and PET-only regions.")
