@@ -63,8 +63,7 @@ class Guard:
             await self._exchange(token[0], send)
             return
         if not self._is_known(headers):
-            message_text = "This page opens with the link that volstrat printed in its terminal."
-            await _answer(send, 403, message_text)
+            await _answer(send, 403, "This page opens with the link that volstrat printed in its terminal.")
             return
         await self._app(scope, receive, _with_headers(send))
 
@@ -73,9 +72,8 @@ class Guard:
             return 421, "This server answers to its own address only."
         origin = headers.get("origin")
         safe = scope["method"] in ("GET", "HEAD")
-        if (origin is not None and origin.lower() not in self._origins) or (origin is None and not safe):
-            return 403, "Another page may not ask this one."
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        foreign = not safe if origin is None else origin.lower() not in self._origins
+        if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return 403, "Another page may not ask this one."
         return None
 
