@@ -161,24 +161,31 @@ class _Slices:
         return [(n, n + 1) for n in np.flatnonzero(inner).tolist()]
 
     def stacked(self) -> list[tuple[int, int]]:
-        """Return the last slice of one lesion and the first of another, with one empty slice between them."""
-        ends = np.flatnonzero(np.diff(self.lesion, append=-1))
-        begins: dict[int, list[int]] = {}
-        for n in np.flatnonzero(np.diff(self.lesion, prepend=-1)).tolist():
-            begins.setdefault(int(self.at[n]), []).append(n)
-        return [(n, other) for n in ends.tolist() for other in begins.get(int(self.at[n]) + 2, ())]
+        """Return the last slices of lesions and the first of others, with an empty one between two voxels."""
+        ends, end_voxels = self._footprints(np.flatnonzero(np.diff(self.lesion, append=-1)))
+        begins, begin_voxels = self._footprints(np.flatnonzero(np.diff(self.lesion, prepend=-1)))
+        plane = int(np.prod(self._grid.shape)) // self._grid.shape[self._axis]
+        above = self.at[begins] * plane + begin_voxels
+        order = np.argsort(above, kind="stable")
+        wanted = (self.at[ends] + 2) * plane + end_voxels
+        first = np.searchsorted(above[order], wanted)
+        past = np.searchsorted(above[order], wanted, side="right")
+        low, high = np.repeat(ends, past - first), begins[order[expand(first, past)]]
+        return sorted(set(zip(low.tolist(), high.tolist(), strict=True)))
 
     def faces(self, one: int, other: int) -> bool:
         """Tell whether two slices are alike, and large for their lesions."""
         if any(self._area[n] < _FACING_SHARE * self._largest[self.lesion[n]] for n in (one, other)):
             return False
-        both = np.intersect1d(self._footprint(one), self._footprint(other), assume_unique=True).size
+        own, others = (self._footprints(np.array([n]))[1] for n in (one, other))
+        both = np.intersect1d(own, others, assume_unique=True).size
         return bool(2 * both >= _FACING_DICE * (self._area[one] + self._area[other]))
 
-    def _footprint(self, n: int) -> Int64s:
-        """Return the voxels of a slice, as numbers within the plane."""
-        runs = slice(self._edge[n], self._edge[n + 1])
-        index = self._grid.unravel(expand(self._starts[runs], self._stops[runs]))
-        first, second = (axis for axis in range(3) if axis != self._axis)
-        plane: Int64s = index[:, first] + self._grid.shape[first] * index[:, second]
-        return plane
+    def _footprints(self, slices: Int64s) -> tuple[Int64s, Int64s]:
+        """Return each voxel of some slices: which slice it is of, and its number within the plane."""
+        first, past = self._edge[slices], self._edge[slices + 1]
+        runs, of = expand(first, past), np.repeat(slices, past - first)
+        starts, stops = self._starts[runs], self._stops[runs]
+        index = self._grid.unravel(expand(starts, stops))
+        one, other = (axis for axis in range(3) if axis != self._axis)
+        return np.repeat(of, stops - starts), index[:, one] + self._grid.shape[one] * index[:, other]
