@@ -162,8 +162,10 @@ class _Slices:
 
     def stacked(self) -> list[tuple[int, int]]:
         """Return the last slices of lesions and the first of others, with an empty one between two voxels."""
-        ends, end_voxels = self._footprints(np.flatnonzero(np.diff(self.lesion, append=-1)))
-        begins, begin_voxels = self._footprints(np.flatnonzero(np.diff(self.lesion, prepend=-1)))
+        lasts = np.flatnonzero(np.diff(self.lesion, append=-1))
+        firsts = np.flatnonzero(np.diff(self.lesion, prepend=-1))
+        ends, end_voxels = self._footprints(lasts[np.isin(self.at[lasts] + 2, self.at[firsts])])
+        begins, begin_voxels = self._footprints(firsts[np.isin(self.at[firsts] - 2, self.at[lasts])])
         plane = int(np.prod(self._grid.shape)) // self._grid.shape[self._axis]
         above = self.at[begins] * plane + begin_voxels
         order = np.argsort(above, kind="stable")
