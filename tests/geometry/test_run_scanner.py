@@ -89,6 +89,7 @@ def test_scaled_values_give_the_same_runs(
         (1.0, 2, False),
         (0.3, 0.5, False),
         (0.0, 50, False),
+        (40.0, 50, False),  # a map in percent that nowhere reaches half
     ],
 )
 def test_a_percentage_as_threshold_of_shares_is_refused(
