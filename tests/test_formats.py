@@ -213,7 +213,8 @@ def test_moving_everything_moves_nothing_but_positions(tmp_path: Path, reference
     found = told(with_table(write_case(tmp_path / "case", volumes)))
     for rows in ("lesions", "pet_only_regions"):
         for row in found[rows]:
-            row["centroid_mm"] = [x - s for x, s in zip(row["centroid_mm"], shift, strict=True)]
+            for key in ("centroid_mm", "point_mm"):
+                row[key] = [x - s for x, s in zip(row[key], shift, strict=True)]
             row["bounding_box_mm"] = [
                 [x - s for x, s in zip(corner, shift, strict=True)] for corner in row["bounding_box_mm"]
             ]

@@ -13,7 +13,7 @@ Case('S02_stratum_2': stratum_2, assigned; 41.62 ml in 2 lesions)
 Lesion('L1': 24.32 ml, unresectable, not avid)
 """
 
-__version__ = "0.2.2"
+__version__ = "0.2.3"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -180,7 +180,7 @@ def test_the_livers_tumour_stands_beside_the_total(part: float | None, said: str
 def test_a_place_has_no_negative_zero() -> None:
     """Millimetres are rounded: -0.4 is 0."""
     record = judge(two(80, 20))
-    record["lesions"][0]["centroid_mm"] = [-0.4, 0.4, -12.6]
+    record["lesions"][0]["point_mm"] = [-0.4, 0.4, -12.6]
     assert "  0, 0, -13" in table_of(record)
 
 

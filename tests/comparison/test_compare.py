@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +110,35 @@ def test_lesions_are_matched_whatever_they_are_called(tmp_path: Path) -> None:
     assert grown["dice"] == pytest.approx(600 / 700, rel=1e-12)
     assert (grown["a"]["resectability"], grown["b"]["resectability"]) == ("unresectable", "resectable")
     assert pair["detection"] == {"matched": 3, "only_a": 0, "only_b": 0, "split": 0, "merged": 0, "f1": 1.0}
+
+
+def test_every_table_names_a_lesion_by_id_point_segment_and_volume(tmp_path: Path) -> None:
+    """Marks differ on Met 2 alone. Its row's point finds it again in a table that calls it by another id.
+
+    Of four voxels nearest to the middle of Met 2 (i 20-29, j 2-11, k 2-4) (24, 7, 3) has the lowest x and y.
+    """
+    for name, resected in (("a", filled(L1)), ("b", filled(L1, L2))):
+        drawn = filled(L1) + 2 * filled(L2)
+        write_case(tmp_path / name / "S1", tumour=drawn, fdg_avid=filled(L1, L2), resectable=resected)
+        (tmp_path / name / "S1" / "dataset.json").write_text('{"labels": {"Met 1": 1, "Met 2": 2}}')
+    compared(tmp_path, tmp_path / "a" / "S1", tmp_path / "b" / "S1")
+    x, y, z = (AFFINE @ [24, 7, 3, 1])[:3] * [-1, -1, 1]
+    with (tmp_path / "out" / "agreement_lesions.csv").open(newline="") as stream:
+        row = list(csv.DictReader(stream))[1]
+    with (tmp_path / "out" / "adjudication.csv").open(newline="") as stream:
+        (asked,) = csv.DictReader(stream)
+    for side, one in product("ab", (row, asked)):
+        assert one[f"{side}.lesion_id"] == "L2"
+        assert one[f"{side}.segment"] == "Met 2"
+        assert float(one[f"{side}.volume_ml"]) == pytest.approx(300 * VOXEL_ML, rel=1e-6)
+        point = [float(one[f"{side}.{axis}_mm"]) for axis in "xyz"]
+        assert point == pytest.approx([x, y, z], abs=0.001)
+    cells = ",".join(asked[f"a.{axis}_mm"] for axis in "xyz")
+    table = f"lesion_id,resectability,fdg_avidity,x_mm,y_mm,z_mm\nL1,ablatable,,{cells}\n"
+    (tmp_path / "a" / "S1" / "resectable.nii.gz").unlink()
+    (tmp_path / "a" / "S1" / "lesions.csv").write_text(table)
+    case = assess_case(open_case(tmp_path / "a" / "S1"), load_protocol())
+    assert [lesion["resectability"] for lesion in case.record["lesions"]] == ["unknown", "ablatable"]
 
 
 def test_a_split_lesion_is_named_as_part(tmp_path: Path) -> None:

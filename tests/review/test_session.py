@@ -23,7 +23,6 @@ from volstrat.review.places import lesion_at, nearest_other, values_at
 from volstrat.review.reviewed import ReviewOptions
 from volstrat.review.session import ReviewSession
 from volstrat.review.state import States
-from volstrat.rule.lesion_places import inner_points
 from volstrat.terms.marks import LesionRow, Marking
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def test_points_lie_in_their_lesions(sample: Sample) -> None:
         assert at(session, point) == lesion_id
     assert at(session, (0.0, 0.0, 0.0)) == ""
     assert session.reviewed is not None
-    assert session.points == inner_points(session.reviewed.bare.measured)
+    assert session.points == session.reviewed.bare.measured.points()
 
 
 def test_a_click_finds_what_the_slice_shows(tmp_path: Path) -> None:

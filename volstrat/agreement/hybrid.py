@@ -27,7 +27,8 @@ import numpy as np
 from volstrat.agreement.matching import LesionMatching, match_readings, moved_rows, region_partners
 from volstrat.geometry.grid import TIE_MM
 from volstrat.geometry.runs import VoxelRuns, expand, split_rows
-from volstrat.rule.lesions import LesionMeasures, Lesions, gathered_measures
+from volstrat.rule.lesion_measures import LesionMeasures, gathered_measures
+from volstrat.rule.lesions import Lesions
 from volstrat.rule.markings import NO_WORD, DrawnRuns, TumourPieces, cut_pieces
 from volstrat.rule.measure import Measurements, assemble, attribute_avid, avid_disease
 from volstrat.rule.row_placing import PlacedRows

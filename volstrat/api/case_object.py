@@ -17,7 +17,6 @@ from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import COLUMNS, row_of_cells, table_cells
 from volstrat.case.record import record_name
 from volstrat.errors import LesionTableError, VolstratError, as_volstrat_error
-from volstrat.rule.lesion_places import inner_points
 from volstrat.rule.row_placing import renamed_rows
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ class Case:
             If a word is none of the table's, or the marks do not fit the case.
         """
         measured = self._result.as_read
-        points = inner_points(measured)
+        points = measured.points()
         rows = dict(renamed_rows(measured))
         for lesion_id, mark in marks.items():
             if lesion_id not in points:

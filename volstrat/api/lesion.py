@@ -35,6 +35,8 @@ class Lesion:
     volume_ml : float
     centroid_mm : tuple of float
         LPS, mm, as all points.
+    point_mm : tuple of float
+        Centre of its voxel nearest to the centroid.
     bounding_box_mm : tuple of tuple
         Lowest and highest coordinate of any voxel centre.
     max_diameter_mm, max_axial_diameter_mm : float
@@ -70,6 +72,7 @@ class Lesion:
     voxels: int
     volume_ml: float
     centroid_mm: PointMm
+    point_mm: PointMm
     bounding_box_mm: tuple[PointMm, PointMm]
     max_diameter_mm: float
     max_axial_diameter_mm: float

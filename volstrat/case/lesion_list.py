@@ -6,29 +6,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from volstrat.errors import LesionTableError
-from volstrat.rule.lesion_places import inner_points
 from volstrat.rule.measure import remark_case
 from volstrat.rule.row_placing import renamed_rows
 from volstrat.terms.marks import LesionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from volstrat.rule.measure import Measurements
 
 
-def lesion_list(
-    measured: Measurements,
-    *,
-    only: Collection[str] | None = None,
-    points: Mapping[str, tuple[float, float, float]] | None = None,
-) -> list[LesionRow]:
+def lesion_list(measured: Measurements, *, only: Collection[str] | None = None) -> list[LesionRow]:
     """Return a row for each lesion and PET-only region, with what the case's table says of it.
 
-    ``only``: ids of those that are asked for; ``points``: `inner_points`, where they are known.
+    ``only``: ids of those that are asked for.
     """
     rows = renamed_rows(measured)
-    points = inner_points(measured) if points is None else points
+    points = measured.points()
     regions = measured.attribution
     volumes = dict(zip(measured.lesions.ids, measured.measures.volume_ml.tolist(), strict=True))
     names = dict(zip(measured.lesions.ids, measured.lesions.names, strict=True))

@@ -70,8 +70,8 @@ if TYPE_CHECKING:
     from volstrat.plans.anatomy import PlannedZone
     from volstrat.plans.carry_out import PlanBook, PlanOutcome
     from volstrat.plans.union_search import Candidate
+    from volstrat.rule.lesion_measures import LesionMeasures
     from volstrat.rule.lesion_places import LesionSite
-    from volstrat.rule.lesions import LesionMeasures
     from volstrat.rule.measure import Measurements
     from volstrat.rule.remnant import LiverBurden, LiverRemnant
     from volstrat.terms.findings import Finding
@@ -357,6 +357,7 @@ def _lesion(
         "voxels": int(measures.voxels[n]),
         "volume_ml": float(measures.volume_ml[n]),
         "centroid_mm": [float(x) for x in measures.centroid_mm[n]],
+        "point_mm": [float(x) for x in measures.point_mm[n]],
         "bounding_box_mm": [[float(x) for x in corner] for corner in measures.box_mm[n]],
         "max_diameter_mm": float(measures.max_diameter_mm[n]),
         "max_axial_diameter_mm": float(measures.max_axial_diameter_mm[n]),

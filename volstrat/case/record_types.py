@@ -95,6 +95,9 @@ class LesionRecord(JsonObject):
     ]
     volume_ml: Annotated[Ml, "Voxels times the voxel volume."]
     centroid_mm: Annotated[PointMm, "Mean of the voxel centres, LPS."]
+    point_mm: Annotated[
+        PointMm, "Centre of its voxel nearest to the centroid, LPS: where a table's row finds it again."
+    ]
     bounding_box_mm: Annotated[
         list[PointMm], Limits(length=2), "Lowest and highest LPS coordinate of any voxel centre."
     ]

@@ -107,7 +107,7 @@ def _lesions(lesions: Sequence[LesionRecord], names: Mapping[str, str]) -> list[
         f"{'left, back, head':>16}"
     ]
     for lesion in lesions[:_MOST_LESIONS]:
-        x, y, z = lesion["centroid_mm"]
+        x, y, z = lesion["point_mm"]
         marking: str = lesion["resectability"]
         if marking == "partial" and lesion["resectable_fraction"] is not None:
             marking += f" {100 * lesion['resectable_fraction']:.0f} %"

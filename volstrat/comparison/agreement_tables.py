@@ -40,8 +40,11 @@ _DETECTION = {
     "merged": "Lesions of b that a draws as several",
     "f1": "F1 of the lesions found",
 }
+_POINT = {f"{axis}_mm": f"LPS {axis} of a point in it, as the lesion table has it" for axis in "xyz"}
 _LESION = {
     "lesion_id": "Id",
+    **_POINT,
+    "segment": "Segment, ROI or label that it is",
     "volume_ml": "Volume",
     "resectability": "Marking",
     "fdg_avidity": "FDG avidity",
@@ -57,7 +60,7 @@ _LESION_PAIR = {
     "part_of": "Of a part: the lesion of the other reading that it lies in",
 }
 _TEXT = {
-    "lesion_id", "resectability", "fdg_avidity", "matched_by", "part_of", "status", "stratum"
+    "lesion_id", "segment", "resectability", "fdg_avidity", "matched_by", "part_of", "status", "stratum"
 }  # fmt: skip
 ANSWERS = ("stands", "adjudicator", "reason", "decided_at")
 """What the adjudicator fills in."""
@@ -130,10 +133,6 @@ ADJUDICATION_COLUMNS: tuple[TableColumn, ...] = (
     *_sides({"status": "Status", "stratum": "Stratum"}),
     _column("what", "lesion, or pet_only_region; empty where nothing could be compared", "text"),
     *_sides(_LESION),
-    *(
-        _column(f"centroid_{axis}_mm", f"Its centroid, LPS {axis}, where a has it, else in b")
-        for axis in "xyz"
-    ),
     _column("look_at", "On what the readings differ, in words", "text"),
     _column("stands", "To fill in: the reading that stands, or table", "text"),
     _column("adjudicator", "To fill in: who decides", "text"),
@@ -192,9 +191,7 @@ def adjudication_rows(subject: Subject, item: AdjudicationItem, readers: Mapping
     for one in questions(subject) or [Question(a=first["a"], b=first["b"], text="")]:
         row = _pair(subject, one.a, one.b, readers) | _both(one.in_a, one.in_b)
         row |= {key: item[key] for key in ("stake", "attributed_to", "not_alike_ml")}
-        row |= {"what": one.kind or None, "look_at": one.text or None}
-        place = value_in(one.in_a or one.in_b, "centroid_mm") or (None,) * 3
-        yield row | {f"centroid_{axis}_mm": value for axis, value in zip("xyz", place, strict=True)}
+        yield row | {"what": one.kind or None, "look_at": one.text or None}
 
 
 def _pair(subject: Subject, a: str, b: str, readers: Mapping[str, str]) -> Row:
@@ -208,5 +205,8 @@ def _pair(subject: Subject, a: str, b: str, readers: Mapping[str, str]) -> Row:
 
 
 def _both(in_a: LesionOfReading | None, in_b: LesionOfReading | None) -> Row:
-    sides = (("a", in_a), ("b", in_b))
-    return {f"{side}.{key}": value_in(lesion, key) for side, lesion in sides for key in _LESION}
+    row: Row = {}
+    for side, lesion in (("a", in_a), ("b", in_b)):
+        point = dict(zip(_POINT, value_in(lesion, "point_mm") or (), strict=False))
+        row |= {f"{side}.{key}": point.get(key, value_in(lesion, key)) for key in _LESION}
+    return row

@@ -83,8 +83,10 @@ class LesionOfReading(JsonObject):
     """A lesion as one reading has it."""
 
     lesion_id: str
+    segment: str | None
     volume_ml: Ml | None
     centroid_mm: Annotated[list[float], Limits(length=3)]
+    point_mm: Annotated[list[float], Limits(length=3), "Centre of its voxel nearest to the centroid, LPS."]
     max_axial_diameter_mm: NotNegative
     resectability: Resectability
     resectable_fraction: Fraction | None

@@ -19,6 +19,7 @@ from volstrat.errors import CaseError, OutputError, UsageError, VolstratError
 from volstrat.geometry.alignment import align_masks
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
+from volstrat.rule.lesion_measures import measure_lesions
 from volstrat.rule.lesions import Lesions, TumourEntry, find_lesions
 from volstrat.store.output import folder_name, write_atomically
 from volstrat.terms.marks import PARTIAL, Marking
@@ -194,6 +195,7 @@ class _Vote:
             for case in self._cases
         ]
         of = len(self._readers)
+        points = measure_lesions(found).point_mm.tolist()
         for n, lesion_id in enumerate(found.ids):
             voxels = found.of(n)
             words = [self._word(of_marking, voxels) for of_marking in marked]
@@ -203,15 +205,12 @@ class _Vote:
             avidity = (
                 _most([self._avidity(case, grid, voxels) for case in self._cases])[0] if words_too else ""
             )
-            points = grid.to_mm(grid.unravel(voxels.indices()))
-            apart = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
-            inner = points[int(np.round(apart, 6).argmin())]  # of its voxels the nearest to its centroid
             rows.append(
                 {
                     "lesion_id": lesion_id,
                     "resectability": settled or Marking.UNKNOWN.word,
                     "fdg_avidity": avidity if avidity in {"avid", "not_avid"} else "",
-                    **{f"{axis}_mm": round(float(x), 4) for axis, x in zip("xyz", inner, strict=True)},
+                    **{f"{axis}_mm": x for axis, x in zip("xyz", points[n], strict=True)},
                     "volume_ml": f"{voxels.count * grid.voxel_ml:.6g}",
                     "reader": f"consensus of {', '.join(self._readers)}",
                     "reason": f"{votes} of {of}: {said}" if settled else f"no majority: {said}",

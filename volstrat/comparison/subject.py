@@ -308,5 +308,5 @@ def _ml(lesion: LesionOfReading) -> str:
 
 
 def _place(lesion: LesionOfReading) -> str:
-    x, y, z = lesion["centroid_mm"]
+    x, y, z = lesion["point_mm"]
     return f"at {round(x)}, {round(y)}, {round(z)} mm LPS"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from volstrat.geometry.runs import VoxelRuns
     from volstrat.plans.anatomy import Anatomy, PlannedZone, PlanRegions
-    from volstrat.rule.lesions import LesionMeasures
+    from volstrat.rule.lesion_measures import LesionMeasures
     from volstrat.terms.findings import Finding
     from volstrat.terms.plans import Plan
     from volstrat.terms.policies import PlanPolicy

@@ -37,7 +37,6 @@ from volstrat.review.reviewed import (
     placing,
 )
 from volstrat.review.showing import Showing
-from volstrat.rule.lesion_places import inner_points
 from volstrat.rule.measure import remark_case
 from volstrat.show.verdict_words import still_to_mark
 
@@ -170,7 +169,7 @@ class ReviewSession:
         # Read without its table, the case finds that table lying about.
         findings = [f for f in bare.inputs.findings if (f.code, f.where) != ("files_unread", self.table_name)]
         bare = replace(bare, inputs=replace(bare.inputs, findings=tuple(findings)))
-        self.points = inner_points(bare.measured)
+        self.points = bare.measured.points()
         self.notice = table_notice(sources, self.place, self.options, self.table_name)
         self._stamp = self._table.stamp()
         self.events = self._table.events()
@@ -213,7 +212,7 @@ class ReviewSession:
             problem = str(error)
             unfit = misfits(bare, table)
         if result is not None and result.as_read.words.not_tumour.any():  # its uptake has a region now
-            self.points = {**self.points, **inner_points(result.as_read)}
+            self.points = {**self.points, **result.as_read.points()}
         return Reviewed(
             version=self._next(),
             bare=bare,
@@ -296,7 +295,7 @@ class ReviewSession:
         """Return the rows that marks make, with what was seen of each before."""
         measured = (reviewed.result or reviewed.bare).as_read
         asked = {mark.lesion_id for mark in marks} | {mark.belongs_to or "" for mark in marks}
-        listed = {row.lesion_id: row for row in lesion_list(measured, only=asked, points=self.points)}
+        listed = {row.lesion_id: row for row in lesion_list(measured, only=asked)}
         changes = []
         for mark in marks:
             row = row_of(mark, listed=listed, reader=reader, at=at, table=self.table_name)

@@ -1,8 +1,4 @@
-"""Where a lesion lies: a point in it, and its site.
-
-A row of a table finds its lesion or PET-only region again by the point. The site is the table's word, else
-the liver or not, where a liver mask is there.
-"""
+"""The site of a lesion: the table's word, else the liver or not, where a liver mask is there."""
 
 from __future__ import annotations
 
@@ -12,42 +8,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from volstrat.frozen import frozen
-from volstrat.geometry.runs import VoxelRuns, covered_twice
+from volstrat.geometry.runs import VoxelRuns
 
 if TYPE_CHECKING:
-    from volstrat.geometry.array_types import Bools, Float64s, Int64s
+    from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.rule.lesions import Lesions
     from volstrat.rule.measure import Measurements
     from volstrat.terms.marks import Site
     from volstrat.terms.outcomes import SiteSource
-
-
-_POINT_DECIMALS = 3
-
-
-def inner_points(measured: Measurements) -> dict[str, tuple[float, float, float]]:
-    """Return the centre of the voxel nearest to the centroid, LPS mm, by lesion and region id.
-
-    Of lesions that overlap it is a voxel that no other holds, where there is one.
-    """
-    points = {}
-    lesions = measured.lesions
-    shared = covered_twice(lesions.starts, lesions.stops) if lesions.overlapping else VoxelRuns.empty()
-    for n, (lesion_id, voxels) in enumerate(zip(lesions.ids, lesions.each(), strict=True)):
-        alone = voxels.difference(shared) if shared else voxels
-        centres = lesions.grid.to_mm(lesions.grid.unravel((alone or voxels).indices()))
-        points[lesion_id] = _nearest(centres, measured.measures.centroid_mm[n])
-    attribution = measured.attribution
-    if attribution is not None and attribution.pet_only.count:
-        for n, linear in enumerate(attribution.each_alone()):
-            centres = attribution.grid.to_mm(attribution.grid.unravel(linear))
-            points[f"P{n + 1}"] = _nearest(centres, attribution.pet_only.measures.centroid_mm[n])
-    return points
-
-
-def _nearest(centres: Float64s, to: Float64s) -> tuple[float, float, float]:
-    x, y, z = centres[int(((centres - to) ** 2).sum(axis=1).argmin())].tolist()
-    return round(x, _POINT_DECIMALS), round(y, _POINT_DECIMALS), round(z, _POINT_DECIMALS)
 
 
 @frozen

@@ -12,9 +12,9 @@ import numpy as np
 from volstrat.errors import NoisyMaskError
 from volstrat.frozen import frozen
 from volstrat.geometry.components import Components, connected_components
-from volstrat.geometry.diameters import longest_diameters_mm
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.geometry.runs import VoxelRuns, covered_twice, order_by, split_rows
+from volstrat.geometry.runs import VoxelRuns, covered_twice, split_rows
+from volstrat.rule.lesion_measures import falling_volume_rank, sizes_and_centroids
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ _MOST_RUNS = 2_000_000
 """Of tumour: ten times what a body full of metastases has at CT resolution."""
 _PLAIN_LABELS = {1, 255}
 """Values that say "inside" in masks of one value, and no lesion's number."""
-_POSITION_STEP_MM = 1e-3
-_POSITION_OFFSET = 0.318309886  # keeps round coordinates away from the edges of a step
 
 
 @frozen
@@ -119,22 +117,6 @@ class Lesions:
         for first, past in pairwise(edges):
             mine = order[first:past]
             yield VoxelRuns.from_intervals(self.starts[mine], self.stops[mine])
-
-
-@frozen(eq=False)
-class LesionMeasures:
-    """Size and place of each lesion; arrays of length ``n`` lesions.
-
-    ``centroid_mm`` is (n, 3); ``box_mm`` is (n, 2, 3), lowest and highest LPS coordinate of any
-    voxel centre; diameters are between voxel centres.
-    """
-
-    voxels: Int64s
-    volume_ml: Float64s
-    centroid_mm: Float64s
-    box_mm: Float64s
-    max_diameter_mm: Float64s
-    max_axial_diameter_mm: Float64s
 
 
 def find_lesions(
@@ -243,19 +225,10 @@ def _pieces_of(parts: Sequence[tuple[Int64s, Int64s, Int64s]], grid: VoxelGrid) 
 
 def _component_rank(components: Components, grid: VoxelGrid) -> Int64s:
     """Rank of each component: falling volume, then position."""
-    voxels, centroid = _sizes(
+    voxels, centroid = sizes_and_centroids(
         grid, components.starts, components.stops, components.component, components.count
     )
     return falling_volume_rank(voxels, centroid)
-
-
-def falling_volume_rank(voxels: Int64s, centroid_mm: Float64s) -> Int64s:
-    """Rank by falling volume, ties by centroid (LPS x, then y, then z; within a micrometre equal)."""
-    step = np.floor(centroid_mm / _POSITION_STEP_MM + _POSITION_OFFSET)
-    order = np.lexsort((step[:, 2], step[:, 1], step[:, 0], -voxels))
-    rank = np.empty(voxels.size, dtype=np.int64)
-    rank[order] = np.arange(voxels.size)
-    return rank
 
 
 def _assemble(
@@ -295,72 +268,9 @@ def _assemble(
     )
 
 
-def _sizes(
-    grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, count: int
-) -> tuple[Int64s, Float64s]:
-    """Voxels and centroid (LPS mm) of each owner's runs (cut at row ends)."""
-    length = stops - starts
-    first = grid.unravel(starts)
-    weights = (length * (2 * first[:, 0] + length - 1) / 2, length * first[:, 1], length * first[:, 2])
-    voxels = np.bincount(owner, weights=length, minlength=count).astype(np.int64)
-    sums = np.stack([np.bincount(owner, weights=w, minlength=count) for w in weights], axis=-1)
-    return voxels, grid.to_mm(sums / np.maximum(voxels, 1)[:, None])
-
-
 def corners_mm(grid: VoxelGrid, low: Int64s, high: Int64s) -> Float64s:
     """Centres (LPS mm) of the corner voxels of boxes (n, 3), (8, n, 3)."""
     return np.stack([grid.to_mm(np.where(up, high, low)) for up in product((False, True), repeat=3)])
-
-
-def measure_runs(grid: VoxelGrid, starts: Int64s, stops: Int64s, owner: Int64s, count: int) -> LesionMeasures:
-    """Measure lesions or PET regions given as runs cut at row ends.
-
-    Parameters
-    ----------
-    starts, stops, owner : array of int64, (n,)
-        Runs, and which of the ``count`` lesions each belongs to.
-    """
-    voxels, centroid = _sizes(grid, starts, stops, owner, count)
-    low = np.full((count, 3), np.inf)
-    high = np.full((count, 3), -np.inf)
-    order = order_by(owner)
-    held = np.bincount(owner, minlength=count)
-    opens, filled = (np.cumsum(held) - held)[held > 0], held > 0
-    for ends in (starts, stops - 1) if starts.size else ():
-        mm = grid.to_mm(grid.unravel(ends[order]))
-        low[filled] = np.minimum(low[filled], np.minimum.reduceat(mm, opens))
-        high[filled] = np.maximum(high[filled], np.maximum.reduceat(mm, opens))
-    longest, axial = longest_diameters_mm(grid, starts, stops, owner, count)
-    return LesionMeasures(
-        voxels=voxels,
-        volume_ml=voxels * grid.voxel_volume_mm3 / 1000,
-        centroid_mm=centroid,
-        box_mm=np.stack((low, high), axis=1),
-        max_diameter_mm=longest,
-        max_axial_diameter_mm=axial,
-    )
-
-
-def measure_lesions(lesions: Lesions) -> LesionMeasures:
-    """Measure every lesion."""
-    return measure_runs(lesions.grid, lesions.starts, lesions.stops, lesions.lesion, lesions.count)
-
-
-def gathered_measures(rows: Sequence[tuple[LesionMeasures, int]]) -> LesionMeasures:
-    """Return the measures of single lesions, each out of a table of its own."""
-
-    def column(name: str, empty: tuple[int, ...]) -> Float64s:
-        values = [getattr(measures, name)[n] for measures, n in rows]
-        return np.array(values, dtype=np.float64) if values else np.zeros((0, *empty))
-
-    return LesionMeasures(
-        voxels=column("voxels", ()).astype(np.int64),
-        volume_ml=column("volume_ml", ()),
-        centroid_mm=column("centroid_mm", (3,)),
-        box_mm=column("box_mm", (2, 3)),
-        max_diameter_mm=column("max_diameter_mm", ()),
-        max_axial_diameter_mm=column("max_axial_diameter_mm", ()),
-    )
 
 
 def covered_by(lesions: Lesions, field: VoxelGrid | None) -> Bools:

@@ -11,7 +11,8 @@ from volstrat.frozen import frozen
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
 from volstrat.rule.attribution import attribute, find_regions, without_lesions
 from volstrat.rule.drawing import drawing_findings
-from volstrat.rule.lesions import covered_by, find_lesions, measure_lesions
+from volstrat.rule.lesion_measures import measure_lesions
+from volstrat.rule.lesions import covered_by, find_lesions
 from volstrat.rule.markings import NO_WORD, cut_pieces, draw_markings, mark_pieces, pieces_without
 from volstrat.rule.row_placing import PlacedRows, place_lesion_rows, place_region_rows
 from volstrat.rule.table_words import NO_LESION, NOT_AVID, lesion_words, region_words
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from volstrat.geometry.image import Image
     from volstrat.geometry.mask import Mask
     from volstrat.rule.attribution import Attribution, AvidRegions
-    from volstrat.rule.lesions import LesionMeasures, Lesions, TumourEntry
+    from volstrat.rule.lesion_measures import LesionMeasures
+    from volstrat.rule.lesions import Lesions, TumourEntry
     from volstrat.rule.markings import DrawnRuns, MarkedLesions, TumourPieces
     from volstrat.rule.table_words import LesionWords, RegionWords
     from volstrat.terms.avidity_rules import AvidityRule
@@ -97,6 +99,14 @@ class Measurements:
     # them did
     lesion_findings: tuple[Finding, ...]
     mark_findings: tuple[Finding, ...]
+
+    def points(self) -> dict[str, tuple[float, float, float]]:
+        """Return a point in each lesion and PET-only region, LPS mm, by id: table rows are found by it."""
+        points = list(zip(self.lesions.ids, self.measures.point_mm.tolist(), strict=True))
+        if self.attribution is not None and self.attribution.pet_only.count:
+            regions = self.attribution.pet_only.measures.point_mm.tolist()
+            points += [(f"P{n}", point) for n, point in enumerate(regions, start=1)]
+        return {lesion_id: (x, y, z) for lesion_id, (x, y, z) in points}
 
 
 def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.grid import TIE_MM
-from volstrat.rule.lesions import falling_volume_rank, measure_runs
+from volstrat.rule.lesion_measures import falling_volume_rank, measure_runs
 from volstrat.rule.tumour_voxels import lesions_near
 
 if TYPE_CHECKING:
     from volstrat.geometry.array_types import Bools, Int64s
     from volstrat.geometry.grid import VoxelGrid
-    from volstrat.rule.lesions import LesionMeasures
+    from volstrat.rule.lesion_measures import LesionMeasures
     from volstrat.rule.tumour_voxels import Near, TumourVoxels
 
 
