@@ -101,10 +101,13 @@ def _inner_points(
     steps = np.floor(middle)[:, None] + [0, 1]  # the voxels of the run on either side of the middle
     voxel = starts[:, None] + np.clip(steps, 0, (stops - starts - 1)[:, None]).astype(np.int64)
     centres, owner = grid.to_mm(grid.unravel(voxel.ravel())), np.repeat(owner, 2)
-    apart = np.sqrt(((centres - centroid_mm[owner]) ** 2).sum(axis=1))
-    x, y, z = (_stepped(column) for column in centres.T)
-    order = np.lexsort((z, y, x, _stepped(apart), owner))
-    nearest = order[begins_of(owner[order])]
+    apart = _stepped(np.sqrt(((centres - centroid_mm[owner]) ** 2).sum(axis=1)))
+    least = np.full(centroid_mm.shape[0], np.inf)
+    np.minimum.at(least, owner, apart)
+    alike = np.flatnonzero(apart == least[owner])
+    x, y, z = (_stepped(column) for column in centres[alike].T)
+    nearest = alike[np.lexsort((z, y, x, owner[alike]))]
+    nearest = nearest[begins_of(owner[nearest])]
     points = np.zeros_like(centroid_mm)
     points[owner[nearest]] = np.round(centres[nearest], _POINT_DECIMALS)
     return points
