@@ -1,4 +1,4 @@
-"""Write what follows from record and agreement types: schemas, docs/columns.md, keys of docs/record.md.
+"""Write what follows from record and agreement types: schemas, columns.md, keys of record.md, `Lesion`.
 
 python scripts/make_record_files.py            writes them
 python scripts/make_record_files.py --check    names what is not what it would be; exit 1 where one is not
@@ -6,12 +6,14 @@ python scripts/make_record_files.py --check    names what is not what it would b
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from volstrat.case.record_types import CaseRecord
+from volstrat.case.record_types import CaseRecord, LesionRecord
 from volstrat.case.typed_json import fields_of, is_object, record_schema
 from volstrat.cohort.columns import cohort_columns, lesion_columns
 from volstrat.comparison import agreement_schema
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- keys: made by scripts/make_record_files.py from volstrat/case/record_types.py -->\n"
 END = "<!-- end of keys -->\n"
+FIELDS = "    # fields: made by scripts/make_record_files.py from `LesionRecord`\n"
+FIELDS_END = "    # end of fields\n"
 _COLUMNS = """# The columns of a cohort's tables
 
 Made by `scripts/make_record_files.py` from the types of the record. The same columns are in the CSV and
@@ -53,6 +57,7 @@ def files() -> dict[str, str]:
         "volstrat/schemas/agreement.json": json.dumps(agreement_schema(), indent=2) + "\n",
         "docs/columns.md": columns_doc(),
         "docs/record.md": record_doc(),
+        "volstrat/api/lesion.py": lesion_module(),
     }
 
 
@@ -91,6 +96,31 @@ def record_doc() -> str:
     lines += [f"| `{key}` | {_values(form)} | {form.description} |" for key, form in _keys(CaseRecord)]
     table = "\n".join(lines)
     return f"{head}{BEGIN}\n{table}\n\n{END}{tail}"
+
+
+def lesion_module() -> str:
+    """Return volstrat/api/lesion.py with the fields of `Lesion` made anew."""
+    text = (ROOT / "volstrat" / "api" / "lesion.py").read_text(encoding="utf-8")
+    head, rest = text.split(FIELDS)
+    _, tail = rest.split(FIELDS_END)
+    lines = []
+    for one in fields_of(LesionRecord):
+        hint = ast.parse(LesionRecord.__annotations__[one.key], mode="eval").body
+        if isinstance(hint, ast.Subscript) and ast.unparse(hint.value) == "Annotated":
+            hint = hint.slice.elts[0]  # type: ignore[attr-defined]  # of a tuple: type, limits, description
+        kind = ast.unparse(_Tuples().visit(hint))
+        said = textwrap.wrap(f'"""{one.form.description}"""', 106)
+        lines += [f"{one.key}: {kind}", *said]
+    return head + FIELDS + textwrap.indent("\n".join(lines) + "\n", "    ") + FIELDS_END + tail
+
+
+class _Tuples(ast.NodeTransformer):
+    """Turns a record's lists into tuples: what the library returns cannot be changed."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.Subscript:
+        if ast.unparse(node.value) == "list":
+            node.value, node.slice = ast.Name("tuple"), ast.Tuple([node.slice, ast.Constant(...)])
+        return node
 
 
 def _keys(kind: type, prefix: str = "") -> Iterator[tuple[str, Form]]:

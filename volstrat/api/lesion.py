@@ -19,81 +19,70 @@ if TYPE_CHECKING:
     from volstrat.terms.marks import FdgAvidity, Resectability, Site
     from volstrat.terms.outcomes import SiteSource
 
+    Fraction = float
+    Ml = float
     PointMm = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Lesion:
-    """A lesion, or a PET-only region, under the names that the record has.
+    """A lesion, or a PET-only region, under the names that the record has."""
 
-    Parameters
-    ----------
-    lesion_id : str
-        L1, L2, ...; of a PET-only region P1, P2, ...
-    voxels : int
-        Of the tumour mask's grid; of a region the PET's.
-    volume_ml : float
-    centroid_mm : tuple of float
-        LPS, mm, as all points.
-    point_mm : tuple of float
-        Centre of its voxel nearest to the centroid.
-    bounding_box_mm : tuple of tuple
-        Lowest and highest coordinate of any voxel centre.
-    max_diameter_mm, max_axial_diameter_mm : float
-        Between voxel centres.
-    resectability : str
-        The marking of the whole lesion; ``partial``: there is none.
-    resectable_fraction : float or None
-        Lower bound; None where nothing is marked.
-    fdg_avidity : {"avid", "not_avid", "not_assessed"}
-    fdg_avid_ml : float or None
-        PET voxels that belong to it.
-    suv_max, suv_mean, suv_peak : float or None
-        g/ml.
-    tlg_g : float or None
-        Total lesion glycolysis.
-    counting_error_percent : float
-        Standard deviation of the volume from counting voxels alone.
-    segment : str or None
-        Name of the segment, ROI or label that it is.
-    site, site_source : str or None
-        Where it lies, and what says so.
-    dismissed : bool
-        Counted nowhere: ``not_tumour``, or a region that is ``not_avid``.
-    near : tuple of (str, float) or None
-        Of a region: the nearest lesion and the distance in mm.
-    belongs_to : str or None
-        Of a region: the lesion whose marking it takes.
-    marked_by, reason, recorded_at : str or None
-        From its row in the lesion table.
-    """
-
+    # fields: made by scripts/make_record_files.py from `LesionRecord`
     lesion_id: str
+    """L1, L2, ...: lesions on CT; P1, P2, ...: avid regions that belong to none."""
     voxels: int
-    volume_ml: float
+    """Of the mask's own grid: the tumour's, or the PET's for a region."""
+    volume_ml: Ml
+    """Voxels times the voxel volume."""
     centroid_mm: PointMm
+    """Mean of the voxel centres, LPS."""
     point_mm: PointMm
-    bounding_box_mm: tuple[PointMm, PointMm]
+    """Centre of its voxel nearest to the centroid, LPS: where a table's row finds it again."""
+    bounding_box_mm: tuple[PointMm, ...]
+    """Lowest and highest LPS coordinate of any voxel centre."""
     max_diameter_mm: float
+    """Between voxel centres."""
     max_axial_diameter_mm: float
+    """Between voxel centres of one axial slice."""
     resectability: Resectability
-    resectable_fraction: float | None
+    """The marking of the whole lesion; partial: there is none."""
+    resectable_fraction: Fraction | None
+    """Resectable voxels over all, lower bound; null where nothing is marked."""
     fdg_avidity: FdgAvidity
-    fdg_avid_ml: float | None
+    """By the lesion table, else by the avid voxels that belong to it."""
+    fdg_avid_ml: Ml | None
+    """PET voxels attributed to it."""
     suv_max: float | None
+    """Highest voxel value."""
     suv_mean: float | None
+    """Mean over its voxels."""
     suv_peak: float | None
+    """Mean over a sphere of 1 cm3."""
     tlg_g: float | None
+    """Total lesion glycolysis: SUVmean times volume."""
     counting_error_percent: float
+    """Standard deviation of the volume from counting voxels alone, at this size and grid."""
     segment: str | None
+    """Name of the segment, ROI or label that it is, or is a piece of."""
     site: Site | None
+    """By the lesion table, else liver or not_liver by the liver mask; null where neither says."""
     site_source: SiteSource | None
+    """What says the site."""
     dismissed: bool
-    near: tuple[str, float] | None
+    """A lesion that the table calls not_tumour, a region that it calls not_avid: counted nowhere."""
+    near: tuple[str | float, ...] | None
+    """Of a region that touches no tumour but lies within the attribution distance: the nearest lesion, and
+    the smallest distance of voxel centres, mm."""
     belongs_to: str | None
+    """Of a region: the lesion whose marking it takes, by the table."""
     marked_by: str | None
+    """Reader of its row in the lesion table; of what the chosen plan marks, who made the plan."""
     reason: str | None
+    """Why, in the reader's words; null where a plan marks it."""
     recorded_at: str | None
+    """When, as the row says; null where a plan marks it."""
+    # end of fields
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Lesion:
