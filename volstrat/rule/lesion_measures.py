@@ -91,8 +91,7 @@ def _inner_points(
     """
     shared = covered_twice(starts, stops)
     if shared:
-        edges = np.concatenate((shared.starts, shared.stops))
-        cut, past, run = cut_at(starts, stops, np.sort(edges))
+        cut, past, run = cut_at(starts, stops, np.concatenate((shared.starts, shared.stops)))
         alone = ~shared.contains(cut)
         keep = alone | ~np.isin(owner[run], owner[run[alone]])
         starts, stops, owner = cut[keep], past[keep], owner[run[keep]]
@@ -109,7 +108,7 @@ def _inner_points(
     nearest = alike[np.lexsort((z, y, x, owner[alike]))]
     nearest = nearest[begins_of(owner[nearest])]
     points = np.zeros_like(centroid_mm)
-    points[owner[nearest]] = np.round(centres[nearest], _POINT_DECIMALS)
+    points[owner[nearest]] = np.round(centres[nearest], _POINT_DECIMALS) + 0.0  # no negative zero
     return points
 
 
