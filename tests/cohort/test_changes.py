@@ -161,3 +161,21 @@ def test_the_history_of_marks_is_evidence(cohort: Path, tmp_path: Path, run: Run
     (found,) = verify_output(out, inputs=cohort, only_hashes=only_hashes).differing
     assert found.subject == "S00001"
     assert "lesions.history.csv" in found.first.what
+
+
+def test_a_change_that_is_made_a_second_time_is_entered_a_second_time(
+    cohort: Path, tmp_path: Path, run: Run
+) -> None:
+    """Marked, taken back, marked again: the trail ended with the second, and said so of the first stratum."""
+    out, case = tmp_path / "out", cohort / "site0000" / "S00001"
+    run(cohort, out)
+    for _ in range(2):
+        mark_all(out, case, "unresectable")
+        run(cohort, out)
+        (case / "lesions.csv").unlink()
+        run(cohort, out)
+    mark_all(out, case, "unresectable")
+    run(cohort, out)
+    entries = list(entries_of_changes(out / "audit.jsonl"))
+    assert len(entries) == 5
+    assert entries[-1]["new_stratum"] == stratum_of(out, "S00001")

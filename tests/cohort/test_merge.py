@@ -11,7 +11,9 @@ import pytest
 from tests.cohort.cohorts import results, rows, statuses, write_case
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cohort import Shard, merge_cohorts, parse_shard
+from volstrat.cohort.run_file import HISTORY, TRAIL, entries_of_changes
 from volstrat.errors import UsageError
+from volstrat.verify.verify_run import verify_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,3 +149,39 @@ def test_what_is_no_shard(text: str) -> None:
     """Shards are k/n with 1 <= k <= n."""
     with pytest.raises(UsageError):
         parse_shard(text)
+
+
+def test_what_a_merge_replaces_and_what_its_shards_replaced_is_entered_and_kept(
+    cohort: Path, tmp_path: Path, run: Run
+) -> None:
+    """Old records went without an entry; `verify` missed them once a batch went on in the output."""
+    shard, merged = Shard(number=1, of=1), tmp_path / "merged"
+    run(cohort, tmp_path / "shard", shard=shard)
+    merge_cohorts([tmp_path / "shard"], merged)
+    (cohort / "site0000" / "S00001" / "lesions.csv").write_text("lesion_id,resectability\nL1,unresectable\n")
+    run(cohort, tmp_path / "shard", shard=shard)
+    merge_cohorts([tmp_path / "shard"], merged)
+    merge_cohorts([tmp_path / "shard"], tmp_path / "anew")
+    for out in (merged, tmp_path / "anew"):
+        run(cohort, out)
+        assert [one["subject"] for one in entries_of_changes(out / TRAIL)] == ["S00001"]
+        assert verify_output(out).clean
+    next((tmp_path / "shard" / HISTORY).iterdir()).unlink()
+    assert "records that were replaced are gone or altered" in refusal(
+        [tmp_path / "shard"], tmp_path / "other"
+    )
+
+
+def test_a_subject_of_two_cases_never_has_a_record_that_is_replaced(
+    cohort: Path, tmp_path: Path, run: Run
+) -> None:
+    """The first case's record was kept as one that had stood: `verify` missed its entry."""
+    write_case(cohort / "again" / "S00003", 70)
+    for n in (1, 2):
+        run(cohort, tmp_path / f"whole{n}")
+    for _ in range(2):
+        merge_cohorts([tmp_path / "whole1", tmp_path / "whole2"], tmp_path / "merged")
+        run(cohort, tmp_path / "whole1")
+    for out in (tmp_path / "whole1", tmp_path / "merged"):
+        assert not list(entries_of_changes(out / TRAIL))
+        assert verify_output(out, workers=1).clean

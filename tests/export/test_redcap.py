@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
 from tests.cohort.cohorts import InlineRunner
 from volstrat.case.protocol_files import load_protocol
@@ -17,7 +18,8 @@ from volstrat.cli.app import cli
 from volstrat.cohort import run_cohort
 from volstrat.comparison.agreement_tables import TABLES
 from volstrat.errors import UsageError
-from volstrat.export.redcap import DICTIONARY_COLUMNS, export_redcap
+from volstrat.export.redcap import DICTIONARY_COLUMNS, DICTIONARY_FILE, export_redcap
+from volstrat.formats.hashing import sha256_of
 from volstrat.store.tables import short_name, unguarded
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
@@ -154,3 +156,23 @@ def test_the_command_writes_one_kind_at_a_time(cohort: Path, tmp_path: Path) -> 
     neither = CliRunner().invoke(cli, ["export", str(cohort)])
     assert neither.exit_code == 2
     assert "--redcap" in neither.output
+
+
+def test_a_table_of_an_earlier_version_is_exported_with_the_columns_that_it_has(
+    cohort: Path, tmp_path: Path
+) -> None:
+    """A column that a later version added (``point_mm``) is in neither file; it ended in a KeyError."""
+    out = tmp_path / "out"
+    shutil.copytree(cohort, out)
+    table, run = out / "lesions.parquet", out / "run.json"
+    before = sha256_of(table)
+    parquet.write_table(
+        parquet.read_table(table).drop_columns(["point_mm.x", "point_mm.y", "point_mm.z"]), table
+    )
+    run.write_text(run.read_text().replace(before, sha256_of(table)))
+    export_redcap(out, tmp_path / "redcap")
+    names = [field["Variable / Field Name"] for field in rows(tmp_path / "redcap" / DICTIONARY_FILE)[1]]
+    header, lesions = rows(tmp_path / "redcap" / "redcap_lesions.csv")
+    assert lesions
+    assert set(header) < {*names, "redcap_repeat_instrument", "redcap_repeat_instance"}
+    assert not [name for name in (*header, *names) if "point" in name]

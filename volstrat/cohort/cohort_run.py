@@ -22,15 +22,14 @@ from volstrat.cohort.run_file import (
     read_run_file,
     records_sha256,
 )
-from volstrat.cohort.source import CaseStream, FoundCase, check_places, find_cases, root_files
+from volstrat.cohort.source import CaseStream, FoundCase, check_places, find_cases, root_files, said_twice
 from volstrat.cohort.tasks import Limits, Progress, Shard, Task, WorkerContext, assess
 from volstrat.cohort.worker import RECORD, fail_task
-from volstrat.errors import DuplicateSubjectError, OutputError, UsageError
+from volstrat.errors import OutputError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.output import STATE_FOLDER
 from volstrat.store.seal import refuse_sealed
 from volstrat.study.study_file import is_study_file, read_study
-from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.cohort.cluster import ClusterRunner
-    from volstrat.cohort.tasks import Assess
+    from volstrat.cohort.tasks import Assess, Receipt
 
 
 _OF_READINGS = {"compare": "an agreement of readings", "adjudicate": "an adjudicated cohort"}
@@ -257,7 +256,7 @@ class CohortRun:
         on_progress: Callable[[Progress], None],
     ) -> None:
         self.out, self.ledger = out, ledger
-        self._file, self._protocol, self._on_progress = file, protocol, on_progress
+        self.file, self._protocol, self._on_progress = file, protocol, on_progress
         self.progress = Progress()
 
     def show(self) -> None:
@@ -281,9 +280,7 @@ class CohortRun:
         try:
             for receipt in runner.receipts(take, lambda: stream.ended):
                 if receipt is not None:
-                    if receipt.replaced is not None:
-                        self._file.replaced(receipt.replaced)
-                    self.ledger.note(receipt)
+                    self.note(receipt)
                     progress.done += 1
                     progress.skipped += receipt.skipped
                     progress.counts[receipt.status] = progress.counts.get(receipt.status, 0) + 1
@@ -295,6 +292,12 @@ class CohortRun:
             stream.stop()
         return self.finish()
 
+    def note(self, receipt: Receipt) -> None:
+        """Note that a case is done, and what its record took the place of."""
+        if receipt.replaced is not None:
+            self.file.replaced(receipt.replaced)
+        self.ledger.note(receipt)
+
     def finish(self) -> CohortResult:
         """Settle names, then write tables, summary and page, and tell the run's end."""
         ledger, progress = self.ledger, self.progress
@@ -305,7 +308,7 @@ class CohortRun:
         ledger.commit()
         summary = write_results(self.out, ledger, turn=self.show)
         counts, removed, alike = ledger.counts(), ledger.removed(), tuple(ledger.alike())
-        self._file.finish(
+        self.file.finish(
             counts=counts,
             files=file_hashes(self.out),
             records_sha256=records_sha256((done.subject, done.record_sha256) for done in ledger.subjects()),
@@ -325,13 +328,11 @@ class CohortRun:
     def _fail_twice(self) -> None:
         """Give each subject that several cases are called its one failed record."""
         for subject, folder, locations in self.ledger.twice():
-            msg = f"{len(locations)} cases are called {subject!r}: {shown_names([*map(repr, locations)])}."
-            error = DuplicateSubjectError(
-                msg, hint="Rename all but one, or set another subject in case.toml."
-            )
             case = CasePlace(folder=self.out, subject=subject)
             task = Task(location=locations[0], case=case, target=self.out / folder)
-            self.ledger.settle_twice(subject, folder, fail_task(task, error, self._protocol).record_sha256)
+            receipt = fail_task(task, said_twice(subject, locations), self._protocol)
+            self.note(receipt)
+            self.ledger.settle_twice(subject, folder, receipt.record_sha256)
 
     def _put_in_place(self) -> None:
         """Move results into the folders they should have, once it is known who shares a name with whom."""

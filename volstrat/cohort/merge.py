@@ -6,16 +6,26 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from volstrat.case.case_file import case_name
 from volstrat.case.protocol_files import LoadedProtocol, load_protocol
 from volstrat.case.record import record_name
 from volstrat.cohort.cohort_run import CohortResult, CohortRun, open_run, refuse_other_kind
 from volstrat.cohort.ledger import marked_name
-from volstrat.cohort.run_file import read_run_file, records_sha256
+from volstrat.cohort.run_file import (
+    HISTORY,
+    TRAIL,
+    change_of,
+    entries_of_changes,
+    history_faults,
+    keep_replaced,
+    read_run_file,
+    records_sha256,
+)
 from volstrat.cohort.tasks import Progress, Receipt
 from volstrat.cohort.worker import RECORD, read_receipt
 from volstrat.errors import OutputError, UsageError
@@ -26,6 +36,7 @@ from volstrat.store.seal import refuse_sealed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from volstrat.cohort.run_file import Replaced
 
 _SUBJECTS_AT_ONCE = 5000
 _ALIKE = {"protocol": "protocol", "environment": "program or libraries", "lesions": "lesion table"}
@@ -71,7 +82,11 @@ def merge_cohorts(
         output_lock(out),
         open_run(out, out, protocol, event="merge", detail=detail, on_progress=on_progress) as run,
     ):
-        for part, name in zip(parts, _names(parts), strict=True):
+        named = list(zip(parts, _names(parts), strict=True))
+        for part, name in named:  # so that no case of a subject that several have is taken over
+            for subject in _subjects(part.folder):
+                run.ledger.offer(f"{name}: {subject}", subject)
+        for part, name in named:
             taken: list[Receipt] = []
             for subject in _subjects(part.folder):
                 taken.append(_take_over(part, name, subject, run))
@@ -79,6 +94,7 @@ def merge_cohorts(
                 run.progress.found = run.progress.done
                 run.show()
             _check_unaltered(part, taken)
+            _take_over_history(part, run)
             run.ledger.commit()
         return run.finish()
 
@@ -203,6 +219,8 @@ def _take_over(part: _Part, name: str, subject: str, run: CohortRun) -> Receipt:
     target = run.out / folder
     try:
         if (target / RECORD).exists():
+            replaced = keep_replaced(run.out, (target / RECORD).read_bytes(), data, subject)
+            receipt = replace(receipt, replaced=replaced)
             shutil.rmtree(target)
         for path in sorted(source.rglob("*")):
             if path.is_file() and not path.name.endswith(".part"):
@@ -212,8 +230,24 @@ def _take_over(part: _Part, name: str, subject: str, run: CohortRun) -> Receipt:
             raise
         msg = f"{source}: cannot be copied to {target} ({error.strerror})."
         raise OutputError(msg, hint="Check the disk's space and the folders' permissions.") from error
-    run.ledger.note(receipt)
+    run.note(receipt)
     return receipt
+
+
+def _take_over_history(part: _Part, run: CohortRun) -> None:
+    """Keep what records of an output had taken the place of, and enter it: their receipts say so too."""
+    trail = part.folder / TRAIL
+    gone = [name for name, fault in history_faults(part.folder, trail) if fault != "extra"]
+    if gone:
+        msg = f"{part.folder}: records that were replaced are gone or altered: {', '.join(gone)}."
+        raise UsageError(msg, hint="Put them back from a copy, or do its subjects in another folder.")
+    known = Counter(map(change_of, entries_of_changes(run.out / TRAIL)))
+    for one in entries_of_changes(trail):
+        name = f"{HISTORY}/{one['old_sha256']}.json"
+        write_atomically(run.out / name, (part.folder / name).read_bytes(), at_once=False)
+        known[change_of(one)] -= 1
+        if known[change_of(one)] < 0:
+            run.file.replaced(cast("Replaced", one))
 
 
 def _record_of(part: _Part, subject: str) -> tuple[Path, bytes]:

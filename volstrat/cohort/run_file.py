@@ -136,7 +136,7 @@ class RunFile:
     def __init__(self, out: Path, *, event: str, detail: Mapping[str, Any], protocol: LoadedProtocol) -> None:
         self._out, self._event = out, event
         self._started = now()
-        self._entered: set[tuple[str, str]] | None = None
+        self._entered: dict[str, tuple[str, str]] | None = None  # the last change of each subject
         self._values: dict[str, Any] = {
             "schema": _SCHEMA,
             "event": event,
@@ -154,15 +154,14 @@ class RunFile:
         self._enter(f"{event}_started", self._values, self._started, end)
 
     def replaced(self, one: Replaced) -> None:
-        """Enter that a record took another's place, unless that is entered already."""
+        """Enter that a record took another's place, unless that is the subject's last entry already."""
         if self._entered is None:
             known = entries_of_changes(self._out / TRAIL)
-            self._entered = {(entry["old_sha256"], entry["new_sha256"]) for entry in known}
-        change = (one["old_sha256"], one["new_sha256"])
-        if change not in self._entered:
-            self._entered.add(change)
+            self._entered = {entry["subject"]: change_of(entry) for entry in known}
+        if self._entered.get(one["subject"]) != change_of(one):
+            self._entered[one["subject"]] = change_of(one)
             who = {key: self._values[key] for key in ("user", "host")}
-            append_entry(self._out / TRAIL, event=RECORD_CHANGED, detail={**one, **who}, recorded_at=now())
+            append_entry(self._out / TRAIL, event=RECORD_CHANGED, detail={**who, **one}, recorded_at=now())
 
     def finish(self, *, counts: Mapping[str, int], files: Mapping[str, str], **detail: object) -> None:
         """Tell the end of a run that came to its end."""
@@ -285,6 +284,11 @@ def entries_of_changes(trail: Path) -> Iterator[dict[str, Any]]:
         for entry in read_trail(trail):
             if entry is not None and entry["event"] == RECORD_CHANGED:
                 yield entry["detail"]
+
+
+def change_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Return which record took the place of which, by their hashes."""
+    return entry["old_sha256"], entry["new_sha256"]
 
 
 def changed_strata(trail: Path) -> list[str]:

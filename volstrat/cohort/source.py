@@ -7,6 +7,7 @@ import os
 import pickle
 import tempfile
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,9 +40,10 @@ from volstrat.store.output import STATE_FOLDER
 from volstrat.study.study_file import is_study_file, read_study
 from volstrat.study.subjects import find_study_cases
 from volstrat.terms.roles import MASK_ROLES, ROLES
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 _IN_MEMORY_BYTES = 1 << 20
@@ -92,10 +94,24 @@ def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
             f"{root.resolve().name}: {len(folders)} folders, none of which holds a mask, case.toml or DICOM."
         )
         raise UsageError(msg, hint="Name the folder that holds the cases; volstrat init knows other trees.")
-    for name, subject in zip(folders, subjects_of(folders, root), strict=True):
-        folder = Path(name)
-        case = CasePlace(folder=folder, subject=plain_text(subject))
-        yield FoundCase(location=location_of(folder, root), case=case)
+    subjects = [plain_text(subject) for subject in subjects_of(folders, root)]
+    times = Counter(subjects)
+    for name, subject in zip(folders, subjects, strict=True):
+        location, problem = location_of(Path(name), root), None
+        if times[subject] > 1:
+            same = (one for one, called in zip(folders, subjects, strict=True) if called == subject)
+            problem = said_twice(subject, sorted(location_of(Path(one), root) for one in same))
+        if times[subject]:
+            case = CasePlace(folder=Path(name), subject=subject, problem=problem)
+            yield FoundCase(location=location, case=case)
+        if problem is not None:
+            times[subject] = 0  # told; its other cases are passed over
+
+
+def said_twice(subject: str, locations: Sequence[str]) -> DuplicateSubjectError:
+    """Return the error of a subject that several cases are called."""
+    msg = f"{len(locations)} cases are called {subject!r}: {shown_names([*map(repr, locations)])}."
+    return DuplicateSubjectError(msg, hint="Rename all but one, or set another subject in case.toml.")
 
 
 def root_files(root: Path) -> list[str]:

@@ -214,6 +214,11 @@ def _by_subject(readings: Iterable[SubjectReading]) -> tuple[dict[str, SubjectRe
     return found, twice
 
 
+def _met_once(readings: Iterable[SubjectReading]) -> dict[str, SubjectReading]:
+    found, twice = _by_subject(readings)
+    return {subject: reading for subject, reading in found.items() if subject not in twice}
+
+
 def _label(path: Path) -> str:
     return path.resolve().name or "reading"
 
@@ -279,11 +284,8 @@ def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]
             return {}
         return {one.subject: SubjectReading(subject=one.subject, case=one.case) for one in decided}
     if run.get("merged"):
-        found: dict[str, SubjectReading] = {}
-        for part in run["merged"]:
-            part_run = read_run_file(Path(part))
-            found.update({} if part_run is None else cohort_cases(Path(part), part_run))
-        return found
+        parts = ((Path(part), read_run_file(Path(part)) or {}) for part in run["merged"])
+        return _met_once(one for part, of in parts for one in cohort_cases(part, of).values())
     root = run.get("input_root")
     if not root or not Path(root).exists():
         return {}
@@ -292,8 +294,7 @@ def cohort_cases(out: Path, run: Mapping[str, Any]) -> dict[str, SubjectReading]
 
 def cases_below(root: Path, out: Path, *, lesions: str | None) -> dict[str, SubjectReading]:
     """Return the cases of a folder or manifest by subject; a name that comes twice is left out."""
-    found, twice = _by_subject(_from_cases(root, out, lesions))
-    return {subject: reading for subject, reading in found.items() if subject not in twice}
+    return _met_once(_from_cases(root, out, lesions))
 
 
 def _cohort_output(path: Path, name: str, run: Mapping[str, Any], protocol: LoadedProtocol) -> ReadingSet:

@@ -20,7 +20,7 @@ from volstrat.store.seal import refuse_sealed
 from volstrat.store.tables import csv_cell, csv_text, guarded, short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -74,7 +74,7 @@ def export_redcap(out: Path, folder: Path) -> RedcapExport:
         msg = f"{folder}: is the cohort itself; what is exported needs a folder of its own."
         raise UsageError(msg, hint="Name another folder with --redcap.")
     refuse_sealed(folder)
-    written = {DICTIONARY_FILE: [DICTIONARY_COLUMNS, *_dictionary_rows()]}
+    written = {DICTIONARY_FILE: [DICTIONARY_COLUMNS, *_dictionary_rows(out)]}
     written |= {name: list(_import_rows(out, form)) for form, name in IMPORT_FILES.items()}
     for name, rows in written.items():
         write_atomically(folder / name, csv_text(rows))
@@ -87,17 +87,22 @@ def _variable(form: str, column: str) -> str:
     return short_name(column if form == COHORT else f"lesion.{column.removeprefix('lesion_')}")
 
 
-def _columns(form: str) -> Sequence[Column]:
-    """Return the columns of an instrument; subject and visit of a lesion are its record's."""
-    if form == COHORT:
-        return cohort_columns()
-    return [column for column in lesion_columns() if column.name not in {"subject", "visit"}]
+def _columns(out: Path, form: str) -> list[Column]:
+    """Return the columns of an instrument that its table has; subject and visit of a lesion are its record's.
+
+    A table of an earlier version may not have them all.
+    """
+    from pyarrow import parquet
+
+    there = set(parquet.read_schema(out / f"{form}.parquet").names)
+    columns = cohort_columns() if form == COHORT else lesion_columns()[2:]
+    return [column for column in columns if column.name in there]
 
 
-def _dictionary_rows() -> Iterator[list[str]]:
+def _dictionary_rows(out: Path) -> Iterator[list[str]]:
     yield _dictionary_row(RECORD_ID, COHORT, "text", "Subject, and visit where the study has visits")
     for form in (COHORT, LESIONS):
-        for column in _columns(form):
+        for column in _columns(out, form):
             yield _dictionary_row(
                 _variable(form, column.name),
                 form,
@@ -119,7 +124,7 @@ def _import_rows(out: Path, form: str) -> Iterator[list[str]]:
     """Yield the header and the rows that REDCap imports into an instrument; lesions count within a record."""
     from pyarrow import parquet
 
-    names = [column.name for column in _columns(form)]
+    names = [column.name for column in _columns(out, form)]
     repeats = form == LESIONS
     repeat = ["redcap_repeat_instrument", "redcap_repeat_instance"] if repeats else []
     yield [RECORD_ID, *repeat, *(_variable(form, name) for name in names)]

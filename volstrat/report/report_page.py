@@ -143,7 +143,7 @@ def _row(lesion: LesionRecord, words: Mapping[str, str], sites: Mapping[str, str
         "suv_max": _figure(lesion["suv_max"]),
         "suv_peak": _figure(lesion["suv_peak"]),
         "tlg": _figure(lesion["tlg_g"]),
-        "point": ", ".join(f"{x:.0f}" for x in lesion["point_mm"]),
+        "point": ", ".join(f"{x:.0f}" for x in lesion.get("point_mm", ())) or "-",  # none before 0.2.3
     }
 
 

@@ -24,7 +24,7 @@ from volstrat.cohort.run_file import (
 from volstrat.cohort.source import find_cases
 from volstrat.comparison.final_cohort import build_final
 from volstrat.comparison.readings import final_again
-from volstrat.errors import UsageError, VolstratError
+from volstrat.errors import DuplicateSubjectError, UsageError, VolstratError
 from volstrat.store.disk_map import DiskMap
 from volstrat.verify.agreements import changed_readings, read_agreement
 from volstrat.verify.input_hashes import changes_of, readable_inputs
@@ -191,6 +191,9 @@ def _compared(
             continue
         if new.data(subject) != records.data(subject):
             old, record = records.record(subject), new.record(subject)
+            in_both = sum(subject in one.folders for one in made) > 1
+            if in_both and old["error"] is not None and old["error"]["code"] == DuplicateSubjectError.code:
+                continue  # a subject of two outputs that were merged: no case of it stands
             if record["error"] is not None and old["error"] is None:  # it names no inputs: those still read
                 with suppress(VolstratError):
                     record["inputs"] = list(readable_inputs(cases.open(subject, protocol)))
