@@ -5,14 +5,17 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from tests.plans.plan_cases import write_case
+from tests.plans.plan_cases import AFFINE, segments, write_case
+from tests.volume_files import nifti
 from volstrat.case.discovery import CasePlace
 from volstrat.case.plan_tables import PlanChoice, with_choice, with_plan
 from volstrat.case.protocol_files import load_protocol
 from volstrat.errors import InputChangedError, PlanError, UsageError
 from volstrat.pictures.planes import Plane
+from volstrat.review.mark_table import Mark
 from volstrat.review.plan_desk import PlanDesk
 from volstrat.review.reviewed import ReviewOptions
 from volstrat.review.session import ReviewSession
@@ -56,6 +59,19 @@ def test_trying_segments_changes_nothing_until_saved(tmp_path: Path) -> None:
     assert (folder / "case.toml").read_bytes() == before
     assert session.reviewed is not None
     assert [p["name"] for p in session.reviewed.record["plans"]] == ["A"]
+
+
+def test_what_is_tried_follows_the_marks(tmp_path: Path) -> None:
+    """Segment 5 takes 16 of 30; without L3, which is no tumour, 16 of 26. A segment that is gone ends it."""
+    folder = write_case(tmp_path / "S1", "")
+    session, desk = desk_of(folder)
+    desk.try_segments(["5"], "")
+    assert desk.as_json()["columns"][0]["cells"]["Debulked"] == "53.3 %"
+    session.mark(Mark(lesion_id="L3", reading=session.reading, resectability="not_tumour"))
+    assert desk.as_json()["columns"][0]["cells"]["Debulked"] == "61.5 %"
+    nifti(folder / "liver_segments.nii", np.where(segments() == 5, 6, segments()), AFFINE)
+    session.load()
+    assert desk.as_json()["columns"] == []
 
 
 def test_a_saved_plan_is_one_more_and_the_chosen_one_gives_the_verdict(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from volstrat.terms.plans import Plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from volstrat.case.assess import CaseResult
     from volstrat.case.record_types import CaseRecord
     from volstrat.pictures.planes import Plane, PlaneName
     from volstrat.pictures.scene import Scene
@@ -38,7 +39,8 @@ class PlanDesk:
 
     def __init__(self, session: ReviewSession) -> None:
         self._session = session
-        self._tried: PlanOutcome | None = None
+        self._trying: tuple[Plan, str] | None = None  # and the plan whose cut mask it shares
+        self._carried: tuple[CaseResult, PlanOutcome] | None = None
         self._shown: str | None = None
         self._drawn: tuple[PlanOutcome, Scene, Scene, Projections] | None = None
 
@@ -48,7 +50,8 @@ class PlanDesk:
         if reviewed is None:
             return {"columns": [], "segments": []}
         result = reviewed.result or reviewed.bare
-        plans = [*result.record["plans"], *([plan_record(self._tried)] if self._tried is not None else [])]
+        tried = self._tried(result)
+        plans = [*result.record["plans"], *([] if tried is None else [plan_record(tried)])]
         record: CaseRecord = {**result.record, "plans": plans}
         choice = result.sources.choice
         rows = plan_rows(record) if plans else ()
@@ -57,7 +60,7 @@ class PlanDesk:
                 {
                     "name": plan["name"],
                     "title": plan["title"],
-                    "tried": self._tried is not None and n == len(plans) - 1,
+                    "tried": tried is not None and n == len(plans) - 1,
                     "chosen": plan["name"] == record["chosen_plan"],
                     "stratum": plan["stratum"] or "none",
                     "cells": plan_brief(plan),
@@ -73,7 +76,7 @@ class PlanDesk:
             if choice is None
             else {"by": choice.by, "reason": choice.reason, "at": choice.recorded_at},
             "segments": list(result.inputs.plans.segments) if result.inputs.liver is not None else [],
-            "tried": [] if self._tried is None else list(self._tried.regions.segments),
+            "tried": [] if tried is None else list(tried.regions.segments),
             "shown": "" if (shown := self._outcome()) is None else shown.plan.name,
             "can_write": result.sources.told_by == "case.toml" and not self._session.options.read_only,
             "note": ARITHMETIC,
@@ -88,24 +91,39 @@ class PlanDesk:
         reviewed = self._reviewed()
         result = reviewed.result or reviewed.bare
         if not segments:
-            self._tried, self._shown = None, None
+            self._trying, self._shown = None, None
             return
         others = {stated.plan.name: stated.plan for stated in result.sources.plans}
         plan = replace(others.get(like, Plan(name=_TRIED)), name=_TRIED, title="", segments=tuple(segments))
+        self._carried = (result, self._carried_out(result, plan, like))
+        self._trying, self._shown = (plan, like), _TRIED
+
+    def _carried_out(self, result: CaseResult, plan: Plan, like: str) -> PlanOutcome:
         book = plan_book(result.sources, result.inputs, result.as_read, self._session.protocol.protocol)
-        mask = result.inputs.plans.cut_masks.get(like)
-        self._tried, self._shown = book.carry_out(plan, cut_mask=mask), _TRIED
+        return book.carry_out(plan, cut_mask=result.inputs.plans.cut_masks.get(like))
+
+    def _tried(self, result: CaseResult) -> PlanOutcome | None:
+        """Return what is tried, carried out on marks and masks as they are now; None where nothing can be."""
+        if self._trying is None:
+            return None
+        if self._carried is None or self._carried[0] is not result:
+            try:
+                self._carried = (result, self._carried_out(result, *self._trying))
+            except PlanError:  # the case was read again, and what it names is there no longer
+                self._trying = None
+                return None
+        return self._carried[1]
 
     def save(self, name: str, title: str, by: str) -> None:
         """Save what is tried as a plan of ``case.toml``; where that is refused, nothing is changed."""
-        if self._tried is None:
+        if self._trying is None:
             msg = "There is nothing to save: switch segments on first."
             raise PlanError(msg)
         if not name.strip():
             msg = "A plan needs a name."
             raise PlanError(msg)
         plan = replace(
-            self._tried.plan,
+            self._trying[0],
             name=clean_text(name, what="plan's name"),
             title=clean_text(title, what="plan's title"),
             by=clean_text(by, what="reader's name"),
@@ -113,7 +131,7 @@ class PlanDesk:
         sources = self._reviewed().bare.sources
         self._write(lambda text: with_plan(text, plan))
         self._session.take_plans((*sources.plans, StatedPlan(plan=plan)), sources.choice)
-        self._tried, self._shown = None, plan.name
+        self._trying, self._shown = None, plan.name
 
     def choose(self, name: str, by: str, reason: str) -> None:
         """Choose a plan: a mark, with a name and a reason; where that is refused, nothing is changed."""
@@ -145,10 +163,10 @@ class PlanDesk:
         return () if drawn is None else drawn[1].shadows(name)
 
     def _outcome(self) -> PlanOutcome | None:
-        if self._shown == _TRIED:
-            return self._tried
         reviewed = self._session.reviewed
         result = None if reviewed is None else reviewed.result or reviewed.bare
+        if result is not None and self._shown == _TRIED:
+            return self._tried(result)
         if result is None or result.decision is None or self._shown == "":
             return None
         named = {outcome.plan.name: outcome for outcome in result.decision.outcomes}
