@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
 from volstrat.case.protocol_files import load_protocol, parse_protocol
 from volstrat.errors import ProtocolError
-from volstrat.pictures.key_slices import first_look, slice_pixels
+from volstrat.pictures.key_slices import first_look, saved_views, slice_pixels
 from volstrat.pictures.scene import planned_scene
 from volstrat.report.write import render_result
 from volstrat.show.styles import PLAN_STYLES
@@ -61,3 +62,18 @@ def test_key_images_outline_what_the_chosen_plan_takes() -> None:
     assert "Plan A: unbroken green line" in render_result(result, load_protocol(None).protocol)
     bare = [pixels for _, pixels in slice_pixels(replace(planned_scene(result), planned=()), look)]
     assert max(coloured(pixels, cut).sum() for pixels in bare) == 0
+
+
+def test_a_view_that_cannot_be_drawn_takes_no_report_along() -> None:
+    """What the page wrote is drawn; of rows that somebody edited nothing is, whatever they hold."""
+    result = assessed("S01_stratum_1")
+    whole = {
+        "plane": "axial", "index": 3, "left": 0, "top": 0, "wide": 90, "high": 60, "layer": "fused",
+        "window": [40, 400], "suv": 10, "opacity": 0.6, "lesion": "L1",
+    }  # fmt: skip
+    broken: list[object] = [[], "x", 1, None, {}]
+    broken += [{**whole, key: value} for key in whole if key != "lesion" for value in ("x", None, [])]
+    broken += [{**whole, "wide": 0}, {**whole, "index": 1e999}, {**whole, "window": [float("nan"), 1]}]
+    kept = [json.dumps(view) for view in (*broken, whole)]
+    (drawn,) = saved_views(planned_scene(result), result.record, kept)
+    assert drawn.name == "L1"

@@ -231,3 +231,13 @@ def test_events_of_a_reading_are_rows_without_a_lesion(tmp_path: Path) -> None:
     assert table.events() == (signed,)
     assert [event.kind for event in other.events()] == ["note"]
     assert [h["lesion_id"] for h in history(tmp_path)] == ["L1", "", ""]
+
+
+def test_a_history_that_was_cut_off_takes_no_further_row_along(tmp_path: Path) -> None:
+    """What comes after a line without an end stands on a line of its own, and is found again."""
+    table = MarkTable(tmp_path / "lesions.csv")
+    table.note(Event(kind="note", text="first", by="A", at="2026-11-30T08:00:00Z"))
+    history = tmp_path / "lesions.history.csv"
+    history.write_bytes(history.read_bytes() + b"L1,resect")
+    table.note(Event(kind="complete", text="sha256 0", by="A", at="2026-11-30T09:00:00Z"))
+    assert [event.kind for event in table.events()] == ["note", "complete"]

@@ -36,6 +36,9 @@ _MANY = 40
 _PROJECTION = (440, 600)
 _PLANE_NAMES: dict[str, PlaneName] = {name: name for name in PLANES}
 _LAYERS: dict[str, Layer] = {"fused": "fused", "ct": "ct", "pet": "pet"}
+_NO_VIEW = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, VolstratError,
+)  # fmt: skip
 _LEAST_SUV_MAX, _MOST_SUV_MAX = 8.0, 15.0
 
 
@@ -144,26 +147,35 @@ def saved_views(
     look, found = first_look(scene, record), []
     for text in views:
         try:
-            view = json.loads(text)
-            seen = _seen(scene, view, shown)
-            plane = Plane(name=_PLANE_NAMES[view["plane"]], grid=scene.grid, index=0)
-            plane = replace(plane, index=int(np.clip(int(view["index"]), 0, plane.count - 1)))
-            left, top = float(view["left"]), float(view["top"])
-            box = (left, top, left + float(view["wide"]), top + float(view["high"]))
-            frame = Frame.around(plane, box, width=_LARGE, height=round(_LARGE * 0.72))
-            own = replace(
-                look,
-                window=(float(view["window"][0]), max(1.0, float(view["window"][1]))),
-                suv_max=max(0.01, float(view["suv"])),
-                pet_opacity=float(np.clip(float(view["opacity"]), 0, 1)),
-                layer=_LAYERS[view["layer"]],
-                selected=str(view.get("lesion", "")),
-            )
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError, VolstratError):
+            found.append(_saved_view(scene, json.loads(text), look, shown))
+        except _NO_VIEW:
             continue
-        alt = f"{plane.name.capitalize()} slice {plane.index + 1} of {plane.count}, kept by a reader"
-        found.append(Picture(name=own.selected, alt=alt, uri=data_uri(render_slice(seen, plane, frame, own))))
     return tuple(found)
+
+
+def _saved_view(scene: Scene, view: Mapping[str, Any], look: Look, shown: ShownImages | None) -> Picture:
+    seen = _seen(scene, view, shown)
+    plane = Plane(name=_PLANE_NAMES[view["plane"]], grid=scene.grid, index=0)
+    plane = replace(plane, index=int(np.clip(int(view["index"]), 0, plane.count - 1)))
+    told = [view[key] for key in ("left", "top", "wide", "high", "suv", "opacity")] + view["window"][:2]
+    left, top, wide, high, suv, opacity, centre, width = (float(number) for number in told)
+    if not (
+        wide > 0 and high > 0 and np.isfinite((left, top, wide, high, suv, opacity, centre, width)).all()
+    ):
+        raise ValueError
+    frame = Frame.around(
+        plane, (left, top, left + wide, top + high), width=_LARGE, height=round(_LARGE * 0.72)
+    )
+    own = replace(
+        look,
+        window=(centre, max(1.0, width)),
+        suv_max=max(0.01, suv),
+        pet_opacity=float(np.clip(opacity, 0, 1)),
+        layer=_LAYERS[view["layer"]],
+        selected=str(view.get("lesion", "")),
+    )
+    alt = f"{plane.name.capitalize()} slice {plane.index + 1} of {plane.count}, kept by a reader"
+    return Picture(name=own.selected, alt=alt, uri=data_uri(render_slice(seen, plane, frame, own)))
 
 
 def _seen(scene: Scene, view: Mapping[str, Any], shown: ShownImages | None) -> Scene:

@@ -165,24 +165,25 @@ def _round_up(value: float) -> float:
 def sign_path(word: str, x: float, y: float, r: float) -> str:
     """Draw the sign of a marking as SVG."""
     place = f'cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}"'
-    match word:
-        case "dismissed":
-            return f'<circle class="{word} ring" {place}/>'
-        case "resectable":
+    match STYLES[word].sign:
+        case "ring":
+            return f'<circle class="dismissed ring" {place}/>'  # taken out: a lesion looks as a region does
+        case "disc":
             return f'<circle class="{word}" {place}/>'
-        case "ablatable":
+        case "diamond":
             d = f"M{x:.2f} {y - r:.2f}l{r:.2f} {r:.2f}l{-r:.2f} {r:.2f}l{-r:.2f} {-r:.2f}z"
             return f'<path class="{word}" d="{d}"/>'
-        case "unresectable":
+        case "cross":
             d = f"M{x - r:.2f} {y - r:.2f}l{2 * r:.2f} {2 * r:.2f}m0 {-2 * r:.2f}l{-2 * r:.2f} {2 * r:.2f}"
             return f'<path class="{word} stroke" d="{d}"/>'
-        case "partial":
+        case "half":
             d = f"M{x:.2f} {y - r:.2f}a{r:.2f} {r:.2f} 0 0 0 0 {2 * r:.2f}z"
             return f'<circle class="{word} ring" {place}/><path class="{word}" d="{d}"/>'
-    return (
-        f'<text class="{word}" x="{x:.2f}" y="{y + r:.2f}" text-anchor="middle" '
-        f'font-size="{3 * r:.2f}" font-weight="700">?</text>'
-    )
+        case "question":
+            return (
+                f'<text class="{word}" x="{x:.2f}" y="{y + r:.2f}" text-anchor="middle" '
+                f'font-size="{3 * r:.2f}" font-weight="700">?</text>'
+            )
 
 
 def sign(word: str) -> str:

@@ -195,10 +195,10 @@ class MarkTable:
         """Return what happened to the reading as a whole, the oldest first."""
         return read_events(self.path)
 
-    def stamp(self) -> tuple[tuple[int, int, int], ...]:
-        """Return what tells that a lesion table of the folder, or the history, was written to since."""
+    def stamp(self, *beside: Path) -> tuple[tuple[int, int, int], ...]:
+        """Return what tells that a lesion table of the folder, the history or another was written to."""
         found = []
-        for path in (self.path, self.path.with_name(HISTORY), *other_tables(self.path)):
+        for path in (self.path, self.path.with_name(HISTORY), *other_tables(self.path), *beside):
             try:
                 seen = path.stat()
             except OSError:
@@ -212,9 +212,15 @@ class MarkTable:
             return
         path = self.path.with_name(HISTORY)
         try:
-            with path.open("ab") as stream:
-                data = csv_bytes(_HISTORY_COLUMNS, cells, header=stream.tell() == 0)
-                stream.write(data)
+            with path.open("a+b") as stream:
+                size = stream.tell()
+                stream.seek(max(size - 1, 0))
+                if stream.read(1) not in (
+                    b"",
+                    b"\n",
+                ):  # what was cut off, or edited, does not take this row along
+                    stream.write(b"\n")
+                stream.write(csv_bytes(_HISTORY_COLUMNS, cells, header=size == 0))
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:

@@ -105,7 +105,7 @@ def _app(session: ReviewSession) -> Starlette:
     def state(request: Request) -> Response:
         session.refresh()
         known = request.query_params.get("known", "")
-        if known == mark_of(session):
+        if known == mark_of(session, session.reviewed):
             return Response(status_code=204)
         return json_answer(states.since(known))
 
@@ -215,7 +215,8 @@ def _finding(body: Mapping[str, Any]) -> dict[str, str] | None:
 def _plan(body: Mapping[str, Any]) -> Callable[[PlanDesk], None] | None:
     """Read what is to be done with a plan; None where it is nothing that can be."""
     words = _words(body, "action", "plan", "like", "title", "by", "reason")
-    segments = [s for s in body.get("segments") or [] if isinstance(s, str)]
+    asked = body.get("segments")
+    segments = [s for s in asked if isinstance(s, str)] if isinstance(asked, list) else []
     does: dict[str, Callable[[PlanDesk], None]] = {
         "show": lambda desk: desk.show(words["plan"]),
         "try": lambda desk: desk.try_segments(segments, words["like"]),

@@ -17,7 +17,14 @@ from volstrat.case.record_types import FlipRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_reviews, reviews_path
 from volstrat.certainty.flips import each_flip
 from volstrat.certainty.verdict import CaseMemo
-from volstrat.errors import InputChangedError, LesionTableError, UsageError, VolstratError, as_volstrat_error
+from volstrat.errors import (
+    InputChangedError,
+    LesionTableError,
+    ReviewTableError,
+    UsageError,
+    VolstratError,
+    as_volstrat_error,
+)
 from volstrat.review.mark_table import (
     MarkTable,
     RowChange,
@@ -42,14 +49,17 @@ from volstrat.show.verdict_words import still_to_mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from volstrat.case.assess import CaseResult
+    from volstrat.case.case_file import CaseSources
     from volstrat.case.discovery import CasePlace
     from volstrat.case.entries import EntryReader
     from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.review.mark_table import Mark
     from volstrat.rule.measure import Measurements
+    from volstrat.terms.findings import Closing
 
 _PAUSE_S, _LOOKS_SHARE = 0.8, 30
 READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
@@ -79,6 +89,7 @@ class ReviewSession:
         self._lock = threading.RLock()
         self._watch: InputWatch | None = None
         self._table: MarkTable | None = None
+        self._reviews: tuple[Path, ...] = ()
         self._memo = CaseMemo()
         self.events: tuple[Event, ...] = ()
         self._stamp: object = None
@@ -171,22 +182,32 @@ class ReviewSession:
         bare = replace(bare, inputs=replace(bare.inputs, findings=tuple(findings)))
         self.points = bare.measured.points()
         self.notice = table_notice(sources, self.place, self.options, self.table_name)
-        self._stamp = self._table.stamp()
+        self._reviews = _reviews_of(sources)
+        self._stamp = self._table.stamp(*self._reviews)
         self.events = self._table.events()
         self._changed_input = ""
         self.reviewed = self._reviewed(bare)
         return bare
 
     def _reviewed(self, bare: CaseResult) -> Reviewed:
-        """Read the table and apply it."""
+        """Read the table, and which reviews are closed, and apply both."""
         assert self._table is not None
         try:
-            table = self._table.read()
+            table, closings = self._table.read(), self._closings()
             self._check_blind(table)
         except VolstratError as error:
             unread = TableState(rows={}, sha256="?")
             return Reviewed(version=self._next(), bare=bare, result=None, table=unread, problem=str(error))
+        bare = replace(bare, inputs=replace(bare.inputs, closings=closings))
         return self._with_table(bare, table)
+
+    def _closings(self) -> tuple[Closing, ...]:
+        return tuple(
+            row
+            for path in self._reviews
+            if path.exists()
+            for row in read_reviews(read_bytes(path), name=path.name)
+        )
 
     def _check_blind(self, table: TableState) -> None:
         others = sorted({r.reader for r in table.rows.values()} - {"", self.options.reader})
@@ -227,31 +248,32 @@ class ReviewSession:
         return {} if self.options.blind or self._table is None else marks_of_others(self._table.path)
 
     def refresh(self) -> Reviewed | None:
-        """Take over what changed in the table since, if anything did."""
+        """Take over what changed since in the table, or of closed reviews, if anything did."""
         if self.stage == READING_MASKS:
             return None
         with self._lock:
             reviewed = self.reviewed
             if reviewed is None or self._table is None:
                 return reviewed
-            stamp = self._table.stamp()
+            stamp = self._table.stamp(*self._reviews)
             if stamp == self._stamp:
                 return reviewed
             self._stamp = stamp
             self.events = self._table.events()
             try:
-                table = self._table.read()
+                now = self._table.read().sha256, self._others(), self._closings()
             except VolstratError as error:
                 if reviewed.problem != str(error):
                     self._again(reviewed)
                 return self.reviewed
-            if table.sha256 != reviewed.table.sha256 or self._others() != reviewed.others:
+            if now != (reviewed.table.sha256, reviewed.others, reviewed.bare.inputs.closings):
                 self._again(reviewed)
             return self.reviewed
 
-    def _again(self, reviewed: Reviewed) -> None:
+    def _again(self, reviewed: Reviewed) -> Reviewed:
         self.reviewed = self._reviewed(reviewed.bare)
         self._wake.set()
+        return self.reviewed
 
     def changed_input(self) -> str:
         """Return the name of an input file that changed since it was read; "" where none did."""
@@ -287,7 +309,7 @@ class ReviewSession:
             else:
                 known = marked if table.rows == whole else None
                 self.reviewed = self._with_table(reviewed.bare, table, others=reviewed.others, marked=known)
-            self._stamp = self._table.stamp()
+            self._stamp = self._table.stamp(*self._reviews)
             self._wake.set()
             return self.reviewed
 
@@ -312,7 +334,7 @@ class ReviewSession:
         if reviewed is None or reviewed.bare.sources.told_by != "case.toml":
             msg = "Plans are stated in case.toml, which this case does not have."
             raise UsageError(msg, hint="Write a case.toml that names its files.")
-        self._check_stands(".", hint="Read the case again first.")
+        self._check_stands()
 
     def take_plans(self, plans: tuple[StatedPlan, ...], choice: PlanChoice | None) -> None:
         """Take over plans that were written into ``case.toml``, and carry them out."""
@@ -339,11 +361,7 @@ class ReviewSession:
             reviews = open_reviews(reviewed.record["findings"], code, where)
             by = clean_cell(self._reader(by), what="reader's name")
             close_reviews(path, reviews, by=by, reason=clean_cell(reason, what="reason"), recorded_at=_now())
-            closings = read_reviews(read_bytes(path), name=path.name)
-            bare = replace(reviewed.bare, inputs=replace(reviewed.bare.inputs, closings=closings))
-            self.reviewed = self._with_table(bare, reviewed.table, others=reviewed.others)
-            self._wake.set()
-            return self.reviewed
+            return self._again(reviewed)
 
     def note(self, kind: str, text: str, by: str) -> None:
         """Note what is done to the reading as a whole: complete, reopened, a note, a key image."""
@@ -354,11 +372,16 @@ class ReviewSession:
             self._check_may_write()
             reader = self._reader(by)
             if kind == "complete":
+                self._check_stands()
+                sha256 = self._table.read().sha256
+                if sha256 != self.reviewed.table.sha256:
+                    msg = f"{self.table_name}: was written to since this page showed it."
+                    raise UsageError(msg, hint="Look at what changed, then sign.")
                 still = still_to_mark(self.reviewed.record)
                 if still or self.reviewed.problem:
                     msg = f"The reading is not complete: {still or self.reviewed.problem}."
                     raise UsageError(msg, hint="Mark them first.")
-                text = f"sha256 {self._table.read().sha256}"
+                text = f"sha256 {sha256}"
             if kind in ("complete", "reopened") and not (reader and text.strip()):
                 msg = "A reading is signed, or opened again, with a name and a reason."
                 raise UsageError(msg)
@@ -374,7 +397,7 @@ class ReviewSession:
             msg = "This review is read only."
             raise UsageError(msg, hint="Start volstrat review without --read-only to mark.")
 
-    def _check_stands(self, so: str, *, hint: str) -> None:
+    def _check_stands(self, so: str = ".", *, hint: str = "Read the case again first.") -> None:
         """Refuse what rests on files that changed meanwhile, or on a reading that was signed."""
         self._look_again = 0.0  # look now
         changed = self.changed_input()
@@ -397,3 +420,11 @@ class ReviewSession:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _reviews_of(sources: CaseSources) -> tuple[Path, ...]:
+    """Return where a case's reviews are closed; nowhere where no table is the case's own."""
+    try:
+        return (reviews_path(sources),)
+    except ReviewTableError:
+        return ()

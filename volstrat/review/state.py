@@ -43,9 +43,8 @@ _PROJECTED: tuple[PlaneName, ...] = ("coronal", "sagittal")
 _TITLES = {"stratum_1": "Stratum 1, tumour:", "stratum_2": "Stratum 2, FDG-avid:"}
 
 
-def mark_of(session: ReviewSession) -> str:
-    """Return what tells one state from another; cheap."""
-    reviewed = session.reviewed
+def mark_of(session: ReviewSession, reviewed: Reviewed | None) -> str:
+    """Return what tells one state of a session from another; cheap."""
     return "|".join(
         (
             str(session.reading),
@@ -74,8 +73,10 @@ class States:
         since are told then, and images only where they did.
         """
         session = self._session
-        mark, signed, scene = mark_of(session), session.signed, session.showing.scene
-        reading, reviewed, error = session.reading, session.reviewed, session.error
+        # First what is told, so that the mark is of these rows, whatever another thread changes meanwhile.
+        reading, reviewed = session.reading, session.reviewed
+        mark, signed, scene = mark_of(session, reviewed), session.signed, session.showing.scene
+        error = session.error
         state: dict[str, Any] = {
             "mark": mark,
             "stage": session.stage,
