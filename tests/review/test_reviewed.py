@@ -1,4 +1,4 @@
-"""What a review starts from: a folder that is a case, whose files stay as they were."""
+"""What a review starts from, and what others write beside it: masks, tables, closed reviews, another tab."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.review.conftest import ROOT
+from tests.review.test_session import loaded, mark
 from volstrat.case.discovery import open_case
+from volstrat.errors import InputChangedError, UsageError
 from volstrat.review.reviewed import InputWatch
+from volstrat.review.state import States
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,3 +50,55 @@ def test_a_folder_that_is_no_case_opens_no_page(sample: Sample, tmp_path: Path, 
     assert done.stderr.startswith("volstrat: folder: no tumour mask; ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_reading_is_signed_as_it_was_shown(sample: Sample) -> None:
+    """Not over a table or a mask that somebody else wrote since: nobody saw that."""
+    folder = sample("S01_stratum_1")
+    session = loaded(folder, reader="R")
+    mark(session, "L1", "unresectable")
+    table = folder / "lesions.R.csv"
+    table.write_text(
+        table.read_text(encoding="utf-8").replace("unresectable", "resectable"), encoding="utf-8"
+    )
+    with pytest.raises(UsageError, match=r"lesions\.R\.csv: was written to since"):
+        session.note("complete", "", "")
+    session.refresh()
+    (folder / "tumour.nii.gz").touch()
+    with pytest.raises(InputChangedError, match=r"tumour\.nii\.gz"):
+        session.note("complete", "", "")
+    assert session.signed is None
+
+
+def test_a_review_that_is_closed_beside_the_page_is_closed_on_it(sample: Sample) -> None:
+    """As ``volstrat accept`` closes it; where its table goes, it is open again; a broken one is said."""
+    folder = sample("S08_pet_only_region")
+    session, table = loaded(folder), folder / "reviews.csv"
+    loaded(folder).accept("pet_only_region", "P1", by="AB", reason="bowel")
+    for status, change in (("assigned", lambda: None), ("review", table.unlink)):
+        change()
+        session.refresh()
+        assert session.reviewed is not None
+        assert session.reviewed.record["status"] == status
+    table.write_text("code\n", encoding="utf-8")
+    session.refresh()
+    assert "reviews.csv" in session.reviewed.problem
+
+
+def test_a_tab_is_told_what_changed_while_another_was_answered(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mark comes in between an answer's mark and its rows: the first tab still hears of it."""
+    session = loaded(sample("S01_stratum_1"))
+    states = States(session)
+    first = states.since("")
+    look = session.changed_input
+
+    def meanwhile() -> str:
+        monkeypatch.setattr(session, "changed_input", look)
+        mark(session, "L1", "unresectable")
+        return ""
+
+    monkeypatch.setattr(session, "changed_input", meanwhile)
+    states.since("")
+    assert [row["id"] for row in states.since(first["mark"])["changed"]] == ["L1"]

@@ -388,58 +388,6 @@ def test_a_reading_with_unmarked_lesions_is_not_complete(sample: Sample) -> None
         session.note("complete", "", "R")
 
 
-def test_a_reading_is_signed_as_it_was_shown(sample: Sample) -> None:
-    """Not over a table or a mask that somebody else wrote since: nobody saw that."""
-    folder = sample("S01_stratum_1")
-    session = loaded(folder, reader="R")
-    mark(session, "L1", "unresectable")
-    table = folder / "lesions.R.csv"
-    table.write_text(
-        table.read_text(encoding="utf-8").replace("unresectable", "resectable"), encoding="utf-8"
-    )
-    with pytest.raises(UsageError, match=r"lesions\.R\.csv: was written to since"):
-        session.note("complete", "", "")
-    session.refresh()
-    (folder / "tumour.nii.gz").touch()
-    with pytest.raises(InputChangedError, match=r"tumour\.nii\.gz"):
-        session.note("complete", "", "")
-    assert session.signed is None
-
-
-def test_a_review_that_is_closed_beside_the_page_is_closed_on_it(sample: Sample) -> None:
-    """As ``volstrat accept`` closes it; where its table goes, it is open again; a broken one is said."""
-    folder = sample("S08_pet_only_region")
-    session, table = loaded(folder), folder / "reviews.csv"
-    loaded(folder).accept("pet_only_region", "P1", by="AB", reason="bowel")
-    for status, change in (("assigned", lambda: None), ("review", table.unlink)):
-        change()
-        session.refresh()
-        assert session.reviewed is not None
-        assert session.reviewed.record["status"] == status
-    table.write_text("code\n", encoding="utf-8")
-    session.refresh()
-    assert "reviews.csv" in session.reviewed.problem
-
-
-def test_a_tab_is_told_what_changed_while_another_was_answered(
-    sample: Sample, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mark comes in between an answer's mark and its rows: the first tab still hears of it."""
-    session = loaded(sample("S01_stratum_1"))
-    states = States(session)
-    first = states.since("")
-    look = session.changed_input
-
-    def meanwhile() -> str:
-        monkeypatch.setattr(session, "changed_input", look)
-        mark(session, "L1", "unresectable")
-        return ""
-
-    monkeypatch.setattr(session, "changed_input", meanwhile)
-    states.since("")
-    assert [row["id"] for row in states.since(first["mark"])["changed"]] == ["L1"]
-
-
 def test_of_known_lesions_only_what_changed_is_told(sample: Sample) -> None:
     """A page that has a state is told the marked lesion alone, and no image again."""
     session = loaded(sample("S01_stratum_1"))

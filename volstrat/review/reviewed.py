@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from volstrat.case.discovery import CASE_FILE
 from volstrat.case.fingerprint import files_of
-from volstrat.errors import LesionTableError, UsageError, VolstratError
+from volstrat.case.lesion_table import read_bytes
+from volstrat.case.reviews import read_reviews, reviews_path
+from volstrat.errors import LesionTableError, ReviewTableError, UsageError, VolstratError
 from volstrat.review.mark_table import MarkTable, TableState, check_reader, other_tables
 from volstrat.rule.measure import remark_case
 from volstrat.rule.row_placing import renamed_rows
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.case_file import CaseSources
     from volstrat.case.record_types import CaseRecord, FlipRecord
+    from volstrat.terms.findings import Closing
     from volstrat.terms.marks import LesionRow
 
 
@@ -96,6 +99,20 @@ def marks_of_others(table: Path) -> dict[str, tuple[tuple[str, str], ...]]:
             if row.word:
                 found[lesion_id] = (*found.get(lesion_id, ()), (row.reader or named, row.word))
     return found
+
+
+def reviews_beside(sources: CaseSources) -> tuple[Path, ...]:
+    """Return where a case's reviews are closed; nowhere where no table is the case's own."""
+    try:
+        return (reviews_path(sources),)
+    except ReviewTableError:
+        return ()
+
+
+def closings_in(tables: Sequence[Path]) -> tuple[Closing, ...]:
+    """Read which reviews are closed; a table need not exist yet."""
+    there = (path for path in tables if path.exists())
+    return tuple(row for path in there for row in read_reviews(read_bytes(path), name=path.name))
 
 
 def placing(reviewed: Reviewed) -> Callable[[Mapping[str, LesionRow]], Mapping[str, LesionRow]]:

@@ -12,15 +12,14 @@ from volstrat.case.assess import assess_case, reassess_case
 from volstrat.case.discovery import is_case_folder
 from volstrat.case.json_types import taken
 from volstrat.case.lesion_list import lesion_list
-from volstrat.case.lesion_table import Event, read_bytes
+from volstrat.case.lesion_table import Event
 from volstrat.case.record_types import FlipRecord
-from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, read_reviews, reviews_path
+from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, reviews_path
 from volstrat.certainty.flips import each_flip
 from volstrat.certainty.verdict import CaseMemo
 from volstrat.errors import (
     InputChangedError,
     LesionTableError,
-    ReviewTableError,
     UsageError,
     VolstratError,
     as_volstrat_error,
@@ -39,9 +38,11 @@ from volstrat.review.reviewed import (
     InputWatch,
     Reviewed,
     ReviewOptions,
+    closings_in,
     marks_of_others,
     misfits,
     placing,
+    reviews_beside,
 )
 from volstrat.review.showing import Showing
 from volstrat.rule.measure import remark_case
@@ -52,14 +53,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volstrat.case.assess import CaseResult
-    from volstrat.case.case_file import CaseSources
     from volstrat.case.discovery import CasePlace
     from volstrat.case.entries import EntryReader
     from volstrat.case.plan_tables import PlanChoice, StatedPlan
     from volstrat.case.protocol_files import LoadedProtocol
     from volstrat.review.mark_table import Mark
     from volstrat.rule.measure import Measurements
-    from volstrat.terms.findings import Closing
 
 _PAUSE_S, _LOOKS_SHARE = 0.8, 30
 READING_MASKS, READING_IMAGES = "Reading the masks", "Reading the images"
@@ -182,7 +181,7 @@ class ReviewSession:
         bare = replace(bare, inputs=replace(bare.inputs, findings=tuple(findings)))
         self.points = bare.measured.points()
         self.notice = table_notice(sources, self.place, self.options, self.table_name)
-        self._reviews = _reviews_of(sources)
+        self._reviews = reviews_beside(sources)
         self._stamp = self._table.stamp(*self._reviews)
         self.events = self._table.events()
         self._changed_input = ""
@@ -193,21 +192,13 @@ class ReviewSession:
         """Read the table, and which reviews are closed, and apply both."""
         assert self._table is not None
         try:
-            table, closings = self._table.read(), self._closings()
+            table, closings = self._table.read(), closings_in(self._reviews)
             self._check_blind(table)
         except VolstratError as error:
             unread = TableState(rows={}, sha256="?")
             return Reviewed(version=self._next(), bare=bare, result=None, table=unread, problem=str(error))
         bare = replace(bare, inputs=replace(bare.inputs, closings=closings))
         return self._with_table(bare, table)
-
-    def _closings(self) -> tuple[Closing, ...]:
-        return tuple(
-            row
-            for path in self._reviews
-            if path.exists()
-            for row in read_reviews(read_bytes(path), name=path.name)
-        )
 
     def _check_blind(self, table: TableState) -> None:
         others = sorted({r.reader for r in table.rows.values()} - {"", self.options.reader})
@@ -261,7 +252,7 @@ class ReviewSession:
             self._stamp = stamp
             self.events = self._table.events()
             try:
-                now = self._table.read().sha256, self._others(), self._closings()
+                now = self._table.read().sha256, self._others(), closings_in(self._reviews)
             except VolstratError as error:
                 if reviewed.problem != str(error):
                     self._again(reviewed)
@@ -420,11 +411,3 @@ class ReviewSession:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _reviews_of(sources: CaseSources) -> tuple[Path, ...]:
-    """Return where a case's reviews are closed; nowhere where no table is the case's own."""
-    try:
-        return (reviews_path(sources),)
-    except ReviewTableError:
-        return ()
