@@ -349,3 +349,19 @@ def test_a_value_just_off_a_label_is_shown_with_the_digits_that_matter(case: Pat
     dense = (labels() > 0) * 1.000002
     write(case, "tumour", (dense, CT_AFFINE), Form(ending=".nrrd", dtype="f8"))
     assert "holds 1.000002, which is no label" in run_case(case, protocol())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("weight_kg", "height_cm", "said"),
+    [(70, 175, False), (154, 175, True), (153, 175, False), (7.1, 175, True), (36.75, 175, False)],
+)
+def test_weight_and_height_that_are_hardly_one_persons_are_said(
+    case: Path, weight_kg: float, height_cm: float, said: bool
+) -> None:
+    """70 kg at 1.75 m are 22.9 kg/m2, and 154 as pounds 50.3; 36.75 are 12.0. A review where SUV decides."""
+    inputs = 'tumour = "tumour.nrrd"\n[patient]\n'
+    told(case, f"{inputs}weight_kg = {weight_kg}\nheight_cm = {height_cm}")
+    for rule, severity in ((b"", "warning"), (b'[avidity]\nrule = "fixed"\nsuv_threshold = 2.5', "review")):
+        record = run_case(case, parse_protocol(rule, name="own.toml"))
+        found = [one["severity"] for one in record["findings"] if one["code"] == "body_size_implausible"]
+        assert found == ([severity] if said else [])

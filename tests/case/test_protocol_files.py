@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from volstrat.case.protocol_files import load_protocol
+from tests.part_cases import LABELS, nifti, tumour
+from tests.records import run_case
+from volstrat.case.protocol_files import altered_findings, load_protocol, parse_protocol
 from volstrat.errors import InputFileError, ProtocolError
 from volstrat.terms.protocol import Protocol
 
@@ -31,6 +33,21 @@ def test_a_file_is_loaded_by_its_bytes(tmp_path: Path) -> None:
     assert loaded.protocol == load_protocol().protocol
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert loaded.sha256 != load_protocol().sha256
+
+
+def test_a_protocol_of_the_packaged_ones_name_is_told_apart(tmp_path: Path) -> None:
+    """It keeps id and version and moves a limit; the record names what differs, and its status stays."""
+    (one,) = altered_findings(parse_protocol(b"[thresholds]\nstratum_1_percent = 18\n", name="a").protocol)
+    assert one.severity == "info"
+    assert "thresholds.stratum_1_percent = 18 (70 there)." in one.message
+    for text in (b'version = "1.1"\n[thresholds]\nstratum_1_percent = 18\n', load_protocol().text.encode()):
+        assert altered_findings(parse_protocol(text, name="own.toml").protocol) == ()
+    nifti(tumour(tmp_path) / "resectable.nii.gz", (LABELS > 0).astype("uint8"))
+    altered = parse_protocol(b"minimum_voxels = 2\n[naming]\nliver = []\n", name="own.toml")
+    record = run_case(tmp_path, altered)
+    assert record["status"] == run_case(tmp_path, load_protocol())["status"] == "assigned"
+    (said,) = [one["message"] for one in record["findings"] if one["code"] == "protocol_altered"]
+    assert "minimum_voxels = 2 (1 there), naming." in said
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:

@@ -97,6 +97,17 @@ def test_an_avid_lesion_that_is_cold_is_looked_at(suv: float, expected: list[tup
     assert found(judged(suv={L1: suv, L2: 1.0}), "avid_but_cold") == expected
 
 
+@pytest.mark.parametrize(("suv", "severity"), [(np.nan, "review"), (0.0, "warning"), (0.4, None)])
+def test_a_lesion_where_pet_holds_nothing_is_not_avid_by_the_mask_alone(
+    suv: float, severity: str | None
+) -> None:
+    """A PET that was resampled and padded covers the lesion by its grid; a reader's own word needs no PET."""
+    expected = [] if severity is None else [("L2", severity)]
+    assert found(judged(suv={L1: 6.0, L2: suv}), "suv_not_finite") == expected
+    table = {**TABLE, "L2": ("unresectable", "not_avid")}
+    assert found(judged(suv={L1: 6.0, L2: suv}, table=table), "suv_not_finite") == []
+
+
 @pytest.mark.parametrize(
     ("suv", "severity"),
     [(24_000.0, "review"), (200.1, "review"), (200.0, None), (1.0, None), (0.08, "review")],

@@ -99,6 +99,14 @@ def test_counts_without_philips_factors_are_refused(tmp_path: Path) -> None:
         assert "(7053,xx00)" in problem.message
 
 
+@pytest.mark.parametrize(("dose", "said"), [("3e9", True), ("1e9", False), ("2e7", False), ("1.9e7", True)])
+def test_a_dose_that_nobody_gives_of_fdg_is_said(tmp_path: Path, dose: str, said: bool) -> None:
+    """3 GBq for 300 MBq: SUV comes out a tenth of what it is, which no lesion gives away."""
+    factors = factors_of(tmp_path, setting(RadionuclideTotalDose=dose))
+    assert factors.suvbw_factor is not None
+    assert [one.severity for one in factors.findings if one.code == "suv_implausible"] == ["review"] * said
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +93,7 @@ def read_aligned_masks(reader: EntryReader, protocol: Protocol) -> AlignedMasks:
     findings += _check_sparse_and_dense(shared, ct, tolerance_mm)
     findings += _check_on_ct(shared, ct, tolerance_mm)
     total = union_of(entry.mask for entry in tumour)
+    findings += _copied_findings(used, total, grid, tolerance_mm)
     findings += part_findings(
         as_read,
         lambda r, number: _lies_in(r.read.mask, number, grid, total, tolerance_mm),
@@ -126,6 +128,27 @@ def _reading_findings(as_read: Sequence[RoleMask], reader: EntryReader) -> list[
     for r in as_read:
         findings += [*organ_findings(r), *inverted_findings(r)]
     return [*findings, *model_findings(as_read, reader)]
+
+
+def _copied_findings(
+    masks: Sequence[RoleMask], tumour: VoxelRuns, grid: VoxelGrid, tolerance_mm: float
+) -> list[Finding]:
+    """Say where what can be resected is the avid mask of another file, voxel by voxel.
+
+    Where neither holds more than tumour, both may be lesions that a reader picked.
+    """
+    found = []
+    resectable, avid = ([r for r in masks if r.role == role] for role in ("resectable", "fdg_avid"))
+    for one, other in product(resectable, avid):
+        if one.entry.path == other.entry.path:
+            continue
+        if not _is_same_grid(one.mask.grid, other.mask.grid, tolerance_mm):
+            continue
+        drawn, uptake = (r.mask.on_grid(grid, tolerance_mm=tolerance_mm).voxels() for r in (one, other))
+        if drawn.count == uptake.count == drawn.union(uptake).count and drawn.difference(tumour):
+            where, name = one.role, one.name
+            found.append(finding("file_in_two_roles", "copied", where=where, name=name, other=other.name))
+    return found
 
 
 def _readings(read: Sequence[RoleMask]) -> tuple[list[RoleMask], list[Finding]]:

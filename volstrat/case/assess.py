@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from volstrat.case.discovery import open_case, subject_of
 from volstrat.case.entries import EntryReader
 from volstrat.case.inputs import read_inputs
+from volstrat.case.protocol_files import altered_findings
 from volstrat.case.record import failure_record, plan_record, search_record, success_record
 from volstrat.case.record_types import CaseRecord
 from volstrat.case.reviews import clean_cell, close_reviews, open_reviews, reviews_path
@@ -20,6 +21,7 @@ from volstrat.terms.marks import Marking
 from volstrat.terms.wording import shown_percent
 
 _MOSTLY_PERCENT = 50
+_WHOLE_PERCENT = 95
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +76,7 @@ def assess_case(
     VolstratError if the inputs cannot be read or do not fit together.
     """
     inputs = read_inputs(case, protocol.protocol)
+    inputs = replace(inputs, findings=(*altered_findings(protocol.protocol), *inputs.findings))
     sources = case.sources if isinstance(case, EntryReader) else case
     measured = measure_case(inputs.masks, protocol.protocol)
     return _concluded(sources, inputs, measured, protocol, memo=memo, with_flips=with_flips)
@@ -296,6 +299,12 @@ def _liver(
         if share is not None and share > _MOSTLY_PERCENT:
             percent = shown_percent(share, _MOSTLY_PERCENT)
             findings = (finding("liver_mostly_tumour", where="liver", percent=percent),)
+        drawn, healthy = inputs.masks.resectable, inputs.liver.difference(tumour)
+        if drawn and healthy and not sources.plans:
+            covered = 100 * drawn.intersection(healthy).count / healthy.count
+            if covered >= _WHOLE_PERCENT:
+                one = finding("resectable_whole_liver", where="resectable", percent=shown_percent(covered))
+                findings = (*findings, one)
     if inputs.remnant is not None:
         weight_kg, height_cm = inputs.body_size
         remnant, of_remnant = measure_remnant(

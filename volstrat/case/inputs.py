@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 _NAMED = 4
+_MASS_INDEX = (12.0, 50.0)  # kg/m2; a weight in pounds is over it from 23 on
 _MARKS = {"PatientID": "PatientID", "PatientBirthDate": "the birth date", "PatientSex": "the sex"}
 
 
@@ -100,6 +101,8 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
     if pet.left_out:  # regions of what plays no FDG role are no regions of this case
         rows = tuple(row for row in rows if not row.lesion_id.startswith("P"))
     reference, liver = (masks.of_role(role)[:1] for role in ("reference", "liver"))
+    body_size = _body_size(sources, pet.image)
+    found += _body_findings(*body_size, required=protocol.avidity.needs_suv)
     return CaseInputs(
         masks=CaseMasks(
             grid=masks.grid,
@@ -118,7 +121,7 @@ def read_inputs(case: CaseSources | EntryReader, protocol: Protocol) -> CaseInpu
         liver=masks.united.get("liver"),
         remnant=masks.united.get("remnant"),
         plans=_plan_inputs(sources, masks.on_grid),
-        body_size=_body_size(sources, pet.image),
+        body_size=body_size,
         findings=(*unread_findings(sources), *masks.findings, *pet.findings, *found, *reader.findings()),
         inputs=(*mask_entries(sources, masks), *of_pet, *of_table, *of_reviews),
         closings=closings,
@@ -132,6 +135,19 @@ def _body_size(sources: CaseSources, pet: PetRead | None) -> tuple[float | None,
         weight_kg if patient.weight_kg is None else patient.weight_kg,
         height_cm if patient.height_cm is None else patient.height_cm,
     )
+
+
+def _body_findings(weight_kg: float | None, height_cm: float | None, *, required: bool) -> list[Finding]:
+    """Say where weight and height are hardly one person's: pounds, most often, or a slip."""
+    if not weight_kg or not height_cm:
+        return []
+    index = weight_kg / (height_cm / 100) ** 2
+    if _MASS_INDEX[0] <= index <= _MASS_INDEX[1]:
+        return []
+    found = finding(
+        "body_size_implausible", "mass_index", weight_kg=weight_kg, height_cm=height_cm, index=index
+    )
+    return [replace(found, severity="review") if required else found]
 
 
 def _plan_inputs(sources: CaseSources, read: Iterable[tuple[RoleMask, Mask]]) -> PlanInputs:

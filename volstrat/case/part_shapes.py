@@ -50,12 +50,12 @@ _ENOUGH_CLASSES = 4
 def organ_findings(mask: RoleMask) -> list[Finding]:
     """Say which labels without a name may be an organ: one encloses another, or is larger than a liver.
 
-    Only what is, or lies in, tumour is asked.
+    Only what is, or lies in, tumour is asked. More than a liver cannot be resected, whatever its name.
     """
     code, role, name = "part_may_be_organ", mask.role, mask.name
     if role not in _IN_TUMOUR:
         return []
-    unnamed = {part.number for part in mask.taken if part.said.silent or part.is_stem}
+    unnamed = {p.number for p in mask.taken if p.said.silent or p.is_stem or role == "resectable"}
     called = {
         part.number for part in mask.taken if part.is_stem and (part.said.other or part.said.role in _REGIONS)
     }
@@ -102,7 +102,9 @@ def shared_findings(masks: Iterable[RoleMask]) -> list[Finding]:
         if mask.taken and silent and not mask.choice.is_explicit:
             held.setdefault((mask.entry.path, mask.choice.taken), []).append(mask.role)
     return [
-        finding("file_in_two_roles", where=roles[0], name=path.name, roles=shown_names(roles, last=" and "))
+        finding(
+            "file_in_two_roles", "one", where=roles[0], name=path.name, roles=shown_names(roles, last=" and ")
+        )
         for (path, _), roles in held.items()
         if len(roles) > 1
     ]

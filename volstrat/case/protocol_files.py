@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from volstrat.case.lesion_table import read_bytes
 from volstrat.case.toml_file import read_toml
 from volstrat.errors import ProtocolError
 from volstrat.frozen import frozen
+from volstrat.terms.findings import finding
 from volstrat.terms.protocol import Protocol, protocol_from_mapping
+from volstrat.terms.wording import shown_names
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
+    from volstrat.terms.findings import Finding
 
 _PACKAGED_FILE = Path(__file__).resolve().parents[1] / "protocols" / "pantodon.toml"
 PACKAGED = "packaged"
@@ -62,6 +66,25 @@ def load_protocol(path: Path | None = None) -> LoadedProtocol:
         data, name = _PACKAGED_FILE.read_bytes(), _PACKAGED_FILE.name
         return replace(parse_protocol(data, name=name), source=PACKAGED)
     return replace(parse_protocol(read_bytes(path), name=path.name), source=str(path.resolve()))
+
+
+def altered_findings(protocol: Protocol) -> tuple[Finding, ...]:
+    """Say in what a protocol differs from the packaged one whose id and version it has."""
+    packaged = Protocol()
+    if (protocol.id, protocol.version) != (packaged.id, packaged.version) or protocol == packaged:
+        return ()
+    changes = shown_names([*_changes(protocol, packaged)])
+    return (finding("protocol_altered", id=protocol.id, version=protocol.version, changes=changes),)
+
+
+def _changes(own: Any, packaged: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 - any table
+    for field in fields(own):
+        value, other = getattr(own, field.name), getattr(packaged, field.name)
+        if is_dataclass(value) and type(value) is type(other):
+            yield from _changes(value, other, f"{path}{field.name}.")
+        elif value != other:
+            shown = "" if isinstance(value, Mapping) else f" = {value} ({other} there)"
+            yield f"{path}{field.name}{shown}"
 
 
 def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:

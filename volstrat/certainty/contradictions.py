@@ -48,6 +48,14 @@ def contradictions(
     for n, (lesion, word) in enumerate(zip(measured.lesions.ids, assessment.avidity, strict=True)):
         by_a_reader = not protocol.avidity.needs_suv or measured.words.avidity[n] != NO_WORD
         one = uptake[n]
+        by_mask = word == "not_avid" and by_a_reader and measured.words.avidity[n] == NO_WORD
+        if by_mask and measured.masks.suv is not None and (one is None or one.suv_max == 0):
+            # 0 is what pads an image, and may be what a scaled one holds
+            grave: Severity = severity if one is None else "warning"
+            value = "no value" if one is None else "0"
+            findings.append(
+                finding("suv_not_finite", "lesion", severity=grave, where=lesion, lesion=lesion, value=value)
+            )
         if measured.marked.not_tumour[n] or one is None or one.suv_max is None or not by_a_reader:
             continue  # what a SUV rule says, SUV does not contradict
         if word == "not_avid" and one.suv_max >= look_again:
@@ -61,8 +69,8 @@ def contradictions(
     every = [one.suv_max for one in uptake if one is not None and one.suv_max is not None]
     if every and not _SUV_OF_TUMOUR[0] <= max(every) <= _SUV_OF_TUMOUR[1]:
         # Only a fixed threshold rests on the values: other rules compare within one image.
-        grave: Severity = severity if protocol.avidity.rule == "fixed" else "warning"
-        findings.append(finding("suv_implausible", severity=grave, where="pet", suv=max(every)))
+        grave = severity if protocol.avidity.rule == "fixed" else "warning"
+        findings.append(finding("suv_implausible", "values", severity=grave, where="pet", suv=max(every)))
     return findings + _overruled(measured, assessment, protocol, severity)
 
 

@@ -270,7 +270,7 @@ def _findings(rule: AvidityRule, lesions: tuple[LesionDetection, ...], non_finit
             shell_mm=rule.shell_mm,
         )
     if non_finite:
-        yield finding("suv_not_finite", where="pet", voxels=non_finite)
+        yield finding("suv_not_finite", "voxels", where="pet", voxels=non_finite)
 
 
 def _listed(ids: list[str]) -> str:

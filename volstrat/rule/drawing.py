@@ -26,6 +26,9 @@ _MOST_EMPTY = 3
 _MOSTLY = 0.5
 """Where so much of a resectable mask lies in tumour, nobody needs to ask whether it was turned."""
 _FITS = 0.95
+_BY_CHANCE = 10
+_SWAPPED = 0.7
+"""Where less of a resectable mask is tumour, and the two were swapped, stratum 1 would not hold."""
 _TURNED = {
     (0,): "with its first axis turned round",
     (1,): "with its second axis turned round",
@@ -50,9 +53,14 @@ def drawing_findings(
 def _misplaced(resectable: VoxelRuns | None, lesions: Lesions) -> list[Finding]:
     """Say whether a resectable mask misses all tumour, or would fit it if its axes were turned."""
     tumour = lesions.voxels()
-    if not resectable or not tumour:
+    if resectable is None or not tumour:
         return []
+    if not resectable:
+        return [finding("resectable_misplaced", "empty", severity="warning", where="resectable")]
     inside = resectable.intersection(tumour).count / resectable.count
+    if inside < _SWAPPED and _is_part_of_pieces(tumour, resectable, lesions.grid):
+        percent = 100 * inside
+        return [finding("resectable_misplaced", "swapped", where="resectable", percent=percent)]
     if inside >= _MOSTLY:
         return []
     for axes, turned in _TURNED.items():
@@ -64,6 +72,19 @@ def _misplaced(resectable: VoxelRuns | None, lesions: Lesions) -> list[Finding]:
             )
             return [found]
     return [] if inside else [finding("resectable_misplaced", "off", where="resectable")]
+
+
+def _is_part_of_pieces(tumour: VoxelRuns, resectable: VoxelRuns, grid: VoxelGrid) -> bool:
+    """Tell whether tumour is some of the pieces of what can be resected, voxel by voxel, and not all.
+
+    Of a few voxels that may be chance.
+    """
+    if tumour.count < _BY_CHANCE or tumour.difference(resectable):
+        return False
+    pieces = connected_components(resectable, grid)
+    held = np.unique(pieces.component[tumour.contains(pieces.starts)])
+    sizes = np.bincount(pieces.component, pieces.stops - pieces.starts)
+    return held.size < pieces.count and int(sizes[held].sum()) == tumour.count
 
 
 def _mirrored(voxels: VoxelRuns, grid: VoxelGrid, axes: tuple[int, ...]) -> VoxelRuns:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LEAST_DOSE_BQ: Final = 1e6  # 1 MBq; the smallest clinical FDG doses are tens of MBq
 _LARGEST_DOSE_BQ: Final = 5e9  # 5 GBq, ten times the largest FDG doses
+_FDG_MBQ: Final = (20.0, 1000.0)  # from whole-body scanners' lowest doses to above any that is given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ def dose_bq(header: PetHeader, findings: list[Finding]) -> float:
     """Return the injected dose in Bq; a classic PET states it so (PS3.3 C.8.9.2), an Enhanced in MBq.
 
     A dose that is missing, or none in its unit, is a SuvError. ``findings`` is extended where an Enhanced PET
-    states its dose in Bq.
+    states its dose in Bq, and by a dose that nobody gives of FDG.
     """
     dose, name = header.injection_number("RadionuclideTotalDose"), element_name("RadionuclideTotalDose")
     if dose is None:
@@ -54,6 +55,8 @@ def dose_bq(header: PetHeader, findings: list[Finding]) -> float:
     if dose > _LARGEST_DOSE_BQ:
         msg = f"{name} is {dose:g} Bq, more than any FDG dose."
         raise SuvError(msg, hint="Correct the dose to Bq at the source.")
+    if not _FDG_MBQ[0] <= dose / 1e6 <= _FDG_MBQ[1]:
+        findings.append(finding("suv_implausible", "dose", severity="review", where="pet", mbq=dose / 1e6))
     return dose
 
 

@@ -58,12 +58,16 @@ partly_resectable_lesion (warning)
 resectable_outside_tumour (info)
     says: Some resectable area lies outside tumour ({volume} ml); it is ignored.
     means: the resectable mask covers more than tumour; that part is ignored
-resectable_misplaced (review)
+resectable_misplaced (review, or warning)
+    empty: Nothing is drawn as resectable: tumour that the lesion table does not mark counts as unresectable.
     off: Something is drawn as resectable, and none of it lies in tumour: the masks may not be of one image,
         or one was saved with its axes turned.
     turned: Only {percent:.0f} % of what is drawn as resectable lies in tumour; {turned} it would be
         {turned_percent:.0f} %: one of the masks was probably saved so.
-    means: nothing of the resectable mask lies in tumour, or it would fit tumour with its axes turned
+    swapped: Tumour is voxel by voxel some of the pieces that are drawn as resectable, {percent:.0f} % of them
+        by volume; the others hold no tumour. The two masks may be swapped, or lesions be missing from tumour.
+    means: nothing of the resectable mask lies in tumour, it would fit tumour with its axes turned, or tumour
+        is some of its pieces, as where the two masks are swapped; a warning where it is empty
     do: Look at both masks over one another.
 table_over_mask (info)
     says: A reader marked {lesions}; this replaces the drawn resectable area.
@@ -114,10 +118,13 @@ liver_state_missing (warning)
         fibrosis, cirrhosis), which nobody has stated.
     means: whether the remnant is enough depends on the liver's state
     do: Name it as `liver_state` under [patient] in case.toml.
-body_size_implausible (warning)
+body_size_implausible (warning, or review)
     not_an_adult: Weight {weight_kg:g} kg and height {height_cm:g} cm are not an adult's; the remnant was not
         set against a standard liver. Give kilograms and centimetres.
     no_volume: The formula gives no liver volume for a body surface of {surface_m2:.2f} m2.
-    means: weight or height cannot be an adult's
+    mass_index: Weight {weight_kg:g} kg and height {height_cm:g} cm give a body-mass index of {index:.1f}
+        kg/m2. SUV and the standard liver go by them: look whether these are pounds, or a slip.
+    means: weight or height cannot be an adult's, or a body-mass index is below 12 or above 50 kg/m2; `review`
+        where the rule is an SUV limit
     do: Give kilograms and centimetres.
 """)

@@ -41,14 +41,18 @@ part_may_be_organ (review)
     encloses: {name}: label {number} ({volume_ml:.0f} ml) encloses label {inner} and has no name; it may be
         the organ and not {role}. Name the labels that are {role} as its segments in case.toml.
     called: {name} is given as {role}, but it is called like an organ or region: look whether it is {role}.
-    large: {name}: label {number} measures {volume_ml:.0f} ml, more than a liver, and has no name; it may be
-        an organ and not {role}.
-    means: a label without a name encloses another or is larger than a liver, or its file is called so
+    large: {name}: label {number} measures {volume_ml:.0f} ml, more than a liver; it may be an organ and not
+        {role}.
+    means: a label without a name encloses another or is larger than a liver, what can be resected is larger
+        than a liver, or a file is called like an organ
     do: Look what it is, and name the labels that are meant in `segments`.
 file_in_two_roles (review)
-    says: {name} is given as {roles}: the same voxels are both. Name the right file or, where this is meant,
+    one: {name} is given as {roles}: the same voxels are both. Name the right file or, where this is meant,
         the labels of each role as its segments.
-    means: one file plays two roles with the same parts, and neither names nor entries say which
+    copied: {name}, as what can be resected, holds the very voxels of {other}, as FDG-avid disease, outside
+        tumour too: no two drawings do. One of them may be a copy of the other under its name.
+    means: one file plays two roles with the same parts, and neither names nor entries say which; or what can
+        be resected is voxel by voxel the avid mask, also where neither holds tumour
     do: Name the right file for each role; or the labels, in `segments`, where this is meant.
 mask_may_be_inverted (review)
     says: {name}: label {number} fills {percent:.0f} % of the image, all its corners too: it may be the
@@ -115,6 +119,11 @@ liver_mostly_tumour (review)
     says: {percent} % of the liver mask is tumour. Look whether both masks are what they are called.
     means: more than half of the liver mask is tumour
     do: Look whether liver and tumour masks are what they are called.
+resectable_whole_liver (review)
+    says: What is drawn as resectable covers {percent} % of the liver around the tumour, so that none would
+        remain: it may be the liver mask, or an area of which only a part is meant.
+    means: the resectable mask covers at least 95 % of the liver that is not tumour
+    do: Look what the mask holds; draw what can be resected, or mark the lesions in the lesion table.
 ablation_alone (review)
     says: Stratum 1 is reached by ablation alone: no lesion is resectable. The aim is surgery, alone or with
         ablation.

@@ -10,6 +10,11 @@ tumour_empty (blocking)
     all_dismissed: Every lesion is marked as not tumour: no tumour is left.
     means: the tumour mask holds no voxel, or the table calls every lesion `not_tumour`
     do: Check that the right segment was exported; a subject without tumour on CT has no stratum.
+protocol_altered (info)
+    says: The protocol calls itself {id} {version}, as the packaged one does, and is another in {changes}.
+        Give it an id or version of its own.
+    means: a protocol has the packaged one's id and version, and other settings
+    do: Give it an `id` or `version` of its own.
 unknown_marking (blocking)
     stratum_1: Not yet marked: {lesions}. Until {they_are}, {lower_percent} to {upper_percent} % could be
         resectable; {threshold_percent} % is needed.
