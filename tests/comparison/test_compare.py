@@ -287,6 +287,28 @@ def test_another_grid_is_resampled_where_asked(tmp_path: Path) -> None:
     assert pair["tumour"]["b_voxels"] == 1000
 
 
+def test_a_region_of_a_lesion_that_resampling_loses_is_shown_as_measured(tmp_path: Path) -> None:
+    """B's L2, one voxel of 0.5 mm, is lost on A's grid and with it a region's owner: a KeyError."""
+    fine = AFFINE @ np.diag([0.5, 0.5, 0.5, 1])
+    regions = [((2, 12), (2, 12), (2, 9)), ((30, 34), (20, 24), (12, 16)), ((30, 33), (2, 5), (14, 16))]
+    a, b = tmp_path / "a" / "S1", tmp_path / "b" / "S1"
+    for case, affine, tumour in ((a, AFFINE, filled(L1)), (b, fine, np.zeros((80, 60, 40), dtype=np.uint8))):
+        if case is b:
+            tumour[4:24, 4:24, 4:18] = 1
+            tumour[65, 45, 29] = 2
+        write_mask(case / "tumour.nii.gz", tumour, affine)
+        write_mask(case / "fdg_avid.nii.gz", filled(*regions))
+    found = compared(tmp_path, a, b, settings=Settings(resample=True))
+    (pair,) = only_subject(found)["pairs"]
+    rows = [[row[side] and (row[side]["lesion_id"], row[side]["volume_ml"]) for side in "ab"]
+            for row in pair["pet_only_regions"]]  # fmt: skip
+    large, small = 64 * VOXEL_ML, 18 * VOXEL_ML
+    assert rows == [
+        [("P2", pytest.approx(small)), ("P1", pytest.approx(small))],
+        [("P1", pytest.approx(large)), None],
+    ]
+
+
 def test_the_same_grid_stored_the_other_way_is_the_same(tmp_path: Path) -> None:
     """B's file runs the other way along i and j: nothing differs, and nothing is resampled."""
     turned = AFFINE @ np.array([[-1, 0, 0, 39], [0, -1, 0, 29], [0, 0, 1, 0], [0, 0, 0, 1.0]])

@@ -67,6 +67,20 @@ def test_what_is_not_marked_is_said(tmp_path: Path) -> None:
     assert "resectable =" not in text
 
 
+def test_the_table_that_the_hint_names_can_be_written(tmp_path: Path) -> None:
+    """With that line in the study file `lesions` failed: the table that it was to write was not there."""
+    TREES["BIDS"](tmp_path)
+    study = tmp_path / "study.toml"
+    said = CliRunner().invoke(cli, ["init", str(tmp_path)]).output
+    line = 'lesions = "reads/{subject}_{visit}.csv"'
+    assert line in said
+    study.write_text(study.read_text().replace("[layout.inputs]", f"[layout.inputs]\n{line}", 1))
+    table = tmp_path / "reads" / "P01_01.csv"
+    done = CliRunner().invoke(cli, ["lesions", str(study), "--subject", "P01", "-o", str(table)])
+    assert done.exit_code == 0, done.output
+    assert len(table.read_text().splitlines()) == 3
+
+
 def test_autopet_masks_are_avid_disease_and_not_the_tumour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,7 +68,11 @@ def lesions(
             return
         protocol = protocol_for(source, protocol_file).protocol
         place = one_case(source, subject=subject, visit=visit, lesions=table)
-        inputs = read_inputs(place.open(lesions=table, naming=protocol.naming), protocol)
+        case = place.open(lesions=table, naming=protocol.naming)
+        own = case.sources.only("lesions")
+        if own is not None and out is not None and own.path.resolve() == out.resolve():
+            case = case.without("lesions")  # a study names it already; it is to be written
+        inputs = read_inputs(case, protocol)
         bare = measure_case(inputs.without_rows, protocol)
         measured, errors = rows_that_fit(bare, inputs.masks.rows)
         count = len(measured.lesions.ids)

@@ -16,6 +16,7 @@ from volstrat.cohort.run_file import read_run_file
 from volstrat.cohort.source import FoundCase, find_cases
 from volstrat.comparison.agreement_tables import ANSWERS
 from volstrat.errors import UsageError
+from volstrat.store.tables import one_line
 from volstrat.study.study_file import is_study_file, read_study
 from volstrat.terms.wording import shown_names
 
@@ -54,8 +55,8 @@ class HeldAgreement:
 
     @property
     def readers(self) -> dict[str, str]:
-        """Who made each reading, by its letter."""
-        return {reading["reading"]: reading["reader"] for reading in self.content["readings"]}
+        """Who made each reading, by its letter, as tables write it."""
+        return {reading["reading"]: one_line(reading["reader"]) for reading in self.content["readings"]}
 
     @property
     def in_dispute(self) -> list[str]:
@@ -100,10 +101,12 @@ def read_decisions(path: Path, agreement: HeldAgreement) -> dict[str, Decision]:
         raise UsageError(msg, hint="Fill in the adjudication.csv that volstrat compare wrote.")
     rows = [(line, dict(zip(table.header, cells, strict=True))) for line, cells in table.rows]
     _check_agreement(path.name, rows, agreement)
+    disputed = agreement.in_dispute
+    written = {one_line(name): name for name in disputed}
     by_subject: dict[str, list[dict[str, str]]] = {}
     for _, row in rows:
-        by_subject.setdefault(case_name(row["subject"], row.get("visit") or None), []).append(row)
-    disputed = agreement.in_dispute
+        name = case_name(row["subject"], row.get("visit") or None)
+        by_subject.setdefault(written.get(name, name), []).append(row)
     foreign = [subject for subject in by_subject if subject not in disputed]
     if foreign:
         msg = f"{path.name}: not in dispute: {', '.join(foreign)}."

@@ -116,7 +116,7 @@ def compare_pair(a: ReadCase, b: ReadCase, settings: Settings) -> Pair:
         ),
         "fdg_avid": _avid_agreement(grids, settings),
         "lesions": _lesions(results, grids, matching, settings),
-        "pet_only_regions": _regions(results, grids, settings),
+        "pet_only_regions": _regions(results, settings),
         "detection": {
             "matched": len(matching.pairs),
             "only_a": len(matching.only_in_a),
@@ -229,11 +229,15 @@ def _lesions(
     return rows
 
 
-def _regions(results: tuple[CaseResult, CaseResult], grids: OnOneGrid, settings: Settings) -> list[Lesion]:
-    """Put the PET-only regions side by side; one that the other reading gives to a lesion is its alone."""
+def _regions(results: tuple[CaseResult, CaseResult], settings: Settings) -> list[Lesion]:
+    """Put the PET-only regions side by side; one that the other reading gives to a lesion is its alone.
+
+    They are those of the readings as measured: a lesion that resampling loses leaves its uptake behind.
+    """
     records = [result.record["pet_only_regions"] for result in results]
     a, b = (_by_label(rows, [row["lesion_id"] for row in rows]) for rows in records)
-    pairs = match_regions(grids.a, grids.b, distance_mm=settings.match_distance_mm)
+    one, other = (result.measured for result in results)
+    pairs = match_regions(one, other, distance_mm=settings.match_distance_mm)
     in_a, in_b = {pair.a for pair in pairs}, {pair.b for pair in pairs}
     return [
         *(_row("matched", a[pair.a], b[pair.b], pair=pair) for pair in pairs),

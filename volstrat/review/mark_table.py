@@ -59,7 +59,8 @@ def table_path(sources: CaseSources, place: CasePlace, options: ReviewOptions) -
         return _writable(own.path, options)
     if sources.told_by in ("study", "manifest"):
         msg = f"{sources.subject}: no lesion table is named in which to mark."
-        hint = 'Write lesions = "reads/{subject}.csv" below [layout.inputs], or name a reader of the study.'
+        table = "reads/{subject}_{visit}.csv" if place.visit else "reads/{subject}.csv"
+        hint = f'Write lesions = "{table}" below [layout.inputs], or name a reader of the study.'
         raise CaseError(msg, hint=hint)
     if options.reader:
         return sources.folder / f"lesions.{options.reader}.csv"

@@ -55,9 +55,10 @@ def init_study(tree: Path, path: Path | None = None) -> Initialised:
     proposals = propose(tree, found)
     _look_into_folders(found, proposals)
     if not _says_what_is_resectable(found, proposals):
+        tables = "reads/{subject}_{visit}.csv" if found.subject.has("visit") else "reads/{subject}.csv"
         proposals.unclear.append(
             "Nothing says what can be resected, so no case can get a stratum yet: mark the lesions (volstrat "
-            'review, or tables that lesions = "reads/{subject}.csv" names below [layout.inputs]).'
+            f'review, or tables that lesions = "{tables}" names below [layout.inputs]).'
         )
     write_atomically(path, _study_text(tree, path, found, proposals).encode())
     return Initialised(path=path, text=_screen(tree, path, found, proposals), is_clear=not proposals.unclear)
