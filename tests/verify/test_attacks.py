@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,8 @@ from volstrat.case.fingerprint import take_fingerprint
 from volstrat.case.protocol_files import load_protocol
 from volstrat.cli.app import cli
 from volstrat.comparison import adjudicate, compare_readings
-from volstrat.errors import UsageError
+from volstrat.errors import InputFileError, UsageError
+from volstrat.report.write import report_cohort
 from volstrat.store.seal import write_manifest
 from volstrat.verify import check_output_trail, lock_output, unlock_output, verify_output
 
@@ -210,6 +212,17 @@ def test_a_record_that_is_a_link(cohort: Cohort, tmp_path: Path) -> None:
     shutil.move(path, tmp_path / "elsewhere.json")
     path.symlink_to(tmp_path / "elsewhere.json")
     assert f"{FIRST}/case.json is a link" in named(cohort)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_in_the_place_of_a_record(cohort: Cohort) -> None:
+    """Nobody waits for what it may say."""
+    path = cohort.out / FIRST / "case.json"
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{FIRST}/case.json is no case record any more" in named(cohort)
+    with pytest.raises(InputFileError, match=f"of {FIRST}: is not a regular file"):
+        report_cohort(cohort.out, cohort.out.parent / "reports", load_protocol(cohort.protocol))
 
 
 def test_the_map_of_columns_edited(cohort: Cohort) -> None:

@@ -15,6 +15,7 @@ from volstrat.case.entries import EntryReader
 from volstrat.dicom.folder import OWN_MODEL
 from volstrat.errors import ExportError, OutputError, UsageError
 from volstrat.export.outgoing import Outgoing, find_region_images, find_source_images, tracking_uids
+from volstrat.formats.walk import open_regular
 from volstrat.store.seal import refuse_sealed
 from volstrat.study.subjects import one_case
 from volstrat.terms.wording import shown_names
@@ -190,13 +191,11 @@ def _refuse_other_objects(out: Path, outgoing: Outgoing) -> None:
     for path in sorted(out.rglob("*")):
         if path.is_dir() or path.name.endswith(".seg.nrrd"):
             continue
+        tags = ["ManufacturerModelName", "StudyInstanceUID"]
         try:
-            header = dcmread(
-                path, stop_before_pixels=True, specific_tags=["ManufacturerModelName", "StudyInstanceUID"]
-            )
-            is_own = (
-                header.get("ManufacturerModelName") == OWN_MODEL and header.get("StudyInstanceUID") == study
-            )
+            with open_regular(path) as stream:
+                header = dcmread(stream, stop_before_pixels=True, specific_tags=tags)
+            is_own = [header.get(tag) for tag in tags] == [OWN_MODEL, study]
         except (InvalidDicomError, OSError):
             is_own = False
         if not is_own:

@@ -6,6 +6,7 @@ And back: markings come back from where they went.
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from volstrat.export import coded as c
 from volstrat.export.coded import coded
 from volstrat.export.outgoing import MAKER, Outgoing, SourceImages, content_uid, not_read_back
 from volstrat.export.segmentation_out import Drawn, SegmentFile, region_tracking_uid
+from volstrat.formats.walk import open_regular
 from volstrat.terms.marks import NOT_TUMOUR, LesionRow, Marking
 
 if TYPE_CHECKING:
@@ -241,27 +243,38 @@ class ReadReport:
 def read_report(path: Path) -> ReadReport:
     """Read an SR that volstrat wrote.
 
-    A file that is no DICOM is an `InputFileError`, one that is no SR of volstrat a `FormatError`.
+    A file that is no DICOM is an `InputFileError`, one that is no SR of volstrat, or is cut off, a
+    `FormatError`.
     """
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
+    hint = "Name an SR that volstrat export wrote."
     try:
-        dataset = dcmread(path)
-    except (OSError, InvalidDicomError) as error:
+        with open_regular(path) as stream:
+            return _reported(dcmread(stream))
+    except InvalidDicomError as error:
         msg = f"{path.name}: cannot be read as DICOM."
-        raise InputFileError(msg, hint="Name an SR that volstrat export wrote.") from error
-    words = {code[0]: word for word, code in c.RESECTABILITY_WORDS.items()}
-    avidities = {code[0]: word for word, code in c.AVIDITY_WORDS.items()}
-    strata = {code[0]: word for word, code in c.STRATUM_WORDS.items()}
-    statuses = {code[0]: word for word, code in c.STATUS_WORDS.items()}
-    lesions, stratum, status = {}, "", ""
+        raise InputFileError(msg, hint=hint) from error
+    except InputFileError:
+        raise
+    except (OSError, EOFError, LookupError, AttributeError, ValueError, TypeError, struct.error) as error:
+        msg = f"{path.name}: is no report of volstrat's, or not the whole of one."
+        raise FormatError(msg, hint=hint) from error
+
+
+def _reported(dataset: Dataset) -> ReadReport:
+    """Return what a report says; one that does not say all is a KeyError or what its bytes end in."""
+    words, avidities, strata, statuses = (
+        {code[0]: word for word, code in table.items()}
+        for table in (c.RESECTABILITY_WORDS, c.AVIDITY_WORDS, c.STRATUM_WORDS, c.STATUS_WORDS)
+    )
+    lesions, case = {}, dict[str, str]()
     for group in _groups(dataset):
         said = {key: item for item in group.get("ContentSequence", []) if (key := _name(item))}
         codes = {key: _value_code(item) for key, item in said.items() if item.ValueType == "CODE"}
         if c.STRATUM[:2] in codes:
-            stratum = strata.get(codes[c.STRATUM[:2]], "")
-            status = statuses.get(codes.get(c.CASE_STATUS[:2], ""), "")
+            case = {"stratum": strata[codes[c.STRATUM[:2]]], "status": statuses[codes[c.CASE_STATUS[:2]]]}
         elif c.RESECTABILITY[:2] in codes:
             volume = said[c.VOLUME[:2]].MeasuredValueSequence[0].NumericValue
             name = str(said[_IDENTIFIER].TextValue)
@@ -273,10 +286,7 @@ def read_report(path: Path) -> ReadReport:
                 resectability=words[codes[c.RESECTABILITY[:2]]],
                 fdg_avidity=avidities[codes[c.FDG_AVIDITY[:2]]],
             )
-    if not stratum:
-        msg = f"{path.name}: is no report of volstrat's."
-        raise FormatError(msg, hint="Name an SR that volstrat export wrote.")
-    return ReadReport(lesions=lesions, stratum=stratum, status=status)
+    return ReadReport(lesions=lesions, stratum=case["stratum"], status=case["status"])
 
 
 def report_rows(path: Path) -> list[LesionRow]:
@@ -327,10 +337,11 @@ def _beside(path: Path) -> dict[str, Path]:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    found = {}
+    found, tags = {}, ["SOPInstanceUID", "Modality"]
     for file in sorted(path.parent.glob("*.dcm")):
         try:
-            header = dcmread(file, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "Modality"])
+            with open_regular(file) as stream:
+                header = dcmread(stream, stop_before_pixels=True, specific_tags=tags)
         except (OSError, InvalidDicomError):
             continue
         if header.get("Modality") == "SEG":

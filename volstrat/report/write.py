@@ -15,6 +15,7 @@ from volstrat.case.record import failure_record, parse_record, record_name
 from volstrat.cohort.run_file import read_run_file, removed_subjects
 from volstrat.comparison.readings import cases_below, cohort_cases, protocol_of_run
 from volstrat.errors import UsageError, VolstratError
+from volstrat.formats.walk import open_regular
 from volstrat.pictures.key_slices import draw_pictures
 from volstrat.pictures.scene import planned_scene
 from volstrat.pictures.shown_images import ShownImages
@@ -145,7 +146,8 @@ def report_cohort(
     own = protocol_of_run(run)
     written = []
     for path in sorted(out.glob(f"*/{_RECORD}")):
-        data = _read_bytes(path)
+        with open_regular(path, f" of {path.parent.name}") as stream:
+            data = stream.read()
         record = parse_record(data, name=str(path))
         if record_name(record) in gone:
             continue
@@ -172,14 +174,6 @@ def _stands(files: tuple[Path, ...], record: bytes) -> bool:
         return False
     mark = f'content="{hashlib.sha256(record).hexdigest()} with pictures"'
     return mark.encode() in head and all(path.is_file() for path in files)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror})."
-        raise UsageError(msg) from error
 
 
 def _from_record(

@@ -44,8 +44,13 @@ def changes_since(version: str, text: str) -> list[str]:
 
 def _later(name: str, version: str) -> bool:
     """Tell whether a heading's version comes after another; what is unreleased comes after all."""
-    return name.lower() == "unreleased" or _key(name) > _key(version)
+    return name.lower() == "unreleased" or version_key(name) > version_key(version)
 
 
-def _key(version: str) -> tuple[int, ...]:
+def version_key(version: str) -> tuple[int, ...]:
+    """Return what versions are ordered by.
+
+    >>> version_key("0.10.0") > version_key("0.9.1")
+    True
+    """
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

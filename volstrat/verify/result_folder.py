@@ -21,6 +21,7 @@ from volstrat.cohort.run_file import (
 )
 from volstrat.cohort.worker import RECEIPT, RECORD, REPORTS, read_receipt
 from volstrat.formats.hashing import sha256_of
+from volstrat.formats.walk import open_regular
 from volstrat.store.disk_map import DiskMap
 from volstrat.store.output import STATE_FOLDER, folder_name
 from volstrat.store.seal import MANIFEST, SIGNATURE
@@ -121,7 +122,8 @@ class _Reading:
     def add(self, folder: str) -> None:
         name = f"{folder}/{RECORD}"
         try:
-            data = (self._out / name).read_bytes()
+            with open_regular(self._out / name) as stream:
+                data = stream.read()
             record = json.loads(data)
         except (OSError, ValueError, RecursionError):
             record = None

@@ -17,7 +17,7 @@ from volstrat.store.locking import output_lock
 from volstrat.store.seal import check_manifest, is_sealed
 from volstrat.store.tables import TABLE_LIBRARIES
 from volstrat.verify.agreements import changed_readings, compared_again, read_agreement
-from volstrat.verify.changelog import changelog_text, changes_since
+from volstrat.verify.changelog import changelog_text, changes_since, version_key
 from volstrat.verify.rerun import by_hashes, by_rerun
 from volstrat.verify.result_folder import FileFault, check_files, read_records
 from volstrat.verify.sealing import Signature, check_signature
@@ -120,6 +120,7 @@ def verify_output(
     if run is None and not records.folders:
         msg = f"{out}: holds no record of volstrat batch or case."
         raise UsageError(msg, hint="Name the output folder, not the folder of the cases.")
+    signature = check_signature(out, signers=signers)  # what it needs is asked before cases run for hours
     trail = None if run is None and not (out / TRAIL).is_file() else check_output_trail(out)
     faults = [*records.faults, *(check_files(out, run, records) if run is not None else ())]
     faults += [*_sealed_faults(out, {fault.path for fault in faults}), *_history_faults(out)]
@@ -139,7 +140,7 @@ def verify_output(
         differing, tables = by_rerun(out, run, records, inputs, now, workers=workers, on_progress=on_progress)
         if not differing and not otherwise:
             faults += tables
-    older = sorted(made_by - {__version__})
+    older = sorted(made_by - {__version__}, key=version_key)
     result = Verification(
         only_hashes=only_hashes,
         subjects=subjects,
@@ -151,7 +152,7 @@ def verify_output(
         versions=tuple(older),
         changes=tuple(changes_since(older[0], changelog_text())) if older else (),
         sealed=is_sealed(out),
-        signature=check_signature(out, signers=signers),
+        signature=signature,
     )
     return _noted(out, result)
 
