@@ -94,6 +94,14 @@ def test_a_reference_rule_detects_at_its_limit_and_not_below(rule: AvidityRule, 
         assert result.reference.volume_ml == pytest.approx(96 * 0.064)
 
 
+@pytest.mark.parametrize(("scale", "said"), [(0.24, True), (0.25, False), (3.0, False), (3.01, True)])
+def test_a_reference_region_that_is_no_liver_is_said(scale: float, said: bool) -> None:
+    """Mean 2 times a scale: air or bone below 0.5, bladder or brain above 6."""
+    values = suv_values(5.0) * scale
+    result = evaluate(AvidityRule(rule="liver"), inputs_of(values, reference=box_mask(REFERENCE)))
+    assert [one.severity for one in result.findings if one.code == "suv_implausible"] == ["review"] * said
+
+
 def test_one_hot_voxel_is_no_peak() -> None:
     """A voxel of 40 in ones: peak (40 + 18) / 19 = 3.05 stays below 5; the fixed rule takes it."""
     values = suv_values(1.0)

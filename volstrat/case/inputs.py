@@ -147,7 +147,7 @@ def _body_findings(weight_kg: float | None, height_cm: float | None, *, required
     found = finding(
         "body_size_implausible", "mass_index", weight_kg=weight_kg, height_cm=height_cm, index=index
     )
-    return [replace(found, severity="review") if required else found]
+    return [replace(found, severity="review", where="pet") if required else found]
 
 
 def _plan_inputs(sources: CaseSources, read: Iterable[tuple[RoleMask, Mask]]) -> PlanInputs:

@@ -48,8 +48,8 @@ def contradictions(
     for n, (lesion, word) in enumerate(zip(measured.lesions.ids, assessment.avidity, strict=True)):
         by_a_reader = not protocol.avidity.needs_suv or measured.words.avidity[n] != NO_WORD
         one = uptake[n]
-        by_mask = word == "not_avid" and by_a_reader and measured.words.avidity[n] == NO_WORD
-        if by_mask and measured.masks.suv is not None and (one is None or one.suv_max == 0):
+        by_image = word == "not_avid" and measured.words.avidity[n] == NO_WORD
+        if by_image and measured.masks.suv is not None and (one is None or one.suv_max == 0):
             # 0 is what pads an image, and may be what a scaled one holds
             grave: Severity = severity if one is None else "warning"
             value = "no value" if one is None else "0"

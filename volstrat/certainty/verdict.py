@@ -118,7 +118,7 @@ def reach_verdict(
     uptake = memo.uptake(measured, assessment)
     robustness, doubts = measure_robustness(measured, assessment, protocol, memo=memo, with_flips=with_flips)
     own = [
-        *(_unsearched(one, assessment) for one in measured.lesion_findings),
+        *(_eased(_unsearched(one, assessment), assessment) for one in measured.lesion_findings),
         *measured.mark_findings,
         *pet_doubts,
         *region_findings(measured, assessment, protocol, severity=_grave(assessment)),
@@ -150,6 +150,8 @@ _WHERE_STRATUM_1_HOLDS: Final[dict[str, Severity]] = {
     "pet_tracer_unknown": "info",
     "pet_tracer_described": "info",
     "part_denies_role": "info",
+    "suv_implausible": "info",
+    "body_size_implausible": "warning",
 }
 """How grave findings of the inputs are that concern only avid disease, which then does not matter."""
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _RELATIVE_SLACK = 1e-6
 _LEAST_SHELL_VOXELS = 5
+_SUV_OF_REFERENCE = (0.5, 6.0)  # wide of what healthy liver (about 2) and blood (about 1.5) have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,7 +155,13 @@ def _thresholds(
         sd=reference.suv_sd,
         threshold=threshold,
     )
-    return np.full(regions.labels.size, threshold), reference, (measured,)
+    found = [measured]
+    if not _SUV_OF_REFERENCE[0] <= reference.suv_mean <= _SUV_OF_REFERENCE[1]:
+        mean = reference.suv_mean
+        found.append(
+            finding("suv_implausible", "reference", severity="review", where="pet", rule=rule.rule, mean=mean)
+        )
+    return np.full(regions.labels.size, threshold), reference, tuple(found)
 
 
 def _reference_voxels(

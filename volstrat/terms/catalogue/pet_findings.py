@@ -22,10 +22,12 @@ avid_but_cold (review, or info)
 suv_implausible (warning, or info, review)
     dose: The injected dose in the PET's header is {mbq:g} MBq, and of FDG 20 to 1000 MBq are given: SUV
         goes by it, and may be wrong by a factor of ten. Look at the record of the injection.
+    reference: The reference region for {rule} has a mean SUV of {mean:.2g}, and healthy liver or blood has
+        0.5 to 6: look where it lies. What is FDG-avid goes by it.
     values: The highest SUV in tumour is {suv:.4g}, which no tumour has: the values of the PET are probably
         not SUV (Bq/ml, or scaled).
-    means: the values given as SUV cannot be SUV, or the dose they rest on is none of FDG; `review` where the
-        rule is an SUV limit
+    means: the values given as SUV cannot be SUV, the dose they rest on is none of FDG, or a reference region
+        is no healthy liver or blood; `review` where the rule goes by it
     do: Give the PET as DICOM with its header as it was injected, or values that are SUVbw.
 avidity_overruled (review, or info)
     says: {lesions}: marked not FDG-avid, though uptake is drawn there. With what is drawn the patient would
@@ -56,9 +58,9 @@ background_not_measurable (warning)
 suv_not_finite (warning, or info, review)
     voxels: {voxels} PET voxels in or around tumour hold no value; they count neither as avid nor as not avid.
     lesion: PET holds {value} in all of {lesion}, as where an image was padded: that it is not FDG-avid rests
-        on a mask of what PET may not have shown.
-    means: PET voxels without a finite value; or a lesion that the avid mask calls not avid, and where PET
-        holds no value at all (`review`) or 0
+        on nothing that PET showed.
+    means: PET voxels without a finite value; or a lesion that mask or rule call not avid, and where PET holds
+        no value at all (`review`) or 0
     do: Export the PET again; say the lesion's avidity in the lesion table.
 avid_mask_not_used (warning)
     says: The protocol goes by the rule "{rule}"; the drawn FDG-avid areas are not used.
