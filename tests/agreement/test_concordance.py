@@ -6,7 +6,6 @@ import pytest
 
 from volstrat.agreement.concordance import Concordance, concordance, wilson
 from volstrat.agreement.estimate import Estimate
-from volstrat.errors import UsageError
 
 STRATA = ("stratum_1", "stratum_2", "ineligible")
 FULL = ((20, 3, 1), (4, 9, 2), (0, 2, 5))
@@ -192,22 +191,6 @@ def test_subjects_that_one_reader_left_out_do_not_enter_the_pair() -> None:
     assert (result.subjects, result.pairs[0].subjects) == (48, 46)
     assert result.pairs[0].table == FULL
     assert result.agreement.value == pytest.approx(34 / 46)
-
-
-@pytest.mark.parametrize(
-    ("ratings", "categories", "message"),
-    [
-        pytest.param([["a", "z"]], ["a", "b"], "'z'", id="unknown"),
-        pytest.param([["a", "b"]], ["a", "b", "a"], "once each", id="named-twice"),
-        pytest.param([["a", "b"], ["a"]], ["a", "b"], r"\[1, 2\]", id="ragged"),
-    ],
-)
-def test_ratings_that_do_not_fit_are_refused(
-    ratings: list[list[str | None]], categories: list[str], message: str
-) -> None:
-    """The message names what does not fit."""
-    with pytest.raises(UsageError, match=message):
-        concordance(ratings, categories)
 
 
 ANSWERED = ((10, 1, 0, 2), (1, 6, 0, 0), (0, 1, 7, 1), (1, 0, 0, 0))

@@ -400,6 +400,16 @@ def test_a_case_goes_out_as_dicom_where_its_images_are(case: vs.Case, tmp_path: 
     assert not (tmp_path / "none").exists()
 
 
+def test_a_subject_that_looks_like_a_number_keeps_its_name(tmp_path: Path) -> None:
+    """The table was read back from CSV: subject 001 was the number 1, and an empty column had no type."""
+    for reader in ("ann", "bo"):
+        shutil.copytree(SAMPLES / "S01_stratum_1", tmp_path / reader / "001")
+        shutil.copytree(SAMPLES / "S01_stratum_1", tmp_path / reader / "002")
+    found = vs.compare(tmp_path / "ann", tmp_path / "bo").to_arrow()
+    assert found.column("subject").to_pylist() == ["001", "002"]
+    assert str(found.schema.field("visit").type) == "string"
+
+
 def test_the_library_has_what_the_commands_have(tmp_path: Path) -> None:
     """What an option of a command settles, a keyword does: tolerance and matching, shard and limits."""
     one, other = SAMPLES / "S01_stratum_1", SAMPLES / "S02_stratum_2"

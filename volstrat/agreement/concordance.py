@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.agreement.estimate import ONE_READER, ONE_SUBJECT, Estimate, normal_quantile, t_quantile
-from volstrat.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +71,7 @@ def concordance(ratings: Sequence[Sequence[str | None]], categories: Sequence[st
     ratings : sequence of sequence of str or None, (n, k)
         A row a subject, a column a reader; None where a reader assigned none.
     categories : sequence of str
-        Every category that could be assigned. A rating that is none of them, one that is named twice, or rows
-        of different length are a `UsageError`.
+        Every category that could be assigned.
     """
     codes = _codes(ratings, categories)
     everyone = codes[(codes >= 0).all(axis=1)]
@@ -95,21 +93,8 @@ def concordance(ratings: Sequence[Sequence[str | None]], categories: Sequence[st
 
 def _codes(ratings: Sequence[Sequence[str | None]], categories: Sequence[str]) -> Int64s:
     """Ratings as positions in ``categories``, -1 where missing."""
-    number: dict[str | None, int] = {name: at for at, name in enumerate(categories)}
-    if len(number) < len(categories):
-        msg = f"Categories must be named once each; got {list(categories)}."
-        raise UsageError(msg)
-    number[None] = -1
-    unknown = {name for row in ratings for name in row if name not in number}
-    if unknown:
-        msg = f"{sorted(unknown, key=str)} is among the ratings but not among {list(categories)}."
-        raise UsageError(msg)
-    readers = {len(row) for row in ratings}
-    if len(readers) > 1:
-        msg = f"Every subject needs as many ratings as there are readers; got rows of {sorted(readers)}."
-        raise UsageError(msg)
-    codes = [[number[name] for name in row] for row in ratings]
-    return np.array(codes, dtype=np.int64).reshape(len(codes), readers.pop() if readers else 0)
+    number: dict[str | None, int] = {None: -1, **{name: at for at, name in enumerate(categories)}}
+    return np.array([[number[name] for name in row] for row in ratings], dtype=np.int64, ndmin=2)
 
 
 def wilson(hits: int, of: int) -> Estimate:

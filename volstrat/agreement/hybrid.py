@@ -79,14 +79,6 @@ class Cluster:
     same_marking: bool
     row_moved: bool
 
-    def marking_from(self, choice: Choice) -> int:
-        """Return the reading whose marking the lesions take."""
-        return choice.row_moved if self.row_moved else choice.marking
-
-    def avidity_from(self, choice: Choice) -> int:
-        """Return the reading whose avidity word the lesions take."""
-        return choice.row_moved if self.row_moved else choice.avidity
-
 
 @dataclass(frozen=True, slots=True)
 class _Pick:
@@ -248,7 +240,7 @@ class HybridMaker:
         for position, pick in enumerate(picks):
             cluster, source = pick.cluster, pick.reading
             if cluster is not None and not cluster.same_marking:
-                source = cluster.marking_from(choice)
+                source = choice.row_moved if cluster.row_moved else choice.marking
             own.append(pick if source == pick.reading else None)
             if cluster is not None and source != pick.reading:
                 transferred.append(self._transferred(pick, position, source, cluster.members[source]))
@@ -281,8 +273,10 @@ class HybridMaker:
         rows = {}
         for position, (lesion_id, pick) in enumerate(zip(ids, picks, strict=True)):
             said = self._said(pick.reading, [pick.lesion], "fdg_avidity")
-            if pick.cluster is not None and (source := pick.cluster.avidity_from(choice)) != pick.reading:
-                said = self._said(source, pick.cluster.members[source], "fdg_avidity")
+            if pick.cluster is not None:
+                source = choice.row_moved if pick.cluster.row_moved else choice.avidity
+                if source != pick.reading:
+                    said = self._said(source, pick.cluster.members[source], "fdg_avidity")
             word = "avid" if "avid" in said else None if None in said else "not_avid"
             if word is not None:
                 rows[position] = LesionRow(lesion_id=lesion_id, fdg_avidity=word)  # type: ignore[arg-type]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from volstrat.agreement.estimate import ONE_READER, ONE_SUBJECT, UPPER_TAIL, Estimate, t_quantile
-from volstrat.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,11 +104,8 @@ def bland_altman(
 ) -> BlandAltman:
     """Compare two readers' values of one quantity, subject by subject, (n,) each.
 
-    None or NaN where a reading is missing; values of different number or an infinite one are a `UsageError`.
+    None or NaN where a reading is missing.
     """
-    if len(a) != len(b):
-        msg = f"Two readings must have as many subjects; got {len(a)} and {len(b)}."
-        raise UsageError(msg)
     values = _complete(np.array([a, b], dtype=np.float64).T)
     if scale == "log_ratio":
         values = values[(values > 0).all(axis=1)]
@@ -154,10 +150,9 @@ def intraclass_correlation(readings: Readings) -> IntraclassCorrelation:
     Parameters
     ----------
     readings : array of float, (n, k)
-        A row a subject, a column a reader; None or NaN where a reading is missing. An infinite one, or
-        what is no table, is a `UsageError`.
+        A row a subject, a column a reader; None or NaN where a reading is missing.
     """
-    given = _table(readings)
+    given = np.array(readings, dtype=np.float64)
     values = _complete(given)
     n, k = values.shape
     icc_2_1, icc_3_1 = _iccs(values)
@@ -239,7 +234,7 @@ def _agreement_interval(
 
 def within_subject_variation(readings: Readings) -> WithinSubjectVariation:
     """WSD, wCV and RC of two or more readings of each subject, given as for `intraclass_correlation`."""
-    given = _table(readings)
+    given = np.array(readings, dtype=np.float64)
     values = _complete(given)
     n, k = values.shape
     means = values.mean(axis=1) if k else np.zeros(n)
@@ -278,19 +273,6 @@ def _root_mean(squares: Floats, readers: int, if_none: str) -> Estimate:
     return Estimate(value=value, low=low, high=high)
 
 
-def _table(readings: Readings) -> Floats:
-    table = np.array(readings, dtype=np.float64)
-    if table.shape == (0,):
-        table = table.reshape(0, 0)
-    if table.ndim != 2:
-        msg = f"Readings must be a table, a row a subject and a column a reader; got shape {table.shape}."
-        raise UsageError(msg)
-    return table
-
-
 def _complete(table: Floats) -> Floats:
     """Rows without a missing value, which is NaN or was None."""
-    if np.isinf(table).any():
-        msg = "Readings must be finite; an infinite value was given."
-        raise UsageError(msg)
     return table[~np.isnan(table).any(axis=1)]

@@ -17,6 +17,7 @@ from volstrat.case.json_types import record_bytes
 from volstrat.case.lesion_table import COLUMNS, row_of_cells, table_cells
 from volstrat.case.record import record_name
 from volstrat.errors import LesionTableError, VolstratError, as_volstrat_error
+from volstrat.formats.layout import RAS_TO_LPS
 from volstrat.rule.row_placing import renamed_rows
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     Mark = str | Mapping[str, str]
 
 _AVIDITY = ("avid", "not_avid")
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -135,7 +135,7 @@ class Case:
         dense = np.zeros(grid.size, dtype=np.bool_)
         dense[shapes[lesion_id].voxels.indices()] = True
         array = dense.reshape(grid.shape, order="F")
-        affine: NDArray[np.float64] = _LPS_TO_RAS @ grid.affine
+        affine: NDArray[np.float64] = RAS_TO_LPS @ grid.affine
         array.flags.writeable = affine.flags.writeable = False
         return array, affine
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
 from dataclasses import dataclass
@@ -239,7 +238,7 @@ class Comparison(HasRows):
         return cast("Mapping[str, int]", read_only({kind: kinds.count(kind) for kind in sorted(set(kinds))}))
 
     def to_arrow(self) -> pa.Table:
-        """Return ``agreement.csv``: one row for each subject and pair of readings."""
+        """Return ``agreement.parquet``: one row for each subject and pair of readings."""
         return self._pairs.to_arrow()
 
     def __repr__(self) -> str:
@@ -292,6 +291,8 @@ def compare(
     >>> found.stakes
     {'none': 1}
     """
+    from pyarrow import parquet
+
     from volstrat.comparison import Settings, compare_readings
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -306,21 +307,5 @@ def compare(
             ),
         )
         record = json.loads((folder / "agreement.json").read_bytes())
-        pairs = _csv((folder / "agreement.csv").read_bytes())
+        pairs = parquet.read_table(folder / "agreement.parquet")
     return Comparison(read_only(record), done.findings, Table(pairs, "agreement"))
-
-
-def _csv(data: bytes) -> pa.Table:
-    """Return a CSV table as volstrat writes it: an empty cell is null, and guards of formulas go."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    from volstrat.store.tables import unguarded
-
-    options = csv.ConvertOptions(strings_can_be_null=True, null_values=[""])
-    table = csv.read_csv(io.BytesIO(data), convert_options=options)
-    for n, field in enumerate(table.schema):
-        if field.type == pa.string():
-            texts = [None if text is None else unguarded(text) for text in table.column(n).to_pylist()]
-            table = table.set_column(n, field, pa.array(texts, pa.string()))
-    return table

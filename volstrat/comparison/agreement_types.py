@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired
 
+from volstrat.agreement.discordance import INGREDIENTS, Ingredient, Level
 from volstrat.case.input_types import Fraction, Ml, Sha256
 from volstrat.case.json_types import JsonObject, Limits
 from volstrat.case.record_types import (
@@ -26,8 +27,7 @@ Count = Annotated[int, Limits(minimum=0)]
 NotNegative = Annotated[float, Limits(minimum=0)]
 Letter = Annotated[str, Limits(pattern="^[A-Z]$")]
 Scale = Literal["difference", "log_ratio"]
-Ingredient = Literal["detection", "contour", "row_moved", "marking", "plan", "avidity", "protocol"]
-_ONE = f"({'|'.join(get_args(Ingredient))})"
+_ONE = f"({'|'.join(INGREDIENTS)})"
 AttributedTo = Annotated[
     str | None,
     Limits(pattern=rf"^{_ONE}(\+{_ONE})*$"),
@@ -130,9 +130,7 @@ class Swap(JsonObject):
 class DiscordanceOfPair(JsonObject):
     """Why two readings differ."""
 
-    level: Annotated[
-        Literal["stratum", "predicates", "counts"] | None, "The gravest level at which the readings differ."
-    ]
+    level: Annotated[Level | None, "The gravest level at which the readings differ."]
     attributed_to: AttributedTo
     carried_by: Annotated[
         list[list[Ingredient]], "The smallest sets of ingredients that carry the difference both ways."

@@ -16,6 +16,7 @@ from volstrat.case.lesion_table import COLUMNS, csv_bytes
 from volstrat.comparison.compare_run import check_place
 from volstrat.comparison.readings import ReadingSet, open_readings
 from volstrat.errors import CaseError, OutputError, UsageError, VolstratError
+from volstrat.formats.layout import RAS_TO_LPS
 from volstrat.geometry.alignment import align_masks
 from volstrat.geometry.mask import Mask
 from volstrat.geometry.runs import LabelRuns, VoxelRuns
@@ -39,7 +40,6 @@ FEWEST_READINGS = 3
 _SUMMARY = "consensus.json"
 _FILES = ("tumour.nii.gz", "fdg_avid.nii.gz", "lesions.csv", _SUMMARY)
 _MARGIN_VOXELS = 5
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +315,6 @@ def _nifti_bytes(voxels: VoxelRuns, grid: VoxelGrid) -> bytes:
 
     dense = np.zeros(grid.size, dtype=np.uint8)
     dense[voxels.indices()] = 1
-    image = nib.Nifti1Image(dense.reshape(grid.shape, order="F"), _LPS_TO_RAS @ grid.affine)
+    image = nib.Nifti1Image(dense.reshape(grid.shape, order="F"), RAS_TO_LPS @ grid.affine)
     image.header.set_xyzt_units("mm")
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)

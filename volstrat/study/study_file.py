@@ -46,11 +46,6 @@ class Study:
         """The study file's name, for messages."""
         return self.path.name
 
-    @property
-    def has_visits(self) -> bool:
-        """Whether a subject may have several visits."""
-        return self.subject.has("visit")
-
     def load_protocol(self, given: Path | None) -> LoadedProtocol:
         """Return the protocol that the study pins; one that is given besides must be the same.
 
@@ -200,7 +195,7 @@ def _check_inputs(study: Study) -> None:
         if missing:
             msg = f"{pattern.where} is {pattern.text!r}: without {{{missing[0]}}} it is one file for all."
             raise UsageError(msg, hint=f"Put {{{missing[0]}}} into the path.")
-        if pattern.has("visit") and not study.has_visits:
+        if pattern.has("visit") and not study.subject.has("visit"):
             msg = f"{pattern.where} is {pattern.text!r}, but layout.subject has no {{visit}}."
             raise UsageError(msg, hint="Put {visit} into layout.subject too, or leave it out here.")
 

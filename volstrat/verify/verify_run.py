@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volstrat import __version__
-from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol, parse_protocol
+from volstrat.case.protocol_files import PACKAGED, LoadedProtocol, load_protocol
 from volstrat.case.record import environment
 from volstrat.cohort.run_file import COMPARISON, TRAIL, history_faults, read_run_file, record_event
-from volstrat.errors import OutputError, ProtocolError, UsageError
+from volstrat.comparison.readings import protocol_of_run
+from volstrat.errors import OutputError, UsageError
 from volstrat.store.locking import output_lock
 from volstrat.store.seal import check_manifest, is_sealed
 from volstrat.store.tables import TABLE_LIBRARIES
@@ -202,7 +202,7 @@ def _protocol_now(
     if run is None or not run.get("protocol"):
         return given or load_protocol(None), []
     in_run_file = run["protocol"]
-    recorded = _recorded(in_run_file)
+    recorded = protocol_of_run(run)
     now = given or _of_source(in_run_file) or recorded
     if now is None:
         msg = "The run did not keep the text of its protocol, and the file is not there any more."
@@ -212,16 +212,6 @@ def _protocol_now(
     found = [] if recorded is None else protocol_differences(recorded.protocol, now.protocol)
     what = "sha256" if recorded is None else "sha256 (no field differs: comments or order)"
     return now, found or list(changed("protocol", [(what, in_run_file["sha256"], now.sha256)]))
-
-
-def _recorded(in_run_file: Mapping[str, Any]) -> LoadedProtocol | None:
-    """Return the protocol by the text that the run kept, where that is what was hashed."""
-    text = str(in_run_file.get("text") or "")
-    if hashlib.sha256(text.encode()).hexdigest() != in_run_file["sha256"]:
-        return None
-    with suppress(ProtocolError):
-        return parse_protocol(text.encode(), name="the protocol in run.json")
-    return None
 
 
 def _of_source(in_run_file: Mapping[str, Any]) -> LoadedProtocol | None:
