@@ -197,6 +197,18 @@ def test_the_output_of_an_earlier_run_holds_no_subject(tmp_path: Path) -> None:
     assert [case.name for case in found] == ["P1 base"]
 
 
+def test_two_visits_that_a_cohort_calls_alike_are_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Subject A, visit "B C", and A B, visit C: the second took the first one's place without a word."""
+    for n, place in enumerate(("A/B C", "A B/C")):
+        write_case(tmp_path / place, n)
+    path = study(tmp_path, '[layout]\nsubject = "{subject}/{visit}"\n')
+    assert run(path, tmp_path / "out", monkeypatch).counts["failed"] == 1
+    (row,) = rows(tmp_path / "out")
+    assert "is in 2 places: A/B C, A B/C" in row["error.message"]
+
+
 def test_a_subject_in_two_places_and_two_files_for_a_role_fail_alone(tmp_path: Path) -> None:
     """Each is named with every candidate; the others are unharmed."""
     touch(tmp_path, "a/S1/t1.nii", "b/S1/t1.nii", "a/S2/t1.nii", "a/S2/t2.nii", "a/S3/t1.nii")

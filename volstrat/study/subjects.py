@@ -33,13 +33,13 @@ def find_study_cases(
     table = None if reader is None else study.table_of(reader)
     below = f"{study.subject.text}/"
     folders = "tumour" not in study.inputs or any(p.text.startswith(below) for _, p in entry_patterns(study))
-    found: dict[tuple[str, str | None], list[Path]] = {}
+    found: dict[str, list[Match]] = {}  # by what a cohort calls a subject and its visit
     is_output: dict[Path, bool] = {}
     for match in study.subject.matches(study.path.parent):
         if not _passed_over(match, study.path.parent, skip, is_output) and (
             match.path.is_dir() or not folders
         ):
-            found.setdefault((match.subject, match.visit), []).append(match.path)
+            found.setdefault(match.name, []).append(match)
     if not found:
         root = study.path.resolve().parent.name or "/"
         msg = f"{study.name}: layout.subject is {study.subject.text!r}; nothing below {root} fits it."
@@ -47,8 +47,8 @@ def find_study_cases(
         if "tumour" not in study.inputs:
             hint += " A pattern of files needs a tumour below [layout.inputs]."
         raise UsageError(msg, hint=hint)
-    for (subject, visit), paths in sorted(found.items(), key=lambda one: (one[0][0], one[0][1] or "")):
-        yield _case(study, subject, visit, paths, table)
+    for matches in sorted(found.values(), key=lambda those: (those[0].subject, those[0].visit or "")):
+        yield _case(study, matches, table)
 
 
 def one_case(
@@ -102,10 +102,9 @@ def _passed_over(match: Match, root: Path, skip: Path | None, is_output: dict[Pa
     return skip is not None and match.path.resolve().is_relative_to(skip.resolve())
 
 
-def _case(
-    study: Study, subject: str, visit: str | None, paths: list[Path], table: PathPattern | None
-) -> CasePlace:
-    base = study.path.parent
+def _case(study: Study, matches: list[Match], table: PathPattern | None) -> CasePlace:
+    base, paths = study.path.parent, [match.path for match in matches]
+    subject, visit = matches[0].subject, matches[0].visit
     place = CasePlace(
         subject=subject,
         visit=visit,
