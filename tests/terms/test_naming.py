@@ -53,7 +53,14 @@ def test_what_denies_or_leaves_open_counts_as_nothing(name: str, role: str | Non
 
 
 @pytest.mark.parametrize(
-    "name", ["false positive lesion", "tumour bounding box", "metastasis (resolved)", "metastasectomy site"]
+    "name",
+    [
+        "false positive lesion",
+        "tumour bounding box",
+        "metastasis (resolved)",
+        "lesion disappeared",
+        "metastasectomy site",
+    ],
 )
 def test_a_doubtful_tumour_counts_and_is_looked_at(name: str) -> None:
     """Tumour that is left out makes the share too good: it counts until a person says otherwise."""

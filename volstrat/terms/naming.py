@@ -100,8 +100,8 @@ _IN_DOUBT_AS = {
     "tumour": (
         r"\b(?:cysts?|cysta|zyste|fnh|h(?:a)?emangiom\w*|thromb\w*|[pt]vt|capsule|kapsel|scar|arr|narbe|"
         r"treated|ablated|resected|opererad\w*|behandla\w*|ablation|margin\w*|expanded|dilated|hull|"
-        r"[pci]tv\w*|pseudo\w*|resolved|(?:tumou?r|metasta)\w*e[ck]tom(?:y|ie?)|background|"
-        r"fp)\b|lesion[ -]?free|" + _FALSE_POSITIVE
+        r"[pci]tv\w*|pseudo\w*|resolved|disappeared|vanished|forsvun\w*|verschwund\w*|background|fp|"
+        r"(?:tumou?r|metasta)\w*e[ck]tom(?:y|ie?))\b|lesion[ -]?free|" + _FALSE_POSITIVE
     ),
 }
 """What leaves one role open: normal uptake, a condition for what is resectable, what once was tumour."""
