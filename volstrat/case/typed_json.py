@@ -77,8 +77,6 @@ def fields_of(kind: type) -> tuple[Field, ...]:
 def form_of(hint: Any) -> Form:  # noqa: ANN401 - any type
     """Take a type apart.
 
-    Examples
-    --------
     >>> form_of(Annotated[float | None, Limits(minimum=0), "Millilitres."]).nullable
     True
     """

@@ -125,8 +125,6 @@ def unread_files(sources: CaseSources) -> list[Path]:
 def called_by_role(path: Path) -> str:
     """Return what a mask that no role names may be by its name, in words; "" where the name says nothing.
 
-    Examples
-    --------
     >>> from pathlib import Path
     >>> called_by_role(Path("case/bone_mets.nii.gz")), called_by_role(Path("case/spleen.nii.gz"))
     ('tumour', '')
@@ -144,8 +142,6 @@ def called_by_role(path: Path) -> str:
 def nearly_read(path: Path) -> tuple[str, str] | None:
     """Return the name that a file's name nearly is, and what to do; None where it is near to none.
 
-    Examples
-    --------
     >>> from pathlib import Path
     >>> nearly_read(Path("case/lesions.xlsx"))[0], nearly_read(Path("case/resectable_v2.nii.gz"))[0]
     ('lesions.csv', 'resectable.nii.gz')

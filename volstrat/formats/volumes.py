@@ -123,18 +123,10 @@ def read_mask(path: Path, *, threshold: float | None = None) -> MaskRead:
     Segments of a `.seg.nrrd` keep their label value where all of them differ, else they are numbered from 1
     in the order of the file.
 
-    Raises
-    ------
-    InputFileError
-        If the file or a data file it names is missing, empty, a directory or unreadable.
-    FormatError
-        If it is not in a form that volstrat takes.
-    CorruptDataError
-        If it is truncated, damaged, or of another size than its header says.
-    GeometryError
-        If its grid is sheared, singular, without orientation, or contradicts itself.
-    MaskValueError
-        If a value is no label: NaN, negative or not integral.
+    Raises InputFileError if the file or a data file it names cannot be read; FormatError if it is in no form
+    that volstrat takes; CorruptDataError if it is truncated, damaged, or of another size than its header
+    says; GeometryError if its grid is sheared, singular, without orientation, or contradicts itself;
+    MaskValueError if a value is no label: NaN, negative or not integral.
     """
     digest = hashlib.sha256()
     with _opened(path, digest) as (header, attached):

@@ -134,10 +134,7 @@ def find_lesions(
     entries : sequence of TumourEntry
         Masks on ``grid``.
 
-    Raises
-    ------
-    NoisyMaskError
-        If there are more than 10,000 lesions, or millions of voxels without neighbours.
+    Raises NoisyMaskError if there are more than 10,000 lesions, or millions of voxels without neighbours.
     """
     if sum(entry.mask.runs.starts.size for entry in entries) > _MOST_RUNS:
         msg = f"The tumour falls into more than {_MOST_RUNS:,} separate pieces; it looks like noise."

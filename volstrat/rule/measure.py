@@ -112,10 +112,8 @@ class Measurements:
 def measure_case(masks: CaseMasks, protocol: Protocol) -> Measurements:
     """Measure a case.
 
-    Raises
-    ------
-    LesionTableError
-        If a row of the table cannot be placed, or two of them say different things of one lesion.
+    Raises LesionTableError if a row of the table cannot be placed, or two of them say different things of one
+    lesion.
     """
     lesions, findings = find_lesions(masks.tumour, masks.grid, protocol)
     rules = _avid_by_rule(masks, lesions, protocol)
@@ -175,10 +173,7 @@ def remark_case(measured: Measurements, rows: Mapping[str, LesionRow]) -> Measur
 
     ``rows`` is the whole table; what a row is about, its point, segment and id say, not its key.
 
-    Raises
-    ------
-    LesionTableError
-        If a row cannot be placed, or two of them say different things of one lesion.
+    Raises LesionTableError if a row cannot be placed, or two of them say different things of one lesion.
     """
     return _marked(measured, list(rows.values()))
 

@@ -61,13 +61,8 @@ class LiverRemnant:
 def body_surface_m2(weight_kg: float, height_cm: float, *, formula: str = "mosteller") -> float:
     """Body surface area: Mosteller (1987) ``sqrt(W H / 3600)`` or DuBois (1916).
 
-    Raises
-    ------
-    ValueError
-        If the formula is another word.
+    Raises ValueError if the formula is another word.
 
-    Examples
-    --------
     >>> body_surface_m2(80, 180), round(body_surface_m2(80, 180, formula="dubois"), 4)
     (2.0, 1.9964)
     """
@@ -82,13 +77,8 @@ def body_surface_m2(weight_kg: float, height_cm: float, *, formula: str = "moste
 def standard_liver_ml(surface_m2: float, *, formula: str = "vauthey") -> float:
     """Liver volume expected for a body surface: Vauthey (2002) or Urata (1995).
 
-    Raises
-    ------
-    ValueError
-        If the formula is another word.
+    Raises ValueError if the formula is another word.
 
-    Examples
-    --------
     >>> round(standard_liver_ml(2.0), 2), round(standard_liver_ml(2.0, formula="urata"), 1)
     (1740.15, 1414.8)
     """

@@ -79,10 +79,8 @@ def _is_region(lesion_id: str) -> bool:
 def place_lesion_rows(rows: Iterable[LesionRow], lesions: Lesions) -> PlacedRows:
     """Place the rows that are about lesions.
 
-    Raises
-    ------
-    LesionTableError
-        If a row's point lies in no lesion or in several, it names none, or two rows of one lesion differ.
+    Raises LesionTableError if a row's point lies in no lesion or in several, it names none, or two rows of
+    one lesion differ.
     """
     table = tuple(rows)
     placer = _LesionPlacer(lesions, table)
@@ -129,10 +127,7 @@ def place_region_rows(
     strict : bool
         Where False, a row that fits no region is left out: the regions are not those that it was written for.
 
-    Raises
-    ------
-    LesionTableError
-        If a row fits no region, or gives one to a lesion that does not exist.
+    Raises LesionTableError if a row fits no region, or gives one to a lesion that does not exist.
     """
     regions: dict[int, LesionRow] = {}
     owners: dict[int, int] = {}

@@ -40,10 +40,7 @@ _BOUNDS: dict[str, dict[str, float]] = {
 class AvidityRule:
     """One rule for what counts as FDG-avid.
 
-    Raises
-    ------
-    ProtocolError
-        If a value is impossible, missing, or given for a rule that does not use it.
+    Raises ProtocolError if a value is impossible, missing, or given for a rule that does not use it.
     """
 
     # ``mask``: a reader drew it. The others search a SUV image inside CT tumour grown by ``margin_mm``:
@@ -101,10 +98,7 @@ class AvidityRule:
     def reference_factors(self) -> tuple[float, float]:
         """How many times the mean, and how many SD, of the reference region a lesion must reach.
 
-        Raises
-        ------
-        ProtocolError
-            If the rule has no reference region.
+        Raises ProtocolError if the rule has no reference region.
         """
         require(self.rule in _REFERENCE_DEFAULTS, f'rule = "{self.rule}" has no reference region.')
         multiplier, sd_count = _REFERENCE_DEFAULTS[self.rule]

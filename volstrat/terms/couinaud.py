@@ -36,8 +36,6 @@ def segment_named(name: str) -> str | None:
 
     Arabic and Roman numbers, bare or after "segment", "liver_segment", "S", "leversegment" and the like.
 
-    Examples
-    --------
     >>> [segment_named(n) for n in ("liver_segment_5", "Segment IVa", "S8", "Leversegment II", "spleen")]
     ['5', '4a', '8', '2', None]
     """
@@ -60,8 +58,6 @@ def segment_said(name: str, codes: Iterable[str]) -> str | None:
 def parts_of(segment: str, present: Collection[str]) -> tuple[str, ...]:
     """Return what a map holds of a segment: 4 is 4, 4a and 4b; () where it holds nothing of it.
 
-    Examples
-    --------
     >>> parts_of("4", ["3", "4a", "4b"]), parts_of("4a", ["4"])
     (('4a', '4b'), ())
     """
@@ -78,8 +74,6 @@ def notation(segments: Iterable[str]) -> str | None:
 
     Wedges and ablations are no part of it. Source: 10.1097/SLA.0000000000004808.
 
-    Examples
-    --------
     >>> notation(["5", "6", "7", "8"]), notation(["4b", "5"]), notation(["3", "4b", "4a", "2"])
     ('H5678', 'H4b5', 'H234')
     """

@@ -28,12 +28,7 @@ LARGEST_WCV_PERCENT = 60.0
 
 
 def require(is_right: bool, message: str) -> None:
-    """Refuse a value of a protocol.
-
-    Raises
-    ------
-    ProtocolError
-    """
+    """Refuse a value of a protocol: a ProtocolError."""
     if not is_right:
         raise ProtocolError(message)
 
@@ -47,12 +42,7 @@ def require_number(
     at_most: float = math.inf,
     what: str = "",
 ) -> None:
-    """Refuse a number that is not finite, or out of bounds; ``what`` says what it must be.
-
-    Raises
-    ------
-    ProtocolError
-    """
+    """Refuse a number that is not finite, or out of bounds (a ProtocolError); ``what`` says what it must be."""
     low = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
     high = f" and at most {at_most:g}" if at_most < math.inf else ""
     fits = math.isfinite(value) and above < value and at_least <= value <= at_most
@@ -69,10 +59,7 @@ class VolumeErrorPolicy:
     while the lesion shrinks; a 5 mm lesion then has 14.1 x 10 / 5 = 28.2 %. Above 100 mm the last
     class goes on.
 
-    Raises
-    ------
-    ProtocolError
-        If the classes do not rise from 0, or a number is outside its bounds.
+    Raises ProtocolError if the classes do not rise from 0, or a number is outside its bounds.
     """
 
     # axial diameter at which each class begins, rising from 0; a class ends where the next begins
@@ -107,10 +94,7 @@ class RemnantPolicy:
     26.6), more than three months of chemotherapy 30 % (Shindoh), fibrosis or cirrhosis 40 % (Kubota,
     Azoulay).
 
-    Raises
-    ------
-    ProtocolError
-        If a limit is not above 1 and below 100.
+    Raises ProtocolError if a limit is not above 1 and below 100.
     """
 
     body_surface: Literal["mosteller", "dubois"] = "mosteller"
@@ -151,10 +135,7 @@ class ReportPolicy:
 class PlanPolicy:
     """Limits that a surgical plan is held to; passing one is a finding and changes no marking.
 
-    Raises
-    ------
-    ProtocolError
-        If a number is outside its bounds.
+    Raises ProtocolError if a number is outside its bounds.
     """
 
     # longest diameter of a lesion that thermal ablation was tried on: 3 cm in COLLISION (PMC6094448)

@@ -164,10 +164,7 @@ def reaches_percent(part: int, whole: int, percent: Decimal) -> bool:
 def protocol_from_mapping(data: Mapping[str, object], *, where: str = "protocol") -> Protocol:
     """Build a protocol from parsed TOML (numbers with a point as `Decimal`).
 
-    Raises
-    ------
-    ProtocolError
-        For an unknown key (named with its path), a wrong type or an impossible value.
+    Raises ProtocolError for an unknown key (named with its path), a wrong type or an impossible value.
     """
     built = _build(Protocol, data, path="", where=where)
     assert isinstance(built, Protocol)

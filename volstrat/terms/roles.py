@@ -88,8 +88,6 @@ ROLE_OF_STEM: dict[str, str] = {stem: role.name for role in _ROLES for stem in r
 def entry_keys(role: str) -> tuple[str, ...]:
     """Return the keys that an entry of a role may have, ``path`` first.
 
-    Examples
-    --------
     >>> entry_keys("liver"), entry_keys("lesions")
     (('path', 'segments', 'rois', 'leave_out', 'threshold', 'resample'), ('path',))
     """

@@ -45,8 +45,6 @@ def shown_percent(value: float, *marks: float | Decimal) -> str:
 def shown_ml(value_ml: float) -> str:
     """Write a volume in ml, without its unit: at least two digits, and no more than a person reads.
 
-    Examples
-    --------
     >>> shown_ml(365.318), shown_ml(17.1), shown_ml(0.0421), shown_ml(0)
     ('365.3', '17.10', '0.042', '0.0')
     """
@@ -58,8 +56,6 @@ def shown_ml(value_ml: float) -> str:
 def shown_names(names: Sequence[str], *, last: str = ", ", named: int = NAMED) -> str:
     """List names, the first eight of them where there are more; ``last`` joins the last one.
 
-    Examples
-    --------
     >>> shown_names(["L1", "L2", "L3"], last=" and ")
     'L1, L2 and L3'
     >>> shown_names([f"L{n}" for n in range(1, 13)])
@@ -73,8 +69,6 @@ def shown_names(names: Sequence[str], *, last: str = ", ", named: int = NAMED) -
 def more_than(count: int, shown: int) -> str:
     """Say how many are left out; "" where none is.
 
-    Examples
-    --------
     >>> more_than(12, 8), more_than(3, 8)
     ('and 4 more', '')
     """
