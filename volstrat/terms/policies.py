@@ -42,7 +42,7 @@ def require_number(
     at_most: float = math.inf,
     what: str = "",
 ) -> None:
-    """Refuse a number that is not finite, or out of bounds (a ProtocolError); ``what`` says what it must be."""
+    """Refuse a number that is not finite or out of bounds: a ProtocolError that says ``what`` it must be."""
     low = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
     high = f" and at most {at_most:g}" if at_most < math.inf else ""
     fits = math.isfinite(value) and above < value and at_least <= value <= at_most
