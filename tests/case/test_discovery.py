@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -271,3 +272,12 @@ def test_a_folder_of_cases_is_told_from_a_case(tmp_path: Path) -> None:
     with pytest.raises(MissingRoleError, match="it is no case but holds some: P1, P2") as caught:
         open_case(tmp_path)
     assert "volstrat batch" in caught.value.hint
+
+
+def test_dicom_of_one_case_of_a_cohort_does_not_make_the_cohort_a_case(tmp_path: Path) -> None:
+    """S15 beside S01 gave their folder a stratum of its own: by S15's DICOM, without its table."""
+    samples = Path(__file__).resolve().parents[2] / "sample_data"
+    for name in ("S01_stratum_1", "S15_dicom"):
+        shutil.copytree(samples / name, tmp_path / name)
+    with pytest.raises(MissingRoleError, match="it is no case but holds some: S01_stratum_1"):
+        open_case(tmp_path)

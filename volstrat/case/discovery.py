@@ -16,7 +16,7 @@ from volstrat.case.table_file import TABLE_ENDINGS
 from volstrat.case.unread import nearly_read
 from volstrat.dicom.grouping import is_one_subject, looks_like_dicom
 from volstrat.errors import AmbiguousRoleError, InputFileError, MissingRoleError, VolstratError
-from volstrat.formats.walk import DEEPEST, files_below, is_system_name
+from volstrat.formats.walk import DEEPEST, files_below, is_system_name, relative_name
 from volstrat.frozen import FrozenDict, frozen
 from volstrat.store.output import STATE_FOLDER
 from volstrat.terms.protocol import Protocol
@@ -123,6 +123,8 @@ def open_case(
     sources = _parsed(folder) or _sources_by_name(folder, given=given or {})
     library = None
     if sources.told_by != "case.toml" and _may_hold_dicom(folder, sources):
+        if not given and sources.entries.keys() <= {"lesions"}:
+            _refuse_cohort(folder)
         sources, library = _with_dicom(sources, naming)
     if given:
         sources = sources.with_entries(given)
@@ -242,6 +244,19 @@ def _sources_by_name(folder: Path, *, given: Collection[str] = ()) -> CaseSource
             raise AmbiguousRoleError(msg, hint=f"Keep one, or write case.toml with [inputs] {lines}.")
     entries = {role: (RoleEntry(path=paths[0]),) for role, paths in found.items()}
     return CaseSources(folder=folder, subject=folder.resolve().name, entries=entries)
+
+
+def _refuse_cohort(folder: Path) -> None:
+    """Refuse a folder of which nothing but DICOM at any depth would make a case, where cases lie below it."""
+    names_case = (p for p in _paths_below(folder) if role_of(p) == "tumour" or p.name.lower() == CASE_FILE)
+    below = {path.parent for path in names_case} - {folder}
+    if below:
+        names = shown_names(sorted(relative_name(one, folder) for one in below))
+        msg = f"{folder.name}: no tumour mask; it is no case but holds some: {names}."
+        hint = (
+            "Name one of them, give this folder to volstrat batch, or write a case.toml that names its files."
+        )
+        raise MissingRoleError(msg, hint=hint)
 
 
 def _no_tumour(sources: CaseSources, library: DicomLibrary | None) -> MissingRoleError:
