@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from tests.lattices import oblique
 from tests.pictures.test_shown_images import phases
 from tests.report.scenes import affine, block, coloured
-from tests.review.conftest import settled
+from tests.review.conftest import ROOT, settled
 from tests.review.pages import choose, ct_case, fit, pane, saved, stratum, words
 from tests.volume_files import nifti
 from volstrat.case.assess import assess_case
 from volstrat.case.discovery import open_case
+from volstrat.case.lesion_table import read_lesion_table
 from volstrat.case.protocol_files import load_protocol
 from volstrat.pictures.key_slices import saved_views
 from volstrat.pictures.scene import build_scene
@@ -212,24 +215,40 @@ def test_a_complete_reading_is_signed_and_opened_again(serve: Serve, sample: Sam
     assert "late phase seen" in history
 
 
+@pytest.mark.parametrize("masks", ["same", "others"])
 def test_marks_that_the_program_did_not_take_are_offered_to_the_next(
-    serve: Serve, sample: Sample, opened: Opened
+    serve: Serve, sample: Sample, opened: Opened, masks: str
 ) -> None:
-    """The program ends before a mark; the page names it, and the new link saves it."""
-    folder = sample("S01_stratum_1")
+    """The page names them, and the new link saves their words whole; not where L1 is another lesion now."""
+    folder, why = (
+        sample("S01_stratum_1"),
+        "close to the hepatic vein confluence, and to the inferior caval vein",
+    )
     first = serve(folder, "--reader", "R")
     page = opened(first)
     choose(page, "L1")
     first.process.kill()
     first.process.wait(timeout=20)
     page.keyboard.press("3")
-    page.get_by_text("Not saved: L1 unresectable").wait_for()
+    page.locator("#site-word").select_option("node")
+    page.locator("#reason").fill(why)
+    page.locator("#reason").press("Enter")
+    page.get_by_text("Not saved: L1 unresectable. They are kept").wait_for()
     page.on("dialog", lambda dialog: dialog.accept())
+    if masks == "others":
+        for name in ("tumour", "resectable"):
+            shutil.copy(ROOT / "sample_data" / "S02_stratum_2" / f"{name}.nii.gz", folder)
     again = opened(serve(folder, "--reader", "R"))
     again.get_by_text("was not saved when the program ended: L1 unresectable").wait_for()
-    again.get_by_role("button", name="Save them now").click()
+    save = again.get_by_role("button", name="Save them now")
+    if masks == "others":
+        again.get_by_text("The masks are others now: look at L1").wait_for()
+        assert save.count() == 0
+        return
+    save.click()
     saved(again, "L1 unresectable")
-    assert table(folder / "lesions.R.csv")["L1"] == "unresectable"
+    (row,) = read_lesion_table((folder / "lesions.R.csv").read_bytes(), name="lesions.R.csv")
+    assert (row.word, row.site, row.reason) == ("unresectable", "node", why)
 
 
 def test_small_windows_stay_usable(serve: Serve, opened: Opened, tmp_path: Path) -> None:

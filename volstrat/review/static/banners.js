@@ -1,7 +1,7 @@
 // What stands in the way of the reading, what is saved and what is not, and how far it is.
 
-import { $, button, isLocked, isOpen, make, row, shared, text } from "./store.js";
-import { enqueue, forgetUnsaved, markRows, queue, saving, unsaved } from "./marks.js";
+import { $, button, isLocked, isOpen, make, shared, text } from "./store.js";
+import { enqueue, forgetUnsaved, lastOfEach, markRows, queue, saving, unsaved, weight } from "./marks.js";
 import { askWords, reload } from "./notes.js";
 
 export function renderBanners() {
@@ -14,8 +14,9 @@ export function renderBanners() {
   };
   const again = ["Read the case again", reload];
   if (saving.unreachable) {
-    const waits = queue.flatMap((m) => m.marks.map((x) => `${x.lesion_id} ${x.resectability || "no mark"}`));
-    add(`volstrat does not answer: its program has ended, or the connection is lost. ${waits.length ? `Not saved: ${waits.join(", ")}. They are kept here, and offered when the case is opened again.` : "All marks are saved."}`, true);
+    const waits = lastOfEach().map((x) => `${x.lesion_id} ${x.resectability || "no mark"}`);
+    const kept = saving.kept < waits.length ? `The first ${saving.kept} of these are` : "They are";
+    add(`volstrat does not answer: its program has ended, or the connection is lost. ${waits.length ? `Not saved: ${waits.join(", ")}. ${kept} kept here, and offered when the case is opened again.` : "All marks are saved."}`, true);
   }
   if (state.error) add(`${state.error.message} ${state.error.hint}`.trim(), true, again);
   if (state.changed_input) add(`${state.changed_input} changed on disk since it was read. Marks made so far are saved; read the case again to go on.`, true, again);
@@ -23,10 +24,12 @@ export function renderBanners() {
   for (const s of state.strangers) {
     add(s.message, true, ...(state.read_only ? [] : [[`Remove the row of ${s.id}`, () => enqueue([{ lesion_id: s.id, seen: s.token }])]]));
   }
-  const lost = state.lesions.length && !saving.unreachable && !isLocked() && !queue.length ? unsaved().filter(([id]) => row(id)) : [];
+  const lost = state.lesions.length && !saving.unreachable && !isLocked() && !queue.length ? unsaved() : [];
   if (lost.length) {
-    add(`${lost.length} mark${lost.length > 1 ? "s were" : " was"} not saved when the program ended: ${lost.map(([id, word]) => `${id} ${word || "no mark"}`).join(", ")}.`, true,
-      ["Save them now", () => { forgetUnsaved(); markRows(lost.map(([id, resectability, fdg_avidity, reason]) => ({ id, resectability, fdg_avidity, reason }))); }],
+    const same = lost.filter((x) => weight(x.id) === x.ml), others = lost.filter((x) => !same.includes(x)).map((x) => x.id);
+    const anew = others.length ? ` The masks are others now: look at ${others.join(", ")}, and mark anew.` : "";
+    add(`${lost.length} mark${lost.length > 1 ? "s were" : " was"} not saved when the program ended: ${lost.map((x) => `${x.id} ${x.resectability || "no mark"}`).join(", ")}.${anew}`, true,
+      ...(same.length ? [["Save them now", () => { forgetUnsaved(); markRows(same.map(({ ml, ...words }) => words)); }]] : []),
       ["Drop them", () => { forgetUnsaved(); renderBanners(); }]);
   }
   if (state.signed) add(`Reading complete: signed by ${state.signed.by} at ${state.signed.at}. `, false, ...(state.read_only ? [] : [["Open it again ...", () => askWords("reopened")]]));

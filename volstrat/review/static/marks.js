@@ -9,7 +9,10 @@ let undoable = [];
 const left = new Map(); // by lesion: the row's token as this page left it
 let sending = false;
 let app = {}; // take, changed, reader
-export const saving = { unreachable: false, savedAt: "" };
+export const saving = { unreachable: false, savedAt: "", kept: 0 };
+
+// What the table says of a row, in the words of a mark.
+const tableWords = (x) => ({ resectability: x.marked, fdg_avidity: x.called, reason: x.reason, site: x.site_source === "table" ? x.site_word : "", belongs_to: x.belongs_to });
 
 export const waiting = () => new Set(queue.flatMap((m) => m.marks.map((x) => x.lesion_id)));
 export const canUndo = () => undoable.length > 0 && !isLocked();
@@ -42,7 +45,7 @@ export function markRows(changes, { remember = true, late = false } = {}) {
     const x = row(id);
     if (!x) continue;
     const held = waitingFor(id);
-    const before = { resectability: x.marked, fdg_avidity: x.called, reason: x.reason, site: x.site_source === "table" ? x.site_word : "", belongs_to: x.belongs_to, ...held };
+    const before = { ...tableWords(x), ...held };
     const keys = [...WORDS, ...MORE.filter((key) => words[key] !== undefined || held?.[key] !== undefined)];
     const after = Object.fromEntries(keys.map((key) => [key, words[key] ?? before[key]]));
     if (keys.every((key) => before[key] === after[key]) && !x.misfit) continue;
@@ -161,7 +164,7 @@ function settle(one, said) {
         for (const later of queue) for (const x of later.marks) if (x.lesion_id === mine.lesion_id && x.seen === mine.seen) x.seen = said.conflict.token;
         queue.unshift({ ...one, marks: [{ ...mine, seen: said.conflict.token }] });
         const theirs = row(mine.lesion_id); // what it replaces is what undo puts back
-        if (theirs && one.undoes) Object.assign(one.undoes[0], { resectability: theirs.marked, fdg_avidity: theirs.called, reason: theirs.reason });
+        if (theirs && one.undoes) for (const [key, word] of Object.entries(tableWords(theirs))) if (key in one.undoes[0]) one.undoes[0][key] = word;
       } else {
         drop(one);
       }
@@ -184,15 +187,21 @@ export function undo() {
 
 // Marks that the program did not take any more are kept in a cookie, which the next link finds whatever its port.
 const cookie = () => `volstrat_unsaved_${[...`${shared.state.subject} ${shared.state.table}`].reduce((h, c) => (h * 31 + c.codePointAt(0)) >>> 0, 7)}`;
+// What tells a lesion from another that has its name in another reading.
+export const weight = (id) => Number(row(id)?.volume_ml.toPrecision(6));
+export const lastOfEach = () => [...new Map(queue.flatMap((m) => m.marks.map((x) => [x.lesion_id, x]))).values()]; // it says all of those before
 function keepUnsaved() {
-  const marks = saving.unreachable ? queue.flatMap((m) => m.marks.map((x) => [x.lesion_id, x.resectability, x.fdg_avidity, x.reason.slice(0, 60)])) : [];
+  const marks = saving.unreachable ? lastOfEach().map((x) => [x.lesion_id, weight(x.lesion_id), ...[...WORDS, ...MORE].map((key) => x[key])]) : [];
   let words = encodeURIComponent(JSON.stringify(marks));
   while (words.length > 3800) { marks.pop(); words = encodeURIComponent(JSON.stringify(marks)); }
+  saving.kept = marks.length;
   document.cookie = `${cookie()}=${marks.length ? words : ""}; path=/; SameSite=Strict; max-age=${marks.length ? 604800 : 0}`;
 }
 export function unsaved() {
   const found = document.cookie.split("; ").find((x) => x.startsWith(`${cookie()}=`))?.slice(cookie().length + 1);
-  try { return found ? JSON.parse(decodeURIComponent(found)) : []; } catch { return []; }
+  try {
+    return (found ? JSON.parse(decodeURIComponent(found)) : []).map(([id, ml, ...words]) => ({ id, ml, ...Object.fromEntries([...WORDS, ...MORE].map((key, n) => [key, words[n] ?? undefined])) }));
+  } catch { return []; }
 }
 export function forgetUnsaved() { document.cookie = `${cookie()}=; path=/; SameSite=Strict; max-age=0`; }
 

@@ -402,9 +402,9 @@ export class Viewer {
     this.hovering = setTimeout(() => {
       this.hovering = null;
       if (!this.under) return;
-      const at = this.under, [x, y, z] = at;
-      fetch(`/values?${new URLSearchParams({ x, y, z, plane, ct: this.ct, pet: this.pet })}`).then((answer) => answer.json())
-        .then((told) => { if (this.under) this.pointed({ ...told, point: at }); }).catch(() => {});
+      const at = this.under, [x, y, z] = at, { ct, pet, drawn } = this;
+      fetch(`/values?${new URLSearchParams({ x, y, z, plane, ct, pet })}`).then((answer) => answer.json())
+        .then((told) => { if (this.under && ct === this.ct && pet === this.pet && drawn === this.drawn) this.pointed({ ...told, point: at }); }).catch(() => {});
     }, HOVER_MS);
   }
   // On a plane: whatever its slice shows there; else what holds the point itself.

@@ -24,8 +24,10 @@ let height = 22;
 
 const sizes = { "": () => true, "<1": (x) => x.volume_ml < 1, "1-10": (x) => x.volume_ml >= 1 && x.volume_ml < 10, ">10": (x) => x.volume_ml >= 10 };
 
+const wordOf = (x) => (isOpen(x) ? "not marked" : x.word.replace("_", " "));
+
 // What "Find" looks in: also the site, and the segment as "segment 6".
-const told = (x) => [x.id, x.site, x.site_word.replace("_", " "), x.segment && `segment ${x.segment}`, x.word === "unknown" ? "not marked" : x.word, x.avidity, x.reason];
+const told = (x) => [x.id, x.site, x.site_word.replace("_", " "), x.segment && `segment ${x.segment}`, wordOf(x), x.avidity, x.reason];
 
 export function shownRows(held = "") {
   const find = $("find").value.trim().toLowerCase(), only = $("only").value, by = $("by").value;
@@ -74,7 +76,7 @@ function cell(column, x) {
   if (column.key === "word") {
     const node = make("td", "", "word");
     const share = x.word === "partial" && x.share !== null ? ` ${(100 * x.share).toFixed(0)} %` : "";
-    node.append(sign(x.word), make("span", (isOpen(x) ? "not marked" : x.word) + share, { mask: "from-mask", plan: "from-mask", table: "marked" }[x.source] ?? "open"));
+    node.append(sign(x.word), make("span", wordOf(x) + share, { mask: "from-mask", plan: "from-mask", table: "marked" }[x.source] ?? "open"));
     if (x.source === "plan") node.append(make("span", " as planned", "unseen"));
     if (x.source === "mask") node.append(make("span", " as drawn", "unseen"));
     for (const other of x.others) node.append(make("span", `${other.reader}: ${other.word}`, "others"));

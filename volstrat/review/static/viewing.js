@@ -6,7 +6,7 @@ import { Viewer } from "./panes.js";
 export const viewer = new Viewer();
 
 let choices = { cts: [], pets: [] }; // names of images that can be shown; the case's own are the first
-let offered = "";
+let offered = "", asked = 0;
 
 // Say what can be shown in place of the case's own images, once they are read.
 export async function offerImages(again) {
@@ -19,11 +19,13 @@ export async function offerImages(again) {
 
 async function showImages(ct, pet) {
   text($("shown"), ct || pet ? "Reading ..." : "");
+  const mine = asked += 1;
   let told;
   try {
     const answer = await fetch(`/images?${new URLSearchParams({ ct, pet })}`);
     told = await answer.json();
   } catch { told = { error: "volstrat does not answer." }; }
+  if (mine !== asked) return; // another was asked for since, or the case read again
   if (told.error) { text($("shown"), told.error); renderChoices(); return; }
   choices = { cts: told.cts, pets: told.pets };
   $("images-box").hidden = !told.lines.length;
@@ -38,7 +40,7 @@ function renderChoices() {
   for (const [id, names, at] of [["which-ct", choices.cts, viewer.ct], ["which-pet", choices.pets, viewer.pet]]) {
     const box = $(id);
     box.parentElement.hidden = names.length < 2;
-    if (box.options.length !== names.length) box.replaceChildren(...names.map((name, n) => new Option(name, String(n))));
+    if ([...box.options].map((one) => one.text).join("\n") !== names.join("\n")) box.replaceChildren(...names.map((name, n) => new Option(name, String(n))));
     box.value = String(at);
   }
 }
