@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from volstrat.pictures.planes import PlaneName
 
 IN_LESION = (-22.0, -30.0, 37.0)
-BARE = Look(annotated=False, show_lesions=False, show_avid=False)
+BARE = Look(annotated=False, show_lesions=False)
 
 
 @pytest.mark.parametrize("order", ORDERS[::7])

@@ -134,7 +134,7 @@ def _looked_up(shape: Shape, plane: Plane) -> Section | None:
 
     Returns the first point, the distance of points (mm), to the right and down, and which lie in it.
     """
-    low, step, counts = lattice(shape, plane, plane.to_plane(box_corners(shape.box_mm)))
+    low, step, counts = lattice(shape, plane)
     u = low[0] + step[0] * np.arange(counts[0])
     v = low[1] + step[1] * np.arange(counts[1])
     origin, right, down = plane.in_voxels(shape.grid)
@@ -187,14 +187,14 @@ def _patient_grid(grid: VoxelGrid) -> VoxelGrid:
 
 
 def lattice(
-    shape: Shape, plane: Plane, around: Float64s, *, coarse: bool = False
+    shape: Shape, plane: Plane, *, coarse: bool = False
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[int, int]]:
     """Lay a net of points over a shape: its own voxel centres where both run parallel, else a fine one.
 
-    It holds the positions ``around`` (n, 2). A ``coarse`` one that does not run parallel has at least one
+    A ``coarse`` one that does not run parallel has at least one
     voxel centre in each mesh. Returns first point, distance (mm) and number of points, to the right and down.
     """
-    own = _patient_grid(shape.grid)
+    own, around = _patient_grid(shape.grid), plane.to_plane(box_corners(shape.box_mm))
     axes = (plane.columns, plane.rows)
     if _parallel(own, plane.grid):
         step = (own.spacing_mm[axes[0]], own.spacing_mm[axes[1]])

@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
     from volstrat.geometry.array_types import Float64s
+    from volstrat.pictures.drawn_volumes import Volume
     from volstrat.pictures.planes import PlaneName
     from volstrat.pictures.scene import Scene, Shape
     from volstrat.pictures.slices import Look
 
     Pixels = NDArray[np.uint8]
-    from volstrat.pictures.drawn_volumes import Volume
-    from volstrat.pictures.planes import Frame
 
 Projected = Literal["pet", "lesions"]
 
@@ -143,7 +142,7 @@ class Projections:
         key = (name, shape.name)
         if key not in self._shadows:
             plane = self.plane(name)
-            low, step, counts = lattice(shape, plane, plane.to_plane(box_corners(shape.box_mm)), coarse=True)
+            low, step, counts = lattice(shape, plane, coarse=True)
             points = shape.grid.to_mm(shape.grid.unravel(shape.voxels.indices()))
             at = np.floor((plane.to_plane(points) - low) / step + 0.5).astype(np.int64)
             hit = np.zeros((counts[1], counts[0]), dtype=bool)

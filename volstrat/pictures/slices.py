@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from volstrat.pictures.scene import Scene, Shape
 
     Pixels = NDArray[np.uint8]
-    from volstrat.pictures.planes import Frame, Plane
-
     Float32s = NDArray[np.float32]
 
 Layer = Literal["fused", "ct", "pet"]
@@ -69,8 +67,7 @@ class Look:
     selected: str = ""  # the shape to stress; "" for none
     # Which images are drawn: the PET over the CT, the CT alone, or the PET alone, black on white.
     layer: Layer = "fused"
-    show_lesions: bool = True
-    show_avid: bool = True
+    show_lesions: bool = True  # and what is avid, and planned
     annotated: bool = True  # side letters, scale bar, window, position and names
 
 
@@ -223,7 +220,7 @@ def _draw_shapes(
     drawn = []
     for shape, loops in scene.planned_sections.on(plane) if look.show_lesions else ():
         draw_planned(draw, [frame.to_pixels(p) for p in loops], shape.name)
-    outlined = dict(scene.sections.on(plane)) if look.show_lesions or look.show_avid else {}
+    outlined = dict(scene.sections.on(plane)) if look.show_lesions else {}
     for shape, word in in_order(list(outlined), look):
         polygons = [frame.to_pixels(p) for p in outlined[shape]]
         if shape.name == AVID:
@@ -258,8 +255,7 @@ def in_order(shapes: Sequence[Shape], look: Look) -> list[tuple[Shape, str]]:
         shape, word = pair
         return shape.name != AVID, shape.name == look.selected, DRAWN_FIRST.index(word)
 
-    shown = [s for s in shapes if (look.show_avid if s.name == AVID else look.show_lesions)]
-    return sorted(((s, look.markings.get(s.name, "unknown")) for s in shown), key=rank)
+    return sorted(((s, look.markings.get(s.name, "unknown")) for s in shapes), key=rank)
 
 
 _POINTS_A_VOXEL = 1.5

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from volstrat.case.discovery import CASE_FILE
@@ -101,6 +102,11 @@ def check_reader(name: str) -> str:
         msg = f"The reader {name!r} cannot be part of a file name."
         raise UsageError(msg, hint="Use letters, digits, - and _; 'history' is taken.")
     return name
+
+
+def utc_now() -> str:
+    """Return the time as a table's cell holds it: UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def clean_text(text: str, *, what: str) -> str:

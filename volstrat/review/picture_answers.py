@@ -102,7 +102,6 @@ class _Asked:
             pet_opacity=min(max(opacity, 0.0), 1.0),
             layer=_known(next((one for one in get_args(Layer) if one == layer), None)),
             show_lesions=False,  # the page draws outlines itself: a mark changes no picture
-            show_avid=False,
         )
 
 

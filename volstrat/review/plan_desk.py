@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from volstrat.case.assess import plan_book
@@ -15,7 +14,7 @@ from volstrat.errors import PlanError, UsageError
 from volstrat.pictures.projections import Projections
 from volstrat.pictures.scene import planned_shapes
 from volstrat.report.report_figures import remnant_bar
-from volstrat.review.mark_table import clean_text
+from volstrat.review.mark_table import clean_text, utc_now
 from volstrat.show.plan_words import ARITHMETIC, plan_brief, plan_rows
 from volstrat.store.output import write_atomically
 from volstrat.terms.plans import Plan
@@ -146,7 +145,7 @@ class PlanDesk:
             plan=name,
             by=clean_text(by, what="reader's name"),
             reason=clean_text(reason, what="reason"),
-            recorded_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            recorded_at=utc_now(),
         )
         self._write(lambda text: with_choice(text, choice))
         self._session.take_plans(sources.plans, choice)

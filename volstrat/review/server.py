@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
-    from starlette.types import ASGIApp
 
     from volstrat.review.session import ReviewSession
 
@@ -36,12 +35,6 @@ _LARGEST_BODY = 4 << 20  # marks of thousands of lesions at once
 _MARK_TYPES = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(Mark).items()}
 Read = TypeVar("Read")
 _NOTES = ("complete", "reopened", "note", "key_image")
-
-
-def review_app(session: ReviewSession, *, port: int, say: Callable[[str], None]) -> tuple[ASGIApp, Guard]:
-    """Return the page's application, guarded, and its guard, which knows the link, and says further ones."""
-    guard = Guard(_app(session), port=port, say=say)
-    return guard, guard
 
 
 def serve(
@@ -64,10 +57,9 @@ def serve(
 
     session.check_is_case()
     listener = _listen(port)
-    own = listener.getsockname()[1]
-    app, guard = review_app(session, port=own, say=say)
+    guard = Guard(_app(session), port=listener.getsockname()[1], say=say)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none"
+        guard, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none"
     )
     threading.Thread(target=session.load, daemon=True).start()
     opened(guard.link())

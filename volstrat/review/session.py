@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from volstrat.case.assess import assess_case, reassess_case
@@ -32,6 +31,7 @@ from volstrat.review.mark_table import (
     row_of,
     table_notice,
     table_path,
+    utc_now,
 )
 from volstrat.review.places import segments_of
 from volstrat.review.reviewed import (
@@ -287,7 +287,7 @@ class ReviewSession:
                 msg = "The case is not loaded."
                 raise UsageError(msg)
             self._check_may_mark(marks)
-            reader, now = self._reader(marks[0].reader), _now()
+            reader, now = self._reader(marks[0].reader), utc_now()
             changes = self._changes(reviewed, marks, reader=reader, at=now)
             rows = {change.lesion_id: change.new for change in changes}
             remarked = {**reviewed.rows, **rows} if not reviewed.problem else rows
@@ -351,7 +351,9 @@ class ReviewSession:
             path = reviews_path(reviewed.bare.sources)
             reviews = open_reviews(reviewed.record["findings"], code, where)
             by = clean_cell(self._reader(by), what="reader's name")
-            close_reviews(path, reviews, by=by, reason=clean_cell(reason, what="reason"), recorded_at=_now())
+            close_reviews(
+                path, reviews, by=by, reason=clean_cell(reason, what="reason"), recorded_at=utc_now()
+            )
             return self._again(reviewed)
 
     def note(self, kind: str, text: str, by: str) -> None:
@@ -376,7 +378,7 @@ class ReviewSession:
             if kind in ("complete", "reopened") and not (reader and text.strip()):
                 msg = "A reading is signed, or opened again, with a name and a reason."
                 raise UsageError(msg)
-            self._table.note(Event(kind=kind, text=clean_text(text, what=kind), by=reader, at=_now()))
+            self._table.note(Event(kind=kind, text=clean_text(text, what=kind), by=reader, at=utc_now()))
             self.events = self._table.events()
             self.reviewed = replace(self.reviewed, version=self._next())
 
@@ -407,7 +409,3 @@ class ReviewSession:
             if mark.reading != self.reading:
                 msg = f"The case was read again since {mark.lesion_id} was marked: it may be another lesion."
                 raise InputChangedError(msg, hint="Drop this mark, look at the lesion, and mark it again.")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -18,8 +18,6 @@ from volstrat.review.state import view_geometry
 if TYPE_CHECKING:
     from volstrat.case.assess import CaseResult
     from volstrat.case.case_file import CaseSources
-    from volstrat.pictures.projections import RotatingProjection
-    from volstrat.pictures.scene import Scene
     from volstrat.review.session import ReviewSession
 
 

@@ -1,6 +1,6 @@
 // Marks on their way to the table: queued, sent one after another, undone, kept when the program is gone.
 
-import { $, button, isLocked, make, row, shared, text } from "./store.js";
+import { $, button, isLocked, make, post, row, shared, text } from "./store.js";
 
 const WORDS = ["resectability", "fdg_avidity", "reason"];
 const MORE = ["site", "belongs_to"]; // sent only where they change: the table keeps what the page does not say
@@ -74,7 +74,7 @@ export async function send() {
       const body = one.marks.length === 1 ? one.marks[0] : { marks: one.marks };
       let answer, said;
       try {
-        answer = await fetch(`/mark?known=${encodeURIComponent(shared.state.mark)}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+        answer = await post(`/mark?known=${encodeURIComponent(shared.state.mark)}`, body);
         said = await answer.json();
       } catch {
         saving.unreachable = true;

@@ -1,6 +1,6 @@
 // What is done to the reading as a whole: signed, opened again, noted; a finding closed; the case read again.
 
-import { $, shared, text } from "./store.js";
+import { $, post, shared, text } from "./store.js";
 import { saving } from "./marks.js";
 import { readerName, withReader } from "./deciding.js";
 import { viewShown } from "./viewing.js";
@@ -14,14 +14,14 @@ const SAVED = { complete: "reading complete", reopened: "opened again", note: "n
 async function tell(path, kind, words) {
   const body = { ...words, by: readerName(), known: shared.state.mark };
   try {
-    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    const answer = await post(path, body);
     const said = await answer.json();
     if (said.state) app.take(said.state);
     saving.savedAt = answer.ok ? `saved ${new Date().toISOString().slice(11, 19)} UTC: ${SAVED[kind]}` : said.error;
   } catch { saving.savedAt = "Not saved: volstrat does not answer."; }
   app.saved();
 }
-const post = (kind, words = "") => tell("/note", kind, { kind, text: words });
+const note = (kind, words = "") => tell("/note", kind, { kind, text: words });
 const accept = ({ code, where }, reason) => tell("/accept", "accept", { code, where, reason });
 
 export function askWords(kind, finding = null) {
@@ -31,15 +31,15 @@ export function askWords(kind, finding = null) {
     const words = $("words").value.trim();
     if (!words) return;
     $("words-dialog").close();
-    withReader(() => (finding ? accept(finding, words) : post(kind, words)));
+    withReader(() => (finding ? accept(finding, words) : note(kind, words)));
   };
   $("words-dialog").showModal();
 }
 
-export function saveView() { withReader(() => post("key_image", viewShown())); }
+export function saveView() { withReader(() => note("key_image", viewShown())); }
 
 export function startNotes(handlers) { app = handlers; }
 
-$("complete").addEventListener("click", () => withReader(() => post("complete")));
+$("complete").addEventListener("click", () => withReader(() => note("complete")));
 $("save-view").addEventListener("click", saveView);
-$("note-save").addEventListener("click", () => withReader(() => post("note", $("note").value)));
+$("note-save").addEventListener("click", () => withReader(() => note("note", $("note").value)));

@@ -1,7 +1,7 @@
 // Surgical plans: columns under the table, segments to try, a choice with a name and a reason. Nothing that is
 // tried changes anything before it is saved. Texts from files are only ever set as text.
 
-import { $, button, drawing, kept, make, shared, text } from "./store.js";
+import { $, button, drawing, kept, make, post, shared, text } from "./store.js";
 
 const ROWS = ["Stratum", "Debulked", "Avid left", "Remnant", "Stays", "Taken"];
 let viewer = null, seen = "", posted = 0, pending = 0, tried = new Set(), told = { columns: [], segments: [] }, like = "";
@@ -29,7 +29,7 @@ async function act(body) {
   pending += 1;
   const mine = posted;
   try {
-    const answer = await fetch("/plan", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    const answer = await post("/plan", body);
     const next = await answer.json();
     if (next.columns && mine === posted) take(next);
     text($("plan-said"), next.error ?? "");

@@ -51,6 +51,8 @@ export function merge(next) {
   shared.byId = new Map(next.lesions.map((x) => [x.id, x]));
 }
 
+export const post = (url, body) => fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
 // What one person keeps in the browser.
 export const kept = {
   get(key, otherwise) { try { return JSON.parse(localStorage.getItem(key)) ?? otherwise; } catch { return otherwise; } },

@@ -43,6 +43,8 @@ export function shownRows(held = "") {
   return rows.sort((a, b) => compare(a, b) * (sort.back ? -1 : 1));
 }
 
+const columnsShown = () => COLUMNS.filter((c) => !c.when || c.when(shared.state.lesions));
+
 function renderHeads(columns) {
   const line = $("lesions").querySelector("thead tr");
   const told = JSON.stringify([columns.map((c) => c.key), sort]);
@@ -121,11 +123,10 @@ export function countedRows(rows) {
 
 export function renderTable() {
   const { state } = shared;
-  const columns = COLUMNS.filter((c) => !c.when || c.when(state.lesions));
   const focused = document.activeElement?.closest?.("#lesions tbody") ? shared.chosen : "";
-  renderHeads(columns);
+  renderHeads(columnsShown());
   shown = shownRows();
-  renderRows(columns);
+  renderRows();
   const body = $("lesions").tBodies[0];
   if (!shown.some((x) => x.id === shared.chosen)) body.querySelector("button")?.setAttribute("tabindex", "0");
   $("lesions").setAttribute("aria-rowcount", String(shown.length + 1));
@@ -141,8 +142,8 @@ export function renderTable() {
   if (focused && !focusRow(focused)) $("rows-box").focus(); // the filter took it; the keys stay in the table
 }
 
-function renderRows(columns) {
-  const [first, last] = span(), pending = waiting();
+function renderRows() {
+  const columns = columnsShown(), [first, last] = span(), pending = waiting();
   const rows = shown.slice(first, last).map((x) => line(x, columns, pending));
   if (first > 0) rows.unshift(spacer(first, columns));
   if (last < shown.length) rows.push(spacer(shown.length - last, columns));
@@ -155,7 +156,7 @@ function renderRows(columns) {
 export function renderSome(ids) {
   const moves = ["find", "only", "by", "size"].some((id) => $(id).value) || ["word", "avidity", "reason"].includes(sort.key);
   if (moves && ids.some((id) => id) && shownRows().map((x) => x.id).join() !== shown.map((x) => x.id).join()) { renderTable(); return; }
-  const columns = COLUMNS.filter((c) => !c.when || c.when(shared.state.lesions)), pending = waiting();
+  const columns = columnsShown(), pending = waiting();
   const focused = document.activeElement?.closest?.("#lesions tbody") ? document.activeElement.closest("tr")?.dataset.id : "";
   for (const id of new Set(ids)) {
     const old = $("lesions").querySelector(`tr[data-id="${CSS.escape(id)}"]`), x = row(id);
@@ -170,7 +171,7 @@ export function reveal(id) {
     const top = at * height, head = $("lesions").tHead.offsetHeight;
     if (top < box.scrollTop || top + height + head > box.scrollTop + box.clientHeight) {
       box.scrollTop = Math.max(0, top - box.clientHeight / 2);
-      renderRows(COLUMNS.filter((c) => !c.when || c.when(shared.state.lesions)));
+      renderRows();
     }
   }
   const one = $("lesions").querySelector(`tr[data-id="${CSS.escape(id)}"]`)?.getBoundingClientRect();
@@ -197,7 +198,7 @@ export function startTable(handlers) {
     soon = requestAnimationFrame(() => {
       soon = 0;
       const held = document.activeElement?.closest?.("#lesions tbody tr")?.dataset.id;
-      renderRows(COLUMNS.filter((c) => !c.when || c.when(shared.state.lesions)));
+      renderRows();
       if (held && !focusRow(held)) $("rows-box").focus({ preventScroll: true });
     });
   });
