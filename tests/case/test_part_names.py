@@ -252,6 +252,19 @@ def test_tumour_and_what_can_be_resected_may_be_swapped(tmp_path: Path, drawn: i
     assert "resectable_misplaced" not in codes(run_case(tmp_path, PROTOCOL))
 
 
+def test_a_lesion_that_is_an_outline_is_said(tmp_path: Path) -> None:
+    """Of 10 x 10 x 4 voxels the outer 36 of each slice, round 64; a rim of two, 64 round 36, is none."""
+    for rim, said in ((1, True), (2, False)):
+        drawn = np.zeros_like(LABELS)
+        drawn[3:13, 3:13, 4:8] = 1
+        drawn[3 + rim : 13 - rim, 3 + rim : 13 - rim, 4:8] = 0
+        nifti(tmp_path / "tumour.nii.gz", drawn)
+        assert ("lesion_hollow" in codes(run_case(tmp_path, PROTOCOL))) == said
+    drawn[8:13] = 0  # open to one side
+    nifti(tmp_path / "tumour.nii.gz", drawn)
+    assert "lesion_hollow" not in codes(run_case(tmp_path, PROTOCOL))
+
+
 def test_a_resectable_mask_that_holds_nothing_is_said(tmp_path: Path) -> None:
     """It says that all 500 voxels stay, or was exported empty: a warning, and the verdict stands."""
     nifti(tumour(tmp_path) / "resectable.nii.gz", np.zeros_like(LABELS))

@@ -26,6 +26,9 @@ _MOST_EMPTY = 3
 _MOSTLY = 0.5
 """Where so much of a resectable mask lies in tumour, nobody needs to ask whether it was turned."""
 _FITS = 0.95
+_HOLLOW = 1.0
+"""Times that a lesion holds: one with a core that is left out encloses less."""
+_LARGEST_BOX = 1 << 24
 _BY_CHANCE = 10
 _SWAPPED = 0.7
 """Where less of a resectable mask is tumour, and the two were swapped, stratum 1 would not hold."""
@@ -43,11 +46,12 @@ _FACING_SHARE = 0.25
 def drawing_findings(
     entries: Sequence[TumourEntry], lesions: Lesions, resectable: VoxelRuns | None
 ) -> tuple[Finding, ...]:
-    """Say which lesions look drawn twice, which skip slices, and whether ``resectable`` lies elsewhere.
+    """Say which lesions look drawn twice, skip slices or are outlines, and if ``resectable`` lies elsewhere.
 
     All lie on the lesions' grid.
     """
-    return (*_drawn_twice(entries, lesions), *_skipped_slices(lesions), *_misplaced(resectable, lesions))
+    own = (*_drawn_twice(entries, lesions), *_skipped_slices(lesions), *_hollow(lesions))
+    return (*own, *_misplaced(resectable, lesions))
 
 
 def _misplaced(resectable: VoxelRuns | None, lesions: Lesions) -> list[Finding]:
@@ -148,6 +152,31 @@ def _skipped_slices(lesions: Lesions) -> list[Finding]:
         if slices.faces(low, high):
             one, other = (lesions.ids[n] for n in sorted(slices.lesion[[low, high]].tolist()))
             findings.append(finding("lesion_skips_slices", "stacked", where=one, lesion=one, other=other))
+    return findings
+
+
+def _hollow(lesions: Lesions) -> list[Finding]:
+    """Find lesions that are outlines: in their axial slices they enclose more than they hold."""
+    order = np.argsort(lesions.lesion, kind="stable")
+    starts, stops, lesion = (a[order] for a in (lesions.starts, lesions.stops, lesions.lesion))
+    beside = (np.diff(lesion) == 0) & (np.diff(starts // lesions.grid.shape[0]) == 0)
+    gaps = np.bincount(lesion[1:][beside], (starts[1:] - stops[:-1])[beside], minlength=lesions.count)
+    findings = []
+    for n in np.flatnonzero(gaps >= _HOLLOW * lesions.sizes).tolist():
+        voxels = lesions.of(n)
+        low, high = (edge[n] for edge in lesions.box)
+        if np.prod(high + 1 - low) > _LARGEST_BOX or connected_components(voxels, lesions.grid).count > 1:
+            continue
+        drawn = np.zeros(high + 1 - low, dtype=bool)
+        drawn[tuple((lesions.grid.unravel(voxels.indices()) - low).T)] = True
+        inside = ~drawn
+        for axis in {0, 1, 2} - {lesions.grid.axial_axis}:
+            before, behind = (np.logical_or.accumulate(a, axis) for a in (drawn, np.flip(drawn, axis)))
+            inside &= before & np.flip(behind, axis)
+        times = inside.sum() / voxels.count
+        if times >= _HOLLOW:
+            where = lesions.ids[n]
+            findings.append(finding("lesion_hollow", where=where, lesion=where, times=times))
     return findings
 
 

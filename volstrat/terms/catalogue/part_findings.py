@@ -108,6 +108,11 @@ lesion_skips_slices (review)
         which a slice was not drawn.
     means: empty slices within a lesion, or slabs stacked with one-slice gaps
     do: Look at the slices between, and fill what was not drawn.
+lesion_hollow (review)
+    says: {lesion} is drawn as an outline: inside it lies {times:.1f} times as much as is drawn, and does not
+        count.
+    means: a lesion encloses more in its slices than it holds: an outline that was not filled
+    do: Fill the outline where it was drawn, and export it again.
 lesion_at_edge (info, or review)
     harmless: At the edge of the image, where part may be missing: {lesions}. Even twice the volume of any of
         them would change nothing about stratum 1.
