@@ -67,14 +67,8 @@ def compare_masks(a: VoxelRuns, b: VoxelRuns, grid: VoxelGrid, *, tolerance_mm: 
     """Compare two voxel sets on one grid.
 
     A mask on another grid of the same lattice goes through `Mask.on_grid` first; ``tolerance_mm`` is that of
-    the surface Dice.
-
-    Raises
-    ------
-    UsageError
-        If the tolerance is negative or not finite.
-    GridMismatchError
-        If a voxel lies beyond the grid.
+    the surface Dice. A negative or endless one is a `UsageError`, a voxel beyond the grid a
+    `GridMismatchError`.
     """
     if not math.isfinite(tolerance_mm) or tolerance_mm < 0:
         msg = f"The surface tolerance must be 0 mm or above; got {tolerance_mm}."

@@ -147,10 +147,7 @@ def bland_altman(
 def intraclass_correlation(readings: Readings) -> IntraclassCorrelation:
     """ICC(2,1) and ICC(3,1) of two or more readers.
 
-    Parameters
-    ----------
-    readings : array of float, (n, k)
-        A row a subject, a column a reader; None or NaN where a reading is missing.
+    ``readings`` are (n, k), a row a subject and a column a reader; None or NaN where one is missing.
     """
     given = np.array(readings, dtype=np.float64)
     values = _complete(given)

@@ -87,36 +87,10 @@ def run_cohort(
     A subject is skipped where its record stands and its status is final, and the bytes of its inputs, the
     protocol and the versions are what they were. The tables hold this run's subjects, whoever did them.
 
-    Subjects are done in processes of their own, started afresh: a script that calls this must keep its own
-    doings under ``if __name__ == "__main__":``.
-
-    Parameters
-    ----------
-    source, out : Path
-        A folder of case folders at any depth, a manifest (CSV) or a study file; and a folder for the results.
-    lesions : str or None
-        Lesion table to use instead of the cases' own (see `open_case`).
-    workers : int or None
-        Processes; as many as there are processors by default. Not asked where there is a scheduler.
-    fresh : bool
-        Do every subject, whatever an earlier run left.
-    shard : Shard or None
-        Do only this part.
-    scheduler : str or None
-        Address of a dask scheduler whose workers see the same files.
-    limits : Limits or None
-        What one subject may take.
-    assess : callable
-        What is done with each case: a module's function, from `CaseSources` and `LoadedProtocol` to a record.
-    on_progress : callable
-        Called several times a second with one `Progress`, kept up to date.
-
-    Raises
-    ------
-    UsageError
-        If there is nothing to do, or this output is not to be written by this run.
-    OutputError
-        If the output cannot be written.
+    The arguments are those of `volstrat.run_cohort`, but that ``limits`` are what one subject may take,
+    ``assess`` makes a record of `EntryReader` and `LoadedProtocol` (a module's function), and ``on_progress``
+    is called several times a second with one `Progress`, kept up to date. Nothing to do, or an output that is
+    not to be written by this run, is a `UsageError`; one that cannot be written an `OutputError`.
     """
     if getattr(multiprocessing.process.current_process(), "_inheriting", False):
         msg = "a worker process reads the calling script as it starts, and came to run_cohort in it."

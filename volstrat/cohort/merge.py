@@ -57,13 +57,9 @@ def merge_cohorts(
 
     A subject of two outputs gets one failed row that names both, never a result.
 
-    Raises
-    ------
-    UsageError
-        If an output is unfinished, missing or altered, was made by another protocol or version (a shard: with
-        another lesion table), or is ``out`` itself.
-    OutputError
-        If ``out`` cannot be written.
+    An output that is unfinished, missing or altered, was made by another protocol or version (a shard: with
+    another lesion table), or is ``out`` itself is a `UsageError`; an ``out`` that cannot be written an
+    `OutputError`.
     """
     refuse_sealed(out)
     refuse_other_kind(out)

@@ -162,11 +162,8 @@ class Manifest:
     A CSV, as spreadsheets save it, with the column ``subject``, one column a role, and ``<role>.segments``
     for the segments, ROIs or labels that are meant (separated by ``|``); paths relative to its folder.
 
-    Raises
-    ------
-    InputFileError, UsageError
-        If it cannot be read, lacks ``subject`` or ``tumour``, has a column that is no role, or a row
-        without a subject. What is wrong with one subject's row fails that subject only.
+    One that cannot be read, lacks ``subject`` or ``tumour``, has a column that is no role or a row without a
+    subject is an `InputFileError` or `UsageError`. What is wrong with one subject's row fails that one only.
     """
 
     def __init__(self, path: Path) -> None:

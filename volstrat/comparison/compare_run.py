@@ -67,14 +67,8 @@ def compare_readings(
     """Compare readings subject by subject and over all, and write what that gives into a folder.
 
     ``paths`` (at least two), ``protocol`` and ``lesions`` are those of `open_readings`; ``each`` is called
-    with each subject and what is at stake on it.
-
-    Raises
-    ------
-    UsageError
-        If there is nothing to compare.
-    OutputError
-        If a file cannot be written.
+    with each subject and what is at stake on it. Nothing to compare is a `UsageError`, a file that cannot be
+    written an `OutputError`.
     """
     settings = settings or Settings()
     protocol = protocol or load_protocol(None)

@@ -65,16 +65,10 @@ def write_consensus(
     lesions with the word that more than half of the readers gave it, else ``unknown``; ``consensus.json``
     says what it was made of. ``paths``, ``protocol`` and ``lesions`` are those of `compare_readings`;
     ``each`` is called with each subject and, where it has no consensus, why.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than three readings, or a case that no consensus made would be written over.
-    OutputError
-        If a file cannot be written.
+    Fewer than three readings, or a case that no consensus made in the way, are a `UsageError`; what cannot be
+    written is an `OutputError`.
     """
-    if len(paths) < FEWEST_READINGS:
-        majority([VoxelRuns.empty()] * len(paths))  # raises, and says why two cannot decide
+    _require_three(paths)
     readings = open_readings(paths, protocol=protocol, lesions=lesions)
     if len({(one.path.resolve(), one.lesions) for one in readings}) < len(readings):
         msg = "A reading is named twice; it would outvote the others by itself."
@@ -246,16 +240,20 @@ def _mask(grid: VoxelGrid, voxels: VoxelRuns) -> Mask:
     return Mask(grid=grid, runs=LabelRuns.from_sets([(1, voxels)]))
 
 
+def _require_three(readings: Sequence[object]) -> None:
+    if len(readings) < FEWEST_READINGS:
+        msg = f"A consensus needs at least {FEWEST_READINGS} readings; there are {len(readings)}."
+        hint = "Where two readings differ neither outvotes the other: have an adjudicator decide."
+        raise UsageError(msg, hint=hint)
+
+
 def majority(readings: Sequence[VoxelRuns]) -> VoxelRuns:
     """Return the voxels that more than half of three or more readings on one grid hold.
 
     With an even number of readings a voxel that exactly half of them hold is left out. Fewer readings are a
     `UsageError`.
     """
-    if len(readings) < FEWEST_READINGS:
-        msg = f"A consensus needs at least {FEWEST_READINGS} readings; there are {len(readings)}."
-        hint = "Where two readings differ neither outvotes the other: have an adjudicator decide."
-        raise UsageError(msg, hint=hint)
+    _require_three(readings)
     position = np.concatenate([end for runs in readings for end in (runs.starts, runs.stops)])
     change = np.concatenate(
         [np.full(runs.starts.size, sign, np.int64) for runs in readings for sign in (1, -1)]
@@ -273,8 +271,7 @@ def staple(readings: Sequence[VoxelRuns], grid: VoxelGrid) -> tuple[VoxelRuns, l
     any reading holds, five voxels wider. With them comes each reading's sensitivity and specificity. Fewer
     than three readings are a `UsageError`.
     """
-    if len(readings) < FEWEST_READINGS:
-        majority(readings)
+    _require_three(readings)
     union = VoxelRuns.empty()
     for reading in readings:
         union = union.union(reading)

@@ -88,11 +88,8 @@ def read_held_agreement(folder: Path) -> HeldAgreement:
 def read_decisions(path: Path, agreement: HeldAgreement) -> dict[str, Decision]:
     """Read a filled-in ``adjudication.csv`` (or .xlsx): a decision for every subject in dispute.
 
-    Raises
-    ------
-    UsageError
-        If the table is of another agreement or of swapped readings, its rows of one subject disagree, a
-        subject is undecided or not in dispute, or an answer is none of the readings' letters or "table".
+    A table of another agreement or of swapped readings, rows of one subject that disagree, a subject that is
+    undecided or not in dispute, and an answer that is no reading's letter or "table" are a `UsageError`.
     """
     table = read_table(read_bytes(path), name=path.name, error=UsageError)
     missing = [name for name in _NEEDED if name not in table.header]

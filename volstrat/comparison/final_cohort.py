@@ -47,15 +47,8 @@ def adjudicate(
 
     ``agreement`` is the output of ``volstrat compare``, ``table`` its ``adjudication.csv``, filled in, and
     ``concordant`` the reading that stands for subjects that are not in dispute; the rest is as for
-    `run_cohort`.
-
-    Raises
-    ------
-    UsageError
-        If the agreement is not whole, the table does not decide on it, a reading has changed since, or what
-        is to stand is not there.
-    OutputError
-        If the output cannot be written.
+    `run_cohort`. An agreement that is not whole, a table that does not decide on it, a reading that changed
+    since or is not there are a `UsageError`, an output that cannot be written an `OutputError`.
     """
     run = read_run_file(agreement)
     if run is None or run.get("event") != COMPARISON or run.get("finished_at") is None:

@@ -49,10 +49,7 @@ class Anatomy:
     def chosen(self, segments: Iterable[str], *, where: str) -> tuple[str, ...]:
         """Return the map's names of the segments that a plan cuts out; 4 is 4a and 4b where it has those.
 
-        Raises
-        ------
-        PlanError
-            If the map does not hold one of them.
+        One that the map does not hold is a `PlanError`.
         """
         found: set[str] = set()
         for segment in segments:
@@ -67,10 +64,7 @@ class Anatomy:
     def lesion_of(self, zone: Zone, *, where: str) -> int:
         """Return the position of the lesion that a wedge or an ablation names, by id or by a point in it.
 
-        Raises
-        ------
-        PlanError
-            If there is no such lesion, or the point lies in none, or in two.
+        No such lesion, or a point in none or in two, is a `PlanError`.
         """
         ids = self.lesions.ids
         if zone.lesion_id is not None:
@@ -150,21 +144,9 @@ def plan_regions(
     """Work out what a plan cuts and ablates.
 
     Cut: its segments and wedges within the liver mask, and its masks. A wedge or an ablation zone is every
-    voxel whose centre lies within the margin (and 0.001 mm) of a voxel centre of its lesion.
-
-    Parameters
-    ----------
-    zones : Zones
-        Of the anatomy's lesions.
-    policy : PlanPolicy
-        Its margins count where the plan states none.
-    cut_mask : VoxelRuns or None
-        What the plan cuts out as drawn.
-
-    Raises
-    ------
-    PlanError
-        If the plan names a segment or a lesion that is not there.
+    voxel whose centre lies within the margin (and 0.001 mm) of a voxel centre of its lesion. The policy's
+    margins count where the plan states none; ``cut_mask`` is what it cuts out as drawn. A segment or a lesion
+    that is not there is a `PlanError`.
     """
     where = f"plan {plan.name!r}"
     segments = anatomy.chosen(plan.segments, where=where)
@@ -194,15 +176,11 @@ def _planned(
 
 
 def moved_borders(regions: PlanRegions, anatomy: Anatomy) -> Iterator[tuple[float, VoxelRuns]]:
-    """Yield what is cut out with the segments where the borders between segments lie elsewhere.
+    """Yield each of `MAP_SHIFTS_MM`, and what is cut out with the segments where borders lie that far off.
 
     At +d the cut grows by the voxels of retained segments whose centre is within d (and 0.001 mm) of a
-    voxel centre of a resected one; at -d the reverse. The liver's surface stays.
-
-    Yields
-    ------
-    mm, by_segments : float, VoxelRuns
-        For each of `MAP_SHIFTS_MM`; nothing for a plan that cuts out no segment.
+    voxel centre of a resected one; at -d the reverse. The liver's surface stays. Nothing for a plan that cuts
+    out no segment.
     """
     resected = regions.by_segments
     if not resected:

@@ -99,17 +99,8 @@ _OF_MARKINGS = {"resectable_outside_tumour", "table_over_mask", "partly_resectab
 class PlanBook:
     """Carries out plans on one measured case; what they have in common is worked out once.
 
-    Parameters
-    ----------
-    measured : Measurements
-        The case as read: with its own table and resectable mask.
-    anatomy : Anatomy
-    protocol : Protocol
-    patient : PatientFacts
-    findings : iterable of Finding
-        What reading the case brought up; part of every verdict.
-    memo : CaseMemo or None
-        What was worked out of the same case.
+    ``measured`` is the case as read, with its own table and resectable mask; ``findings`` what reading it
+    brought up, part of every verdict; ``memo`` what was worked out of the same case.
     """
 
     def __init__(
@@ -132,12 +123,7 @@ class PlanBook:
     ) -> PlanOutcome:
         """Say what a plan comes to.
 
-        ``cut_mask`` is what it cuts out as drawn.
-
-        Raises
-        ------
-        PlanError
-            If the plan names a segment or a lesion that is not there.
+        ``cut_mask`` is what it cuts out as drawn. A segment or a lesion that is not there is a `PlanError`.
         """
         anatomy, protocol = self.anatomy, self.protocol
         regions = plan_regions(plan, anatomy, self.zones, protocol.plans, cut_mask=cut_mask)
@@ -216,10 +202,7 @@ class PlanBook:
     def rows_under(self, plan: Plan | None) -> dict[str, LesionRow]:
         """Return the table under a plan: it marks no lesion in the liver, and the plan's words stand outside.
 
-        Raises
-        ------
-        PlanError
-            If the plan says a word on a lesion or region that is not there.
+        A word on a lesion or region that is not there is a `PlanError`.
         """
         ids, in_liver = self.anatomy.lesions.ids, set(self._in_liver)
         rows = {
@@ -308,12 +291,8 @@ def decide(
     """Carry out every plan and take the chosen one's verdict.
 
     ``chosen`` is the name of one of them, or None. The book's findings are what reading the case brought up,
-    with `contradictions`.
-
-    Raises
-    ------
-    PlanError
-        If a plan names what is not there, or the chosen one is none of them.
+    with `contradictions`. A plan that names what is not there, or a chosen one that is none, is a
+    `PlanError`.
     """
     names = [plan.name for plan in plans]
     if chosen is not None and chosen not in names:

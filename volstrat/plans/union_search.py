@@ -50,21 +50,10 @@ class Candidate:
 def search_plans(book: PlanBook, *, ablations: int = 0, flr_percent: float = 0.0) -> tuple[Candidate, ...]:
     """Return every union of segments that reaches stratum 1's threshold and takes all avid disease.
 
-    None of them cuts through tumour. Beside each union the largest lesions that remain in the liver are
-    ablated with the protocol's margin. Lesions outside the liver keep their own marking; what nobody marked
-    counts as staying.
-
-    Parameters
-    ----------
-    ablations : int
-        How many lesions are ablated; fewer where fewer remain.
-    flr_percent : float
-        The least remnant, in percent of the liver without tumour.
-
-    Returns
-    -------
-    tuple of Candidate
-        By falling remnant.
+    By falling remnant, which is at least ``flr_percent`` of the liver without tumour. None of them cuts
+    through tumour. Beside each union ``ablations`` of the largest lesions that remain in the liver (fewer
+    where fewer remain) are ablated with the protocol's margin. Lesions outside the liver keep their own
+    marking; what nobody marked counts as staying.
     """
     judge = _Judge(book, ablations=ablations)
     found = [c for union in _unions(len(book.anatomy.map)) if (c := judge.candidate(union, flr_percent))]

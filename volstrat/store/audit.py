@@ -55,14 +55,9 @@ def append_entry(path: Path, *, event: str, detail: Mapping[str, Any], recorded_
     """Append one entry (an event, e.g. "batch_started", and JSON values) and return the trail's new head.
 
     The end of a line that was cut while it was written (a full disk, a lost machine) was never part of the
-    trail: it is taken off, and an entry of its own says so. ``recorded_at`` has a time zone.
-
-    Raises
-    ------
-    CorruptDataError
-        If the last entry is not one, so that nothing can be chained to it.
-    OutputError
-        If the trail cannot be written; what stood there before still stands.
+    trail: it is taken off, and an entry of its own says so. ``recorded_at`` has a time zone. A last entry
+    that is none, so that nothing can be chained to it, is a `CorruptDataError`; a trail that cannot be
+    written, whose entries all stand, an `OutputError`.
     """
     state = path.parent / STATE_FOLDER
     problem = f"{path}: the audit trail cannot be written"
