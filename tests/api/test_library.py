@@ -400,6 +400,16 @@ def test_a_case_goes_out_as_dicom_where_its_images_are(case: vs.Case, tmp_path: 
     assert not (tmp_path / "none").exists()
 
 
+def test_the_tables_of_a_run_that_was_cut_off_are_not_read(tmp_path: Path) -> None:
+    """They are those of the run before: `record` gave another stratum than the table."""
+    shutil.copytree(SAMPLES / "S01_stratum_1", tmp_path / "in" / "S01")
+    vs.run_cohort(tmp_path / "in", out=tmp_path / "out", workers=1)
+    run = tmp_path / "out" / "run.json"
+    run.write_text(json.dumps({**json.loads(run.read_text()), "finished_at": None}))
+    with pytest.raises(vs.VolstratError, match="has not come to its end"):
+        vs.read_cohort(tmp_path / "out")
+
+
 def test_a_subject_that_looks_like_a_number_keeps_its_name(tmp_path: Path) -> None:
     """The table was read back from CSV: subject 001 was the number 1, and an empty column had no type."""
     for reader in ("ann", "bo"):

@@ -192,11 +192,17 @@ def read_cohort(out: PathLike) -> Cohort:
     Raises
     ------
     UsageError
-        If it is none.
+        If it is none, or a run into it has not come to its end: its tables are those of the run before.
     """
     from pyarrow import ArrowException, parquet
 
+    from volstrat.cohort.run_file import read_run_file
+
     folder = Path(out)
+    run = read_run_file(folder)
+    if run is not None and run.get("finished_at") is None:
+        msg = f"{folder}: its run has not come to its end."
+        raise UsageError(msg, hint="Run its batch again; what is done will be skipped.")
     tables = {}
     for name in ("cohort", "lesions"):
         path = folder / f"{name}.parquet"

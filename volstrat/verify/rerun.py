@@ -67,6 +67,9 @@ def _roots(
             msg = f"The outputs that were merged are not there any more ({', '.join(lost)})."
             raise UsageError(msg, hint="Name the folder of all cases with --inputs.")
         return [root for part_run in parts.values() for root in _roots(out, part_run, None)]
+    if inputs is None and said.get("event") == ADJUDICATION:
+        msg = "A final cohort was merged; which readings stand in it is known there alone."
+        raise UsageError(msg, hint="Verify each of the outputs that were merged by itself.")
     root = inputs or Path(said.get("input_root") or "")
     if inputs is not None and not inputs.exists():
         msg = f"{inputs}: there is no such folder or manifest."
