@@ -272,6 +272,21 @@ def test_another_grid_is_refused_with_the_displacement(tmp_path: Path, axis: int
     assert subject["stake"]["kind"] == "not_comparable"
 
 
+def test_a_table_that_no_reading_takes_is_refused(tmp_path: Path) -> None:
+    """A manifest has its tables: with --lesions R1 and R2 it agreed with itself perfectly, as R1 and R2."""
+    case = stratum_1(tmp_path / "cases" / "S1")
+    for reader, word in (("R1", "resectable"), ("R2", "unresectable")):
+        (case / f"lesions.{reader}.csv").write_text(f"lesion_id,resectability\nL1,{word}\n")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("subject,tumour\nS1,cases/S1/tumour.nii.gz\n")
+    with pytest.raises(UsageError, match=r"--lesions says nothing of .*m\.csv"):
+        compared(tmp_path, manifest, manifest, lesions=["R1", "R2"])
+    cases = tmp_path / "cases"
+    found = compared(tmp_path, cases, cases, lesions=["R1", "R2"])
+    assert only_subject(found)["stake"]["kind"] != "none"
+    assert [reading["reader"] for reading in found["readings"]] == ["R1", "R2"]
+
+
 def test_another_grid_is_resampled_where_asked(tmp_path: Path) -> None:
     """Moved by three whole voxels along i (2.4 mm): 7 of 10 rows of each lesion overlap; Dice 0.7."""
     moved = AFFINE.copy()

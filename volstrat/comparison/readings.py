@@ -150,7 +150,18 @@ def open_readings(
         _open(path, name, loaded, table)
         for path, name, table in zip(paths, string.ascii_uppercase, tables, strict=False)
     ]
+    deaf = [r for r, table in zip(found, tables, strict=False) if table is not None and not _takes(r, table)]
+    if deaf and (len(lesions) > 1 or len(deaf) == len(found)):
+        names = ", ".join(dict.fromkeys(str(reading.path) for reading in deaf))
+        msg = f"--lesions says nothing of {names}: a manifest or an output has its own, a mask has none."
+        raise UsageError(msg, hint="Leave --lesions out, or name folders of cases or a study file.")
     return tuple(_named(_of_one_subject(found)))
+
+
+def _takes(reading: ReadingSet, table: str) -> bool:
+    """Tell whether a reading's marks are those of a table that was asked for."""
+    run = read_run_file(reading.path) if reading.kind == "cohort_output" else None
+    return reading.lesions is not None or (run or {}).get("lesions") == table
 
 
 def _named(readings: Sequence[ReadingSet]) -> list[ReadingSet]:
@@ -197,7 +208,7 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
         label=_label(path),
         kind=kind,
         path=path,
-        lesions=lesions,
+        lesions=lesions if kind in ("case", "cases", "study") else None,
         protocol=protocol,
         subjects=by_subject,
     )
