@@ -89,6 +89,27 @@ def serve() -> Iterator[Callable[..., Served]]:
         process.stderr.close()
 
 
+# Counts what is asked of the server and not yet answered and read, but for the state, asked for again and again.
+_COUNTING = """(() => {
+  const ask = window.fetch.bind(window);
+  window.underWay = 0;
+  window.fetch = (url, ...how) => {
+    if (/^\\/(state|reload)/.test(url)) return ask(url, ...how);
+    let open = true;
+    const done = () => { if (open) window.underWay -= 1; open = false; };
+    window.underWay += 1;
+    return ask(url, ...how).then((answer) => {
+      if (!answer.ok) done();
+      for (const way of ["json", "blob"]) {
+        const read = answer[way].bind(answer);
+        answer[way] = () => read().finally(done);
+      }
+      return answer;
+    }, (error) => { done(); throw error; });
+  };
+})()"""
+
+
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """Return one person's browser: cookies and settings of its own."""
@@ -96,6 +117,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     context.set_default_timeout(20_000)
     # Who reads is asked before the first mark: here a reader without a name.
     context.add_init_script("if (!localStorage.getItem('nameless')) localStorage.setItem('nameless', 'true')")
+    context.add_init_script(_COUNTING)
     yield context
     context.close()
 
@@ -104,12 +126,12 @@ def settled(page: Page) -> None:
     """Wait until every pane shows the picture that it asks for, and nothing is being saved."""
     page.wait_for_function(
         "() => [...document.querySelectorAll('canvas')]"
-        ".every((c) => c.dataset.shown && c.dataset.outlined !== 'false')"
+        ".every(({ dataset: d }) => d.shown && d.shown === d.wanted && d.outlined !== 'false')"
+        " && window.underWay === 0 && !document.querySelector('#banners').textContent.includes('Reading the')"
         " && document.querySelectorAll('#lesions tbody tr').length > 0"
         " && !document.querySelector('#saved').textContent.startsWith('saving')",
         timeout=1000 * _SECONDS,
     )
-    page.wait_for_timeout(250)
 
 
 @pytest.fixture

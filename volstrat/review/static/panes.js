@@ -59,7 +59,7 @@ class Pane {
   }
   draw() {
     if (!this.viewer.images || !this.canvas.clientWidth) return;
-    this.wanted = this.url(this.index());
+    this.wanted = this.canvas.dataset.wanted = this.url(this.index());
     const kept = this.viewer.pictures.get(this.wanted);
     if (kept) this.paint(kept, this.wanted);
     else this.fetch();
