@@ -1,4 +1,4 @@
-"""Files that are cut off, or no files at all, where a report or an earlier export is looked for."""
+"""Files that are cut off, of others, or no files, where a report or an earlier export is looked for."""
 
 from __future__ import annotations
 
@@ -31,6 +31,21 @@ def test_a_report_that_is_cut_off_is_no_report(exported: Exported, tmp_path: Pat
         except (FormatError, InputFileError):
             continue
         assert found == said
+
+
+def test_what_was_drawn_in_slicer_is_not_written_over(exported: Exported, tmp_path: Path) -> None:
+    """Slicer saves to the file that it opened; the export's own, from before, is replaced."""
+    (own,) = [path for path in exported.files if path.name.endswith(".seg.nrrd")]
+    data = own.read_bytes()
+    assert b"\nSegmentation_MasterRepresentation" in data
+    saved = tmp_path / own.name
+    saved.write_bytes(data)
+    export_case(CASE, tmp_path, load_protocol(), kinds=["seg"], slicer=True)
+    changed = data.replace(b"\nSegmentation_M", b"\nSegmentation_ConversionParameters:=|\nSegmentation_M", 1)
+    saved.write_bytes(changed)
+    with pytest.raises(ExportError, match="as 3D Slicer saved it"):
+        export_case(CASE, tmp_path, load_protocol(), kinds=["seg"], slicer=True)
+    assert saved.read_bytes() == changed
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")

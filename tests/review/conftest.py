@@ -89,7 +89,7 @@ def serve() -> Iterator[Callable[..., Served]]:
         process.stderr.close()
 
 
-# Counts what is asked of the server and not yet answered and read, but for the state, asked for again and again.
+# Counts what the page has asked and not yet read the answer of, but for the state, asked for again and again.
 _COUNTING = """(() => {
   const ask = window.fetch.bind(window);
   window.underWay = 0;

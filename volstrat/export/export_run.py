@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from volstrat.case.protocol_files import LoadedProtocol
 
 _LONGEST_SH: Final = 16
+_HEADER_BYTES: Final = 1 << 22
 
 KINDS: Final = ("seg", "sr", "pdf", "sc")
 """What a case can go out as; all of them where none is asked for."""
@@ -189,7 +191,14 @@ def _refuse_other_objects(out: Path, outgoing: Outgoing) -> None:
         raise OutputError(msg, hint="Name another folder.")
     study = outgoing.source.series.study_instance_uid
     for path in sorted(out.rglob("*")):
-        if path.is_dir() or path.name.endswith(".seg.nrrd"):
+        if path.is_dir():
+            continue
+        if path.name.endswith(".seg.nrrd"):
+            if _is_of_slicer(path):
+                msg = f"{out.name}: holds {path.relative_to(out).as_posix()}, as 3D Slicer saved it."
+                raise ExportError(
+                    msg, hint="Move it to another place first: what was drawn there would be lost."
+                )
             continue
         tags = ["ManufacturerModelName", "StudyInstanceUID"]
         try:
@@ -201,6 +210,13 @@ def _refuse_other_objects(out: Path, outgoing: Outgoing) -> None:
         if not is_own:
             msg = f"{out.name}: holds {path.relative_to(out).as_posix()}, which is no export of this study."
             raise ExportError(msg, hint="Name a folder of its own for what goes out.")
+
+
+def _is_of_slicer(path: Path) -> bool:
+    """Tell whether 3D Slicer wrote a segmentation: its header says how it converts, an export's does not."""
+    with suppress(OSError), open_regular(path) as stream:
+        return b"Segmentation_ConversionParameters" in stream.read(_HEADER_BYTES).partition(b"\n\n")[0]
+    return False
 
 
 def _write(
