@@ -265,6 +265,15 @@ def test_a_lesion_that_is_an_outline_is_said(tmp_path: Path) -> None:
     assert "lesion_hollow" not in codes(run_case(tmp_path, PROTOCOL))
 
 
+@pytest.mark.parametrize(("stop", "slices", "said"), [(26, 1, True), (24, 1, False), (26, 2, False)])
+def test_a_wide_lesion_on_one_slice_is_said(tmp_path: Path, stop: int, slices: int, said: bool) -> None:
+    """As for a diameter: 16.1 mm (23 x 0.7) is wide for 2.5 mm, 14.7 mm not wide enough."""
+    drawn = np.zeros_like(LABELS)
+    drawn[3:25, 3:stop, 4 : 4 + slices] = 1
+    nifti(tmp_path / "tumour.nii.gz", drawn)
+    assert ("lesion_skips_slices" in codes(run_case(tmp_path, PROTOCOL))) == said
+
+
 def test_a_resectable_mask_that_holds_nothing_is_said(tmp_path: Path) -> None:
     """It says that all 500 voxels stay, or was exported empty: a warning, and the verdict stands."""
     nifti(tumour(tmp_path) / "resectable.nii.gz", np.zeros_like(LABELS))

@@ -26,6 +26,8 @@ _MOST_EMPTY = 3
 _MOSTLY = 0.5
 """Where so much of a resectable mask lies in tumour, nobody needs to ask whether it was turned."""
 _FITS = 0.95
+_FLAT, _FLAT_MM = 4.0, 15.0
+"""A lesion on one slice that measures so many slices, and mm, across was drawn where it is widest alone."""
 _HOLLOW = 1.0
 """Times that a lesion holds: one with a core that is left out encloses less."""
 _LARGEST_BOX = 1 << 24
@@ -50,8 +52,8 @@ def drawing_findings(
 
     All lie on the lesions' grid.
     """
-    own = (*_drawn_twice(entries, lesions), *_skipped_slices(lesions), *_hollow(lesions))
-    return (*own, *_misplaced(resectable, lesions))
+    own = (*_drawn_twice(entries, lesions), *_skipped_slices(lesions), *_on_one_slice(lesions))
+    return (*own, *_hollow(lesions), *_misplaced(resectable, lesions))
 
 
 def _misplaced(resectable: VoxelRuns | None, lesions: Lesions) -> list[Finding]:
@@ -153,6 +155,19 @@ def _skipped_slices(lesions: Lesions) -> list[Finding]:
             one, other = (lesions.ids[n] for n in sorted(slices.lesion[[low, high]].tolist()))
             findings.append(finding("lesion_skips_slices", "stacked", where=one, lesion=one, other=other))
     return findings
+
+
+def _on_one_slice(lesions: Lesions) -> list[Finding]:
+    """Find lesions that were drawn where they are widest alone, as for a diameter."""
+    axis, (low, high) = lesions.grid.axial_axis, lesions.box
+    mm = (high + 1 - low) * np.array(lesions.grid.spacing_mm)
+    wide = np.delete(mm, axis, axis=1).min(axis=1)
+    alone = (wide >= np.maximum(_FLAT_MM, _FLAT * mm[:, axis])) & (low == high)[:, axis]
+    those = np.flatnonzero(alone).tolist() if lesions.grid.shape[axis] > 1 else []
+    return [
+        finding("lesion_skips_slices", "single", where=where, lesion=where, across_mm=wide[n])
+        for n, where in ((n, lesions.ids[n]) for n in those)
+    ]
 
 
 def _hollow(lesions: Lesions) -> list[Finding]:

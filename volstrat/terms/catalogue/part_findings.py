@@ -106,7 +106,10 @@ lesion_skips_slices (review)
         volume be too small.
     stacked: {lesion} and {other} lie above each other with one empty slice between: they may be one lesion of
         which a slice was not drawn.
-    means: empty slices within a lesion, or slabs stacked with one-slice gaps
+    single: {lesion} is drawn on one slice, and measures {across_mm:.0f} mm across: the slices above and below
+        may not have been drawn, and its volume be far too small.
+    means: empty slices within a lesion, slabs stacked with one-slice gaps, or a wide lesion on one slice
+        alone
     do: Look at the slices between, and fill what was not drawn.
 lesion_hollow (review)
     says: {lesion} is drawn as an outline: inside it lies {times:.1f} times as much as is drawn, and does not
