@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -83,8 +82,8 @@ def _changes(own: Any, packaged: Any, path: str = "") -> Iterator[str]:  # noqa:
         if is_dataclass(value) and type(value) is type(other):
             yield from _changes(value, other, f"{path}{field.name}.")
         elif value != other:
-            shown = "" if isinstance(value, Mapping) else f" = {value} ({other} there)"
-            yield f"{path}{field.name}{shown}"
+            plain = isinstance(value, str | int | float | Decimal)
+            yield f"{path}{field.name}" + (f" = {value} ({other} there)" if plain else "")
 
 
 def parse_protocol(data: bytes, *, name: str) -> LoadedProtocol:
