@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+import volstrat as vs
 from tests.cohort.cohorts import InlineRunner, rows, write_case
 from volstrat import __version__
 from volstrat.case.protocol_files import load_protocol
@@ -304,6 +305,11 @@ def test_a_pinned_protocol_is_the_studys(tmp_path: Path) -> None:
     other.write_text(load_protocol().text)
     with pytest.raises(UsageError, match="--protocol names another"):
         found.load_protocol(other)
+    other.write_text(other.read_text().replace('version = "1"', 'version = "8"'))
+    for ask in (vs.inspect, vs.compare):  # a protocol that was loaded already stood over the study's
+        places = [file] if ask is vs.inspect else [file, file]
+        with pytest.raises(vs.VolstratError, match="--protocol names another"):
+            ask(*places, protocol=vs.load_protocol(other))
     pinned.unlink()
     with pytest.raises(UsageError, match=r"protocol\.toml, is not there"):
         found.load_protocol(None)

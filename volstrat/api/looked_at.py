@@ -180,9 +180,7 @@ def load_protocol(path: ProtocolLike = None) -> LoadedProtocol:
 
 
 def protocol_of(source: Path, protocol: ProtocolLike) -> LoadedProtocol:
-    """Return the protocol that is given, else a study's own, else the packaged one."""
+    """Return a study's own protocol, which no other may stand for, else the one given or packaged."""
     from volstrat.study.study_file import protocol_for
 
-    if isinstance(protocol, LoadedProtocol):
-        return protocol
-    return protocol_for(source, None if protocol is None else Path(protocol))
+    return protocol_for(source, None if protocol is None else load_protocol(protocol))

@@ -192,7 +192,10 @@ def _open(path: Path, name: str, protocol: LoadedProtocol, lesions: str | None) 
     elif path.suffix.lower() == ".csv":
         kind, subjects = "manifest", _from_cases(path, path / STATE_FOLDER, lesions)
     elif is_study_file(path):
-        protocol = read_study(path).load_protocol(None) if read_study(path).protocol else protocol
+        study = read_study(path)
+        if study.protocol is not None:
+            is_asked = protocol.sha256 != load_protocol(None).sha256
+            protocol = study.load_protocol(protocol if is_asked else None)
         kind, subjects = "study", _from_cases(path, path / STATE_FOLDER, lesions)
     else:
         kind, subjects = "masks", [_bare_mask(path)]

@@ -46,7 +46,7 @@ class Study:
         """The study file's name, for messages."""
         return self.path.name
 
-    def load_protocol(self, given: Path | None) -> LoadedProtocol:
+    def load_protocol(self, given: LoadedProtocol | Path | None) -> LoadedProtocol:
         """Return the protocol that the study pins; one that is given besides must be the same.
 
         Raises UsageError if the pinned protocol is gone, or another one was given.
@@ -55,7 +55,7 @@ class Study:
             msg = f"{self.name}: its protocol, {self.protocol.name}, is not there."
             raise UsageError(msg, hint="Put the protocol back, or correct study.protocol.")
         pinned = load_protocol(self.protocol)
-        if given is not None and load_protocol(given).sha256 != pinned.sha256:
+        if given is not None and _loaded(given).sha256 != pinned.sha256:
             named = f"{pinned.protocol.id} {pinned.protocol.version}"
             msg = f"{self.name}: pins the protocol {named}; --protocol names another."
             raise UsageError(msg, hint="Leave --protocol out, or change study.protocol.")
@@ -88,12 +88,16 @@ def is_study_file(path: Path) -> bool:
     return path.suffix.lower() == STUDY_ENDING and not path.is_dir()
 
 
-def protocol_for(source: Path, given: Path | None) -> LoadedProtocol:
+def _loaded(given: LoadedProtocol | Path | None) -> LoadedProtocol:
+    return given if isinstance(given, LoadedProtocol) else load_protocol(given)
+
+
+def protocol_for(source: Path, given: LoadedProtocol | Path | None) -> LoadedProtocol:
     """Return the protocol for a folder, manifest or study file: a study's own, else the one given.
 
     Raises VolstratError if it cannot be read, or is not the one that the study pins.
     """
-    return read_study(source).load_protocol(given) if is_study_file(source) else load_protocol(given)
+    return read_study(source).load_protocol(given) if is_study_file(source) else _loaded(given)
 
 
 def read_study(path: Path) -> Study:
