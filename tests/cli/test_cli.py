@@ -275,6 +275,10 @@ def test_the_packaged_protocol_meets_its_schema_and_its_own_check(tmp_path: Path
     checked = run("protocol", "check", tmp_path / "own.toml")
     assert checked.returncode == 0
     assert b"pantodon" in checked.stdout
+    (tmp_path / "own.toml").write_text("minimum_voxels = 2\n")
+    altered = run("protocol", "check", tmp_path / "own.toml")
+    assert (altered.returncode, checked.stdout.count(b"\n")) == (0, 1)
+    assert b"minimum_voxels = 2 (1 there)" in altered.stdout
     with pytest.raises(jsonschema.ValidationError, match="stratum_3_percent"):
         jsonschema.validate({**document, "thresholds": {"stratum_3_percent": 1}}, json.loads(schema.stdout))
 

@@ -169,11 +169,13 @@ def protocol_show(protocol_file: Path | None) -> None:
 @click.argument("file", type=opt.EXISTING_FILE)
 def protocol_check(file: Path) -> None:
     """Check a protocol file; exit 1 with one sentence where it does not hold."""
-    from volstrat.case.protocol_files import load_protocol
+    from volstrat.case.protocol_files import altered_findings, load_protocol
 
     with opt.errors_said(usage=("usage",)):
         loaded = load_protocol(file)
     say(f"{file.name}: protocol {loaded.protocol.id} {loaded.protocol.version}, sha256 {loaded.sha256}.")
+    for one in altered_findings(loaded.protocol):
+        say(one.message)
 
 
 @protocol.command("schema")
