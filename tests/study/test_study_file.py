@@ -288,6 +288,11 @@ def test_another_version_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     file = study(tmp_path / "tree", text.format(">=99"))
     with pytest.raises(UsageError, match="is for volstrat >=99"):
         run(file, tmp_path / "out", monkeypatch)
+    with pytest.raises(UsageError, match="is for volstrat >=99"):
+        vs.compare(file, file, out=tmp_path / "out")
+    closes = ["accept", str(file), "borderline", "--by", "me", "--reason", "seen"]
+    for command in (closes, ["review", str(file), "--no-browser"]):
+        assert "is for volstrat >=99" in CliRunner().invoke(cli, command).output
     assert not (tmp_path / "out").exists()
     file.write_text(text.format(f"=={__version__}"))
     assert run(file, tmp_path / "out", monkeypatch).subjects == 1

@@ -123,10 +123,11 @@ def accept(
     It holds as long as the finding rests on the same evidence. What blocks the stratum cannot be closed.
     """
     from volstrat.case.assess import accept_review
-    from volstrat.study.study_file import protocol_for
+    from volstrat.study.study_file import protocol_for, refuse_other_version
     from volstrat.study.subjects import one_case
 
     with opt.errors_said():
+        refuse_other_version(source)
         protocol = protocol_for(source, protocol_file)
         place = one_case(source, subject=subject, visit=visit, lesions=table)
         case = place.open(lesions=table, naming=protocol.protocol.naming)
@@ -166,7 +167,7 @@ def review(
     """
     from volstrat.review.reviewed import ReviewOptions
     from volstrat.review.session import ReviewSession
-    from volstrat.study.study_file import protocol_for
+    from volstrat.study.study_file import protocol_for, refuse_other_version
     from volstrat.study.subjects import one_case
 
     if reader is not None and blind is not None and reader != blind:
@@ -175,6 +176,8 @@ def review(
     with opt.errors_said():
         from volstrat.review.server import serve
 
+        if not read_only:
+            refuse_other_version(source)
         asked = ReviewOptions(reader=blind or reader or "", read_only=read_only, blind=blind is not None)
         place = one_case(source, subject=subject, visit=visit, reader=asked.reader or None)
         session = ReviewSession(place, protocol_for(source, protocol_file), asked)

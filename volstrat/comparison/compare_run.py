@@ -30,6 +30,7 @@ from volstrat.store.locking import output_lock
 from volstrat.store.output import StagedFiles
 from volstrat.store.seal import refuse_sealed
 from volstrat.store.tables import COLUMNS_FILE, TableWriter, columns_bytes
+from volstrat.study.study_file import refuse_other_version
 from volstrat.terms.findings import Finding, finding
 from volstrat.terms.wording import shown_names
 
@@ -248,11 +249,13 @@ def _findings(readings: Sequence[ReadingSet], subjects: Sequence[str]) -> list[F
 
 
 def check_place(out: Path, paths: Sequence[Path], *, of: str = COMPARISON) -> None:
-    """Refuse an output folder that holds what is read, or what nobody may change.
+    """Refuse a folder that holds what is read, or what nobody may change, and studies of other versions.
 
     ``of`` is the event of the runs whose results may be written over.
     """
     refuse_sealed(out)
+    for path in paths:
+        refuse_other_version(path)
     run = read_run_file(out)
     of_another_kind = (out / RUN_FILE).exists() and (run is None or run.get("event") != of)
     if out.resolve() in {path.resolve() for path in paths} or of_another_kind:

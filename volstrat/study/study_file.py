@@ -88,6 +88,12 @@ def is_study_file(path: Path) -> bool:
     return path.suffix.lower() == STUDY_ENDING and not path.is_dir()
 
 
+def refuse_other_version(source: Path) -> None:
+    """Refuse to write of a study that is for other versions; of other sources nothing is asked."""
+    if is_study_file(source):
+        read_study(source).check_version()
+
+
 def _loaded(given: LoadedProtocol | Path | None) -> LoadedProtocol:
     return given if isinstance(given, LoadedProtocol) else load_protocol(given)
 
