@@ -96,16 +96,18 @@ def _walked(root: Path, out: Path) -> Iterator[FoundCase]:
         raise UsageError(msg, hint="Name the folder that holds the cases; volstrat init knows other trees.")
     subjects = [plain_text(subject) for subject in subjects_of(folders, root)]
     times = Counter(subjects)
+    several: dict[str, list[str]] = {}  # where the cases of one name lie
     for name, subject in zip(folders, subjects, strict=True):
-        location, problem = location_of(Path(name), root), None
         if times[subject] > 1:
-            same = (one for one, called in zip(folders, subjects, strict=True) if called == subject)
-            problem = said_twice(subject, sorted(location_of(Path(one), root) for one in same))
-        if times[subject]:
-            case = CasePlace(folder=Path(name), subject=subject, problem=problem)
-            yield FoundCase(location=location, case=case)
-        if problem is not None:
-            times[subject] = 0  # told; its other cases are passed over
+            several.setdefault(subject, []).append(location_of(Path(name), root))
+    for name, subject in zip(folders, subjects, strict=True):
+        location = location_of(Path(name), root)
+        there = several.get(subject, [location])
+        if location == there[0]:  # the others are told of with the first
+            problem = said_twice(subject, sorted(there)) if len(there) > 1 else None
+            yield FoundCase(
+                location=location, case=CasePlace(folder=Path(name), subject=subject, problem=problem)
+            )
 
 
 def said_twice(subject: str, locations: Sequence[str]) -> DuplicateSubjectError:
