@@ -12,7 +12,7 @@ from tests.review.conftest import ROOT
 from tests.review.test_session import loaded, mark
 from volstrat.case.discovery import open_case
 from volstrat.errors import InputChangedError, UsageError
-from volstrat.review.reviewed import InputWatch
+from volstrat.review.reviewed import InputWatch, Reviewed
 from volstrat.review.state import States
 
 if TYPE_CHECKING:
@@ -75,14 +75,17 @@ def test_a_review_that_is_closed_beside_the_page_is_closed_on_it(sample: Sample)
     folder = sample("S08_pet_only_region")
     session, table = loaded(folder), folder / "reviews.csv"
     loaded(folder).accept("pet_only_region", "P1", by="AB", reason="bowel")
-    for status, change in (("assigned", lambda: None), ("review", table.unlink)):
-        change()
-        session.refresh()
-        assert session.reviewed is not None
-        assert session.reviewed.record["status"] == status
+
+    def now() -> Reviewed:
+        reviewed = session.refresh()
+        assert reviewed is not None
+        return reviewed
+
+    assert now().record["status"] == "assigned"
+    table.unlink()
+    assert now().record["status"] == "review"
     table.write_text("code\n", encoding="utf-8")
-    session.refresh()
-    assert "reviews.csv" in session.reviewed.problem
+    assert "reviews.csv" in now().problem
 
 
 def test_a_tab_is_told_what_changed_while_another_was_answered(
