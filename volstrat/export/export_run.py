@@ -58,28 +58,12 @@ def export_case(
 ) -> Exported:
     """Measure a case and write it as DICOM objects of its patient's study.
 
-    Parameters
-    ----------
-    case : Path or CasePlace
-        A case folder, or what a study calls a case.
-    out : Path
-        Made where it is not there; may hold earlier exports of the same study, and nothing else.
-    kinds : collection of {"seg", "sr", "pdf", "sc"}
-        None: all four. ``slicer``: also a ``.seg.nrrd`` for 3D Slicer.
-    at : datetime or None
-        When the content was made; a part of the content. None: now.
-    lesions : str or None
-        Lesion table to use instead of the case's own.
+    ``kinds`` are those of `KINDS`, all without any; ``slicer`` writes a ``.seg.nrrd`` too. ``at``
+    is when the content was made, a part of the content (None: now); ``lesions`` a table in place of the
+    case's own. ``out`` is made where it is not there; it may hold earlier exports of the same study.
 
-    Raises
-    ------
-    UsageError
-        If the extra ``dicom`` is not installed, or a PDF cannot be made.
-    ExportError
-        If no DICOM image lies on the masks' lattice, a lesion reaches beyond it, the folder holds other
-        files, or what was written does not read back.
-    VolstratError
-        If the case cannot be measured.
+    What is not installed is a `UsageError`; no DICOM image on the masks' lattice, a lesion beyond it, other
+    files in the folder, or what does not read back as it was written, an `ExportError`.
     """
     _require_highdicom()
     place = one_case(case) if isinstance(case, Path) else case

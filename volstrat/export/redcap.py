@@ -53,12 +53,8 @@ class RedcapExport:
 def export_redcap(out: Path, folder: Path) -> RedcapExport:
     """Write the output of ``volstrat batch``, ``merge`` or ``adjudicate`` as files that REDCap imports.
 
-    Raises
-    ------
-    UsageError
-        If there is no finished cohort, a table is not what the run wrote, or nothing may be written there.
-    OutputError
-        If a file cannot be written.
+    Without a finished cohort, with a table that is not what the run wrote, or where nothing may be written,
+    that is a `UsageError`.
     """
     run = read_run_file(out)
     files = (run or {}).get("files") or {}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from volstrat.pictures.planes import Plane
     from volstrat.show.styles import Colour, Style
 
+    Inks = tuple[Colour, Colour]  # of letters, and of their rim
+
 _WHITE: Colour = (255, 255, 255)
 _BLACK: Colour = (0, 0, 0)
 _SMALLEST_TEXT, _SMALLEST_LETTER = 11, 15
@@ -41,17 +43,12 @@ def annotate(
 ) -> None:
     """Write on a picture, in place; on ``light`` ground in black letters, else in white ones.
 
-    Parameters
-    ----------
-    letters : tuple of str
-        Patient sides at the left, right, top and bottom.
-    captions : sequence of str
-        Lines at the top left (all but the last) and at the bottom left (the last).
-    scale : tuple or None
-        Colours from low to high, unit and top value of a colour scale at the right.
+    ``letters`` are the patient's sides at the left, right, top and bottom; of ``captions`` the last stands at
+    the bottom left, the others at the top left; ``scale`` has the colours from low to high, unit and top
+    value of a colour scale at the right.
     """
     inks = (_BLACK, _WHITE) if light else (_WHITE, _BLACK)
-    write = partial(_write, picture, fill=inks[0], rim=inks[1])
+    write = partial(_write, picture, inks=inks)
     width, height = picture.size
     text = max(_SMALLEST_TEXT, min(width, height) // 27)
     letter = max(_SMALLEST_LETTER, min(width, height) // 17)
@@ -69,10 +66,10 @@ def annotate(
 
 
 def _write(
-    picture: Image, at: tuple[float, float], words: str, size: int, *, anchor: str, fill: Colour, rim: Colour
+    picture: Image, at: tuple[float, float], words: str, size: int, *, anchor: str, inks: Inks
 ) -> None:
     """Write words with a rim; ``anchor`` says which point of them lies at ``at`` (l m r, t m b)."""
-    tile = _tile(words, size, fill, rim)
+    tile = _tile(words, size, inks)
     shift = {"l": 0.0, "t": 0.0, "m": 0.5, "r": 1.0, "b": 1.0}
     x = round(at[0] - shift[anchor[0]] * tile.width)
     y = round(at[1] - shift[anchor[1]] * tile.height)
@@ -80,7 +77,7 @@ def _write(
 
 
 @lru_cache(maxsize=1024)
-def _tile(words: str, size: int, fill: Colour, rim: Colour) -> Image:
+def _tile(words: str, size: int, inks: Inks) -> Image:
     """Render words once: the same ones come back on every slice."""
     from PIL import Image as Pil
     from PIL import ImageDraw
@@ -92,16 +89,16 @@ def _tile(words: str, size: int, fill: Colour, rim: Colour) -> Image:
     ImageDraw.Draw(tile).text(
         (-left, tile.height - edge - size * 0.2),
         words,
-        fill=fill,
+        fill=inks[0],
         font=font,
         anchor="ls",
         stroke_width=edge,
-        stroke_fill=rim,
+        stroke_fill=inks[1],
     )
     return tile
 
 
-def _draw_scale_bar(picture: Image, mm_per_pixel: float, text: int, inks: tuple[Colour, Colour]) -> None:
+def _draw_scale_bar(picture: Image, mm_per_pixel: float, text: int, inks: Inks) -> None:
     """Draw a bar of a round length, about a fifth of the picture, at the bottom right."""
     from PIL import ImageDraw
 
@@ -114,7 +111,7 @@ def _draw_scale_bar(picture: Image, mm_per_pixel: float, text: int, inks: tuple[
         for ends in (((x0, y), (x1, y)), ((x0, y - tick), (x0, y + tick)), ((x1, y - tick), (x1, y + tick))):
             draw.line(ends, fill=colour, width=width)
     length_text = f"{length / 10:g} cm" if length >= 10 else f"{length:g} mm"
-    _write(picture, ((x0 + x1) / 2, y - tick), length_text, text, anchor="mb", fill=inks[0], rim=inks[1])
+    _write(picture, ((x0 + x1) / 2, y - tick), length_text, text, anchor="mb", inks=inks)
 
 
 def bar_length_mm(width_mm: float) -> float:
@@ -129,7 +126,7 @@ def bar_length_mm(width_mm: float) -> float:
 
 
 def _draw_colour_scale(
-    picture: Image, scale: tuple[NDArray[np.uint8], str, float], text: int, inks: tuple[Colour, Colour]
+    picture: Image, scale: tuple[NDArray[np.uint8], str, float], text: int, inks: Inks
 ) -> None:
     from PIL import Image as Pil
     from PIL import ImageDraw
@@ -141,23 +138,23 @@ def _draw_colour_scale(
     ImageDraw.Draw(picture).rectangle((x - 1, y - 1, x + bar_width, y + bar_height), outline=inks[0])
     picture.paste(strip.resize((bar_width, bar_height)), (x, y))
     at = (picture.width - text // 2, y - text // 3)
-    _write(picture, at, unit, text, anchor="rb", fill=inks[0], rim=inks[1])
+    _write(picture, at, unit, text, anchor="rb", inks=inks)
     for share in (0.0, 0.5, 1.0):
         suv_text = f"{top * share:g}"
         at = (x - text // 3, round(y + bar_height * (1 - share)))
-        _write(picture, at, suv_text, text, anchor="rm", fill=inks[0], rim=inks[1])
+        _write(picture, at, suv_text, text, anchor="rm", inks=inks)
 
 
 def draw_label(picture: Image, at: tuple[float, float], name: str, style: Style, *, selected: bool) -> None:
     """Write a lesion's name with the sign of its marking beside it, kept within the picture."""
     text = max(_SMALLEST_TEXT + 1, min(picture.size) // 26) + (2 if selected else 0)
-    rim = _BLACK
-    tile = _tile(name, text, style.colour, rim)
+    inks = (style.colour, _BLACK)
+    tile = _tile(name, text, inks)
     sign = text * 0.8
     x = float(np.clip(at[0], 2, max(2, picture.width - sign - 3 - tile.width)))
     y = float(np.clip(at[1], tile.height / 2, picture.height - tile.height / 2))
     draw_sign(picture, (x + sign / 2, y), sign / 2, style)
-    _write(picture, (x + sign + 2, y), name, text, anchor="lm", fill=style.colour, rim=rim)
+    _write(picture, (x + sign + 2, y), name, text, anchor="lm", inks=inks)
 
 
 def draw_sign(picture: Image, at: tuple[float, float], radius: float, style: Style) -> None:
@@ -178,7 +175,7 @@ def draw_sign(picture: Image, at: tuple[float, float], radius: float, style: Sty
             draw.line((x - r, y - r, x + r, y + r), fill=colour, width=width)
             draw.line((x - r, y + r, x + r, y - r), fill=colour, width=width)
     elif style.sign == "question":
-        _write(picture, (x, y), "?", round(2.6 * r), anchor="mm", fill=style.colour, rim=_BLACK)
+        _write(picture, (x, y), "?", round(2.6 * r), anchor="mm", inks=(style.colour, _BLACK))
     else:
         draw.ellipse(box, fill=_BLACK, outline=style.colour, width=2)
         if style.sign == "half":

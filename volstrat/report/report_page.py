@@ -54,12 +54,8 @@ def report_html(
 ) -> str:
     """Write the report of a case as one HTML page that loads nothing.
 
-    Parameters
-    ----------
-    protocol : Protocol or None
-        None where the record was made under a protocol that is not at hand.
-    sites : mapping of lesion id to name, or None
-        Names that the masks give their segments.
+    ``protocol`` is None where the record was made under one that is not at hand; ``sites`` are the names that
+    the masks give their segments, by lesion id.
     """
     values: dict[str, Any] = {
         "record": record,

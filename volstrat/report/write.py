@@ -66,14 +66,8 @@ def write_report(
 ) -> WrittenReport:
     """Write ``report.html`` (and ``report.pdf``) of one case into the subject's own folder.
 
-    A record alone (of a failed case) gives a report without pictures.
-
-    Raises
-    ------
-    UsageError
-        If a PDF is asked for and cannot be made.
-    OutputError
-        If the folder cannot be written.
+    A record alone (of a failed case) gives a report without pictures. A PDF that cannot be made is a
+    `UsageError`.
     """
     if isinstance(result, dict):
         record = result

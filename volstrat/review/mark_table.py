@@ -156,14 +156,8 @@ class MarkTable:
         """Replace, add or remove rows, all or none, and keep every other as it is on disk.
 
         ``by`` and ``at`` (UTC) stand in the history. ``place`` gives rows the ids of ``changes``, where the
-        table was written when lesions had others.
-
-        Raises
-        ------
-        MarkConflictError
-            If a row is not the one that was seen; ``lesion_id`` says which.
-        VolstratError
-            If the table cannot be read or written.
+        table was written when lesions had others. A row that is not the one that was seen is a
+        `MarkConflictError`.
         """
         with locked_folder(self.path.parent):
             rows = dict(place(self.read().rows))

@@ -38,14 +38,8 @@ def lock_output(out: Path, *, with_open: bool = False) -> int:
     """Seal a finished output with a manifest of hashes, and return how many files it names.
 
     Nothing may be written into it any more. Subjects that failed, have no stratum or are to be reviewed are
-    sealed in only ``with_open``.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds no finished run, has been sealed, or holds open subjects.
-    CaseError
-        If its trail or its files are not what the run left: a fault is not sealed in.
+    sealed in only ``with_open``. A trail or files that are not what the run left are a `CaseError`: a fault
+    is not sealed in.
     """
     run = read_run_file(out)
     if run is None or run.get("finished_at") is None:

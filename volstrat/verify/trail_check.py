@@ -33,10 +33,7 @@ class TrailState:
 def check_output_trail(out: Path) -> TrailState:
     """Check an output's trail: every link, its length and last hash, and what ``run.json`` took from it.
 
-    Raises
-    ------
-    InputFileError
-        If there is no trail at all, and nothing says that there should be one.
+    No trail at all, where nothing says that there should be one, is an `InputFileError`.
     """
     run = read_run_file(out)
     expected = kept_head(run)

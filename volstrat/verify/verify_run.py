@@ -99,21 +99,11 @@ def verify_output(
 ) -> Verification:
     """Check what ``volstrat batch``, ``merge`` or ``case`` wrote, and run its cases again.
 
-    Parameters
-    ----------
-    inputs : Path or None
-        Folder or manifest of the cases, where it is no longer the one that ``run.json`` names.
-    protocol : LoadedProtocol or None
-        To run again by; by default the file that the run was made by, as it is now, else the text it kept.
-    only_hashes : bool
-        Compare hashes of inputs, protocol and records, and versions; measure nothing.
-    signers : Path or None
-        Whose signatures of a sealed output fit (see `check_signature`).
-
-    Raises
-    ------
-    UsageError
-        If there is nothing to verify, or the inputs are not there.
+    ``inputs`` is the folder or manifest of the cases, where it is no longer the one that ``run.json`` names;
+    ``protocol`` what they are run by (None: the file that the run was made by, as it is now, else the text it
+    kept); ``signers`` whose signatures of a sealed output fit (see `check_signature`). With ``only_hashes``
+    hashes of inputs, protocol and records, and versions are compared, and nothing is measured. Nothing to
+    verify, or inputs that are not there, is a `UsageError`.
     """
     run = read_run_file(out)
     records = read_records(out, run)

@@ -48,21 +48,15 @@ function take(next) {
   if (!shared.state.images) viewer.close();
   else if (fresh) { viewer.open(shared.state.images, shared.state.mark.split("|").slice(0, 1).concat(shared.state.mark.split("|").slice(2, 4)).join("-")); renderTools(); }
   offerImages(again);
-  if (changed) renderChanged(changed); else render();
+  render(changed);
   refreshPlans();
   if (fresh && row(shared.chosen)) fly(shared.chosen);
   if (shared.state.lesions.length && !row(shared.chosen)) choose(firstToMark()?.id ?? shared.state.lesions[0].id);
 }
 
-function render() {
-  renderTable();
-  renderRest();
-}
-function renderChanged(ids) {
-  renderSome(ids);
-  renderRest();
-}
-function renderRest() {
+// Of the table only the rows that changed, where only some did.
+function render(changed) {
+  if (changed) renderSome(changed); else renderTable();
   document.title = `${shared.state.subject}: ${shared.state.verdict?.title ?? "review"}`;
   text($("subject"), shared.state.subject ?? "").title = shared.state.subject ?? "";
   renderVerdict();
