@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from volstrat.case.lesion_table import COLUMNS, read_bytes, read_lesion_table
+from volstrat.case.lesion_table import COLUMNS, HISTORY, read_bytes, read_events, read_lesion_table
 from volstrat.errors import InputFileError, LesionTableError
 from volstrat.terms.marks import LesionRow, Marking
 
@@ -218,3 +218,15 @@ def test_a_table_beyond_any_size_is_refused_unread(tmp_path: Path) -> None:
         InputFileError, match=r"^lesions\.csv: has 42000000 bytes; a table or settings file has"
     ):
         read_bytes(path)
+
+
+def test_what_happened_to_a_reading_is_read_whatever_a_name_holds(tmp_path: Path) -> None:
+    """A reader's name in another character set takes no signature along; a pipe is not waited for."""
+    rows = ("L1,ablatable,J\xfcrgen,,2026-01-02,lesions.csv", ",complete,AB,hash,2026-01-03,lesions.csv")
+    text = "\n".join(("lesion_id,resectability,reader,reason,recorded_at,table", *rows))
+    (tmp_path / HISTORY).write_bytes(text.encode("latin-1"))
+    (event,) = read_events(tmp_path / "lesions.csv")
+    assert (event.kind, event.by, event.text) == ("complete", "AB", "hash")
+    (tmp_path / HISTORY).unlink()
+    os.mkfifo(tmp_path / HISTORY)
+    assert read_events(tmp_path / "lesions.csv") == ()

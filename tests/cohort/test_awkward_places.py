@@ -212,3 +212,15 @@ def test_a_table_at_the_root_is_nobodys(cohort: Path, tmp_path: Path, run: Run) 
         UsageError, match=r"holds lesions\.csv, tumour\.nii\.gz itself, and 8 case\(s\) lie below"
     ):
         run(cohort, tmp_path / "other")
+
+
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(cohort: Path, tmp_path: Path, run: Run) -> None:
+    """The record takes its place."""
+    out = tmp_path / "out"
+    run(cohort, out)
+    before = results(out)
+    record = next(out.glob("*/case.json"))
+    record.unlink()
+    os.mkfifo(record)
+    run(cohort, out)
+    assert results(out) == before

@@ -71,8 +71,9 @@ def test_a_view_that_cannot_be_drawn_takes_no_report_along() -> None:
         "plane": "axial", "index": 3, "left": 0, "top": 0, "wide": 90, "high": 60, "layer": "fused",
         "window": [40, 400], "suv": 10, "opacity": 0.6, "lesion": "L1",
     }  # fmt: skip
+    none: tuple[object, ...] = ("x", None, [])
     broken: list[object] = [[], "x", 1, None, {}]
-    broken += [{**whole, key: value} for key in whole if key != "lesion" for value in ("x", None, [])]
+    broken += [{**whole, key: value} for key in whole if key != "lesion" for value in none]
     broken += [{**whole, "wide": 0}, {**whole, "index": 1e999}, {**whole, "window": [float("nan"), 1]}]
     kept = [json.dumps(view) for view in (*broken, whole)]
     (drawn,) = saved_views(planned_scene(result), result.record, kept)

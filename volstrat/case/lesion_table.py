@@ -194,9 +194,10 @@ class Event:
 
 def read_events(table: Path) -> tuple[Event, ...]:
     """Return what happened to the reading of a lesion table, the oldest first; none where none is kept."""
-    try:
-        text = table.with_name(HISTORY).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    path = history_beside(table)
+    try:  # what is no UTF-8, a name perhaps, takes no other entry along
+        text = "" if path is None else path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return ()
     return tuple(
         Event(kind=row["resectability"], text=row["reason"], by=row["reader"], at=row["recorded_at"])

@@ -147,7 +147,7 @@ def read_receipt(folder: Path) -> dict[str, Any] | None:
 
 def _bytes_of(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return path.read_bytes() if path.is_file() else None  # a pipe would be waited for
     except OSError:
         return None
 
