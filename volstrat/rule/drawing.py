@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volstrat.geometry.components import connected_components
-from volstrat.geometry.runs import VoxelRuns, covered_twice, expand, ranked, split_rows
+from volstrat.geometry.runs import VoxelRuns, covered_twice, expand, order_by, ranked, split_rows
 from volstrat.terms.findings import finding
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _on_one_slice(lesions: Lesions) -> list[Finding]:
 
 def _hollow(lesions: Lesions) -> list[Finding]:
     """Find lesions that are outlines: in their axial slices they enclose more than they hold."""
-    order = np.argsort(lesions.lesion, kind="stable")
+    order = order_by(lesions.lesion)
     starts, stops, lesion = (a[order] for a in (lesions.starts, lesions.stops, lesions.lesion))
     beside = (np.diff(lesion) == 0) & (np.diff(starts // lesions.grid.shape[0]) == 0)
     gaps = np.bincount(lesion[1:][beside], (starts[1:] - stops[:-1])[beside], minlength=lesions.count)

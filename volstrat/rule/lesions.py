@@ -13,7 +13,7 @@ from volstrat.errors import NoisyMaskError
 from volstrat.frozen import frozen
 from volstrat.geometry.components import Components, connected_components
 from volstrat.geometry.grid import VoxelGrid
-from volstrat.geometry.runs import VoxelRuns, covered_twice, split_rows
+from volstrat.geometry.runs import VoxelRuns, begins_of, covered_twice, order_by, split_rows
 from volstrat.rule.lesion_measures import falling_volume_rank, sizes_and_centroids
 from volstrat.terms.findings import finding
 
@@ -74,13 +74,12 @@ class Lesions:
     @cached_property
     def box(self) -> tuple[Int64s, Int64s]:
         """Lowest and highest index of each lesion's voxels, (lesions, 3)."""
-        first, last = self.grid.unravel(self.starts), self.grid.unravel(self.stops - 1)
-        low = np.full((self.count, 3), max(self.grid.shape), dtype=np.int64)
-        high = np.zeros((self.count, 3), dtype=np.int64)
-        for axis in range(3):
-            np.minimum.at(low[:, axis], self.lesion, first[:, axis])
-            np.maximum.at(high[:, axis], self.lesion, last[:, axis])
-        return low, high
+        if not self.count:
+            return np.zeros((0, 3), dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
+        order = order_by(self.lesion)
+        opens = np.flatnonzero(begins_of(self.lesion[order]))
+        first, last = (self.grid.unravel(ends[order]) for ends in (self.starts, self.stops - 1))
+        return np.minimum.reduceat(first, opens), np.maximum.reduceat(last, opens)
 
     @property
     def overlapping(self) -> bool:
