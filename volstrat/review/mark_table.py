@@ -216,10 +216,7 @@ class MarkTable:
             with path.open("a+b") as stream:
                 size = stream.tell()
                 stream.seek(max(size - 1, 0))
-                if stream.read(1) not in (
-                    b"",
-                    b"\n",
-                ):  # what was cut off, or edited, does not take this row along
+                if stream.read(1) not in (b"", b"\n"):  # cut off, or edited: this row has its own line
                     stream.write(b"\n")
                 stream.write(csv_bytes(_HISTORY_COLUMNS, cells, header=size == 0))
                 stream.flush()
