@@ -81,7 +81,7 @@ def _misplaced(resectable: VoxelRuns | None, lesions: Lesions) -> list[Finding]:
 
 
 def _is_part_of_pieces(tumour: VoxelRuns, resectable: VoxelRuns, grid: VoxelGrid) -> bool:
-    """Tell whether tumour is some of the pieces of what can be resected, voxel by voxel, and not all.
+    """Tell whether tumour is, voxel by voxel, pieces of what can be resected, of which not all is tumour.
 
     Of a few voxels that may be chance.
     """
@@ -90,7 +90,7 @@ def _is_part_of_pieces(tumour: VoxelRuns, resectable: VoxelRuns, grid: VoxelGrid
     pieces = connected_components(resectable, grid)
     held = np.unique(pieces.component[tumour.contains(pieces.starts)])
     sizes = np.bincount(pieces.component, pieces.stops - pieces.starts)
-    return held.size < pieces.count and int(sizes[held].sum()) == tumour.count
+    return int(sizes[held].sum()) == tumour.count
 
 
 def _mirrored(voxels: VoxelRuns, grid: VoxelGrid, axes: tuple[int, ...]) -> VoxelRuns:
